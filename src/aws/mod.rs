@@ -1,0 +1,1 @@
+//! The AWS account: credentials, clients, waiters.

@@ -1,0 +1,1 @@
+//! Builders: each starts a machine, has it provisioned, and makes an image of it.

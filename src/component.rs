@@ -1,0 +1,342 @@
+//! The traits that every component implements, and what each is given to work with.
+//!
+//! A component is made in two moves: its body is decoded into [`Component::Options`], and
+//! [`Component::prepare`] checks them and makes the thing itself. Both happen before the first
+//! machine starts; whatever can be known to be wrong is said there.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Node, OptionDoc, OptionGroups, decode};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
+use crate::event::Ui;
+use crate::guest::{Capture, GuestOutput, ShowLines};
+use crate::interpolate::{BuildData, Scope};
+use crate::secret::Redactor;
+use crate::step::{Ledger, OnError};
+
+/// A builder, provisioner or post-processor type, as templates name it.
+pub trait Component: Sized {
+    /// The name in templates, e.g. `amazon-ebs`.
+    const TYPE: &'static str;
+    /// Options that the reference has and this component refuses by name.
+    const NOT_BUILT: &'static [&'static str] = &[];
+    /// The structs that declare the options.
+    type Options: OptionGroups;
+    /// Checks the options together and makes the component; `None` after reporting errors.
+    fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self>;
+}
+
+/// What is known of a build before it runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The build's name, as messages and the manifest show it.
+    pub build_name: String,
+    /// The type of its builder.
+    pub builder_type: String,
+    /// `-force`.
+    pub force: bool,
+    /// `-debug`.
+    pub debug: bool,
+    /// What `{{ … }}` texts may know, and through it the environment.
+    pub scope: Scope,
+}
+
+/// Collects what a component finds wrong with its options.
+#[derive(Debug)]
+pub struct Check<'a> {
+    component: &'a str,
+    body: &'a Node,
+    /// The build that the component is for.
+    pub facts: &'a Facts,
+    /// Takes the secrets among the options.
+    pub redactor: &'a Redactor,
+    found: Diagnostics,
+}
+
+impl<'a> Check<'a> {
+    /// Checks `body` as the options of a `component`.
+    pub fn new(
+        component: &'a str,
+        body: &'a Node,
+        facts: &'a Facts,
+        redactor: &'a Redactor,
+    ) -> Self {
+        Self { component, body, facts, redactor, found: Diagnostics::default() }
+    }
+
+    /// The value of `option` cannot be used because of `cause`.
+    pub fn error(&mut self, option: &str, cause: impl Into<String>) -> &mut Diagnostic {
+        let summary = format!("the value of `{option}` cannot be used");
+        self.push(option, Diagnostic::error(code::OPTION_VALUE, summary).because(cause))
+    }
+
+    /// `option` must be given.
+    pub fn missing(&mut self, option: &str, help: impl Into<String>) {
+        let summary = format!("`{}` needs `{option}`", self.component);
+        let found = Diagnostic::error(code::MISSING_OPTION, summary).because("required here");
+        self.push(option, found.help(help));
+    }
+
+    /// `option` is used, but there is something to know about it.
+    pub fn warn(&mut self, code: Code, option: &str, text: impl Into<String>) -> &mut Diagnostic {
+        self.push(option, Diagnostic::warning(code, text))
+    }
+
+    /// Adds a finding at the place where `option` (or its nearest written parent) stands.
+    fn push(&mut self, option: &str, diagnostic: Diagnostic) -> &mut Diagnostic {
+        let mut place = self.body;
+        for key in option.split('.') {
+            match place.get(key) {
+                Some(entry) => place = &entry.value,
+                None => break,
+            }
+        }
+        self.found.push(diagnostic.at(place.span));
+        let last = self.found.0.len() - 1;
+        &mut self.found.0[last]
+    }
+
+    /// Whether an error was found so far.
+    pub fn has_errors(&self) -> bool {
+        self.found.has_errors()
+    }
+
+    /// All that was found.
+    pub fn into_found(self) -> Diagnostics {
+        self.found
+    }
+}
+
+/// Decodes and prepares a `C` from its evaluated body. Warnings come back beside it.
+pub fn prepare<C: Component>(
+    body: &Node,
+    facts: &Facts,
+    redactor: &Redactor,
+) -> Result<(C, Diagnostics), Diagnostics> {
+    let options = decode::<C::Options>(C::TYPE, C::NOT_BUILT, body, &facts.scope)?;
+    let mut check = Check::new(C::TYPE, body, facts, redactor);
+    let component = C::prepare(options, &mut check);
+    let found = check.into_found();
+    match component {
+        Some(component) if !found.has_errors() => Ok((component, found)),
+        _ => Err(found),
+    }
+}
+
+/// How the registry knows a component that acts as a `T` (`dyn Builder`, `dyn Provisioner`, …).
+pub struct Registered<T: ?Sized> {
+    /// The name in templates.
+    pub name: &'static str,
+    /// Its options.
+    pub options: fn() -> Vec<OptionDoc>,
+    /// Options that it refuses by name.
+    pub not_built: &'static [&'static str],
+    /// See [`prepare`].
+    pub prepare: Prepare<T>,
+}
+
+/// The type of [`prepare`] for one component behind its trait.
+pub type Prepare<T> = fn(&Node, &Facts, &Redactor) -> Result<(Box<T>, Diagnostics), Diagnostics>;
+
+impl<T: ?Sized> fmt::Debug for Registered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registered").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a builder works with. A clone speaks for the same build.
+#[derive(Clone)]
+pub struct BuildContext {
+    /// The build.
+    pub facts: Arc<Facts>,
+    /// Its voice.
+    pub ui: Ui,
+    /// Fires when the run is interrupted. Never fires while steps are undone.
+    pub cancel: CancellationToken,
+    /// What to do when a step fails.
+    pub on_error: OnError,
+    /// What exists because of us, and what could not be undone.
+    pub ledger: Ledger,
+    /// Takes secrets that turn up on the way (generated passwords and keys).
+    pub redactor: Redactor,
+    /// Runs the build's provisioners.
+    pub provisioning: Arc<dyn Provisioning>,
+}
+
+/// Runs the provisioners of one build on a connected machine; a builder calls it once.
+#[async_trait]
+pub trait Provisioning: Send + Sync {
+    /// `data` is what `build.*` and `{{ build … }}` say from now on.
+    async fn provision(
+        &self,
+        cx: &BuildContext,
+        communicator: Arc<dyn Communicator>,
+        data: BuildData,
+    ) -> anyhow::Result<()>;
+}
+
+/// Starts a machine, has it provisioned, and makes an image of it.
+#[async_trait]
+pub trait Builder: Send + Sync {
+    /// Runs the whole build and undoes what must not stay. `None`: there is nothing to show for it.
+    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>>;
+
+    /// Names that this builder adds to `build.*`, beside those that every builder has.
+    fn build_data(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// What a provisioner works with.
+#[derive(Clone)]
+pub struct ProvisionContext {
+    /// The build, with a scope that knows the running machine.
+    pub facts: Arc<Facts>,
+    /// The build's voice.
+    pub ui: Ui,
+    /// Fires when the run is interrupted or the provisioner's time is up.
+    pub cancel: CancellationToken,
+    /// The connection to the machine.
+    pub communicator: Arc<dyn Communicator>,
+    /// Takes secrets that turn up on the way.
+    pub redactor: Redactor,
+}
+
+/// Changes a running machine.
+#[async_trait]
+pub trait Provisioner: Send + Sync {
+    /// Does the work.
+    async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()>;
+}
+
+/// What a post-processor works with.
+#[derive(Clone)]
+pub struct PostProcessContext {
+    /// The build, with a scope that knows what the artifact was made from.
+    pub facts: Arc<Facts>,
+    /// The voice of this post-processor in this build.
+    pub ui: Ui,
+    /// Fires when the run is interrupted.
+    pub cancel: CancellationToken,
+    /// Takes secrets that turn up on the way.
+    pub redactor: Redactor,
+}
+
+/// What a post-processor made of its input.
+pub struct Processed {
+    /// The artifact for the next one; `None` ends the sequence.
+    pub artifact: Option<Arc<dyn Artifact>>,
+    /// Whether the input should be kept, if the template does not say.
+    pub keep_input: bool,
+    /// Whether the template's `keep_input_artifact = false` is ignored.
+    pub keep_forced: bool,
+}
+
+/// Makes something of a finished artifact.
+#[async_trait]
+pub trait PostProcessor: Send + Sync {
+    /// Does the work.
+    async fn post_process(
+        &self,
+        cx: &PostProcessContext,
+        input: Arc<dyn Artifact>,
+    ) -> anyhow::Result<Processed>;
+}
+
+/// What a builder or post-processor leaves.
+#[async_trait]
+pub trait Artifact: Send + Sync {
+    /// Which kind of component made it, e.g. `mitchellh.amazonebs`; post-processors go by it.
+    fn builder_id(&self) -> &str;
+    /// Its identity: `us-east-1:ami-…`, or a fixed word where files say it all.
+    fn id(&self) -> String;
+    /// The files that it consists of.
+    fn files(&self) -> Vec<PathBuf>;
+    /// For people, in the list at the end of a run.
+    fn describe(&self) -> String;
+    /// More facts, by name, for post-processors.
+    fn state(&self, _name: &str) -> Option<serde_json::Value> {
+        None
+    }
+    /// What the machine said of itself; see [`BuildData`].
+    fn build_data(&self) -> BuildData {
+        BuildData::new()
+    }
+    /// Removes it for good.
+    async fn destroy(&self) -> anyhow::Result<()>;
+}
+
+/// How a command on a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with this status.
+    Status(u32),
+    /// The connection was lost before it said how it ended.
+    Disconnected,
+}
+
+/// The status that templates know a lost connection by (`valid_exit_codes`).
+pub const DISCONNECTED_STATUS: u32 = 2_300_218;
+
+impl Exit {
+    /// The status, a lost connection as [`DISCONNECTED_STATUS`].
+    pub fn status(self) -> u32 {
+        match self {
+            Self::Status(status) => status,
+            Self::Disconnected => DISCONNECTED_STATUS,
+        }
+    }
+}
+
+/// What is uploaded to one file.
+#[derive(Clone, Copy, Debug)]
+pub enum Upload<'a> {
+    /// A local file, with its permissions.
+    File(&'a Path),
+    /// A text made here.
+    Text {
+        /// The bytes.
+        content: &'a [u8],
+        /// Permissions on the machine.
+        mode: u32,
+    },
+}
+
+/// A connection to a machine.
+#[async_trait]
+pub trait Communicator: Send + Sync {
+    /// Runs `command` in the machine's shell; what it prints goes to `output` as it comes.
+    async fn run(&self, command: &str, output: &mut dyn GuestOutput) -> anyhow::Result<Exit>;
+    /// Uploads to the file `to`.
+    async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()>;
+    /// Uploads a directory: its contents into `to` if `from` ends in a slash, else itself.
+    async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()>;
+    /// Downloads the file `from`.
+    async fn download(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()>;
+    /// Downloads the contents of the directory `from` into `to`.
+    async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()>;
+    /// Ends the connection; all later calls fail.
+    async fn close(&self);
+}
+
+impl dyn Communicator {
+    /// Runs `command` and shows what it prints.
+    pub async fn run_shown(&self, command: &str, ui: &Ui) -> anyhow::Result<Exit> {
+        let mut lines = ShowLines::new(ui.clone());
+        let exit = self.run(command, &mut lines).await;
+        lines.finish().await;
+        exit
+    }
+
+    /// Runs `command` and keeps what it prints.
+    pub async fn run_captured(&self, command: &str) -> anyhow::Result<(Exit, Capture)> {
+        let mut capture = Capture::default();
+        let exit = self.run(command, &mut capture).await?;
+        Ok((exit, capture))
+    }
+}

@@ -1,0 +1,91 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::*;
+use crate::config::{GoDuration, Late};
+use crate::source::{FileId, SourceMap};
+
+#[derive(Deserialize, JsonSchema, Debug, PartialEq)]
+#[serde(default)]
+struct Machine {
+    ports: Vec<u16>,
+    wait: Option<GoDuration>,
+    disks: Vec<Disk>,
+    tags: IndexMap<Late, Late>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { ports: vec![22], wait: None, disks: Vec::new(), tags: IndexMap::new() }
+    }
+}
+
+#[derive(Deserialize, JsonSchema, Debug, PartialEq, Default)]
+#[serde(default)]
+struct Disk {
+    size: u32,
+    fast: bool,
+}
+
+#[derive(Deserialize, JsonSchema, Debug, PartialEq, Default)]
+#[serde(default)]
+struct Naming {
+    /// The name.
+    name: String,
+}
+
+fn file() -> FileId {
+    SourceMap::default().add("t.json", "")
+}
+
+/// A node from JSON, every part of it at the offset that counts nodes.
+fn node(json: &serde_json::Value, at: &mut usize) -> Node {
+    use serde_json::Value;
+    *at += 1;
+    let span = Span::new(file(), *at, *at + 1);
+    let kind = match json {
+        Value::Null => NodeKind::Null,
+        Value::Bool(value) => NodeKind::Bool(*value),
+        Value::Number(value) => NodeKind::Number(value.to_string()),
+        Value::String(text) => NodeKind::String(text.clone()),
+        Value::Array(items) => NodeKind::List(items.iter().map(|item| node(item, at)).collect()),
+        Value::Object(map) => {
+            let entry =
+                |(k, v): (&String, &Value)| (k.clone(), Entry { key: span, value: node(v, at) });
+            NodeKind::Map(map.iter().map(entry).collect())
+        }
+    };
+    Node::new(span, kind)
+}
+
+fn read(json: serde_json::Value) -> Result<(Machine, Naming), Vec<String>> {
+    let scope = Scope::for_tests();
+    decode("machine", &["later"], &node(&json, &mut 0), &scope).map_err(|diagnostics| {
+        let line =
+            |d: Diagnostic| format!("{} {} / {}", d.code.0, d.summary, d.cause.unwrap_or_default());
+        diagnostics.0.into_iter().map(line).collect()
+    })
+}
+
+#[test]
+fn weak_types_become_what_the_option_wants() {
+    let (machine, naming) = read(serde_json::json!({
+        "ports": "80,443", "wait": "5m", "disks": {"size": "10", "fast": "true"},
+        "name": 12, "tags": {"a": "{{ .SourceAMI }}"}
+    }))
+    .unwrap();
+    assert_eq!(machine.ports, [80, 443]);
+    assert_eq!(machine.wait, Some(GoDuration::from_secs(300)));
+    assert_eq!(machine.disks, [Disk { size: 10, fast: true }]);
+    assert_eq!(machine.tags[&Late::new("a")].raw(), "{{ .SourceAMI }}");
+    assert_eq!(naming.name, "12");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let mistakes = read(serde_json::json!({
+        "ports": ["x"], "wait": "5", "later": 1, "nmae": "a", "disks": [{"sise": 1}]
+    }))
+    .unwrap_err();
+    insta::assert_snapshot!(mistakes.join("\n"), @"");
+}

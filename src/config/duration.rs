@@ -1,0 +1,166 @@
+//! Durations as Go writes them: `5m`, `1h30m`, `1.5s`, `-5s`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+/// A signed length of time; option values are written `"5m"` or as a number of nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GoDuration {
+    nanos: i64,
+}
+
+impl GoDuration {
+    /// `seconds` seconds.
+    pub const fn from_secs(seconds: i64) -> Self {
+        Self { nanos: seconds * 1_000_000_000 }
+    }
+
+    /// Parses Go's notation.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let refused = || {
+            format!(
+                "`{text}` is not a duration: write a number and a unit (ns, us, ms, s, m, h), e.g. \"5m\" or \"1h30m\""
+            )
+        };
+        let (sign, rest) = match text.strip_prefix('-') {
+            Some(rest) => (-1.0, rest),
+            None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+        };
+        if rest == "0" {
+            return Ok(Self::default());
+        }
+        let mut nanos = 0.0;
+        let mut rest = rest;
+        while !rest.is_empty() {
+            let digits =
+                rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refused)?;
+            let number: f64 = rest[..digits].parse().map_err(|_| refused())?;
+            let unit_end = rest[digits..]
+                .find(|c: char| c.is_ascii_digit() || c == '.')
+                .map_or(rest.len(), |end| digits + end);
+            nanos += number * unit_nanos(&rest[digits..unit_end]).ok_or_else(refused)?;
+            rest = &rest[unit_end..];
+        }
+        let empty = text.trim_start_matches(['-', '+']).is_empty();
+        if empty || nanos > i64::MAX as f64 {
+            return Err(refused());
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by i64::MAX just above")]
+        Ok(Self { nanos: (sign * nanos) as i64 })
+    }
+
+    /// The length, or zero if it is negative.
+    pub fn get(self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.nanos).unwrap_or(0))
+    }
+
+    /// Whether it is exactly zero.
+    pub fn is_zero(self) -> bool {
+        self.nanos == 0
+    }
+
+    /// Whether it is below zero, which some options use for "off".
+    pub fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+}
+
+fn unit_nanos(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "ns" => 1.0,
+        "us" | "µs" | "μs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" => 60e9,
+        "h" => 3600e9,
+        _ => return None,
+    })
+}
+
+impl fmt::Display for GoDuration {
+    /// As Go prints it: `5m0s`, `1.5s`, `300ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.nanos < 0 {
+            f.write_str("-")?;
+        }
+        let nanos = self.nanos.unsigned_abs();
+        if nanos == 0 {
+            return f.write_str("0s");
+        }
+        if nanos < 1_000_000_000 {
+            let (unit, scale) = match nanos {
+                0..1_000 => ("ns", 1.0),
+                1_000..1_000_000 => ("µs", 1e3),
+                _ => ("ms", 1e6),
+            };
+            return write!(f, "{}{unit}", nanos as f64 / scale);
+        }
+        let seconds = nanos / 1_000_000_000;
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if seconds >= 60 {
+            write!(f, "{minutes}m")?;
+        }
+        write!(f, "{}s", (nanos % 60_000_000_000) as f64 / 1e9)
+    }
+}
+
+impl<'de> Deserialize<'de> for GoDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = GoDuration;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as \"5m\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<GoDuration, E> {
+                GoDuration::parse(text).map_err(E::custom)
+            }
+            fn visit_i64<E: de::Error>(self, nanos: i64) -> Result<GoDuration, E> {
+                Ok(GoDuration { nanos })
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl JsonSchema for GoDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "duration".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "duration" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_prints_what_go_does() {
+        for (text, printed) in [
+            ("5m", "5m0s"),
+            ("1h30m", "1h30m0s"),
+            ("1.5s", "1.5s"),
+            ("300ms", "300ms"),
+            ("-5s", "-5s"),
+            ("0", "0s"),
+            ("100h", "100h0m0s"),
+        ] {
+            assert_eq!(GoDuration::parse(text).unwrap().to_string(), printed);
+        }
+        for wrong in ["", "5", "m", "5 m", "1d", "-"] {
+            assert!(GoDuration::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

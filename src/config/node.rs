@@ -1,0 +1,85 @@
+//! Evaluated configuration with places.
+
+use indexmap::IndexMap;
+
+use crate::source::Span;
+
+/// One value of a component's body and where it was written.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where.
+    pub span: Span,
+    /// What.
+    pub kind: NodeKind,
+}
+
+/// The values that a body can hold.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// `null`: as if the key were not there.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number as the text that prints it exactly.
+    Number(String),
+    /// A string. Not yet rendered: it may hold `{{ … }}`.
+    String(String),
+    /// A list, tuple or set, or repeated blocks.
+    List(Vec<Node>),
+    /// A map, an object or a block.
+    Map(IndexMap<String, Entry>),
+}
+
+/// A key of a map, with the place of the key and its value.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where the key was written.
+    pub key: Span,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// `kind`, written at `span`.
+    pub fn new(span: Span, kind: NodeKind) -> Self {
+        Self { span, kind }
+    }
+
+    /// An empty body.
+    pub fn empty(span: Span) -> Self {
+        Self::new(span, NodeKind::Map(IndexMap::new()))
+    }
+
+    /// The entry of `key`, if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries()?.get(key)
+    }
+
+    /// The entries, if this is a map.
+    pub fn entries(&self) -> Option<&IndexMap<String, Entry>> {
+        match &self.kind {
+            NodeKind::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The string, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.kind {
+            NodeKind::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What an error calls this kind of value.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            NodeKind::Null => "null",
+            NodeKind::Bool(_) => "a bool",
+            NodeKind::Number(_) => "a number",
+            NodeKind::String(_) => "a string",
+            NodeKind::List(_) => "a list",
+            NodeKind::Map(_) => "a map",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The environment and the clock: where the outside world enters, so that tests can hold it still.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+/// What a run knows of the process that it is.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    vars: BTreeMap<String, String>,
+    /// The working directory at the start.
+    pub cwd: PathBuf,
+    /// When the run started; `{{timestamp}}` and `{{isotime}}` are about this moment.
+    pub started: Timestamp,
+    /// One id for the whole run, exported as `PACKER_RUN_UUID`.
+    pub run_uuid: String,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where it enters")]
+    pub fn of_process() -> std::io::Result<Self> {
+        let vars = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Ok(Self::new(vars, std::env::current_dir()?, Timestamp::now()))
+    }
+
+    /// An environment made by hand.
+    pub fn new(vars: BTreeMap<String, String>, cwd: PathBuf, started: Timestamp) -> Self {
+        let run_uuid = match vars.get("PACKER_RUN_UUID") {
+            Some(given) if !given.is_empty() => given.clone(),
+            _ => uuid::Uuid::new_v4().to_string(),
+        };
+        Self { vars, cwd, started, run_uuid }
+    }
+
+    /// The variable `name`, unless it is unset or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// All variables.
+    pub fn vars(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The user's home directory.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from)
+    }
+
+    /// Where downloads are kept: `PACKER_CACHE_DIR`, else `$XDG_CACHE_HOME/packer`, else
+    /// `~/.cache/packer`, so that images fetched by the usual tool are found again.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.get("PACKER_CACHE_DIR")
+            .map(PathBuf::from)
+            .or_else(|| self.get("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("packer")))
+            .or_else(|| self.home().map(|home| home.join(".cache/packer")))
+            .unwrap_or_else(|| self.cwd.join("packer_cache"))
+    }
+}

@@ -1,0 +1,1 @@
+//! Expressions → values: types, functions, variables, locals in dependency order.

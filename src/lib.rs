@@ -1,0 +1,64 @@
+//! imgbake bakes machine images from Packer templates.
+//!
+//! This file is the map. A template goes one way through the rooms, and each arrow is one pass
+//! that makes a value which no later pass changes:
+//!
+//! ```text
+//! template text ──▶ Template ──▶ values ──▶ Plan ──▶ Outcome ──▶ report
+//!    (template/)                 (eval/)    (plan/)   (run/)     (report/)
+//! ```
+//!
+//! A room imports only rooms below it in this table; `tests/integration/architecture.rs` holds the
+//! `use crate::` lines against it.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `cli` | one file per command: arguments in, exit code out |
+//! | `report` | events → people and machines: terminal, machine-readable; diagnostics drawn |
+//! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
+//! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
+//! | `registry` | the only file that names every component |
+//! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
+//! | `provisioner` | `shell`, `file`, `shell-local`, `ansible-local`, `breakpoint` |
+//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
+//! | `communicator` | the connection to a machine: SSH, none |
+//! | `aws` | the EC2 account: credentials, clients, waiters |
+//! | `vm` | QEMU: disks, process, QMP, ports |
+//! | `eval` | expressions → values: types, functions, locals in order |
+//! | `template` | text → tree, for both languages |
+//! | `step` | do + undo; the ledger of what exists because of us |
+//! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
+//! | `config` | evaluated bodies → typed options, declared once |
+//! | `interpolate` | the `{{ … }}` language |
+//! | `guest` | what machines print, made harmless |
+//! | `event` | what a run says |
+//! | `retry` | trying again; waits that end on cancel |
+//! | `env` | the environment and the clock enter here |
+//! | `secret` | a type that cannot be printed, and the redactor |
+//! | `diagnostic` | what is wrong with an input |
+//! | `source` | texts and places in them |
+
+pub mod aws;
+pub mod builder;
+pub mod cli;
+pub mod communicator;
+pub mod component;
+pub mod config;
+pub mod diagnostic;
+pub mod env;
+pub mod eval;
+pub mod event;
+pub mod guest;
+pub mod interpolate;
+pub mod plan;
+pub mod post_processor;
+pub mod provisioner;
+pub mod registry;
+pub mod report;
+pub mod retry;
+pub mod run;
+pub mod secret;
+pub mod source;
+pub mod step;
+pub mod template;
+pub mod vm;

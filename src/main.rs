@@ -1,0 +1,3 @@
+//! The `imgbake` program.
+
+fn main() {}

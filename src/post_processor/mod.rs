@@ -1,0 +1,1 @@
+//! Post-processors: each makes something of a finished artifact.

@@ -1,0 +1,1 @@
+//! Provisioners: each changes a running machine.

@@ -1,0 +1,1 @@
+//! Events and diagnostics → people and machines.

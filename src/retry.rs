@@ -1,0 +1,97 @@
+//! Trying again: one policy type, and waits that end when the run is cancelled.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// The run was interrupted; whoever sees this stops and lets the undoing begin.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Cancelled;
+
+/// `future`'s output, or [`Cancelled`] as soon as the run is interrupted.
+pub async fn or_cancelled<F: Future>(
+    cancel: &CancellationToken,
+    future: F,
+) -> Result<F::Output, Cancelled> {
+    cancel.run_until_cancelled(future).await.ok_or(Cancelled)
+}
+
+/// Waits for `duration`, unless the run is interrupted first.
+pub async fn sleep(cancel: &CancellationToken, duration: Duration) -> Result<(), Cancelled> {
+    or_cancelled(cancel, tokio::time::sleep(duration)).await
+}
+
+/// Waits that grow: `first`, then each `factor` times the one before, never above `longest`.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// The first wait.
+    pub first: Duration,
+    /// By how much each wait grows.
+    pub factor: f64,
+    /// What no wait exceeds.
+    pub longest: Duration,
+}
+
+impl Backoff {
+    /// All waits, without end.
+    pub fn waits(self) -> impl Iterator<Item = Duration> {
+        std::iter::successors(Some(self.first), move |wait| {
+            Some(wait.mul_f64(self.factor).min(self.longest))
+        })
+    }
+}
+
+/// What one try says.
+#[derive(Debug)]
+pub enum Try<T, E> {
+    /// It worked.
+    Done(T),
+    /// It may work later.
+    Again(E),
+    /// It never will.
+    Failed(E),
+}
+
+/// Calls `attempt` up to `tries` times with `backoff`'s waits between, until it is done or failed.
+/// The last error is returned when the tries are used up.
+pub async fn retry<T, E, F>(
+    cancel: &CancellationToken,
+    backoff: Backoff,
+    tries: usize,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E>
+where
+    E: From<Cancelled>,
+    F: Future<Output = Try<T, E>>,
+{
+    let mut waits = backoff.waits().take(tries.saturating_sub(1));
+    loop {
+        let error = match attempt().await {
+            Try::Done(value) => return Ok(value),
+            Try::Failed(error) => return Err(error),
+            Try::Again(error) => error,
+        };
+        match waits.next() {
+            Some(wait) => sleep(cancel, wait).await?,
+            None => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_longest() {
+        let backoff = Backoff {
+            first: Duration::from_millis(200),
+            factor: 2.0,
+            longest: Duration::from_millis(500),
+        };
+        let waits: Vec<_> = backoff.waits().take(4).map(|wait| wait.as_millis()).collect();
+        assert_eq!(waits, [200, 400, 500, 500]);
+    }
+}

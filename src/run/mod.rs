@@ -1,0 +1,1 @@
+//! Plan → Outcome: parallel builds, provisioning, post-processing, cancellation.

@@ -1,0 +1,258 @@
+//! A step = do + undo. [`Steps`] runs them forward, remembers each *before* it starts, and undoes
+//! them backward; an undo that fails is written into the [`Ledger`], never swallowed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::BuildContext;
+use crate::event::Message;
+use crate::retry::Cancelled;
+
+/// `-on-error`: what happens to a build's machine when a step fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Undo every step.
+    #[default]
+    Cleanup,
+    /// Leave everything as it is.
+    Abort,
+    /// Ask the person at the terminal.
+    Ask,
+    /// Leave everything, but run the error-cleanup provisioner.
+    RunCleanupProvisioner,
+}
+
+/// How the steps ended: some undo only what a failed build must not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps did what they should.
+    Done,
+    /// A step failed or the run was interrupted.
+    Failed,
+}
+
+/// One step of a build.
+///
+/// Names and tokens of what it makes are chosen when it is constructed, so that [`undo`](Self::undo)
+/// can find what a half-finished or unanswered [`run`](Self::run) made.
+#[async_trait]
+pub trait Step: Send + Sync {
+    /// What the step gives to those after it.
+    type Output: Send;
+
+    /// How messages call it.
+    fn name(&self) -> &'static str;
+
+    /// What exists from now on that must be undone, for people; `None`: nothing outside of us.
+    fn makes(&self) -> Option<String> {
+        None
+    }
+
+    /// Does it. A call that changes something is always awaited to its end; waits between calls
+    /// stop when `cx.cancel` fires.
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Self::Output>;
+
+    /// Takes it back, as far as it happened. May be called after a failed or partial `run`, and
+    /// may be called twice.
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// A step without its output type, as the undo stack holds it.
+#[async_trait]
+trait Undo: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn makes(&self) -> Option<String>;
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()>;
+}
+
+#[async_trait]
+impl<S: Step> Undo for S {
+    fn name(&self) -> &'static str {
+        Step::name(self)
+    }
+    fn makes(&self) -> Option<String> {
+        Step::makes(self)
+    }
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        Step::undo(self, cx, ending).await
+    }
+}
+
+/// The steps of one build that have started, in order.
+pub struct Steps<'a> {
+    cx: &'a BuildContext,
+    started: Vec<(Arc<dyn Undo>, Option<Entry>)>,
+    aborted: bool,
+}
+
+impl<'a> Steps<'a> {
+    /// No step yet.
+    pub fn new(cx: &'a BuildContext) -> Self {
+        Self { cx, started: Vec::new(), aborted: false }
+    }
+
+    /// Runs `step`. Where it fails, `-on-error` is obeyed: `ask` may have it run again.
+    pub async fn run<S: Step + 'static>(&mut self, step: S) -> anyhow::Result<S::Output> {
+        let name = Step::name(&step);
+        if self.cx.cancel.is_cancelled() {
+            return Err(Cancelled.into());
+        }
+        let step = Arc::new(step);
+        let made =
+            Step::makes(&*step).map(|what| self.cx.ledger.enter(&self.cx.facts.build_name, what));
+        self.started.push((step.clone(), made));
+        let result = loop {
+            let result = self.run_once(&*step, name).await;
+            match &result {
+                Err(error) if self.wants_retry(name, error).await => {}
+                _ => break result,
+            }
+        };
+        if result.is_ok() {
+            self.pause(&format!("Pausing after run of step '{name}'. Press enter to continue."))
+                .await;
+        }
+        result
+    }
+
+    async fn run_once<S: Step>(&self, step: &S, name: &'static str) -> anyhow::Result<S::Output> {
+        let started = Instant::now();
+        self.cx.ui.send(Message::StepStarted(name.to_owned()));
+        let result = step.run(self.cx).await;
+        let (took, ok) = (started.elapsed(), result.is_ok());
+        self.cx.ui.send(Message::StepFinished { step: name.to_owned(), took, ok });
+        result
+    }
+
+    /// What `-on-error` makes of a failed step.
+    async fn wants_retry(&mut self, name: &str, error: &anyhow::Error) -> bool {
+        if self.cx.cancel.is_cancelled() {
+            return false;
+        }
+        match self.cx.on_error {
+            OnError::Cleanup => false,
+            OnError::Abort | OnError::RunCleanupProvisioner => {
+                self.aborted = true;
+                self.cx.ui.error(format!("Step \"{name}\" failed, aborting..."));
+                false
+            }
+            OnError::Ask => {
+                self.cx.ui.error(format!("Step \"{name}\" failed: {error:#}"));
+                self.ask().await
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> bool {
+        const QUESTION: &str = "[c] Clean up and exit, [a] abort without cleanup, or [r] retry step (build may fail even if retry succeeds)?";
+        loop {
+            let asked = self.cx.ui.ask(QUESTION);
+            let Ok(answer) = crate::retry::or_cancelled(&self.cx.cancel, asked).await else {
+                return false;
+            };
+            match answer.unwrap_or_default().trim_start().chars().next() {
+                None | Some('c') => return false,
+                Some('r') => return true,
+                Some('a') => {
+                    self.aborted = true;
+                    return false;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// With `-debug`, waits for the person at the terminal.
+    async fn pause(&self, question: &str) {
+        if self.cx.facts.debug {
+            // An interruption shows at the next step.
+            let _ = crate::retry::or_cancelled(&self.cx.cancel, self.cx.ui.ask(question)).await;
+        }
+    }
+
+    /// Undoes all steps that started, the last first. Nothing interrupts this.
+    pub async fn undo(self, ending: Ending) {
+        let cx = BuildContext { cancel: CancellationToken::new(), ..self.cx.clone() };
+        for (step, made) in self.started.iter().rev() {
+            let name = step.name();
+            if self.aborted {
+                cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
+                continue;
+            }
+            self.pause(&format!(
+                "Pausing before cleanup of step '{name}'. Press enter to continue."
+            ))
+            .await;
+            let undone = step.undo(&cx, ending).await;
+            match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
+                Ok(()) => cx.ledger.gone(made.as_ref()),
+                Err(error) => {
+                    cx.ui.error(format!("{error:#}"));
+                    cx.ledger.stuck(made.as_ref(), &format!("{error:#}"));
+                }
+            }
+        }
+    }
+}
+
+/// What exists outside of us because of this run. Clones share one book.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    next: u64,
+    present: BTreeMap<u64, String>,
+    stuck: Vec<String>,
+}
+
+/// One line of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry(u64);
+
+impl Ledger {
+    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// `what` of `build` exists from now on.
+    pub fn enter(&self, build: &str, what: String) -> Entry {
+        let mut book = self.book();
+        let id = book.next;
+        book.next += 1;
+        book.present.insert(id, format!("{build}: {what}"));
+        Entry(id)
+    }
+
+    /// It is gone.
+    pub fn gone(&self, entry: Option<&Entry>) {
+        if let Some(Entry(id)) = entry {
+            self.book().present.remove(id);
+        }
+    }
+
+    /// It could not be removed.
+    pub fn stuck(&self, entry: Option<&Entry>, why: &str) {
+        let mut book = self.book();
+        if let Some(what) = entry.and_then(|Entry(id)| book.present.get(id)).cloned() {
+            book.stuck.push(format!("{what} ({why})"));
+        }
+    }
+
+    /// All that still exists.
+    pub fn present(&self) -> Vec<String> {
+        self.book().present.values().cloned().collect()
+    }
+
+    /// All that could not be removed, and why.
+    pub fn left_behind(&self) -> Vec<String> {
+        self.book().stuck.clone()
+    }
+}

@@ -1,0 +1,4 @@
+//! Template text → [`Template`](ast::Template): one tree for both languages, every node with its
+//! place.
+
+pub mod ast;

@@ -1,0 +1,1 @@
+//! QEMU machines: disks, process, QMP, ports.

@@ -1,0 +1,1 @@
+//! amazon-ebs against moto and sshd.

@@ -1,0 +1,1 @@
+//! qemu, null and file builders.

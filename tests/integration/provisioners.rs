@@ -1,0 +1,1 @@
+//! Provisioners and post-processors against a real sshd.

@@ -1,0 +1,1 @@
+//! The SSH communicator against OpenSSH's sshd.

@@ -1,0 +1,1 @@
+//! Real servers for the tests: sshd, moto; and the program under test.

@@ -1,0 +1,1 @@
+//! Both template languages: validate, inspect, the tutorial.
