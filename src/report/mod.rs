@@ -1,1 +1,3 @@
 //! Events and diagnostics → people and machines.
+
+pub mod diagnostics;

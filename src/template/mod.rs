@@ -2,3 +2,4 @@
 //! place.
 
 pub mod ast;
+pub mod load;
