@@ -1,3 +1,7 @@
-//! The `imgbake` program.
+//! The `imgbake` program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imgbake::cli::main(std::env::args_os().skip(1).collect()).into()
+}

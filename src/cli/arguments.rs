@@ -1,0 +1,218 @@
+//! Arguments → [`Invocation`]: the flag syntax that users of the usual tool have in their scripts,
+//! on top of clap.
+//!
+//! `-x`, `--x`, `-x=v` and `-x v` are the same; a flag that is on or off takes its value only with
+//! `=`. Each argument is rewritten to the one form that clap reads.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::{BoolishValueParser, StyledStr};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::{Exit, build};
+use crate::diagnostic::did_you_mean;
+
+/// What the program was asked to do.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// `-machine-readable`, anywhere.
+    pub machine_readable: bool,
+    /// The command and its arguments.
+    pub command: Command,
+}
+
+/// Why there is nothing to run: help that was asked for, or arguments that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What to print.
+    pub text: String,
+    /// How to end.
+    pub exit: Exit,
+}
+
+/// Bakes machine images from Packer templates.
+#[derive(Parser)]
+#[command(name = "imgbake", disable_version_flag = true, args_override_self = true)]
+#[command(after_help = "Flags may be written with one dash or two: -only=x, --only x.")]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Builds images from a template.
+    Build(Box<build::Arguments>),
+    /// Shows the version.
+    Version,
+}
+
+/// Commands of the usual tool that are not built yet.
+const NOT_BUILT_COMMANDS: &[&str] =
+    &["console", "fix", "fmt", "hcl2_upgrade", "plugins", "verify-attestation"];
+
+/// Flags of the usual tool that are not built yet.
+const NOT_BUILT_FLAGS: &[&str] = &[
+    "evaluate-datasources",
+    "ignore-prerelease-plugins",
+    "skip-enforcement",
+    "use-sequential-evaluation",
+];
+
+/// Reads the arguments (without the program's own name).
+pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
+    let before = args.len();
+    args.retain(|arg| arg != "-machine-readable");
+    let machine_readable = args.len() < before;
+    let at = args.iter().position(|arg| !is_flag(arg)).unwrap_or(args.len());
+    let asks = |names: &[&str]| args[..at].iter().any(|arg| names.iter().any(|name| arg == name));
+    if asks(&["-v", "-version", "--version"]) {
+        return Ok(Invocation { machine_readable, command: Command::Version });
+    }
+    let mut program = program();
+    if asks(&["-h", "-help", "--help"]) {
+        return Err(Refusal { text: program.render_help().to_string(), exit: Exit::Success });
+    }
+    let Some(name) = args.get(at).map(|name| name.to_string_lossy().into_owned()) else {
+        return Err(no_command(&mut program, None));
+    };
+    if name != "help" && program.find_subcommand(&name).is_none() {
+        return Err(no_command(&mut program, Some(&name)));
+    }
+    let rest = match program.find_subcommand(&name) {
+        Some(command) => normalise(&args[at + 1..], command),
+        None => args[at + 1..].to_vec(),
+    };
+    let line = ["imgbake".into(), name.clone().into()].into_iter().chain(rest);
+    program
+        .try_get_matches_from_mut(line)
+        .and_then(|matches| Program::from_arg_matches(&matches))
+        .map(|program| Invocation { machine_readable, command: program.command })
+        .map_err(|error| refuse(&mut program, &name, &error))
+}
+
+/// The commands as clap knows them, with flags that behave as in Go.
+fn program() -> clap::Command {
+    Program::command().mut_subcommands(|command| {
+        command.args_override_self(true).mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => on_or_off(arg),
+            _ => arg,
+        })
+    })
+}
+
+/// A flag that may be given as `-x`, `-x=true` and `-x=false`.
+fn on_or_off(arg: Arg) -> Arg {
+    let arg = match arg.get_default_values() {
+        [] => arg.default_value("false"),
+        _ => arg,
+    };
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(BoolishValueParser::new())
+        .value_name("BOOL")
+        .hide_possible_values(true)
+}
+
+fn is_flag(arg: &OsStr) -> bool {
+    arg.len() > 1 && arg.as_encoded_bytes().starts_with(b"-")
+}
+
+/// Rewrites the arguments of `command` to `--name` and `--name=value`.
+fn normalise(args: &[OsString], command: &clap::Command) -> Vec<OsString> {
+    let mut rewritten = Vec::with_capacity(args.len());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--") => {
+                rewritten.push(arg.clone());
+                rewritten.extend(args.by_ref().cloned());
+            }
+            Some(text) if is_flag(arg) => {
+                let text = text.trim_start_matches('-');
+                let mut flag = OsString::from(format!("--{text}"));
+                if takes_next(command, text)
+                    && let Some(value) = args.next()
+                {
+                    flag.push("=");
+                    flag.push(value);
+                }
+                rewritten.push(flag);
+            }
+            _ => rewritten.push(arg.clone()),
+        }
+    }
+    rewritten
+}
+
+/// Whether the value of the flag `text` is the next argument.
+fn takes_next(command: &clap::Command, text: &str) -> bool {
+    command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(text))
+        .is_some_and(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set())
+}
+
+/// The list of commands, because `name` is none of them.
+fn no_command(program: &mut clap::Command, name: Option<&str>) -> Refusal {
+    let list = program.render_help();
+    let Some(name) = name else {
+        return Refusal { text: list.to_string(), exit: Exit::NoCommand };
+    };
+    if NOT_BUILT_COMMANDS.contains(&name) {
+        let text = format!("Error: the command `{name}` is not built yet\n\n{list}");
+        return Refusal { text, exit: Exit::Failure };
+    }
+    let names = program.get_subcommands().map(clap::Command::get_name);
+    let hint = suggestion(did_you_mean(name, names.chain(NOT_BUILT_COMMANDS.iter().copied())));
+    let text = format!("Error: there is no command `{name}`{hint}\n\n{list}");
+    Refusal { text, exit: Exit::NoCommand }
+}
+
+fn suggestion(meant: Option<&str>) -> String {
+    meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+}
+
+/// What clap found wrong, in words, followed by the command's help.
+fn refuse(program: &mut clap::Command, name: &str, error: &clap::Error) -> Refusal {
+    if matches!(error.kind(), ErrorKind::DisplayHelp) {
+        return Refusal { text: error.render().to_string(), exit: Exit::Success };
+    }
+    let help = help_of(program, name);
+    let found = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) if flag.starts_with('-') => {
+            unknown_flag(program, name, flag.trim_start_matches('-'))
+        }
+        _ => reason(error),
+    };
+    Refusal { text: format!("Error: {found}\n\n{help}"), exit: Exit::Failure }
+}
+
+fn help_of(program: &mut clap::Command, name: &str) -> StyledStr {
+    match program.find_subcommand_mut(name) {
+        Some(command) => command.render_help(),
+        None => program.render_help(),
+    }
+}
+
+fn unknown_flag(program: &clap::Command, name: &str, flag: &str) -> String {
+    let flag = flag.split('=').next().unwrap_or(flag);
+    if NOT_BUILT_FLAGS.contains(&flag) {
+        return format!("the flag `-{flag}` is not built yet");
+    }
+    let known = program.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let meant =
+        did_you_mean(flag, known.filter_map(Arg::get_long)).map(|meant| format!("-{meant}"));
+    format!("`{name}` has no flag `-{flag}`{}", suggestion(meant.as_deref()))
+}
+
+/// The first line of clap's own message.
+fn reason(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    lines.join("\n").trim_start_matches("error: ").to_owned()
+}
