@@ -324,7 +324,7 @@ pub trait Communicator: Send + Sync {
     async fn close(&self);
 }
 
-impl dyn Communicator {
+impl dyn Communicator + '_ {
     /// Runs `command` and shows what it prints.
     pub async fn run_shown(&self, command: &str, ui: &Ui) -> anyhow::Result<Exit> {
         let mut lines = ShowLines::new(ui.clone());

@@ -1,0 +1,149 @@
+//! Keys: made for one build, or read from a file.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
+use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// The kinds of keys that can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyType {
+    /// Small, fast and modern.
+    Ed25519,
+    /// For machines that know nothing newer.
+    Rsa,
+    /// On the NIST curves.
+    Ecdsa,
+}
+
+impl KeyType {
+    /// What is wrong with `bits` for this kind of key.
+    pub(super) fn refuse_bits(self, bits: u32) -> Option<&'static str> {
+        match self {
+            Self::Rsa if !(1024..=16384).contains(&bits) => {
+                Some("an RSA key has 1024 to 16384 bits")
+            }
+            Self::Ecdsa if ![256, 384, 521].contains(&bits) => {
+                Some("an ECDSA key has 256, 384 or 521 bits")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A key pair that lives as long as one build.
+#[derive(Clone, Debug)]
+pub struct TemporaryKey {
+    key: PrivateKey,
+}
+
+impl TemporaryKey {
+    /// Makes a key. `bits` is 4096 for RSA and 521 for ECDSA if not given, and means nothing for
+    /// Ed25519. An RSA key takes seconds to find.
+    pub fn generate(kind: KeyType, bits: Option<u32>, comment: &str) -> anyhow::Result<Self> {
+        let mut rng = russh::keys::key::safe_rng();
+        let data = match kind {
+            KeyType::Ed25519 => {
+                let key = PrivateKey::random(&mut rng, Algorithm::Ed25519)?;
+                key.key_data().clone()
+            }
+            KeyType::Ecdsa => {
+                let curve = match bits.unwrap_or(521) {
+                    256 => EcdsaCurve::NistP256,
+                    384 => EcdsaCurve::NistP384,
+                    _ => EcdsaCurve::NistP521,
+                };
+                KeypairData::Ecdsa(EcdsaKeypair::random(&mut rng, curve)?)
+            }
+            KeyType::Rsa => {
+                let bits = usize::try_from(bits.unwrap_or(4096))?;
+                KeypairData::Rsa(RsaKeypair::random(&mut rng, bits)?)
+            }
+        };
+        let key = PrivateKey::new(data, comment).context("cannot make a temporary SSH key")?;
+        Ok(Self { key })
+    }
+
+    /// Takes a key that somebody else made, e.g. the cloud. `pem` is any of the known forms.
+    pub fn from_pem(pem: &Secret, comment: &str) -> anyhow::Result<Self> {
+        let mut key = parse(pem.expose()).context("the cloud's key pair cannot be read")?;
+        key.set_comment(comment);
+        Ok(Self { key })
+    }
+
+    /// The line for `authorized_keys`, with the comment, without a line end.
+    pub fn public_openssh(&self) -> String {
+        // Encoding a key that was decoded or generated cannot fail.
+        self.key.public_key().to_openssh().unwrap_or_default()
+    }
+
+    /// The private key as an `OPENSSH PRIVATE KEY` file.
+    pub fn private_openssh(&self) -> Secret {
+        let text = self.key.to_openssh(LineEnding::LF);
+        Secret::new(text.map(|text| text.to_string()).unwrap_or_default())
+    }
+
+    /// The name by which it is found again in `authorized_keys`.
+    pub fn comment(&self) -> &str {
+        self.key.comment().as_str_lossy()
+    }
+
+    pub(super) fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+}
+
+/// Why a private key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeyError {
+    #[error("the key is encrypted, and nobody is there to type its passphrase")]
+    Encrypted,
+    #[error("this is no private key that is known here: {0}")]
+    Unreadable(String),
+}
+
+/// Reads a private key: PEM (PKCS#1, SEC1), PKCS#8, OpenSSH or PuTTY.
+pub(super) fn parse(text: &str) -> Result<PrivateKey, KeyError> {
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(KeyError::Encrypted);
+    }
+    match russh::keys::decode_secret_key(text, None) {
+        Ok(key) if key.is_encrypted() => Err(KeyError::Encrypted),
+        Ok(key) => Ok(key),
+        Err(russh::keys::Error::KeyIsEncrypted) => Err(KeyError::Encrypted),
+        Err(error) => Err(KeyError::Unreadable(error.to_string())),
+    }
+}
+
+/// The text of a key file.
+pub(super) async fn read(path: &Path) -> anyhow::Result<String> {
+    tokio::fs::read_to_string(path)
+        .await
+        .with_context(|| format!("cannot read the key file {}", path.display()))
+}
+
+/// The `authorized_keys` line of a private key.
+pub(super) fn public_of(private: &Secret) -> Option<String> {
+    parse(private.expose()).ok()?.public_key().to_openssh().ok()
+}
+
+/// Removes the lines that end in `comment` from the `authorized_keys` below `home`.
+pub(super) fn forget_command(sudo: &str, home: &str, comment: &str) -> String {
+    let mut pattern = String::new();
+    for character in comment.chars() {
+        if !character.is_ascii_alphanumeric() && !matches!(character, '_' | '-' | ' ') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    let file = format!("{home}/.ssh/authorized_keys");
+    let script = super::ssh::quote(&format!("/ {pattern}$/d"));
+    format!("{sudo}sed -i.bak {script} {file}; {sudo}rm -f {file}.bak")
+}
