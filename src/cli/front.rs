@@ -5,6 +5,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Session;
+use crate::diagnostic::Diagnostics;
+use crate::eval::{self, Inputs, Values};
+use crate::plan::{self, Plan, PlanRequest};
+use crate::source::SourceMap;
+use crate::template::ast::Template;
+use crate::template::load::{self, ConfigType, LoadRequest, VarAssignment};
+
 /// The arguments that all of these commands share.
 #[derive(Args, Clone, Debug)]
 pub struct TemplateArguments {
@@ -22,7 +30,7 @@ pub struct TemplateArguments {
     pub var_file: Vec<PathBuf>,
     /// The language of a template whose name does not say it.
     #[arg(long, value_enum, default_value_t)]
-    pub config_type: ConfigType,
+    pub config_type: Language,
     /// A template file, a directory of `.pkr.hcl` and `.pkr.json` files, or `-` for JSON from
     /// standard input.
     pub template: PathBuf,
@@ -30,7 +38,7 @@ pub struct TemplateArguments {
 
 /// The words of `-config-type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ConfigType {
+pub enum Language {
     /// Legacy JSON.
     #[default]
     Json,
@@ -38,7 +46,116 @@ pub enum ConfigType {
     Hcl2,
 }
 
+impl From<Language> for ConfigType {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::Json => Self::Json,
+            Language::Hcl2 => Self::Hcl2,
+        }
+    }
+}
+
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("no '=' in it: write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+impl TemplateArguments {
+    fn load_request(&self) -> LoadRequest {
+        LoadRequest { path: self.template.clone(), config_type: self.config_type.into() }
+    }
+}
+
+/// What a command wants of the plan beside the shared arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// Whether a var file that sets an undeclared variable is worth a warning.
+    pub warn_undeclared: bool,
+    /// `-force`.
+    pub force: bool,
+    /// `-debug`.
+    pub debug: bool,
+}
+
+/// Reads the template and its texts go to `sources`, so that whatever is found can be drawn.
+pub fn load(
+    arguments: &TemplateArguments,
+    sources: &mut SourceMap,
+) -> Result<(Template, Diagnostics), Diagnostics> {
+    let (template, mut found) = load::load(&arguments.load_request(), sources)?;
+    found.extend(plan::requirements(&template));
+    found.into_result(template)
+}
+
+/// Evaluates the variables and locals of `template`.
+pub fn evaluate(
+    session: &Session,
+    arguments: &TemplateArguments,
+    wishes: Wishes,
+    template: &Template,
+    sources: &mut SourceMap,
+) -> Result<(Values, Diagnostics), Diagnostics> {
+    let inputs = Inputs {
+        vars: arguments.var.clone(),
+        var_files: var_files(arguments, template, sources)?,
+        environment: session.environment.clone(),
+        warn_undeclared: wishes.warn_undeclared,
+    };
+    eval::evaluate(template, &inputs, &session.redactor)
+}
+
+/// The variable files that count, in order of precedence; the errors of all of them come together.
+fn var_files(
+    arguments: &TemplateArguments,
+    template: &Template,
+    sources: &mut SourceMap,
+) -> Result<Vec<Vec<VarAssignment>>, Diagnostics> {
+    let automatic = load::auto_var_files(&arguments.load_request())?;
+    let mut found = Diagnostics::default();
+    let mut files = Vec::new();
+    for path in automatic.iter().chain(&arguments.var_file) {
+        match load::var_file(path, template.dialect, sources) {
+            Ok(file) => files.push(file),
+            Err(errors) => found.extend(errors),
+        }
+    }
+    found.into_result(files).map(|(files, _)| files)
+}
+
+/// The whole front half. What is found on the way — all of it, if it succeeds — comes back beside
+/// the plan; the texts that it is about are in `sources`.
+pub fn plan(
+    session: &Session,
+    arguments: &TemplateArguments,
+    wishes: Wishes,
+    sources: &mut SourceMap,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let (template, mut found) = load(arguments, sources)?;
+    let values = match evaluate(session, arguments, wishes, &template, sources) {
+        Ok((values, more)) => {
+            found.extend(more);
+            values
+        }
+        Err(errors) => {
+            found.extend(errors);
+            return Err(found);
+        }
+    };
+    let request = PlanRequest {
+        only: arguments.only.clone(),
+        except: arguments.except.clone(),
+        force: wishes.force,
+        debug: wishes.debug,
+        environment: session.environment.clone(),
+    };
+    match plan::make(&template, values, &request, &session.redactor) {
+        Ok((plan, more)) => {
+            found.extend(more);
+            Ok((plan, found))
+        }
+        Err(errors) => {
+            found.extend(errors);
+            Err(found)
+        }
+    }
 }

@@ -5,10 +5,32 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod make;
+mod requirements;
+
 use crate::component::{Builder, Facts, PostProcessor, Provisioner};
 use crate::diagnostic::Diagnostics;
+use crate::env::Environment;
 use crate::interpolate::BuildData;
 use crate::source::Span;
+
+pub use self::make::make;
+pub use self::requirements::requirements;
+
+/// What the command line says about the plan.
+#[derive(Clone, Debug)]
+pub struct PlanRequest {
+    /// `-only`: build names (JSON) or globs on them (HCL2); empty: all.
+    pub only: Vec<String>,
+    /// `-except`: as `only`; also takes out post-processors.
+    pub except: Vec<String>,
+    /// `-force`.
+    pub force: bool,
+    /// `-debug`.
+    pub debug: bool,
+    /// The environment and the clock.
+    pub environment: Arc<Environment>,
+}
 
 /// All builds of a run.
 #[derive(Debug, Default)]
