@@ -2,6 +2,7 @@
 //! them backward; an undo that fails is written into the [`Ledger`], never swallowed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -62,6 +63,12 @@ pub trait Step: Send + Sync {
     async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
         Ok(())
     }
+
+    /// Whether the undo need not wait for the undo of the steps that came later: such undos start
+    /// at once, beside the others, because an interrupted run may have only seconds left.
+    fn stands_alone(&self) -> bool {
+        false
+    }
 }
 
 /// A step without its output type, as the undo stack holds it.
@@ -69,6 +76,7 @@ pub trait Step: Send + Sync {
 trait Undo: Send + Sync {
     fn name(&self) -> &'static str;
     fn makes(&self) -> Option<String>;
+    fn stands_alone(&self) -> bool;
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()>;
 }
 
@@ -80,34 +88,41 @@ impl<S: Step> Undo for S {
     fn makes(&self) -> Option<String> {
         Step::makes(self)
     }
+    fn stands_alone(&self) -> bool {
+        Step::stands_alone(self)
+    }
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         Step::undo(self, cx, ending).await
     }
 }
 
 /// The steps of one build that have started, in order.
+///
+/// Steps that do not need each other may run at the same time: `join!` several calls of
+/// [`run`](Self::run). (Never `try_join!`: it would drop a step in the middle of a call.)
 pub struct Steps<'a> {
     cx: &'a BuildContext,
-    started: Vec<(Arc<dyn Undo>, Option<Entry>)>,
-    aborted: bool,
+    started: Mutex<Vec<Started>>,
+    aborted: AtomicBool,
 }
+
+/// A step that may have to be undone, and its line in the ledger.
+type Started = (Arc<dyn Undo>, Option<Entry>);
 
 impl<'a> Steps<'a> {
     /// No step yet.
     pub fn new(cx: &'a BuildContext) -> Self {
-        Self { cx, started: Vec::new(), aborted: false }
+        Self { cx, started: Mutex::default(), aborted: AtomicBool::new(false) }
     }
 
     /// Runs `step`. Where it fails, `-on-error` is obeyed: `ask` may have it run again.
-    pub async fn run<S: Step + 'static>(&mut self, step: S) -> anyhow::Result<S::Output> {
+    pub async fn run<S: Step + 'static>(&self, step: S) -> anyhow::Result<S::Output> {
         let name = Step::name(&step);
         if self.cx.cancel.is_cancelled() {
             return Err(Cancelled.into());
         }
         let step = Arc::new(step);
-        let made =
-            Step::makes(&*step).map(|what| self.cx.ledger.enter(&self.cx.facts.build_name, what));
-        self.started.push((step.clone(), made));
+        self.remember(step.clone());
         let result = loop {
             let result = self.run_once(&*step, name).await;
             match &result {
@@ -122,6 +137,12 @@ impl<'a> Steps<'a> {
         result
     }
 
+    fn remember(&self, step: Arc<dyn Undo>) {
+        let made = step.makes().map(|what| self.cx.ledger.enter(&self.cx.facts.build_name, what));
+        let mut started = self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        started.push((step, made));
+    }
+
     async fn run_once<S: Step>(&self, step: &S, name: &'static str) -> anyhow::Result<S::Output> {
         let started = Instant::now();
         self.cx.ui.send(Message::StepStarted(name.to_owned()));
@@ -132,14 +153,14 @@ impl<'a> Steps<'a> {
     }
 
     /// What `-on-error` makes of a failed step.
-    async fn wants_retry(&mut self, name: &str, error: &anyhow::Error) -> bool {
+    async fn wants_retry(&self, name: &str, error: &anyhow::Error) -> bool {
         if self.cx.cancel.is_cancelled() {
             return false;
         }
         match self.cx.on_error {
             OnError::Cleanup => false,
             OnError::Abort | OnError::RunCleanupProvisioner => {
-                self.aborted = true;
+                self.aborted.store(true, Ordering::Relaxed);
                 self.cx.ui.error(format!("Step \"{name}\" failed, aborting..."));
                 false
             }
@@ -150,7 +171,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    async fn ask(&mut self) -> bool {
+    async fn ask(&self) -> bool {
         const QUESTION: &str = "[c] Clean up and exit, [a] abort without cleanup, or [r] retry step (build may fail even if retry succeeds)?";
         loop {
             let asked = self.cx.ui.ask(QUESTION);
@@ -161,7 +182,7 @@ impl<'a> Steps<'a> {
                 None | Some('c') => return false,
                 Some('r') => return true,
                 Some('a') => {
-                    self.aborted = true;
+                    self.aborted.store(true, Ordering::Relaxed);
                     return false;
                 }
                 Some(_) => {}
@@ -177,26 +198,39 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Undoes all steps that started, the last first. Nothing interrupts this.
+    /// Undoes all steps that started: the last first, and those that
+    /// [stand alone](Step::stands_alone) beside the others. Nothing interrupts this.
     pub async fn undo(self, ending: Ending) {
         let cx = BuildContext { cancel: CancellationToken::new(), ..self.cx.clone() };
-        for (step, made) in self.started.iter().rev() {
-            let name = step.name();
-            if self.aborted {
-                cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
-                continue;
+        let started = self.started.lock().map(|mut steps| std::mem::take(&mut *steps));
+        let started =
+            started.unwrap_or_else(|poisoned| std::mem::take(&mut *poisoned.into_inner()));
+        // A person who watches each step sees one at a time.
+        let (alone, chain): (Vec<_>, Vec<_>) =
+            started.iter().rev().partition(|(step, _)| step.stands_alone() && !cx.facts.debug);
+        let in_order = async {
+            for started in chain {
+                self.undo_one(&cx, started, ending).await;
             }
-            self.pause(&format!(
-                "Pausing before cleanup of step '{name}'. Press enter to continue."
-            ))
+        };
+        let beside = alone.into_iter().map(|started| self.undo_one(&cx, started, ending));
+        futures::future::join(in_order, futures::future::join_all(beside)).await;
+    }
+
+    async fn undo_one(&self, cx: &BuildContext, (step, made): &Started, ending: Ending) {
+        let name = step.name();
+        if self.aborted.load(Ordering::Relaxed) {
+            cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
+            return;
+        }
+        self.pause(&format!("Pausing before cleanup of step '{name}'. Press enter to continue."))
             .await;
-            let undone = step.undo(&cx, ending).await;
-            match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
-                Ok(()) => cx.ledger.gone(made.as_ref()),
-                Err(error) => {
-                    cx.ui.error(format!("{error:#}"));
-                    cx.ledger.stuck(made.as_ref(), &format!("{error:#}"));
-                }
+        let undone = step.undo(cx, ending).await;
+        match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
+            Ok(()) => cx.ledger.gone(made.as_ref()),
+            Err(error) => {
+                cx.ui.error(format!("{error:#}"));
+                cx.ledger.stuck(made.as_ref(), &format!("{error:#}"));
             }
         }
     }
