@@ -25,6 +25,8 @@ pub trait Component: Sized {
     const TYPE: &'static str;
     /// Options that the reference has and this component refuses by name.
     const NOT_BUILT: &'static [&'static str] = &[];
+    /// Names that a builder adds to `build.*`, beside those that every builder has.
+    const BUILD_DATA: &'static [&'static str] = &[];
     /// The structs that declare the options.
     type Options: OptionGroups;
     /// Checks the options together and makes the component; `None` after reporting errors.
@@ -34,7 +36,8 @@ pub trait Component: Sized {
 /// What is known of a build before it runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The build's name, as messages and the manifest show it.
+    /// The build's name, as its components know it (`{{build_name}}`, the manifest): the name of
+    /// the source. Messages use [`PlannedBuild::name`](crate::plan::PlannedBuild::name).
     pub build_name: String,
     /// The type of its builder.
     pub builder_type: String,
@@ -136,6 +139,8 @@ pub struct Registered<T: ?Sized> {
     pub options: fn() -> Vec<OptionDoc>,
     /// Options that it refuses by name.
     pub not_built: &'static [&'static str],
+    /// See [`Component::BUILD_DATA`].
+    pub build_data: &'static [&'static str],
     /// See [`prepare`].
     pub prepare: Prepare<T>,
 }
@@ -185,11 +190,6 @@ pub trait Provisioning: Send + Sync {
 pub trait Builder: Send + Sync {
     /// Runs the whole build and undoes what must not stay. `None`: there is nothing to show for it.
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>>;
-
-    /// Names that this builder adds to `build.*`, beside those that every builder has.
-    fn build_data(&self) -> &'static [&'static str] {
-        &[]
-    }
 }
 
 /// What a provisioner works with.

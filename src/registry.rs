@@ -29,6 +29,7 @@ macro_rules! registered_as {
                 name: C::TYPE,
                 options: <C::Options as crate::config::OptionGroups>::docs,
                 not_built: C::NOT_BUILT,
+                build_data: C::BUILD_DATA,
                 prepare: |body, facts, redactor| {
                     let (component, warnings) = prepare::<C>(body, facts, redactor)?;
                     Ok((Box::new(component), warnings))

@@ -34,7 +34,7 @@ pub struct Place<'a> {
     pub source: Option<(&'a str, &'a str)>,
     /// `build.name`.
     pub build_name: Option<&'a str>,
-    /// Names that the builder adds to `build.*`; see [`Builder::build_data`](crate::component::Builder::build_data).
+    /// Names that the builder adds to `build.*`; see [`Component::BUILD_DATA`](crate::component::Component::BUILD_DATA).
     pub generated: &'a [&'a str],
     /// The machine that runs. Before it does, each of `build.*` is the string `<unknown>`.
     pub build_data: Option<&'a BuildData>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod make;
 mod requirements;
+mod version;
 
 use crate::component::{Builder, Facts, PostProcessor, Provisioner};
 use crate::diagnostic::Diagnostics;
