@@ -3,8 +3,16 @@
 mod support;
 
 mod amazon_ebs;
+mod architecture;
 mod build;
 mod machines;
 mod provisioners;
 mod ssh;
 mod templates;
+
+#[test]
+fn the_real_servers_start() {
+    let sshd = support::Sshd::start();
+    let moto = support::Moto::start();
+    assert_ne!(sshd.port, moto.port);
+}

@@ -1,1 +1,61 @@
 //! Real servers for the tests: sshd, moto; and the program under test.
+//!
+//! Everything here starts what it needs or panics: a test never skips. What it starts ends when the
+//! value is dropped.
+
+#![allow(dead_code, reason = "not every capability needs every server")]
+
+mod moto;
+mod program;
+mod sshd;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
+pub use program::{Program, Run, signal};
+pub use sshd::{Sshd, current_user, generate_key};
+
+/// Where fixtures are.
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+}
+
+/// A port of the loopback address that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// Waits until something listens on `port`, as long as `server` lives.
+fn wait_for_port(server: &mut Child, port: u16, what: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+        if let Some(status) = server.try_wait().expect("a child to ask") {
+            panic!("{what} ended early: {status}");
+        }
+        assert!(Instant::now() < deadline, "{what} does not listen on port {port}");
+        pause(20);
+    }
+}
+
+/// A test may block.
+#[expect(clippy::disallowed_methods, reason = "a test has nothing else to do meanwhile")]
+pub fn pause(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+/// A child that ends with its owner.
+#[derive(Debug)]
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; there is nobody to tell.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
