@@ -1,9 +1,11 @@
 //! The only file that names every component.
 
+use crate::builder::file::File;
+use crate::builder::null::Null;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
 
 /// All builders, by name.
-pub static BUILDERS: &[Registered<dyn Builder>] = &[];
+pub static BUILDERS: &[Registered<dyn Builder>] = &[builder::<File>(), builder::<Null>()];
 
 /// All provisioners, by name.
 pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[];

@@ -37,6 +37,13 @@ pub enum Ending {
     Failed,
 }
 
+impl Ending {
+    /// How steps ended that gave `result`.
+    pub fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Done } else { Self::Failed }
+    }
+}
+
 /// One step of a build.
 ///
 /// Names and tokens of what it makes are chosen when it is constructed, so that [`undo`](Self::undo)

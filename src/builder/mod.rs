@@ -1,1 +1,6 @@
 //! Builders: each starts a machine, has it provisioned, and makes an image of it.
+
+mod provision;
+
+pub mod file;
+pub mod null;

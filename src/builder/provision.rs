@@ -1,0 +1,113 @@
+//! What every builder with a machine does once it runs: connect, provision, forget the key.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::communicator::{Options, Target};
+use crate::component::{BuildContext, Communicator};
+use crate::interpolate::BuildData;
+use crate::step::{Ending, Step, Steps};
+
+/// Connects to the machine at `target`, runs the build's provisioners on it, and takes the
+/// temporary key out of it. `data` is what the builder itself adds to `build.*`, e.g. `ID`.
+///
+/// The connection that comes back is open until the steps are undone.
+pub async fn provision(
+    steps: &Steps<'_>,
+    options: &Options,
+    target: Target,
+    data: BuildData,
+) -> anyhow::Result<Arc<dyn Communicator>> {
+    let mut all_data = options.build_data(&target).await;
+    all_data.extend(data);
+    let connection = steps.run(Connect::new(options.clone(), target.clone())).await?;
+    steps.run(Provision { connection: connection.clone(), data: all_data }).await?;
+    if target.key.is_some() {
+        let (options, connection) = (options.clone(), connection.clone());
+        steps.run(ForgetKey { options, connection, target }).await?;
+    }
+    Ok(connection)
+}
+
+/// Connects; undone by closing the connection.
+struct Connect {
+    options: Options,
+    target: Target,
+    open: Mutex<Option<Arc<dyn Communicator>>>,
+}
+
+impl Connect {
+    fn new(options: Options, target: Target) -> Self {
+        Self { options, target, open: Mutex::default() }
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Communicator>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Step for Connect {
+    type Output = Arc<dyn Communicator>;
+
+    fn name(&self) -> &'static str {
+        "connect"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Self::Output> {
+        let connection = self.options.connect(cx, self.target.clone()).await?;
+        *self.open() = Some(connection.clone());
+        Ok(connection)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        let open = self.open().take();
+        if let Some(connection) = open {
+            connection.close().await;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the provisioners.
+struct Provision {
+    connection: Arc<dyn Communicator>,
+    data: BuildData,
+}
+
+#[async_trait]
+impl Step for Provision {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "provision"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        cx.provisioning.provision(cx, self.connection.clone(), self.data.clone()).await
+    }
+}
+
+/// Takes the temporary key out of the machine.
+struct ForgetKey {
+    options: Options,
+    connection: Arc<dyn Communicator>,
+    target: Target,
+}
+
+#[async_trait]
+impl Step for ForgetKey {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "forget the temporary key"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        match &self.target.key {
+            Some(key) => self.options.forget_temporary_key(cx, &*self.connection, key).await,
+            None => Ok(()),
+        }
+    }
+}
