@@ -16,8 +16,8 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::event::Ui;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
+use crate::ledger::Ledger;
 use crate::secret::Redactor;
-use crate::step::{Ledger, OnError};
 
 /// A builder, provisioner or post-processor type, as templates name it.
 pub trait Component: Sized {
@@ -154,6 +154,20 @@ impl<T: ?Sized> fmt::Debug for Registered<T> {
     }
 }
 
+/// `-on-error`: what happens to a build's machine when a step fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Undo every step.
+    #[default]
+    Cleanup,
+    /// Leave everything as it is.
+    Abort,
+    /// Ask the person at the terminal.
+    Ask,
+    /// Leave everything, but run the error-cleanup provisioner.
+    RunCleanupProvisioner,
+}
+
 /// What a builder works with. A clone speaks for the same build.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -183,6 +197,10 @@ pub trait Provisioning: Send + Sync {
         communicator: Arc<dyn Communicator>,
         data: BuildData,
     ) -> anyhow::Result<()>;
+
+    /// Runs the error-cleanup provisioner if provisioning has failed; else nothing. Called while
+    /// the machine is still there; [`Steps`](crate::step::Steps) does it before it undoes.
+    async fn after_failure(&self, _cx: &BuildContext) {}
 }
 
 /// Starts a machine, has it provisioned, and makes an image of it.

@@ -26,10 +26,11 @@
 //! | `vm` | QEMU: disks, process, QMP, ports |
 //! | `eval` | expressions → values: types, functions, locals in order |
 //! | `template` | text → tree, for both languages |
-//! | `step` | do + undo; the ledger of what exists because of us |
+//! | `step` | do + undo |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `config` | evaluated bodies → typed options, declared once |
 //! | `interpolate` | the `{{ … }}` language |
+//! | `ledger` | the book of what exists because of us |
 //! | `guest` | what machines print, made harmless |
 //! | `event` | what a run says |
 //! | `retry` | trying again; waits that end on cancel |
@@ -50,6 +51,7 @@ pub mod eval;
 pub mod event;
 pub mod guest;
 pub mod interpolate;
+pub mod ledger;
 pub mod plan;
 pub mod post_processor;
 pub mod provisioner;

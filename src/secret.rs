@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -57,16 +57,48 @@ impl Redactor {
         known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
+    fn known(&self) -> RwLockReadGuard<'_, Vec<Secret>> {
+        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// `text` without any registered secret.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let known = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut text = Cow::Borrowed(text);
-        for secret in known.iter() {
+        for secret in self.known().iter() {
             if text.contains(secret.expose()) {
                 text = Cow::Owned(text.replace(secret.expose(), MASK));
             }
         }
         text
+    }
+
+    /// [`redact`](Self::redact) for a text that is given away.
+    pub fn clean(&self, text: String) -> String {
+        match self.redact(&text) {
+            Cow::Owned(clean) => clean,
+            Cow::Borrowed(_) => text,
+        }
+    }
+
+    /// The length of the longest secret in bytes.
+    pub fn longest(&self) -> usize {
+        self.known().first().map_or(0, |secret| secret.expose().len())
+    }
+
+    /// Where to cut `text` near the byte `at` so that no secret is cut in two: before it if
+    /// possible, else after. `text` should reach [`longest`](Self::longest) bytes beyond `at`.
+    pub fn cut_near(&self, text: &str, at: usize) -> usize {
+        let at = text.floor_char_boundary(at);
+        for secret in self.known().iter().map(Secret::expose) {
+            let from = text.floor_char_boundary(at.saturating_sub(secret.len()));
+            let to = text.ceil_char_boundary((at + secret.len()).min(text.len()));
+            let mut found = text[from..to].match_indices(secret).map(|(start, _)| from + start);
+            if let Some(start) = found.find(|start| (start + 1..start + secret.len()).contains(&at))
+            {
+                return if start > 0 { start } else { secret.len() };
+            }
+        }
+        at
     }
 }
 
@@ -82,5 +114,16 @@ mod tests {
         assert_eq!(redactor.redact("x abcdef y"), "x <sensitive> y");
         assert_eq!(redactor.redact("abc second line"), "<sensitive> <sensitive>");
         assert_eq!(format!("{:?}", Secret::new("abc")), MASK);
+    }
+
+    #[test]
+    fn a_cut_never_goes_through_a_secret() {
+        let redactor = Redactor::default();
+        redactor.register("hunter22");
+        let text = "xxxx hunter22 yyyy";
+        assert_eq!(redactor.cut_near(text, 3), 3);
+        assert_eq!((6..13).map(|at| redactor.cut_near(text, at)).max(), Some(5));
+        assert_eq!(redactor.cut_near(text, 13), 13);
+        assert_eq!(redactor.cut_near("hunter22 at the start", 4), 8);
     }
 }

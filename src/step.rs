@@ -1,7 +1,7 @@
 //! A step = do + undo. [`Steps`] runs them forward, remembers each *before* it starts, and undoes
-//! them backward; an undo that fails is written into the [`Ledger`], never swallowed.
+//! them backward; an undo that fails is written into the [`Ledger`](crate::ledger::Ledger), never
+//! swallowed.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -10,23 +10,10 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::component::BuildContext;
+use crate::component::{BuildContext, OnError};
 use crate::event::Message;
+use crate::ledger::Entry;
 use crate::retry::Cancelled;
-
-/// `-on-error`: what happens to a build's machine when a step fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// Undo every step.
-    #[default]
-    Cleanup,
-    /// Leave everything as it is.
-    Abort,
-    /// Ask the person at the terminal.
-    Ask,
-    /// Leave everything, but run the error-cleanup provisioner.
-    RunCleanupProvisioner,
-}
 
 /// How the steps ended: some undo only what a failed build must not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,66 +221,13 @@ impl<'a> Steps<'a> {
             .await;
         let undone = step.undo(cx, ending).await;
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
-            Ok(()) => cx.ledger.gone(made.as_ref()),
+            Ok(()) => made.iter().for_each(|entry| cx.ledger.gone(entry)),
             Err(error) => {
                 cx.ui.error(format!("{error:#}"));
-                cx.ledger.stuck(made.as_ref(), &format!("{error:#}"));
+                if let Some(entry) = made {
+                    cx.ledger.stuck(entry, format!("{error:#}"));
+                }
             }
         }
-    }
-}
-
-/// What exists outside of us because of this run. Clones share one book.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<Book>>);
-
-#[derive(Debug, Default)]
-struct Book {
-    next: u64,
-    present: BTreeMap<u64, String>,
-    stuck: Vec<String>,
-}
-
-/// One line of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry(u64);
-
-impl Ledger {
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// `what` of `build` exists from now on.
-    pub fn enter(&self, build: &str, what: String) -> Entry {
-        let mut book = self.book();
-        let id = book.next;
-        book.next += 1;
-        book.present.insert(id, format!("{build}: {what}"));
-        Entry(id)
-    }
-
-    /// It is gone.
-    pub fn gone(&self, entry: Option<&Entry>) {
-        if let Some(Entry(id)) = entry {
-            self.book().present.remove(id);
-        }
-    }
-
-    /// It could not be removed.
-    pub fn stuck(&self, entry: Option<&Entry>, why: &str) {
-        let mut book = self.book();
-        if let Some(what) = entry.and_then(|Entry(id)| book.present.get(id)).cloned() {
-            book.stuck.push(format!("{what} ({why})"));
-        }
-    }
-
-    /// All that still exists.
-    pub fn present(&self) -> Vec<String> {
-        self.book().present.values().cloned().collect()
-    }
-
-    /// All that could not be removed, and why.
-    pub fn left_behind(&self) -> Vec<String> {
-        self.book().stuck.clone()
     }
 }

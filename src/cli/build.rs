@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::front::TemplateArguments;
 use super::{Exit, Session};
-use crate::step::OnError;
+use crate::component::OnError;
 
 /// `imgbake build [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]

