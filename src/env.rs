@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+/// The version of the usual tool whose templates this program understands: `packer.version`,
+/// `{{packer_version}}`, and what `required_version` is compared with.
+pub const PACKER_VERSION: &str = "1.16.0";
+
 /// What a run knows of the process that it is.
 #[derive(Clone, Debug)]
 pub struct Environment {

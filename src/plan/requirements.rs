@@ -1,13 +1,10 @@
 //! What a template asks of the program: its version and its plugins.
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::env::PACKER_VERSION;
 use crate::plan::version::{Constraints, Version};
 use crate::source::Spanned;
 use crate::template::ast::{RequiredPlugin, Template};
-
-/// The version of the usual tool whose templates this program understands: what
-/// `required_version` is compared with.
-pub const COMPATIBLE_WITH: &str = "1.16.0";
 
 /// Plugins of the usual tool whose components are built in, and the versions that they follow.
 const BUILT_IN_PLUGINS: &[(&str, &str)] =
@@ -28,13 +25,13 @@ fn check_version(required: &Spanned<String>) -> Option<Diagnostic> {
         Ok(constraints) => constraints,
         Err(diagnostic) => return Some(*diagnostic),
     };
-    (!constraints.allow(&Version::parse(COMPATIBLE_WITH).ok()?)).then(|| {
-        let summary = format!("the template asks for another version than {COMPATIBLE_WITH}");
+    (!constraints.allow(&Version::parse(PACKER_VERSION).ok()?)).then(|| {
+        let summary = format!("the template asks for another version than {PACKER_VERSION}");
         Diagnostic::error(code::REQUIREMENT, summary)
             .at(required.span)
-            .because(format!("{COMPATIBLE_WITH} does not meet this"))
+            .because(format!("{PACKER_VERSION} does not meet this"))
             .note(format!(
-                "imgbake {} understands the templates of Packer {COMPATIBLE_WITH}",
+                "imgbake {} understands the templates of Packer {PACKER_VERSION}",
                 env!("CARGO_PKG_VERSION")
             ))
             .help("widen the constraint if the template needs nothing newer")

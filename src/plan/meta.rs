@@ -1,0 +1,177 @@
+//! Meta-arguments: what a provisioner or post-processor block says about how and where it runs,
+//! beside the options of its component.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::{Entry, GoDuration, Node, NodeKind, decode};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::interpolate::Scope;
+use crate::source::Span;
+use crate::template::ast::{Body, Dialect};
+
+/// How a provisioner runs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct ProvisionerMeta {
+    /// A label for messages.
+    pub(super) name: Option<String>,
+    /// A pause before each run.
+    pub(super) pause_before: GoDuration,
+    /// The time that it may take.
+    pub(super) timeout: GoDuration,
+    /// How often it is tried again.
+    pub(super) max_retries: i64,
+    /// Whether the build goes on when it fails.
+    pub(super) continue_on_error: bool,
+}
+
+impl ProvisionerMeta {
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        (!self.timeout.is_zero()).then(|| self.timeout.get())
+    }
+
+    /// A negative number means none, as templates expect.
+    pub(super) fn max_retries(&self) -> u32 {
+        u32::try_from(self.max_retries.max(0)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What becomes of a post-processor's input.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct PostProcessorMeta {
+    /// A label for messages and for `-except`.
+    pub(super) name: Option<String>,
+    /// Whether the input stays; unset: as the post-processor wants.
+    pub(super) keep_input_artifact: Option<bool>,
+}
+
+/// For which sources a block runs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Filter {
+    /// Only for these.
+    pub(super) only: Vec<String>,
+    /// Not for these.
+    pub(super) except: Vec<String>,
+}
+
+impl Filter {
+    pub(super) fn takes(&self, source: &str) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == source);
+        (self.only.is_empty() || named(&self.only)) && !named(&self.except)
+    }
+}
+
+/// Which names are meta-arguments depends on the block and on the language.
+pub(super) fn names(is_provisioner: bool, dialect: Dialect) -> &'static [&'static str] {
+    match (is_provisioner, dialect) {
+        (true, Dialect::Json) => {
+            &["type", "only", "except", "override", "pause_before", "timeout", "max_retries"]
+        }
+        (true, Dialect::Hcl) => &[
+            "name", "only", "except", "override", "pause_before", "timeout", "max_retries",
+            "continue_on_error",
+        ],
+        (false, Dialect::Json) => &["type", "name", "only", "except", "keep_input_artifact"],
+        (false, Dialect::Hcl) => &["name", "only", "except", "keep_input_artifact"],
+    }
+}
+
+/// Parts `body` into its meta-arguments and the component's own options.
+pub(super) fn split(body: &Body, names: &[&str]) -> (Body, Body) {
+    let part = |meta: bool| {
+        let wanted = |(name, _): &(&String, _)| names.contains(&name.as_str()) == meta;
+        body.attributes
+            .iter()
+            .filter(wanted)
+            .map(|(name, attribute)| (name.clone(), attribute.clone()))
+            .collect()
+    };
+    let meta = Body { attributes: part(true), blocks: Vec::new(), span: body.span };
+    let own = Body { attributes: part(false), blocks: body.blocks.clone(), span: body.span };
+    (meta, own)
+}
+
+/// Evaluated meta-arguments: `M` and what both kinds of blocks have.
+#[derive(Debug)]
+pub(super) struct Meta<M> {
+    pub(super) own: M,
+    pub(super) filter: Filter,
+    /// Where `only` and `except` stand.
+    pub(super) filter_span: Span,
+    /// Options for single sources, by the source's name.
+    pub(super) overrides: IndexMap<String, Entry>,
+}
+
+/// Reads evaluated meta-arguments of a block of the type `kind`.
+pub(super) fn read<M>(kind: &str, node: &Node, scope: &Scope) -> Result<Meta<M>, Diagnostics>
+where
+    (Filter, M): crate::config::OptionGroups,
+{
+    let mut entries = node.entries().cloned().unwrap_or_default();
+    entries.shift_remove("type");
+    let overrides = entries.shift_remove("override");
+    let filter_span =
+        ["only", "except"].iter().find_map(|key| Some(entries.get(*key)?.value.span));
+    let mut found = Diagnostics::default();
+    if let (Some(only), Some(except)) = (entries.get("only"), entries.get("except")) {
+        found.push(
+            Diagnostic::error(code::OPTION_VALUE, "`only` and `except` exclude each other")
+                .at(except.key)
+                .because("give one of them")
+                .label(only.key, "the other"),
+        );
+    }
+    let overrides = read_overrides(overrides, &mut found);
+    let node = Node::new(node.span, NodeKind::Map(entries));
+    match decode::<(Filter, M)>(kind, &[], &node, scope) {
+        Ok((filter, own)) => {
+            let filter_span = filter_span.unwrap_or(node.span);
+            found.into_result(Meta { own, filter, filter_span, overrides }).map(|(meta, _)| meta)
+        }
+        Err(errors) => {
+            found.extend(errors);
+            Err(found)
+        }
+    }
+}
+
+fn read_overrides(
+    overrides: Option<Entry>,
+    found: &mut Diagnostics,
+) -> IndexMap<String, Entry> {
+    let Some(overrides) = overrides else { return IndexMap::new() };
+    let refuse = |node: &Node, what: &str| {
+        Diagnostic::error(code::OPTION_TYPE, format!("{what} must be a map of options"))
+            .at(node.span)
+            .because(format!("this is {}", node.kind_name()))
+    };
+    match overrides.value.kind {
+        NodeKind::Null => IndexMap::new(),
+        NodeKind::Map(entries) => {
+            for (name, entry) in &entries {
+                if entry.value.entries().is_none() {
+                    found.push(refuse(&entry.value, &format!("`override` of `{name}`")));
+                }
+            }
+            entries
+        }
+        _ => {
+            found.push(refuse(&overrides.value, "`override`"));
+            IndexMap::new()
+        }
+    }
+}
+
+/// `body` with the options of `over` put in the place of its own.
+pub(super) fn merge(body: Node, over: Option<&Node>) -> Node {
+    let Some(over) = over.and_then(Node::entries) else { return body };
+    let NodeKind::Map(mut entries) = body.kind else { return body };
+    entries.extend(over.iter().map(|(name, entry)| (name.clone(), entry.clone())));
+    Node::new(body.span, NodeKind::Map(entries))
+}

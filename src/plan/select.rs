@@ -1,0 +1,206 @@
+//! `-only` and `-except`: which builds run, and which post-processors do not.
+
+use regex::Regex;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::plan::PlanRequest;
+use crate::template::ast::Dialect;
+
+/// Both flags, and which of their patterns have matched something so far.
+#[derive(Debug)]
+pub(super) struct Selection {
+    only: Vec<Pattern>,
+    except: Vec<Pattern>,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    text: String,
+    matcher: Matcher,
+    used: bool,
+}
+
+#[derive(Debug)]
+enum Matcher {
+    /// Legacy templates: the whole name.
+    Exact,
+    Glob(Regex),
+    /// A glob that breaks the grammar of globs.
+    Malformed,
+}
+
+impl Selection {
+    pub(super) fn new(request: &PlanRequest, dialect: Dialect) -> Self {
+        let patterns = |texts: &[String]| texts.iter().map(|t| Pattern::new(t, dialect)).collect();
+        Self { only: patterns(&request.only), except: patterns(&request.except) }
+    }
+
+    /// Whether the build called `name` runs.
+    pub(super) fn takes_build(&mut self, name: &str) -> bool {
+        let wanted = any_matches(&mut self.only, name) || self.only.is_empty();
+        let unwanted = any_matches(&mut self.except, name);
+        wanted && !unwanted
+    }
+
+    /// Whether the post-processor called `name`, and with it the rest of its chain, is left out.
+    pub(super) fn drops_post_processor(&mut self, name: &str) -> bool {
+        any_matches(&mut self.except, name)
+    }
+
+    /// A warning for each pattern that has matched nothing; `names` are those of all builds.
+    pub(super) fn unmatched(&self, names: &[String]) -> Diagnostics {
+        let warn = |flag: &'static str| move |pattern: &Pattern| pattern.warning(flag, names);
+        let only = self.only.iter().filter(|p| !p.used).map(warn("-only"));
+        let except = self.except.iter().filter(|p| !p.used).map(warn("-except"));
+        Diagnostics(only.chain(except).collect())
+    }
+}
+
+/// Marks every pattern that matches, not just the first.
+fn any_matches(patterns: &mut [Pattern], name: &str) -> bool {
+    let mut any = false;
+    for pattern in patterns.iter_mut().filter(|pattern| pattern.matches(name)) {
+        pattern.used = true;
+        any = true;
+    }
+    any
+}
+
+impl Pattern {
+    fn new(text: &str, dialect: Dialect) -> Self {
+        let matcher = match dialect {
+            Dialect::Json => Matcher::Exact,
+            Dialect::Hcl => glob(text).map_or(Matcher::Malformed, Matcher::Glob),
+        };
+        Self { text: text.to_owned(), matcher, used: false }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match &self.matcher {
+            Matcher::Exact => self.text == name,
+            Matcher::Glob(regex) => regex.is_match(name),
+            Matcher::Malformed => false,
+        }
+    }
+
+    fn warning(&self, flag: &str, names: &[String]) -> Diagnostic {
+        let text = &self.text;
+        let summary = match self.matcher {
+            Matcher::Malformed => format!("`{flag}={text}` is not a complete glob"),
+            _ => format!("`{flag}={text}` matches no build"),
+        };
+        let warning = Diagnostic::warning(code::SELECTION, summary);
+        let warning = match self.matcher {
+            Matcher::Malformed => warning.note("a flag is split at its commas, also inside of `{ }`"),
+            _ => warning.note(format!("the builds are: {}", names.join(", "))),
+        };
+        match did_you_mean(text, names.iter().map(String::as_str)) {
+            Some(meant) => warning.help(format!("did you mean `{meant}`?")),
+            None => warning,
+        }
+    }
+}
+
+/// A glob in which `*` matches anything, also dots: `*`, `?`, `[a-z]`, `[!a]`, `{a,b}`, `\x`.
+/// `None` if a bracket or brace has no end.
+fn glob(text: &str) -> Option<Regex> {
+    let mut regex = String::from("^(?s:");
+    let mut braces = 0;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' => regex.push_str(".*"),
+            '?' => regex.push('.'),
+            '[' => regex.push_str(&class(&mut chars)?),
+            '{' => {
+                braces += 1;
+                regex.push_str("(?:");
+            }
+            '}' if braces > 0 => {
+                braces -= 1;
+                regex.push(')');
+            }
+            ',' if braces > 0 => regex.push('|'),
+            '\\' => regex.push_str(&regex::escape(chars.next()?.encode_utf8(&mut [0; 4]))),
+            c => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    regex.push_str(")$");
+    if braces == 0 { Regex::new(&regex).ok() } else { None }
+}
+
+/// The rest of a `[…]`, as a regex has it.
+fn class(chars: &mut std::str::Chars<'_>) -> Option<String> {
+    let (inside, rest) = chars.as_str().split_once(']')?;
+    *chars = rest.chars();
+    let (sign, members) = match inside.strip_prefix('!') {
+        Some(members) => ("^", members),
+        None => ("", inside),
+    };
+    let ranges: Vec<String> = members.split('-').map(regex::escape).collect();
+    (!members.is_empty()).then(|| format!("[{sign}{}]", ranges.join("-")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::env::Environment;
+
+    const NAMES: [&str; 4] = ["web.null.a", "web.null.b", "null.a", "null.b-9"];
+
+    fn selection(dialect: Dialect, only: &[&str], except: &[&str]) -> Selection {
+        let environment = Environment::new(BTreeMap::new(), "/".into(), Timestamp::UNIX_EPOCH);
+        let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let request = PlanRequest {
+            only: own(only),
+            except: own(except),
+            force: false,
+            debug: false,
+            environment: Arc::new(environment),
+        };
+        Selection::new(&request, dialect)
+    }
+
+    fn taken(only: &[&str], except: &[&str]) -> Vec<&'static str> {
+        let mut selection = selection(Dialect::Hcl, only, except);
+        NAMES.into_iter().filter(|name| selection.takes_build(name)).collect()
+    }
+
+    #[test]
+    fn globs_know_no_separators() {
+        assert_eq!(taken(&["*"], &[]), NAMES);
+        assert_eq!(taken(&["*.a"], &[]), ["web.null.a", "null.a"]);
+        assert_eq!(taken(&["web.**"], &[]), ["web.null.a", "web.null.b"]);
+        assert_eq!(taken(&["null.?-[0-9]"], &[]), ["null.b-9"]);
+        assert_eq!(taken(&["null.[!b]*"], &[]), ["null.a"]);
+        assert_eq!(taken(&["{web.null.a,null.b-9}"], &[]), ["web.null.a", "null.b-9"]);
+        assert_eq!(taken(&[], &["web*"]), ["null.a", "null.b-9"]);
+        assert_eq!(taken(&["web*"], &["*b"]), ["web.null.a"]);
+    }
+
+    #[test]
+    fn legacy_names_are_exact() {
+        let mut selection = selection(Dialect::Json, &["null", "a*"], &[]);
+        assert!(selection.takes_build("null"));
+        assert!(!selection.takes_build("abc"));
+    }
+
+    #[test]
+    fn every_pattern_that_matches_nothing_is_named() {
+        let mut selection = selection(Dialect::Hcl, &["nul.a", "null.{a", "*"], &["manifest"]);
+        assert!(selection.takes_build("null.a"));
+        assert!(selection.drops_post_processor("manifest"));
+        let warnings = selection.unmatched(&["null.a".to_owned()]).0;
+        let texts: Vec<_> = warnings.iter().map(|warning| warning.summary.as_str()).collect();
+        assert_eq!(
+            texts,
+            ["`-only=nul.a` matches no build", "`-only=null.{a` is not a complete glob"]
+        );
+        assert_eq!(warnings[0].help.as_deref(), Some("did you mean `null.a`?"));
+    }
+}
