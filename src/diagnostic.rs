@@ -3,6 +3,8 @@
 //! A diagnostic says whose place it is (a span), which rule was broken (a stable [`Code`]), the
 //! cause, and what to do next. Passes collect all of theirs before they fail.
 
+use std::collections::HashSet;
+
 use crate::source::Span;
 
 /// The stable name of one kind of diagnostic, e.g. `T101`.
@@ -180,6 +182,29 @@ impl Diagnostics {
     /// Adds those of another pass.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// Adds what another pass found, and returns the value that it made, if it made one.
+    pub fn absorb<T>(&mut self, result: Result<(T, Self), Self>) -> Option<T> {
+        match result {
+            Ok((value, warnings)) => {
+                self.extend(warnings);
+                Some(value)
+            }
+            Err(errors) => {
+                self.extend(errors);
+                None
+            }
+        }
+    }
+
+    /// Forgets all that was already said about the same place.
+    pub fn without_repetitions(mut self) -> Self {
+        let mut seen = HashSet::new();
+        self.0.retain(|found| {
+            seen.insert((found.span, found.code, found.summary.clone(), found.cause.clone()))
+        });
+        self
     }
 
     /// Whether anything here stops the pass.

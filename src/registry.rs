@@ -3,6 +3,8 @@
 use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
+use crate::diagnostic::{Diagnostic, code, did_you_mean};
+use crate::source::Spanned;
 
 /// All builders, by name.
 pub static BUILDERS: &[Registered<dyn Builder>] = &[builder::<File>(), builder::<Null>()];
@@ -13,15 +15,119 @@ pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[];
 /// All post-processors, by name.
 pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[];
 
-/// Components of the usual tool that are not built yet: refused by name, with their kind.
-pub const NOT_BUILT: &[&str] = &[];
+/// What is known of one kind of component.
+#[derive(Debug)]
+pub struct Kind<T: ?Sized + 'static> {
+    /// How messages call the kind.
+    pub name: &'static str,
+    /// All that are built in.
+    pub built: &'static [Registered<T>],
+    /// Those of the usual tool and its plugins that are not built yet: refused by name.
+    pub not_built: &'static [&'static str],
+}
 
-/// The component called `name`.
-pub fn find<T: ?Sized>(
-    all: &'static [Registered<T>],
-    name: &str,
-) -> Option<&'static Registered<T>> {
-    all.iter().find(|registered| registered.name == name)
+/// Builders.
+pub static BUILDER: Kind<dyn Builder> = Kind {
+    name: "builder",
+    built: BUILDERS,
+    not_built: &[
+        "amazon-chroot",
+        "amazon-ebssurrogate",
+        "amazon-ebsvolume",
+        "amazon-instance",
+        "azure-arm",
+        "azure-chroot",
+        "azure-dtl",
+        "docker",
+        "googlecompute",
+        "hyperv-iso",
+        "hyperv-vmcx",
+        "lxc",
+        "lxd",
+        "openstack",
+        "parallels-iso",
+        "parallels-pvm",
+        "proxmox-clone",
+        "proxmox-iso",
+        "vagrant",
+        "virtualbox-iso",
+        "virtualbox-ovf",
+        "virtualbox-vm",
+        "vmware-iso",
+        "vmware-vmx",
+        "vsphere-clone",
+        "vsphere-iso",
+    ],
+};
+
+/// Provisioners.
+pub static PROVISIONER: Kind<dyn Provisioner> = Kind {
+    name: "provisioner",
+    built: PROVISIONERS,
+    not_built: &[
+        "ansible",
+        "chef-client",
+        "chef-solo",
+        "converge",
+        "hcp-sbom",
+        "inspec",
+        "powershell",
+        "puppet-masterless",
+        "puppet-server",
+        "salt-masterless",
+        "sleep",
+        "windows-restart",
+        "windows-shell",
+        "windows-update",
+    ],
+};
+
+/// Post-processors.
+pub static POST_PROCESSOR: Kind<dyn PostProcessor> = Kind {
+    name: "post-processor",
+    built: POST_PROCESSORS,
+    not_built: &[
+        "amazon-import",
+        "docker-import",
+        "docker-push",
+        "docker-save",
+        "docker-tag",
+        "googlecompute-export",
+        "googlecompute-import",
+        "provenance",
+        "vagrant-cloud",
+        "vagrant-registry",
+        "vsphere",
+        "vsphere-template",
+    ],
+};
+
+impl<T: ?Sized + 'static> Kind<T> {
+    /// The component that a template calls `name`.
+    pub fn find(&self, name: &Spanned<String>) -> Result<&'static Registered<T>, Diagnostic> {
+        let wanted = name.value.as_str();
+        if let Some(found) = self.built.iter().find(|registered| registered.name == wanted) {
+            return Ok(found);
+        }
+        let kind = self.name;
+        let built = self.built.iter().map(|registered| registered.name);
+        if self.not_built.contains(&wanted) {
+            let summary = format!("the {kind} `{wanted}` is not built yet");
+            let built: Vec<_> = built.collect();
+            return Err(Diagnostic::error(code::NOT_BUILT, summary)
+                .at(name.span)
+                .because("imgbake knows it, but does not have it")
+                .help(format!("built: {}", built.join(", "))));
+        }
+        let unknown =
+            Diagnostic::error(code::UNKNOWN_COMPONENT, format!("there is no {kind} `{wanted}`"))
+                .at(name.span)
+                .because("unknown type");
+        Err(match did_you_mean(wanted, built.clone().chain(self.not_built.iter().copied())) {
+            Some(meant) => unknown.help(format!("did you mean `{meant}`?")),
+            None => unknown.help(format!("built: {}", built.collect::<Vec<_>>().join(", "))),
+        })
+    }
 }
 
 macro_rules! registered_as {

@@ -1,20 +1,177 @@
 //! Template + values → [`Plan`].
 
-use super::{Plan, PlanRequest};
-use crate::diagnostic::Diagnostics;
+use std::sync::Arc;
+
+use crate::component::{Builder, Facts, Registered};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::Values;
+use crate::interpolate::{BuildData, Scope};
+use crate::plan::blocks::Blocks;
+use crate::plan::candidate::{self, Candidate};
+use crate::plan::recipe::Ingredients;
+use crate::plan::select::Selection;
+use crate::plan::{Plan, PlanRequest, PlannedBuild};
+use crate::registry;
 use crate::secret::Redactor;
-use crate::template::ast::Template;
+use crate::template::ast::{Body, SourceUse, Template};
 
 /// Decodes and checks everything that will run.
 ///
 /// The errors of all builds come back together, each once, even where several builds share the
 /// block that it is about.
 pub fn make(
-    _template: &Template,
-    _values: Values,
-    _request: &PlanRequest,
-    _redactor: &Redactor,
+    template: &Template,
+    values: Values,
+    request: &PlanRequest,
+    redactor: &Redactor,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
-    Ok((Plan::default(), Diagnostics::default()))
+    let mut planner = Planner::new(template, values, request, redactor);
+    let candidates = planner.candidates();
+    let mut selection = Selection::new(request, template.dialect);
+    let chosen: Vec<_> = candidates
+        .iter()
+        .filter(|candidate| selection.takes_build(&candidate.names.selected))
+        .collect();
+    let builds = chosen
+        .into_iter()
+        .filter_map(|candidate| planner.build(candidate, &mut selection))
+        .collect();
+    let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
+    planner.found.extend(selection.unmatched(&names));
+    planner.found.without_repetitions().into_result(Plan { builds })
+}
+
+struct Planner<'a> {
+    template: &'a Template,
+    values: Values,
+    request: &'a PlanRequest,
+    redactor: &'a Redactor,
+    /// What every text of the template may know.
+    scope: Scope,
+    found: Diagnostics,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        template: &'a Template,
+        values: Values,
+        request: &'a PlanRequest,
+        redactor: &'a Redactor,
+    ) -> Self {
+        let scope = Scope {
+            environment: request.environment.clone(),
+            user_variables: values.user_variables(),
+            in_variables: false,
+            build_name: None,
+            build_type: None,
+            template_dir: Some(request.environment.cwd.join(&template.dir)),
+            build_data: None,
+        };
+        Self { template, values, request, redactor, scope, found: Diagnostics::default() }
+    }
+
+    fn candidates(&mut self) -> Vec<Candidate<'a>> {
+        let mut candidates = Vec::new();
+        for build in &self.template.builds {
+            for candidate in candidate::of_build(self.template, build, &self.scope) {
+                match candidate {
+                    Ok(candidate) => candidates.push(candidate),
+                    Err(error) => self.found.push(error),
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Plans one build. Its blocks are checked even if its builder cannot be made, but not if the
+    /// builder's type is unknown: then nobody knows what `build.*` there may ask for.
+    fn build(
+        &mut self,
+        candidate: &Candidate<'_>,
+        selection: &mut Selection,
+    ) -> Option<PlannedBuild> {
+        let registered = match registry::BUILDER.find(&candidate.usage.kind) {
+            Ok(registered) => registered,
+            Err(error) => {
+                self.found.push(error);
+                return None;
+            }
+        };
+        let facts = self.facts(candidate, None);
+        let builder = self.builder(candidate, registered, facts.clone());
+        let mut blocks = Blocks {
+            dialect: self.template.dialect,
+            candidate,
+            ingredients: Ingredients {
+                values: self.values.clone(),
+                body: Arc::new(Body::empty(candidate.build.span)),
+                overrides: None,
+                facts: self.facts(candidate, Some(BuildData::new())),
+                build_name: candidate.build.name.as_ref().map(|name| name.value.clone()),
+                generated: registered.build_data,
+                redactor: self.redactor.clone(),
+            },
+            found: &mut self.found,
+        };
+        let provisioners = blocks.provisioners();
+        let error_cleanup = blocks.error_cleanup();
+        let post_processors = blocks.post_processors(selection);
+        Some(PlannedBuild {
+            name: candidate.names.shown.clone(),
+            facts,
+            builder: builder?.into(),
+            provisioners,
+            error_cleanup,
+            post_processors,
+        })
+    }
+
+    fn facts(&self, candidate: &Candidate<'_>, build_data: Option<BuildData>) -> Arc<Facts> {
+        let build_name = candidate.names.own.clone();
+        let builder_type = candidate.usage.kind.value.clone();
+        let scope = Scope {
+            build_name: Some(build_name.clone()),
+            build_type: Some(builder_type.clone()),
+            build_data,
+            ..self.scope.clone()
+        };
+        let PlanRequest { force, debug, .. } = *self.request;
+        Arc::new(Facts { build_name, builder_type, force, debug, scope })
+    }
+
+    fn builder(
+        &mut self,
+        candidate: &Candidate<'_>,
+        registered: &'static Registered<dyn Builder>,
+        facts: Arc<Facts>,
+    ) -> Option<Box<dyn Builder>> {
+        let ingredients = Ingredients {
+            values: self.values.clone(),
+            body: Arc::new(self.source_body(candidate.usage, &candidate.source.body)),
+            overrides: None,
+            facts,
+            build_name: None,
+            generated: &[],
+            redactor: self.redactor.clone(),
+        };
+        self.found.absorb(ingredients.make(registered, None))
+    }
+
+    /// The body of a source with what the build adds to it. Nothing can be overridden.
+    fn source_body(&mut self, usage: &SourceUse, body: &Body) -> Body {
+        let mut body = body.clone();
+        let Some(extra) = &usage.extra else { return body };
+        for (name, added) in &extra.attributes {
+            if let Some(first) = body.attributes.insert(name.clone(), added.clone()) {
+                self.found.push(
+                    Diagnostic::error(code::DUPLICATE, format!("`{name}` is given twice"))
+                        .at(added.name)
+                        .because("a build can add to its source, not override it")
+                        .label(first.name, "given by the source"),
+                );
+            }
+        }
+        body.blocks.extend(extra.blocks.iter().cloned());
+        body
+    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::config::{Entry, GoDuration, Node, NodeKind, decode};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::Scope;
-use crate::source::Span;
+use crate::source::Spanned;
 use crate::template::ast::{Body, Dialect};
 
 /// How a provisioner runs.
@@ -67,18 +67,31 @@ impl Filter {
     }
 }
 
-/// Which names are meta-arguments depends on the block and on the language.
-pub(super) fn names(is_provisioner: bool, dialect: Dialect) -> &'static [&'static str] {
-    match (is_provisioner, dialect) {
-        (true, Dialect::Json) => {
+/// The meta-arguments of a provisioner. What is missing in legacy templates is an option of the
+/// component there, if it has one of that name.
+pub(super) fn provisioner_names(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Json => {
             &["type", "only", "except", "override", "pause_before", "timeout", "max_retries"]
         }
-        (true, Dialect::Hcl) => &[
-            "name", "only", "except", "override", "pause_before", "timeout", "max_retries",
+        Dialect::Hcl => &[
+            "name",
+            "only",
+            "except",
+            "override",
+            "pause_before",
+            "timeout",
+            "max_retries",
             "continue_on_error",
         ],
-        (false, Dialect::Json) => &["type", "name", "only", "except", "keep_input_artifact"],
-        (false, Dialect::Hcl) => &["name", "only", "except", "keep_input_artifact"],
+    }
+}
+
+/// The meta-arguments of a post-processor.
+pub(super) fn post_processor_names(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Json => &["type", "name", "only", "except", "keep_input_artifact"],
+        Dialect::Hcl => &["name", "only", "except", "keep_input_artifact"],
     }
 }
 
@@ -102,8 +115,8 @@ pub(super) fn split(body: &Body, names: &[&str]) -> (Body, Body) {
 pub(super) struct Meta<M> {
     pub(super) own: M,
     pub(super) filter: Filter,
-    /// Where `only` and `except` stand.
-    pub(super) filter_span: Span,
+    /// All names in `only` and `except`.
+    pub(super) filter_names: Vec<Spanned<String>>,
     /// Options for single sources, by the source's name.
     pub(super) overrides: IndexMap<String, Entry>,
 }
@@ -116,8 +129,11 @@ where
     let mut entries = node.entries().cloned().unwrap_or_default();
     entries.shift_remove("type");
     let overrides = entries.shift_remove("override");
-    let filter_span =
-        ["only", "except"].iter().find_map(|key| Some(entries.get(*key)?.value.span));
+    let filter_names = ["only", "except"]
+        .iter()
+        .filter_map(|key| entries.get(*key))
+        .flat_map(|entry| names_in(&entry.value))
+        .collect();
     let mut found = Diagnostics::default();
     if let (Some(only), Some(except)) = (entries.get("only"), entries.get("except")) {
         found.push(
@@ -131,8 +147,8 @@ where
     let node = Node::new(node.span, NodeKind::Map(entries));
     match decode::<(Filter, M)>(kind, &[], &node, scope) {
         Ok((filter, own)) => {
-            let filter_span = filter_span.unwrap_or(node.span);
-            found.into_result(Meta { own, filter, filter_span, overrides }).map(|(meta, _)| meta)
+            let meta = Meta { own, filter, filter_names, overrides };
+            found.into_result(meta).map(|(meta, _)| meta)
         }
         Err(errors) => {
             found.extend(errors);
@@ -141,10 +157,19 @@ where
     }
 }
 
-fn read_overrides(
-    overrides: Option<Entry>,
-    found: &mut Diagnostics,
-) -> IndexMap<String, Entry> {
+/// The strings of a list, with their places.
+fn names_in(list: &Node) -> Vec<Spanned<String>> {
+    let items = match &list.kind {
+        NodeKind::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(list),
+    };
+    items
+        .iter()
+        .filter_map(|item| Some(Spanned::new(item.as_str()?.to_owned(), item.span)))
+        .collect()
+}
+
+fn read_overrides(overrides: Option<Entry>, found: &mut Diagnostics) -> IndexMap<String, Entry> {
     let Some(overrides) = overrides else { return IndexMap::new() };
     let refuse = |node: &Node, what: &str| {
         Diagnostic::error(code::OPTION_TYPE, format!("{what} must be a map of options"))

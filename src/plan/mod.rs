@@ -5,8 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod blocks;
+mod candidate;
 mod make;
+mod meta;
+mod recipe;
 mod requirements;
+mod select;
 mod version;
 
 use crate::component::{Builder, Facts, PostProcessor, Provisioner};

@@ -91,7 +91,9 @@ impl Pattern {
         };
         let warning = Diagnostic::warning(code::SELECTION, summary);
         let warning = match self.matcher {
-            Matcher::Malformed => warning.note("a flag is split at its commas, also inside of `{ }`"),
+            Matcher::Malformed => {
+                warning.note("a flag is split at its commas, also inside of `{ }`")
+            }
             _ => warning.note(format!("the builds are: {}", names.join(", "))),
         };
         match did_you_mean(text, names.iter().map(String::as_str)) {

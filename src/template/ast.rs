@@ -154,6 +154,13 @@ pub struct Body {
     pub span: Span,
 }
 
+impl Body {
+    /// No arguments, no blocks.
+    pub fn empty(span: Span) -> Self {
+        Self { attributes: IndexMap::new(), blocks: Vec::new(), span }
+    }
+}
+
 /// One argument.
 #[derive(Clone, Debug)]
 pub struct Attribute {

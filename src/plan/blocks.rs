@@ -1,0 +1,175 @@
+//! The provisioner and post-processor blocks of one build.
+
+use std::sync::Arc;
+
+use crate::component::Registered;
+use crate::config::OptionGroups;
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::plan::candidate::{self, Candidate};
+use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
+use crate::plan::recipe::Ingredients;
+use crate::plan::select::Selection;
+use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
+use crate::registry::{self, Kind};
+use crate::source::Spanned;
+use crate::template::ast::{ComponentBlock, Dialect};
+
+/// Plans the blocks of a candidate; what is wrong with them goes to `found`.
+pub(super) struct Blocks<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) candidate: &'a Candidate<'a>,
+    /// What the components of all blocks are made from, but for their bodies.
+    pub(super) ingredients: Ingredients,
+    pub(super) found: &'a mut Diagnostics,
+}
+
+impl Blocks<'_> {
+    pub(super) fn provisioners(&mut self) -> Vec<PlannedProvisioner> {
+        let build = self.candidate.build;
+        let strict = self.dialect == Dialect::Json;
+        build.provisioners.iter().filter_map(|block| self.provisioner(block, strict)).collect()
+    }
+
+    pub(super) fn error_cleanup(&mut self) -> Option<PlannedProvisioner> {
+        self.provisioner(self.candidate.build.error_cleanup.as_ref()?, false)
+    }
+
+    fn provisioner(&mut self, block: &ComponentBlock, strict: bool) -> Option<PlannedProvisioner> {
+        let names = meta::provisioner_names(self.dialect);
+        let (meta, ingredients) = self.parts::<ProvisionerMeta>(block, names, strict)?;
+        if !meta.filter.takes(&self.candidate.names.filtered) {
+            return None;
+        }
+        Some(PlannedProvisioner {
+            kind: block.kind.value.clone(),
+            name: meta.own.name.clone(),
+            span: block.kind.span,
+            recipe: self.recipe(&registry::PROVISIONER, &block.kind, ingredients)?,
+            pause_before: meta.own.pause_before.get(),
+            timeout: meta.own.timeout(),
+            max_retries: meta.own.max_retries(),
+            continue_on_error: meta.own.continue_on_error,
+        })
+    }
+
+    /// Chains from which nothing is left do not appear.
+    pub(super) fn post_processors(
+        &mut self,
+        selection: &mut Selection,
+    ) -> Vec<Vec<PlannedPostProcessor>> {
+        let chains = &self.candidate.build.post_processors;
+        chains
+            .iter()
+            .map(|chain| self.chain(chain, selection))
+            .filter(|chain| !chain.is_empty())
+            .collect()
+    }
+
+    fn chain(
+        &mut self,
+        chain: &[ComponentBlock],
+        selection: &mut Selection,
+    ) -> Vec<PlannedPostProcessor> {
+        let names = meta::post_processor_names(self.dialect);
+        let strict = self.dialect == Dialect::Json;
+        let mut planned = Vec::new();
+        for block in chain {
+            let Some((meta, ingredients)) = self.parts::<PostProcessorMeta>(block, names, strict)
+            else {
+                continue;
+            };
+            let name = meta.own.name.as_deref().unwrap_or(&block.kind.value);
+            if selection.drops_post_processor(name) {
+                break;
+            }
+            if meta.filter.takes(&self.candidate.names.filtered) {
+                planned.extend(self.post_processor(block, meta.own, ingredients));
+            }
+        }
+        planned
+    }
+
+    fn post_processor(
+        &mut self,
+        block: &ComponentBlock,
+        meta: PostProcessorMeta,
+        ingredients: Ingredients,
+    ) -> Option<PlannedPostProcessor> {
+        Some(PlannedPostProcessor {
+            kind: block.kind.value.clone(),
+            name: meta.name,
+            span: block.kind.span,
+            recipe: self.recipe(&registry::POST_PROCESSOR, &block.kind, ingredients)?,
+            keep_input_artifact: meta.keep_input_artifact,
+        })
+    }
+
+    /// A block's meta-arguments (those called `names`), and what its component is made from.
+    /// `strict`: naming a source that does not exist is an error, not a warning.
+    fn parts<M>(
+        &mut self,
+        block: &ComponentBlock,
+        names: &[&str],
+        strict: bool,
+    ) -> Option<(Meta<M>, Ingredients)>
+    where
+        (Filter, M): OptionGroups,
+    {
+        let (meta_body, body) = meta::split(&block.body, names);
+        let scope = &self.ingredients.facts.scope;
+        let meta: Result<Meta<M>, Diagnostics> = self
+            .ingredients
+            .with_body(meta_body)
+            .evaluate(None)
+            .and_then(|node| meta::read(&block.kind.value, &node, scope));
+        let meta = self.found.absorb(meta.map(|meta| (meta, Diagnostics::default())))?;
+        self.check_names(&meta, strict);
+        let over = meta.overrides.get(&self.candidate.names.overridden);
+        let overrides = over.map(|entry| entry.value.clone());
+        let ingredients = Ingredients { overrides, ..self.ingredients.with_body(body) };
+        Some((meta, ingredients))
+    }
+
+    /// Whether `only`, `except` and `override` name sources of this build.
+    fn check_names<M>(&mut self, meta: &Meta<M>, strict: bool) {
+        let build = self.candidate.build;
+        let known = candidate::filtered_names(build, self.dialect);
+        for name in &meta.filter_names {
+            self.check_name(name, &known, strict);
+        }
+        let known = candidate::overridden_names(build);
+        for (name, entry) in &meta.overrides {
+            self.check_name(&Spanned::new(name.clone(), entry.key), &known, strict);
+        }
+    }
+
+    fn check_name(&mut self, name: &Spanned<String>, known: &[String], strict: bool) {
+        if known.contains(&name.value) {
+            return;
+        }
+        let summary = format!("no source of this build is called `{}` here", name.value);
+        let diagnostic = match strict {
+            true => Diagnostic::error(code::REFERENCE, summary),
+            false => Diagnostic::warning(code::REFERENCE, summary),
+        };
+        let diagnostic = diagnostic.at(name.span).because("unknown name");
+        let meant = did_you_mean(&name.value, known.iter().map(String::as_str));
+        self.found.push(match meant {
+            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None => diagnostic.help(format!("the names are: {}", known.join(", "))),
+        });
+    }
+
+    /// Makes the component once, so that its mistakes show, and keeps how it was made.
+    fn recipe<T: ?Sized + 'static>(
+        &mut self,
+        kind: &Kind<T>,
+        name: &Spanned<String>,
+        ingredients: Ingredients,
+    ) -> Option<Recipe<T>> {
+        let registered: &'static Registered<T> =
+            kind.find(name).map_err(|error| self.found.push(error)).ok()?;
+        self.found.absorb(ingredients.make(registered, None))?;
+        Some(Arc::new(move |data| ingredients.make(registered, Some(data))))
+    }
+}

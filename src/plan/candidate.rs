@@ -1,0 +1,117 @@
+//! Builds × sources: every pair gets its names here.
+
+use crate::diagnostic::{Diagnostic, code, did_you_mean};
+use crate::interpolate::{Dot, Scope};
+use crate::template::ast::{Build, Dialect, Source, SourceUse, Template};
+
+/// A source as one build uses it.
+#[derive(Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) build: &'a Build,
+    pub(super) source: &'a Source,
+    pub(super) usage: &'a SourceUse,
+    pub(super) names: Names,
+}
+
+/// What a candidate is called, by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    /// In messages.
+    pub(super) shown: String,
+    /// By `-only` and `-except`.
+    pub(super) selected: String,
+    /// By `only` and `except` of a block.
+    pub(super) filtered: String,
+    /// By `override`.
+    pub(super) overridden: String,
+    /// By its components: `{{build_name}}`, `source.name`.
+    pub(super) own: String,
+}
+
+/// All candidates of `build`; what is wrong with a reference comes beside them.
+pub(super) fn of_build<'a>(
+    template: &'a Template,
+    build: &'a Build,
+    scope: &Scope,
+) -> Vec<Result<Candidate<'a>, Diagnostic>> {
+    let candidate = |usage: &'a SourceUse| {
+        let source = source_of(template, usage)?;
+        let names = match template.dialect {
+            Dialect::Json => legacy_names(usage, scope)?,
+            Dialect::Hcl => hcl_names(build, usage),
+        };
+        Ok(Candidate { build, source, usage, names })
+    };
+    build.sources.iter().map(candidate).collect()
+}
+
+fn source_of<'a>(template: &'a Template, usage: &SourceUse) -> Result<&'a Source, Diagnostic> {
+    let (kind, name) = (&usage.kind.value, &usage.name.value);
+    let is_meant = |source: &&Source| source.kind.value == *kind && source.name.value == *name;
+    if let Some(source) = template.sources.iter().find(is_meant) {
+        return Ok(source);
+    }
+    let called = |source: &Source| format!("{}.{}", source.kind.value, source.name.value);
+    let known: Vec<String> = template.sources.iter().map(called).collect();
+    let wanted = format!("{kind}.{name}");
+    let diagnostic = Diagnostic::error(code::REFERENCE, format!("there is no source `{wanted}`"))
+        .at(usage.kind.span.to(usage.name.span))
+        .because("not defined");
+    Err(match did_you_mean(&wanted, known.iter().map(String::as_str)) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        None if known.is_empty() => diagnostic.help("the template defines no sources"),
+        None => diagnostic.help(format!("the sources are: {}", known.join(", "))),
+    })
+}
+
+/// What `only` and `except` of a block call the sources of `build`.
+pub(super) fn filtered_names(build: &Build, dialect: Dialect) -> Vec<String> {
+    build.sources.iter().map(|usage| filtered_name(usage, dialect)).collect()
+}
+
+/// What `override` calls the sources of `build`.
+pub(super) fn overridden_names(build: &Build) -> Vec<String> {
+    build.sources.iter().map(|usage| local_name(usage).to_owned()).collect()
+}
+
+fn filtered_name(usage: &SourceUse, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Json => usage.name.value.clone(),
+        Dialect::Hcl => format!("{}.{}", usage.kind.value, local_name(usage)),
+    }
+}
+
+fn local_name(usage: &SourceUse) -> &str {
+    &usage.local_name.as_ref().unwrap_or(&usage.name).value
+}
+
+/// `[<build>.]<type>.<name>`
+fn hcl_names(build: &Build, usage: &SourceUse) -> Names {
+    let own = local_name(usage).to_owned();
+    let filtered = filtered_name(usage, Dialect::Hcl);
+    let shown = match &build.name {
+        Some(build) if !build.value.is_empty() => format!("{}.{filtered}", build.value),
+        _ => filtered.clone(),
+    };
+    Names { selected: shown.clone(), shown, filtered, overridden: own.clone(), own }
+}
+
+/// A legacy name may hold `{{ … }}`: the command line and messages see the result, blocks the name
+/// as it was written.
+fn legacy_names(usage: &SourceUse, scope: &Scope) -> Result<Names, Diagnostic> {
+    let written = &usage.name.value;
+    let refused = |code, cause: String| {
+        Diagnostic::error(code, "the name of this builder cannot be worked out")
+            .at(usage.name.span)
+            .because(cause)
+    };
+    let template = crate::interpolate::Template::parse(written)
+        .map_err(|error| refused(code::INTERPOLATION_SYNTAX, error.message))?;
+    let own = template
+        .render(scope, &Dot::new())
+        .map_err(|error| refused(code::INTERPOLATION, error.message))?;
+    let kind = &usage.kind.value;
+    let shown = if own == *kind { own.clone() } else { format!("{kind}.{own}") };
+    let filtered = filtered_name(usage, Dialect::Json);
+    Ok(Names { shown, selected: own.clone(), overridden: filtered.clone(), filtered, own })
+}

@@ -1,0 +1,64 @@
+//! What a component is made from, once to check it and again when the machine is known.
+
+use std::sync::Arc;
+
+use crate::component::{Facts, Registered};
+use crate::config::Node;
+use crate::diagnostic::Diagnostics;
+use crate::eval::{Place, Values};
+use crate::interpolate::{BuildData, Scope};
+use crate::plan::meta;
+use crate::secret::Redactor;
+use crate::template::ast::Body;
+
+/// All that goes into one component of one build.
+#[derive(Clone)]
+pub(super) struct Ingredients {
+    pub(super) values: Values,
+    pub(super) body: Arc<Body>,
+    /// Options that go over those of the body.
+    pub(super) overrides: Option<Node>,
+    pub(super) facts: Arc<Facts>,
+    /// `build.name`, where the component may ask for it.
+    pub(super) build_name: Option<String>,
+    /// What the builder adds to `build.*`.
+    pub(super) generated: &'static [&'static str],
+    pub(super) redactor: Redactor,
+}
+
+impl Ingredients {
+    /// The same for another block.
+    pub(super) fn with_body(&self, body: Body) -> Self {
+        Self { body: Arc::new(body), ..self.clone() }
+    }
+
+    /// Makes the component. Without `data` the machine is not known yet: what depends on it is
+    /// only checked as far as it can be.
+    pub(super) fn make<T: ?Sized>(
+        &self,
+        registered: &Registered<T>,
+        data: Option<&BuildData>,
+    ) -> Result<(Box<T>, Diagnostics), Diagnostics> {
+        let body = meta::merge(self.evaluate(data)?, self.overrides.as_ref());
+        match data {
+            None => (registered.prepare)(&body, &self.facts, &self.redactor),
+            Some(data) => {
+                let build_data = Some(data.clone());
+                let scope = Scope { build_data, ..self.facts.scope.clone() };
+                let facts = Facts { scope, ..Facts::clone(&self.facts) };
+                (registered.prepare)(&body, &facts, &self.redactor)
+            }
+        }
+    }
+
+    /// The plain options.
+    pub(super) fn evaluate(&self, data: Option<&BuildData>) -> Result<Node, Diagnostics> {
+        let place = Place {
+            source: Some((&self.facts.builder_type, &self.facts.build_name)),
+            build_name: self.build_name.as_deref(),
+            generated: self.generated,
+            build_data: data,
+        };
+        self.values.body(&self.body, &place)
+    }
+}
