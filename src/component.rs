@@ -37,7 +37,7 @@ pub trait Component: Sized {
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The build's name, as its components know it (`{{build_name}}`, the manifest): the name of
-    /// the source. Messages use [`PlannedBuild::name`](crate::plan::PlannedBuild::name).
+    /// the source. Messages use the name of the planned build.
     pub build_name: String,
     /// The type of its builder.
     pub builder_type: String,

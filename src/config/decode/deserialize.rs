@@ -69,8 +69,12 @@ impl<'a> NodeDeserializer<'a> {
         Self { node, unknown }
     }
 
-    fn on(self, node: &'a Node) -> Self {
-        Self { node, ..self }
+    /// The deserializer of a part, which may be shorter-lived than the whole.
+    fn on<'b>(self, node: &'b Node) -> NodeDeserializer<'b>
+    where
+        'a: 'b,
+    {
+        NodeDeserializer { node, unknown: self.unknown }
     }
 
     fn wanted(self, what: &str) -> Error {
@@ -217,7 +221,11 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
             NodeKind::String(text) if text.is_empty() => {
                 visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<&str>()))
             }
-            NodeKind::String(text) => visitor.visit_seq(SeqDeserializer::new(text.split(','))),
+            NodeKind::String(text) => {
+                let part = |part: &str| Node::new(self.node.span, NodeKind::String(part.into()));
+                let parts: Vec<Node> = text.split(',').map(part).collect();
+                visitor.visit_seq(SeqDeserializer::new(parts.iter().map(|part| self.on(part))))
+            }
             NodeKind::Map(entries) if entries.is_empty() => {
                 visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<&str>()))
             }

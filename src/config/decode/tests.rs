@@ -87,5 +87,11 @@ fn all_mistakes_are_reported_at_once() {
         "ports": ["x"], "wait": "5", "later": 1, "nmae": "a", "disks": [{"sise": 1}]
     }))
     .unwrap_err();
-    insta::assert_snapshot!(mistakes.join("\n"), @"");
+    insta::assert_snapshot!(mistakes.join("\n"), @r#"
+    C004 `later` of `machine` is not built yet / imgbake refuses what it would otherwise ignore
+    C002 `machine` has no option `nmae` / unknown option
+    C003 the value of `ports` cannot be used / expected a whole number, found `x`
+    C003 the value of `wait` cannot be used / `5` is not a duration: write a number and a unit (ns, us, ms, s, m, h), e.g. "5m" or "1h30m"
+    C002 there is no option `sise` here / unknown option
+    "#);
 }
