@@ -199,7 +199,7 @@ pub trait Provisioning: Send + Sync {
     ) -> anyhow::Result<()>;
 
     /// Runs the error-cleanup provisioner if provisioning has failed; else nothing. Called while
-    /// the machine is still there; [`Steps`](crate::step::Steps) does it before it undoes.
+    /// the machine is still there: `Steps` does it before it undoes.
     async fn after_failure(&self, _cx: &BuildContext) {}
 }
 
@@ -356,5 +356,43 @@ impl dyn Communicator + '_ {
         let mut capture = Capture::default();
         let exit = self.run(command, &mut capture).await?;
         Ok((exit, capture))
+    }
+}
+
+#[cfg(test)]
+impl BuildContext {
+    /// The context of a build `test` without provisioners, and all that is said in it.
+    pub fn for_tests() -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
+        /// Provisions nothing.
+        struct Nothing;
+        #[async_trait]
+        impl Provisioning for Nothing {
+            async fn provision(
+                &self,
+                _cx: &BuildContext,
+                _communicator: Arc<dyn Communicator>,
+                _data: BuildData,
+            ) -> anyhow::Result<()> {
+                Ok(())
+            }
+        }
+        let (ui, said) = Ui::new();
+        let facts = Facts {
+            build_name: "test".to_owned(),
+            builder_type: "test".to_owned(),
+            force: false,
+            debug: false,
+            scope: Scope::for_tests(),
+        };
+        let cx = Self {
+            facts: Arc::new(facts),
+            ui: ui.for_target("test"),
+            cancel: CancellationToken::new(),
+            on_error: OnError::Cleanup,
+            ledger: Ledger::default(),
+            redactor: Redactor::default(),
+            provisioning: Arc::new(Nothing),
+        };
+        (cx, said)
     }
 }

@@ -4,9 +4,13 @@
 use async_trait::async_trait;
 
 use crate::event::{Stream, Ui};
+use crate::secret::Redactor;
 
-/// A line longer than this is shown in pieces of this many bytes.
+/// A line longer than this is shown in pieces of about this many bytes.
 const LONGEST_LINE: usize = 16 * 1024;
+
+/// Lines are passed on in batches of about this many bytes, so that a flood is cheap.
+const BATCH: usize = 64 * 1024;
 
 /// Where the bytes that a command prints go.
 #[async_trait]
@@ -43,24 +47,25 @@ impl GuestOutput for Capture {
 #[derive(Debug)]
 pub struct ShowLines {
     ui: Ui,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
+    stdout: Lines,
+    stderr: Lines,
 }
 
 impl ShowLines {
     /// Shows lines through `ui`.
     pub fn new(ui: Ui) -> Self {
-        Self { ui, stdout: Vec::new(), stderr: Vec::new() }
+        let lines = || Lines::new(ui.redactor().clone());
+        Self { stdout: lines(), stderr: lines(), ui }
     }
 
     /// Shows what is left of each stream's last line.
     pub async fn finish(mut self) {
-        for (stream, rest) in [
-            (Stream::Stdout, std::mem::take(&mut self.stdout)),
-            (Stream::Stderr, std::mem::take(&mut self.stderr)),
-        ] {
-            if !rest.is_empty() {
-                self.ui.output(stream, harmless(&rest)).await;
+        for (stream, lines) in
+            [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)]
+        {
+            lines.end();
+            if let Some(text) = lines.take() {
+                self.ui.output(stream, text).await;
             }
         }
     }
@@ -68,89 +73,217 @@ impl ShowLines {
 
 #[async_trait]
 impl GuestOutput for ShowLines {
-    async fn chunk(&mut self, stream: Stream, mut bytes: &[u8]) {
-        let pending = match stream {
+    async fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
+        let lines = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
-            pending.extend_from_slice(&bytes[..end]);
-            bytes = &bytes[end + 1..];
-            let line = std::mem::take(pending);
-            for piece in pieces(&line) {
-                self.ui.output(stream, harmless(piece)).await;
+        for part in bytes.chunks(BATCH) {
+            lines.feed(part);
+            if let Some(text) = lines.take() {
+                self.ui.output(stream, text).await;
             }
         }
-        pending.extend_from_slice(bytes);
-        while pending.len() > LONGEST_LINE {
-            let rest = pending.split_off(LONGEST_LINE);
-            let piece = std::mem::replace(pending, rest);
-            self.ui.output(stream, harmless(&piece)).await;
+    }
+}
+
+/// `text` as one or more lines that cannot move the cursor, recolour, or ring: what a carriage
+/// return would have overwritten is left out, escape sequences and control characters are
+/// removed, and bytes that are no UTF-8 are replaced.
+pub fn harmless(text: &[u8]) -> String {
+    let mut lines = Lines::new(Redactor::default());
+    lines.feed(text);
+    lines.end();
+    lines.take().unwrap_or_default()
+}
+
+/// Bytes of one stream → harmless lines. What is kept between two chunks is bounded, whatever the
+/// guest prints.
+#[derive(Debug)]
+struct Lines {
+    redactor: Redactor,
+    /// Finished lines, each with its `\n`.
+    done: String,
+    /// The line that is being printed.
+    line: String,
+    /// Whether the line was cut already, so that its end is no empty line.
+    cut: bool,
+    /// Whether a carriage return waits to be either part of a line end or an overwriting.
+    returned: bool,
+    /// The start of a character whose rest has not come yet.
+    partial: Vec<u8>,
+    state: State,
+}
+
+/// Where in the terminal language the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Plain text.
+    Text,
+    /// After ESC.
+    Escape,
+    /// After ESC and an intermediate character: one more belongs to it.
+    EscapeIntermediate,
+    /// A control sequence, up to its final character.
+    Sequence,
+    /// A string (a window title, …), up to BEL or ESC `\`.
+    String,
+    /// After an ESC within a string.
+    StringEscape,
+}
+
+impl Lines {
+    fn new(redactor: Redactor) -> Self {
+        Self {
+            redactor,
+            done: String::new(),
+            line: String::new(),
+            cut: false,
+            returned: false,
+            partial: Vec::new(),
+            state: State::Text,
         }
     }
-}
 
-/// `line` in pieces of at most [`LONGEST_LINE`]; an empty line is one empty piece.
-fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let empty = line.is_empty().then_some(line);
-    empty.into_iter().chain(line.chunks(LONGEST_LINE))
-}
-
-/// `line` as text that cannot move the cursor, recolour, or ring: what a carriage return would
-/// have overwritten is left out, escape sequences and control characters are removed, and bytes
-/// that are no UTF-8 are replaced.
-pub fn harmless(line: &[u8]) -> String {
-    let line = line.trim_ascii_end();
-    let visible = line.rsplit(|&byte| byte == b'\r').next().unwrap_or(line);
-    let text = String::from_utf8_lossy(visible);
-    if !text.contains(char::is_control) {
-        return text.into_owned();
-    }
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(next) = rest.next() {
-        match next {
-            '\u{1b}' => skip_escape(&mut rest),
-            '\u{9b}' => skip_control_sequence(&mut rest),
-            '\t' => shown.push('\t'),
-            control if control.is_control() => {}
-            plain => shown.push(plain),
+    /// Takes the next bytes.
+    fn feed(&mut self, bytes: &[u8]) {
+        if self.partial.is_empty() {
+            return self.decode(bytes);
         }
+        let joined = [std::mem::take(&mut self.partial).as_slice(), bytes].concat();
+        self.decode(&joined);
     }
-    shown
-}
 
-/// Drops what follows ESC: a control sequence, a string up to its terminator, or one character.
-fn skip_escape(rest: &mut std::str::Chars<'_>) {
-    match rest.next() {
-        Some('[') => skip_control_sequence(rest),
-        Some(']' | 'P' | 'X' | '^' | '_') => {
-            let mut before = ' ';
-            for next in rest.by_ref() {
-                if next == '\u{7}' || (before == '\u{1b}' && next == '\\') {
-                    break;
+    fn decode(&mut self, bytes: &[u8]) {
+        for chunk in bytes.utf8_chunks() {
+            self.text(chunk.valid());
+            match chunk.invalid() {
+                [] => {}
+                // Its rest may come with the next bytes.
+                invalid if ends_at(invalid, bytes) && invalid.len() < 4 && is_prefix(invalid) => {
+                    self.partial = invalid.to_vec();
                 }
-                before = next;
+                _ => self.text("\u{fffd}"),
             }
         }
-        Some(' '..='/') => {
-            rest.next();
+    }
+
+    fn text(&mut self, mut text: &str) {
+        while !text.is_empty() {
+            if self.state == State::Text {
+                let plain = text.bytes().position(is_special).unwrap_or(text.len());
+                // Where a special byte begins a longer character, the character goes with it.
+                self.plain(&text[..plain]);
+                text = &text[plain..];
+            }
+            let mut rest = text.chars();
+            if let Some(next) = rest.next() {
+                self.state = self.control(next);
+            }
+            text = rest.as_str();
         }
-        _ => {}
+    }
+
+    /// Adds a run of printable text.
+    fn plain(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.returned) {
+            self.line.clear();
+        }
+        self.line.push_str(text);
+        if self.line.len() > LONGEST_LINE {
+            self.cut_line();
+        }
+    }
+
+    /// Finishes the start of a line that is too long, never in the middle of a secret.
+    fn cut_line(&mut self) {
+        let room = LONGEST_LINE + self.redactor.longest();
+        while self.line.len() > room {
+            let at = self.redactor.cut_near(&self.line, LONGEST_LINE);
+            self.done.extend([&self.line[..at], "\n"]);
+            self.line.drain(..at);
+            self.cut = true;
+        }
+    }
+
+    /// Takes a character that is more than plain text, or is within a sequence.
+    fn control(&mut self, next: char) -> State {
+        match (self.state, next) {
+            (State::Text, '\n') => self.end_line(),
+            (State::Text, '\r') => self.returned = true,
+            (State::Text, '\u{9b}') => return State::Sequence,
+            (State::Text, '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}') => return State::String,
+            (State::Text, next) if !next.is_control() => self.plain(next.encode_utf8(&mut [0; 4])),
+            (state, '\u{1b}') if state != State::String => return State::Escape,
+            (State::Escape, '[') => return State::Sequence,
+            (State::Escape, ']' | 'P' | 'X' | '^' | '_') => return State::String,
+            (State::Escape, ' '..='/') => return State::EscapeIntermediate,
+            (State::Sequence, '\u{20}'..='\u{3f}') => return State::Sequence,
+            (State::String, '\u{1b}') => return State::StringEscape,
+            (State::String, '\u{7}' | '\u{9c}') | (State::StringEscape, '\\') => {}
+            // A guest that never ends its string must not silence all that follows.
+            (
+                State::Escape
+                | State::EscapeIntermediate
+                | State::Sequence
+                | State::String
+                | State::StringEscape,
+                '\n',
+            ) => self.end_line(),
+            (State::String | State::StringEscape, _) => return State::String,
+            _ => {}
+        }
+        State::Text
+    }
+
+    fn end_line(&mut self) {
+        self.returned = false;
+        let cut = std::mem::take(&mut self.cut);
+        if !(cut && self.line.is_empty()) {
+            self.done.extend([self.line.trim_end(), "\n"]);
+            self.line.clear();
+        }
+    }
+
+    /// The stream is over: a line without end ends here.
+    fn end(&mut self) {
+        if !std::mem::take(&mut self.partial).is_empty() {
+            self.plain("\u{fffd}");
+        }
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+    }
+
+    /// The lines that are finished, without the last `\n`.
+    fn take(&mut self) -> Option<String> {
+        let mut text = std::mem::take(&mut self.done);
+        text.pop().map(|_| text)
     }
 }
 
-fn skip_control_sequence(rest: &mut std::str::Chars<'_>) {
-    for next in rest.by_ref() {
-        if ('\u{40}'..='\u{7e}').contains(&next) {
-            break;
-        }
-    }
+/// Whether `byte` is a control character other than a tab, or may begin one beyond ASCII.
+fn is_special(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f || byte == 0xc2
+}
+
+/// Whether `part` is the end of `whole`.
+fn ends_at(part: &[u8], whole: &[u8]) -> bool {
+    part.as_ptr_range().end == whole.as_ptr_range().end
+}
+
+/// Whether `bytes` may be the start of one longer character.
+fn is_prefix(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Message;
 
     #[test]
     fn escapes_carriage_returns_nuls_and_bad_bytes_become_plain_text() {
@@ -158,19 +291,76 @@ mod tests {
         assert_eq!(harmless(b"10%\r50%\r100%\r"), "100%");
         assert_eq!(harmless(b"a\0b\x07c\xffd"), "abc\u{fffd}d");
         assert_eq!(harmless(b"tab\tstays  "), "tab\tstays");
-        assert_eq!(harmless("\u{9b}2Jgone".as_bytes()), "gone");
+        assert_eq!(harmless("\u{9b}2Jgone £5".as_bytes()), "gone £5");
+        assert_eq!(harmless(b"\x1b(Bset\x1bPq#0\x1b\\ after\x1b7"), "set after");
+        assert_eq!(harmless(b"open \x1b]0;never ended\nnext"), "open\nnext");
+        assert_eq!(harmless(b"dos\r\nunix\n\nlast"), "dos\nunix\n\nlast");
+    }
+
+    #[test]
+    fn how_the_bytes_are_cut_into_chunks_changes_nothing() {
+        let text =
+            "é \u{1b}[1;31mx\u{1b}[0m\r\n50%\r100%\r\n\u{1f980}\u{9b}5n end\u{1b}]2;t\u{1b}\\!";
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.extend(b" \xf0\x9f\xa6");
+        let whole = harmless(&bytes);
+        assert_eq!(whole, "é x\n100%\n🦀 end! \u{fffd}");
+        for size in 1..bytes.len() {
+            let mut lines = Lines::new(Redactor::default());
+            bytes.chunks(size).for_each(|chunk| lines.feed(chunk));
+            lines.end();
+            assert_eq!(lines.take().unwrap(), whole, "in chunks of {size}");
+        }
+    }
+
+    async fn shown(redactor: Redactor, chunks: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
+        let (ui, mut said) = Ui::redacting(redactor);
+        let mut show = ShowLines::new(ui);
+        let mut texts = Vec::new();
+        let mut collect = || {
+            while let Ok(event) = said.try_recv() {
+                if let Message::Output { text, .. } = event.message {
+                    texts.extend(text.lines().map(str::to_owned));
+                }
+            }
+        };
+        for chunk in chunks {
+            show.chunk(Stream::Stdout, &chunk).await;
+            collect();
+        }
+        show.finish().await;
+        collect();
+        texts
     }
 
     #[tokio::test]
     async fn a_line_without_end_is_shown_in_pieces() {
-        let (ui, mut said) = Ui::new();
-        let mut lines = ShowLines::new(ui);
-        lines.chunk(Stream::Stdout, &vec![b'x'; 3 * LONGEST_LINE + 1]).await;
-        lines.finish().await;
-        let mut count = 0;
-        while said.try_recv().is_ok() {
-            count += 1;
+        let lines = shown(Redactor::default(), [vec![b'x'; 3 * LONGEST_LINE + 1]]).await;
+        assert_eq!(lines.iter().map(String::len).sum::<usize>(), 3 * LONGEST_LINE + 1);
+        assert_eq!(lines.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_secret_anywhere_in_an_endless_line_is_hidden() {
+        let redactor = Redactor::default();
+        redactor.register("correct-horse");
+        for before in LONGEST_LINE - 14..LONGEST_LINE + 2 {
+            let mut line = vec![b'.'; before];
+            line.extend(b"correct\x1b[0m-horse");
+            line.extend(vec![b'.'; LONGEST_LINE]);
+            let lines = shown(redactor.clone(), line.chunks(1000).map(<[u8]>::to_vec)).await;
+            let text = lines.concat();
+            assert!(text.contains("<sensitive>") && !text.contains("horse"), "after {before}");
         }
-        assert_eq!(count, 4);
+    }
+
+    #[tokio::test]
+    async fn a_progress_bar_without_line_ends_keeps_nothing() {
+        let (ui, _said) = Ui::new();
+        let mut show = ShowLines::new(ui);
+        for _ in 0..10_000 {
+            show.chunk(Stream::Stderr, b"downloading 42% [=======>          ]\r").await;
+        }
+        assert!(show.stderr.line.len() < 100 && show.stderr.done.is_empty());
     }
 }

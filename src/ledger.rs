@@ -39,6 +39,13 @@ impl Ledger {
         Entry(id)
     }
 
+    /// More is known of it now, e.g. its id.
+    pub fn amend(&self, entry: &Entry, build: &str, what: impl AsRef<str>) {
+        if let Some(line) = self.book().lines.get_mut(&entry.0) {
+            line.what = format!("{build}: {}", what.as_ref());
+        }
+    }
+
     /// It is gone.
     pub fn gone(&self, entry: &Entry) {
         self.book().lines.remove(&entry.0);
@@ -71,9 +78,10 @@ mod tests {
     #[test]
     fn what_could_not_be_removed_is_said_with_its_reason() {
         let ledger = Ledger::default();
-        let group = ledger.enter("web", "security group sg-1");
+        let group = ledger.enter("web", "security group packer_1");
         let key = ledger.enter("web", "key pair packer_1");
         ledger.gone(&key);
+        ledger.amend(&group, "web", "security group sg-1");
         assert_eq!(ledger.present(), ["web: security group sg-1"]);
         assert!(ledger.left_behind().is_empty());
         ledger.stuck(&group, "in use");

@@ -2,18 +2,21 @@
 //! them backward; an undo that fails is written into the [`Ledger`](crate::ledger::Ledger), never
 //! swallowed.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{BuildContext, OnError};
 use crate::event::Message;
 use crate::ledger::Entry;
-use crate::retry::Cancelled;
+use crate::retry::{self, Cancelled};
 
 /// How the steps ended: some undo only what a failed build must not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub trait Step: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What exists from now on that must be undone, for people; `None`: nothing outside of us.
+    /// Asked before the step runs and after each try, when ids are known.
     fn makes(&self) -> Option<String> {
         None
     }
@@ -96,17 +100,41 @@ impl<S: Step> Undo for S {
 /// [`run`](Self::run). (Never `try_join!`: it would drop a step in the middle of a call.)
 pub struct Steps<'a> {
     cx: &'a BuildContext,
-    started: Mutex<Vec<Started>>,
+    started: Mutex<Vec<Arc<Started>>>,
     aborted: AtomicBool,
 }
 
-/// A step that may have to be undone, and its line in the ledger.
-type Started = (Arc<dyn Undo>, Option<Entry>);
+/// A step that may have to be undone.
+struct Started {
+    step: Arc<dyn Undo>,
+    /// Its line in the ledger, as soon as it says that it makes something.
+    entry: Mutex<Option<Entry>>,
+}
+
+impl Started {
+    fn entry(&self) -> MutexGuard<'_, Option<Entry>> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes into the ledger what the step says that it makes.
+    fn write_down(&self, cx: &BuildContext) {
+        let Some(what) = self.step.makes() else { return };
+        let build = &cx.facts.build_name;
+        match &mut *self.entry() {
+            Some(entry) => cx.ledger.amend(entry, build, what),
+            none => *none = Some(cx.ledger.enter(build, what)),
+        }
+    }
+}
 
 impl<'a> Steps<'a> {
     /// No step yet.
     pub fn new(cx: &'a BuildContext) -> Self {
         Self { cx, started: Mutex::default(), aborted: AtomicBool::new(false) }
+    }
+
+    fn started(&self) -> MutexGuard<'_, Vec<Arc<Started>>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `step`. Where it fails, `-on-error` is obeyed: `ask` may have it run again.
@@ -116,9 +144,13 @@ impl<'a> Steps<'a> {
             return Err(Cancelled.into());
         }
         let step = Arc::new(step);
-        self.remember(step.clone());
+        let started = Arc::new(Started { step: step.clone(), entry: Mutex::default() });
+        started.write_down(self.cx);
+        self.started().push(started.clone());
         let result = loop {
             let result = self.run_once(&*step, name).await;
+            // An id is often known only now.
+            started.write_down(self.cx);
             match &result {
                 Err(error) if self.wants_retry(name, error).await => {}
                 _ => break result,
@@ -131,16 +163,10 @@ impl<'a> Steps<'a> {
         result
     }
 
-    fn remember(&self, step: Arc<dyn Undo>) {
-        let made = step.makes().map(|what| self.cx.ledger.enter(&self.cx.facts.build_name, what));
-        let mut started = self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        started.push((step, made));
-    }
-
     async fn run_once<S: Step>(&self, step: &S, name: &'static str) -> anyhow::Result<S::Output> {
         let started = Instant::now();
         self.cx.ui.send(Message::StepStarted(name.to_owned()));
-        let result = step.run(self.cx).await;
+        let result = caught(step.run(self.cx)).await;
         let (took, ok) = (started.elapsed(), result.is_ok());
         self.cx.ui.send(Message::StepFinished { step: name.to_owned(), took, ok });
         result
@@ -148,14 +174,18 @@ impl<'a> Steps<'a> {
 
     /// What `-on-error` makes of a failed step.
     async fn wants_retry(&self, name: &str, error: &anyhow::Error) -> bool {
-        if self.cx.cancel.is_cancelled() {
-            return false;
-        }
+        let interrupted = self.cx.cancel.is_cancelled();
         match self.cx.on_error {
             OnError::Cleanup => false,
+            OnError::Ask if interrupted => false,
             OnError::Abort | OnError::RunCleanupProvisioner => {
-                self.aborted.store(true, Ordering::Relaxed);
-                self.cx.ui.error(format!("Step \"{name}\" failed, aborting..."));
+                if !self.aborted.swap(true, Ordering::Relaxed) {
+                    self.cx.ui.error(format!("{error:#}"));
+                }
+                self.cx.ui.error(match interrupted {
+                    true => "Interrupted, aborting...".to_owned(),
+                    false => format!("Step \"{name}\" failed, aborting..."),
+                });
                 false
             }
             OnError::Ask => {
@@ -169,7 +199,7 @@ impl<'a> Steps<'a> {
         const QUESTION: &str = "[c] Clean up and exit, [a] abort without cleanup, or [r] retry step (build may fail even if retry succeeds)?";
         loop {
             let asked = self.cx.ui.ask(QUESTION);
-            let Ok(answer) = crate::retry::or_cancelled(&self.cx.cancel, asked).await else {
+            let Ok(answer) = retry::or_cancelled(&self.cx.cancel, asked).await else {
                 return false;
             };
             match answer.unwrap_or_default().trim_start().chars().next() {
@@ -188,46 +218,70 @@ impl<'a> Steps<'a> {
     async fn pause(&self, question: &str) {
         if self.cx.facts.debug {
             // An interruption shows at the next step.
-            let _ = crate::retry::or_cancelled(&self.cx.cancel, self.cx.ui.ask(question)).await;
+            let _ = retry::or_cancelled(&self.cx.cancel, self.cx.ui.ask(question)).await;
         }
     }
 
     /// Undoes all steps that started: the last first, and those that
     /// [stand alone](Step::stands_alone) beside the others. Nothing interrupts this.
+    ///
+    /// After a failure the error-cleanup provisioner runs before anything is undone.
     pub async fn undo(self, ending: Ending) {
         let cx = BuildContext { cancel: CancellationToken::new(), ..self.cx.clone() };
-        let started = self.started.lock().map(|mut steps| std::mem::take(&mut *steps));
-        let started =
-            started.unwrap_or_else(|poisoned| std::mem::take(&mut *poisoned.into_inner()));
+        let aborted = self.aborted.load(Ordering::Relaxed);
+        if ending == Ending::Failed && (!aborted || cx.on_error == OnError::RunCleanupProvisioner) {
+            cx.provisioning.after_failure(&cx).await;
+        }
+        let started = std::mem::take(&mut *self.started());
+        if aborted {
+            for skipped in started.iter().rev() {
+                let name = skipped.step.name();
+                cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
+            }
+            return;
+        }
         // A person who watches each step sees one at a time.
         let (alone, chain): (Vec<_>, Vec<_>) =
-            started.iter().rev().partition(|(step, _)| step.stands_alone() && !cx.facts.debug);
+            started.iter().rev().partition(|one| one.step.stands_alone() && !cx.facts.debug);
         let in_order = async {
-            for started in chain {
-                self.undo_one(&cx, started, ending).await;
+            for one in chain {
+                self.undo_one(&cx, one, ending).await;
             }
         };
-        let beside = alone.into_iter().map(|started| self.undo_one(&cx, started, ending));
+        let beside = alone.into_iter().map(|one| self.undo_one(&cx, one, ending));
         futures::future::join(in_order, futures::future::join_all(beside)).await;
     }
 
-    async fn undo_one(&self, cx: &BuildContext, (step, made): &Started, ending: Ending) {
-        let name = step.name();
-        if self.aborted.load(Ordering::Relaxed) {
-            cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
-            return;
-        }
+    async fn undo_one(&self, cx: &BuildContext, started: &Started, ending: Ending) {
+        let name = started.step.name();
         self.pause(&format!("Pausing before cleanup of step '{name}'. Press enter to continue."))
             .await;
-        let undone = step.undo(cx, ending).await;
+        let undone = caught(started.step.undo(cx, ending)).await;
+        let entry = started.entry().take();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
-            Ok(()) => made.iter().for_each(|entry| cx.ledger.gone(entry)),
+            Ok(()) => entry.iter().for_each(|entry| cx.ledger.gone(entry)),
             Err(error) => {
-                cx.ui.error(format!("{error:#}"));
-                if let Some(entry) = made {
-                    cx.ledger.stuck(entry, format!("{error:#}"));
-                }
+                let why = format!("{error:#}");
+                entry.iter().for_each(|entry| cx.ledger.stuck(entry, why.as_str()));
+                cx.ui.error(why);
             }
         }
     }
 }
+
+/// `future`, with a panic as an error: what was done so far is undone all the same.
+async fn caught<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(anyhow!("a mistake in imgbake itself: {}", panic_text(&*panic))),
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+use super::*;
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::event::Event;
+
+/// What the steps of a test did, in order.
+type Journal = Arc<Mutex<Vec<String>>>;
+
+/// A step that writes down what it does.
+struct Noted {
+    name: &'static str,
+    journal: Journal,
+    /// Fails this often before it works.
+    fails: Mutex<usize>,
+    panics: bool,
+    undo_fails: bool,
+    made: Mutex<Option<String>>,
+}
+
+impl Noted {
+    fn new(name: &'static str, journal: &Journal) -> Self {
+        Self {
+            name,
+            journal: journal.clone(),
+            fails: Mutex::new(0),
+            panics: false,
+            undo_fails: false,
+            made: Mutex::new(Some(format!("{name} without id"))),
+        }
+    }
+
+    fn failing(self, times: usize) -> Self {
+        Self { fails: Mutex::new(times), ..self }
+    }
+}
+
+#[async_trait]
+impl Step for Noted {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn makes(&self) -> Option<String> {
+        self.made.lock().unwrap().clone()
+    }
+
+    async fn run(&self, _cx: &BuildContext) -> anyhow::Result<()> {
+        self.journal.lock().unwrap().push(format!("run {}", self.name));
+        assert!(!self.panics, "it broke");
+        let mut fails = self.fails.lock().unwrap();
+        if *fails > 0 {
+            *fails -= 1;
+            anyhow::bail!("no {}", self.name);
+        }
+        *self.made.lock().unwrap() = Some(format!("{} with id", self.name));
+        Ok(())
+    }
+
+    async fn undo(&self, _cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        self.journal.lock().unwrap().push(format!("undo {} {ending:?}", self.name));
+        if self.undo_fails { Err(anyhow!("in use")) } else { Ok(()) }
+    }
+}
+
+fn errors(said: &mut UnboundedReceiver<Event>) -> Vec<String> {
+    let mut errors = Vec::new();
+    while let Ok(event) = said.try_recv() {
+        if let Message::Error(text) = event.message {
+            errors.push(text);
+        }
+    }
+    errors
+}
+
+async fn all(steps: &Steps<'_>, wanted: Vec<Noted>) -> anyhow::Result<()> {
+    for step in wanted {
+        steps.run(step).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_step_is_undone_too_and_the_last_goes_first() {
+    let (cx, _said) = BuildContext::for_tests();
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    let wanted = vec![Noted::new("key", &journal), Noted::new("machine", &journal).failing(1)];
+    let result = all(&steps, wanted).await;
+    assert_eq!(cx.ledger.present(), ["test: key with id", "test: machine without id"]);
+    steps.undo(Ending::of(&result)).await;
+    let did = journal.lock().unwrap().join(", ");
+    assert_eq!(did, "run key, run machine, undo machine Failed, undo key Failed");
+    assert!(cx.ledger.present().is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_undo_is_said_and_written_down_and_the_others_go_on() {
+    let (cx, mut said) = BuildContext::for_tests();
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    let group = Noted { undo_fails: true, ..Noted::new("group", &journal) };
+    all(&steps, vec![Noted::new("key", &journal), group]).await.unwrap();
+    steps.undo(Ending::Done).await;
+    let left = ["test: group with id (cannot undo step \"group\": in use)"];
+    assert_eq!(cx.ledger.left_behind(), left);
+    assert_eq!(errors(&mut said), ["cannot undo step \"group\": in use"]);
+    assert_eq!(cx.ledger.present(), ["test: group with id"]);
+}
+
+#[tokio::test]
+async fn a_step_that_panics_has_failed() {
+    let (cx, _said) = BuildContext::for_tests();
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    let broken = Noted { panics: true, ..Noted::new("machine", &journal) };
+    let result = all(&steps, vec![Noted::new("key", &journal), broken]).await;
+    steps.undo(Ending::of(&result)).await;
+    assert!(result.unwrap_err().to_string().contains("it broke"));
+    assert!(cx.ledger.present().is_empty());
+}
+
+#[tokio::test]
+async fn abort_leaves_everything_and_says_so() {
+    let (mut cx, mut said) = BuildContext::for_tests();
+    cx.on_error = OnError::Abort;
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    let wanted = vec![Noted::new("key", &journal), Noted::new("machine", &journal).failing(1)];
+    let result = all(&steps, wanted).await;
+    steps.undo(Ending::of(&result)).await;
+    let expected = [
+        "no machine",
+        "Step \"machine\" failed, aborting...",
+        "aborted: skipping cleanup of step \"machine\"",
+        "aborted: skipping cleanup of step \"key\"",
+    ];
+    assert_eq!(errors(&mut said), expected);
+    assert_eq!(cx.ledger.present().len(), 2);
+    assert!(cx.ledger.left_behind().is_empty(), "it was left on purpose");
+}
+
+#[tokio::test]
+async fn who_is_asked_may_retry_abort_or_clean_up() {
+    for (answers, did) in [
+        (vec!["x", "retry"], "run machine, run machine, undo machine Done"),
+        (vec!["r", "a"], "run machine, run machine"),
+        (vec![""], "run machine, undo machine Failed"),
+        (vec!["c"], "run machine, undo machine Failed"),
+    ] {
+        let (mut cx, mut said) = BuildContext::for_tests();
+        cx.on_error = OnError::Ask;
+        let fails = if answers.contains(&"a") { 2 } else { 1 };
+        let journal = Journal::default();
+        let person = tokio::spawn(async move {
+            let mut answers = answers.into_iter();
+            while let Some(event) = said.recv().await {
+                if let Message::Ask { answer, .. } = event.message {
+                    answer.send(answers.next().map(str::to_owned)).unwrap();
+                }
+            }
+        });
+        let steps = Steps::new(&cx);
+        let result = all(&steps, vec![Noted::new("machine", &journal).failing(fails)]).await;
+        steps.undo(Ending::of(&result)).await;
+        assert_eq!(journal.lock().unwrap().join(", "), did);
+        drop(cx);
+        person.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_an_interruption_no_step_starts_and_nobody_is_asked() {
+    let (mut cx, _said) = BuildContext::for_tests();
+    cx.on_error = OnError::Ask;
+    cx.facts = Arc::new(crate::component::Facts { debug: true, ..(*cx.facts).clone() });
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    cx.cancel.cancel();
+    let result = all(&steps, vec![Noted::new("machine", &journal)]).await;
+    assert!(result.as_ref().unwrap_err().is::<Cancelled>());
+    steps.undo(Ending::of(&result)).await;
+    assert!(journal.lock().unwrap().is_empty());
+}
+
+/// Undone at the same time as the others: both must meet.
+struct Meets(Arc<tokio::sync::Barrier>, bool);
+
+#[async_trait]
+impl Step for Meets {
+    type Output = ();
+    fn name(&self) -> &'static str {
+        "meets"
+    }
+    async fn run(&self, _cx: &BuildContext) -> anyhow::Result<()> {
+        Ok(())
+    }
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        self.0.wait().await;
+        Ok(())
+    }
+    fn stands_alone(&self) -> bool {
+        self.1
+    }
+}
+
+#[tokio::test]
+async fn what_stands_alone_is_undone_beside_the_others() {
+    let (cx, _said) = BuildContext::for_tests();
+    let barrier = Arc::new(tokio::sync::Barrier::new(3));
+    let steps = Steps::new(&cx);
+    for alone in [true, false, true] {
+        steps.run(Meets(barrier.clone(), alone)).await.unwrap();
+    }
+    tokio::time::timeout(std::time::Duration::from_secs(5), steps.undo(Ending::Done))
+        .await
+        .unwrap();
+}
+
+/// Remembers whether the error-cleanup provisioner was called.
+#[derive(Default)]
+struct Cleanup(Mutex<BTreeSet<&'static str>>);
+
+#[async_trait]
+impl crate::component::Provisioning for Cleanup {
+    async fn provision(
+        &self,
+        _cx: &BuildContext,
+        _communicator: Arc<dyn crate::component::Communicator>,
+        _data: crate::interpolate::BuildData,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+    async fn after_failure(&self, _cx: &BuildContext) {
+        self.0.lock().unwrap().insert("called");
+    }
+}
+
+#[tokio::test]
+async fn the_error_cleanup_provisioner_runs_unless_the_build_is_aborted() {
+    for (on_error, expected) in [
+        (OnError::Cleanup, true),
+        (OnError::Ask, true),
+        (OnError::Abort, false),
+        (OnError::RunCleanupProvisioner, true),
+    ] {
+        let (mut cx, said) = BuildContext::for_tests();
+        drop(said);
+        let cleanup = Arc::new(Cleanup::default());
+        cx.on_error = on_error;
+        cx.provisioning = cleanup.clone();
+        let steps = Steps::new(&cx);
+        let result = all(&steps, vec![Noted::new("x", &Journal::default()).failing(1)]).await;
+        steps.undo(Ending::of(&result)).await;
+        assert_eq!(cleanup.0.lock().unwrap().contains("called"), expected, "{on_error:?}");
+    }
+}
