@@ -2,4 +2,5 @@
 //! place.
 
 pub mod ast;
+pub mod hcl;
 pub mod load;
