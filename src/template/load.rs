@@ -1,10 +1,21 @@
 //! Files → [`Template`]: which files an argument means, and what each of them is.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
-use crate::source::{SourceMap, Spanned};
-use crate::template::ast::{Dialect, Expr, Template};
+use crate::source::{FileId, SourceMap, Span, Spanned};
+use crate::template::ast::{Attribute, Body, Dialect, Expr, Template};
+use crate::template::{hcl, json, root};
+
+/// The largest file that is read: 64 MiB.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The two syntaxes of HCL2 templates, in the order in which their files are merged.
+const TEMPLATE_SUFFIXES: [&str; 2] = [".pkr.hcl", ".pkr.json"];
+
+/// Variable files that are read without being asked for, in the order in which they win.
+const AUTO_VAR_SUFFIXES: [&str; 2] = [".auto.pkrvars.hcl", ".auto.pkrvars.json"];
 
 /// What `-config-type` says about an argument that does not show its language itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,13 +36,40 @@ pub struct LoadRequest {
     pub config_type: ConfigType,
 }
 
+impl LoadRequest {
+    /// The language of the template.
+    pub fn dialect(&self) -> Dialect {
+        let by_name = has_suffix(&self.path, &TEMPLATE_SUFFIXES);
+        match self.config_type {
+            ConfigType::Json if !by_name && (self.is_stdin() || !self.path.is_dir()) => {
+                Dialect::Json
+            }
+            _ => Dialect::Hcl,
+        }
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.path.as_os_str().is_empty() || self.path.as_os_str() == "-"
+    }
+
+    /// The directory that the template is in.
+    fn dir(&self) -> PathBuf {
+        let dir = match self.path.parent() {
+            _ if !self.is_stdin() && self.path.is_dir() => return self.path.clone(),
+            Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+            Some(dir) => dir,
+            None => Path::new("."),
+        };
+        dir.to_owned()
+    }
+}
+
 /// One `name = value` of a variable file.
 #[derive(Clone, Debug)]
 pub struct VarAssignment {
     /// The variable.
     pub name: Spanned<String>,
-    /// Its value; it refers to nothing and calls nothing. In a legacy variable file always a
-    /// string.
+    /// Its value, to be evaluated with nothing in scope. In a legacy variable file always a string.
     pub value: Expr,
 }
 
@@ -39,23 +77,196 @@ pub struct VarAssignment {
 /// text at once.
 pub fn load(
     request: &LoadRequest,
-    _sources: &mut SourceMap,
+    sources: &mut SourceMap,
 ) -> Result<(Template, Diagnostics), Diagnostics> {
-    let path = request.path.display();
-    Err(Diagnostic::error(code::UNREADABLE, format!("`{path}` cannot be read")).into())
+    match request.dialect() {
+        Dialect::Json => load_legacy(request, sources),
+        Dialect::Hcl => load_hcl(request, sources),
+    }
 }
 
-/// Reads a file of `-var-file`, or one that [`auto_var_files`] lists.
+fn load_legacy(
+    request: &LoadRequest,
+    sources: &mut SourceMap,
+) -> Result<(Template, Diagnostics), Diagnostics> {
+    let file = match request.is_stdin() {
+        true => add(Path::new("<stdin>"), read_all(std::io::stdin().lock()), sources)?,
+        false => read(&request.path, sources)?,
+    };
+    let (root, mut diagnostics) = json::parse(file, sources);
+    let Some(root) = root else {
+        return Err(diagnostics);
+    };
+    let (template, findings) = json::legacy::template(root, &request.dir());
+    diagnostics.extend(findings);
+    diagnostics.into_result(template)
+}
+
+fn load_hcl(
+    request: &LoadRequest,
+    sources: &mut SourceMap,
+) -> Result<(Template, Diagnostics), Diagnostics> {
+    let paths = files_of(&request.path, &TEMPLATE_SUFFIXES)?;
+    if paths.is_empty() {
+        let summary = format!("there is no template in `{}`", request.path.display());
+        let error = Diagnostic::error(code::UNREADABLE, summary);
+        return Err(error.help("an HCL2 template is named *.pkr.hcl or *.pkr.json").into());
+    }
+    let mut diagnostics = Diagnostics::default();
+    let mut bodies = Vec::new();
+    for path in paths {
+        match read(&path, sources) {
+            Ok(file) => bodies.extend(hcl_file(file, &path, sources, &mut diagnostics)),
+            Err(unreadable) => diagnostics.extend(unreadable),
+        }
+    }
+    let incomplete = diagnostics.has_errors();
+    let (template, findings) = root::template(bodies, &request.dir(), incomplete);
+    diagnostics.extend(findings);
+    diagnostics.into_result(template)
+}
+
+/// A file of an HCL2 template, in the syntax that its name says.
+fn hcl_file(
+    file: FileId,
+    path: &Path,
+    sources: &SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Option<Body> {
+    let (body, findings) = if has_suffix(path, &[".json"]) {
+        let (root, syntax) = json::parse(file, sources);
+        diagnostics.extend(syntax);
+        json::hcl::file(root?)
+    } else {
+        hcl::parse_file(file, sources)
+    };
+    diagnostics.extend(findings);
+    Some(body)
+}
+
+/// Reads a file of `-var-file`, or one that [`auto_var_files`] lists. HCL2 templates take HCL and
+/// JSON, told by the name; legacy templates take an object of strings.
 pub fn var_file(
-    _path: &Path,
-    _dialect: Dialect,
-    _sources: &mut SourceMap,
+    path: &Path,
+    dialect: Dialect,
+    sources: &mut SourceMap,
 ) -> Result<Vec<VarAssignment>, Diagnostics> {
-    Ok(Vec::new())
+    let is_json = has_suffix(path, &[".json"]);
+    if dialect == Dialect::Hcl && !is_json && !has_suffix(path, &[".hcl"]) {
+        let summary = format!("`{}` is neither *.hcl nor *.json", path.display());
+        let error = Diagnostic::error(code::UNREADABLE, summary);
+        return Err(error.help("rename the variable file to *.pkrvars.hcl").into());
+    }
+    let file = read(path, sources)?;
+    if dialect == Dialect::Hcl && !is_json {
+        return hcl_var_file(file, sources);
+    }
+    let (root, mut diagnostics) = json::parse(file, sources);
+    let Some(root) = root else {
+        return Err(diagnostics);
+    };
+    let read = match dialect {
+        Dialect::Json => json::legacy::var_file,
+        Dialect::Hcl => json::hcl::var_file,
+    };
+    match read(root) {
+        Ok(assignments) => diagnostics.into_result(assignments).map(|(found, _)| found),
+        Err(findings) => {
+            diagnostics.extend(findings);
+            Err(diagnostics)
+        }
+    }
+}
+
+fn hcl_var_file(file: FileId, sources: &SourceMap) -> Result<Vec<VarAssignment>, Diagnostics> {
+    let (body, mut diagnostics) = hcl::parse_file(file, sources);
+    for block in body.blocks {
+        let summary = match block.kind.value.as_str() {
+            "variable" => "a variable is declared in a variable file".to_owned(),
+            kind => format!("a variable file has no block `{kind}`"),
+        };
+        let error = Diagnostic::error(code::HCL_STRUCTURE, summary).at(block.span);
+        diagnostics.push(error.help("a variable file holds lines like `name = value`"));
+    }
+    let assignment = |(name, Attribute { name: span, value })| {
+        let name = Spanned::new(name, span);
+        VarAssignment { name, value }
+    };
+    let assignments = body.attributes.into_iter().map(assignment).collect();
+    diagnostics.into_result(assignments).map(|(assignments, _)| assignments)
 }
 
 /// The `*.auto.pkrvars.hcl` files of an HCL2 template's directory, then its `*.auto.pkrvars.json`
 /// files; each later one wins. A template that is one file has none.
-pub fn auto_var_files(_request: &LoadRequest) -> Result<Vec<PathBuf>, Diagnostics> {
-    Ok(Vec::new())
+pub fn auto_var_files(request: &LoadRequest) -> Result<Vec<PathBuf>, Diagnostics> {
+    match request.dialect() {
+        Dialect::Hcl if request.path.is_dir() => files_of(&request.path, &AUTO_VAR_SUFFIXES),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The files of `path` with one of `suffixes`: itself, or those directly in it; by suffix, then by
+/// name.
+fn files_of(path: &Path, suffixes: &[&str]) -> Result<Vec<PathBuf>, Diagnostics> {
+    let unreadable = |error: std::io::Error| unreadable(path, &error);
+    let mut paths = Vec::new();
+    if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if !path.is_dir() {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+    } else {
+        paths.push(path.to_owned());
+    }
+    let of_suffix = |suffix| paths.iter().filter(move |path| has_suffix(path, &[suffix])).cloned();
+    Ok(suffixes.iter().copied().flat_map(of_suffix).collect())
+}
+
+fn has_suffix(path: &Path, suffixes: &[&str]) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    suffixes.iter().any(|suffix| name.ends_with(suffix.as_bytes()))
+}
+
+fn read(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
+    add(path, std::fs::File::open(path).and_then(read_all), sources)
+}
+
+fn read_all(input: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Takes the text into `sources`, if it is one.
+fn add(
+    path: &Path,
+    bytes: std::io::Result<Vec<u8>>,
+    sources: &mut SourceMap,
+) -> Result<FileId, Diagnostics> {
+    let bytes = bytes.map_err(|error| unreadable(path, &error))?;
+    let name = path.display();
+    if bytes.len() as u64 > MAX_BYTES {
+        let error = Diagnostic::error(code::UNREADABLE, format!("`{name}` is too large"));
+        return Err(error.note(format!("the limit is {} MiB", MAX_BYTES >> 20)).into());
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(sources.add(path, text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let file = sources.add(path, text);
+            let error = Diagnostic::error(code::UNREADABLE, format!("`{name}` is not UTF-8"));
+            let error =
+                error.at(Span::new(file, at, at + 1)).because("this byte begins no character");
+            Err(error.help("save the file as UTF-8").into())
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
+    let summary = format!("`{}` cannot be read: {error}", path.display());
+    Diagnostic::error(code::UNREADABLE, summary).into()
 }

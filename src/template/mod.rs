@@ -3,4 +3,6 @@
 
 pub mod ast;
 pub mod hcl;
+mod json;
 pub mod load;
+mod root;

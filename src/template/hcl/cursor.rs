@@ -197,6 +197,7 @@ impl<'t> Parser<'t> {
         match self.peek() {
             None => "the end of the file".into(),
             Some('\n' | '\r') => "the end of the line".into(),
+            Some('"') => "a string".into(),
             Some(_) => {
                 let rest = self.rest();
                 let end = rest.find(|c| !is_xid_continue(c)).unwrap_or(rest.len());
