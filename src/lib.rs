@@ -27,6 +27,7 @@
 //! | `eval` | expressions → values: types, functions, locals in order |
 //! | `template` | text → tree, for both languages |
 //! | `step` | do + undo |
+//! | `script` | what all shells share: variables, quoting; scripts on this machine |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `config` | evaluated bodies → typed options, declared once |
 //! | `interpolate` | the `{{ … }}` language |
@@ -59,6 +60,7 @@ pub mod registry;
 pub mod report;
 pub mod retry;
 pub mod run;
+pub mod script;
 pub mod secret;
 pub mod source;
 pub mod step;

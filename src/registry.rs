@@ -4,13 +4,21 @@ use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
 use crate::diagnostic::{Diagnostic, code, did_you_mean};
+use crate::provisioner;
 use crate::source::Spanned;
 
 /// All builders, by name.
 pub static BUILDERS: &[Registered<dyn Builder>] = &[builder::<File>(), builder::<Null>()];
 
 /// All provisioners, by name.
-pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[];
+pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[
+    provisioner::<provisioner::ansible_local::AnsibleLocal>(),
+    provisioner::<provisioner::breakpoint::Breakpoint>(),
+    provisioner::<provisioner::file::File>(),
+    provisioner::<provisioner::shell::Shell>(),
+    provisioner::<provisioner::shell_local::ShellLocal>(),
+    provisioner::<provisioner::sleep::Sleep>(),
+];
 
 /// All post-processors, by name.
 pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[];

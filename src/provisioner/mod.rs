@@ -1,1 +1,36 @@
 //! Provisioners: each changes a running machine.
+
+pub mod ansible_local;
+pub mod breakpoint;
+pub mod file;
+pub mod shell;
+pub mod shell_local;
+pub mod sleep;
+
+#[cfg(test)]
+mod fake;
+
+use std::path::Path;
+
+/// The last part of a path as the user wrote it: `app` of `./app/`.
+fn base_name(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+}
+
+/// Says what is wrong with a local file or directory that must exist, if anything is.
+fn must_be_file(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(format!("{} is not a file", path.display())),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+/// As [`must_be_file`], for a directory.
+fn must_be_directory(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(format!("{} is not a directory", path.display())),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}

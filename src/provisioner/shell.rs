@@ -1,0 +1,483 @@
+//! `shell`: runs scripts on the machine.
+//!
+//! For each script: upload with mode 0755 (one round trip), `execute_command`, `rm -f`.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::component::{Check, Component, Exit, ProvisionContext, Provisioner, Upload};
+use crate::config::{GoDuration, Late};
+use crate::guest;
+use crate::interpolate::Dot;
+use crate::retry::{self, Backoff, or_cancelled};
+use crate::script::{self, VariableFormat, Work, quote_path};
+
+/// The options of `shell`, beside those of every shell.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Options {
+    /// Uploads scripts as they are. Otherwise their lines end in LF, the last one too.
+    pub binary: bool,
+    /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, whose `'` are
+    /// already escaped. Default: `%s='%s' `, or `export %s='%s'\n` with `use_env_var_file`.
+    pub env_var_format: Option<String>,
+    /// Uploads the variables as a file (mode 0600), `{{.EnvVarFile}}`, instead of writing them
+    /// into the command; then `{{.Vars}}` is empty.
+    pub use_env_var_file: bool,
+    /// The command that runs a script: `{{.Path}}` is where it is on the machine, `{{.Vars}}` are
+    /// its variables, `{{.EnvVarFile}}` is the file that has them. Default:
+    /// `chmod +x {{.Path}}; {{.Vars}} {{.Path}}`, or
+    /// `chmod +x {{.Path}}; . {{.EnvVarFile}} && {{.Path}}` with `use_env_var_file`.
+    pub execute_command: Option<Late>,
+    /// The interpreter of `inline` scripts. Default: `/bin/sh -e`, unless the first of the
+    /// commands is itself a `#!` line.
+    pub inline_shebang: Option<String>,
+    /// Where scripts are uploaded to.
+    pub remote_folder: String,
+    /// What a script is called there. Default: `script_<number>.sh`.
+    pub remote_file: Option<String>,
+    /// The whole path, instead of `remote_folder` and `remote_file`.
+    pub remote_path: Option<String>,
+    /// For how long starting a script is tried again: a machine may be rebooting.
+    pub start_retry_timeout: GoDuration,
+    /// Leaves the scripts on the machine.
+    pub skip_clean: bool,
+    /// A script may break the connection, for example by a reboot.
+    pub expect_disconnect: bool,
+    /// How long to wait after the last script.
+    pub pause_after: GoDuration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            binary: false,
+            env_var_format: None,
+            use_env_var_file: false,
+            execute_command: None,
+            inline_shebang: None,
+            remote_folder: "/tmp".to_owned(),
+            remote_file: None,
+            remote_path: None,
+            start_retry_timeout: GoDuration::from_secs(300),
+            skip_clean: false,
+            expect_disconnect: false,
+            pause_after: GoDuration::default(),
+        }
+    }
+}
+
+/// Waits between tries to start a script.
+const STARTING: Backoff =
+    Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(2) };
+
+/// How long removing the scripts of a failed or interrupted run may take. The machine is about to
+/// go away as a rule; where it lives on, no variable file may stay.
+const LAST_CLEANUP: Duration = Duration::from_secs(5);
+
+/// The provisioner, ready to run.
+#[derive(Debug)]
+pub struct Shell {
+    work: Work,
+    scripts: script::Options,
+    own: Options,
+    format: VariableFormat,
+    remote_path: String,
+    variable_file: Option<String>,
+}
+
+impl Component for Shell {
+    const TYPE: &'static str = "shell";
+    type Options = (script::Options, Options);
+
+    fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let work = scripts.check(check);
+        let default = if own.use_env_var_file { "export %s='%s'\n" } else { "%s='%s' " };
+        let format = VariableFormat::check(own.env_var_format.as_deref().unwrap_or(default), check);
+        let folder = own.remote_folder.trim_end_matches('/');
+        let remote_path = own.remote_path.clone().unwrap_or_else(|| {
+            let file = own.remote_file.clone().unwrap_or_else(|| format!("script_{}.sh", number()));
+            format!("{folder}/{file}")
+        });
+        let variable_file =
+            own.use_env_var_file.then(|| format!("{folder}/varfile_{}.sh", number()));
+        Some(Self { work: work?, scripts, format: format?, remote_path, variable_file, own })
+    }
+}
+
+/// A number that keeps the scripts of one run apart from those of another.
+fn number() -> u128 {
+    uuid::Uuid::new_v4().as_u128() % 9999
+}
+
+#[async_trait]
+impl Provisioner for Shell {
+    async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+        let run = self.run_scripts(cx).await;
+        if run.is_err() && !self.own.skip_clean {
+            let removal = self.removal(true);
+            let removed = cx.communicator.run_captured(&removal);
+            // The error of the script is the one to report.
+            let _ = tokio::time::timeout(LAST_CLEANUP, removed).await;
+        }
+        run?;
+        if !self.own.pause_after.is_zero() {
+            cx.ui.say(format!("Pausing {} after this provisioner...", self.own.pause_after));
+            retry::sleep(&cx.cancel, self.own.pause_after.get()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Shell {
+    async fn run_scripts(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+        if let Some(file) = &self.variable_file {
+            let content = self.format.write(&self.scripts.variables(&cx.facts));
+            let from = Upload::Text { content: content.as_bytes(), mode: 0o600 };
+            self.started(cx, "upload the variables", || cx.communicator.upload(from, file, &cx.ui))
+                .await?;
+        }
+        match &self.work {
+            Work::Inline(lines) => {
+                cx.ui.say("Provisioning with shell script: inline");
+                let script = self.inline_script(lines);
+                self.run_text(cx, script.as_bytes(), true).await.context("the inline script")?;
+            }
+            Work::Files(files) => {
+                for (at, file) in files.iter().enumerate() {
+                    cx.ui.say(format!("Provisioning with shell script: {}", file.display()));
+                    let run = self.run_file(cx, file, at + 1 == files.len()).await;
+                    run.with_context(|| format!("the script {}", file.display()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn inline_script(&self, lines: &[String]) -> String {
+        let text = format!("{}\n", lines.join("\n"));
+        match &self.own.inline_shebang {
+            None if text.starts_with("#!") => text,
+            given => format!("#!{}\n{text}", given.as_deref().unwrap_or("/bin/sh -e")),
+        }
+    }
+
+    async fn run_file(&self, cx: &ProvisionContext, file: &Path, last: bool) -> anyhow::Result<()> {
+        if !self.own.binary {
+            let text = tokio::fs::read(file).await.context("cannot be read")?;
+            return self.run_text(cx, &text, last).await;
+        }
+        let from = Upload::File(file);
+        self.started(cx, "upload it", || cx.communicator.upload(from, &self.remote_path, &cx.ui))
+            .await?;
+        let chmod = format!("chmod 0755 {}", quote_path(&self.remote_path));
+        self.must_succeed(cx, "make it executable", &chmod).await?;
+        self.execute(cx, last).await
+    }
+
+    /// Uploads a script whose bytes are at hand: with its mode, so that no `chmod` must follow.
+    async fn run_text(&self, cx: &ProvisionContext, text: &[u8], last: bool) -> anyhow::Result<()> {
+        let content = if self.own.binary { Cow::Borrowed(text) } else { unix_lines(text) };
+        let from = Upload::Text { content: &content, mode: 0o755 };
+        self.started(cx, "upload it", || cx.communicator.upload(from, &self.remote_path, &cx.ui))
+            .await?;
+        self.execute(cx, last).await
+    }
+
+    /// Runs the uploaded script, judges its end and removes it.
+    async fn execute(&self, cx: &ProvisionContext, last: bool) -> anyhow::Result<()> {
+        let command = self.command(cx)?;
+        let run = || cx.communicator.run_shown(&command, &cx.ui);
+        let exit = self.started(cx, "start it", run).await?;
+        match exit {
+            Exit::Disconnected
+                if !self.own.expect_disconnect && !self.scripts.accepts_disconnect() =>
+            {
+                bail!(
+                    "Script disconnected unexpectedly. If it is meant to (it reboots the machine), \
+                     set `expect_disconnect = true`, or add 2300218 to `valid_exit_codes`"
+                );
+            }
+            Exit::Disconnected => {}
+            Exit::Status(status) => self.scripts.accept(status).map_err(anyhow::Error::msg)?,
+        }
+        if self.own.skip_clean {
+            return Ok(());
+        }
+        self.must_succeed(cx, "remove it from the machine", &self.removal(last)).await
+    }
+
+    /// The command that removes the script, and at the end the variables.
+    fn removal(&self, last: bool) -> String {
+        let variable_file = self.variable_file.as_ref().filter(|_| last);
+        let mut command = "rm -f".to_owned();
+        for path in [Some(&self.remote_path), variable_file].into_iter().flatten() {
+            command.push(' ');
+            command.push_str(&quote_path(path));
+        }
+        command
+    }
+
+    /// `execute_command` for the uploaded script. Our own quotes the paths where they need it; in
+    /// the user's they stand as they are, since its author may have put quotes around them.
+    fn command(&self, cx: &ProvisionContext) -> anyhow::Result<String> {
+        let scope = &cx.facts.scope;
+        let variable_file = self.variable_file.as_deref().unwrap_or_default();
+        let mut dot: Dot = scope.build_data.clone().unwrap_or_default();
+        let vars = match &self.variable_file {
+            Some(_) => String::new(),
+            None => self.format.write(&self.scripts.variables(&cx.facts)),
+        };
+        dot.insert("Vars".into(), vars.into());
+        let standard = if self.own.use_env_var_file {
+            "chmod +x {{.Path}}; . {{.EnvVarFile}} && {{.Path}}"
+        } else {
+            "chmod +x {{.Path}}; {{.Vars}} {{.Path}}"
+        };
+        let (template, path, variable_file) = match &self.own.execute_command {
+            Some(given) => (given.clone(), self.remote_path.as_str().into(), variable_file.into()),
+            None => {
+                let paths = (quote_path(&self.remote_path), quote_path(variable_file));
+                (Late::new(standard), paths.0, paths.1)
+            }
+        };
+        dot.insert("Path".into(), path.into());
+        dot.insert("EnvVarFile".into(), variable_file.into());
+        template.render(scope, &dot).context("cannot render `execute_command`")
+    }
+
+    /// Calls `attempt` until the machine takes it or `start_retry_timeout` is over: an error here
+    /// is always one of the connection, never of the script.
+    async fn started<T, F>(
+        &self,
+        cx: &ProvisionContext,
+        what: &str,
+        mut attempt: impl FnMut() -> F,
+    ) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let within = self.own.start_retry_timeout;
+        let give_up = Instant::now() + within.get();
+        let mut waits = STARTING.waits();
+        let mut told = false;
+        loop {
+            let error = match or_cancelled(&cx.cancel, attempt()).await? {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let wait = waits.next().unwrap_or(STARTING.longest);
+            if Instant::now() + wait >= give_up {
+                return Err(error.context(format!("cannot {what} (tried for {within})")));
+            }
+            if !std::mem::replace(&mut told, true) {
+                cx.ui.say(format!("Cannot {what} yet: {error:#}. Trying for up to {within}..."));
+            }
+            retry::sleep(&cx.cancel, wait).await?;
+        }
+    }
+
+    /// Runs a command of ours, again where the connection is lost. Its output matters only where
+    /// it fails.
+    async fn must_succeed(
+        &self,
+        cx: &ProvisionContext,
+        what: &str,
+        command: &str,
+    ) -> anyhow::Result<()> {
+        let ended = self.started(cx, what, || async {
+            let (exit, output) = cx.communicator.run_captured(command).await?;
+            match exit {
+                Exit::Status(status) => Ok((status, output)),
+                Exit::Disconnected => bail!("the connection was lost during `{command}`"),
+            }
+        });
+        let (status, output) = ended.await?;
+        if status != 0 {
+            let said = guest::harmless(&output.stderr);
+            bail!("cannot {what}: `{command}` exited with status {status}: {said}");
+        }
+        Ok(())
+    }
+}
+
+/// `text` with every line ended by LF alone, the last one too.
+fn unix_lines(text: &[u8]) -> Cow<'_, [u8]> {
+    let ended = text.is_empty() || text.ends_with(b"\n");
+    if ended && !text.windows(2).any(|pair| pair == b"\r\n") {
+        return Cow::Borrowed(text);
+    }
+    let mut unix = Vec::with_capacity(text.len() + 1);
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        unix.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        unix.push(b'\n');
+    }
+    Cow::Owned(unix)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::provisioner::fake::{self, Answer, Machine};
+
+    fn shell(options: serde_json::Value) -> Shell {
+        fake::prepare(options).unwrap()
+    }
+
+    /// Runs `options` on `machine`: how it ended and what the machine was asked.
+    async fn run(options: serde_json::Value, machine: Arc<Machine>) -> (String, Vec<String>) {
+        let (cx, _said) = fake::context(machine.clone());
+        let ended = shell(options).provision(&cx).await;
+        (ended.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned()), machine.log())
+    }
+
+    #[tokio::test]
+    async fn a_script_costs_one_upload_one_command_and_one_removal() {
+        let options = json!({
+            "inline": ["echo one", "echo two"], "remote_path": "/tmp/s.sh",
+            "environment_vars": ["B=it's", "A=over"], "env": {"A": "$(reboot)"}
+        });
+        let (ended, log) = run(options, Machine::answering([])).await;
+        assert_eq!(ended, "ok");
+        let vars =
+            r#"A='$(reboot)' B='it'"'"'s' PACKER_BUILDER_TYPE='null' PACKER_BUILD_NAME='web' "#;
+        assert_eq!(
+            log,
+            [
+                "write 755 /tmp/s.sh\n#!/bin/sh -e\necho one\necho two\n".to_owned(),
+                format!("run chmod +x /tmp/s.sh; {vars} /tmp/s.sh"),
+                "run rm -f /tmp/s.sh".to_owned(),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn scripts_run_in_order_with_unix_lines_and_the_variables_of_a_file() {
+        let (_dir, dos) = fake::local_file("it's $(x).sh", b"#!/bin/sh\r\necho a\r\necho b");
+        let options = json!({
+            "scripts": [dos, dos], "use_env_var_file": true, "env": {"A": "b"},
+            "remote_folder": "/var/tmp/", "remote_file": "x y.sh"
+        });
+        let (ended, log) = run(options, Machine::answering([])).await;
+        assert_eq!(ended, "ok");
+        let file = log[0].split(['\n', ' ']).nth(2).unwrap();
+        assert!(file.starts_with("/var/tmp/varfile_"), "{file}");
+        assert!(log[0].starts_with("write 600 ") && log[0].contains("\nexport A='b'\n"));
+        assert_eq!(log[1], "write 755 /var/tmp/x y.sh\n#!/bin/sh\necho a\necho b\n");
+        let path = "'/var/tmp/x y.sh'";
+        assert_eq!(log[2], format!("run chmod +x {path}; . {file} && {path}"));
+        assert_eq!(log[3], format!("run rm -f {path}"));
+        assert_eq!(log[6], format!("run rm -f {path} {file}"));
+    }
+
+    #[tokio::test]
+    async fn a_binary_is_sent_as_it_is() {
+        let (_dir, file) = fake::local_file("program", b"\x7fELF\r\n");
+        let options = json!({"script": file, "binary": true, "remote_path": "/p"});
+        let (_, log) = run(options, Machine::answering([])).await;
+        assert_eq!(log[0], format!("upload {} /p", file.display()));
+        assert_eq!(log[1], "run chmod 0755 /p");
+    }
+
+    #[tokio::test]
+    async fn the_templates_own_command_sees_the_paths_as_they_are() {
+        let options = json!({
+            "inline": ["#!/bin/bash", "x"], "remote_path": "/tmp/a b",
+            "execute_command": "sudo env {{.Vars}} sh '{{.Path}}'", "env_var_format": "%s=%s ",
+            "skip_clean": true
+        });
+        let (_, log) = run(options, Machine::answering([])).await;
+        assert_eq!(log[0], "write 755 /tmp/a b\n#!/bin/bash\nx\n");
+        let vars = "PACKER_BUILDER_TYPE=null PACKER_BUILD_NAME=web ";
+        assert_eq!(log[1..], [format!("run sudo env {vars} sh '/tmp/a b'")]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_script_is_removed_and_its_status_reported() {
+        let options = json!({"inline": ["x"], "remote_path": "/s", "valid_exit_codes": [0, 3]});
+        let (ended, log) = run(options.clone(), Machine::answering([Answer::Exit(2)])).await;
+        assert!(ended.contains("exit status: 2. Allowed exit codes are: [0, 3]"), "{ended}");
+        assert_eq!(log.last().unwrap(), "run rm -f /s");
+        let (ended, _) = run(options, Machine::answering([Answer::Exit(3)])).await;
+        assert_eq!(ended, "ok");
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_an_error_unless_expected() {
+        let lost = || Machine::answering([Answer::Disconnect]);
+        let (ended, _) = run(json!({"inline": ["reboot"]}), lost()).await;
+        assert!(ended.contains("expect_disconnect"), "{ended}");
+        for expecting in
+            [json!({"expect_disconnect": true}), json!({"valid_exit_codes": [2300218]})]
+        {
+            let mut options = json!({"inline": ["reboot"]});
+            options.as_object_mut().unwrap().extend(expecting.as_object().unwrap().clone());
+            assert_eq!(run(options, lost()).await.0, "ok");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_is_not_there_yet_is_tried_again_for_the_given_time() {
+        let options = json!({"inline": ["x"], "remote_path": "/s"});
+        let (ended, log) = run(options, Machine::refusing_uploads(2)).await;
+        assert_eq!(ended, "ok");
+        assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 2);
+        let options = json!({"inline": ["x"], "start_retry_timeout": "100ms"});
+        let (ended, _) = run(options, Machine::refusing_uploads(usize::MAX)).await;
+        assert!(ended.contains("cannot upload it (tried for 100ms): no route to host"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_script_is_left_and_removed() {
+        let machine = Machine::answering([Answer::Hang]);
+        let (cx, _said) = fake::context(machine.clone());
+        let interrupted = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            cx.cancel.cancel();
+        };
+        let shell = shell(json!({"inline": ["x"], "remote_path": "/s"}));
+        let (ended, ()) = tokio::join!(shell.provision(&cx), interrupted);
+        assert!(ended.unwrap_err().is::<retry::Cancelled>());
+        assert_eq!(machine.log().last().unwrap(), "run rm -f /s");
+    }
+
+    #[tokio::test]
+    async fn pause_after_is_said_and_waited_for() {
+        let (cx, mut said) = fake::context(Machine::answering([]));
+        let before = Instant::now();
+        shell(json!({"inline": ["x"], "pause_after": "30ms"})).provision(&cx).await.unwrap();
+        assert!(before.elapsed() >= Duration::from_millis(30));
+        assert_eq!(fake::said(&mut said)[1], "Pausing 30ms after this provisioner...");
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_the_options_is_said_at_once() {
+        let wrong = json!({
+            "inline": ["x"], "script": "/no/such/file", "environment_vars": ["=x", "y"],
+            "env_var_format": "%s"
+        });
+        insta::assert_snapshot!(fake::prepare::<Shell>(wrong).unwrap_err().join("\n"), @"");
+        let none = fake::prepare::<Shell>(json!({"inline": []})).unwrap_err();
+        assert_eq!(none, ["`shell` needs `inline`: required here"]);
+    }
+
+    #[test]
+    fn lines_end_in_lf_and_nothing_else_changes() {
+        assert_eq!(unix_lines(b"a\r\nb\rc\r\n"), &b"a\nb\rc\n"[..]);
+        assert_eq!(unix_lines(b"a"), &b"a\n"[..]);
+        assert_eq!(unix_lines(b""), &b""[..]);
+        assert!(matches!(unix_lines(b"a\n"), Cow::Borrowed(_)));
+    }
+}

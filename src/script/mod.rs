@@ -1,0 +1,157 @@
+//! What all shells share: which scripts to run, with which variables, quoted how.
+//!
+//! The `shell` provisioner runs them on a machine; [`local`] runs them on this one, for the
+//! `shell-local` provisioner and post-processor.
+
+mod child;
+pub mod local;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::component::{Check, DISCONNECTED_STATUS, Facts};
+
+pub use variables::{VariableFormat, quote, quote_path};
+
+/// The options that say what is run.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Options {
+    /// Commands that together make one script, one on each line. Exactly one of `inline`, `script`
+    /// and `scripts` is given.
+    pub inline: Vec<String>,
+    /// The path of one script.
+    pub script: Option<String>,
+    /// The paths of several scripts, run in this order.
+    pub scripts: Vec<String>,
+    /// Variables for the scripts, each as `NAME=value`.
+    pub environment_vars: Vec<String>,
+    /// Variables for the scripts; these win over `environment_vars`.
+    pub env: BTreeMap<String, String>,
+    /// The exit statuses that count as success. 2300218 stands for a lost connection.
+    pub valid_exit_codes: Vec<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            inline: Vec::new(),
+            script: None,
+            scripts: Vec::new(),
+            environment_vars: Vec::new(),
+            env: BTreeMap::new(),
+            valid_exit_codes: vec![0],
+        }
+    }
+}
+
+/// What is run, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// One script made of these lines.
+    Inline(Vec<String>),
+    /// These files, in order.
+    Files(Vec<PathBuf>),
+}
+
+impl Options {
+    /// Checks that there is exactly one kind of script, that the files exist, and that every
+    /// variable has a name.
+    pub fn check(&self, check: &mut Check<'_>) -> Option<Work> {
+        for variable in &self.environment_vars {
+            if variable.find('=').is_none_or(|at| at == 0) {
+                let cause = format!("`{variable}` is not of the form NAME=value");
+                check.error("environment_vars", cause);
+            }
+        }
+        if self.script.is_some() && !self.scripts.is_empty() {
+            check.error("script", "`scripts` is given too").help = Some("keep one of them".into());
+        }
+        let files: Vec<PathBuf> =
+            self.script.iter().chain(&self.scripts).map(PathBuf::from).collect();
+        if !self.inline.is_empty() {
+            if !files.is_empty() {
+                let other = if self.script.is_some() { "script" } else { "scripts" };
+                check.error("inline", format!("`{other}` is given too")).help =
+                    Some("keep one of them, or make two provisioners".into());
+            }
+            return Some(Work::Inline(self.inline.clone()));
+        }
+        if files.is_empty() {
+            check.missing("inline", "give the commands in `inline`, or a file in `script`");
+            return None;
+        }
+        let option = if self.script.is_some() { "script" } else { "scripts" };
+        for file in &files {
+            if let Err(error) = std::fs::metadata(file) {
+                check.error(option, format!("cannot read {}: {error}", file.display()));
+            }
+        }
+        Some(Work::Files(files))
+    }
+
+    /// All variables of the scripts: ours, then `environment_vars`, then `env`.
+    pub fn variables(&self, facts: &Facts) -> BTreeMap<String, String> {
+        let mut variables = build_variables(facts);
+        let given = self.environment_vars.iter().filter_map(|variable| variable.split_once('='));
+        variables.extend(given.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        variables.extend(self.env.clone());
+        variables
+    }
+
+    /// Whether `status` counts as success, and if not, why.
+    pub fn accept(&self, status: u32) -> Result<(), String> {
+        if self.valid_exit_codes.contains(&status) {
+            return Ok(());
+        }
+        let allowed = &self.valid_exit_codes;
+        Err(format!(
+            "Script exited with non-zero exit status: {status}. Allowed exit codes are: {allowed:?}"
+        ))
+    }
+
+    /// Whether a lost connection counts as success.
+    pub fn accepts_disconnect(&self) -> bool {
+        self.valid_exit_codes.contains(&DISCONNECTED_STATUS)
+    }
+}
+
+/// What every script is told of the build: `PACKER_BUILD_NAME`, `PACKER_BUILDER_TYPE`, and
+/// `PACKER_HTTP_ADDR`, `PACKER_HTTP_IP`, `PACKER_HTTP_PORT` while the builder serves files.
+pub fn build_variables(facts: &Facts) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([
+        ("PACKER_BUILD_NAME".to_owned(), source_name(facts).to_owned()),
+        ("PACKER_BUILDER_TYPE".to_owned(), facts.builder_type.clone()),
+    ]);
+    for (name, key) in [
+        ("PACKER_HTTP_ADDR", "PackerHTTPAddr"),
+        ("PACKER_HTTP_IP", "PackerHTTPIP"),
+        ("PACKER_HTTP_PORT", "PackerHTTPPort"),
+    ] {
+        if let Some(value) = served(facts, key) {
+            variables.insert(name.to_owned(), value);
+        }
+    }
+    variables
+}
+
+/// The name that templates know the build by (`{{build_name}}`).
+pub fn source_name(facts: &Facts) -> &str {
+    facts.scope.build_name.as_deref().unwrap_or(&facts.build_name)
+}
+
+/// A fact about the builder's HTTP server; builders without one say `ERR_…`.
+pub fn served(facts: &Facts, key: &str) -> Option<String> {
+    let text = match facts.scope.build_data.as_ref()?.get(key)? {
+        Json::String(text) => text.clone(),
+        Json::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let meaningful = !text.is_empty() && text != "0" && !text.starts_with("ERR_");
+    meaningful.then_some(text)
+}

@@ -1,0 +1,142 @@
+//! Variables as the text that a shell reads, and words that it takes literally.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::component::Check;
+
+/// `env_var_format`: how one variable is written, as Go's `Sprintf` reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableFormat(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    /// 0 is the name, 1 the value.
+    Argument(usize),
+}
+
+impl VariableFormat {
+    /// Reads `text`. Known are `%s`, `%v`, `%[1]s`, `%[2]s` and `%%`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut next = 0;
+        let mut rest = text;
+        while let Some(at) = rest.find('%') {
+            pieces.push(Piece::Text(rest[..at].to_owned()));
+            let verb = &rest[at..];
+            let known = [("%s", next), ("%v", next), ("%[1]s", 0), ("%[2]s", 1)];
+            let known = known.into_iter().find(|(known, _)| verb.starts_with(known));
+            let length = match known {
+                Some((verb, argument)) if argument < 2 => {
+                    pieces.push(Piece::Argument(argument));
+                    next = argument + 1;
+                    verb.len()
+                }
+                Some(_) => return Err("there are only a name and a value to fill in".to_owned()),
+                None if verb.starts_with("%%") => {
+                    pieces.push(Piece::Text("%".to_owned()));
+                    2
+                }
+                None => {
+                    return Err("a `%` must start `%s`, `%v`, `%[1]s`, `%[2]s` or `%%`".to_owned());
+                }
+            };
+            rest = &rest[at + length..];
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        for (argument, what) in ["name", "value"].into_iter().enumerate() {
+            if !pieces.contains(&Piece::Argument(argument)) {
+                return Err(format!("nothing stands for the {what}: `%s` is missing"));
+            }
+        }
+        Ok(Self(pieces))
+    }
+
+    /// Reads the option `env_var_format`.
+    pub fn check(text: &str, check: &mut Check<'_>) -> Option<Self> {
+        match Self::parse(text) {
+            Ok(format) => Some(format),
+            Err(cause) => {
+                check.error("env_var_format", cause);
+                None
+            }
+        }
+    }
+
+    /// All `variables` in sorted order, written one after the other. A `'` in a value ends the
+    /// quotes, stands in quotes of the other kind, and opens them again.
+    pub fn write(&self, variables: &BTreeMap<String, String>) -> String {
+        let mut written = String::new();
+        for (name, value) in variables {
+            let arguments = [name.clone(), value.replace('\'', r#"'"'"'"#)];
+            for piece in &self.0 {
+                written.push_str(match piece {
+                    Piece::Text(text) => text,
+                    Piece::Argument(argument) => &arguments[*argument],
+                });
+            }
+        }
+        written
+    }
+}
+
+/// `text` as one word that a POSIX shell takes literally; in quotes only where it needs them.
+pub fn quote(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r#"'"'"'"#)))
+}
+
+/// A path on a machine as one word; a `~/` at its start stays the home directory.
+pub fn quote_path(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix("~/") {
+        Some(rest) if !rest.is_empty() => Cow::Owned(format!("~/{}", quote(rest))),
+        _ if path == "~" => Cow::Borrowed(path),
+        _ => quote(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_written_sorted_and_their_quotes_survive_the_shell() {
+        let format = VariableFormat::parse("%s='%s' ").unwrap();
+        let values = ["plain", "it's", "$(touch /tmp/x) `id` \"\\", "two\nlines"];
+        let names = ["d", "c", "b", "a"];
+        let variables =
+            names.into_iter().zip(values).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let written = format.write(&variables);
+        assert!(written.starts_with("a='two\nlines' b="), "{written}");
+        let script = format!("{written} env -0");
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let seen = String::from_utf8(output.stdout).unwrap();
+        for (name, value) in names.into_iter().zip(values) {
+            assert!(seen.split('\0').any(|v| v == format!("{name}={value}")), "{name}: {seen}");
+        }
+    }
+
+    #[test]
+    fn a_format_is_refused_unless_it_has_a_place_for_both_and_only_known_verbs() {
+        assert!(VariableFormat::parse("$env:%s=\"%s\"; 100%%").is_ok());
+        assert!(VariableFormat::parse("%[2]s=%[1]s").is_ok());
+        for wrong in ["export", "%s=", "%s=%s %s", "%d=%s", "%s=%s %"] {
+            assert!(VariableFormat::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_word_stays_one_word() {
+        assert_eq!(quote("/tmp/script_1.sh"), "/tmp/script_1.sh");
+        assert_eq!(quote_path("~/a b"), "~/'a b'");
+        for hostile in ["", "a b", "$(reboot)", "it's;rm -rf /", "-n\n*?"] {
+            let script = format!("printf %s {}", quote(hostile));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), hostile);
+        }
+    }
+}
