@@ -35,8 +35,11 @@ fn room_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms whose paths stand in `text` as `crate::room`, wherever they stand.
+/// The rooms whose paths stand in the code of `text` as `crate::room`, wherever they stand;
+/// a comment may point anywhere.
 fn imported_rooms(text: &str) -> BTreeSet<String> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let text = &text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
     let single = Regex::new(r"\bcrate::(\w+)").expect("a pattern");
     let several = Regex::new(r"(?s)\bcrate::\{(.*?)\};").expect("a pattern");
     let first_of_each = Regex::new(r"(?:^|,)\s*(\w+)").expect("a pattern");
