@@ -1,14 +1,204 @@
 //! What can be wrong with the options, found before any machine starts.
 
-use crate::communicator::Options;
+use std::path::{Path, PathBuf};
+
+use russh::keys::Certificate;
+
+use crate::communicator::key::{self, KeyType};
+use crate::communicator::ssh::{algorithm, tunnel};
+use crate::communicator::{Kind, Options};
 use crate::component::Check;
+use crate::diagnostic::code;
+use crate::env::Environment;
+use crate::secret::Secret;
 
 impl Options {
     /// Reports everything that is wrong, and hands the secrets to the redactor.
     pub fn check(&self, check: &mut Check<'_>) {
-        if self.communicator != "ssh" && self.communicator != "none" {
-            check
-                .error("communicator", format!("there is no communicator `{}`", self.communicator));
+        let secrets = [&self.ssh_password, &self.ssh_bastion_password, &self.ssh_proxy_password];
+        for secret in secrets.into_iter().flatten() {
+            check.redactor.register(secret.expose());
+        }
+        if !self.check_kind(check) || self.kind() == Kind::None {
+            return;
+        }
+        if self.ssh_username.is_empty() {
+            check.missing("ssh_username", "say which user of the machine to log in as");
+        }
+        self.check_login(check);
+        self.check_temporary_key(check);
+        self.check_route(check);
+        self.check_algorithms(check);
+        self.check_tunnels(check);
+        if !self.ssh_wait_timeout.is_zero() {
+            let text = "`ssh_wait_timeout` is called `ssh_timeout` now";
+            check.warn(code::DEPRECATED_OPTION, "ssh_wait_timeout", text);
         }
     }
+
+    fn check_kind(&self, check: &mut Check<'_>) -> bool {
+        let cause = match self.communicator.as_str() {
+            "ssh" | "none" => return true,
+            "winrm" => "WinRM is not built yet: Windows machines are reached over OpenSSH",
+            "docker" | "dockerWindowsContainer" => "this builder starts no container",
+            _ => "there is no such communicator",
+        };
+        check.error("communicator", cause).help = Some("use \"ssh\" or \"none\"".into());
+        false
+    }
+
+    fn check_login(&self, check: &mut Check<'_>) {
+        let environment = check.facts.scope.environment.clone();
+        check_key_file(check, "ssh_private_key_file", self.ssh_private_key_file.as_deref());
+        let certificate = self.ssh_certificate_file.as_deref();
+        check_certificate(check, "ssh_certificate_file", certificate);
+        if certificate.is_some() && self.ssh_private_key_file.is_none() {
+            check.missing("ssh_private_key_file", "a certificate is of no use without its key");
+        }
+        if self.ssh_agent_auth && environment.get("SSH_AUTH_SOCK").is_none() {
+            let cause = "there is no SSH agent: SSH_AUTH_SOCK is not set";
+            let help = "start one with `eval $(ssh-agent)`, or use `ssh_private_key_file`";
+            check.error("ssh_agent_auth", cause).help = Some(help.into());
+        }
+        if !self.ssh_keypair_name.is_empty()
+            && self.ssh_private_key_file.is_none()
+            && !self.ssh_agent_auth
+            && self.ssh_password.is_none()
+        {
+            let help = "give the private half of the key pair, or set `ssh_agent_auth`";
+            check.missing("ssh_private_key_file", help);
+        }
+    }
+
+    fn check_temporary_key(&self, check: &mut Check<'_>) {
+        let kind = self.temporary_key_pair_type.unwrap_or(KeyType::Rsa);
+        if let Some(cause) = self.temporary_key_pair_bits.and_then(|bits| kind.refuse_bits(bits)) {
+            check.error("temporary_key_pair_bits", cause);
+        }
+        if self.temporary_key_pair_name.contains(['\n', '\r']) {
+            check.error("temporary_key_pair_name", "a name is one line");
+        }
+    }
+
+    fn check_route(&self, check: &mut Check<'_>) {
+        if self.ssh_bastion_host.is_empty() {
+            return;
+        }
+        if !self.ssh_proxy_host.is_empty() {
+            check.error("ssh_proxy_host", "a bastion and a proxy cannot be used together");
+        }
+        let environment = check.facts.scope.environment.clone();
+        let key = self.bastion_key_file();
+        if self.ssh_bastion_password.is_none() && key.is_none() && !self.ssh_bastion_agent_auth {
+            let help = "give `ssh_bastion_password`, `ssh_bastion_private_key_file` or `ssh_bastion_agent_auth`";
+            check.missing("ssh_bastion_private_key_file", help);
+        }
+        if self.ssh_bastion_agent_auth && environment.get("SSH_AUTH_SOCK").is_none() {
+            let cause = "there is no SSH agent: SSH_AUTH_SOCK is not set";
+            check.error("ssh_bastion_agent_auth", cause);
+        }
+        let own_key = self.ssh_bastion_private_key_file.as_deref();
+        check_key_file(check, "ssh_bastion_private_key_file", own_key);
+        let certificate = self.ssh_bastion_certificate_file.as_deref();
+        check_certificate(check, "ssh_bastion_certificate_file", certificate);
+        if certificate.is_some() && key.is_none() {
+            let help = "a certificate is of no use without its key";
+            check.missing("ssh_bastion_private_key_file", help);
+        }
+    }
+
+    fn check_algorithms(&self, check: &mut Check<'_>) {
+        if let Err(cause) = algorithm::ciphers(&self.ssh_ciphers) {
+            check.error("ssh_ciphers", cause);
+        }
+        if let Err(cause) = algorithm::key_exchanges(&self.ssh_key_exchange_algorithms) {
+            check.error("ssh_key_exchange_algorithms", cause);
+        }
+    }
+
+    fn check_tunnels(&self, check: &mut Check<'_>) {
+        let tunnels = [
+            ("ssh_local_tunnels", &self.ssh_local_tunnels),
+            ("ssh_remote_tunnels", &self.ssh_remote_tunnels),
+        ];
+        for (option, texts) in tunnels {
+            for text in texts {
+                if let Err(cause) = tunnel::Tunnel::parse(text) {
+                    check.error(option, cause);
+                }
+            }
+        }
+    }
+
+    /// The key for the bastion: its own, else that for the machine.
+    pub(super) fn bastion_key_file(&self) -> Option<&Path> {
+        self.ssh_bastion_private_key_file.as_deref().or(self.ssh_private_key_file.as_deref())
+    }
+}
+
+fn check_key_file(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
+    let Some(path) = path else { return };
+    let path = expand_home(path, &check.facts.scope.environment);
+    let cause = match std::fs::read_to_string(&path) {
+        Err(error) => format!("cannot read {}: {error}", path.display()),
+        Ok(text) => match key::parse(&text) {
+            Ok(_) => return check.redactor.register(&text),
+            Err(error) => format!("{}: {error}", path.display()),
+        },
+    };
+    let help = "give a private key without a passphrase, or set `ssh_agent_auth`";
+    check.error(option, cause).help = Some(help.into());
+}
+
+fn check_certificate(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
+    let Some(path) = path else { return };
+    let environment = check.facts.scope.environment.clone();
+    let path = expand_home(path, &environment);
+    let now = u64::try_from(environment.started.as_second()).unwrap_or(0);
+    let cause = match std::fs::read_to_string(&path) {
+        Err(error) => Some(error.to_string()),
+        Ok(text) => match Certificate::from_openssh(text.trim()) {
+            Err(error) => Some(format!("this is no OpenSSH certificate: {error}")),
+            Ok(certificate) => refuse_certificate(&certificate, now).map(str::to_owned),
+        },
+    };
+    if let Some(cause) = cause {
+        check.error(option, format!("{}: {cause}", path.display()));
+    }
+}
+
+/// Why a `certificate` is of no use at `now` (seconds since 1970).
+fn refuse_certificate(certificate: &Certificate, now: u64) -> Option<&'static str> {
+    if !certificate.cert_type().is_user() {
+        Some("this is a host's certificate, not a user's")
+    } else if now < certificate.valid_after() {
+        Some("the certificate is not valid yet")
+    } else if now >= certificate.valid_before() {
+        Some("the certificate has expired")
+    } else {
+        None
+    }
+}
+
+/// `path` with a leading `~` or `~user` replaced by that home directory.
+pub(super) fn expand_home(path: &Path, environment: &Environment) -> PathBuf {
+    let Some(rest) = path.to_str().and_then(|text| text.strip_prefix('~')) else {
+        return path.to_owned();
+    };
+    let (user, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let home = if user.is_empty() { environment.home() } else { home_of(user) };
+    home.map_or_else(|| path.to_owned(), |home| home.join(rest))
+}
+
+fn home_of(user: &str) -> Option<PathBuf> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(user)).then(|| fields.nth(4).map(PathBuf::from)).flatten()
+    })
+}
+
+/// Whether a password was given that is not empty.
+pub(super) fn given(password: Option<&Secret>) -> Option<&Secret> {
+    password.filter(|password| !password.is_empty())
 }

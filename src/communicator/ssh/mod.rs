@@ -1,17 +1,183 @@
-//! The machine's SSH server.
+//! The machine's SSH server: waiting for it, running commands, moving files.
 
-use std::sync::Arc;
+pub(super) mod algorithm;
+mod auth;
+mod dial;
+mod exec;
+mod handler;
+mod host_key;
+mod server;
+mod settings;
+mod transfer;
+pub(super) mod tunnel;
 
-use crate::communicator::{Options, Target};
-use crate::component::{BuildContext, Communicator};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use russh::client::Msg;
+use russh::{Channel, Disconnect};
+use tokio::sync::{Mutex, OnceCell};
+use tokio_util::task::AbortOnDropHandle;
+
+use self::server::{Connection, LoginError, Patience, Server};
+use self::tunnel::Tunnel;
+use crate::communicator::{Options, Target, TransferMethod};
+use crate::component::{BuildContext, Communicator, Exit, Upload};
+use crate::event::Ui;
+use crate::guest::GuestOutput;
+use crate::retry;
 
 /// Waits until the machine lets us in.
 pub(super) async fn connect(
-    _options: &Options,
-    _cx: &BuildContext,
-    _target: Target,
+    options: &Options,
+    cx: &BuildContext,
+    target: Target,
 ) -> anyhow::Result<Arc<dyn Communicator>> {
-    anyhow::bail!("SSH is being built")
+    let server = settings::server(options, cx, &target).await?;
+    let address = server.address();
+    let ssh = Arc::new(Ssh {
+        server,
+        patience: settings::patience(options),
+        pty: options.ssh_pty,
+        method: options.ssh_file_transfer_method,
+        connection: Mutex::new(Link::Down),
+        shell: OnceCell::new(),
+        tunnels: OnceLock::new(),
+    });
+    cx.ui.say(format!("Using SSH communicator to connect: {}", ssh.server.host));
+    ssh.wait(cx).await?;
+    let pause = options.pause_before_connecting;
+    if !pause.is_zero() {
+        cx.ui.say(format!("Pausing {pause} before connecting..."));
+        ssh.hang_up("pausing before connecting").await;
+        retry::sleep(&cx.cancel, pause.get()).await?;
+        ssh.wait(cx).await?;
+    }
+    let mut tunnels = Vec::new();
+    for text in &options.ssh_local_tunnels {
+        let tunnel = Tunnel::parse(text).map_err(anyhow::Error::msg)?;
+        tunnels.push(tunnel::open_local(&ssh, tunnel).await?);
+    }
+    let _ = ssh.tunnels.set(tunnels);
+    tracing::info!("connected to {address}");
+    Ok(ssh)
+}
+
+/// A machine that let us in.
+struct Ssh {
+    server: Server,
+    patience: Patience,
+    pty: bool,
+    method: TransferMethod,
+    connection: Mutex<Link>,
+    /// What the machine's shell can do for transfers; found out when first needed.
+    shell: OnceCell<transfer::Shell>,
+    tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
+}
+
+/// The connection that new sessions are opened on.
+enum Link {
+    /// None yet, or it was lost: the next session makes a new one.
+    Down,
+    Up(Arc<Connection>),
+    /// Ended by us, for good.
+    Closed,
+}
+
+impl Ssh {
+    async fn wait(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        cx.ui.say("Waiting for SSH to become available...");
+        retry::or_cancelled(&cx.cancel, self.connection()).await??;
+        cx.ui.say("Connected to SSH!");
+        Ok(())
+    }
+
+    /// The connection; waits for a new one if there is none or it was lost.
+    async fn connection(&self) -> anyhow::Result<Arc<Connection>> {
+        let mut link = self.connection.lock().await;
+        match &*link {
+            Link::Up(connection) if !connection.handle.is_closed() => return Ok(connection.clone()),
+            Link::Up(_) => {
+                tracing::info!("connection to {} lost, connecting again", self.server.host)
+            }
+            Link::Closed => anyhow::bail!("the connection to {} was closed", self.server.host),
+            Link::Down => {}
+        }
+        let connection = Arc::new(self.log_in().await?);
+        *link = Link::Up(connection.clone());
+        Ok(connection)
+    }
+
+    /// A connection of its own.
+    async fn log_in(&self) -> anyhow::Result<Connection> {
+        self.server.wait(self.patience).await.map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: LoginError) -> anyhow::Error {
+        let advice = settings::advice(&error);
+        anyhow::anyhow!("cannot connect to {} over SSH: {error} ({advice})", self.server.address())
+    }
+
+    /// Starts `command` in a session of its own. Where that fails, the machine may have rebooted:
+    /// once, it is connected to again.
+    async fn session(&self, command: &str, pty: bool) -> anyhow::Result<Channel<Msg>> {
+        let connection = self.connection().await?;
+        match exec::start(&connection, command, pty).await {
+            Ok(channel) => return Ok(channel),
+            Err(error) => tracing::info!("no session on {}: {error}", self.server.host),
+        }
+        self.give_up(&connection).await;
+        let connection = self.connection().await?;
+        exec::start(&connection, command, pty)
+            .await
+            .with_context(|| format!("cannot open an SSH session on {}", self.server.address()))
+    }
+
+    /// Sees to it that `connection` is not used any more.
+    async fn give_up(&self, connection: &Arc<Connection>) {
+        let mut link = self.connection.lock().await;
+        if matches!(&*link, Link::Up(current) if Arc::ptr_eq(current, connection)) {
+            *link = Link::Down;
+        }
+    }
+
+    async fn hang_up(&self, reason: &str) {
+        let link = std::mem::replace(&mut *self.connection.lock().await, Link::Down);
+        if let Link::Up(connection) = link {
+            // A server that is gone needs no good-bye.
+            let _ = connection.handle.disconnect(Disconnect::ByApplication, reason, "en").await;
+        }
+    }
+}
+
+#[async_trait]
+impl Communicator for Ssh {
+    async fn run(&self, command: &str, output: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
+        exec::run(self, command, output).await
+    }
+
+    async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+        transfer::upload(self, from, to, ui).await
+    }
+
+    async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
+        transfer::upload_dir(self, from, to, ui).await
+    }
+
+    async fn download(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+        transfer::download(self, from, to, ui).await
+    }
+
+    async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+        transfer::download_dir(self, from, to, ui).await
+    }
+
+    async fn close(&self) {
+        self.hang_up("done").await;
+        *self.connection.lock().await = Link::Closed;
+    }
 }
 
 /// `text` as one word for a POSIX shell.

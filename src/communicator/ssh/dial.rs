@@ -1,0 +1,232 @@
+//! How the bytes get to a server: directly, through a SOCKS5 proxy, or through a bastion.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::server::{Connection, Server};
+use crate::retry::Backoff;
+use crate::secret::Secret;
+
+/// A connection before SSH is spoken on it.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Any of them.
+pub(super) type Transport = Box<dyn Stream>;
+
+/// The way to a server.
+#[derive(Debug)]
+pub(super) enum Route {
+    Direct,
+    Socks5(Proxy),
+    Bastion(Box<Bastion>),
+}
+
+/// A SOCKS5 proxy.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) password: Option<Secret>,
+}
+
+/// A server to go through, and the connection to it once there is one.
+#[derive(Debug)]
+pub(super) struct Bastion {
+    pub(super) server: Server,
+    pub(super) connection: tokio::sync::Mutex<Option<std::sync::Arc<Connection>>>,
+}
+
+/// Why one attempt did not reach a server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("the proxy {0}")]
+    Proxy(String),
+    #[error("through the bastion: {0}")]
+    Bastion(#[from] russh::Error),
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error("the connection was closed before the server greeted")]
+    NoGreeting,
+}
+
+/// How long after one attempt the next begins. From the moment that a server answers, no more than
+/// the longest of these passes.
+const BETWEEN_ATTEMPTS: Backoff =
+    Backoff { first: Duration::from_millis(25), factor: 1.5, longest: Duration::from_millis(200) };
+/// How long an attempt may take. A machine that starts drops what it is sent: what helps is a new
+/// attempt, not patience.
+const IMPATIENT: Duration = Duration::from_secs(1);
+/// How long every sixteenth attempt may take, for those who are far away or slow to greet.
+const PATIENT: Duration = Duration::from_secs(15);
+
+/// Attempts until a server greets; each begins while those before it may still be pending. Ends
+/// only with success; `failed` hears why each attempt failed.
+pub(super) async fn until_greeted(
+    route: &Route,
+    host: &str,
+    port: u16,
+    mut failed: impl FnMut(DialError),
+) -> Transport {
+    let mut pending = FuturesUnordered::new();
+    let mut waits = BETWEEN_ATTEMPTS.waits();
+    for number in 1_u64.. {
+        let patience = if number.is_multiple_of(16) { PATIENT } else { IMPATIENT };
+        pending.push(attempt(route, host, port, patience));
+        let wait = tokio::time::sleep(waits.next().unwrap_or(BETWEEN_ATTEMPTS.longest));
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                Some(result) = pending.next() => match result {
+                    Ok(transport) => return transport,
+                    Err(error) => failed(error),
+                },
+                () = &mut wait => break,
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+async fn attempt(
+    route: &Route,
+    host: &str,
+    port: u16,
+    patience: Duration,
+) -> Result<Transport, DialError> {
+    let reached = async { greeted(route.dial(host, port).await?).await };
+    tokio::time::timeout(patience, reached).await.unwrap_or(Err(DialError::Silent(patience)))
+}
+
+/// Waits for the first bytes of the server, which tell it from a forwarder that accepts everything.
+/// They are read again by whoever gets the transport.
+async fn greeted(mut transport: Transport) -> Result<Transport, DialError> {
+    let mut greeting = vec![0; 256];
+    let length = transport.read(&mut greeting).await?;
+    if length == 0 {
+        return Err(DialError::NoGreeting);
+    }
+    greeting.truncate(length);
+    let (reader, writer) = tokio::io::split(transport);
+    Ok(Box::new(tokio::io::join(Cursor::new(greeting).chain(reader), writer)))
+}
+
+impl Route {
+    /// One attempt, as long as it takes.
+    pub(super) async fn dial(&self, host: &str, port: u16) -> Result<Transport, DialError> {
+        match self {
+            Self::Direct => Ok(Box::new(tcp(host, port).await?)),
+            Self::Socks5(proxy) => Ok(Box::new(proxy.dial(host, port).await?)),
+            Self::Bastion(bastion) => {
+                let connection = bastion.connection.lock().await.clone();
+                let connection = connection.ok_or(russh::Error::Disconnect)?;
+                let channel = connection
+                    .handle
+                    .channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0)
+                    .await?;
+                Ok(Box::new(channel.into_stream()))
+            }
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl Proxy {
+    /// Asks for a connection as RFC 1928 (and 1929 for the password) has it.
+    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+        let mut stream = tcp(&self.host, self.port).await?;
+        let methods: &[u8] = if self.user.is_empty() { &[5, 1, 0] } else { &[5, 2, 0, 2] };
+        stream.write_all(methods).await?;
+        let mut chosen = [0; 2];
+        stream.read_exact(&mut chosen).await?;
+        match chosen {
+            [5, 0] => {}
+            [5, 2] => self.log_in(&mut stream).await?,
+            [5, _] => return Err(DialError::Proxy("refuses every way to log in".into())),
+            _ => return Err(DialError::Proxy("does not speak SOCKS5".into())),
+        }
+        stream.write_all(&connect_request(host, port)?).await?;
+        read_reply(&mut stream).await?;
+        Ok(stream)
+    }
+
+    async fn log_in(&self, stream: &mut TcpStream) -> Result<(), DialError> {
+        let password = self.password.as_ref().map_or("", Secret::expose);
+        let mut request = vec![1];
+        for text in [self.user.as_str(), password] {
+            request.push(short_length(text)?);
+            request.extend_from_slice(text.as_bytes());
+        }
+        stream.write_all(&request).await?;
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).await?;
+        match answer {
+            [_, 0] => Ok(()),
+            _ => Err(DialError::Proxy(format!("refuses the password of `{}`", self.user))),
+        }
+    }
+}
+
+fn short_length(text: &str) -> Result<u8, DialError> {
+    u8::try_from(text.len())
+        .map_err(|_| DialError::Proxy("takes no name or password of more than 255 bytes".into()))
+}
+
+fn connect_request(host: &str, port: u16) -> Result<Vec<u8>, DialError> {
+    let mut request = vec![5, 1, 0];
+    match host.parse() {
+        Ok(std::net::IpAddr::V4(address)) => {
+            request.push(1);
+            request.extend(address.octets());
+        }
+        Ok(std::net::IpAddr::V6(address)) => {
+            request.push(4);
+            request.extend(address.octets());
+        }
+        Err(_) => {
+            request.extend([3, short_length(host)?]);
+            request.extend(host.as_bytes());
+        }
+    }
+    request.extend(port.to_be_bytes());
+    Ok(request)
+}
+
+async fn read_reply(stream: &mut TcpStream) -> Result<(), DialError> {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await?;
+    let failure = match head[1] {
+        0 => None,
+        1 => Some("had a failure of its own"),
+        2 => Some("does not allow this connection"),
+        3 => Some("says that the network is unreachable"),
+        4 => Some("says that the host is unreachable"),
+        5 => Some("says that the connection was refused"),
+        6 => Some("says that the connection timed out"),
+        _ => Some("does not support this kind of connection"),
+    };
+    if let Some(failure) = failure {
+        return Err(DialError::Proxy(failure.into()));
+    }
+    let length = match head[3] {
+        1 => 4,
+        4 => 16,
+        _ => usize::from(stream.read_u8().await?),
+    };
+    let mut bound = vec![0; length + 2];
+    stream.read_exact(&mut bound).await?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Running one command.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, Pty, Sig};
+
+use super::Ssh;
+use super::server::Connection;
+use crate::component::Exit;
+use crate::event::Stream;
+use crate::guest::GuestOutput;
+
+/// How long a command that has ended may be silent before its output counts as complete: what it
+/// left in the background may hold the channel open for ever.
+const AFTER_EXIT: Duration = Duration::from_secs(2);
+/// The terminal of `ssh_pty`: echo off, and an old modem's speed, as templates are used to.
+const TERMINAL_MODES: [(Pty, u32); 3] =
+    [(Pty::ECHO, 0), (Pty::TTY_OP_ISPEED, 14400), (Pty::TTY_OP_OSPEED, 14400)];
+
+/// Starts `command` on a channel of its own.
+pub(super) async fn start(
+    connection: &Connection,
+    command: &str,
+    pty: bool,
+) -> Result<Channel<Msg>, russh::Error> {
+    let channel = connection.handle.channel_open_session().await?;
+    if connection.forwards_agent {
+        channel.agent_forward(false).await?;
+    }
+    if pty {
+        channel.request_pty(false, "xterm", 80, 40, 0, 0, &TERMINAL_MODES).await?;
+    }
+    channel.exec(true, command).await?;
+    Ok(channel)
+}
+
+/// Runs `command` without input; `output` gets what it prints.
+pub(super) async fn run(
+    ssh: &Ssh,
+    command: &str,
+    output: &mut dyn GuestOutput,
+) -> anyhow::Result<Exit> {
+    let (mut reading, writing) = ssh.session(command, ssh.pty).await?.split();
+    writing.eof().await.context("the connection was lost as the command started")?;
+    let mut end = End::default();
+    while let Some(message) = end.next(&mut reading).await {
+        match message {
+            ChannelMsg::Data { data } => output.chunk(Stream::Stdout, &data).await,
+            ChannelMsg::ExtendedData { data, .. } => output.chunk(Stream::Stderr, &data).await,
+            ChannelMsg::Failure => anyhow::bail!("the server refuses to run commands"),
+            _ => {}
+        }
+    }
+    Ok(end.exit())
+}
+
+/// How a command ended, learned bit by bit.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    status: Option<u32>,
+}
+
+impl End {
+    /// The next message of `channel`; `None` when the command is over.
+    pub(super) async fn next(&mut self, channel: &mut ChannelReadHalf) -> Option<ChannelMsg> {
+        let message = match self.status {
+            None => channel.wait().await?,
+            Some(_) => tokio::time::timeout(AFTER_EXIT, channel.wait()).await.ok()??,
+        };
+        match &message {
+            ChannelMsg::ExitStatus { exit_status } => self.status = Some(*exit_status),
+            ChannelMsg::ExitSignal { signal_name, .. } => {
+                self.status = Some(128 + number(signal_name));
+            }
+            ChannelMsg::Close => return None,
+            _ => {}
+        }
+        Some(message)
+    }
+
+    /// How it ended.
+    pub(super) fn exit(&self) -> Exit {
+        self.status.map_or(Exit::Disconnected, Exit::Status)
+    }
+}
+
+/// The number by which shells know a signal.
+fn number(signal: &Sig) -> u32 {
+    match signal {
+        Sig::HUP => 1,
+        Sig::INT => 2,
+        Sig::QUIT => 3,
+        Sig::ILL => 4,
+        Sig::ABRT => 6,
+        Sig::FPE => 8,
+        Sig::KILL => 9,
+        Sig::USR1 => 10,
+        Sig::SEGV => 11,
+        Sig::PIPE => 13,
+        Sig::ALRM => 14,
+        Sig::TERM => 15,
+        Sig::Custom(_) => 0,
+    }
+}

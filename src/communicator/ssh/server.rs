@@ -1,0 +1,242 @@
+//! One SSH server and how to get into it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use russh::Preferred;
+use russh::client::{Config, Handle};
+
+use super::algorithm;
+use super::auth::{self, AuthError, Method, Refused};
+use super::dial::{Route, Transport, until_greeted};
+use super::handler::{Answers, Error};
+use super::host_key::{HostKeys, Mismatch};
+use super::tunnel::Tunnel;
+use crate::event::Ui;
+use crate::retry::Backoff;
+
+/// Where a server is, and everything needed to log in there.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) route: Route,
+    pub(super) user: String,
+    pub(super) methods: Vec<Method>,
+    pub(super) host_keys: Arc<HostKeys>,
+    pub(super) protocol: Protocol,
+    /// Ports there that lead here.
+    pub(super) remote_tunnels: Arc<[Tunnel]>,
+    /// The agent that commands there may use.
+    pub(super) forwarded_agent: Option<PathBuf>,
+    pub(super) ui: Ui,
+}
+
+/// How SSH is spoken.
+#[derive(Clone, Debug)]
+pub(super) struct Protocol {
+    pub(super) preferred: Preferred,
+    /// After how much silence of the server it is asked for a sign of life.
+    pub(super) keepalive: Option<Duration>,
+    /// After how many of these without an answer the connection is given up.
+    pub(super) keepalive_max: usize,
+    /// After how much silence it is given up, even if nothing was asked.
+    pub(super) silence: Option<Duration>,
+}
+
+/// A connection that let us in.
+pub(super) struct Connection {
+    pub(super) handle: Handle<Answers>,
+    /// Whether its sessions ask for agent forwarding.
+    pub(super) forwards_agent: bool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+/// When waiting for a server ends without success.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// After this time.
+    pub(super) timeout: Option<Duration>,
+    /// After this many refusals to let us in.
+    pub(super) refusals: Option<u32>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoginError {
+    #[error(transparent)]
+    HostKey(#[from] Mismatch),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the bastion {server}: {error}")]
+    Bastion { server: String, error: Box<LoginError> },
+    #[error("{0}")]
+    NoCommonAlgorithm(String),
+    #[error("handshake failed: {0}")]
+    Handshake(String),
+    #[error("timeout waiting for SSH after {waited:?}{}", last(.error))]
+    Timeout { waited: Duration, error: Option<String> },
+}
+
+fn last(error: &Option<String>) -> String {
+    error.as_ref().map(|error| format!("; the last attempt: {error}")).unwrap_or_default()
+}
+
+/// How long an SSH handshake, with logging in, may take.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+/// The waits after a handshake that failed: the server was there, but not ready.
+const AFTER_FAILURE: Backoff =
+    Backoff { first: Duration::from_millis(100), factor: 1.5, longest: Duration::from_secs(2) };
+/// The waits after a refusal: the key may come with cloud-init, and servers punish haste.
+const AFTER_REFUSAL: Backoff =
+    Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(8) };
+
+impl Server {
+    /// Waits until the server lets us in.
+    pub(super) async fn wait(&self, patience: Patience) -> Result<Connection, LoginError> {
+        let mut last_error = None;
+        let trying = self.keep_trying(patience.refusals, &mut last_error);
+        let Some(timeout) = patience.timeout else { return trying.await };
+        match tokio::time::timeout(timeout, trying).await {
+            Ok(result) => result,
+            Err(_) => Err(LoginError::Timeout { waited: timeout, error: last_error }),
+        }
+    }
+
+    /// [`wait`](Self::wait) for a server that another one's `wait` goes through.
+    fn wait_boxed(&self, patience: Patience) -> BoxFuture<'_, Result<Connection, LoginError>> {
+        Box::pin(self.wait(patience))
+    }
+
+    async fn keep_trying(
+        &self,
+        most_refusals: Option<u32>,
+        last_error: &mut Option<String>,
+    ) -> Result<Connection, LoginError> {
+        let mut after_failure = AFTER_FAILURE.waits();
+        let mut after_refusal = AFTER_REFUSAL.waits();
+        let mut refusals = 0;
+        loop {
+            let error = match self.try_once(last_error).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            tracing::debug!("{}: {error}", self.address());
+            *last_error = Some(error.to_string());
+            let wait = match &error {
+                LoginError::Refused(_) => {
+                    refusals += 1;
+                    if most_refusals.is_some_and(|most| refusals >= most) {
+                        return Err(error);
+                    }
+                    after_refusal.next()
+                }
+                LoginError::Handshake(_) => after_failure.next(),
+                _ => return Err(error),
+            };
+            tokio::time::sleep(wait.unwrap_or_default()).await;
+        }
+    }
+
+    /// Waits for an answer, and logs in once.
+    async fn try_once(&self, last_error: &mut Option<String>) -> Result<Connection, LoginError> {
+        self.prepare_route().await?;
+        let transport = until_greeted(&self.route, &self.host, self.port, |error| {
+            *last_error = Some(error.to_string());
+        })
+        .await;
+        match tokio::time::timeout(HANDSHAKE, self.log_in(transport)).await {
+            Ok(result) => result,
+            Err(_) => Err(LoginError::Handshake(format!("no answer within {HANDSHAKE:?}"))),
+        }
+    }
+
+    /// Sees to it that there is a connection to the bastion. One that refuses us is not waited for:
+    /// unlike the machine, it was there before.
+    async fn prepare_route(&self) -> Result<(), LoginError> {
+        let Route::Bastion(bastion) = &self.route else { return Ok(()) };
+        let mut connection = bastion.connection.lock().await;
+        if connection.as_ref().is_some_and(|connection| !connection.handle.is_closed()) {
+            return Ok(());
+        }
+        let once = Patience { timeout: None, refusals: Some(1) };
+        let made = bastion.server.wait_boxed(once).await.map_err(|error| LoginError::Bastion {
+            server: bastion.server.address(),
+            error: Box::new(error),
+        })?;
+        *connection = Some(Arc::new(made));
+        Ok(())
+    }
+
+    /// `user@host:port`.
+    pub(super) fn address(&self) -> String {
+        format!("{}@{}:{}", self.user, self.host, self.port)
+    }
+
+    async fn log_in(&self, transport: Transport) -> Result<Connection, LoginError> {
+        let seen = Arc::new(OnceLock::new());
+        let answers = Answers {
+            host_keys: self.host_keys.clone(),
+            seen: seen.clone(),
+            remote_tunnels: self.remote_tunnels.clone(),
+            agent: self.forwarded_agent.clone(),
+        };
+        let config = Arc::new(self.config());
+        let mut handle = russh::client::connect_stream(config, transport, answers).await?;
+        auth::log_in(&mut handle, &self.user, &self.methods).await.map_err(
+            |error| match error {
+                AuthError::Refused(refused) => LoginError::Refused(refused),
+                AuthError::Lost(error) => LoginError::Handshake(error.to_string()),
+            },
+        )?;
+        if let Some(news) = seen.get().and_then(|key| self.host_keys.trust(key)) {
+            self.ui.say(format!("{}: {news}", self.host));
+        }
+        for tunnel in self.remote_tunnels.iter() {
+            let opened = handle.tcpip_forward("localhost", tunnel.from_port.into()).await;
+            opened.map_err(|error| {
+                LoginError::Handshake(format!("cannot open the remote tunnel {tunnel}: {error}"))
+            })?;
+        }
+        Ok(Connection { handle, forwards_agent: self.forwarded_agent.is_some() })
+    }
+
+    /// The server is asked for a key that we know, if we know any.
+    fn config(&self) -> Config {
+        let mut preferred = self.protocol.preferred.clone();
+        let known = algorithm::for_host_keys(&self.host_keys.known());
+        if !known.is_empty() {
+            preferred.key = known.into();
+        }
+        Config {
+            preferred,
+            keepalive_interval: self.protocol.keepalive,
+            keepalive_max: self.protocol.keepalive_max,
+            inactivity_timeout: self.protocol.silence,
+            nodelay: true,
+            ..Config::default()
+        }
+    }
+}
+
+impl From<Error> for LoginError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::HostKey(mismatch) => Self::HostKey(mismatch),
+            Error::Protocol(russh::Error::NoCommonAlgo { kind, ours, theirs }) => {
+                let (ours, theirs) = (ours.join(","), theirs.join(","));
+                Self::NoCommonAlgorithm(format!(
+                    "no {kind:?} algorithm in common: the server knows {theirs}; we offer {ours}"
+                ))
+            }
+            Error::Protocol(error) => Self::Handshake(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! One file.
+
+use std::io::SeekFrom;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::bytes::Bytes;
+use tokio_util::io::ReaderStream;
+
+use super::pipe::{self, CHUNK};
+use super::progress::Counter;
+use super::script::{self, command, word};
+use crate::communicator::ssh::Ssh;
+use crate::component::{Exit, Upload};
+use crate::event::Ui;
+
+/// A file of at least this size goes in several streams at once.
+pub(super) const LARGE: u64 = 16 * 1024 * 1024;
+/// How many streams that are.
+const STREAMS: u64 = 6;
+/// What the streams' parts are multiples of.
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// Uploads to the file `to`.
+pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+    let path = match from {
+        Upload::Text { content, mode } => {
+            let counter = Counter::new(ui, to, Some(u64::try_from(content.len())?));
+            return upload_text(ssh, content, mode, to, &counter).await;
+        }
+        Upload::File(path) => path,
+    };
+    let metadata = tokio::fs::metadata(path).await.context("cannot read it")?;
+    anyhow::ensure!(!metadata.is_dir(), "it is a directory");
+    let mode = metadata.permissions().mode() & 0o7777;
+    let size = metadata.len();
+    let counter = Counter::new(ui, path.to_string_lossy(), Some(size));
+    upload_path(ssh, path, size, mode, to, &counter).await
+}
+
+/// Uploads the file at `path`, which has `size` bytes.
+pub(super) async fn upload_path(
+    ssh: &Ssh,
+    path: &Path,
+    size: u64,
+    mode: u32,
+    to: &str,
+    counter: &Counter,
+) -> anyhow::Result<()> {
+    if size >= LARGE {
+        return upload_striped(ssh, path, size, mode, to, counter).await;
+    }
+    let input = ReaderStream::with_capacity(File::open(path).await?, CHUNK);
+    write(ssh, Box::pin(input), mode, to, counter).await
+}
+
+async fn upload_text(
+    ssh: &Ssh,
+    content: &[u8],
+    mode: u32,
+    to: &str,
+    counter: &Counter,
+) -> anyhow::Result<()> {
+    let content = Bytes::copy_from_slice(content);
+    write(ssh, futures::stream::iter([Ok(content)]), mode, to, counter).await
+}
+
+async fn write<S>(ssh: &Ssh, input: S, mode: u32, to: &str, counter: &Counter) -> anyhow::Result<()>
+where
+    S: futures::Stream<Item = std::io::Result<Bytes>> + Unpin,
+{
+    let command = command(script::WRITE, &[&word(to), &format!("{mode:o}")]);
+    let outcome = pipe::feed(ssh, &command, input, Some(counter)).await?;
+    refuse_directory(outcome.exit, to)?;
+    outcome.success()
+}
+
+fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
+    if exit == Exit::Status(script::IS_DIRECTORY) {
+        anyhow::bail!("{path} is a directory there: end it with a slash to mean what is in it");
+    }
+    Ok(())
+}
+
+/// The parts of a file of `size` bytes: first mebibyte and number of mebibytes of each.
+fn parts(size: u64) -> Vec<(u64, u64)> {
+    let mebibytes = size.div_ceil(MEBIBYTE);
+    let each = mebibytes.div_ceil(STREAMS).max(1);
+    (0..mebibytes)
+        .step_by(usize::try_from(each).unwrap_or(usize::MAX))
+        .map(|first| (first, each.min(mebibytes - first)))
+        .collect()
+}
+
+async fn upload_striped(
+    ssh: &Ssh,
+    path: &Path,
+    size: u64,
+    mode: u32,
+    to: &str,
+    counter: &Counter,
+) -> anyhow::Result<()> {
+    let target = word(to);
+    let nothing = || futures::stream::empty();
+    let begun = pipe::feed(ssh, &command(script::BEGIN, &[&target]), nothing(), None).await?;
+    refuse_directory(begun.exit, to)?;
+    begun.success()?;
+    let writing = parts(size).into_iter().map(|(first, count)| {
+        let target = &target;
+        async move {
+            let mut file = File::open(path).await?;
+            file.set_max_buf_size(CHUNK);
+            file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
+            let input = ReaderStream::with_capacity(file.take(count * MEBIBYTE), CHUNK);
+            let command = command(script::WRITE_PART, &[target, &first.to_string()]);
+            pipe::feed(ssh, &command, Box::pin(input), Some(counter)).await?.success()
+        }
+    });
+    try_join_all(writing).await?;
+    let finish = command(script::FINISH, &[&target, &format!("{mode:o}")]);
+    pipe::feed(ssh, &finish, nothing(), None).await?.success()
+}
+
+/// Downloads the file `from`.
+pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+    let mut file =
+        File::create(to).await.with_context(|| format!("cannot write {}", to.display()))?;
+    let source = word(from);
+    let read = command(script::READ, &[&source, &LARGE.to_string()]);
+    let counter = Counter::new(ui, from, None);
+    let outcome = pipe::drain(ssh, &read, &mut file, Some(&counter)).await?;
+    refuse_directory(outcome.exit, from)?;
+    outcome.success()?;
+    match script::size(&outcome.said()) {
+        Some(size) if size >= LARGE => {
+            drop(counter);
+            file.set_len(size).await?;
+            download_striped(ssh, &source, size, to, &Counter::new(ui, from, Some(size))).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn download_striped(
+    ssh: &Ssh,
+    source: &str,
+    size: u64,
+    to: &Path,
+    counter: &Counter,
+) -> anyhow::Result<()> {
+    let reading = parts(size).into_iter().map(|(first, count)| async move {
+        let mut file = File::options().write(true).open(to).await?;
+        file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
+        let mut file = tokio::io::BufWriter::with_capacity(CHUNK, file);
+        let part = [source, &first.to_string(), &count.to_string()];
+        let command = command(script::READ_PART, &part);
+        let outcome = pipe::drain(ssh, &command, &mut file, Some(counter)).await?;
+        outcome.success()?;
+        let end = file.into_inner().stream_position().await?;
+        let expected = size.min((first + count) * MEBIBYTE);
+        anyhow::ensure!(end == expected, "it changed while it was read");
+        Ok(())
+    });
+    try_join_all(reading).await?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Streams through commands: into what one reads, or out of what it prints.
+
+use std::io;
+
+use anyhow::Context as _;
+use futures::{Stream, StreamExt as _};
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelWriteHalf};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio_util::bytes::Bytes;
+
+use super::progress::Counter;
+use crate::communicator::ssh::Ssh;
+use crate::communicator::ssh::exec::End;
+use crate::component::Exit;
+
+/// How much is read and written at a time.
+pub(super) const CHUNK: usize = 256 * 1024;
+
+/// What is kept of the error output of a command.
+const LONGEST_COMPLAINT: usize = 4096;
+
+/// How a command ended, and what it had to say.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) exit: Exit,
+    complaint: Vec<u8>,
+}
+
+impl Outcome {
+    /// An error unless the command succeeded.
+    pub(super) fn success(&self) -> anyhow::Result<()> {
+        self.success_or(&[])
+    }
+
+    /// An error unless the command succeeded or ended with one of `fine`.
+    pub(super) fn success_or(&self, fine: &[u32]) -> anyhow::Result<()> {
+        let complaint = self.said();
+        match self.exit {
+            Exit::Status(status) if status == 0 || fine.contains(&status) => Ok(()),
+            Exit::Disconnected => anyhow::bail!("the connection was lost"),
+            Exit::Status(status) if complaint.is_empty() => {
+                anyhow::bail!("the machine's shell ended with status {status}")
+            }
+            Exit::Status(_) => anyhow::bail!("the machine says: {complaint}"),
+        }
+    }
+
+    /// What it printed on its error output, as one line.
+    pub(super) fn said(&self) -> String {
+        let complaint = self.complaint.trim_ascii();
+        let line: Vec<u8> =
+            complaint.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }).collect();
+        crate::guest::harmless(&line)
+    }
+
+    fn complain(&mut self, bytes: &[u8]) {
+        let room = LONGEST_COMPLAINT.saturating_sub(self.complaint.len());
+        self.complaint.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// Runs `command` with `input` as its standard input.
+pub(super) async fn feed<S>(
+    ssh: &Ssh,
+    command: &str,
+    input: S,
+    counter: Option<&Counter>,
+) -> anyhow::Result<Outcome>
+where
+    S: Stream<Item = io::Result<Bytes>> + Unpin,
+{
+    let (mut reading, writing) = ssh.session(command, false).await?.split();
+    let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
+    let mut end = End::default();
+    let write = write_all(&writing, input, counter);
+    tokio::pin!(write);
+    let mut written = false;
+    loop {
+        tokio::select! {
+            message = end.next(&mut reading) => match message {
+                Some(ChannelMsg::ExtendedData { data, .. }) => outcome.complain(&data),
+                Some(ChannelMsg::Failure) => anyhow::bail!("the server refuses to run commands"),
+                Some(_) => {}
+                None => break,
+            },
+            result = &mut write, if !written => {
+                result?;
+                written = true;
+            }
+        }
+    }
+    outcome.exit = end.exit();
+    Ok(outcome)
+}
+
+/// Writes all of `input`. A channel that cannot take it any more is no error here: how the command
+/// ended says why.
+async fn write_all<S>(
+    channel: &ChannelWriteHalf<Msg>,
+    mut input: S,
+    counter: Option<&Counter>,
+) -> anyhow::Result<()>
+where
+    S: Stream<Item = io::Result<Bytes>> + Unpin,
+{
+    while let Some(chunk) = input.next().await {
+        let chunk = chunk.context("cannot read what is to be uploaded")?;
+        let length = chunk.len();
+        if channel.data_bytes(chunk).await.is_err() {
+            return Ok(());
+        }
+        if let Some(counter) = counter {
+            counter.add(length);
+        }
+    }
+    let _ = channel.eof().await;
+    Ok(())
+}
+
+/// Runs `command` and writes its standard output to `to`.
+pub(super) async fn drain<W>(
+    ssh: &Ssh,
+    command: &str,
+    to: &mut W,
+    counter: Option<&Counter>,
+) -> anyhow::Result<Outcome>
+where
+    W: AsyncWrite + Unpin,
+{
+    let (mut reading, writing) = ssh.session(command, false).await?.split();
+    let _ = writing.eof().await;
+    let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
+    let mut end = End::default();
+    while let Some(message) = end.next(&mut reading).await {
+        match message {
+            ChannelMsg::Data { data } => {
+                to.write_all(&data).await.context("cannot write what was downloaded")?;
+                if let Some(counter) = counter {
+                    counter.add(data.len());
+                }
+            }
+            ChannelMsg::ExtendedData { data, .. } => outcome.complain(&data),
+            ChannelMsg::Failure => anyhow::bail!("the server refuses to run commands"),
+            _ => {}
+        }
+    }
+    to.flush().await.context("cannot write what was downloaded")?;
+    outcome.exit = end.exit();
+    Ok(outcome)
+}

@@ -1,0 +1,160 @@
+//! What the machine's shell is told to do. Every script runs in `sh`, whatever shell the user has,
+//! and gets the paths as arguments.
+
+use anyhow::Context as _;
+
+use super::pipe;
+use crate::communicator::ssh::{Ssh, quote};
+
+/// What the machine can do for a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::communicator::ssh) enum Shell {
+    /// GNU `tar`, which can be told to leave what exists as it is.
+    GnuTar,
+    /// BusyBox's `tar`, which changes the modes of existing directories.
+    BusyBox,
+    /// No `tar` that is known here.
+    NoTar,
+    /// No POSIX shell.
+    Missing,
+}
+
+/// Says which `tar` there is.
+const PROBE: &str = r#"case "$(tar --no-overwrite-dir --keep-directory-symlink --version 2>&1)" in
+*"GNU tar"*) echo imgbake-gnu;; *BusyBox*) echo imgbake-busybox;; *) echo imgbake-none;; esac"#;
+
+/// The status of a script that was to write to a directory.
+pub(super) const IS_DIRECTORY: u32 = 64;
+
+/// Writes its input to file $1 with mode $2. An existing file keeps its owner, and its mode where
+/// that is not ours to change. What is new cannot be read by others before it is whole.
+pub(super) const WRITE: &str = r#"f=$1; [ -d "$f" ] && exit 64; n=; [ -e "$f" ] || n=1
+umask 077; cat >"$f" || exit 1; chmod "$2" "$f" 2>/dev/null || [ -z "$n" ]"#;
+
+/// Makes file $1 empty, or new; then [`WRITE_PART`] and [`FINISH`] follow.
+pub(super) const BEGIN: &str = r#"[ -d "$1" ] && exit 64; umask 077; : >"$1""#;
+
+/// Writes its input to file $1, from mebibyte $2 on.
+pub(super) const WRITE_PART: &str = r#"LC_ALL=C dd of="$1" bs=1048576 seek="$2" conv=notrunc"#;
+
+/// Gives file $1 mode $2.
+pub(super) const FINISH: &str = r#"chmod "$2" "$1""#;
+
+/// Prints file $1, unless it has at least $2 bytes; then its size, for [`size`].
+pub(super) const READ: &str = r#"[ -d "$1" ] && exit 64
+s=$(stat -Lc %s "$1" 2>/dev/null || stat -Lf %z "$1" 2>/dev/null || wc -c <"$1") || exit 1
+[ "$s" -ge "$2" ] || cat "$1" || exit 1; echo "imgbake-size="$s >&2"#;
+
+/// The size that [`READ`] told on its error output.
+pub(super) fn size(said: &str) -> Option<u64> {
+    let (_, size) = said.split_once("imgbake-size=")?;
+    size.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Prints $3 mebibytes of file $1, from mebibyte $2 on.
+pub(super) const READ_PART: &str = r#"LC_ALL=C dd if="$1" bs=1048576 skip="$2" count="$3""#;
+
+/// Unpacks its input into directory $1. New directories get the modes of the archive.
+pub(super) const UNTAR_GNU: &str =
+    r#"mkdir -p "$1" && exec tar --no-overwrite-dir --keep-directory-symlink -xmpf - -C "$1""#;
+
+/// Unpacks its input, which names only files, into directory $1.
+pub(super) const UNTAR: &str = r#"exec tar -xmpf - -C "$1""#;
+
+/// Makes directory $1, and runs the script in its input there.
+pub(super) const IN_DIRECTORY: &str = r#"mkdir -p "$1" && cd "$1" && exec sh -s"#;
+
+/// In the script for [`IN_DIRECTORY`]: makes a directory with a mode, unless it is there.
+pub(super) const MAKE_DIRECTORY: &str =
+    "d() { [ -d \"$2\" ] || mkdir -m \"$1\" \"$2\" || exit 1; }\n";
+
+/// Packs what is in directory $1; symlinks are followed.
+pub(super) const TAR: &str = r#"cd "$1" && exec tar -chf - ."#;
+
+/// Lists the directories below $1, then `/`, then the files, each followed by NUL.
+pub(super) const LIST: &str =
+    r#"cd "$1" && find -L . -type d -print0 && printf '/\0' && find -L . -type f -print0"#;
+
+/// Lists what exists of its arguments: `d` or `f`, then the path, each followed by NUL.
+pub(super) const EXISTING: &str = r#"for p in "$@"; do if [ -d "$p" ]; then printf 'd%s\0' "$p"
+elif [ -e "$p" ]; then printf 'f%s\0' "$p"; fi; done"#;
+
+/// The command that runs `script` with `arguments`, each already a word.
+pub(super) fn command(script: &str, arguments: &[&str]) -> String {
+    format!("sh -c {} sh {}", quote(script), arguments.join(" "))
+}
+
+/// `path` as a word of the user's shell there: all of it quoted but for a home directory at its
+/// start.
+pub(super) fn word(path: &str) -> String {
+    spell(path, quote)
+}
+
+/// Like [`word`], but what makes `path` a pattern keeps its meaning.
+pub(super) fn pattern(path: &str) -> String {
+    spell(path, |text| {
+        let is_special = |c: char| matches!(c, '*' | '?' | '[' | ']');
+        text.split_inclusive(is_special)
+            .map(|piece| match piece.chars().next_back() {
+                Some(special) if is_special(special) => {
+                    format!("{}{special}", quote(&piece[..piece.len() - 1]))
+                }
+                _ => quote(piece),
+            })
+            .collect()
+    })
+}
+
+/// Whether the machine's shell is to find out which files `path` stands for.
+pub(super) fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+fn spell(path: &str, quote: impl Fn(&str) -> String) -> String {
+    let path = match path.strip_prefix("$HOME").or_else(|| path.strip_prefix("${HOME}")) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
+        _ => path.to_owned(),
+    };
+    let (head, rest) = path.split_once('/').unwrap_or((&path, ""));
+    let names_home = |c: char| c.is_ascii_alphanumeric() || matches!(c, '~' | '_' | '-' | '.');
+    if head.starts_with('~') && head.chars().all(names_home) {
+        return if path == head { path } else { format!("{head}/{}", quote(rest)) };
+    }
+    if path.starts_with('-') { quote(&format!("./{path}")) } else { quote(&path) }
+}
+
+/// Finds out what the machine's shell can do.
+pub(super) async fn probe(ssh: &Ssh) -> anyhow::Result<Shell> {
+    let mut printed = Vec::new();
+    pipe::drain(ssh, &command(PROBE, &[]), &mut printed, None)
+        .await
+        .context("cannot find out what the machine's shell can do")?;
+    let printed = String::from_utf8_lossy(&printed);
+    let shell = if printed.contains("imgbake-gnu") {
+        Shell::GnuTar
+    } else if printed.contains("imgbake-busybox") {
+        Shell::BusyBox
+    } else if printed.contains("imgbake-none") {
+        Shell::NoTar
+    } else {
+        Shell::Missing
+    };
+    tracing::debug!("{}: {shell:?}", ssh.server.host);
+    Ok(shell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_home_directory_and_a_pattern_mean_something_to_the_shell() {
+        assert_eq!(word("/tmp/it's $x"), r"'/tmp/it'\''s $x'");
+        assert_eq!(word("~/a b"), "~/'a b'");
+        assert_eq!(word("$HOME/x"), "~/'x'");
+        assert_eq!(word("~root"), "~root");
+        assert_eq!(word("~$(x)/y"), "'~$(x)/y'");
+        assert_eq!(word("-rf"), "'./-rf'");
+        assert_eq!(pattern("/var/log/a b*.[ch]"), "'/var/log/a b'*'.'['ch']");
+    }
+}
