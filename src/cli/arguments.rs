@@ -10,7 +10,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build};
+use super::{Exit, build, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -45,6 +45,12 @@ struct Program {
 pub enum Command {
     /// Builds images from a template.
     Build(Box<build::Arguments>),
+    /// Says everything that is wrong with a template, and starts nothing.
+    Validate(Box<validate::Arguments>),
+    /// Shows what a template consists of.
+    Inspect(Box<inspect::Arguments>),
+    /// Checks that the plugins that a template requires are there; all of them are built in.
+    Init(Box<init::Arguments>),
     /// Shows the version.
     Version,
 }
@@ -106,7 +112,7 @@ fn program() -> clap::Command {
 /// A flag that may be given as `-x`, `-x=true` and `-x=false`.
 fn on_or_off(arg: Arg) -> Arg {
     let arg = match arg.get_default_values() {
-        [] => arg.default_value("false"),
+        [] => arg.default_value("false").hide_default_value(true),
         _ => arg,
     };
     arg.action(ArgAction::Set)
@@ -122,31 +128,33 @@ fn is_flag(arg: &OsStr) -> bool {
     arg.len() > 1 && arg.as_encoded_bytes().starts_with(b"-")
 }
 
-/// Rewrites the arguments of `command` to `--name` and `--name=value`.
+/// Rewrites the arguments of `command` to `--name` and `--name=value`. Flags end before the first
+/// argument that is none.
 fn normalise(args: &[OsString], command: &clap::Command) -> Vec<OsString> {
-    let mut rewritten = Vec::with_capacity(args.len());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--") => {
-                rewritten.push(arg.clone());
-                rewritten.extend(args.by_ref().cloned());
-            }
-            Some(text) if is_flag(arg) => {
-                let text = text.trim_start_matches('-');
-                let mut flag = OsString::from(format!("--{text}"));
-                if takes_next(command, text)
-                    && let Some(value) = args.next()
-                {
-                    flag.push("=");
-                    flag.push(value);
-                }
-                rewritten.push(flag);
-            }
-            _ => rewritten.push(arg.clone()),
+    let mut rewritten = Vec::with_capacity(args.len() + 1);
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next_if(|arg| is_flag(arg) && *arg != "--") {
+        let mut flag = OsString::from("--");
+        let name = without_dashes(arg);
+        flag.push(if name == "h" { "help" } else { name });
+        if takes_next(command, name)
+            && let Some(value) = args.next()
+        {
+            flag.push("=");
+            flag.push(value);
         }
+        rewritten.push(flag);
     }
+    if args.peek().is_some_and(|arg| *arg != "--") {
+        rewritten.push("--".into());
+    }
+    rewritten.extend(args.cloned());
     rewritten
+}
+
+/// `-x=1` and `--x=1` → `x=1`. A flag that is no text is none that we have.
+fn without_dashes(flag: &OsStr) -> &str {
+    flag.to_str().unwrap_or_default().trim_start_matches('-')
 }
 
 /// Whether the value of the flag `text` is the next argument.
@@ -204,9 +212,13 @@ fn unknown_flag(program: &clap::Command, name: &str, flag: &str) -> String {
     if NOT_BUILT_FLAGS.contains(&flag) {
         return format!("the flag `-{flag}` is not built yet");
     }
-    let known = program.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
-    let meant =
-        did_you_mean(flag, known.filter_map(Arg::get_long)).map(|meant| format!("-{meant}"));
+    let command = program.find_subcommand(name).into_iter();
+    let known: Vec<&str> =
+        command.flat_map(clap::Command::get_arguments).filter_map(Arg::get_long).collect();
+    if known.contains(&flag) {
+        return format!("the flag `-{flag}` must stand before the template");
+    }
+    let meant = did_you_mean(flag, known).map(|meant| format!("-{meant}"));
     format!("`{name}` has no flag `-{flag}`{}", suggestion(meant.as_deref()))
 }
 
@@ -215,4 +227,107 @@ fn reason(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
     lines.join("\n").trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Invocation, Refusal> {
+        parse(line.split_whitespace().map(OsString::from).collect())
+    }
+
+    fn build(line: &str) -> build::Arguments {
+        match read(line).unwrap().command {
+            Command::Build(arguments) => *arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The exit code and the first line.
+    fn refused(line: &str) -> (Exit, String) {
+        let refusal = read(line).unwrap_err();
+        (refusal.exit, refusal.text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn flags_are_read_as_go_reads_them() {
+        let build = build(
+            "build -only=a,b --only c -var x=1=2 -var -y=2 -color=false -debug -on-error=abort \
+             --parallel-builds 3 -force=true t.json",
+        );
+        assert_eq!(build.template.only, ["a", "b", "c"]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(build.template.var, [pair("x", "1=2"), pair("-y", "2")]);
+        assert!(!build.color && build.debug && build.force);
+        assert_eq!(build.on_error, build::OnErrorFlag::Abort);
+        assert_eq!(build.parallel_builds, 3);
+        assert_eq!(build.template.template.to_str(), Some("t.json"));
+    }
+
+    #[test]
+    fn the_later_of_two_flags_wins_and_colour_is_on() {
+        assert!(build("build t.json").color);
+        assert!(!build("build -force -force=false -color=true -color=0 t.json").force);
+    }
+
+    #[test]
+    fn standard_input_is_no_flag() {
+        assert_eq!(build("build -force -").template.template.to_str(), Some("-"));
+    }
+
+    #[test]
+    fn machine_readable_stands_anywhere() {
+        assert!(read("-machine-readable version").unwrap().machine_readable);
+        assert!(read("build t.json -machine-readable").unwrap().machine_readable);
+        assert!(!read("version").unwrap().machine_readable);
+    }
+
+    #[test]
+    fn the_version_is_shown_whatever_follows() {
+        for line in ["-v", "--version build nonsense", "version"] {
+            assert!(matches!(read(line).unwrap().command, Command::Version), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_is_no_failure() {
+        for line in ["-h", "--help", "help", "build -h", "validate --help", "help build"] {
+            assert_eq!(refused(line).0, Exit::Success, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_ends_with_the_list_of_commands() {
+        assert_eq!(read("").unwrap_err().exit, Exit::NoCommand);
+        assert!(read("").unwrap_err().text.contains("validate"));
+        let text = "Error: there is no command `bild`; did you mean `build`?".to_owned();
+        assert_eq!(refused("bild t.json"), (Exit::NoCommand, text));
+        let text = "Error: the command `fmt` is not built yet".to_owned();
+        assert_eq!(refused("fmt ."), (Exit::Failure, text));
+    }
+
+    #[test]
+    fn bad_flags_are_named_in_the_users_words() {
+        let cases = [
+            ("build -onyl=a t.json", "`build` has no flag `-onyl`; did you mean `-only`?"),
+            ("build -frobnicate t.json", "`build` has no flag `-frobnicate`"),
+            (
+                "validate -evaluate-datasources t.json",
+                "the flag `-evaluate-datasources` is not built yet",
+            ),
+            (
+                "validate a.json -syntax-only",
+                "the flag `-syntax-only` must stand before the template",
+            ),
+        ];
+        for (line, text) in cases {
+            assert_eq!(refused(line), (Exit::Failure, format!("Error: {text}")), "{line}");
+        }
+        for line in
+            ["build", "build a.json b.json", "build -on-error=maybe a.json", "build -var x a"]
+        {
+            assert_eq!(refused(line).0, Exit::Failure, "{line}");
+        }
+    }
 }

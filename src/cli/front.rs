@@ -17,10 +17,10 @@ use crate::template::load::{self, ConfigType, LoadRequest, VarAssignment};
 #[derive(Args, Clone, Debug)]
 pub struct TemplateArguments {
     /// Only these builds: exact names (JSON) or globs (HCL2). A list with commas; may be repeated.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     pub only: Vec<String>,
     /// Without these builds and post-processors; as `-only`.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     pub except: Vec<String>,
     /// A value for a variable; wins over all files. May be repeated.
     #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]

@@ -4,6 +4,9 @@ pub mod arguments;
 pub mod build;
 mod exit;
 pub mod front;
+pub mod init;
+pub mod inspect;
+pub mod validate;
 mod version;
 
 use std::ffi::OsString;
@@ -12,8 +15,12 @@ use std::sync::Arc;
 
 use self::arguments::{Command, Refusal};
 pub use self::exit::Exit;
+use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
+use crate::event::{Message, Ui};
+use crate::report::{self, Reporter};
 use crate::secret::Redactor;
+use crate::source::SourceMap;
 
 /// What every command is given beside its own arguments.
 #[derive(Clone, Debug)]
@@ -52,7 +59,36 @@ pub fn main(args: Vec<OsString>) -> Exit {
 fn run(session: &Session, command: &Command) -> Exit {
     match command {
         Command::Build(arguments) => build::run(session, arguments),
-        Command::Version => version::run(session),
+        Command::Validate(arguments) => {
+            session.reporting(|ui| validate::run(session, ui, arguments))
+        }
+        Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
+        Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
+        Command::Version => session.reporting(version::run),
+    }
+}
+
+impl Session {
+    /// Runs a command that has no wishes about how its output looks.
+    fn reporting(&self, command: impl FnOnce(&Ui) -> Exit) -> Exit {
+        let style = report::Style {
+            machine_readable: self.machine_readable,
+            color: None,
+            timestamps: false,
+        };
+        let reporter = Reporter::start(style, &self.environment, self.redactor.clone());
+        let exit = command(reporter.ui());
+        reporter.finish();
+        exit
+    }
+
+    /// Shows what was found wrong with a template, if anything.
+    pub fn show(&self, ui: &Ui, found: &Diagnostics, sources: &SourceMap) {
+        let style = report::diagnostics::Style { color: false, width: 100 };
+        let drawn = report::diagnostics::draw(found, sources, style);
+        if !drawn.is_empty() {
+            ui.send(Message::Diagnostics(drawn));
+        }
     }
 }
 

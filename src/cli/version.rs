@@ -1,8 +1,12 @@
 //! `imgbake version`.
 
-use super::{Exit, Session};
+use super::Exit;
+use crate::env::PACKER_VERSION;
+use crate::event::{Message, Ui};
 
-pub(super) fn run(session: &Session) -> Exit {
-    let _ = session;
+pub(super) fn run(ui: &Ui) -> Exit {
+    let version = env!("CARGO_PKG_VERSION");
+    ui.send(Message::Record("version", vec![version.to_owned()]));
+    ui.say(format!("imgbake v{version} (templates of Packer {PACKER_VERSION})"));
     Exit::Success
 }

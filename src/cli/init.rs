@@ -1,0 +1,40 @@
+//! `imgbake init`: whether everything that a template requires is there. Nothing is ever
+//! downloaded: what imgbake has is built in.
+
+use clap::Args;
+
+use super::front::{self, TemplateArguments};
+use super::{Exit, Session};
+use crate::event::Ui;
+use crate::source::SourceMap;
+use crate::template::ast::Dialect;
+
+/// `imgbake init [flags] TEMPLATE`
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Which template.
+    #[command(flatten)]
+    pub template: TemplateArguments,
+}
+
+pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    let mut sources = SourceMap::default();
+    let template = match front::load(&arguments.template, &mut sources) {
+        Ok((template, warnings)) => {
+            session.show(ui, &warnings, &sources);
+            template
+        }
+        Err(errors) => {
+            session.show(ui, &errors, &sources);
+            return Exit::Failure;
+        }
+    };
+    if template.dialect == Dialect::Json {
+        ui.error("Error: only HCL2 templates can require plugins; this one is legacy JSON");
+        return Exit::Failure;
+    }
+    if template.required_plugins.is_empty() {
+        ui.say("The template requires no plugins.");
+    }
+    Exit::Success
+}

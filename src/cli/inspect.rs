@@ -1,0 +1,42 @@
+//! `imgbake inspect`: what a template consists of. The text is what scripts that read the usual
+//! tool's output expect.
+
+mod hcl;
+mod json;
+
+use clap::Args;
+
+use super::front::{self, TemplateArguments, Wishes};
+use super::{Exit, Session};
+use crate::event::Ui;
+use crate::source::SourceMap;
+use crate::template::ast::Dialect;
+
+/// `imgbake inspect [flags] TEMPLATE`
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Which template, and what it is given.
+    #[command(flatten)]
+    pub template: TemplateArguments,
+}
+
+pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    let mut sources = SourceMap::default();
+    let template = match front::load(&arguments.template, &mut sources) {
+        Ok((template, _warnings)) => template,
+        Err(errors) => {
+            session.show(ui, &errors, &sources);
+            return Exit::Failure;
+        }
+    };
+    match template.dialect {
+        Dialect::Json => json::inspect(ui, &template),
+        Dialect::Hcl => {
+            let (arguments, wishes) = (&arguments.template, Wishes::default());
+            let values = front::evaluate(session, arguments, wishes, &template, &mut sources);
+            let values = values.map(|(values, _warnings)| values).unwrap_or_default();
+            hcl::inspect(ui, &template, &values);
+        }
+    }
+    Exit::Success
+}
