@@ -49,6 +49,14 @@ pub struct Facts {
     pub scope: Scope,
 }
 
+impl Facts {
+    /// The same, with what a running machine (or the one that an artifact was made from) says.
+    pub fn knowing(&self, data: BuildData) -> Self {
+        let scope = Scope { build_data: Some(data), ..self.scope.clone() };
+        Self { scope, ..self.clone() }
+    }
+}
+
 /// Collects what a component finds wrong with its options.
 #[derive(Debug)]
 pub struct Check<'a> {

@@ -63,6 +63,13 @@ impl Ledger {
         self.book().lines.values().map(|line| line.what.clone()).collect()
     }
 
+    /// All that nobody has tried to remove: `-on-error=abort` leaves it.
+    pub fn untouched(&self) -> Vec<String> {
+        let book = self.book();
+        let untouched = book.lines.values().filter(|line| line.stuck.is_none());
+        untouched.map(|line| line.what.clone()).collect()
+    }
+
     /// All that could not be removed, and why.
     pub fn left_behind(&self) -> Vec<String> {
         let book = self.book();

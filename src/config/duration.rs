@@ -81,6 +81,12 @@ fn unit_nanos(unit: &str) -> Option<f64> {
     })
 }
 
+impl From<Duration> for GoDuration {
+    fn from(duration: Duration) -> Self {
+        Self { nanos: i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX) }
+    }
+}
+
 impl fmt::Display for GoDuration {
     /// As Go prints it: `5m0s`, `1.5s`, `300ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

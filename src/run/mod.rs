@@ -1,19 +1,21 @@
 //! Plan → [`Outcome`]: all builds at a time, each provisioned and post-processed.
 //!
 //! Everything that changes while machines run lives here; what the user sees of it is said through
-//! [`Ui`] and shown by `report/`.
+//! [`Ui`](crate::event::Ui) and shown by `report/`.
+
+mod build;
+mod engine;
+mod post_process;
+mod provision;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::component::{Artifact, OnError};
 use crate::env::Environment;
-use crate::event::Ui;
 use crate::ledger::Ledger;
-use crate::plan::Plan;
-use crate::secret::Redactor;
+
+pub use self::engine::execute;
 
 /// How the builds of a plan are run.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// What could not be removed, and why.
     pub left_behind: Vec<String>,
+    /// What nobody tried to remove, because `-on-error` said so.
+    pub untouched: Vec<String>,
 }
 
 /// How one build ended.
@@ -60,19 +64,4 @@ impl std::fmt::Debug for BuildOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BuildOutcome").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// Runs all builds of `plan` and waits for all of them. When `cancel` fires, no further build
-/// starts, and those that run undo what they did.
-pub async fn execute(
-    plan: Plan,
-    request: &RunRequest,
-    ui: Ui,
-    redactor: Redactor,
-    cancel: CancellationToken,
-) -> Outcome {
-    let _ = (ui, redactor, plan);
-    let interrupted = cancel.is_cancelled();
-    let left_behind = request.ledger.left_behind();
-    Outcome { builds: Vec::new(), took: Duration::ZERO, interrupted, left_behind }
 }

@@ -1,0 +1,83 @@
+//! One build from its first step to its last artifact.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::anyhow;
+use futures::FutureExt as _;
+
+use super::BuildOutcome;
+use super::engine::Shared;
+use super::post_process::{self, PostProcessing};
+use super::provision::Provisioners;
+use crate::component::{Artifact, BuildContext};
+use crate::event::Message;
+use crate::plan::{PlannedBuild, PlannedPostProcessor};
+use crate::retry::Cancelled;
+use crate::step::panic_text;
+
+/// Runs one build. Whatever goes wrong with it, even a panic, is its own outcome.
+pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
+    let started = Instant::now();
+    let name = planned.name.clone();
+    let ui = shared.ui.for_target(name.as_str());
+    let (artifacts, error) = match AssertUnwindSafe(work(planned, shared)).catch_unwind().await {
+        Ok(done) => done,
+        Err(panic) => {
+            let what = panic_text(&*panic);
+            (Vec::new(), Some(anyhow!("a mistake in imgbake itself: {what}")))
+        }
+    };
+    let took = started.elapsed();
+    let said = error.as_ref().map(|error| format!("{error:#}"));
+    ui.send(Message::BuildFinished { took, error: said });
+    BuildOutcome { name, took, artifacts, error }
+}
+
+/// Builds, then post-processes: what is left, and what went wrong.
+async fn work(
+    planned: PlannedBuild,
+    shared: Shared,
+) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
+    let PlannedBuild { name, facts, builder, provisioners, error_cleanup, post_processors } =
+        planned;
+    let run_uuid = shared.request.environment.run_uuid.clone();
+    let provisioners = Provisioners::new(provisioners, error_cleanup, run_uuid);
+    let cx = BuildContext {
+        facts,
+        ui: shared.ui.for_target(name),
+        cancel: shared.cancel,
+        on_error: shared.request.on_error,
+        ledger: shared.request.ledger.clone(),
+        redactor: shared.redactor,
+        provisioning: Arc::new(provisioners),
+    };
+    let built = match builder.build(&cx).await {
+        Ok(Some(artifact)) => artifact,
+        Ok(None) => return (Vec::new(), None),
+        Err(error) => return (Vec::new(), Some(error)),
+    };
+    if cx.cancel.is_cancelled() {
+        return (vec![built], Some(Cancelled.into()));
+    }
+    post_processed(&cx, built, post_processors).await
+}
+
+async fn post_processed(
+    cx: &BuildContext,
+    built: Arc<dyn Artifact>,
+    chains: Vec<Vec<PlannedPostProcessor>>,
+) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
+    let data = built.build_data();
+    let phase = PostProcessing {
+        facts: Arc::new(cx.facts.knowing(data.clone())),
+        data,
+        ui: cx.ui.clone(),
+        cancel: cx.cancel.clone(),
+        redactor: cx.redactor.clone(),
+        ledger: cx.ledger.clone(),
+    };
+    let post_process::Results { artifacts, errors } = phase.run(built, chains).await;
+    (artifacts, post_process::joined(errors))
+}

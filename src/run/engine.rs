@@ -1,0 +1,93 @@
+//! All builds of a plan at a time, each on a task of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{BuildOutcome, Outcome, RunRequest, build};
+use crate::event::{Message, Ui};
+use crate::plan::{Plan, PlannedBuild};
+use crate::retry;
+use crate::secret::Redactor;
+
+/// What all builds of a run share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub request: Arc<RunRequest>,
+    pub ui: Ui,
+    pub redactor: Redactor,
+    pub cancel: CancellationToken,
+}
+
+/// Runs all builds of `plan` and waits for all of them. When `cancel` fires, no further build
+/// starts, and those that run undo what they did.
+pub async fn execute(
+    plan: Plan,
+    request: &RunRequest,
+    ui: Ui,
+    redactor: Redactor,
+    cancel: CancellationToken,
+) -> Outcome {
+    let started = Instant::now();
+    ui.send(Message::BuildsPlanned(plan.builds.iter().map(|one| one.name.clone()).collect()));
+    let shared = Shared { request: Arc::new(request.clone()), ui, redactor, cancel };
+    let turns = start_in_order(plan.builds, &shared).await;
+    let builds = future::join_all(turns.into_iter().map(Turn::finished)).await;
+    Outcome {
+        builds,
+        took: started.elapsed(),
+        interrupted: shared.cancel.is_cancelled(),
+        left_behind: request.ledger.left_behind(),
+        untouched: request.ledger.untouched(),
+    }
+}
+
+/// A build that has started, or never will.
+struct Turn {
+    name: String,
+    task: Option<JoinHandle<BuildOutcome>>,
+}
+
+/// Starts each build as soon as it may run, in the order of the plan.
+async fn start_in_order(builds: Vec<PlannedBuild>, shared: &Shared) -> Vec<Turn> {
+    let slots = Arc::new(Semaphore::new(slots(&shared.request)));
+    let mut turns = Vec::with_capacity(builds.len());
+    for planned in builds {
+        let name = planned.name.clone();
+        let slot = retry::or_cancelled(&shared.cancel, slots.clone().acquire_owned()).await;
+        let task = slot.ok().map(|slot| {
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                let _held_until_the_end = slot;
+                build::run(planned, shared).await
+            })
+        });
+        turns.push(Turn { name, task });
+    }
+    turns
+}
+
+/// How many builds may run at a time.
+fn slots(request: &RunRequest) -> usize {
+    let wanted = if request.debug { Some(1) } else { request.parallel_builds };
+    wanted.unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS)
+}
+
+impl Turn {
+    async fn finished(self) -> BuildOutcome {
+        let error = match self.task {
+            None => anyhow::anyhow!("not started: the run was interrupted before its turn"),
+            Some(task) => match task.await {
+                Ok(outcome) => return outcome,
+                // `build::run` catches what panics in a build; this is the runtime going down.
+                Err(error) => anyhow::Error::from(error).context("the build was cut off"),
+            },
+        };
+        let artifacts = Vec::new();
+        BuildOutcome { name: self.name, took: Duration::ZERO, artifacts, error: Some(error) }
+    }
+}

@@ -1,0 +1,178 @@
+//! What becomes of a finished artifact: chains of post-processors, and which artifacts stay.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use tokio_util::sync::CancellationToken;
+
+use super::provision::{bullet_list, unusable};
+use crate::component::{Artifact, Facts, PostProcessContext, Processed};
+use crate::event::Ui;
+use crate::interpolate::BuildData;
+use crate::ledger::Ledger;
+use crate::plan::PlannedPostProcessor;
+use crate::retry::Cancelled;
+use crate::secret::Redactor;
+
+/// The post-processing of one build.
+pub(super) struct PostProcessing {
+    /// The build, with a scope that knows what the machine said of itself.
+    pub facts: Arc<Facts>,
+    /// The same data for the recipes.
+    pub data: BuildData,
+    /// The build's voice.
+    pub ui: Ui,
+    /// Fires when the run is interrupted.
+    pub cancel: CancellationToken,
+    /// Takes secrets that turn up on the way.
+    pub redactor: Redactor,
+    /// Where an artifact that could not be destroyed is written down.
+    pub ledger: Ledger,
+}
+
+/// What is left of a build after all chains.
+#[derive(Default)]
+pub(super) struct Results {
+    /// In the order in which they are listed.
+    pub artifacts: Vec<Arc<dyn Artifact>>,
+    /// Each ended one chain, or is an artifact that could not be destroyed.
+    pub errors: Vec<anyhow::Error>,
+}
+
+/// What is known while the chains run.
+struct Progress<'a> {
+    phase: &'a PostProcessing,
+    built: Arc<dyn Artifact>,
+    /// Whether the builder's artifact stays.
+    keep_built: bool,
+    /// What is no more (or, for the builder's artifact, will be when all chains have seen it).
+    destroyed: Vec<Arc<dyn Artifact>>,
+    results: Results,
+}
+
+impl PostProcessing {
+    /// Runs `chains` one after the other, each from the artifact that the builder `built`.
+    ///
+    /// The builder's artifact stays if no chain is there or the first post-processor of any chain
+    /// keeps its input; later post-processors decide about the artifact before them.
+    pub async fn run(
+        &self,
+        built: Arc<dyn Artifact>,
+        chains: Vec<Vec<PlannedPostProcessor>>,
+    ) -> Results {
+        let keep_built = chains.iter().all(Vec::is_empty);
+        let (destroyed, results) = (Vec::new(), Results::default());
+        let mut progress = Progress { phase: self, built, keep_built, destroyed, results };
+        for chain in chains.iter().filter(|chain| !chain.is_empty()) {
+            self.run_chain(chain, &mut progress).await;
+        }
+        progress.finish().await
+    }
+
+    async fn run_chain(&self, chain: &[PlannedPostProcessor], progress: &mut Progress<'_>) {
+        let mut current = progress.built.clone();
+        for (index, planned) in chain.iter().enumerate() {
+            let processed = match self.run_one(planned, current.clone()).await {
+                Ok(processed) => processed,
+                Err(error) => {
+                    progress.results.errors.push(error.context("Post-processor failed"));
+                    if index > 0 {
+                        progress.keep(current);
+                    }
+                    return;
+                }
+            };
+            let keep = keeps_input(planned, &processed);
+            let Some(artifact) = processed.artifact else { return };
+            match (index, keep) {
+                (0, keep) => progress.keep_built |= keep,
+                (_, true) => progress.keep(current),
+                (_, false) => progress.destroy(current).await,
+            }
+            current = artifact;
+        }
+        progress.keep(current);
+    }
+
+    async fn run_one(
+        &self,
+        planned: &PlannedPostProcessor,
+        input: Arc<dyn Artifact>,
+    ) -> anyhow::Result<Processed> {
+        if self.cancel.is_cancelled() {
+            return Err(Cancelled.into());
+        }
+        let kind = &planned.kind;
+        self.ui.say(match &planned.name {
+            Some(name) if name != kind => format!("Running post-processor: {name} (type {kind})"),
+            _ => format!("Running post-processor: {kind}"),
+        });
+        let (component, _shown_by_the_plan) = (planned.recipe)(&self.data).map_err(unusable)?;
+        let context = PostProcessContext {
+            facts: self.facts.clone(),
+            ui: self.ui.for_part(kind.as_str()),
+            cancel: self.cancel.clone(),
+            redactor: self.redactor.clone(),
+        };
+        component.post_process(&context, input).await
+    }
+}
+
+/// What the template says about the input wins, unless the post-processor needs it kept.
+fn keeps_input(planned: &PlannedPostProcessor, processed: &Processed) -> bool {
+    match planned.keep_input_artifact {
+        Some(false) if processed.keep_input && processed.keep_forced => true,
+        Some(keep) => keep,
+        None => processed.keep_input,
+    }
+}
+
+impl Progress<'_> {
+    /// `artifact` is one of the results.
+    fn keep(&mut self, artifact: Arc<dyn Artifact>) {
+        self.results.artifacts.push(artifact);
+    }
+
+    /// `artifact` is not wanted any more. The builder's own, handed on by a post-processor that
+    /// only looked at it, stays until all chains have started from it.
+    async fn destroy(&mut self, artifact: Arc<dyn Artifact>) {
+        if Arc::ptr_eq(&artifact, &self.built) {
+            self.destroyed.push(artifact);
+        } else {
+            self.destroy_now(artifact).await;
+        }
+    }
+
+    async fn destroy_now(&mut self, artifact: Arc<dyn Artifact>) {
+        if let Err(error) = artifact.destroy().await {
+            let what = artifact.describe();
+            let entry = self.phase.ledger.enter(&self.phase.facts.build_name, &what);
+            self.phase.ledger.stuck(&entry, format!("{error:#}"));
+            self.results.errors.push(error.context(format!("cannot destroy an artifact ({what})")));
+        }
+        self.destroyed.push(artifact);
+    }
+
+    /// Destroys the builder's artifact if nothing keeps it, and lists what is left.
+    async fn finish(mut self) -> Results {
+        let built = self.built.clone();
+        let handed_on = self.destroyed.iter().any(|gone| Arc::ptr_eq(gone, &built));
+        if self.keep_built && !handed_on {
+            self.results.artifacts.insert(0, built);
+        } else {
+            self.destroy_now(built).await;
+        }
+        let gone = self.destroyed;
+        self.results.artifacts.retain(|one| !gone.iter().any(|gone| Arc::ptr_eq(gone, one)));
+        self.results
+    }
+}
+
+/// All errors as one.
+pub(super) fn joined(mut errors: Vec<anyhow::Error>) -> Option<anyhow::Error> {
+    if errors.len() < 2 {
+        return errors.pop();
+    }
+    let texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+    Some(anyhow!(bullet_list(&texts)))
+}

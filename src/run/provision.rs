@@ -1,0 +1,243 @@
+//! The provisioners of one build, each in its wrapping: pause or time limit, then retries, then
+//! `continue_on_error`.
+
+use std::fmt::Display;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{BuildContext, Communicator, Facts, ProvisionContext, Provisioning};
+use crate::config::GoDuration;
+use crate::diagnostic::Diagnostics;
+use crate::interpolate::BuildData;
+use crate::plan::PlannedProvisioner;
+use crate::retry::{self, Cancelled};
+
+/// How long a provisioner may take to stop by itself before it is dropped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What `build.*` says of facts that the builder does not have.
+const NOT_IMPLEMENTED: &[(&str, &str)] = &[
+    ("ID", "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER"),
+    ("PackerHTTPIP", "ERR_HTTP_IP_NOT_IMPLEMENTED_BY_BUILDER"),
+    ("PackerHTTPPort", "ERR_HTTP_PORT_NOT_IMPLEMENTED_BY_BUILDER"),
+    ("PackerHTTPAddr", "ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER"),
+];
+
+/// The provisioners of one build.
+pub(super) struct Provisioners {
+    planned: Vec<PlannedProvisioner>,
+    error_cleanup: Option<PlannedProvisioner>,
+    run_uuid: String,
+    /// The machine that provisioning failed on, for the error-cleanup provisioner.
+    failed: Mutex<Option<Machine>>,
+}
+
+/// A connected machine and what is known of it.
+#[derive(Clone)]
+struct Machine {
+    communicator: Arc<dyn Communicator>,
+    data: BuildData,
+    facts: Arc<Facts>,
+}
+
+impl Provisioners {
+    /// Runs `planned` in their order, and `error_cleanup` where one of them failed.
+    pub fn new(
+        planned: Vec<PlannedProvisioner>,
+        error_cleanup: Option<PlannedProvisioner>,
+        run_uuid: String,
+    ) -> Self {
+        Self { planned, error_cleanup, run_uuid, failed: Mutex::default() }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Machine>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `data`, completed by what every build has.
+    fn complete(&self, mut data: BuildData) -> BuildData {
+        data.insert("PackerRunUUID".to_owned(), self.run_uuid.as_str().into());
+        for (key, stand_in) in NOT_IMPLEMENTED {
+            data.entry((*key).to_owned()).or_insert_with(|| (*stand_in).into());
+        }
+        data
+    }
+
+    async fn run_all(&self, cx: &BuildContext, machine: &Machine) -> anyhow::Result<()> {
+        for planned in &self.planned {
+            if cx.cancel.is_cancelled() {
+                return Err(Cancelled.into());
+            }
+            if cx.facts.debug {
+                let question = "Pausing before the next provisioner. Press enter to continue.";
+                retry::or_cancelled(&cx.cancel, cx.ui.ask(question)).await?;
+            }
+            run_one(cx, machine, planned).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Provisioning for Provisioners {
+    async fn provision(
+        &self,
+        cx: &BuildContext,
+        communicator: Arc<dyn Communicator>,
+        data: BuildData,
+    ) -> anyhow::Result<()> {
+        let data = self.complete(data);
+        let facts = Arc::new(cx.facts.knowing(data.clone()));
+        let machine = Machine { communicator, data, facts };
+        let result = self.run_all(cx, &machine).await;
+        *self.failed() = result.is_err().then_some(machine);
+        result
+    }
+
+    async fn after_failure(&self, cx: &BuildContext) {
+        let failed = self.failed().take();
+        let (Some(machine), Some(planned)) = (failed, &self.error_cleanup) else { return };
+        cx.ui.say("Provisioning step had errors: Running the cleanup provisioner, if present...");
+        if let Err(error) = run_one(cx, &machine, planned).await {
+            cx.ui.error(format!("the error-cleanup provisioner failed, too: {error:#}"));
+        }
+    }
+}
+
+/// Runs one provisioner with its retries; `continue_on_error` turns a failure into a warning.
+async fn run_one(
+    cx: &BuildContext,
+    machine: &Machine,
+    planned: &PlannedProvisioner,
+) -> anyhow::Result<()> {
+    let Err(error) = with_retries(cx, machine, planned).await else { return Ok(()) };
+    if planned.continue_on_error && !cx.cancel.is_cancelled() {
+        cx.ui.error(format!(
+            "Warning: Provisioner failed with \"{error:#}\", but continue_on_error is set; continuing the build."
+        ));
+        return Ok(());
+    }
+    Err(error).with_context(|| format!("the provisioner {} failed", called(planned)))
+}
+
+/// `shell`, or `"install" (shell)` for one that has a name.
+fn called(planned: &PlannedProvisioner) -> String {
+    match &planned.name {
+        Some(name) if *name != planned.kind => format!("\"{name}\" ({})", planned.kind),
+        _ => planned.kind.clone(),
+    }
+}
+
+/// Where all tries fail, the first one's error counts: the later ones often only follow from it.
+async fn with_retries(
+    cx: &BuildContext,
+    machine: &Machine,
+    planned: &PlannedProvisioner,
+) -> anyhow::Result<()> {
+    let Err(first) = attempt(cx, machine, planned).await else { return Ok(()) };
+    let mut latest = format!("{first:#}");
+    for left in (1..=planned.max_retries).rev() {
+        if cx.cancel.is_cancelled() {
+            return Err(Cancelled.into());
+        }
+        cx.ui.say(format!(
+            "Provisioner failed with \"{latest}\", retrying with {left} trie(s) left"
+        ));
+        match attempt(cx, machine, planned).await {
+            Ok(()) => return Ok(()),
+            Err(error) => latest = format!("{error:#}"),
+        }
+    }
+    if planned.max_retries > 0 {
+        cx.ui.say("retry limit reached.");
+    }
+    Err(first)
+}
+
+/// One try: the component is made anew with the machine's data, after its pause or within its
+/// time limit.
+async fn attempt(
+    cx: &BuildContext,
+    machine: &Machine,
+    planned: &PlannedProvisioner,
+) -> anyhow::Result<()> {
+    let pause = planned.pause_before;
+    if !pause.is_zero() {
+        cx.ui.say(format!("Pausing {} before the next provisioner...", GoDuration::from(pause)));
+        retry::sleep(&cx.cancel, pause).await?;
+    }
+    let limit = planned.timeout.filter(|_| pause.is_zero());
+    if let Some(limit) = limit {
+        let limit = GoDuration::from(limit);
+        cx.ui.say(format!("Setting a {limit} timeout for the next provisioner..."));
+    }
+    let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
+    let context = ProvisionContext {
+        facts: machine.facts.clone(),
+        ui: cx.ui.clone(),
+        cancel: cx.cancel.child_token(),
+        communicator: machine.communicator.clone(),
+        redactor: cx.redactor.clone(),
+    };
+    limited(component.provision(&context), &context.cancel, limit).await
+}
+
+/// Awaits `work` until it is done, interrupted or out of time; then it may stop by itself for a
+/// while, and is dropped.
+async fn limited(
+    work: impl Future<Output = anyhow::Result<()>>,
+    cancel: &CancellationToken,
+    limit: Option<Duration>,
+) -> anyhow::Result<()> {
+    let mut work = pin!(work);
+    let time_is_up = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let error = tokio::select! {
+        result = &mut work => return result,
+        () = time_is_up => timed_out(limit),
+        () = cancel.cancelled() => Cancelled.into(),
+    };
+    cancel.cancel();
+    // What it says while it stops follows from being stopped.
+    let _ = tokio::time::timeout(GRACE, work).await;
+    Err(error)
+}
+
+fn timed_out(limit: Option<Duration>) -> anyhow::Error {
+    let limit = GoDuration::from(limit.unwrap_or_default());
+    anyhow!("it was not done within its `timeout` of {limit}")
+}
+
+/// The error of a component that cannot be made with the data of the machine that runs.
+pub(super) fn unusable(found: Diagnostics) -> anyhow::Error {
+    let texts: Vec<String> = found
+        .0
+        .into_iter()
+        .map(|one| {
+            let part = |text: Option<String>| text.map(|text| format!(": {text}"));
+            let (cause, help) = (part(one.cause), part(one.help));
+            [Some(one.summary), cause, help].into_iter().flatten().collect()
+        })
+        .collect();
+    anyhow!(bullet_list(&texts))
+}
+
+/// One text as it is; several as a list.
+pub(super) fn bullet_list<T: Display>(texts: &[T]) -> String {
+    match texts {
+        [one] => one.to_string(),
+        all => {
+            let lines: String = all.iter().map(|text| format!("\n* {text}")).collect();
+            format!("{} errors:{lines}", all.len())
+        }
+    }
+}
