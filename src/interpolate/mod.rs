@@ -3,6 +3,17 @@
 //! [`Template::parse`] checks the grammar, [`Template::render`] makes the text. What a function may
 //! know is a [`Scope`]; what `.Field` means is a [`Dot`].
 
+mod builtin;
+mod eval;
+mod functions;
+mod lex;
+mod parse;
+mod printf;
+#[cfg(test)]
+mod tests;
+mod time;
+mod value;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,18 +63,19 @@ pub struct Scope {
 /// A parsed text.
 #[derive(Clone, Debug)]
 pub struct Template {
-    source: String,
+    nodes: Vec<parse::Node>,
 }
 
 impl Template {
-    /// Checks the grammar of `text`.
+    /// Checks the grammar of `text`, and that the functions and variables in it exist.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Ok(Self { source: text.to_owned() })
+        Ok(Self { nodes: parse::parse(text)? })
     }
 
-    /// The text with its functions called and its fields filled in.
-    pub fn render(&self, _scope: &Scope, _dot: &Dot) -> Result<String, Error> {
-        Ok(self.source.clone())
+    /// The text with its functions called and its fields filled in. A field that `dot` does not
+    /// have becomes `<no value>`.
+    pub fn render(&self, scope: &Scope, dot: &Dot) -> Result<String, Error> {
+        eval::render(&self.nodes, scope, dot)
     }
 }
 

@@ -1,0 +1,78 @@
+//! What values are to the language: true or not, how they print, what messages call them.
+
+use serde_json::Value;
+
+/// How large a value's text, or the rendered text, may become: 16 MiB.
+pub(super) const MAX_TEXT: usize = 16 << 20;
+
+/// Whether `{{if}}` takes `value` for true: anything but false, zero and the empty.
+pub(super) fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(entries) => !entries.is_empty(),
+    }
+}
+
+/// The text of an action's value.
+pub(super) fn print(value: &Value) -> String {
+    match value {
+        Value::Null => "<no value>".to_owned(),
+        _ => print_inner(value),
+    }
+}
+
+/// The text of a value inside of another, as `%v` has it.
+pub(super) fn print_inner(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) => print_float(float),
+            None => number.to_string(),
+        },
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(print_inner).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(entries) => {
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entry = |(key, value): &(&String, &Value)| format!("{key}:{}", print_inner(value));
+            let entries: Vec<String> = entries.iter().map(entry).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+    }
+}
+
+/// The shortest digits, with an exponent for the very large and the very small.
+fn print_float(float: f64) -> String {
+    let exponent = float.abs().log10().floor();
+    if float == 0.0 || (-4.0..21.0).contains(&exponent) {
+        return format!("{float}");
+    }
+    let text = format!("{float:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => ('-', exponent),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// What a message calls the type of `value`.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nil",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "map",
+    }
+}
