@@ -1,1 +1,25 @@
-//! The AWS account: credentials, clients, waiters.
+//! The EC2 account: credentials, clients, and how its API wants to be talked to.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `access` | the options that every Amazon component has |
+//! | `account` | clients for one account and region, shared by the builds of a run |
+//! | `credentials` | who signs the calls |
+//! | `address` | this machine's address, as instances see it |
+//! | `error` | what a call's failure says |
+//! | `retry` | calls about things that the API does not know of yet |
+//! | `wait` | waiting for a state, without polling blindly |
+//! | `image` | AMIs with their snapshots: found, removed |
+//! | `tags` | tags, as templates write them |
+//! | `name` | names of temporary things |
+
+pub mod access;
+pub mod account;
+pub mod address;
+mod credentials;
+pub mod error;
+pub mod image;
+pub mod name;
+pub mod retry;
+pub mod tags;
+pub mod wait;

@@ -1,0 +1,143 @@
+//! The options that every Amazon component has: who calls, where, and how patiently.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::component::Check;
+use crate::env::Environment;
+use crate::secret::Secret;
+
+/// Options of the reference that are refused by name.
+pub const NOT_BUILT: &[&str] =
+    &["decode_authorization_messages", "insecure_skip_tls_verify", "mfa_code", "vault_aws_engine"];
+
+/// Who calls the API, and where.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Access {
+    /// The access key. If it is not given, the usual places are looked at: environment, shared
+    /// config and credentials files, web identity, container, instance metadata.
+    pub access_key: Secret,
+    /// The secret key that belongs to `access_key`.
+    pub secret_key: Secret,
+    /// The session token that belongs to temporary keys.
+    pub token: Secret,
+    /// The region, e.g. `us-east-1`; otherwise from the environment or the profile.
+    pub region: String,
+    /// A profile of the shared config and credentials files; it wins over keys in the environment.
+    pub profile: String,
+    /// The shared credentials file, if it is not `~/.aws/credentials`.
+    pub shared_credentials_file: Option<PathBuf>,
+    /// A role to take on with these credentials.
+    pub assume_role: Option<AssumeRole>,
+    /// The address of another EC2 API. It is for `region` only; `AWS_ENDPOINT_URL` is for all.
+    pub custom_endpoint_ec2: String,
+    /// How many times a call is tried when it is throttled or the network fails; 10 if 0.
+    pub max_retries: u32,
+    /// Whether to begin without asking STS who the credentials belong to.
+    pub skip_credential_validation: bool,
+    /// Whether to leave out instance metadata when looking for credentials.
+    pub skip_metadata_api_check: bool,
+    /// How patiently to wait.
+    pub aws_polling: Polling,
+}
+
+/// A role to take on.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AssumeRole {
+    /// The role's ARN; without it, the block means nothing.
+    pub role_arn: String,
+    /// How long the credentials last, in seconds.
+    pub duration_seconds: Option<i32>,
+    /// What the role's owner wants to hear.
+    pub external_id: Option<String>,
+    /// A session policy as JSON.
+    pub policy: Option<String>,
+    /// Managed policies to use as session policies.
+    pub policy_arns: Vec<String>,
+    /// The session's name.
+    pub session_name: Option<String>,
+    /// Session tags.
+    pub tags: indexmap::IndexMap<String, String>,
+    /// Which session tags pass on to roles taken on from this one.
+    pub transitive_tag_keys: Vec<String>,
+}
+
+/// How patiently to wait. When to look is worked out from what is seen; these two only say, as
+/// their product, for how long nothing may change.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Polling {
+    /// How many looks of `delay_seconds` to have patience for.
+    pub max_attempts: u32,
+    /// Seconds; 2 if only `max_attempts` is given.
+    pub delay_seconds: u32,
+}
+
+impl Polling {
+    /// How long nothing may change: as given here, else by `AWS_MAX_ATTEMPTS` and
+    /// `AWS_POLL_DELAY_SECONDS`, else `default`.
+    pub fn patience(&self, environment: &Environment, default: Duration) -> Duration {
+        let given = |own: u32, name: &str| match own {
+            0 => environment.get(name).and_then(|text| text.parse().ok()).filter(|&n| n > 0),
+            own => Some(own),
+        };
+        let attempts = given(self.max_attempts, "AWS_MAX_ATTEMPTS");
+        let delay = given(self.delay_seconds, "AWS_POLL_DELAY_SECONDS");
+        let seconds = |n: u32| Duration::from_secs(n.into());
+        match (attempts, delay) {
+            (Some(attempts), delay) => seconds(delay.unwrap_or(2)) * attempts,
+            (None, _) => default,
+        }
+    }
+}
+
+impl Access {
+    /// Reports what is wrong, and hands the secrets to the redactor.
+    pub fn check(&self, check: &mut Check<'_>) {
+        for secret in [&self.access_key, &self.secret_key, &self.token] {
+            check.redactor.register(secret.expose());
+        }
+        if self.access_key.is_empty() != self.secret_key.is_empty() {
+            let (given, missing) = match self.secret_key.is_empty() {
+                true => ("access_key", "secret_key"),
+                false => ("secret_key", "access_key"),
+            };
+            check.missing(missing, format!("give it beside `{given}`, or leave both away"));
+        }
+        if self.assume_role.as_ref().is_some_and(|role| role.role_arn.is_empty()) {
+            check.missing("assume_role.role_arn", "say which role to take on");
+        }
+        if !self.custom_endpoint_ec2.is_empty()
+            && let Err(error) = url::Url::parse(&self.custom_endpoint_ec2)
+        {
+            let cause = format!("this is no URL such as `https://ec2.example.com`: {error}");
+            check.error("custom_endpoint_ec2", cause);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn patience_is_the_product_of_what_is_given() {
+        let vars = BTreeMap::from([("AWS_MAX_ATTEMPTS".to_owned(), "5".to_owned())]);
+        let given = Environment::new(vars, "/".into(), Timestamp::UNIX_EPOCH);
+        let nothing = Environment::new(BTreeMap::new(), "/".into(), Timestamp::UNIX_EPOCH);
+        let polling = Polling { max_attempts: 60, delay_seconds: 30 };
+        let default = Duration::from_secs(600);
+        assert_eq!(polling.patience(&given, default).as_secs(), 1800);
+        assert_eq!(Polling::default().patience(&given, default).as_secs(), 10);
+        assert_eq!(Polling::default().patience(&nothing, default), default);
+    }
+}

@@ -1,0 +1,247 @@
+//! Clients for one account and region. The builds of a run that call with the same access share
+//! them: one connection pool, one credentials cache, one look at who and where we are.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{AppName, Region, SdkConfig};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use tokio::sync::OnceCell;
+
+use crate::aws::access::Access;
+use crate::aws::credentials::{self, RoleProvider};
+use crate::aws::error::Called as _;
+use crate::aws::retry::{FIRST_WAIT, LONGEST_WAIT};
+use crate::aws::wait::Memory;
+use crate::diagnostic::did_you_mean;
+use crate::env::Environment;
+use crate::secret::Redactor;
+
+/// An account as it is seen from one region.
+#[derive(Debug)]
+pub struct Account {
+    config: SdkConfig,
+    ec2: aws_sdk_ec2::Client,
+    region: String,
+    endpoint: Option<String>,
+    environment: Arc<Environment>,
+    regions: OnceCell<Vec<String>>,
+    caller: OnceCell<()>,
+    /// How long waits took here.
+    pub memory: Memory,
+}
+
+/// What makes two accesses the same: the run, and all that is asked for.
+type Key = (String, Access);
+
+/// The accounts that builds hold now.
+static OPEN: LazyLock<Mutex<Vec<(Key, Weak<OnceCell<Arc<Account>>>)>>> =
+    LazyLock::new(Mutex::default);
+
+impl Account {
+    /// The account that `access` leads to; the same for all builds of a run while one holds it.
+    ///
+    /// # Errors
+    /// When no region can be found.
+    pub async fn open(
+        access: &Access,
+        environment: &Arc<Environment>,
+        redactor: &Redactor,
+    ) -> anyhow::Result<Handle> {
+        let slot = slot((environment.run_uuid.clone(), access.clone()));
+        let make = || async { Self::make(access, environment, redactor).await.map(Arc::new) };
+        let account = slot.get_or_try_init(make).await?.clone();
+        Ok(Handle { account, _slot: slot })
+    }
+
+    async fn make(
+        access: &Access,
+        environment: &Arc<Environment>,
+        redactor: &Redactor,
+    ) -> anyhow::Result<Self> {
+        let mut config = sdk_config(access, environment, redactor).await;
+        let region = config.region().map(|region| region.as_ref().to_owned()).context(
+            "no AWS region: give `region` in the template, or set AWS_REGION or a profile's region",
+        )?;
+        if let Some(role) = access.assume_role.clone() {
+            let sts = sts_client(&config, environment);
+            let role = RoleProvider::new(sts, role, redactor.clone());
+            config = config.into_builder().credentials_provider(shared(role)).build();
+        }
+        let endpoint = match access.custom_endpoint_ec2.as_str() {
+            "" => endpoint(environment, "AWS_ENDPOINT_URL_EC2"),
+            custom => Some(custom.to_owned()),
+        };
+        let ec2 = ec2_client(&config, endpoint.as_deref(), None);
+        let endpoint = endpoint.or_else(|| config.endpoint_url().map(str::to_owned));
+        let (regions, caller, memory) = Default::default();
+        let environment = environment.clone();
+        Ok(Self { config, ec2, region, endpoint, environment, regions, caller, memory })
+    }
+
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// EC2 in [`region`](Self::region).
+    pub fn ec2(&self) -> &aws_sdk_ec2::Client {
+        &self.ec2
+    }
+
+    /// EC2 in any region. `custom_endpoint_ec2` counts only for the account's own.
+    pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        if region == self.region {
+            return self.ec2.clone();
+        }
+        let endpoint = endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2");
+        ec2_client(&self.config, endpoint.as_deref(), Some(region))
+    }
+
+    /// Host and port of the EC2 API.
+    pub(super) fn endpoint(&self) -> anyhow::Result<(String, u16)> {
+        let suffix =
+            if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => format!("https://ec2.{}.{suffix}", self.region),
+        };
+        let url = url::Url::parse(&endpoint)
+            .with_context(|| format!("the EC2 endpoint `{endpoint}` is no URL"))?;
+        let host = url.host_str().with_context(|| format!("`{endpoint}` names no host"))?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Ok((host, url.port_or_known_default().unwrap_or(443)))
+    }
+
+    /// Refuses credentials that STS does not know; asked once for all builds.
+    pub async fn check_credentials(&self) -> anyhow::Result<()> {
+        let ask = || async {
+            let sts = sts_client(&self.config, &self.environment);
+            let caller = sts.get_caller_identity().send().await.called("GetCallerIdentity")?;
+            tracing::info!(arn = caller.arn(), region = self.region, "credentials are valid");
+            anyhow::Ok(())
+        };
+        self.caller.get_or_try_init(ask).await.context("the AWS credentials do not work")?;
+        Ok(())
+    }
+
+    /// Refuses `regions` that the account does not have; asked once for all builds.
+    pub async fn check_regions(&self, regions: &[&str]) -> anyhow::Result<()> {
+        let ask = || async {
+            let answer = self.ec2.describe_regions().send().await.called("DescribeRegions")?;
+            let names = answer.regions().iter().filter_map(|region| region.region_name());
+            anyhow::Ok(names.map(str::to_owned).collect())
+        };
+        let known = self.regions.get_or_try_init(ask).await?;
+        for &region in regions {
+            if !known.iter().any(|known| known == region) {
+                let near = did_you_mean(region, known.iter().map(String::as_str));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                bail!("the account has no region `{region}`{hint} (see `skip_region_validation`)");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An open [`Account`]. When the last handle is gone, so are the account's clients.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    account: Arc<Account>,
+    _slot: Arc<OnceCell<Arc<Account>>>,
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Account;
+    fn deref(&self) -> &Account {
+        &self.account
+    }
+}
+
+fn slot(key: Key) -> Arc<OnceCell<Arc<Account>>> {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.retain(|(_, slot)| slot.strong_count() > 0);
+    let found = open.iter().find(|(known, _)| *known == key).and_then(|(_, slot)| slot.upgrade());
+    found.unwrap_or_else(|| {
+        let slot = Arc::default();
+        open.push((key, Arc::downgrade(&slot)));
+        slot
+    })
+}
+
+async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redactor) -> SdkConfig {
+    let tries = if access.max_retries == 0 { 10 } else { access.max_retries };
+    let retries = RetryConfig::adaptive()
+        .with_max_attempts(tries)
+        .with_initial_backoff(FIRST_WAIT)
+        .with_max_backoff(LONGEST_WAIT);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .operation_attempt_timeout(Duration::from_secs(60))
+        .build();
+    let provider = credentials::provider(access, environment, redactor).await;
+    let mut loader = aws_config::from_env()
+        .credentials_provider(provider)
+        .retry_config(retries)
+        .timeout_config(timeouts);
+    if let Ok(name) = AppName::new(concat!("imgbake-", env!("CARGO_PKG_VERSION"))) {
+        loader = loader.app_name(name);
+    }
+    if !access.profile.is_empty() {
+        loader = loader.profile_name(&access.profile);
+    }
+    let region = Some(access.region.as_str()).filter(|region| !region.is_empty());
+    let region = region
+        .or_else(|| environment.get("AWS_REGION"))
+        .or_else(|| environment.get("AWS_DEFAULT_REGION"));
+    loader = match region {
+        Some(region) => loader.region(Region::new(region.to_owned())),
+        // The last resort of the SDK is the metadata service: seconds, where there is none.
+        None if access.skip_metadata_api_check || !access.access_key.is_empty() => {
+            loader.region(ProfileFileRegionProvider::new())
+        }
+        None => loader,
+    };
+    loader.load().await
+}
+
+fn shared(
+    provider: impl aws_credential_types::provider::ProvideCredentials + 'static,
+) -> aws_credential_types::provider::SharedCredentialsProvider {
+    aws_credential_types::provider::SharedCredentialsProvider::new(provider)
+}
+
+/// The endpoint that the environment has for a service, or for all.
+fn endpoint(environment: &Environment, of_service: &str) -> Option<String> {
+    if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some("true") {
+        return None;
+    }
+    let found = environment.get(of_service).or_else(|| environment.get("AWS_ENDPOINT_URL"));
+    found.map(str::to_owned)
+}
+
+fn sts_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_sts::Client {
+    let mut own = aws_sdk_sts::config::Builder::from(config);
+    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_STS") {
+        own.set_endpoint_url(Some(endpoint));
+    }
+    aws_sdk_sts::Client::from_conf(own.build())
+}
+
+fn ec2_client(
+    config: &SdkConfig,
+    endpoint: Option<&str>,
+    region: Option<&str>,
+) -> aws_sdk_ec2::Client {
+    let mut own = aws_sdk_ec2::config::Builder::from(config);
+    if let Some(endpoint) = endpoint {
+        own.set_endpoint_url(Some(endpoint.to_owned()));
+    }
+    if let Some(region) = region {
+        own = own.region(Region::new(region.to_owned()));
+    }
+    aws_sdk_ec2::Client::from_conf(own.build())
+}

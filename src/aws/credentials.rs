@@ -1,0 +1,147 @@
+//! Who signs the calls.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{
+    ProvideCredentials, Result, SharedCredentialsProvider, future,
+};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+
+use crate::aws::access::{Access, AssumeRole};
+use crate::aws::error::Called as _;
+use crate::env::Environment;
+use crate::secret::Redactor;
+
+/// The provider that `access` asks for. Keys that are given leave nothing to look for: no file is
+/// read and no metadata service is probed for them.
+pub(super) async fn provider(
+    access: &Access,
+    environment: &Environment,
+    redactor: &Redactor,
+) -> SharedCredentialsProvider {
+    if let Some(credentials) = given(access) {
+        return SharedCredentialsProvider::new(credentials);
+    }
+    if !access.profile.is_empty() || access.shared_credentials_file.is_some() {
+        return SharedCredentialsProvider::new(of_profile(access));
+    }
+    if let Some(credentials) = of_environment(environment, redactor) {
+        return SharedCredentialsProvider::new(credentials);
+    }
+    if access.skip_metadata_api_check {
+        return SharedCredentialsProvider::new(without_instance_metadata());
+    }
+    SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await)
+}
+
+fn given(access: &Access) -> Option<Credentials> {
+    let token = (!access.token.is_empty()).then(|| access.token.expose().to_owned());
+    (!access.access_key.is_empty()).then(|| {
+        let (key, secret) = (access.access_key.expose(), access.secret_key.expose());
+        Credentials::new(key, secret, token, None, "template")
+    })
+}
+
+fn of_environment(environment: &Environment, redactor: &Redactor) -> Option<Credentials> {
+    let key = environment.get("AWS_ACCESS_KEY_ID")?;
+    let secret = environment.get("AWS_SECRET_ACCESS_KEY")?;
+    let token = environment.get("AWS_SESSION_TOKEN");
+    for secret in [Some(key), Some(secret), token].into_iter().flatten() {
+        redactor.register(secret);
+    }
+    Some(Credentials::new(key, secret, token.map(str::to_owned), None, "environment"))
+}
+
+fn of_profile(access: &Access) -> ProfileFileCredentialsProvider {
+    let mut builder = ProfileFileCredentialsProvider::builder();
+    if !access.profile.is_empty() {
+        builder = builder.profile_name(&access.profile);
+    }
+    if let Some(file) = &access.shared_credentials_file {
+        let files = EnvConfigFiles::builder()
+            .include_default_config_file(true)
+            .with_file(EnvConfigFileKind::Credentials, file);
+        builder = builder.profile_files(files.build());
+    }
+    builder.build()
+}
+
+/// The usual places but the instance metadata service.
+fn without_instance_metadata() -> CredentialsProviderChain {
+    let config = ProviderConfig::default();
+    let container = EcsCredentialsProvider::builder().configure(&config).build();
+    let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
+    let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();
+    CredentialsProviderChain::first_try("profile", profile)
+        .or_else("web identity", web_identity)
+        .or_else("container", container)
+}
+
+/// Credentials of a role, taken on anew when they run out.
+#[derive(Debug)]
+pub(super) struct RoleProvider {
+    sts: aws_sdk_sts::Client,
+    role: AssumeRole,
+    redactor: Redactor,
+}
+
+impl RoleProvider {
+    /// Takes on `role` through `sts`, which has the credentials to begin with.
+    pub(super) fn new(sts: aws_sdk_sts::Client, role: AssumeRole, redactor: Redactor) -> Self {
+        Self { sts, role, redactor }
+    }
+
+    async fn assume(&self) -> Result {
+        let role = &self.role;
+        let name = role.session_name.clone().unwrap_or_else(crate::aws::name::temporary);
+        let policies =
+            role.policy_arns.iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build());
+        let tags = role.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value));
+        let tags = tags.map(|tag| tag.build().map_err(CredentialsError::invalid_configuration));
+        let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        let answer = self
+            .sts
+            .assume_role()
+            .role_arn(&role.role_arn)
+            .role_session_name(name)
+            .set_duration_seconds(role.duration_seconds)
+            .set_external_id(role.external_id.clone())
+            .set_policy(role.policy.clone())
+            .set_policy_arns((!role.policy_arns.is_empty()).then(|| policies.collect()))
+            .set_tags(Some(tags.collect::<std::result::Result<Vec<_>, _>>()?))
+            .set_transitive_tag_keys(some(&role.transitive_tag_keys))
+            .send()
+            .await
+            .called("AssumeRole")
+            .map_err(CredentialsError::provider_error)?;
+        let granted = answer
+            .credentials()
+            .ok_or_else(|| CredentialsError::unhandled("AssumeRole answered no credentials"))?;
+        for secret in [granted.secret_access_key(), granted.session_token()] {
+            self.redactor.register(secret);
+        }
+        let until = SystemTime::UNIX_EPOCH
+            + Duration::from_secs(u64::try_from(granted.expiration().secs()).unwrap_or(0));
+        let (key, secret) = (granted.access_key_id(), granted.secret_access_key());
+        let token = Some(granted.session_token().to_owned());
+        Ok(Credentials::new(key, secret, token, Some(until), "assume_role"))
+    }
+}
+
+impl ProvideCredentials for RoleProvider {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.assume())
+    }
+}

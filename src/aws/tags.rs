@@ -1,0 +1,56 @@
+//! Tags, as templates write them: a map, or blocks with a name and a value.
+
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::Late;
+use crate::interpolate::{Dot, Error, Scope};
+
+/// One tag as a block.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct TagBlock {
+    /// The tag's key.
+    pub key: Option<Late>,
+    /// Another word for `key`.
+    pub name: Option<Late>,
+    /// The tag's value.
+    pub value: Late,
+}
+
+impl TagBlock {
+    /// The key, however it was written.
+    pub fn key(&self) -> Option<&Late> {
+        self.key.as_ref().or(self.name.as_ref())
+    }
+}
+
+/// Tags as a map of names to values. Both are templates.
+pub type TagMap = IndexMap<Late, Late>;
+
+/// The map and the blocks together, rendered. A block wins over an entry of the map.
+pub fn render(
+    map: &TagMap,
+    blocks: &[TagBlock],
+    scope: &Scope,
+    dot: &Dot,
+) -> Result<Vec<Tag>, Error> {
+    let blocks = blocks.iter().filter_map(|block| Some((block.key()?, &block.value)));
+    let mut rendered = IndexMap::new();
+    for (key, value) in map.iter().chain(blocks) {
+        rendered.insert(key.render(scope, dot)?, value.render(scope, dot)?);
+    }
+    Ok(rendered.into_iter().map(|(key, value)| tag(key, value)).collect())
+}
+
+/// A tag.
+pub fn tag(key: impl Into<String>, value: impl Into<String>) -> Tag {
+    Tag::builder().key(key).value(value).build()
+}
+
+/// `tags` for things of `kind`, in the call that makes them; `None` if there are none.
+pub fn specification(kind: ResourceType, tags: &[Tag]) -> Option<TagSpecification> {
+    let specification = TagSpecification::builder().resource_type(kind);
+    (!tags.is_empty()).then(|| specification.set_tags(Some(tags.to_vec())).build())
+}

@@ -1,0 +1,181 @@
+//! Waiting for a state. Looks are frequent at first and become rarer with time, so that an end is
+//! seen soon after it comes without asking the API more than it likes: a wait learns from how long
+//! it took so far, from the progress that the API reports, and from waits of its kind before it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::component::BuildContext;
+use crate::retry::{self, or_cancelled};
+
+/// What a look at a thing shows.
+#[derive(Debug)]
+pub enum Seen<T> {
+    /// It is as it should be.
+    Ready(T),
+    /// Not yet.
+    Pending {
+        /// The API's word, e.g. `pending`.
+        state: String,
+        /// Percent done, where the API says.
+        progress: Option<u8>,
+    },
+}
+
+impl<T> Seen<T> {
+    /// Not yet; the API calls it `state`.
+    pub fn pending(state: impl Into<String>) -> Self {
+        Self::Pending { state: state.into(), progress: None }
+    }
+}
+
+/// How long waits took before, by what they waited for. Shared by the builds of an account.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<&'static str, Duration>>);
+
+impl Memory {
+    fn recall(&self, kind: &'static str) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(kind).copied()
+    }
+
+    fn keep(&self, kind: &'static str, took: Duration) {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(kind, took);
+    }
+}
+
+/// A wait for one thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait<'a> {
+    /// What waits like this one are called, e.g. `instance running`.
+    pub kind: &'static str,
+    /// The thing, e.g. `ami-0123456789abcdef0`.
+    pub what: &'a str,
+    /// How long nothing may change before the wait is given up. Progress counts as change: a slow
+    /// but healthy image is never given up.
+    pub patience: Duration,
+    /// Where to learn from.
+    pub memory: &'a Memory,
+}
+
+impl Wait<'_> {
+    /// Looks until the thing is ready.
+    ///
+    /// # Errors
+    /// Those of `look`, [`Cancelled`](crate::retry::Cancelled), and the end of patience.
+    pub async fn until<T, F>(
+        self,
+        cx: &BuildContext,
+        mut look: impl FnMut() -> F,
+    ) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<Seen<T>>>,
+    {
+        let started = Instant::now();
+        let mut said = Said::new(started);
+        let mut changed = (started, String::new(), None);
+        loop {
+            let (state, progress) = match or_cancelled(&cx.cancel, look()).await?? {
+                Seen::Ready(value) => {
+                    self.memory.keep(self.kind, started.elapsed());
+                    return Ok(value);
+                }
+                Seen::Pending { state, progress } => (state, progress),
+            };
+            if (&changed.1, changed.2) != (&state, progress) {
+                changed = (Instant::now(), state.clone(), progress);
+            }
+            if changed.0.elapsed() >= self.patience {
+                bail!(
+                    "{} is still {state}: nothing changed for {} s (see `aws_polling`)",
+                    self.what,
+                    self.patience.as_secs()
+                );
+            }
+            if let Some(elapsed) = said.is_due() {
+                cx.ui.say(progress_line(self.what, &state, progress, elapsed));
+            }
+            let pause = next_look(started.elapsed(), progress, self.memory.recall(self.kind));
+            retry::sleep(&cx.cancel, pause).await?;
+        }
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// How long to wait before the next look.
+fn next_look(elapsed: Duration, progress: Option<u8>, before: Option<Duration>) -> Duration {
+    // An end is seen at most a tenth too late.
+    let by_age = elapsed / 10;
+    // What is left, as its progress or the last wait of its kind foretell; most of it may pass
+    // unseen.
+    let by_progress = progress
+        .filter(|percent| (1..=99).contains(percent))
+        .map(|percent| elapsed.mul_f64(f64::from(100 - percent) / f64::from(percent)) / 4);
+    let by_memory = before.map(|took| took.mul_f64(0.8).saturating_sub(elapsed) / 2);
+    let expected = by_progress.or(by_memory).unwrap_or_default().min(Duration::from_secs(5));
+    by_age.max(expected).clamp(SHORTEST, LONGEST)
+}
+
+/// When something was last said about a wait: after 10 s, 20 s, 40 s, then each minute.
+struct Said {
+    started: Instant,
+    next: Duration,
+}
+
+impl Said {
+    fn new(started: Instant) -> Self {
+        Self { started, next: Duration::from_secs(10) }
+    }
+
+    fn is_due(&mut self) -> Option<Duration> {
+        let elapsed = self.started.elapsed();
+        if elapsed < self.next {
+            return None;
+        }
+        self.next = elapsed + elapsed.min(Duration::from_secs(60));
+        Some(elapsed)
+    }
+}
+
+fn progress_line(what: &str, state: &str, progress: Option<u8>, elapsed: Duration) -> String {
+    let percent = progress.map(|percent| format!(", {percent} %")).unwrap_or_default();
+    format!("{what}: {state}{percent} ({} s)", elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn looks_become_rarer_but_an_end_is_seen_soon() {
+        assert_eq!(next_look(secs(0.0), None, None), SHORTEST);
+        assert_eq!(next_look(secs(60.0), None, None), secs(6.0));
+        assert_eq!(next_look(secs(3600.0), None, None), LONGEST);
+    }
+
+    #[test]
+    fn a_wait_learns_from_progress_and_from_waits_before_it() {
+        assert_eq!(next_look(secs(10.0), Some(50), None), secs(2.5));
+        assert_eq!(next_look(secs(10.0), Some(99), None), secs(1.0));
+        assert_eq!(next_look(secs(0.0), None, Some(secs(30.0))), secs(5.0));
+        assert_eq!(next_look(secs(29.0), None, Some(secs(30.0))), secs(2.9));
+        assert_eq!(next_look(secs(0.0), None, Some(secs(0.1))), SHORTEST);
+    }
+
+    #[test]
+    fn progress_is_said_in_one_line() {
+        assert_eq!(
+            progress_line("ami-1", "pending", Some(42), secs(80.4)),
+            "ami-1: pending, 42 % (80 s)"
+        );
+    }
+}
