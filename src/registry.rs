@@ -1,5 +1,6 @@
 //! The only file that names every component.
 
+use crate::builder::amazon_ebs::AmazonEbs;
 use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
@@ -8,7 +9,8 @@ use crate::provisioner;
 use crate::source::Spanned;
 
 /// All builders, by name.
-pub static BUILDERS: &[Registered<dyn Builder>] = &[builder::<File>(), builder::<Null>()];
+pub static BUILDERS: &[Registered<dyn Builder>] =
+    &[builder::<AmazonEbs>(), builder::<File>(), builder::<Null>()];
 
 /// All provisioners, by name.
 pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[

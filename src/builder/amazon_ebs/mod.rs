@@ -1,0 +1,183 @@
+//! The `amazon-ebs` builder: an EC2 instance started from an AMI, provisioned over SSH, stopped,
+//! and made into an AMI of its own.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `ami`, `run`, `ebs`, `block_device` | the options, beside [`Access`] and the communicator's |
+//! | `steps/` | one file for each step |
+//! | `artifact` | the AMIs that come out |
+
+mod ami;
+mod artifact;
+mod block_device;
+mod ebs;
+mod run;
+mod steps;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::join;
+
+use crate::aws::access::{self, Access};
+use crate::aws::account::{Account, Handle};
+use crate::aws::name::time_ordered_id;
+use crate::builder::joined;
+use crate::builder::provision::provision;
+use crate::communicator::{self, KeyType};
+use crate::component::{Artifact, BuildContext, Builder, Check, Component};
+use crate::step::{Ending, Steps};
+
+use self::ami::AmiOptions;
+use self::artifact::Amis;
+use self::ebs::EbsOptions;
+use self::run::RunOptions;
+use self::steps::{
+    CheckAccount, CopyImage, CreateImage, DeregisterOld, FindNetwork, FindSourceAmi, MakeKeyPair,
+    OpenSecurityGroup, RunInstance, SetAttributes, ShareImages, StopInstance, TagImages,
+};
+
+/// Makes an AMI from an instance.
+#[derive(Debug)]
+pub struct AmazonEbs(Arc<Settings>);
+
+/// All options of the builder.
+#[derive(Debug)]
+struct Settings {
+    access: Access,
+    ami: AmiOptions,
+    run: RunOptions,
+    ebs: EbsOptions,
+    communicator: communicator::Options,
+    /// `-force`, or `force_deregister`.
+    force: bool,
+}
+
+const LISTS: &[&[&str]] =
+    &[access::NOT_BUILT, ami::NOT_BUILT, run::NOT_BUILT, ebs::NOT_BUILT, communicator::NOT_BUILT];
+const COUNT: usize = access::NOT_BUILT.len()
+    + ami::NOT_BUILT.len()
+    + run::NOT_BUILT.len()
+    + ebs::NOT_BUILT.len()
+    + communicator::NOT_BUILT.len();
+
+impl Component for AmazonEbs {
+    const TYPE: &'static str = "amazon-ebs";
+    const NOT_BUILT: &'static [&'static str] = &joined::<COUNT>(LISTS);
+    const BUILD_DATA: &'static [&'static str] = &[
+        "BuildRegion",
+        "SourceAMI",
+        "SourceAMIName",
+        "SourceAMICreationDate",
+        "SourceAMIOwner",
+        "SourceAMIOwnerName",
+    ];
+    type Options = (Access, AmiOptions, RunOptions, EbsOptions, communicator::Options);
+
+    fn prepare(
+        (access, ami, run, ebs, communicator): Self::Options,
+        check: &mut Check<'_>,
+    ) -> Option<Self> {
+        access.check(check);
+        ami.check(check);
+        run.check(check);
+        ebs.check(check);
+        communicator.check(check);
+        check_keys(&communicator, check);
+        check_way_in(&run, &communicator, check);
+        let force = check.facts.force || ami.force_deregister;
+        Some(Self(Arc::new(Settings { access, ami, run, ebs, communicator, force })))
+    }
+}
+
+fn check_keys(options: &communicator::Options, check: &mut Check<'_>) {
+    let has_private = options.ssh_private_key_file.is_some() || options.ssh_agent_auth;
+    if !options.ssh_keypair_name.is_empty() && !has_private {
+        check.missing(
+            "ssh_private_key_file",
+            "EC2 keeps only the public half of `ssh_keypair_name`: give the private one, \
+             or set `ssh_agent_auth`",
+        );
+    }
+    match (options.temporary_key_type(), options.temporary_key_pair_bits) {
+        (KeyType::Ecdsa, _) => {
+            check.error("temporary_key_pair_type", "EC2 makes `ed25519` or `rsa` keys");
+        }
+        (KeyType::Rsa, Some(bits)) if bits != 2048 => {
+            check.error("temporary_key_pair_bits", "the RSA keys that EC2 makes have 2048 bits");
+        }
+        _ => {}
+    }
+}
+
+/// Behind a bastion or a proxy the machine sees their address, which we cannot know.
+fn check_way_in(run: &RunOptions, options: &communicator::Options, check: &mut Check<'_>) {
+    let through = [
+        ("ssh_bastion_host", &options.ssh_bastion_host),
+        ("ssh_proxy_host", &options.ssh_proxy_host),
+    ];
+    let through = through.iter().find(|(_, host)| !host.is_empty());
+    if let Some((option, _)) = through
+        && run.needs_temporary_group()
+        && run.temporary_security_group_source_cidrs.is_empty()
+    {
+        let help = format!(
+            "say which address the host of `{option}` connects from, or give `security_group_ids`"
+        );
+        check.missing("temporary_security_group_source_cidrs", help);
+    }
+}
+
+/// What every step works with.
+#[derive(Clone, Debug)]
+struct Job {
+    account: Handle,
+    settings: Arc<Settings>,
+    /// Marks this build's instance, so that it is found even if EC2's answer was lost.
+    token: String,
+}
+
+#[async_trait]
+impl Builder for AmazonEbs {
+    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
+        let environment = &cx.facts.scope.environment;
+        let account = Account::open(&self.0.access, environment, &cx.redactor).await?;
+        let job = Job { account, settings: self.0.clone(), token: time_ordered_id() };
+        let steps = Steps::new(cx);
+        let result = bake(cx, &steps, &job).await;
+        steps.undo(Ending::of(&result)).await;
+        Ok(result?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+    }
+}
+
+/// The steps, in order. Those that do not need each other run at the same time.
+async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result<Option<Amis>> {
+    let (checked, source, network) = join!(
+        steps.run(CheckAccount::new(job)),
+        steps.run(FindSourceAmi::new(job)),
+        steps.run(FindNetwork::new(job)),
+    );
+    checked?;
+    let (source, network) = (source?, network?);
+    let (key, groups) = join!(
+        steps.run(MakeKeyPair::new(job, &source)),
+        steps.run(OpenSecurityGroup::new(job, &source, &network)),
+    );
+    let (key, groups) = (key?, groups?);
+    let instance =
+        steps.run(RunInstance::new(job, &source, &network, key.name.clone(), groups)).await?;
+    let target = instance.target(key.temporary);
+    provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
+    steps.run(StopInstance::new(job, &instance)).await?;
+    if job.settings.ebs.skip_create_ami {
+        cx.ui.say("No AMI is made: `skip_create_ami` is set");
+        return Ok(None);
+    }
+    steps.run(SetAttributes::new(job, &instance)).await?;
+    steps.run(DeregisterOld::new(job)).await?;
+    let image = steps.run(CreateImage::new(job, &source, &instance)).await?;
+    let images = steps.run(CopyImage::new(job, &source, image)).await?;
+    steps.run(ShareImages::new(job, &images)).await?;
+    steps.run(TagImages::new(job, &source, &images)).await?;
+    Ok(Some(Amis::new(job.account.clone(), images, source.build_data(&instance.id))))
+}

@@ -1,0 +1,78 @@
+//! Before anything is made: are the credentials good, the regions there, and the name free?
+
+use anyhow::bail;
+use async_trait::async_trait;
+use tokio::join;
+
+use crate::aws::image::own_by_name;
+use crate::builder::amazon_ebs::Job;
+use crate::component::BuildContext;
+use crate::retry::or_cancelled;
+use crate::step::Step;
+
+/// Asks what can be asked before the build.
+pub(crate) struct CheckAccount {
+    job: Job,
+}
+
+impl CheckAccount {
+    pub(crate) fn new(job: &Job) -> Self {
+        Self { job: job.clone() }
+    }
+
+    async fn check_credentials(&self) -> anyhow::Result<()> {
+        match self.job.settings.access.skip_credential_validation {
+            true => Ok(()),
+            false => self.job.account.check_credentials().await,
+        }
+    }
+
+    async fn check_regions(&self) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        if ami.skip_region_validation {
+            return Ok(());
+        }
+        let mut regions = vec![self.job.account.region()];
+        regions.extend(ami.ami_regions.iter().map(String::as_str));
+        self.job.account.check_regions(&regions).await
+    }
+
+    async fn check_name(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let name = &self.job.settings.ami.ami_name;
+        if self.job.settings.force {
+            cx.ui.say(format!("AMIs called `{name}` that exist will be deregistered"));
+            return Ok(());
+        }
+        if self.job.settings.ebs.skip_create_ami {
+            return Ok(());
+        }
+        cx.ui.say(format!("Checking that no AMI is called `{name}`"));
+        let known = own_by_name(self.job.account.ec2(), name).await?;
+        if let Some(known) = known.first() {
+            bail!(
+                "an AMI called `{name}` exists already in {}: {}; choose another `ami_name`, \
+                 or set `force_deregister`",
+                self.job.account.region(),
+                known.image_id().unwrap_or_default(),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Step for CheckAccount {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "check the account"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let all =
+            async { join!(self.check_credentials(), self.check_regions(), self.check_name(cx)) };
+        let (credentials, regions, name) = or_cancelled(&cx.cancel, all).await?;
+        // Bad credentials are the cause of all that follows.
+        credentials.and(regions).and(name)
+    }
+}

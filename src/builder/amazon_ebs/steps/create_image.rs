@@ -1,0 +1,224 @@
+//! The AMI is made of the stopped machine.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
+
+use crate::aws::error::{ApiError, Called as _};
+use crate::aws::image::{by_id, delete_snapshot, deregister, filter, own_by_name, snapshots};
+use crate::aws::retry::again_on;
+use crate::aws::tags::specification;
+use crate::aws::wait::{Seen, Wait};
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::block_device::mappings;
+use crate::builder::amazon_ebs::steps::{IMAGE_PATIENCE, MadeImage, Running, SourceAmi};
+use crate::component::BuildContext;
+use crate::step::{Ending, Step};
+
+/// Makes the AMI and waits until it can be used. A failed build leaves neither it nor its
+/// snapshots.
+pub(crate) struct CreateImage {
+    job: Job,
+    source: SourceAmi,
+    instance: String,
+    tried: AtomicBool,
+    id: OnceLock<String>,
+}
+
+impl CreateImage {
+    pub(crate) fn new(job: &Job, source: &SourceAmi, instance: &Running) -> Self {
+        Self {
+            job: job.clone(),
+            source: source.clone(),
+            instance: instance.id.clone(),
+            tried: AtomicBool::new(false),
+            id: OnceLock::new(),
+        }
+    }
+
+    fn ec2(&self) -> &aws_sdk_ec2::Client {
+        self.job.account.ec2()
+    }
+
+    fn ami_name(&self) -> &str {
+        &self.job.settings.ami.ami_name
+    }
+
+    fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
+        let ebs = &self.job.settings.ebs;
+        let mut disks = mappings(&ebs.ami_block_device_mappings).unwrap_or_default();
+        if ebs.no_ephemeral {
+            disks.extend(('a'..='z').map(|letter| {
+                let device = format!("xvdc{letter}");
+                BlockDeviceMapping::builder().device_name(device).no_device("").build()
+            }));
+        }
+        (!disks.is_empty()).then_some(disks)
+    }
+
+    async fn create(&self, cx: &BuildContext) -> anyhow::Result<String> {
+        let run_tags = match self.job.images_take_run_tags() {
+            true => self.job.run_tags(cx, &self.source)?,
+            false => Vec::new(),
+        };
+        // Snapshots get these tags in a later step, with their own.
+        let tags = specification(ResourceType::Image, &run_tags).map(|tags| vec![tags]);
+        let request = self
+            .ec2()
+            .create_image()
+            .instance_id(&self.instance)
+            .name(self.ami_name())
+            .set_description(description(cx, &self.job, &self.source)?)
+            .set_block_device_mappings(self.disks())
+            .set_tag_specifications(tags);
+        self.tried.store(true, Ordering::Relaxed);
+        let call = || async { request.clone().send().await.called("CreateImage") };
+        let id = match again_on(&cx.cancel, is_not_stopped_yet, call).await {
+            Ok(answer) => answer.image_id,
+            Err(error) => match self.find_if_duplicate(&error).await? {
+                Some(id) => Some(id),
+                None => return Err(error),
+            },
+        };
+        let id = id.context("CreateImage answered no id")?;
+        Ok(self.id.get_or_init(|| id).clone())
+    }
+
+    /// The AMI that an earlier, unanswered call made.
+    async fn find_if_duplicate(&self, error: &anyhow::Error) -> anyhow::Result<Option<String>> {
+        let error = error.downcast_ref::<ApiError>();
+        match error.is_some_and(|error| error.is(&["InvalidAMIName.Duplicate"])) {
+            true => self.find().await,
+            false => Ok(None),
+        }
+    }
+
+    /// The AMI of our name, if it was made of our instance.
+    async fn find(&self) -> anyhow::Result<Option<String>> {
+        let found = own_by_name(self.ec2(), self.ami_name()).await?;
+        for image in found {
+            let Some(id) = image.image_id() else { continue };
+            let is_ours = match image.source_instance_id() {
+                Some(instance) => instance == self.instance,
+                None => !self.snapshots_of(id).await?.is_empty(),
+            };
+            if is_ours {
+                return Ok(image.image_id);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The snapshots that EC2 made for the AMI `id`, known before the AMI itself lists them.
+    async fn snapshots_of(&self, id: &str) -> anyhow::Result<Vec<String>> {
+        let description = format!("Created by CreateImage({}) for {id}*", self.instance);
+        let request = self.ec2().describe_snapshots().owner_ids("self");
+        let request = request.filters(filter("description", [description]));
+        let found = request.send().await.called("DescribeSnapshots")?;
+        let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
+        Ok(ids.collect())
+    }
+}
+
+#[async_trait]
+impl Step for CreateImage {
+    type Output = MadeImage;
+
+    fn name(&self) -> &'static str {
+        "create the AMI"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
+        cx.ui.say(format!("Creating the AMI `{}` from {}", self.ami_name(), self.instance));
+        let id = self.create(cx).await?;
+        let region = self.job.account.region().to_owned();
+        cx.ui.say(format!("AMI: {id}"));
+        let image = wait_for_image(cx, &self.job, self.ec2(), &id).await?;
+        Ok(MadeImage { region, id, snapshots: snapshots(&image) })
+    }
+
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        if ending == Ending::Done || !self.tried.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let id = match self.id.get() {
+            Some(id) => Some(id.clone()),
+            None => self.find().await?,
+        };
+        let Some(id) = id else { return Ok(()) };
+        cx.ui.say(format!("Deregistering {id} and deleting its snapshots: the build failed"));
+        let listed = by_id(self.ec2(), &id).await?.map(|image| snapshots(&image));
+        let mut all = self.snapshots_of(&id).await?;
+        all.extend(listed.unwrap_or_default());
+        all.sort();
+        all.dedup();
+        deregister(self.ec2(), &id, &cx.cancel).await?;
+        for snapshot in all {
+            delete_snapshot(self.ec2(), &snapshot, &cx.cancel).await?;
+        }
+        Ok(())
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
+    }
+}
+
+/// `ami_description` with the facts of the source AMI filled in.
+pub(super) fn description(
+    cx: &BuildContext,
+    job: &Job,
+    source: &SourceAmi,
+) -> anyhow::Result<Option<String>> {
+    let Some(text) = &job.settings.ami.ami_description else { return Ok(None) };
+    let text = text.render(&cx.facts.scope, &source.dot());
+    Ok(Some(text.context("cannot render `ami_description`")?).filter(|text| !text.is_empty()))
+}
+
+/// Waits until the AMI `id` can be used.
+pub(super) async fn wait_for_image(
+    cx: &BuildContext,
+    job: &Job,
+    ec2: &aws_sdk_ec2::Client,
+    id: &str,
+) -> anyhow::Result<Image> {
+    let patience = job.patience(cx, IMAGE_PATIENCE);
+    let wait = Wait { kind: "AMI available", what: id, patience, memory: &job.account.memory };
+    wait.until(cx, || look_at_image(ec2, id)).await
+}
+
+async fn look_at_image(ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<Seen<Image>> {
+    let Some(image) = by_id(ec2, id).await? else { return Ok(Seen::pending("not known yet")) };
+    match image.state() {
+        Some(ImageState::Available) => Ok(Seen::Ready(image)),
+        Some(ImageState::Pending | ImageState::Transient) | None => {
+            let progress = progress(ec2, &snapshots(&image)).await;
+            Ok(Seen::Pending { state: "pending".into(), progress })
+        }
+        Some(other) => {
+            let reason = image.state_reason().and_then(|reason| reason.message());
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            bail!("the AMI {id} is {}{reason}", other.as_str())
+        }
+    }
+}
+
+/// The progress of the slowest snapshot, if EC2 says any.
+async fn progress(ec2: &aws_sdk_ec2::Client, ids: &[String]) -> Option<u8> {
+    if ids.is_empty() {
+        return None;
+    }
+    let request = ec2.describe_snapshots().set_snapshot_ids(Some(ids.to_vec()));
+    let found = request.send().await.ok()?;
+    let percent = |text: &str| text.trim_end_matches('%').parse().ok();
+    found.snapshots().iter().filter_map(|snapshot| percent(snapshot.progress()?)).min()
+}
+
+fn is_not_stopped_yet(error: &ApiError) -> bool {
+    error.is(&["IncorrectInstanceState"])
+        || (error.is(&["InvalidParameterValue"])
+            && error.to_string().contains("Instance is not in state"))
+}

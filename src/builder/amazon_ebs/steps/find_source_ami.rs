@@ -1,0 +1,142 @@
+//! Which AMI to start from.
+
+use std::sync::Arc;
+
+use anyhow::{bail, ensure};
+use async_trait::async_trait;
+use aws_sdk_ec2::types::{DeviceType, Image};
+
+use crate::aws::error::Called as _;
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::steps::api_filters;
+use crate::component::BuildContext;
+use crate::interpolate::{BuildData, Dot};
+use crate::retry::or_cancelled;
+use crate::step::Step;
+
+/// Looks the source AMI up by id, by filter, or by both.
+pub(crate) struct FindSourceAmi {
+    job: Job,
+}
+
+/// The AMI to start from.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceAmi {
+    region: String,
+    image: Arc<Image>,
+}
+
+impl SourceAmi {
+    /// Its id.
+    pub(crate) fn id(&self) -> &str {
+        self.image.image_id().unwrap_or_default()
+    }
+
+    /// What templates of tags and descriptions know.
+    pub(crate) fn dot(&self) -> Dot {
+        let tags = self.image.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let mut dot = self.facts();
+        dot.insert("SourceAMITags".to_owned(), serde_json::Value::Object(tags));
+        dot
+    }
+
+    /// What `build.*` says of a machine that was started from it.
+    pub(crate) fn build_data(&self, instance: &str) -> BuildData {
+        let mut data = self.facts();
+        data.insert("ID".to_owned(), instance.into());
+        data
+    }
+
+    fn facts(&self) -> BuildData {
+        let image = &self.image;
+        let facts = [
+            ("BuildRegion", Some(self.region.as_str())),
+            ("SourceAMI", image.image_id()),
+            ("SourceAMIName", image.name()),
+            ("SourceAMICreationDate", image.creation_date()),
+            ("SourceAMIOwner", image.owner_id()),
+            ("SourceAMIOwnerName", image.image_owner_alias()),
+        ];
+        let text = |text: Option<&str>| text.unwrap_or_default().into();
+        facts.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+    }
+}
+
+impl FindSourceAmi {
+    pub(crate) fn new(job: &Job) -> Self {
+        Self { job: job.clone() }
+    }
+
+    async fn look_up(&self) -> anyhow::Result<Vec<Image>> {
+        let run = &self.job.settings.run;
+        let mut request = self.job.account.ec2().describe_images();
+        if !run.source_ami.is_empty() {
+            request = request.image_ids(&run.source_ami);
+        }
+        if let Some(wanted) = &run.source_ami_filter {
+            request = request
+                .set_filters(Some(api_filters(&wanted.filters)))
+                .set_owners(Some(wanted.owners.clone()))
+                .include_deprecated(wanted.include_deprecated);
+        }
+        let answer = request.send().await.called("DescribeImages")?;
+        Ok(answer.images.unwrap_or_default())
+    }
+
+    fn choose(&self, mut found: Vec<Image>) -> anyhow::Result<Image> {
+        let run = &self.job.settings.run;
+        let newest = run.source_ami_filter.as_ref().is_some_and(|filter| filter.most_recent);
+        found.sort_by(|one, other| other.creation_date().cmp(&one.creation_date()));
+        match found.len() {
+            0 => bail!(
+                "no AMI in {} matches `{}`",
+                self.job.account.region(),
+                if run.source_ami_filter.is_some() { "source_ami_filter" } else { "source_ami" }
+            ),
+            1 => {}
+            _ if newest => {}
+            several => bail!(
+                "{several} AMIs match `source_ami_filter`: make it narrower, or set `most_recent`"
+            ),
+        }
+        Ok(found.swap_remove(0))
+    }
+
+    /// Whether an image for this build can be made from `image`.
+    fn check(&self, image: &Image) -> anyhow::Result<()> {
+        let id = image.image_id().unwrap_or_default();
+        let root = image.root_device_type();
+        ensure!(
+            root.is_none_or(|root| *root == DeviceType::Ebs),
+            "{id} has no EBS root device, and amazon-ebs can only use those that have"
+        );
+        let kind = image.virtualization_type().map(|kind| kind.as_str()).unwrap_or("hvm");
+        let ami = &self.job.settings.ami;
+        if let Some(wanted) = ami.ami_virtualization_type {
+            let wanted = wanted.as_str();
+            ensure!(kind == wanted, "{id} is {kind}, but `ami_virtualization_type` is {wanted}");
+        }
+        let hvm_only = ami.ena_support == Some(true) || ami.sriov_support;
+        ensure!(!hvm_only || kind == "hvm", "enhanced networking needs hvm, but {id} is {kind}");
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Step for FindSourceAmi {
+    type Output = SourceAmi;
+
+    fn name(&self) -> &'static str {
+        "find the source AMI"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<SourceAmi> {
+        let found = or_cancelled(&cx.cancel, self.look_up()).await??;
+        let image = self.choose(found)?;
+        self.check(&image)?;
+        let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());
+        cx.ui.say(format!("Source AMI: {id} ({name})"));
+        Ok(SourceAmi { region: self.job.account.region().to_owned(), image: Arc::new(image) })
+    }
+}

@@ -1,0 +1,169 @@
+//! The key that opens the machine: given, or made for this build.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
+
+use crate::aws::error::{ApiError, Called as _};
+use crate::aws::name;
+use crate::aws::tags::specification;
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::steps::SourceAmi;
+use crate::communicator::{KeyType, TemporaryKey};
+use crate::component::BuildContext;
+use crate::secret::Secret;
+use crate::step::{Ending, Step};
+
+/// Makes a key pair if nothing else is given to log in with. EC2 makes it, so that policies which
+/// allow `CreateKeyPair` are enough; the private half is in its answer only.
+pub(crate) struct MakeKeyPair {
+    job: Job,
+    source: SourceAmi,
+    /// What the key pair will be called, if one is made.
+    name: Option<String>,
+}
+
+/// The key pair of the machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Key {
+    /// Its name in EC2, if it is there.
+    pub name: Option<String>,
+    /// The key itself, if it was made here.
+    pub temporary: Option<Arc<TemporaryKey>>,
+}
+
+const DUPLICATE: &[&str] = &["InvalidKeyPair.Duplicate"];
+
+impl MakeKeyPair {
+    pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
+        let options = &job.settings.communicator;
+        let given = &options.temporary_key_pair_name;
+        let name = options
+            .needs_temporary_key()
+            .then(|| if given.is_empty() { name::temporary() } else { given.clone() });
+        Self { job: job.clone(), source: source.clone(), name }
+    }
+
+    /// With `-debug`, the key is kept in this file while the build runs.
+    fn debug_file(&self, cx: &BuildContext) -> Option<PathBuf> {
+        let facts = &cx.facts;
+        let file = format!("ec2_{}.pem", facts.build_name.replace('/', "_"));
+        facts.debug.then(|| facts.scope.environment.cwd.join(file))
+    }
+
+    /// A name that the user chose may be the name of a key that is not ours.
+    async fn refuse_existing(&self, name: &str) -> anyhow::Result<()> {
+        let request = self.job.account.ec2().describe_key_pairs().key_names(name);
+        match request.send().await.called("DescribeKeyPairs") {
+            Ok(found) if !found.key_pairs().is_empty() => {
+                bail!(
+                    "a key pair called `{name}` exists already: choose another `temporary_key_pair_name`"
+                )
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.is_unknown() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn create(&self, cx: &BuildContext, name: &str) -> anyhow::Result<Secret> {
+        let tags = self.job.run_tags(cx, &self.source)?;
+        let kind = match self.job.settings.communicator.temporary_key_type() {
+            KeyType::Rsa => ApiKeyType::Rsa,
+            KeyType::Ed25519 | KeyType::Ecdsa => ApiKeyType::Ed25519,
+        };
+        let request = self
+            .job
+            .account
+            .ec2()
+            .create_key_pair()
+            .key_name(name)
+            .key_type(kind)
+            .set_tag_specifications(
+                specification(ResourceType::KeyPair, &tags).map(|tags| vec![tags]),
+            );
+        let mut answer = request.clone().send().await.called("CreateKeyPair");
+        if answer.as_ref().is_err_and(|error| error.is(DUPLICATE)) {
+            // An earlier answer was lost, and with it the private key: make another one.
+            self.delete(name).await?;
+            answer = request.send().await.called("CreateKeyPair");
+        }
+        let answer = answer?;
+        Ok(Secret::new(answer.key_material().context("CreateKeyPair answered no key")?))
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), ApiError> {
+        let request = self.job.account.ec2().delete_key_pair().key_name(name);
+        match request.send().await.called("DeleteKeyPair") {
+            Err(error) if !error.is_unknown() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Step for MakeKeyPair {
+    type Output = Key;
+
+    fn name(&self) -> &'static str {
+        "make a key pair"
+    }
+
+    fn makes(&self) -> Option<String> {
+        let region = self.job.account.region();
+        self.name.as_ref().map(|name| format!("key pair {name} in {region}"))
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
+        let options = &self.job.settings.communicator;
+        let Some(name) = &self.name else {
+            let name = &options.ssh_keypair_name;
+            return Ok(Key { name: (!name.is_empty()).then(|| name.clone()), temporary: None });
+        };
+        if !options.temporary_key_pair_name.is_empty() {
+            self.refuse_existing(name).await?;
+        }
+        cx.ui.say(format!("Creating the temporary key pair {name}"));
+        let pem = self.create(cx, name).await?;
+        cx.redactor.register(pem.expose());
+        if let Some(file) = self.debug_file(cx) {
+            cx.ui
+                .say(format!("Keeping its private key in {} while the build runs", file.display()));
+            write_private(file, pem.clone()).await?;
+        }
+        let key = TemporaryKey::from_pem(&pem, name)?;
+        Ok(Key { name: Some(name.clone()), temporary: Some(Arc::new(key)) })
+    }
+
+    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        if let Some(file) = self.debug_file(cx) {
+            // It may never have been written.
+            let _ = tokio::fs::remove_file(file).await;
+        }
+        if let Some(name) = &self.name {
+            cx.ui.say(format!("Deleting the temporary key pair {name}"));
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
+    }
+}
+
+/// Writes a file that only its owner can read.
+async fn write_private(file: PathBuf, text: Secret) -> anyhow::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let write = async {
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut open =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&file).await?;
+        open.write_all(text.expose().as_bytes()).await?;
+        open.flush().await
+    };
+    write.await.with_context(|| format!("cannot write {}", file.display()))
+}

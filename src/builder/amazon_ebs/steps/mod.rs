@@ -1,0 +1,93 @@
+//! The steps of an `amazon-ebs` build, one file each.
+
+mod check_account;
+mod copy_image;
+mod create_image;
+mod deregister_old;
+mod find_network;
+mod find_source_ami;
+mod make_key_pair;
+mod open_security_group;
+mod run_instance;
+mod set_attributes;
+mod share_images;
+mod stop_instance;
+mod tag_images;
+
+pub(super) use check_account::CheckAccount;
+pub(super) use copy_image::CopyImage;
+pub(super) use create_image::CreateImage;
+pub(super) use deregister_old::DeregisterOld;
+pub(super) use find_network::{FindNetwork, Network};
+pub(super) use find_source_ami::{FindSourceAmi, SourceAmi};
+pub(super) use make_key_pair::MakeKeyPair;
+pub(super) use open_security_group::OpenSecurityGroup;
+pub(super) use run_instance::{RunInstance, Running};
+pub(super) use set_attributes::SetAttributes;
+pub(super) use share_images::ShareImages;
+pub(super) use stop_instance::StopInstance;
+pub(super) use tag_images::TagImages;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_ec2::types::{Filter, Tag};
+
+use crate::aws::image::filter;
+use crate::aws::tags::{self, TagBlock, TagMap};
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::run::Filters;
+use crate::component::BuildContext;
+
+/// How long an instance may take to change its state.
+const INSTANCE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// How long an image or snapshot may stay without progress.
+const IMAGE_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// A made image: where, which, and what it consists of.
+#[derive(Clone, Debug)]
+pub(crate) struct MadeImage {
+    /// The region.
+    pub region: String,
+    /// The AMI's id.
+    pub id: String,
+    /// Its snapshots.
+    pub snapshots: Vec<String>,
+}
+
+impl Job {
+    /// How long nothing may change in a wait that has `default` patience.
+    fn patience(&self, cx: &BuildContext, default: Duration) -> Duration {
+        self.settings.access.aws_polling.patience(&cx.facts.scope.environment, default)
+    }
+
+    /// The tags of everything that exists while the build runs.
+    fn run_tags(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<Vec<Tag>> {
+        let run = &self.settings.run;
+        render_tags(cx, source, "run_tags", &run.run_tags, &run.run_tag)
+    }
+
+    /// Whether images get the `run_tags`: the reference leaves them out in China and GovCloud.
+    fn images_take_run_tags(&self) -> bool {
+        let region = self.account.region();
+        let apart = region.starts_with("cn-") || region.starts_with("us-gov-");
+        !apart && !self.settings.ebs.skip_ami_run_tags
+    }
+}
+
+/// The tags of `option` with the facts of the source AMI filled in.
+fn render_tags(
+    cx: &BuildContext,
+    source: &SourceAmi,
+    option: &str,
+    map: &TagMap,
+    blocks: &[TagBlock],
+) -> anyhow::Result<Vec<Tag>> {
+    tags::render(map, blocks, &cx.facts.scope, &source.dot())
+        .with_context(|| format!("cannot render `{option}`"))
+}
+
+/// A template's filters as the API wants them: alternatives are parted by commas.
+fn api_filters(filters: &Filters) -> Vec<Filter> {
+    filters.iter().map(|(name, values)| filter(name, values.split(',').map(str::trim))).collect()
+}

@@ -1,0 +1,51 @@
+//! Enhanced networking, which an AMI takes over from its instance.
+
+use async_trait::async_trait;
+use aws_sdk_ec2::types::{AttributeBooleanValue, AttributeValue};
+
+use crate::aws::error::Called as _;
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::steps::Running;
+use crate::component::BuildContext;
+use crate::step::Step;
+
+/// Sets `ena_support` and `sriov_support` on the stopped instance, where they are given.
+pub(crate) struct SetAttributes {
+    job: Job,
+    id: String,
+}
+
+impl SetAttributes {
+    pub(crate) fn new(job: &Job, instance: &Running) -> Self {
+        Self { job: job.clone(), id: instance.id.clone() }
+    }
+}
+
+#[async_trait]
+impl Step for SetAttributes {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "set the instance's attributes"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        let request = self.job.account.ec2().modify_instance_attribute().instance_id(&self.id);
+        if ami.sriov_support {
+            cx.ui.say("Enabling enhanced networking (SR-IOV)");
+            let simple = AttributeValue::builder().value("simple").build();
+            let request = request.clone().sriov_net_support(simple);
+            request.send().await.called("ModifyInstanceAttribute")?;
+        }
+        if let Some(ena) = ami.ena_support {
+            cx.ui.say(format!(
+                "{} enhanced networking (ENA)",
+                if ena { "Enabling" } else { "Disabling" }
+            ));
+            let value = AttributeBooleanValue::builder().value(ena).build();
+            request.ena_support(value).send().await.called("ModifyInstanceAttribute")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Others may use the AMI and its snapshots, in every region.
+
+use async_trait::async_trait;
+use aws_sdk_ec2::types::builders::LaunchPermissionBuilder;
+use aws_sdk_ec2::types::{
+    LaunchPermission, LaunchPermissionModifications, OperationType, PermissionGroup,
+    SnapshotAttributeName,
+};
+use futures::future::join_all;
+
+use crate::aws::error::Called as _;
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::ami::AmiOptions;
+use crate::builder::amazon_ebs::steps::MadeImage;
+use crate::component::BuildContext;
+use crate::step::Step;
+
+/// Sets launch permissions, product codes and volume permissions, one call for each kind.
+pub(crate) struct ShareImages {
+    job: Job,
+    images: Vec<MadeImage>,
+}
+
+impl ShareImages {
+    pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
+        Self { job: job.clone(), images: images.to_vec() }
+    }
+
+    async fn share(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        let ec2 = self.job.account.ec2_in(&image.region);
+        let modify = || ec2.modify_image_attribute().image_id(&image.id);
+        for (kind, permissions) in launch_permissions(ami) {
+            cx.ui.say(format!("Letting {kind} launch {}", image.id));
+            let add = LaunchPermissionModifications::builder().set_add(Some(permissions)).build();
+            modify().launch_permission(add).send().await.called("ModifyImageAttribute")?;
+        }
+        if !ami.ami_product_codes.is_empty() {
+            let codes = ami.ami_product_codes.clone();
+            let request = modify().attribute("productCodes").set_product_codes(Some(codes));
+            request.send().await.called("ModifyImageAttribute")?;
+        }
+        for snapshot in &image.snapshots {
+            self.share_snapshot(&ec2, snapshot).await?;
+        }
+        Ok(())
+    }
+
+    async fn share_snapshot(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        let modify = || {
+            ec2.modify_snapshot_attribute()
+                .snapshot_id(id)
+                .attribute(SnapshotAttributeName::CreateVolumePermission)
+                .operation_type(OperationType::Add)
+        };
+        if !ami.snapshot_users.is_empty() {
+            let request = modify().set_user_ids(Some(ami.snapshot_users.clone()));
+            request.send().await.called("ModifySnapshotAttribute")?;
+        }
+        if !ami.snapshot_groups.is_empty() {
+            let request = modify().set_group_names(Some(ami.snapshot_groups.clone()));
+            request.send().await.called("ModifySnapshotAttribute")?;
+        }
+        Ok(())
+    }
+}
+
+/// Who may launch the AMI: by kind, without those that nobody is of.
+fn launch_permissions(ami: &AmiOptions) -> Vec<(&'static str, Vec<LaunchPermission>)> {
+    type Name = fn(LaunchPermissionBuilder, &str) -> LaunchPermissionBuilder;
+    let kinds: [(_, _, Name); 4] = [
+        ("groups", &ami.ami_groups, |new, name| new.group(PermissionGroup::from(name))),
+        ("other accounts", &ami.ami_users, |new, name| new.user_id(name)),
+        ("organizations", &ami.ami_org_arns, |new, arn| new.organization_arn(arn)),
+        ("organizational units", &ami.ami_ou_arns, |new, arn| new.organizational_unit_arn(arn)),
+    ];
+    let some = kinds.into_iter().filter(|(_, names, _)| !names.is_empty());
+    some.map(|(kind, names, set)| {
+        let each = names.iter().map(|name| set(LaunchPermission::builder(), name).build());
+        (kind, each.collect())
+    })
+    .collect()
+}
+
+#[async_trait]
+impl Step for ShareImages {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "share the AMI"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let all = self.images.iter().map(|image| self.share(cx, image));
+        join_all(all).await.into_iter().collect()
+    }
+}

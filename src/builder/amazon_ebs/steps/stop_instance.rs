@@ -1,0 +1,70 @@
+//! The machine is stopped, so that its disks are at rest.
+
+use anyhow::bail;
+use async_trait::async_trait;
+use aws_sdk_ec2::types::InstanceStateName;
+
+use crate::aws::error::Called as _;
+use crate::aws::retry::until_known;
+use crate::aws::wait::{Seen, Wait};
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::steps::run_instance::state;
+use crate::builder::amazon_ebs::steps::{INSTANCE_PATIENCE, Running};
+use crate::component::BuildContext;
+use crate::step::Step;
+
+/// Stops the instance; or, with `disable_stop_instance`, waits until it has stopped itself.
+pub(crate) struct StopInstance {
+    job: Job,
+    id: String,
+}
+
+impl StopInstance {
+    pub(crate) fn new(job: &Job, instance: &Running) -> Self {
+        Self { job: job.clone(), id: instance.id.clone() }
+    }
+
+    async fn stop(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        cx.ui.say(format!("Stopping the instance {}", self.id));
+        let call = || async {
+            let request = self.job.account.ec2().stop_instances().instance_ids(&self.id);
+            request.send().await.called("StopInstances")
+        };
+        until_known(&cx.cancel, call).await?;
+        Ok(())
+    }
+
+    async fn look(&self) -> anyhow::Result<Seen<()>> {
+        let request = self.job.account.ec2().describe_instances().instance_ids(&self.id);
+        let answer = request.send().await.called("DescribeInstances")?;
+        let instance = answer.reservations().iter().flat_map(|found| found.instances()).next();
+        match instance.map(state) {
+            Some(InstanceStateName::Stopped) => Ok(Seen::Ready(())),
+            Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown) | None => {
+                bail!("the instance {} ended instead of stopping", self.id)
+            }
+            Some(other) => Ok(Seen::pending(other.as_str())),
+        }
+    }
+}
+
+#[async_trait]
+impl Step for StopInstance {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "stop the instance"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.job.settings.run.disable_stop_instance {
+            cx.ui.say(format!("Waiting for the instance {} to stop itself", self.id));
+        } else {
+            self.stop(cx).await?;
+        }
+        let patience = self.job.patience(cx, INSTANCE_PATIENCE);
+        let memory = &self.job.account.memory;
+        let wait = Wait { kind: "instance stopped", what: &self.id, patience, memory };
+        wait.until(cx, || self.look()).await
+    }
+}

@@ -1,0 +1,84 @@
+//! Tags of the AMI and its snapshots, in every region.
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use aws_sdk_ec2::types::Tag;
+use futures::future::join_all;
+
+use crate::aws::error::Called as _;
+use crate::aws::retry::until_known;
+use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi, render_tags};
+use crate::component::BuildContext;
+use crate::step::Step;
+
+/// Writes `tags` on AMIs and snapshots, then `snapshot_tags` on the snapshots alone.
+pub(crate) struct TagImages {
+    job: Job,
+    source: SourceAmi,
+    images: Vec<MadeImage>,
+}
+
+impl TagImages {
+    pub(crate) fn new(job: &Job, source: &SourceAmi, images: &[MadeImage]) -> Self {
+        Self { job: job.clone(), source: source.clone(), images: images.to_vec() }
+    }
+
+    /// The tags of snapshots: those of the run, of the AMI and their own; the last one wins.
+    fn for_snapshots(&self, cx: &BuildContext, of_ami: &[Tag]) -> anyhow::Result<Vec<Tag>> {
+        let ami = &self.job.settings.ami;
+        let own =
+            render_tags(cx, &self.source, "snapshot_tags", &ami.snapshot_tags, &ami.snapshot_tag)?;
+        let run = match self.job.images_take_run_tags() {
+            true => self.job.run_tags(cx, &self.source)?,
+            false => Vec::new(),
+        };
+        let mut merged: Vec<Tag> = Vec::new();
+        for tag in run.iter().chain(of_ami).chain(&own) {
+            merged.retain(|known| known.key() != tag.key());
+            merged.push(tag.clone());
+        }
+        Ok(merged)
+    }
+
+    async fn write(
+        &self,
+        cx: &BuildContext,
+        region: &str,
+        ids: &[String],
+        tags: &[Tag],
+    ) -> anyhow::Result<()> {
+        if ids.is_empty() || tags.is_empty() {
+            return Ok(());
+        }
+        cx.ui.say(format!("Tagging {} in {region}", ids.join(", ")));
+        let ec2 = self.job.account.ec2_in(region);
+        let request =
+            ec2.create_tags().set_resources(Some(ids.to_vec())).set_tags(Some(tags.to_vec()));
+        let call = || async { request.clone().send().await.called("CreateTags") };
+        until_known(&cx.cancel, call)
+            .await
+            .with_context(|| format!("cannot tag {}", ids.join(", ")))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Step for TagImages {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "tag the AMI"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        let of_ami = render_tags(cx, &self.source, "tags", &ami.tags, &ami.tag)?;
+        let of_snapshots = self.for_snapshots(cx, &of_ami)?;
+        let writes = self.images.iter().map(async |image| {
+            self.write(cx, &image.region, std::slice::from_ref(&image.id), &of_ami).await?;
+            self.write(cx, &image.region, &image.snapshots, &of_snapshots).await
+        });
+        join_all(writes).await.into_iter().collect()
+    }
+}
