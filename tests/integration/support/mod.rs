@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "not every capability needs every server")]
 
+mod cloud;
+mod instance;
 mod moto;
 mod program;
 mod sshd;
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+pub use cloud::Cloud;
+pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
 pub use program::{Program, Run, signal};
 pub use sshd::{Sshd, current_user, generate_key};
@@ -21,6 +25,13 @@ pub use sshd::{Sshd, current_user, generate_key};
 /// Where fixtures are.
 pub fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+}
+
+/// Where what takes long to make is kept between runs, outside of the checkout.
+pub fn cache_dir() -> PathBuf {
+    let dir = |name| std::env::var_os(name).map(PathBuf::from);
+    let cache = dir("XDG_CACHE_HOME").or_else(|| Some(dir("HOME")?.join(".cache")));
+    cache.expect("HOME is set").join("imgbake/tests")
 }
 
 /// A port of the loopback address that nobody listens on.

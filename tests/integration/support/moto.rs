@@ -20,9 +20,17 @@ pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 impl Moto {
     /// Starts a server; `tests/run` put `moto_server` on the path.
     pub fn start() -> Self {
+        Self::start_with([("", ""); 0])
+    }
+
+    /// Starts a server with more variables in its environment.
+    pub fn start_with(
+        vars: impl IntoIterator<Item = (impl AsRef<std::ffi::OsStr>, impl AsRef<std::ffi::OsStr>)>,
+    ) -> Self {
         let port = free_port();
         let child = Command::new("moto_server")
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .envs(vars)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

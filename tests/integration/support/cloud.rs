@@ -1,0 +1,112 @@
+//! Between the program and moto: a proxy that gives moto's instances a machine behind them.
+//!
+//! It forwards every call. On the way it lets the key of a key pair into the [`Instance`], as EC2's
+//! first boot does, and answers with that instance's address instead of moto's invented one.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Response, Uri};
+use base64::Engine as _;
+use regex::Regex;
+
+use super::{ACCESS_KEY, Instance, Moto, SECRET_KEY, fixture};
+
+/// A cloud whose instances are one [`Instance`].
+#[derive(Debug)]
+pub struct Cloud {
+    shared: Arc<Shared>,
+    port: u16,
+    _runtime: tokio::runtime::Runtime,
+}
+
+#[derive(Debug)]
+struct Shared {
+    moto: Moto,
+    instance: Instance,
+    http: reqwest::Client,
+    actions: Mutex<Vec<String>>,
+}
+
+impl Cloud {
+    /// Starts moto, the instance and the proxy.
+    pub fn start() -> Self {
+        let moto = Moto::start_with([("MOTO_AMIS_PATH", fixture("tutorial-amis.json"))]);
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let instance = Instance::start();
+        let shared = Arc::new(Shared { moto, instance, http, actions: Mutex::default() });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let app = Router::new().fallback(forward).with_state(shared.clone());
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .expect("a free port");
+        let port = listener.local_addr().expect("a bound address").port();
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Self { shared, port, _runtime: runtime }
+    }
+
+    /// The machine behind its instances.
+    pub fn instance(&self) -> &Instance {
+        &self.shared.instance
+    }
+
+    /// moto itself, to be asked what is left.
+    pub fn moto(&self) -> &Moto {
+        &self.shared.moto
+    }
+
+    /// The EC2 actions that were called, in order.
+    pub fn actions(&self) -> Vec<String> {
+        self.shared.actions.lock().expect("no panic in the proxy").clone()
+    }
+
+    /// The environment that points the program here.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+}
+
+async fn forward(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
+    let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    if let Some(action) = field("Action") {
+        shared.actions.lock().expect("no panic in the proxy").push(action.clone());
+    }
+    if let Some(material) = field("PublicKeyMaterial") {
+        let key = base64::engine::general_purpose::STANDARD.decode(material).expect("base64");
+        shared.instance.authorize(String::from_utf8_lossy(&key).trim());
+    }
+    headers.remove("host");
+    headers.remove("content-length");
+    let url = format!("{}{uri}", shared.moto.endpoint());
+    let answer = shared.http.request(method, url).headers(headers).body(body).send().await;
+    let answer = answer.expect("moto answers");
+    let status = answer.status();
+    let text = answer.text().await.expect("a text");
+    let address = shared.instance.address;
+    let invented =
+        Regex::new(r"<(ipAddress|dnsName|publicIp|publicDnsName)>[^<]+<").expect("a pattern");
+    let text = invented.replace_all(&text, format!("<$1>{address}<"));
+    let mut response = Response::new(Body::from(text.into_owned()));
+    *response.status_mut() = status;
+    response
+}
