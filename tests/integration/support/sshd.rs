@@ -27,12 +27,21 @@ impl Sshd {
 
     /// With more lines in `sshd_config`; the first value of a keyword wins, and these come first.
     pub fn start_with(config: &str) -> Self {
+        Self::start_new(free_port(), config)
+    }
+
+    /// With the usual settings, on this port.
+    pub fn start_on(port: u16) -> Self {
+        Self::start_new(port, "")
+    }
+
+    fn start_new(port: u16, config: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("imgbake-sshd").tempdir().expect("a directory");
         for kind in ["ed25519", "rsa", "ecdsa"] {
             generate_key(kind, &dir.path().join(format!("host_{kind}")));
             generate_key(kind, &dir.path().join(format!("client_{kind}")));
         }
-        Self::start_in(dir, free_port(), config)
+        Self::start_in(dir, port, config)
     }
 
     fn start_in(dir: TempDir, port: u16, config: &str) -> Self {

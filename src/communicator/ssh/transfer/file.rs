@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, BufWriter};
 use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
 
@@ -127,8 +127,8 @@ async fn upload_striped(
 
 /// Downloads the file `from`.
 pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let mut file =
-        File::create(to).await.with_context(|| format!("cannot write {}", to.display()))?;
+    let file = File::create(to).await.with_context(|| format!("cannot write {}", to.display()))?;
+    let mut file = BufWriter::with_capacity(CHUNK, file);
     let source = word(from);
     let read = command(script::READ, &[&source, &LARGE.to_string()]);
     let counter = Counter::new(ui, from, None);
@@ -138,7 +138,7 @@ pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyho
     match script::size(&outcome.said()) {
         Some(size) if size >= LARGE => {
             drop(counter);
-            file.set_len(size).await?;
+            file.get_ref().set_len(size).await?;
             download_striped(ssh, &source, size, to, &Counter::new(ui, from, Some(size))).await
         }
         _ => Ok(()),
@@ -155,7 +155,7 @@ async fn download_striped(
     let reading = parts(size).into_iter().map(|(first, count)| async move {
         let mut file = File::options().write(true).open(to).await?;
         file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
-        let mut file = tokio::io::BufWriter::with_capacity(CHUNK, file);
+        let mut file = BufWriter::with_capacity(CHUNK, file);
         let part = [source, &first.to_string(), &count.to_string()];
         let command = command(script::READ_PART, &part);
         let outcome = pipe::drain(ssh, &command, &mut file, Some(counter)).await?;

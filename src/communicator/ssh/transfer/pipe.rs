@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use futures::{Stream, StreamExt as _};
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelWriteHalf};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::fs::File;
+use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 
 use super::progress::Counter;
@@ -118,16 +120,46 @@ where
     Ok(())
 }
 
-/// Runs `command` and writes its standard output to `to`.
-pub(super) async fn drain<W>(
+/// Where the output of a command goes.
+pub(super) trait Sink: Send {
+    /// Takes the next bytes; returning late slows the machine down.
+    fn take(&mut self, data: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+    /// There is no more.
+    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+impl Sink for Vec<u8> {
+    async fn take(&mut self, data: Bytes) -> io::Result<()> {
+        self.extend_from_slice(&data);
+        Ok(())
+    }
+}
+
+impl Sink for mpsc::Sender<Bytes> {
+    async fn take(&mut self, data: Bytes) -> io::Result<()> {
+        self.send(data).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Sink for BufWriter<File> {
+    async fn take(&mut self, data: Bytes) -> io::Result<()> {
+        self.write_all(&data).await
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        self.flush().await
+    }
+}
+
+/// Runs `command` and gives its standard output to `to`.
+pub(super) async fn drain(
     ssh: &Ssh,
     command: &str,
-    to: &mut W,
+    to: &mut impl Sink,
     counter: Option<&Counter>,
-) -> anyhow::Result<Outcome>
-where
-    W: AsyncWrite + Unpin,
-{
+) -> anyhow::Result<Outcome> {
     let (mut reading, writing) = ssh.session(command, false).await?.split();
     let _ = writing.eof().await;
     let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
@@ -135,9 +167,10 @@ where
     while let Some(message) = end.next(&mut reading).await {
         match message {
             ChannelMsg::Data { data } => {
-                to.write_all(&data).await.context("cannot write what was downloaded")?;
+                let length = data.len();
+                to.take(data).await.context("cannot write what was downloaded")?;
                 if let Some(counter) = counter {
-                    counter.add(data.len());
+                    counter.add(length);
                 }
             }
             ChannelMsg::ExtendedData { data, .. } => outcome.complain(&data),
@@ -145,7 +178,7 @@ where
             _ => {}
         }
     }
-    to.flush().await.context("cannot write what was downloaded")?;
+    to.finish().await.context("cannot write what was downloaded")?;
     outcome.exit = end.exit();
     Ok(outcome)
 }

@@ -7,10 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::io::DuplexStream;
 use tokio_util::bytes::Bytes;
-use tokio_util::io::{ReaderStream, SyncIoBridge};
 
+use super::bridge::{self, BlockReader, BlockWriter};
 use super::file::{self, LARGE};
 use super::local::{Entry, Tree};
 use super::pipe::{self, CHUNK};
@@ -19,8 +18,6 @@ use super::script::{self, Shell, command, word};
 use crate::communicator::ssh::{Ssh, quote};
 use crate::event::Ui;
 
-/// What fits between the archive's maker and the connection.
-const PIPE: usize = 1024 * 1024;
 /// How many files go at once where each goes on its own; servers allow ten sessions.
 const AT_ONCE: usize = 6;
 
@@ -79,10 +76,9 @@ async fn upload_archive(
     to: &str,
     counter: &Counter,
 ) -> anyhow::Result<()> {
-    let (ours, theirs) = tokio::io::duplex(PIPE);
-    let packing = tokio::task::spawn_blocking(move || pack(tree, SyncIoBridge::new(ours)));
+    let (writer, input) = bridge::writer();
+    let packing = tokio::task::spawn_blocking(move || pack(tree, writer));
     let script = if shell == Shell::GnuTar { script::UNTAR_GNU } else { script::UNTAR };
-    let input = ReaderStream::with_capacity(theirs, CHUNK);
     let outcome = pipe::feed(ssh, &command(script, &[&word(to)]), input, Some(counter)).await?;
     // Where the machine refused, it says why; the packing only says that nobody read on.
     outcome.success()?;
@@ -91,7 +87,7 @@ async fn upload_archive(
 
 /// Writes an archive of `tree`. Everything in it belongs to root and is new: what is unpacked by an
 /// ordinary user becomes that user's own.
-fn pack(tree: Tree, to: SyncIoBridge<DuplexStream>) -> anyhow::Result<()> {
+fn pack(tree: Tree, to: BlockWriter) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let mut archive = tar::Builder::new(BufWriter::with_capacity(CHUNK, to));
     let header = |entry: &Entry, kind, size| {
@@ -159,12 +155,12 @@ pub(super) async fn download(
         return download_one_by_one(ssh, from, to, ui).await;
     }
     let counter = Counter::new(ui, from, None);
-    let (mut ours, theirs) = tokio::io::duplex(PIPE);
+    let (mut sender, reader) = bridge::reader();
     let to = to.to_owned();
-    let unpacking = tokio::task::spawn_blocking(move || unpack(SyncIoBridge::new(theirs), &to));
+    let unpacking = tokio::task::spawn_blocking(move || unpack(reader, &to));
     let packed = command(script::TAR, &[&word(from)]);
-    let drained = pipe::drain(ssh, &packed, &mut ours, Some(&counter)).await;
-    drop(ours);
+    let drained = pipe::drain(ssh, &packed, &mut sender, Some(&counter)).await;
+    drop(sender);
     // An archive that cannot be unpacked breaks the pipe: its own error says more.
     unpacking.await??;
     // 1: a file changed while it was read.
@@ -173,8 +169,8 @@ pub(super) async fn download(
 
 /// Unpacks an archive that a machine made. It may be hostile: nothing is written but directories
 /// and plain files below `to`.
-fn unpack(from: SyncIoBridge<DuplexStream>, to: &Path) -> anyhow::Result<()> {
-    let mut archive = tar::Archive::new(std::io::BufReader::with_capacity(CHUNK, from));
+fn unpack(from: BlockReader, to: &Path) -> anyhow::Result<()> {
+    let mut archive = tar::Archive::new(from);
     let mut directories = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;

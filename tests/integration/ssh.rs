@@ -1,1 +1,0 @@
-//! The SSH communicator against OpenSSH's sshd.

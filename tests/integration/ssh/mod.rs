@@ -1,0 +1,147 @@
+//! The SSH communicator against OpenSSH's own server.
+
+mod exec;
+mod login;
+mod password;
+mod transfer;
+mod transfer_fallback;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use imgbake::communicator::{HostKey, Options, Target};
+use imgbake::component::{BuildContext, Communicator, Facts, Provisioning};
+use imgbake::config::GoDuration;
+use imgbake::env::Environment;
+use imgbake::event::{Event, Message, Ui};
+use imgbake::interpolate::{BuildData, Scope};
+use imgbake::secret::Redactor;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::Sshd;
+
+/// A build that keeps what it says.
+struct Build {
+    cx: BuildContext,
+    said: Arc<Mutex<Vec<Event>>>,
+}
+
+struct Nothing;
+
+#[async_trait::async_trait]
+impl Provisioning for Nothing {
+    async fn provision(
+        &self,
+        _: &BuildContext,
+        _: Arc<dyn Communicator>,
+        _: BuildData,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+impl Build {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these variables in its environment.
+    fn with(vars: &[(&str, &Path)]) -> Self {
+        let (ui, mut events) = Ui::new();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let kept = said.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                // Only a kept line that is shown lets the guest go on.
+                let shown = matches!(event.message, Message::Output { .. });
+                if !shown || kept.lock().unwrap().len() < 1000 {
+                    kept.lock().unwrap().push(event);
+                }
+            }
+        });
+        let vars: BTreeMap<String, String> = vars
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.display().to_string()))
+            .collect();
+        let environment = Environment::new(vars, "/".into(), jiff::Timestamp::now());
+        let scope = Scope {
+            environment: Arc::new(environment),
+            user_variables: Arc::default(),
+            in_variables: false,
+            build_name: None,
+            build_type: None,
+            template_dir: None,
+            build_data: None,
+        };
+        let facts = Facts {
+            build_name: "test".into(),
+            builder_type: "null".into(),
+            force: false,
+            debug: false,
+            scope,
+        };
+        let cx = BuildContext {
+            facts: Arc::new(facts),
+            ui,
+            cancel: CancellationToken::new(),
+            on_error: Default::default(),
+            ledger: Default::default(),
+            redactor: Redactor::default(),
+            provisioning: Arc::new(Nothing),
+        };
+        Self { cx, said }
+    }
+
+    async fn connect(&self, options: &Options) -> anyhow::Result<Arc<dyn Communicator>> {
+        options.connect(&self.cx, target(HostKey::FirstUse)).await
+    }
+
+    /// All sentences so far.
+    fn sentences(&self) -> Vec<String> {
+        let said = self.said.lock().unwrap();
+        said.iter()
+            .filter_map(|event| match &event.message {
+                Message::Say(text) | Message::Error(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn target(host_key: HostKey) -> Target {
+    Target { host: "127.0.0.1".into(), port: None, key: None, host_key }
+}
+
+/// How to reach `sshd`, with its Ed25519 key.
+fn options(sshd: &Sshd) -> Options {
+    Options {
+        ssh_port: sshd.port,
+        ssh_username: sshd.user.clone(),
+        ssh_private_key_file: Some(sshd.key("ed25519")),
+        ssh_timeout: GoDuration::from_secs(60),
+        ssh_handshake_attempts: 1,
+        ..Options::default()
+    }
+}
+
+/// A machine with the usual settings, and the connection to it.
+async fn machine(sshd: &Sshd) -> (Build, Arc<dyn Communicator>) {
+    let build = Build::new();
+    let machine = build.connect(&options(sshd)).await.expect("a connection");
+    (build, machine)
+}
+
+/// What `command` prints on its standard output; it must succeed.
+async fn output(machine: &dyn Communicator, command: &str) -> String {
+    let (exit, printed) = machine.run_captured(command).await.expect("a command that runs");
+    let stderr = String::from_utf8_lossy(&printed.stderr);
+    assert_eq!(exit.status(), 0, "{command}: {stderr}");
+    String::from_utf8(printed.stdout).expect("UTF-8")
+}
+
+/// Fails instead of hanging.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("an end within a minute")
+}
