@@ -3,6 +3,7 @@
 use crate::builder::amazon_ebs::AmazonEbs;
 use crate::builder::file::File;
 use crate::builder::null::Null;
+use crate::builder::qemu::Qemu;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
 use crate::diagnostic::{Diagnostic, code, did_you_mean};
 use crate::provisioner;
@@ -10,7 +11,7 @@ use crate::source::Spanned;
 
 /// All builders, by name.
 pub static BUILDERS: &[Registered<dyn Builder>] =
-    &[builder::<AmazonEbs>(), builder::<File>(), builder::<Null>()];
+    &[builder::<AmazonEbs>(), builder::<File>(), builder::<Null>(), builder::<Qemu>()];
 
 /// All provisioners, by name.
 pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[

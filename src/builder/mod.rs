@@ -5,6 +5,7 @@ mod provision;
 pub mod amazon_ebs;
 pub mod file;
 pub mod null;
+pub mod qemu;
 
 /// Several lists of option names as one of `N`.
 const fn joined<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] {

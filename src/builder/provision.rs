@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context as _;
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use crate::communicator::{Options, Target};
 use crate::component::{BuildContext, Communicator};
@@ -19,9 +21,20 @@ pub async fn provision(
     target: Target,
     data: BuildData,
 ) -> anyhow::Result<Arc<dyn Communicator>> {
+    provision_while(steps, options, target, data, CancellationToken::new()).await
+}
+
+/// As [`provision`], but gives up connecting as soon as `gone` says that the machine is no more.
+pub async fn provision_while(
+    steps: &Steps<'_>,
+    options: &Options,
+    target: Target,
+    data: BuildData,
+    gone: CancellationToken,
+) -> anyhow::Result<Arc<dyn Communicator>> {
     let mut all_data = options.build_data(&target).await;
     all_data.extend(data);
-    let connection = steps.run(Connect::new(options.clone(), target.clone())).await?;
+    let connection = steps.run(Connect::new(options.clone(), target.clone(), gone)).await?;
     steps.run(Provision { connection: connection.clone(), data: all_data }).await?;
     if target.key.is_some() {
         let (options, connection) = (options.clone(), connection.clone());
@@ -34,12 +47,13 @@ pub async fn provision(
 struct Connect {
     options: Options,
     target: Target,
+    gone: CancellationToken,
     open: Mutex<Option<Arc<dyn Communicator>>>,
 }
 
 impl Connect {
-    fn new(options: Options, target: Target) -> Self {
-        Self { options, target, open: Mutex::default() }
+    fn new(options: Options, target: Target, gone: CancellationToken) -> Self {
+        Self { options, target, gone, open: Mutex::default() }
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Communicator>>> {
@@ -56,7 +70,9 @@ impl Step for Connect {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Self::Output> {
-        let connection = self.options.connect(cx, self.target.clone()).await?;
+        let connecting = self.options.connect(cx, self.target.clone());
+        let connected = self.gone.run_until_cancelled(connecting).await;
+        let connection = connected.context("the machine is gone")??;
         *self.open() = Some(connection.clone());
         Ok(connection)
     }

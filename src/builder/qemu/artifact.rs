@@ -1,0 +1,90 @@
+//! What the `qemu` builder leaves: a directory with disk images.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::component::Artifact;
+use crate::interpolate::BuildData;
+
+/// What artifacts of this builder are known by.
+pub const BUILDER_ID: &str = "transcend.qemu";
+
+/// The finished image.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub directory: PathBuf,
+    /// All files in the directory that belong to it.
+    pub files: Vec<PathBuf>,
+    /// The main disk first.
+    pub disks: Vec<PathBuf>,
+    pub disk_name: String,
+    pub format: &'static str,
+    pub size: String,
+    pub accelerator: &'static str,
+    pub build_data: BuildData,
+}
+
+#[async_trait]
+impl Artifact for Image {
+    fn builder_id(&self) -> &str {
+        BUILDER_ID
+    }
+
+    fn id(&self) -> String {
+        "VM".to_owned()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files.clone()
+    }
+
+    fn describe(&self) -> String {
+        format!("VM files in directory: {}", self.directory.display())
+    }
+
+    fn state(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "diskName" => json!(self.disk_name),
+            "diskPaths" => json!(self.disks),
+            "diskType" => json!(self.format),
+            "diskSize" => json!(self.size),
+            "domainType" => json!(self.accelerator),
+            _ => return None,
+        })
+    }
+
+    fn build_data(&self) -> BuildData {
+        self.build_data.clone()
+    }
+
+    async fn destroy(&self) -> anyhow::Result<()> {
+        remove_directory(&self.directory).await
+    }
+}
+
+/// Removes a directory and all that is in it, if it is there.
+pub(super) async fn remove_directory(path: &Path) -> anyhow::Result<()> {
+    match tokio::fs::remove_dir_all(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// All files below `directory`, in the order of their names.
+pub(super) fn files_below(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut entries: Vec<_> = std::fs::read_dir(directory)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let mut files = Vec::new();
+    for entry in entries {
+        match entry.file_type()?.is_dir() {
+            true => files.extend(files_below(&entry.path())?),
+            false => files.push(entry.path()),
+        }
+    }
+    Ok(files)
+}

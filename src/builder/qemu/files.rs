@@ -1,0 +1,233 @@
+//! Steps that make and finish files: the output directory, the CD, the disks.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+
+use crate::builder::qemu::artifact::remove_directory;
+use crate::builder::qemu::kept::Kept;
+use crate::builder::qemu::options::{Disks, Format};
+use crate::component::BuildContext;
+use crate::step::{Ending, Step};
+use crate::vm::cd::{self, Cd};
+use crate::vm::disk::{self, QemuImg};
+use crate::vm::download::Download;
+
+/// Gets the image to start from.
+pub(super) struct Fetch {
+    pub download: Download,
+}
+
+#[async_trait]
+impl Step for Fetch {
+    type Output = PathBuf;
+
+    fn name(&self) -> &'static str {
+        "fetch the image"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+        self.download.fetch(cx).await
+    }
+}
+
+/// Makes the output directory; a failed build takes it back.
+pub(super) struct OutputDirectory {
+    path: PathBuf,
+    /// From here on it is ours to remove.
+    made: AtomicBool,
+}
+
+impl OutputDirectory {
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), made: AtomicBool::new(false) }
+    }
+}
+
+#[async_trait]
+impl Step for OutputDirectory {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "make the output directory"
+    }
+
+    fn makes(&self) -> Option<String> {
+        let made = self.made.load(Ordering::Relaxed);
+        made.then(|| format!("the directory {}", self.path.display()))
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let path = self.path.display();
+        if tokio::fs::try_exists(&self.path).await? {
+            if !cx.facts.force {
+                bail!(
+                    "the output directory {path} exists already: remove it, or build with -force"
+                );
+            }
+            cx.ui.say("Deleting previous output directory...");
+            remove_directory(&self.path).await?;
+        }
+        if let Some(parent) = self.path.parent() {
+            tokio::fs::create_dir_all(parent)
+                .await
+                .with_context(|| format!("cannot make the directory {}", parent.display()))?;
+        }
+        // Of two builds that want the same directory at the same time, one is told so here.
+        let made = tokio::fs::create_dir(&self.path).await;
+        made.with_context(|| format!("cannot make the directory {path}"))?;
+        self.made.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        if ending == Ending::Failed && self.made.load(Ordering::Relaxed) {
+            cx.ui.say("Deleting output directory...");
+            remove_directory(&self.path).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the CD for the guest, which is there until the build ends.
+pub(super) struct MakeCd {
+    pub contents: cd::Contents,
+    pub cd: Kept<Cd>,
+}
+
+#[async_trait]
+impl Step for MakeCd {
+    type Output = PathBuf;
+
+    fn name(&self) -> &'static str {
+        "make the CD"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+        cx.ui.say("Creating CD disk...");
+        let cd = cd::make(&cx.cancel, self.contents.clone()).await?;
+        let path = cd.path.clone();
+        self.cd.keep(cd);
+        Ok(path)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        drop(self.cd.take());
+        Ok(())
+    }
+}
+
+/// How the main disk comes to be, and how it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// The guest writes to an overlay, and in the end all that it shows is written to a new image:
+    /// nothing is copied twice, and blocks that nobody needs are left behind.
+    Compact,
+    /// The guest writes to an overlay, which is the result.
+    Overlay,
+    /// The guest writes to a copy, which is the result.
+    Copy,
+}
+
+impl Plan {
+    /// What `disks` ask for.
+    pub fn of(disks: &Disks) -> Self {
+        match (disks.use_backing_file, disks.format) {
+            (true, _) => Self::Overlay,
+            (false, Format::Raw) => Self::Copy,
+            (false, Format::Qcow2) if disks.skip_compaction && !disks.disk_compression => {
+                Self::Copy
+            }
+            (false, Format::Qcow2) => Self::Compact,
+        }
+    }
+}
+
+/// Makes the disks in the output directory.
+pub(super) struct MakeDisks {
+    pub disks: Disks,
+    pub image: PathBuf,
+    /// Where the main disk and the additional ones go.
+    pub paths: Vec<PathBuf>,
+}
+
+#[async_trait]
+impl Step for MakeDisks {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "make the disks"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let qemu_img = QemuImg::new(&cx.cancel);
+        let (main, additional) = self.paths.split_first().context("there is no disk")?;
+        let format = self.disks.format.name();
+        let extra = &self.disks.qemu_img_args;
+        match Plan::of(&self.disks) {
+            Plan::Compact | Plan::Overlay => {
+                qemu_img.overlay(main, &self.image, &extra.create).await?;
+            }
+            Plan::Copy => self.copy(&qemu_img, main, cx).await?,
+        }
+        if !self.disks.skip_resize_disk {
+            let size = size(&self.disks.disk_size)?;
+            qemu_img.resize(main, format, &size, &extra.resize).await?;
+        }
+        for (path, written) in additional.iter().zip(&self.disks.disk_additional_size) {
+            qemu_img.create(path, format, &size(written)?, &extra.create).await?;
+        }
+        Ok(())
+    }
+}
+
+impl MakeDisks {
+    async fn copy(&self, qemu_img: &QemuImg, to: &Path, cx: &BuildContext) -> anyhow::Result<()> {
+        cx.ui.say("Copying hard drive...");
+        let (format, extra) = (self.disks.format, &self.disks.qemu_img_args.convert);
+        let is_same = format == Format::Qcow2
+            && extra.is_empty()
+            && qemu_img.info(&self.image).await?.format == format.name();
+        if is_same {
+            return disk::copy(self.image.clone(), to.to_owned()).await;
+        }
+        // A raw image is copied in this way too: `qemu-img` skips its holes.
+        qemu_img.convert(&self.image, to, format.name(), extra).await
+    }
+}
+
+fn size(written: &str) -> anyhow::Result<String> {
+    disk::parse_size(written).with_context(|| format!("`{written}` is no disk size"))
+}
+
+/// Writes the finished main disk without what it does not need.
+pub(super) struct Compact {
+    pub disks: Disks,
+    pub path: PathBuf,
+}
+
+#[async_trait]
+impl Step for Compact {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "compact the disk"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        cx.ui.say("Converting hard drive...");
+        let mut name = self.path.clone().into_os_string();
+        name.push(".convert");
+        let converted = PathBuf::from(name);
+        let mut extra = self.disks.qemu_img_args.convert.clone();
+        if self.disks.disk_compression {
+            extra.insert(0, "-c".to_owned());
+        }
+        let format = self.disks.format.name();
+        QemuImg::new(&cx.cancel).convert(&self.path, &converted, format, &extra).await?;
+        let renamed = tokio::fs::rename(&converted, &self.path).await;
+        renamed.with_context(|| format!("cannot replace {}", self.path.display()))
+    }
+}

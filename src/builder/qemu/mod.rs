@@ -1,0 +1,404 @@
+//! The `qemu` builder: a virtual machine on this host, started from a disk image.
+
+mod arguments;
+mod artifact;
+mod check;
+mod files;
+mod firmware;
+mod kept;
+mod options;
+mod run;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use serde_json::json;
+
+pub use self::artifact::BUILDER_ID;
+pub use self::options::{Disks, Hardware, Network, Output};
+
+use self::arguments::{Arguments, Given};
+use self::artifact::{Image, files_below};
+use self::files::{Compact, Fetch, MakeCd, MakeDisks, OutputDirectory, Plan};
+use self::firmware::{PrepareVariables, Uefi};
+use self::kept::Kept;
+use self::options::Accelerator;
+use self::run::{Off, Serve, Shutdown, Start};
+use crate::builder::joined;
+use crate::builder::provision::provision_while;
+use crate::communicator::{self, HostKey, Kind, Target, TemporaryKey};
+use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
+use crate::config::Late;
+use crate::interpolate::{BuildData, Dot};
+use crate::step::{Ending, Steps};
+use crate::vm::accelerator::{self, Kvm};
+use crate::vm::cd;
+use crate::vm::download::{self, Download};
+use crate::vm::http_server;
+use crate::vm::machine::Machine;
+use crate::vm::ports::Port;
+
+/// Where a guest behind QEMU's user network finds this host.
+const HOST_FOR_GUEST: &str = "10.0.2.2";
+
+/// A machine to build.
+#[derive(Debug)]
+pub struct Qemu {
+    hardware: Hardware,
+    disks: Disks,
+    network: Network,
+    output: Output,
+    download: Download,
+    cd: cd::Options,
+    http: http_server::Options,
+    communicator: communicator::Options,
+    /// The machine's name.
+    name: String,
+    directory: PathBuf,
+}
+
+impl Component for Qemu {
+    const TYPE: &'static str = "qemu";
+    const NOT_BUILT: &'static [&'static str] =
+        &joined::<{ options::NOT_BUILT.len() + communicator::NOT_BUILT.len() }>(&[
+            options::NOT_BUILT,
+            communicator::NOT_BUILT,
+        ]);
+    type Options = (
+        Hardware,
+        Disks,
+        Network,
+        Output,
+        download::Options,
+        cd::Options,
+        http_server::Options,
+        communicator::Options,
+    );
+
+    fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let (mut hardware, disks, network, output, image, cd, http, communicator) = options;
+        check::hardware(&hardware, check);
+        check::disks(&disks, check);
+        check::network(&network, check);
+        cd.check(check);
+        http.check(check);
+        communicator.check(check);
+        let download = image.check(check)?;
+        if hardware.memory < 10 {
+            tracing::warn!("memory = {} cannot be meant: using 512", hardware.memory);
+            hardware.memory = Hardware::default().memory;
+        }
+        let facts = check.facts;
+        let build = facts.scope.build_name.as_ref().unwrap_or(&facts.build_name);
+        let name = match output.vm_name.as_str() {
+            "" => format!("packer-{build}"),
+            given => given.to_owned(),
+        };
+        let default_directory = || PathBuf::from(format!("output-{build}"));
+        let directory = output.output_directory.clone().unwrap_or_else(default_directory);
+        Some(Self {
+            hardware,
+            disks,
+            network,
+            output,
+            download,
+            cd,
+            http,
+            communicator,
+            name,
+            directory,
+        })
+    }
+}
+
+#[async_trait]
+impl Builder for Qemu {
+    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
+        let steps = Steps::new(cx);
+        let built = self.run(cx, &steps).await;
+        steps.undo(Ending::of(&built)).await;
+        let (accelerator, build_data) = built?;
+        Ok(Some(Arc::new(self.artifact(accelerator, build_data)?)))
+    }
+}
+
+/// What the guest is told of its surroundings: fields of late texts.
+struct Surroundings {
+    key: Option<Arc<TemporaryKey>>,
+    http: Option<SocketAddr>,
+    port: Option<Port>,
+}
+
+impl Qemu {
+    /// All steps, up to the finished image.
+    async fn run(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<(Accelerator, BuildData)> {
+        let binary = which::which(&self.hardware.qemu_binary)
+            .with_context(|| format!("cannot find `{}`", self.hardware.qemu_binary))?;
+        let accelerator = self.accelerator(&binary, cx).await?;
+        let image = steps.run(Fetch { download: self.download.clone() }).await?;
+        steps.run(OutputDirectory::new(&self.directory)).await?;
+        let surroundings = self.surroundings(cx, steps).await?;
+        let cd = self.make_cd(&surroundings, cx, steps).await?;
+        let paths = self.disk_paths();
+        let disks = self.disks.clone();
+        steps.run(MakeDisks { disks, image, paths: paths.clone() }).await?;
+        let efi = self.prepare_efi(steps).await?;
+
+        let mut arguments = Arguments::of(&Given {
+            hardware: &self.hardware,
+            disks: &self.disks,
+            network: &self.network,
+            name: &self.name,
+            accelerator,
+            disk_paths: &paths,
+            cd: cd.as_deref(),
+            efi: efi.as_ref().map(|efi| (&*efi.code, &*efi.vars)),
+            forward: surroundings
+                .port
+                .as_ref()
+                .map(|port| (port.number(), self.communicator.ssh_port)),
+            display: self.display(cx),
+            monitor: self.monitor().as_deref(),
+        });
+        let dot = self.dot(&surroundings);
+        arguments.override_with(&self.rows(cx, &dot)?, &self.network);
+        let start = Start {
+            binary,
+            with_console: !arguments.has("-serial"),
+            args: arguments.into_words(),
+            machine: Kept::default(),
+        };
+        let machine = steps.run(start).await?;
+
+        let data = self.provision(&machine, &surroundings, steps).await;
+        let data = data.map_err(|error| match machine.has_ended() {
+            Some(ended) => error.context(ended.to_string()),
+            None => error,
+        })?;
+        if Plan::of(&self.disks) == Plan::Compact {
+            let path = paths.into_iter().next().context("there is no disk")?;
+            steps.run(Compact { disks: self.disks.clone(), path }).await?;
+        }
+        Ok((accelerator, data))
+    }
+
+    /// Connects, provisions and powers off.
+    async fn provision(
+        &self,
+        machine: &Arc<Machine>,
+        surroundings: &Surroundings,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<BuildData> {
+        let target = Target {
+            host: "127.0.0.1".to_owned(),
+            port: surroundings.port.as_ref().map(Port::number),
+            key: surroundings.key.clone(),
+            // The guest makes its key at its first boot, and only this process can be at the other
+            // end of the forwarded port.
+            host_key: HostKey::FirstUse,
+        };
+        let mut data = BuildData::from([("ID".to_owned(), json!(self.name))]);
+        if let Some(address) = surroundings.http {
+            let port = address.port().to_string();
+            data.insert("PackerHTTPIP".to_owned(), json!(HOST_FOR_GUEST));
+            data.insert("PackerHTTPAddr".to_owned(), json!(format!("{HOST_FOR_GUEST}:{port}")));
+            data.insert("PackerHTTPPort".to_owned(), json!(port));
+        }
+        let options = &self.communicator;
+        let mut build_data = options.build_data(&target).await;
+        build_data.extend(data.clone());
+        let connection = provision_while(steps, options, target, data, machine.gone()).await?;
+        steps.run(self.shutdown(machine, connection)).await?;
+        Ok(build_data)
+    }
+
+    fn shutdown(&self, machine: &Arc<Machine>, connection: Arc<dyn Communicator>) -> Shutdown {
+        let how = match self.output.shutdown_command.as_str() {
+            _ if self.communicator.kind() == Kind::None => Off::ByItself,
+            "" => Off::Cut,
+            command => Off::Command(command.to_owned()),
+        };
+        let timeout = self.output.shutdown_timeout.get();
+        Shutdown { machine: machine.clone(), connection, how, timeout }
+    }
+
+    /// What runs the guest: the template's choice, or what is seen to work.
+    async fn accelerator(&self, qemu: &Path, cx: &BuildContext) -> anyhow::Result<Accelerator> {
+        let wanted = self.hardware.accelerator;
+        if !matches!(wanted, None | Some(Accelerator::Kvm)) {
+            return Ok(wanted.unwrap_or(Accelerator::Tcg));
+        }
+        match (accelerator::kvm(qemu).await, wanted) {
+            (Kvm::Works, _) => Ok(Accelerator::Kvm),
+            (Kvm::Unusable(why), Some(_)) => bail!(
+                "`accelerator = \"kvm\"` cannot be used here: {why}; leave `accelerator` out to \
+                 fall back to `tcg`, which is slower"
+            ),
+            (Kvm::Unusable(why), None) => {
+                cx.ui.say(format!("No KVM ({why}): using QEMU's own emulation, which is slower"));
+                Ok(Accelerator::Tcg)
+            }
+        }
+    }
+
+    /// The key, the HTTP server and the port that leads to the guest.
+    async fn surroundings(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<Surroundings> {
+        let key = self.make_key(cx).await?;
+        let mut known = Surroundings { key, http: None, port: None };
+        if self.http.wants_server() {
+            let texts = self.render(self.http.http_content.iter(), cx, &self.dot(&known))?;
+            let options = self.http.clone();
+            let serve = Serve { options, texts, server: Kept::default() };
+            known.http = Some(steps.run(serve).await?);
+        }
+        if self.communicator.kind() == Kind::Ssh && !self.network.skip_nat_mapping {
+            let range = self.network.host_port_min..=self.network.host_port_max;
+            known.port = Some(Port::reserve(&range)?);
+        }
+        Ok(known)
+    }
+
+    async fn make_key(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
+        let options = self.communicator.clone();
+        if !options.needs_temporary_key() {
+            return Ok(None);
+        }
+        let kind = options.temporary_key_type();
+        cx.ui.say(format!("Creating temporary {kind:?} SSH key for instance..."));
+        // Finding an RSA key takes its time.
+        let make = move || {
+            TemporaryKey::generate(
+                kind,
+                options.temporary_key_pair_bits,
+                &options.temporary_key_name(),
+            )
+        };
+        let key = tokio::task::spawn_blocking(make).await??;
+        cx.redactor.register(key.private_openssh().expose());
+        Ok(Some(Arc::new(key)))
+    }
+
+    async fn make_cd(
+        &self,
+        surroundings: &Surroundings,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        if !self.cd.wants_cd() {
+            return Ok(None);
+        }
+        let contents = cd::Contents {
+            files: self.cd.cd_files.clone(),
+            texts: self.render(self.cd.cd_content.iter(), cx, &self.dot(surroundings))?,
+            label: self.cd.cd_label.clone(),
+        };
+        steps.run(MakeCd { contents, cd: Kept::default() }).await.map(Some)
+    }
+
+    async fn prepare_efi(&self, steps: &Steps<'_>) -> anyhow::Result<Option<Uefi>> {
+        match Uefi::wanted(&self.hardware, &self.directory)? {
+            Some(uefi) => steps.run(PrepareVariables { uefi }).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn disk_paths(&self) -> Vec<PathBuf> {
+        let additional = 1..=self.disks.disk_additional_size.len();
+        let names = additional.map(|number| format!("{}-{number}", self.name));
+        std::iter::once(self.name.clone())
+            .chain(names)
+            .map(|name| self.directory.join(name))
+            .collect()
+    }
+
+    /// The control socket for others, if the template wants one.
+    fn monitor(&self) -> Option<PathBuf> {
+        let default = || self.directory.join(format!("{}.monitor", self.name));
+        let path = &self.hardware.qmp_socket_path;
+        self.hardware.qmp_enable.then(|| path.clone().unwrap_or_else(default))
+    }
+
+    /// The value of `-display`; without a screen there is no window to open.
+    fn display(&self, cx: &BuildContext) -> Option<&str> {
+        let hardware = &self.hardware;
+        if hardware.headless {
+            return Some("none");
+        }
+        if hardware.use_default_display {
+            return None;
+        }
+        let environment = &cx.facts.scope.environment;
+        let screens = ["DISPLAY", "WAYLAND_DISPLAY"];
+        if screens.iter().all(|name| environment.get(name).is_none()) {
+            cx.ui.say("There is no screen here: the machine runs headless");
+            return Some("none");
+        }
+        Some(&hardware.display)
+    }
+
+    fn dot(&self, surroundings: &Surroundings) -> Dot {
+        let key = surroundings.key.as_ref().map(|key| key.public_openssh());
+        let http = surroundings.http.map(|address| address.port());
+        let port = surroundings.port.as_ref().map(Port::number);
+        let dir = self.http.http_directory.as_deref().unwrap_or(Path::new(""));
+        Dot::from([
+            ("Name".into(), json!(self.name)),
+            ("OutputDir".into(), json!(self.directory)),
+            ("SSHPublicKey".into(), json!(key.unwrap_or_default())),
+            ("HTTPIP".into(), json!(HOST_FOR_GUEST)),
+            ("HTTPPort".into(), json!(http.unwrap_or(0))),
+            ("HTTPDir".into(), json!(dir)),
+            ("SSHHostPort".into(), json!(port.unwrap_or(0))),
+        ])
+    }
+
+    fn render<'a>(
+        &self,
+        texts: impl Iterator<Item = (&'a String, &'a Late)>,
+        cx: &BuildContext,
+        dot: &Dot,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        texts
+            .map(|(path, text)| {
+                let text = text.render(&cx.facts.scope, dot);
+                Ok((path.clone(), text.with_context(|| format!("cannot render `{path}`"))?))
+            })
+            .collect()
+    }
+
+    /// `qemuargs` with their fields filled in.
+    fn rows(&self, cx: &BuildContext, dot: &Dot) -> anyhow::Result<Vec<Vec<String>>> {
+        let render = |word: &Late| word.render(&cx.facts.scope, dot);
+        let rows = self.hardware.qemuargs.iter().map(|row| row.iter().map(render).collect());
+        rows.collect::<Result<_, _>>().context("cannot render `qemuargs`")
+    }
+
+    fn artifact(&self, accelerator: Accelerator, build_data: BuildData) -> anyhow::Result<Image> {
+        let mut files = files_below(&self.directory)
+            .with_context(|| format!("cannot read {}", self.directory.display()))?;
+        if self.hardware.efi_drop_efivars {
+            files.retain(|path| !path.ends_with(firmware::VARIABLES));
+        }
+        Ok(Image {
+            directory: self.directory.clone(),
+            files,
+            disks: self.disk_paths(),
+            disk_name: self.name.clone(),
+            format: self.disks.format.name(),
+            size: self.disks.disk_size.clone(),
+            accelerator: accelerator.name(),
+            build_data,
+        })
+    }
+}

@@ -1,0 +1,349 @@
+//! The options of `qemu`, by what they are about. Images, CDs and HTTP have theirs in [`crate::vm`].
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::{GoDuration, Late};
+
+/// Options of the reference that are refused by name.
+pub(super) const NOT_BUILT: &[&str] = &[
+    "boot_command",
+    "boot_key_interval",
+    "boot_keygroup_interval",
+    "boot_steps",
+    "floppy_content",
+    "floppy_dirs",
+    "floppy_files",
+    "floppy_label",
+    "http_interface",
+    "http_network_protocol",
+    "iso_skip_cache",
+    "net_bridge",
+    "run_once",
+    "ssh_host_port_max",
+    "ssh_host_port_min",
+    "tpm_device_type",
+    "use_tpm1",
+    "vnc_bind_address",
+    "vnc_password",
+    "vnc_port_max",
+    "vnc_port_min",
+    "vnc_use_password",
+    "vtpm",
+];
+
+/// Names of QEMU's accelerators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "QEMU's own names")]
+pub enum Accelerator {
+    None,
+    Kvm,
+    Tcg,
+    Hax,
+    Hvf,
+    Whpx,
+    Xen,
+}
+
+impl Accelerator {
+    /// As QEMU calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+            Self::Hax => "hax",
+            Self::Hvf => "hvf",
+            Self::Whpx => "whpx",
+            Self::Xen => "xen",
+        }
+    }
+}
+
+/// The machine.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Hardware {
+    /// What runs the guest's code: `kvm`, `tcg`, `hvf`, `whpx`, `xen`, `hax`, or `none` to leave it
+    /// to QEMU. If not given: `kvm` where it is seen to run a guest, else `tcg`.
+    pub accelerator: Option<Accelerator>,
+    /// The QEMU to run, by name or path.
+    pub qemu_binary: String,
+    /// The machine type.
+    pub machine_type: String,
+    /// The CPU model; QEMU's default if not given.
+    pub cpu_model: String,
+    /// Memory in MiB.
+    pub memory: u64,
+    /// CPUs in all; the product of the next three if not given.
+    pub cpus: u32,
+    /// CPU sockets.
+    pub sockets: u32,
+    /// Cores of each socket.
+    pub cores: u32,
+    /// Threads of each core.
+    pub threads: u32,
+    /// Whether the machine has no window.
+    pub headless: bool,
+    /// The display of a machine that is not headless.
+    pub display: String,
+    /// Whether QEMU chooses the display.
+    pub use_default_display: bool,
+    /// The VGA card.
+    pub vga: String,
+    /// A firmware image instead of QEMU's BIOS.
+    pub firmware: Option<PathBuf>,
+    /// Whether `firmware` is put in as flash memory.
+    pub use_pflash: bool,
+    /// Whether the machine boots with UEFI.
+    pub efi_boot: bool,
+    /// The UEFI's code; implies `efi_boot`.
+    pub efi_firmware_code: Option<PathBuf>,
+    /// The UEFI's variables, of which the image gets a copy; implies `efi_boot`.
+    pub efi_firmware_vars: Option<PathBuf>,
+    /// Whether `efivars.fd` is left out of the artifact.
+    pub efi_drop_efivars: bool,
+    /// Arguments for QEMU, each a list of a switch and its value. A switch that is given here
+    /// replaces all that the builder would have given it. `{{ .HTTPIP }}`, `{{ .HTTPPort }}`,
+    /// `{{ .HTTPDir }}`, `{{ .OutputDir }}`, `{{ .Name }}` and `{{ .SSHHostPort }}` may be used.
+    pub qemuargs: Vec<Vec<Late>>,
+    /// Whether QEMU also opens a control socket for others.
+    pub qmp_enable: bool,
+    /// Where that socket is: `<output_directory>/<vm_name>.monitor` if not given.
+    pub qmp_socket_path: Option<PathBuf>,
+    /// How long to wait before `boot_command` is typed. Without one, nothing waits for it.
+    pub boot_wait: GoDuration,
+    /// Whether there is no VNC server. There is none until `boot_command` needs it.
+    pub disable_vnc: bool,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self {
+            accelerator: None,
+            qemu_binary: "qemu-system-x86_64".into(),
+            machine_type: "pc".into(),
+            cpu_model: String::new(),
+            memory: 512,
+            cpus: 0,
+            sockets: 0,
+            cores: 0,
+            threads: 0,
+            headless: false,
+            display: "gtk".into(),
+            use_default_display: false,
+            vga: String::new(),
+            firmware: None,
+            use_pflash: false,
+            efi_boot: false,
+            efi_firmware_code: None,
+            efi_firmware_vars: None,
+            efi_drop_efivars: false,
+            qemuargs: Vec::new(),
+            qmp_enable: false,
+            qmp_socket_path: None,
+            boot_wait: GoDuration::from_secs(10),
+            disable_vnc: false,
+        }
+    }
+}
+
+/// How disks are connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "QEMU's own names")]
+pub enum Interface {
+    Ide,
+    Sata,
+    Scsi,
+    Sd,
+    #[default]
+    Virtio,
+    VirtioScsi,
+}
+
+impl Interface {
+    /// As QEMU calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ide => "ide",
+            Self::Sata => "sata",
+            Self::Scsi => "scsi",
+            Self::Sd => "sd",
+            Self::Virtio => "virtio",
+            Self::VirtioScsi => "virtio-scsi",
+        }
+    }
+}
+
+/// How the host caches what the guest writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "QEMU's own names")]
+pub enum Cache {
+    Writethrough,
+    Writeback,
+    None,
+    #[default]
+    Unsafe,
+    Directsync,
+}
+
+impl Cache {
+    /// As QEMU calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Writethrough => "writethrough",
+            Self::Writeback => "writeback",
+            Self::None => "none",
+            Self::Unsafe => "unsafe",
+            Self::Directsync => "directsync",
+        }
+    }
+}
+
+/// The form of the finished image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "QEMU's own names")]
+pub enum Format {
+    #[default]
+    Qcow2,
+    Raw,
+}
+
+impl Format {
+    /// As QEMU calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// The disks.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Disks {
+    /// Whether `iso_url` is a disk image to start from. Installer ISOs are not built yet.
+    pub disk_image: bool,
+    /// Whether the finished image keeps only what differs from the one that it started from, which
+    /// it needs ever after.
+    pub use_backing_file: bool,
+    /// The form of the finished image: `qcow2` or `raw`.
+    pub format: Format,
+    /// The size of the disk, with a unit (`b`, `k`, `m`, `g`, `t`) or in MiB.
+    pub disk_size: String,
+    /// Whether the disk keeps the size of the image that it starts from.
+    pub skip_resize_disk: bool,
+    /// The sizes of more disks.
+    pub disk_additional_size: Vec<String>,
+    /// How disks are connected: `ide`, `sata`, `scsi`, `sd`, `virtio` or `virtio-scsi`.
+    pub disk_interface: Interface,
+    /// How the host caches what the guest writes: `writethrough`, `writeback`, `none`, `unsafe` or
+    /// `directsync`. The default `unsafe` is the fastest: it ignores the guest's requests to flush,
+    /// which matter only if this host loses power, and then the build is gone anyway.
+    pub disk_cache: Cache,
+    /// What becomes of blocks that the guest discards: `unmap` or `ignore`.
+    #[schemars(extend("enum" = ["unmap", "ignore"]))]
+    pub disk_discard: String,
+    /// What becomes of zeroes that the guest writes: `unmap`, `on` or `off`.
+    #[schemars(extend("enum" = ["unmap", "on", "off"]))]
+    pub disk_detect_zeroes: String,
+    /// Whether the finished qcow2 image is compressed.
+    pub disk_compression: bool,
+    /// Whether the finished image keeps blocks that it does not need.
+    pub skip_compaction: bool,
+    /// How CDs are connected: `ide`, `scsi`, `virtio`, `virtio-scsi`, or not given.
+    pub cdrom_interface: String,
+    /// More arguments for `qemu-img`.
+    pub qemu_img_args: QemuImgArgs,
+}
+
+impl Default for Disks {
+    fn default() -> Self {
+        Self {
+            disk_image: false,
+            use_backing_file: false,
+            format: Format::Qcow2,
+            disk_size: "40960M".into(),
+            skip_resize_disk: false,
+            disk_additional_size: Vec::new(),
+            disk_interface: Interface::Virtio,
+            disk_cache: Cache::Unsafe,
+            disk_discard: "ignore".into(),
+            disk_detect_zeroes: "off".into(),
+            disk_compression: false,
+            skip_compaction: false,
+            cdrom_interface: String::new(),
+            qemu_img_args: QemuImgArgs::default(),
+        }
+    }
+}
+
+/// More arguments for `qemu-img`, by its command.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct QemuImgArgs {
+    /// For `qemu-img create`.
+    pub create: Vec<String>,
+    /// For `qemu-img convert`.
+    pub convert: Vec<String>,
+    /// For `qemu-img resize`.
+    pub resize: Vec<String>,
+}
+
+/// The network.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Network {
+    /// The network card.
+    pub net_device: String,
+    /// The first port of this host to try for reaching the guest's SSH server.
+    pub host_port_min: u16,
+    /// The last port to try.
+    pub host_port_max: u16,
+    /// Whether no port is forwarded: the guest is reached in another way, e.g. by `qemuargs`.
+    pub skip_nat_mapping: bool,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            net_device: "virtio-net".into(),
+            host_port_min: 2222,
+            host_port_max: 4444,
+            skip_nat_mapping: false,
+        }
+    }
+}
+
+/// How the machine ends, and what is left.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Output {
+    /// The command that shuts the guest down. Without one its power is cut.
+    pub shutdown_command: String,
+    /// How long the guest may take to power off.
+    pub shutdown_timeout: GoDuration,
+    /// Where the image is written; must not exist, unless with `-force`. `output-<build>` if not
+    /// given.
+    pub output_directory: Option<PathBuf>,
+    /// The name of the machine and of the image's file. `packer-<build>` if not given.
+    pub vm_name: String,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            shutdown_command: String::new(),
+            shutdown_timeout: GoDuration::from_secs(5 * 60),
+            output_directory: None,
+            vm_name: String::new(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Steps around the running machine: the HTTP server, the start, the shutdown.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use async_trait::async_trait;
+
+use crate::builder::qemu::kept::Kept;
+use crate::component::{BuildContext, Communicator};
+use crate::event::Stream;
+use crate::retry::or_cancelled;
+use crate::step::{Ending, Step};
+use crate::vm::http_server::{HttpServer, Options, Site};
+use crate::vm::machine::Machine;
+
+/// How much of the serial console a failed build shows.
+const CONSOLE_LINES: usize = 50;
+
+/// Serves files to the guest until the build ends.
+pub(super) struct Serve {
+    pub options: Options,
+    /// The texts of `http_content`, rendered.
+    pub texts: Vec<(String, String)>,
+    pub server: Kept<HttpServer>,
+}
+
+#[async_trait]
+impl Step for Serve {
+    type Output = SocketAddr;
+
+    fn name(&self) -> &'static str {
+        "start the HTTP server"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<SocketAddr> {
+        let site = match &self.options.http_directory {
+            Some(dir) => Site::Directory(dir.clone()),
+            None => {
+                let slashed = |path: &str| format!("/{}", path.trim_start_matches('/'));
+                let texts = self.texts.iter().map(|(path, text)| (slashed(path), text.clone()));
+                Site::Texts(texts.collect())
+            }
+        };
+        let (address, range) = self.options.address();
+        let server = HttpServer::start(site, address, &range).await?;
+        let address = server.address;
+        cx.ui.say(format!("Starting HTTP server on port {}", address.port()));
+        self.server.keep(server);
+        Ok(address)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        drop(self.server.take());
+        Ok(())
+    }
+}
+
+/// Starts QEMU; undone by ending it. If the build failed, the serial console is shown first.
+pub(super) struct Start {
+    pub binary: PathBuf,
+    pub args: Vec<String>,
+    /// Whether the serial console is ours.
+    pub with_console: bool,
+    pub machine: Kept<Arc<Machine>>,
+}
+
+#[async_trait]
+impl Step for Start {
+    type Output = Arc<Machine>;
+
+    fn name(&self) -> &'static str {
+        "start the machine"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Arc<Machine>> {
+        cx.ui.say("Starting VM, booting disk image");
+        let started = Machine::start(&cx.cancel, &self.binary, &self.args, self.with_console);
+        let machine = Arc::new(started.await?);
+        self.machine.keep(machine.clone());
+        Ok(machine)
+    }
+
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        let Some(machine) = self.machine.take() else { return Ok(()) };
+        if ending == Ending::Failed {
+            show_console(&machine, cx).await;
+        }
+        machine.stop().await;
+        Ok(())
+    }
+}
+
+async fn show_console(machine: &Machine, cx: &BuildContext) {
+    let lines = machine.console().last_lines(CONSOLE_LINES);
+    if lines.is_empty() {
+        cx.ui.say("The machine printed nothing on its serial console");
+        return;
+    }
+    cx.ui.say("The last lines of the machine's serial console:");
+    for line in lines {
+        cx.ui.output(Stream::Stdout, line).await;
+    }
+}
+
+/// Powers the machine off.
+pub(super) struct Shutdown {
+    pub machine: Arc<Machine>,
+    pub connection: Arc<dyn Communicator>,
+    pub how: Off,
+    pub timeout: Duration,
+}
+
+/// How a machine is powered off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Off {
+    /// By this command.
+    Command(String),
+    /// By itself: there is no communicator that could do it.
+    ByItself,
+    /// By cutting its power.
+    Cut,
+}
+
+#[async_trait]
+impl Step for Shutdown {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "shut the machine down"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        match &self.how {
+            Off::Cut => {
+                cx.ui.say("Halting the virtual machine...");
+                self.machine.stop().await;
+                return Ok(());
+            }
+            Off::ByItself => cx.ui.say("Waiting for shutdown..."),
+            Off::Command(command) => {
+                cx.ui.say("Gracefully halting virtual machine...");
+                self.run_command(command, cx).await?;
+            }
+        }
+        let ended = tokio::time::timeout(self.timeout, self.machine.ended());
+        match or_cancelled(&cx.cancel, ended).await? {
+            Ok(ended) if ended.ok => Ok(()),
+            Ok(ended) => bail!("{ended}"),
+            Err(_) => bail!("the machine did not power off within {:?}", self.timeout),
+        }
+    }
+}
+
+impl Shutdown {
+    /// Runs the command, as long as there is a machine that can run it.
+    async fn run_command(&self, command: &str, cx: &BuildContext) -> anyhow::Result<()> {
+        let run = or_cancelled(&cx.cancel, self.connection.run_shown(command, &cx.ui));
+        tokio::select! {
+            exit = run => match exit? {
+                Ok(exit) => tracing::debug!("the shutdown command ended: {exit:?}"),
+                // A machine that is going down may well drop the line.
+                Err(error) => tracing::debug!("the shutdown command was cut off: {error:#}"),
+            },
+            _ = self.machine.ended() => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Which accelerator runs guests on this host: found out by running one.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+/// How long a guest of 512 bytes may take; where KVM works it takes a tenth of this.
+const PATIENCE: Duration = Duration::from_millis(1800);
+/// What the guest writes to the exit port, and the status that QEMU makes of it: `2 * 16 + 1`.
+const SIGNAL: u8 = 0x10;
+const SIGNALLED: i32 = 33;
+
+/// Whether KVM can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kvm {
+    /// It ran a guest.
+    Works,
+    /// It cannot, because of this.
+    Unusable(String),
+}
+
+/// Whether KVM runs a guest of `qemu` here. Asked once in the life of this process.
+///
+/// That `/dev/kvm` opens says little: in nested and sandboxed virtual machines it may open and then
+/// hang the guest at its first interrupt. So a guest is run: QEMU's BIOS, which uses interrupts and
+/// reads a disk, and a boot sector that reports back.
+pub async fn kvm(qemu: &Path) -> Kvm {
+    type Verdicts = Mutex<HashMap<PathBuf, Arc<OnceCell<Kvm>>>>;
+    static VERDICTS: std::sync::LazyLock<Verdicts> = std::sync::LazyLock::new(Verdicts::default);
+    let verdict = {
+        let mut verdicts = VERDICTS.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.entry(qemu.to_owned()).or_default().clone()
+    };
+    verdict.get_or_init(|| probe(qemu)).await.clone()
+}
+
+async fn probe(qemu: &Path) -> Kvm {
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
+    if let Err(error) = device {
+        return Kvm::Unusable(format!("/dev/kvm cannot be opened: {error}"));
+    }
+    if !runs_pc_guests(qemu) {
+        // There is no guest to try; QEMU itself says it if KVM cannot run this architecture.
+        return Kvm::Works;
+    }
+    try_guest(qemu, "kvm").await.unwrap_or_else(|error| Kvm::Unusable(format!("{error:#}")))
+}
+
+fn runs_pc_guests(qemu: &Path) -> bool {
+    let name = qemu.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    ["qemu-system-x86_64", "qemu-system-i386", "qemu-kvm"].contains(&name)
+}
+
+/// Boots the smallest guest there is.
+async fn try_guest(qemu: &Path, accelerator: &str) -> anyhow::Result<Kvm> {
+    let disk = tempfile::NamedTempFile::with_prefix("imgbake-probe-")?;
+    std::fs::write(disk.path(), boot_sector())?;
+    let drive = format!("file={},format=raw,if=ide,readonly=off", disk.path().display());
+    let mut child = Command::new(qemu)
+        .args(["-accel", accelerator, "-machine", "pc", "-m", "8", "-nodefaults", "-no-reboot"])
+        .args(["-display", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive"])
+        .arg(drive)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", qemu.display()))?;
+    let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await else {
+        // A process that is stuck in the kernel may not die at once; dropping it does not wait.
+        return Ok(Kvm::Unusable("a guest hangs under KVM".to_owned()));
+    };
+    match status?.code() {
+        Some(SIGNALLED) => Ok(Kvm::Works),
+        _ => Ok(Kvm::Unusable("QEMU cannot start a guest under KVM".to_owned())),
+    }
+}
+
+/// `mov al, SIGNAL; out 0xf4, al; hlt; jmp $-1`, with the mark of a boot sector.
+fn boot_sector() -> [u8; 512] {
+    let mut sector = [0; 512];
+    sector[..7].copy_from_slice(&[0xb0, SIGNAL, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd]);
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_guest_reports_back() {
+        let verdict = try_guest(Path::new("qemu-system-x86_64"), "tcg").await;
+        assert_eq!(verdict.unwrap(), Kvm::Works);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_hangs_is_given_up_within_two_seconds() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = dir.path().join("qemu-system-x86_64");
+        std::fs::write(&fake, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let started = Instant::now();
+        let verdict = try_guest(&fake, "kvm").await.unwrap();
+        assert_eq!(verdict, Kvm::Unusable("a guest hangs under KVM".into()));
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+}

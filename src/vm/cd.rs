@@ -1,0 +1,199 @@
+//! CDs made for a guest: seeds for cloud-init, answer files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::Check;
+use crate::config::Late;
+use crate::vm::tool;
+
+/// A CD for the guest.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Options {
+    /// Files and directories to put on a CD for the guest; wildcards are allowed. `dir` arrives
+    /// as the directory, `dir/` as its contents.
+    pub cd_files: Vec<String>,
+    /// Texts to put on a CD for the guest, by path. `{{ .SSHPublicKey }}` stands for the key that
+    /// is made for the build, `{{ .Name }}`, `{{ .HTTPIP }}` and `{{ .HTTPPort }}` for what they
+    /// say.
+    pub cd_content: IndexMap<String, Late>,
+    /// The CD's volume label, e.g. `cidata` for cloud-init.
+    pub cd_label: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cd_files: Vec::new(), cd_content: IndexMap::new(), cd_label: "packer".into() }
+    }
+}
+
+impl Options {
+    /// Whether there is anything to put on a CD.
+    pub fn wants_cd(&self) -> bool {
+        !self.cd_files.is_empty() || !self.cd_content.is_empty()
+    }
+
+    /// Reports files that are not there.
+    pub fn check(&self, check: &mut Check<'_>) {
+        for pattern in &self.cd_files {
+            if has_wildcards(pattern) {
+                if let Err(error) = glob::Pattern::new(pattern) {
+                    check.error("cd_files", format!("`{pattern}` is no file pattern: {error}"));
+                }
+            } else if let Err(error) = std::fs::metadata(pattern) {
+                check.error("cd_files", format!("cannot read {pattern}: {error}"));
+            }
+        }
+    }
+}
+
+/// What goes on a CD.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// See [`Options::cd_files`].
+    pub files: Vec<String>,
+    /// Path on the CD → text.
+    pub texts: Vec<(String, String)>,
+    /// See [`Options::cd_label`].
+    pub label: String,
+}
+
+/// A CD image in a temporary directory; dropping it removes it.
+#[derive(Debug)]
+pub struct Cd {
+    _dir: TempDir,
+    /// The image.
+    pub path: PathBuf,
+}
+
+/// Makes a CD with the first program for it that is found.
+pub async fn make(cancel: &CancellationToken, contents: Contents) -> anyhow::Result<Cd> {
+    let dir = tempfile::Builder::new().prefix("imgbake-cd-").tempdir();
+    let dir = dir.context("cannot make a directory for the CD")?;
+    let (root, path) = (dir.path().join("root"), dir.path().join("cd.iso"));
+    let label = contents.label.clone();
+    let staged = root.clone();
+    tokio::task::spawn_blocking(move || stage(&contents, &staged)).await??;
+    let made = tool::run(cancel, command(&label, &path, &root)?).await;
+    made.context("cannot make the CD")?;
+    Ok(Cd { _dir: dir, path })
+}
+
+/// The command that writes the directory `root` to the image `path`.
+fn command(label: &str, path: &Path, root: &Path) -> anyhow::Result<Command> {
+    let tools: [(&str, &[&str]); 4] = [
+        ("xorriso", &["-as", "genisoimage", "-rock", "-joliet", "-volid", label, "-output"]),
+        ("mkisofs", &["-joliet", "-rock", "-volid", label, "-o"]),
+        ("genisoimage", &["-joliet", "-rock", "-volid", label, "-o"]),
+        (
+            "hdiutil",
+            &["makehybrid", "-hfs", "-joliet", "-iso", "-default-volume-name", label, "-o"],
+        ),
+    ];
+    for (name, args) in tools {
+        if let Ok(program) = which::which(name) {
+            let mut command = Command::new(program);
+            command.args(args).arg(path).arg(root);
+            return Ok(command);
+        }
+    }
+    let names = tools.map(|(name, _)| name).join(", ");
+    bail!("none of the programs that can make a CD is installed: {names}")
+}
+
+/// Lays everything out as it will be on the CD.
+fn stage(contents: &Contents, root: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir(root).context("cannot make a directory for the CD")?;
+    for pattern in &contents.files {
+        let paths = expand(pattern)?;
+        if paths.is_empty() {
+            bail!("no file matches `{pattern}` of `cd_files`");
+        }
+        for path in paths {
+            // A trailing slash does not survive in a path: it is the pattern that has it.
+            let into = match path.file_name() {
+                Some(name) if !(pattern.ends_with('/') && path.is_dir()) => root.join(name),
+                _ => root.to_owned(),
+            };
+            copy(&path, &into)
+                .with_context(|| format!("cannot put {} on the CD", path.display()))?;
+        }
+    }
+    for (name, text) in &contents.texts {
+        let path = inside(root, name)?;
+        let write = || {
+            std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+            std::fs::write(&path, text)
+        };
+        write().with_context(|| format!("cannot put `{name}` on the CD"))?;
+    }
+    Ok(())
+}
+
+/// The path of `name` below `root`.
+fn inside(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let relative = Path::new(name.trim_start_matches('/'));
+    if relative.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+        bail!("`{name}` of `cd_content` is no path on a CD");
+    }
+    Ok(root.join(relative))
+}
+
+fn has_wildcards(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+}
+
+fn expand(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+    if !has_wildcards(pattern) {
+        return Ok(vec![PathBuf::from(pattern)]);
+    }
+    let paths = glob::glob(pattern).with_context(|| format!("`{pattern}` is no file pattern"))?;
+    Ok(paths.collect::<Result<_, _>>()?)
+}
+
+/// Copies a file, or a directory with all that is in it, to `to`.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return std::fs::copy(from, to).map(drop);
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_arrives_as_itself_or_as_its_contents() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("seed");
+        std::fs::create_dir_all(source.join("sub")).unwrap();
+        std::fs::write(source.join("sub/a.txt"), "a").unwrap();
+        std::fs::write(dir.path().join("b.cfg"), "b").unwrap();
+        let base = dir.path().display();
+        let contents = Contents {
+            files: vec![format!("{base}/seed"), format!("{base}/seed/"), format!("{base}/*.cfg")],
+            texts: vec![("/deep/er/c".into(), "c".into())],
+            label: "x".into(),
+        };
+        let root = dir.path().join("root");
+        stage(&contents, &root).unwrap();
+        for path in ["seed/sub/a.txt", "sub/a.txt", "b.cfg", "deep/er/c"] {
+            assert!(root.join(path).is_file(), "{path}");
+        }
+        assert!(inside(&root, "../x").is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! Disk images, through `qemu-img`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::vm::tool;
+
+/// `qemu-img`, until the run is interrupted.
+#[derive(Clone, Debug)]
+pub struct QemuImg {
+    cancel: CancellationToken,
+}
+
+/// What a disk image is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Info {
+    /// `qcow2`, `raw` ….
+    pub format: String,
+    /// How big the disk is that the guest sees, in bytes.
+    pub virtual_size: u64,
+}
+
+impl QemuImg {
+    /// Stops when `cancel` fires.
+    pub fn new(cancel: &CancellationToken) -> Self {
+        Self { cancel: cancel.clone() }
+    }
+
+    async fn run<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let mut command = Command::new("qemu-img");
+        command.args(args);
+        Ok(tool::run(&self.cancel, command).await?.stdout)
+    }
+
+    /// What the image at `path` is.
+    pub async fn info(&self, path: &Path) -> anyhow::Result<Info> {
+        let output = self.run(["info".as_ref(), "--output=json".as_ref(), path.as_os_str()]).await;
+        let output = output.with_context(|| format!("cannot read the disk {}", path.display()))?;
+        serde_json::from_slice(&output).context("`qemu-img info` says what is not understood")
+    }
+
+    /// Makes an empty disk of `size`, e.g. `40960M`.
+    pub async fn create(
+        &self,
+        path: &Path,
+        format: &str,
+        size: &str,
+        extra: &[String],
+    ) -> anyhow::Result<()> {
+        let mut args = words(&["create", "-q", "-f", format]);
+        args.extend_from_slice(extra);
+        args.extend([text(path), size.to_owned()]);
+        let made = self.run(args).await;
+        made.map(drop).with_context(|| format!("cannot create the disk {}", path.display()))
+    }
+
+    /// Makes a disk that shows `base` and keeps only what is written to it.
+    pub async fn overlay(&self, path: &Path, base: &Path, extra: &[String]) -> anyhow::Result<()> {
+        let base = std::path::absolute(base)?;
+        let base_format = self.info(&base).await?.format;
+        let mut args = words(&["create", "-q", "-f", "qcow2", "-F", &base_format, "-b"]);
+        args.push(text(&base));
+        args.extend_from_slice(extra);
+        args.push(text(path));
+        let made = self.run(args).await;
+        made.map(drop).with_context(|| format!("cannot create the disk {}", path.display()))
+    }
+
+    /// Writes all that `from` shows to a new image at `to`, without what it does not use.
+    pub async fn convert(
+        &self,
+        from: &Path,
+        to: &Path,
+        format: &str,
+        extra: &[String],
+    ) -> anyhow::Result<()> {
+        let mut args = words(&["convert", "-O", format]);
+        args.extend_from_slice(extra);
+        args.extend([text(from), text(to)]);
+        let done = self.run(args).await;
+        done.map(drop).with_context(|| {
+            format!("cannot convert the disk {} to {}", from.display(), to.display())
+        })
+    }
+
+    /// Gives the guest a disk of `size`.
+    pub async fn resize(
+        &self,
+        path: &Path,
+        format: &str,
+        size: &str,
+        extra: &[String],
+    ) -> anyhow::Result<()> {
+        let mut args = words(&["resize", "-q", "-f", format]);
+        args.extend_from_slice(extra);
+        args.extend([text(path), size.to_owned()]);
+        let done = self.run(args).await;
+        done.map(drop)
+            .with_context(|| format!("cannot resize the disk {} to {size}", path.display()))
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Copies the image `from` as it is, sharing its blocks where the file system can.
+pub async fn copy(from: PathBuf, to: PathBuf) -> anyhow::Result<()> {
+    let context = format!("cannot copy {} to {}", from.display(), to.display());
+    // Lets the kernel copy: without a detour through here, and not at all on btrfs and XFS.
+    tokio::fs::copy(from, to).await.map(drop).context(context)
+}
+
+/// A disk size as templates write it: bytes with `b`, else `k`, `m`, `g`, `t`; bare numbers are MiB.
+pub fn parse_size(text: &str) -> Option<String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let _: u64 = digits.parse().ok()?;
+    match &text[digits.len()..] {
+        "" => Some(format!("{digits}M")),
+        unit if unit.len() == 1 && "bBkKmMgGtT".contains(unit) => {
+            Some(text.trim_end_matches(['b', 'B']).to_owned())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_templates_write_them() {
+        for (written, meant) in [
+            ("40960", Some("40960M")),
+            ("8g", Some("8g")),
+            ("512b", Some("512")),
+            ("5T", Some("5T")),
+            ("huge", None),
+            ("10GB", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_size(written).as_deref(), meant, "{written}");
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The image that a machine starts from: found on this host, or downloaded into the shared cache.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use jiff::fmt::rfc2822::DateTimePrinter;
+use reqwest::{Client, Response, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sha1::Digest as _;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+
+use crate::component::{BuildContext, Check};
+use crate::diagnostic::code;
+use crate::event::{Message, Progress, Ui};
+use crate::retry::{Backoff, or_cancelled, sleep};
+use crate::vm::checksum::{Checksum, Digest, find_in_sums};
+
+/// A server that is silent for this long is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How often the progress of a download is reported.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// No sums file is longer.
+const LONGEST_SUMS_FILE: usize = 16 << 20;
+
+/// The image to start from.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Options {
+    /// Path or URL (`http`, `https`, `file`) of the image.
+    pub iso_url: String,
+    /// Paths or URLs of the image, tried in this order. Not together with `iso_url`.
+    pub iso_urls: Vec<String>,
+    /// The image's checksum: `<type>:<hex>` with md5, sha1, sha256 or sha512, the hex digits alone,
+    /// `file:<path or URL>` of a sums file, or `none`.
+    pub iso_checksum: String,
+    /// Where a downloaded image is kept, instead of the cache. A path without an extension is a
+    /// directory.
+    pub iso_target_path: Option<PathBuf>,
+    /// The extension of a downloaded image in the cache.
+    pub iso_target_extension: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            iso_url: String::new(),
+            iso_urls: Vec::new(),
+            iso_checksum: String::new(),
+            iso_target_path: None,
+            iso_target_extension: "iso".into(),
+        }
+    }
+}
+
+impl Options {
+    /// What there is to fetch; `None` after reporting why nothing can be.
+    pub fn check(&self, check: &mut Check<'_>) -> Option<Download> {
+        let urls = match (self.iso_url.as_str(), &self.iso_urls[..]) {
+            ("", []) => {
+                check.missing("iso_url", "give the path or URL of an image");
+                None
+            }
+            ("", urls) => Some(urls.to_vec()),
+            (url, []) => Some(vec![url.to_owned()]),
+            _ => {
+                check.error("iso_urls", "`iso_url` is given too: give one of the two");
+                None
+            }
+        };
+        for url in urls.iter().flatten() {
+            if let Err(cause) = Place::of(url) {
+                let option = if self.iso_url.is_empty() { "iso_urls" } else { "iso_url" };
+                check.error(option, cause);
+            }
+        }
+        let checksum = self.check_checksum(check);
+        Some(Download {
+            urls: urls?,
+            checksum: checksum?,
+            target: self.iso_target_path.clone(),
+            extension: self.iso_target_extension.to_lowercase(),
+        })
+    }
+
+    fn check_checksum(&self, check: &mut Check<'_>) -> Option<Checksum> {
+        if self.iso_checksum.is_empty() {
+            check.missing("iso_checksum", "`none` accepts any image, which is not advisable");
+            return None;
+        }
+        match Checksum::parse(&self.iso_checksum) {
+            Ok(Checksum::None) => {
+                let text = "`iso_checksum = \"none\"`: a damaged or forged image is not noticed";
+                check.warn(code::OPTION_VALUE, "iso_checksum", text);
+                Some(Checksum::None)
+            }
+            Ok(checksum) => Some(checksum),
+            Err(cause) => {
+                check.error("iso_checksum", cause);
+                None
+            }
+        }
+    }
+}
+
+/// Where an image is.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Local(PathBuf),
+    Remote(Url),
+}
+
+impl Place {
+    /// Reads a path or a URL.
+    fn of(text: &str) -> Result<Self, String> {
+        if !text.contains("://") {
+            let path = text.strip_prefix("file:").unwrap_or(text);
+            return Ok(Self::Local(PathBuf::from(path)));
+        }
+        let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Remote(url)),
+            "file" => {
+                let path = url.to_file_path();
+                path.map(Self::Local).map_err(|()| format!("`{text}` names no file of this host"))
+            }
+            other => Err(format!("`{other}` is not built yet: use http, https or a file")),
+        }
+    }
+}
+
+/// An image to fetch.
+#[derive(Clone, Debug)]
+pub struct Download {
+    urls: Vec<String>,
+    checksum: Checksum,
+    target: Option<PathBuf>,
+    extension: String,
+}
+
+impl Download {
+    /// The path of the image on this host, its checksum verified.
+    ///
+    /// A file of this host is used where it is. A download goes to the cache, which builds and
+    /// runs share: the first downloads, the others wait for it.
+    ///
+    /// # Errors
+    /// When no URL gives an image with the right checksum; each URL's cause is said.
+    pub async fn fetch(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+        cx.ui.say("Retrieving the image");
+        let mut causes = Vec::new();
+        for url in &self.urls {
+            cx.ui.say(format!("Trying {url}"));
+            match self.fetch_from(url, cx).await {
+                Ok(path) => {
+                    cx.ui.say(format!("{url} => {}", path.display()));
+                    return Ok(path);
+                }
+                Err(error) if cx.cancel.is_cancelled() => return Err(error),
+                Err(error) => {
+                    if self.urls.len() > 1 {
+                        cx.ui.error(format!("{error:#}"));
+                    }
+                    causes.push(format!("{error:#}"));
+                }
+            }
+        }
+        bail!("cannot get the image: {}", causes.join("; "))
+    }
+
+    async fn fetch_from(&self, url: &str, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+        let place = Place::of(url).map_err(anyhow::Error::msg)?;
+        let expected = self.expected(&place, cx).await?;
+        match place {
+            Place::Local(path) => {
+                tokio::fs::metadata(&path)
+                    .await
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                if let Some(expected) = expected {
+                    verify(&expected, &path).await?;
+                }
+                Ok(path)
+            }
+            Place::Remote(url) => {
+                let target = self.target(&url, expected.as_ref(), cx);
+                self.fetch_to(&target, &url, expected.as_ref(), cx).await?;
+                Ok(target)
+            }
+        }
+    }
+
+    /// The checksum that the image must have.
+    async fn expected(&self, place: &Place, cx: &BuildContext) -> anyhow::Result<Option<Digest>> {
+        let sums = match &self.checksum {
+            Checksum::None => return Ok(None),
+            Checksum::Digest(digest) => return Ok(Some(digest.clone())),
+            Checksum::SumsFile(sums) => sums,
+        };
+        let name = match place {
+            Place::Local(path) => path.file_name().and_then(|name| name.to_str()),
+            Place::Remote(url) => url.path_segments().and_then(|mut parts| parts.next_back()),
+        };
+        let text = match Place::of(sums).map_err(anyhow::Error::msg)? {
+            Place::Local(path) => tokio::fs::read_to_string(&path)
+                .await
+                .with_context(|| format!("cannot read the sums file {}", path.display()))?,
+            Place::Remote(url) => or_cancelled(&cx.cancel, small_text(url)).await??,
+        };
+        let name = name.unwrap_or_default();
+        let found = find_in_sums(&text, name);
+        found.map(Some).with_context(|| format!("the sums file {sums} does not list `{name}`"))
+    }
+
+    /// Where the download is kept: in the cache under a name that says what it is.
+    fn target(&self, url: &Url, expected: Option<&Digest>, cx: &BuildContext) -> PathBuf {
+        let identity = expected.map_or_else(|| url.to_string(), Digest::to_string);
+        let digest = hex::encode(sha1::Sha1::digest(identity));
+        let name = format!("{digest}.{}", self.extension);
+        match &self.target {
+            Some(path) if path.extension().is_some() => path.clone(),
+            Some(dir) => dir.join(name),
+            None => cx.facts.scope.environment.cache_dir().join(name),
+        }
+    }
+
+    /// Makes sure that the image is at `target`.
+    async fn fetch_to(
+        &self,
+        target: &Path,
+        url: &Url,
+        expected: Option<&Digest>,
+        cx: &BuildContext,
+    ) -> anyhow::Result<()> {
+        let dir = target.parent().unwrap_or(Path::new("."));
+        tokio::fs::create_dir_all(dir)
+            .await
+            .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        let _lock = lock(target, cx).await?;
+        let mut since = None;
+        if let Ok(metadata) = tokio::fs::metadata(target).await {
+            match expected {
+                Some(expected) if verify(expected, target).await.is_ok() => return Ok(()),
+                Some(_) => cx.ui.say(format!("{} is damaged: again", target.display())),
+                None => since = metadata.modified().ok(),
+            }
+        }
+        let download = async {
+            let Some(response) = request(url, since).await? else { return Ok(None) };
+            let transfer = Transfer { url, expected, ui: &cx.ui };
+            transfer.receive(response, dir).await.map(Some)
+        };
+        let downloaded: anyhow::Result<_> = or_cancelled(&cx.cancel, download).await?;
+        if let Some(file) = downloaded.with_context(|| format!("cannot download {url}"))? {
+            let kept = file.persist(target);
+            kept.with_context(|| format!("cannot write {}", target.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until no other build or run is at work on `target`; the lock ends when the file is closed.
+async fn lock(target: &Path, cx: &BuildContext) -> anyhow::Result<File> {
+    let path = PathBuf::from(format!("{}.lock", target.display()));
+    let context = || format!("cannot lock {}", path.display());
+    let file = File::create(&path).with_context(context)?;
+    let backoff =
+        Backoff { first: Duration::from_millis(50), factor: 1.5, longest: Duration::from_secs(1) };
+    for (tries, wait) in backoff.waits().enumerate() {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                if tries == 0 {
+                    cx.ui.say("Waiting for another build that downloads the same image");
+                }
+                sleep(&cx.cancel, wait).await?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
+        }
+    }
+    Ok(file)
+}
+
+async fn verify(expected: &Digest, path: &Path) -> anyhow::Result<()> {
+    let (wanted, file) = (expected.clone(), path.to_owned());
+    let found = tokio::task::spawn_blocking(move || wanted.of_file_like(&file)).await?;
+    let found = found.with_context(|| format!("cannot read {}", path.display()))?;
+    if found != *expected {
+        bail!("the checksum of {} is {found}, but {expected} is expected", path.display());
+    }
+    Ok(())
+}
+
+fn client() -> anyhow::Result<Client> {
+    let client = Client::builder()
+        .user_agent(concat!("imgbake/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(SILENCE)
+        .read_timeout(SILENCE);
+    client.build().context("cannot set up an HTTP client")
+}
+
+/// Asks for `url`; `None` if what was downloaded at `since` is still the same.
+async fn request(
+    url: &Url,
+    since: Option<std::time::SystemTime>,
+) -> anyhow::Result<Option<Response>> {
+    let mut request = client()?.get(url.clone());
+    if let Some(since) = since {
+        let since = jiff::Timestamp::try_from(since)?;
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&since)?;
+        request = request.header("if-modified-since", date);
+    }
+    let response = request.send().await?;
+    if response.status() == StatusCode::NOT_MODIFIED {
+        return Ok(None);
+    }
+    Ok(Some(response.error_for_status()?))
+}
+
+/// The text at `url`, which is known to be small.
+async fn small_text(url: Url) -> anyhow::Result<String> {
+    let fetch = async {
+        let response = client()?.get(url.clone()).send().await?.error_for_status()?;
+        if response.content_length().is_some_and(|length| length > LONGEST_SUMS_FILE as u64) {
+            bail!("it is too long for a sums file");
+        }
+        Ok(response.text().await?)
+    };
+    fetch.await.with_context(|| format!("cannot download the sums file {url}"))
+}
+
+/// A download under way.
+struct Transfer<'a> {
+    url: &'a Url,
+    expected: Option<&'a Digest>,
+    ui: &'a Ui,
+}
+
+impl Transfer<'_> {
+    /// Streams the body to a temporary file in `dir`, and takes its checksum on the way.
+    async fn receive(&self, mut response: Response, dir: &Path) -> anyhow::Result<NamedTempFile> {
+        let total = response.content_length();
+        let file = NamedTempFile::with_prefix_in(".download-", dir)?;
+        let mut writer = tokio::fs::File::from_std(file.reopen()?);
+        let mut hasher = self.expected.map(|expected| expected.kind.hasher());
+        let (mut done, mut reported) = (0, Instant::now());
+        while let Some(chunk) = response.chunk().await? {
+            writer.write_all(&chunk).await?;
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&chunk);
+            }
+            done += chunk.len() as u64;
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
+                self.report(done, total, false);
+            }
+        }
+        writer.flush().await?;
+        self.report(done, total, true);
+        let found = hasher.map(|hasher| hasher.finish());
+        if let (Some(found), Some(expected)) = (found, self.expected)
+            && found != *expected
+        {
+            bail!("its checksum is {found}, but {expected} is expected");
+        }
+        Ok(file)
+    }
+
+    fn report(&self, done: u64, total: Option<u64>, finished: bool) {
+        let what = self.url.to_string();
+        self.ui.send(Message::Progress(Progress { what, done, total, finished }));
+    }
+}
+
+/// Fetching needs nothing else of a build: for tests of this room.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_paths_or_urls() {
+        let local = |path: &str| Ok(Place::Local(PathBuf::from(path)));
+        assert_eq!(Place::of("disk.img"), local("disk.img"));
+        assert_eq!(Place::of("/a/disk.img"), local("/a/disk.img"));
+        assert_eq!(Place::of("file:///a/my%20disk.img"), local("/a/my disk.img"));
+        assert_eq!(Place::of("file:disk.img"), local("disk.img"));
+        assert!(matches!(Place::of("https://a.example/d.img"), Ok(Place::Remote(_))));
+        assert!(Place::of("s3::https://a.example/d.img").is_err());
+        assert!(Place::of("ftp://a.example/d.img").is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! A small client of QMP, QEMU's control protocol: JSON lines over a socket.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Mutex, mpsc};
+
+/// How long QEMU may take to answer a command.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that may give commands.
+#[derive(Debug)]
+pub struct Qmp(Mutex<Line>);
+
+#[derive(Debug)]
+struct Line {
+    commands: OwnedWriteHalf,
+    answers: mpsc::UnboundedReceiver<Answer>,
+}
+
+/// One message from QEMU.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Return(Value),
+    Error {
+        desc: String,
+    },
+    Event(String),
+    #[serde(rename = "QMP")]
+    Greeting(Value),
+}
+
+impl Qmp {
+    /// Greets the QEMU at the other end of `stream`.
+    pub async fn greet(stream: UnixStream) -> anyhow::Result<Self> {
+        let (messages, commands) = stream.into_split();
+        let (sender, answers) = mpsc::unbounded_channel();
+        tokio::spawn(listen(messages, sender));
+        let qmp = Self(Mutex::new(Line { commands, answers }));
+        qmp.execute("qmp_capabilities", json!({})).await?;
+        Ok(qmp)
+    }
+
+    /// Gives one command and waits for its answer.
+    ///
+    /// # Errors
+    /// When QEMU refuses the command, does not answer in time, or is gone.
+    pub async fn execute(&self, command: &str, arguments: Value) -> anyhow::Result<Value> {
+        let mut line = self.0.lock().await;
+        let text = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
+        let answer = tokio::time::timeout(PATIENCE, async {
+            line.commands.write_all(text.as_bytes()).await?;
+            line.answers.recv().await.context("QEMU closed the connection")
+        });
+        let answer = answer.await.context("QEMU does not answer").flatten();
+        match answer.with_context(|| format!("the QMP command `{command}` failed"))? {
+            Answer::Return(value) => Ok(value),
+            Answer::Error { desc } => bail!("QEMU refused the QMP command `{command}`: {desc}"),
+            other => bail!("unexpected answer to the QMP command `{command}`: {other:?}"),
+        }
+    }
+}
+
+/// Passes answers on, until QEMU or the client hangs up.
+async fn listen(messages: OwnedReadHalf, answers: mpsc::UnboundedSender<Answer>) {
+    let mut lines = BufReader::new(messages).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match message(&line) {
+            Some(Answer::Event(event)) => tracing::debug!("QEMU event {event}"),
+            Some(Answer::Greeting(_)) | None => {}
+            Some(answer) => {
+                // Whoever asked may have gone.
+                let _ = answers.send(answer);
+            }
+        }
+    }
+}
+
+/// The message in `line`: the member that says its kind, without those beside it.
+fn message(line: &str) -> Option<Answer> {
+    let Ok(Value::Object(members)) = serde_json::from_str(line) else {
+        tracing::warn!("QEMU sent what is no QMP message: {line}");
+        return None;
+    };
+    let known = ["return", "error", "event", "QMP"];
+    let (kind, value) = members.into_iter().find(|(name, _)| known.contains(&name.as_str()))?;
+    serde_json::from_value(json!({ kind: value })).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A QEMU that greets, takes the handshake, and then answers each line with the next answer.
+    async fn fake(stream: UnixStream, answers: &'static [&'static str]) {
+        let (commands, mut messages) = stream.into_split();
+        messages.write_all(b"{\"QMP\": {\"version\": {}}}\n").await.unwrap();
+        let mut commands = BufReader::new(commands).lines();
+        let handshake = commands.next_line().await.unwrap().unwrap();
+        assert!(handshake.contains("qmp_capabilities"));
+        messages.write_all(b"{\"return\": {}}\n").await.unwrap();
+        for answer in answers {
+            commands.next_line().await.unwrap().unwrap();
+            messages.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_are_told_from_events_and_errors_say_what_was_refused() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let answers = &[
+            "{\"event\": \"STOP\", \"timestamp\": {}}\n{\"return\": {\"running\": true}}",
+            "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}}",
+        ];
+        let server = tokio::spawn(fake(theirs, answers));
+        let qmp = Qmp::greet(ours).await.unwrap();
+        let status = qmp.execute("query-status", json!({})).await.unwrap();
+        assert_eq!(status, json!({ "running": true }));
+        let error = qmp.execute("nonsense", json!({})).await.unwrap_err();
+        assert_eq!(error.to_string(), "QEMU refused the QMP command `nonsense`: no such thing");
+        server.await.unwrap();
+        let error = qmp.execute("quit", json!({})).await.unwrap_err();
+        assert!(format!("{error:#}").starts_with("the QMP command `quit` failed"), "{error:#}");
+    }
+}
