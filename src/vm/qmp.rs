@@ -28,12 +28,8 @@ struct Line {
 #[serde(rename_all = "lowercase")]
 enum Answer {
     Return(Value),
-    Error {
-        desc: String,
-    },
+    Error { desc: String },
     Event(String),
-    #[serde(rename = "QMP")]
-    Greeting(Value),
 }
 
 impl Qmp {
@@ -73,7 +69,7 @@ async fn listen(messages: OwnedReadHalf, answers: mpsc::UnboundedSender<Answer>)
     while let Ok(Some(line)) = lines.next_line().await {
         match message(&line) {
             Some(Answer::Event(event)) => tracing::debug!("QEMU event {event}"),
-            Some(Answer::Greeting(_)) | None => {}
+            None => {}
             Some(answer) => {
                 // Whoever asked may have gone.
                 let _ = answers.send(answer);
@@ -82,13 +78,14 @@ async fn listen(messages: OwnedReadHalf, answers: mpsc::UnboundedSender<Answer>)
     }
 }
 
-/// The message in `line`: the member that says its kind, without those beside it.
+/// The message in `line`: the member that says its kind, without those beside it. The greeting is
+/// none.
 fn message(line: &str) -> Option<Answer> {
     let Ok(Value::Object(members)) = serde_json::from_str(line) else {
         tracing::warn!("QEMU sent what is no QMP message: {line}");
         return None;
     };
-    let known = ["return", "error", "event", "QMP"];
+    let known = ["return", "error", "event"];
     let (kind, value) = members.into_iter().find(|(name, _)| known.contains(&name.as_str()))?;
     serde_json::from_value(json!({ kind: value })).ok()
 }

@@ -37,7 +37,6 @@ pub(super) const NOT_BUILT: &[&str] = &[
 /// Names of QEMU's accelerators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "QEMU's own names")]
 pub enum Accelerator {
     None,
     Kvm,
@@ -154,7 +153,6 @@ impl Default for Hardware {
 /// How disks are connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "QEMU's own names")]
 pub enum Interface {
     Ide,
     Sata,
@@ -182,7 +180,6 @@ impl Interface {
 /// How the host caches what the guest writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "QEMU's own names")]
 pub enum Cache {
     Writethrough,
     Writeback,
@@ -208,7 +205,6 @@ impl Cache {
 /// The form of the finished image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "QEMU's own names")]
 pub enum Format {
     #[default]
     Qcow2,
