@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(build.template.only, ["a", "b", "c"]);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(build.template.var, [pair("x", "1=2"), pair("-y", "2")]);
-        assert!(!build.color && build.debug && build.force);
+        assert!(build.color == Some(false) && build.debug && build.force);
         assert_eq!(build.on_error, build::OnErrorFlag::Abort);
         assert_eq!(build.parallel_builds, 3);
         assert_eq!(build.template.template.to_str(), Some("t.json"));
@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn the_later_of_two_flags_wins_and_colour_is_on() {
-        assert!(build("build t.json").color);
+        assert_eq!(build("build t.json").color, None);
+        assert_eq!(build("build -color t.json").color, Some(true));
         assert!(!build("build -force -force=false -color=true -color=0 t.json").force);
     }
 

@@ -1,17 +1,32 @@
-//! `imgbake build`.
+//! `imgbake build`: a template's builds, all at a time.
 
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::front::TemplateArguments;
+use super::front::{self, TemplateArguments, Wishes};
 use super::{Exit, Session};
 use crate::component::OnError;
+use crate::event::Ui;
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::report::{Reporter, Style, listing};
+use crate::run::{self, Outcome, RunRequest};
+use crate::secret::Redactor;
+use crate::source::SourceMap;
 
 /// `imgbake build [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Colours on a terminal.
-    #[arg(long, default_value_t = true)]
-    pub color: bool,
+    /// Colours; without this flag only on a terminal.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub color: Option<bool>,
     /// One build at a time, waiting for Enter after each step and before each cleanup.
     #[arg(long)]
     pub debug: bool,
@@ -62,6 +77,129 @@ impl From<OnErrorFlag> for OnError {
 
 /// Loads, plans, runs and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
-    let _ = (session, arguments);
-    Exit::Failure
+    let style = Style {
+        machine_readable: session.machine_readable,
+        color: arguments.color,
+        timestamps: arguments.timestamp_ui,
+    };
+    let reporter = Reporter::start(style, &session.environment, session.redactor.clone());
+    let exit = match plan(session, arguments, reporter.ui()) {
+        Some(plan) => run_on_runtime(plan, session, arguments, reporter.ui()),
+        None => Exit::Failure,
+    };
+    match exit {
+        // Whoever interrupts twice does not wait for a reader who may never come.
+        Exit::Interrupted => reporter.finish_within(LAST_WORDS),
+        _ => reporter.finish(),
+    }
+    exit
+}
+
+/// How long the last words may take to be read after a second interruption.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The front half; `None` after saying what is wrong.
+fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Plan> {
+    let wishes = Wishes {
+        warn_undeclared: arguments.warn_on_undeclared_var,
+        force: arguments.force,
+        debug: arguments.debug,
+    };
+    let mut sources = SourceMap::default();
+    match front::plan(session, &arguments.template, wishes, &mut sources) {
+        Ok((plan, warnings)) => {
+            session.show(ui, &warnings, &sources);
+            if plan.builds.is_empty() {
+                ui.error("No builds to run: -only and -except leave none of the template's builds");
+                return None;
+            }
+            Some(plan)
+        }
+        Err(errors) => {
+            session.show(ui, &errors, &sources);
+            None
+        }
+    }
+}
+
+fn run_on_runtime(plan: Plan, session: &Session, arguments: &Arguments, ui: &Ui) -> Exit {
+    let request = RunRequest {
+        parallel_builds: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
+        debug: arguments.debug,
+        on_error: arguments.on_error.into(),
+        environment: session.environment.clone(),
+        ledger: Ledger::default(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ui.error(format!("cannot start the threads that run builds: {error}"));
+            return Exit::Failure;
+        }
+    };
+    let exit = runtime.block_on(supervise(plan, &request, ui, session.redactor.clone()));
+    // After a second interruption builds still run; nobody waits for them.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Runs the plan. The first signal cancels it; the second says what is left, and gives up.
+async fn supervise(plan: Plan, request: &RunRequest, ui: &Ui, redactor: Redactor) -> Exit {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            ui.error(format!("cannot listen for signals: {error}"));
+            return Exit::Failure;
+        }
+    };
+    let cancel = CancellationToken::new();
+    let mut run = pin!(run::execute(plan, request, ui.clone(), redactor, cancel.clone()));
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut run => break outcome,
+            name = signals.next() => {
+                if cancel.is_cancelled() {
+                    ui.error(format!("Giving up after receiving {name} again"));
+                    listing::list(ui, "These may still exist:", &request.ledger.present());
+                    return Exit::Interrupted;
+                }
+                ui.error(format!("Cancelling build after receiving {name}"));
+                cancel.cancel();
+            }
+        }
+    };
+    listing::show(&outcome, ui);
+    exit_of(&outcome)
+}
+
+/// How the program ends after a run.
+fn exit_of(outcome: &Outcome) -> Exit {
+    if !outcome.left_behind.is_empty() {
+        Exit::LeftBehind
+    } else if outcome.interrupted || outcome.builds.iter().any(|build| build.error.is_some()) {
+        Exit::Failure
+    } else {
+        Exit::Success
+    }
+}
+
+/// The signals that interrupt a run.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The name of the next one, as messages have it.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupt",
+            _ = self.terminate.recv() => "terminated",
+        }
+    }
 }

@@ -53,6 +53,12 @@ pub fn main(args: Vec<OsString>) -> Exit {
         machine_readable: invocation.machine_readable,
         redactor: Redactor::default(),
     };
+    if let Err(error) = report::log::start(&session.environment, &session.redactor) {
+        return explain(&Refusal {
+            text: format!("Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"),
+            exit: Exit::Failure,
+        });
+    }
     run(&session, &invocation.command)
 }
 

@@ -1,11 +1,34 @@
 //! Events and diagnostics → people and machines.
 
 pub mod diagnostics;
+pub mod listing;
+pub mod log;
+mod machine_readable;
+mod progress;
+mod prompt;
+mod screen;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod words;
 
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use self::machine_readable::MachineReadable;
+use self::progress::Bars;
+use self::prompt::Prompts;
+use self::screen::Screen;
+use self::terminal::Terminal;
 use crate::env::Environment;
-use crate::event::{Message, Ui};
+use crate::event::{Event, Message, Ui};
+use crate::guest::harmless;
 use crate::secret::Redactor;
 
 /// How the output looks.
@@ -19,20 +42,52 @@ pub struct Style {
     pub timestamps: bool,
 }
 
+impl Style {
+    /// Whether to use colours: never where the environment forbids them.
+    pub fn uses_color(&self, environment: &Environment) -> bool {
+        let forbidden = ["PACKER_NO_COLOR", "NO_COLOR"];
+        let allowed = forbidden.iter().all(|name| environment.get(name).is_none());
+        allowed
+            && !self.machine_readable
+            && self.color.unwrap_or_else(|| io::stdout().is_terminal())
+    }
+}
+
+/// One way to show events.
+trait Look: Send {
+    /// Renders `event`; it is written soon after.
+    fn show(&mut self, event: Event, screen: &mut Screen);
+}
+
 /// The owner of standard output and standard error: shows all that is said through its [`Ui`], on
 /// a thread of its own, so that a slow terminal never holds up a build.
 #[derive(Debug)]
 pub struct Reporter {
     ui: Ui,
     thread: JoinHandle<()>,
+    /// Disconnected when everything was shown.
+    done: Receiver<()>,
 }
 
 impl Reporter {
     /// Begins to listen.
-    pub fn start(_style: Style, _environment: &Environment, redactor: Redactor) -> Self {
-        let (ui, mut events) = Ui::redacting(redactor);
-        let thread = std::thread::spawn(move || while events.blocking_recv().is_some() {});
-        Self { ui, thread }
+    pub fn start(style: Style, environment: &Environment, redactor: Redactor) -> Self {
+        let bars =
+            if bars_are_possible(style, environment) { Bars::on_terminal() } else { Bars::none() };
+        // `Stdout` itself writes each line by itself; all that is written here is whole batches.
+        let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
+        let screen = Screen::new(out, Box::new(io::stderr()), bars);
+        Self::listen(look(style, environment), screen, redactor)
+    }
+
+    fn listen(look: Box<dyn Look>, screen: Screen, redactor: Redactor) -> Self {
+        let (ui, events) = Ui::redacting(redactor);
+        let (until_shown, done) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let _until_shown: Sender<()> = until_shown;
+            show_all(events, look, screen);
+        });
+        Self { ui, thread, done }
     }
 
     /// The voice of the run.
@@ -43,8 +98,79 @@ impl Reporter {
     /// Waits until everything said so far was shown, and stops listening.
     pub fn finish(self) {
         self.ui.send(Message::End);
-        drop(self.ui);
         // A reporter that panicked has nothing more to show.
         let _ = self.thread.join();
+    }
+
+    /// As [`finish`](Self::finish), but gives up after `limit`.
+    pub fn finish_within(self, limit: Duration) {
+        self.ui.send(Message::End);
+        // Disconnected: all was shown. Timed out: nobody reads it.
+        let _ = self.done.recv_timeout(limit);
+    }
+}
+
+fn look(style: Style, environment: &Environment) -> Box<dyn Look> {
+    if style.machine_readable {
+        return Box::new(MachineReadable);
+    }
+    let timestamps = style.timestamps.then(TimeZone::system);
+    Box::new(Terminal::new(style.uses_color(environment), timestamps, Prompts::default()))
+}
+
+fn bars_are_possible(style: Style, environment: &Environment) -> bool {
+    !style.machine_readable && !log::on_stderr(environment) && io::stdout().is_terminal()
+}
+
+/// The file behind a standard stream, without the buffer that looks for line ends.
+fn unbuffered(stream: impl std::os::fd::AsFd) -> io::Result<Box<dyn Write + Send>> {
+    Ok(Box::new(std::fs::File::from(stream.as_fd().try_clone_to_owned()?)))
+}
+
+/// Shows events until the end is said: as many as there are in one go, then writes.
+fn show_all(mut events: UnboundedReceiver<Event>, mut look: Box<dyn Look>, mut screen: Screen) {
+    while let Some(event) = events.blocking_recv() {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            note(&event);
+            let last = matches!(event.message, Message::End);
+            look.show(event, &mut screen);
+            if last {
+                return screen.flush();
+            }
+            next = if screen.is_full() { None } else { events.try_recv().ok() };
+        }
+        screen.flush();
+    }
+}
+
+/// Repeats an event in the log.
+fn note(event: &Event) {
+    let target = event.target.as_ref().map(ToString::to_string);
+    let target = target.as_deref().unwrap_or_default();
+    match &event.message {
+        Message::Say(text) | Message::Output { text, .. } => {
+            tracing::info!(target: log::UI, build = target, "{text}");
+        }
+        Message::Error(text) | Message::Diagnostics(text) => {
+            tracing::warn!(target: log::UI, build = target, "{text}");
+        }
+        Message::StepStarted(step) => tracing::debug!(build = target, step, "step started"),
+        Message::StepFinished { step, took, ok } => {
+            tracing::debug!(build = target, step, ?took, ok, "step finished");
+        }
+        Message::BuildFinished { took, error } => {
+            tracing::info!(build = target, ?took, error, "build finished");
+        }
+        _ => {}
+    }
+}
+
+/// A text of ours as it may be shown: it may repeat what a guest or a server said.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.contains(|next: char| next.is_control() && next != '\n') {
+        Cow::Owned(harmless(text.as_bytes()))
+    } else {
+        Cow::Borrowed(text)
     }
 }

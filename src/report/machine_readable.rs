@@ -1,0 +1,84 @@
+//! Records for programs: `time,target,type,data…`, one a line.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::screen::Screen;
+use super::terminal::finished;
+use super::{Look, shown};
+use crate::event::{Event, Message, Stream, Target};
+
+/// Shows events as records.
+pub(super) struct MachineReadable;
+
+impl Look for MachineReadable {
+    fn show(&mut self, event: Event, screen: &mut Screen) {
+        let out = screen.out();
+        let target = event.target.as_ref();
+        let mut ui = |kind, text: &str| record(event.at, "", "ui", [kind, text], out);
+        match event.message {
+            Message::Say(text) => ui("say", &prefixed(target, &shown(&text))),
+            Message::Error(text) => ui("error", &prefixed(target, &shown(&text))),
+            Message::Output { stream, text } => {
+                let kind = if stream == Stream::Stderr { "error" } else { "say" };
+                text.split('\n').for_each(|line| ui(kind, &prefixed(target, line)));
+            }
+            Message::Diagnostics(text) => ui("error", shown(&text).trim_end()),
+            Message::BuildFinished { took, error: None } => {
+                ui("say", &finished(target, took, None));
+            }
+            Message::BuildFinished { took, error } => {
+                ui("error", &shown(&finished(target, took, error.as_deref())));
+            }
+            Message::Record(kind, fields) => {
+                let target = target.map_or("", |target| &*target.build);
+                record(event.at, target, kind, fields.iter().map(String::as_str), out);
+            }
+            // Dropping the answer says that nobody will give one.
+            Message::Ask { question, .. } => {
+                ui("error", &prefixed(target, &format!("nobody can be asked: {question}")));
+            }
+            Message::BuildsPlanned(_)
+            | Message::StepStarted(_)
+            | Message::StepFinished { .. }
+            | Message::Progress(_)
+            | Message::End => {}
+        }
+    }
+}
+
+/// `text` as people see it, each line with its target.
+fn prefixed<'a>(target: Option<&Target>, text: &'a str) -> Cow<'a, str> {
+    let Some(target) = target else { return Cow::Borrowed(text) };
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| format!("==> {target}: {line}").trim_end().to_owned())
+        .collect();
+    Cow::Owned(lines.join("\n"))
+}
+
+fn record<'a>(
+    at: Timestamp,
+    target: &str,
+    kind: &str,
+    fields: impl IntoIterator<Item = &'a str>,
+    out: &mut String,
+) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{},{},{kind}", at.as_second(), escaped(target));
+    for field in fields {
+        out.extend([",", &escaped(field)]);
+    }
+    out.push('\n');
+}
+
+/// `text` without what ends a field or a record.
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains([',', '\r', '\n']) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace(',', "%!(PACKER_COMMA)");
+    Cow::Owned(text.replace('\r', "\\r").replace('\n', "\\n"))
+}

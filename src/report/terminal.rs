@@ -1,0 +1,134 @@
+//! Text for people: each line with the build that it is about, in that build's colour.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::prompt::Prompts;
+use super::screen::Screen;
+use super::{Look, shown, words};
+use crate::event::{Event, Message, Stream, Target};
+
+/// The colours of the builds in their order, as terminal codes.
+const COLORS: [u8; 5] = [32, 36, 35, 33, 34];
+/// The colour of errors.
+const RED: u8 = 31;
+
+/// Shows events as lines of text.
+pub(super) struct Terminal {
+    color: bool,
+    /// The time zone of the times in front of each line.
+    timestamps: Option<TimeZone>,
+    colors: HashMap<Arc<str>, u8>,
+    prompts: Prompts,
+}
+
+impl Terminal {
+    /// With colours, and with times in front of each line, if they are wanted.
+    pub fn new(color: bool, timestamps: Option<TimeZone>, prompts: Prompts) -> Self {
+        Self { color, timestamps, colors: HashMap::new(), prompts }
+    }
+
+    fn color_of(&self, target: Option<&Target>) -> Option<u8> {
+        self.colors.get(&target?.build).copied()
+    }
+
+    /// Adds `text`, each of its lines with time, target and colour.
+    fn lines(&self, about: &About<'_>, color: Option<u8>, text: &str, out: &mut String) {
+        let color = color.filter(|_| self.color);
+        let open = color.map(|color| format!("\x1b[1;{color}m")).unwrap_or_default();
+        let close = if color.is_some() { "\x1b[0m\n" } else { "\n" };
+        let time = match &self.timestamps {
+            Some(zone) => format!("{}: ", local_time(about.at, zone)),
+            None => String::new(),
+        };
+        let start = match about.target {
+            Some(target) => format!("{open}{time}==> {target}: "),
+            None => format!("{open}{time}"),
+        };
+        for line in text.split('\n') {
+            let from = out.len();
+            out.extend([&start, line]);
+            out.truncate(from + out[from..].trim_end().len());
+            out.push_str(close);
+        }
+    }
+
+    fn planned(&mut self, builds: Vec<String>, about: &About<'_>, out: &mut String) {
+        for (name, color) in builds.into_iter().zip(COLORS.into_iter().cycle()) {
+            if self.color {
+                let text = format!("{name}: output will be in this color.");
+                self.lines(&About { target: None, ..*about }, Some(color), &text, out);
+            }
+            self.colors.insert(name.into(), color);
+        }
+        if self.color {
+            out.push('\n');
+        }
+    }
+
+    fn finished(&self, about: &About<'_>, took: Duration, error: Option<&str>, out: &mut String) {
+        let color = if error.is_some() { Some(RED) } else { self.color_of(about.target) };
+        let text = finished(about.target, took, error);
+        self.lines(&About { target: None, ..*about }, color, &shown(&text), out);
+    }
+}
+
+/// When something was said, and what about.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    at: Timestamp,
+    target: Option<&'a Target>,
+}
+
+/// How a build ended, as a sentence.
+pub(super) fn finished(target: Option<&Target>, took: Duration, error: Option<&str>) -> String {
+    let name = target.map(ToString::to_string).unwrap_or_default();
+    let took = words::duration(took);
+    match error {
+        None => format!("Build '{name}' finished after {took}."),
+        Some(error) => format!("Build '{name}' errored after {took}: {error}"),
+    }
+}
+
+/// RFC 3339 to the second.
+fn local_time(at: Timestamp, zone: &TimeZone) -> String {
+    let local = at.to_zoned(zone.clone());
+    let format =
+        if local.offset().is_zero() { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%:z" };
+    local.strftime(format).to_string()
+}
+
+impl Look for Terminal {
+    fn show(&mut self, event: Event, screen: &mut Screen) {
+        let about = About { at: event.at, target: event.target.as_ref() };
+        let color = self.color_of(about.target);
+        match event.message {
+            Message::Say(text) => self.lines(&about, color, &shown(&text), screen.out()),
+            Message::Error(text) => self.lines(&about, Some(RED), &shown(&text), screen.out()),
+            Message::Output { stream, text } => {
+                let color = if stream == Stream::Stderr { Some(RED) } else { color };
+                self.lines(&about, color, &text, screen.out());
+            }
+            Message::Diagnostics(text) => screen.err(&text),
+            Message::BuildsPlanned(builds) => self.planned(builds, &about, screen.out()),
+            Message::BuildFinished { took, error } => {
+                self.finished(&about, took, error.as_deref(), screen.out());
+            }
+            Message::Progress(progress) => screen.bars.show(about.target, &progress),
+            Message::Ask { question, answer } => {
+                self.lines(&about, color, &shown(&question), screen.out());
+                if let Err(reason) = self.prompts.ask(answer) {
+                    self.lines(&about, Some(RED), &reason, screen.out());
+                }
+            }
+            Message::StepStarted(_)
+            | Message::StepFinished { .. }
+            | Message::Record(..)
+            | Message::End => {}
+        }
+    }
+}

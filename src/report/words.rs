@@ -1,0 +1,49 @@
+//! Numbers in words.
+
+use std::time::Duration;
+
+/// The units of a duration in nanoseconds, the largest first.
+const UNITS: &[(u128, &str)] = &[
+    (7 * 24 * 3_600_000_000_000, "week"),
+    (24 * 3_600_000_000_000, "day"),
+    (3_600_000_000_000, "hour"),
+    (60_000_000_000, "minute"),
+    (1_000_000_000, "second"),
+    (1_000_000, "millisecond"),
+    (1_000, "microsecond"),
+];
+
+/// The two largest units of `duration`: `1 minute 3 seconds`.
+pub(super) fn duration(duration: Duration) -> String {
+    let mut rest = duration.as_nanos();
+    let mut parts = Vec::new();
+    for (size, unit) in UNITS {
+        let count = rest / size;
+        rest %= size;
+        if count > 0 {
+            parts.push(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0 seconds".to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_largest_units_are_said() {
+        for (millis, words) in [
+            (63_500, "1 minute 3 seconds"),
+            (3_600_000, "1 hour"),
+            (3_661_001, "1 hour 1 minute"),
+            (1_144, "1 second 144 milliseconds"),
+            (700_000_000, "1 week 1 day"),
+            (0, "0 seconds"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), words);
+        }
+        assert_eq!(duration(Duration::from_nanos(17_650_999)), "17 milliseconds 650 microseconds");
+    }
+}
