@@ -206,15 +206,16 @@ impl Attempt<'_> {
         Ok(answer)
     }
 
-    /// The hashes to sign with: the best that the server says it takes. One that says nothing is
-    /// either too old for SHA-2 or does not care to tell.
+    /// The hashes to sign with, best first. What a server announces is not always what it accepts:
+    /// SHA-1 comes last, for those that take nothing better.
     async fn hashes(&mut self, is_rsa: bool) -> Result<Vec<Option<HashAlg>>, AuthError> {
         if !is_rsa {
             return Ok(vec![None]);
         }
-        Ok(match self.handle.best_supported_rsa_hash().await? {
-            Some(best) => vec![best],
-            None => vec![Some(HashAlg::Sha256), None],
+        let announced = self.handle.best_supported_rsa_hash().await?;
+        Ok(match announced.unwrap_or(Some(HashAlg::Sha256)) {
+            Some(best) => vec![Some(best), None],
+            None => vec![None],
         })
     }
 

@@ -15,7 +15,7 @@ use imgbake::communicator::{HostKey, Options, Target};
 use imgbake::component::{BuildContext, Communicator, Facts, Provisioning};
 use imgbake::config::GoDuration;
 use imgbake::env::Environment;
-use imgbake::event::{Event, Message, Ui};
+use imgbake::event::{Message, Ui};
 use imgbake::interpolate::{BuildData, Scope};
 use imgbake::secret::Redactor;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::support::Sshd;
 /// A build that keeps what it says.
 struct Build {
     cx: BuildContext,
-    said: Arc<Mutex<Vec<Event>>>,
+    said: Arc<Mutex<Vec<Message>>>,
 }
 
 struct Nothing;
@@ -53,12 +53,9 @@ impl Build {
         let said = Arc::new(Mutex::new(Vec::new()));
         let kept = said.clone();
         tokio::spawn(async move {
+            // Letting go of an event lets its guest go on.
             while let Some(event) = events.recv().await {
-                // Only a kept line that is shown lets the guest go on.
-                let shown = matches!(event.message, Message::Output { .. });
-                if !shown || kept.lock().unwrap().len() < 1000 {
-                    kept.lock().unwrap().push(event);
-                }
+                kept.lock().unwrap().push(event.message);
             }
         });
         let vars: BTreeMap<String, String> = vars
@@ -98,15 +95,20 @@ impl Build {
         options.connect(&self.cx, target(HostKey::FirstUse)).await
     }
 
-    /// All sentences so far.
-    fn sentences(&self) -> Vec<String> {
-        let said = self.said.lock().unwrap();
-        said.iter()
-            .filter_map(|event| match &event.message {
-                Message::Say(text) | Message::Error(text) => Some(text.clone()),
-                _ => None,
-            })
-            .collect()
+    /// What was said so far, as far as `pick` wants it.
+    async fn said<T>(&self, pick: impl Fn(&Message) -> Option<T>) -> Vec<T> {
+        // The listener comes after everything that is ready now.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.said.lock().unwrap().iter().filter_map(pick).collect()
+    }
+
+    /// All sentences so far, a line each.
+    async fn sentences(&self) -> String {
+        let sentences = self.said(|message| match message {
+            Message::Say(text) | Message::Error(text) => Some(text.clone()),
+            _ => None,
+        });
+        sentences.await.join("\n")
     }
 }
 

@@ -201,15 +201,11 @@ async fn a_large_file_arrives_whole_both_ways_and_shows_progress() {
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o751);
     soon(machine.download(&to_text, &back, &build.cx.ui)).await.unwrap();
     assert!(fs::read(&back).unwrap() == content);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let said = build.said.lock().unwrap();
-    let reports: Vec<_> = said
-        .iter()
-        .filter_map(|event| match &event.message {
-            Message::Progress(progress) => Some(progress.clone()),
-            _ => None,
-        })
-        .collect();
+    let reports = build.said(|message| match message {
+        Message::Progress(progress) => Some(progress.clone()),
+        _ => None,
+    });
+    let reports = reports.await;
     let last = reports.iter().find(|report| report.finished).unwrap();
     assert_eq!((last.done, last.total), (40_000_019, Some(40_000_019)));
 }
