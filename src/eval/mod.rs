@@ -2,6 +2,35 @@
 //!
 //! [`evaluate`] takes the inputs in and evaluates variables and locals once; the [`Values`] that it
 //! makes turn every body of the template into plain configuration.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `value` `number` `types` `convert` | what a value is |
+//! | `expr` `operator` `traverse` `loops` `template` `call` | how an expression becomes one |
+//! | `functions/` | what can be called, one file per family |
+//! | `variables` `legacy` `graph` | what names mean |
+//! | `body` `show` | values as configuration, and as people see them |
+
+mod body;
+mod call;
+mod convert;
+mod expr;
+mod functions;
+mod glob;
+mod go_format;
+mod graph;
+mod legacy;
+mod loops;
+mod number;
+mod operator;
+mod place;
+mod references;
+mod show;
+mod template;
+mod traverse;
+mod types;
+mod value;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +40,12 @@ use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::interpolate::BuildData;
 use crate::secret::Redactor;
-use crate::template::ast::{Body, Expr, Template};
+use crate::template::ast::{Body, Dialect, Expr, Template};
 use crate::template::load::VarAssignment;
+
+use self::expr::{Evaluator, Roots};
+use self::functions::{Available, Host};
+use self::value::Value;
 
 /// What a run gives to the variables of a template.
 #[derive(Clone, Debug)]
@@ -40,16 +73,23 @@ pub struct Place<'a> {
     pub build_data: Option<&'a BuildData>,
 }
 
-/// The evaluated variables and locals of a template. Clones share them.
+/// The evaluated variables and locals of a template. Clones share them. The default has none.
 #[derive(Clone, Debug, Default)]
-pub struct Values {}
+pub struct Values(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    roots: Roots,
+    host: Host,
+    user_variables: Arc<BTreeMap<String, String>>,
+}
 
 /// A variable or local as `inspect` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// Its value as it is printed; a sensitive one is masked.
+    /// Its value in quotes, as it is printed; a sensitive one is masked.
     pub value: String,
 }
 
@@ -65,32 +105,87 @@ pub struct Listing {
 /// Evaluates the variables and locals of `template`. Errors of all of them come back together;
 /// sensitive values are registered with `redactor`.
 pub fn evaluate(
-    _template: &Template,
-    _inputs: &Inputs,
-    _redactor: &Redactor,
+    template: &Template,
+    inputs: &Inputs,
+    redactor: &Redactor,
 ) -> Result<(Values, Diagnostics), Diagnostics> {
-    Ok((Values::default(), Diagnostics::default()))
+    let host = Host {
+        environment: inputs.environment.clone(),
+        dir: template.dir.clone(),
+        redactor: redactor.clone(),
+        available: Available::All,
+        declares_data: !template.data.is_empty(),
+    };
+    let mut roots = Roots::default();
+    let (user_variables, found) = match template.dialect {
+        Dialect::Json => legacy::evaluate(template, inputs, redactor),
+        Dialect::Hcl => (BTreeMap::new(), evaluate_hcl(template, inputs, &host, &mut roots)),
+    };
+    let inner = Inner { roots, host, user_variables: Arc::new(user_variables) };
+    found.into_result(Values(Arc::new(inner)))
+}
+
+/// Gives the root names of HCL2 their meaning.
+fn evaluate_hcl(
+    template: &Template,
+    inputs: &Inputs,
+    host: &Host,
+    roots: &mut Roots,
+) -> Diagnostics {
+    let (variables, mut found) = variables::evaluate(template, inputs, host);
+    let complete = !found.has_errors();
+    roots.set("var", Value::object(variables));
+    roots.set("local", Value::object::<&str>([]));
+    place::set_fixed(roots, host);
+    place::set(roots, &Place::default());
+    if complete {
+        found.extend(graph::evaluate(&template.locals, roots, host));
+    }
+    found
 }
 
 impl Values {
     /// The plain configuration that `body` says: attributes by name, and the blocks of one type as
     /// a list of maps under that type, `dynamic` ones unrolled.
-    pub fn body(&self, body: &Body, _place: &Place<'_>) -> Result<Node, Diagnostics> {
-        Ok(Node::empty(body.span))
+    pub fn body(&self, body: &Body, place: &Place<'_>) -> Result<Node, Diagnostics> {
+        let roots = self.roots(place);
+        Evaluator::new(&roots, &self.0.host).body_node(body)
     }
 
     /// The plain value of `expr`.
-    pub fn expr(&self, expr: &Expr, _place: &Place<'_>) -> Result<Node, Diagnostics> {
-        Ok(Node::empty(expr.span))
+    pub fn expr(&self, expr: &Expr, place: &Place<'_>) -> Result<Node, Diagnostics> {
+        let roots = self.roots(place);
+        Evaluator::new(&roots, &self.0.host).expr_node(expr)
+    }
+
+    /// `expr` as the console prints it.
+    pub fn printed(&self, expr: &Expr, place: &Place<'_>) -> Result<String, Diagnostics> {
+        let roots = self.roots(place);
+        let value = Evaluator::new(&roots, &self.0.host).eval(expr)?;
+        Ok(show::show(&value, &self.0.host.redactor))
+    }
+
+    fn roots(&self, place: &Place<'_>) -> Roots {
+        let mut roots = self.0.roots.clone();
+        place::set(&mut roots, place);
+        roots
     }
 
     /// The user variables of a legacy template, for `{{user}}`.
     pub fn user_variables(&self) -> Arc<BTreeMap<String, String>> {
-        Arc::default()
+        self.0.user_variables.clone()
     }
 
     /// What `inspect` shows.
     pub fn listing(&self) -> Listing {
-        Listing::default()
+        let list = |root: &str| {
+            let entries = self.0.roots.get(root).and_then(Value::entries);
+            let listed = |(name, value): (&Arc<str>, &Value)| Listed {
+                name: name.to_string(),
+                value: go_format::quoted(&show::show(value, &self.0.host.redactor)),
+            };
+            entries.into_iter().flat_map(|entries| entries.iter().map(listed)).collect()
+        };
+        Listing { variables: list("var"), locals: list("local") }
     }
 }

@@ -11,7 +11,7 @@ mod parse;
 mod printf;
 #[cfg(test)]
 mod tests;
-mod time;
+pub(crate) mod time;
 mod value;
 
 use std::collections::BTreeMap;

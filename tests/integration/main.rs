@@ -5,6 +5,7 @@ mod support;
 mod amazon_ebs;
 mod architecture;
 mod build;
+mod expressions;
 mod machines;
 mod provisioners;
 mod ssh;

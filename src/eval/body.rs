@@ -1,0 +1,185 @@
+//! Bodies → plain configuration.
+
+use indexmap::IndexMap;
+
+use crate::config::{Entry, Node, NodeKind};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::source::Span;
+use crate::template::ast::{Block, Body, Expr, ExprKind};
+
+use super::expr::{Eval, Evaluator, Frame};
+use super::show::UNKNOWN;
+use super::value::{Data, Value};
+
+/// The arguments of a `dynamic` block.
+const DYNAMIC_ARGUMENTS: &[&str] = &["for_each", "iterator", "labels"];
+
+impl Evaluator<'_> {
+    /// All of `body`, its errors together.
+    pub(super) fn body_node(&self, body: &Body) -> Eval<Node> {
+        let mut entries: IndexMap<String, Entry> = IndexMap::new();
+        let mut found = Diagnostics::default();
+        for (name, attribute) in &body.attributes {
+            match self.expr_node(&attribute.value) {
+                Ok(value) => {
+                    entries.insert(name.clone(), Entry { key: attribute.name, value });
+                }
+                Err(errors) => found.extend(errors),
+            }
+        }
+        let mut blocks: IndexMap<String, (Span, Vec<Node>)> = IndexMap::new();
+        for block in &body.blocks {
+            if let Err(errors) = self.add_block(block, &mut blocks) {
+                found.extend(errors);
+            }
+        }
+        for (name, (span, nodes)) in blocks {
+            if let Some(entry) = entries.get(&name) {
+                found.push(both(&name, span, entry.key));
+            }
+            let value = Node::new(span, NodeKind::List(nodes));
+            entries.insert(name, Entry { key: span, value });
+        }
+        if found.has_errors() {
+            return Err(found);
+        }
+        Ok(Node::new(body.span, NodeKind::Map(entries)))
+    }
+
+    /// Adds what `block` makes to the other blocks of its type.
+    fn add_block(
+        &self,
+        block: &Block,
+        blocks: &mut IndexMap<String, (Span, Vec<Node>)>,
+    ) -> Eval<()> {
+        let (kind, nodes) = match (block.kind.value.as_str(), block.labels.as_slice()) {
+            ("dynamic", [label]) => (&label.value, self.dynamic_nodes(block, &label.value)?),
+            (_, []) => (&block.kind.value, vec![self.body_node(&block.body)?]),
+            (kind, [label, ..]) => {
+                let summary = format!("a `{kind}` block takes no label here");
+                return Err(Diagnostic::error(code::HCL_STRUCTURE, summary)
+                    .at(label.span)
+                    .because("extraneous label")
+                    .into());
+            }
+        };
+        if !nodes.is_empty() {
+            let place = blocks.entry(kind.clone()).or_insert_with(|| (block.kind.span, Vec::new()));
+            place.1.extend(nodes);
+        }
+        Ok(())
+    }
+
+    /// The bodies that a `dynamic` block stands for.
+    fn dynamic_nodes(&self, block: &Block, label: &str) -> Eval<Vec<Node>> {
+        let attributes = &block.body.attributes;
+        if let Some((name, attribute)) =
+            attributes.iter().find(|(name, _)| !DYNAMIC_ARGUMENTS.contains(&name.as_str()))
+        {
+            return Err(structure(
+                attribute.name,
+                format!("a `dynamic` block has no argument `{name}`"),
+                "the arguments of the blocks that it makes belong into `content`",
+            ));
+        }
+        let [content] = block.body.blocks.as_slice() else {
+            let summary = "a `dynamic` block needs one `content` block";
+            return Err(structure(block.span, summary.into(), "required here"));
+        };
+        if content.kind.value != "content" {
+            let summary = format!("a `dynamic` block has no `{}` block", content.kind.value);
+            return Err(structure(content.kind.span, summary, "expected `content`"));
+        }
+        let Some(for_each) = attributes.get("for_each") else {
+            let summary = "a `dynamic` block needs `for_each`";
+            return Err(structure(block.span, summary.into(), "required here"));
+        };
+        let iterator = match attributes.get("iterator").map(|attribute| &attribute.value) {
+            None => label,
+            Some(Expr { kind: ExprKind::Variable(name) | ExprKind::String(name), .. }) => name,
+            Some(other) => {
+                let summary = "`iterator` must be a name".to_owned();
+                return Err(structure(other.span, summary, "not a bare word"));
+            }
+        };
+        self.unroll(&for_each.value, iterator, &content.body)
+    }
+
+    fn unroll(&self, for_each: &Expr, iterator: &str, content: &Body) -> Eval<Vec<Node>> {
+        let collection = self.eval(for_each)?;
+        let Some(turns) = self.turns(for_each, &collection)? else {
+            // How many there will be is not known; one shows what is wrong with them.
+            let item = Value::object([("key", Value::UNKNOWN), ("value", Value::UNKNOWN)]);
+            let frame = Frame { name: iterator, value: &item, outer: self.frame() };
+            return Ok(vec![self.within(&frame).body_node(content)?]);
+        };
+        let mut nodes = Vec::with_capacity(turns.len());
+        for (key, value) in turns {
+            let item = Value::object([("key", key), ("value", value)]);
+            let frame = Frame { name: iterator, value: &item, outer: self.frame() };
+            nodes.push(self.within(&frame).body_node(content)?);
+        }
+        Ok(nodes)
+    }
+
+    /// The plain value of `expr`.
+    pub(super) fn expr_node(&self, expr: &Expr) -> Eval<Node> {
+        let value = self.eval(expr)?;
+        self.host.protect(&value);
+        Ok(node(&value, expr))
+    }
+}
+
+fn structure(span: Span, summary: String, cause: &str) -> Diagnostics {
+    Diagnostic::error(code::HCL_STRUCTURE, summary).at(span).because(cause).into()
+}
+
+fn both(name: &str, block: Span, argument: Span) -> Diagnostic {
+    let summary = format!("`{name}` is given as an argument and as a block");
+    Diagnostic::error(code::DUPLICATE, summary)
+        .at(block)
+        .because("given again here")
+        .label(argument, "first given here")
+}
+
+/// `value` as plain data. Its parts stand where `expr` writes them, as far as it does.
+fn node(value: &Value, expr: &Expr) -> Node {
+    let kind = match &value.data {
+        Data::Null(_) => NodeKind::Null,
+        Data::Unknown(_) => NodeKind::String(UNKNOWN.to_owned()),
+        Data::Bool(known) => NodeKind::Bool(*known),
+        Data::Number(number) => NodeKind::Number(number.to_string()),
+        Data::String(text) => NodeKind::String(text.to_string()),
+        Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items) => {
+            let written = match &expr.kind {
+                ExprKind::List(written) if written.len() == items.len() => Some(written),
+                _ => None,
+            };
+            let place = |at: usize| written.map_or(expr, |written| &written[at]);
+            NodeKind::List(
+                items.iter().enumerate().map(|(at, item)| node(item, place(at))).collect(),
+            )
+        }
+        Data::Map(_, entries) | Data::Object(entries) => {
+            let entry = |key: &str, value: &Value| {
+                let (key, place) = match written_entry(expr, key) {
+                    Some((key, place)) => (key.span, place),
+                    None => (expr.span, expr),
+                };
+                Entry { key, value: node(value, place) }
+            };
+            NodeKind::Map(entries.iter().map(|(k, v)| (k.to_string(), entry(k, v))).collect())
+        }
+    };
+    Node::new(expr.span, kind)
+}
+
+/// The last entry of an object expression that is written with this very key.
+fn written_entry<'a>(expr: &'a Expr, key: &str) -> Option<(&'a Expr, &'a Expr)> {
+    let ExprKind::Object(items) = &expr.kind else { return None };
+    items
+        .iter()
+        .rev()
+        .find(|(written, _)| matches!(&written.kind, ExprKind::String(name) if name == key))
+        .map(|(key, value)| (key, value))
+}

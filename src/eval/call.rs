@@ -1,0 +1,199 @@
+//! Function calls: counting, converting and checking arguments.
+
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::source::{Span, Spanned};
+use crate::template::ast::Expr;
+
+use super::convert::convert;
+use super::expr::{Eval, Evaluator, error, suggest};
+use super::functions::{Call, CallError, Function, Param, Run, find, names};
+use super::types::Type;
+use super::value::{Data, Value};
+
+const INVALID_ARGUMENT: &str = "Invalid function argument";
+
+impl Evaluator<'_> {
+    pub(super) fn eval_call(
+        &self,
+        span: Span,
+        name: &Spanned<String>,
+        args: &[Expr],
+        expand: bool,
+    ) -> Eval {
+        let Some(function) = find(&name.value, self.host.available) else {
+            return Err(self.unknown_function(name).into());
+        };
+        if let Run::Expressions(run) = function.run
+            && !expand
+        {
+            check_count(function, args.len(), span)?;
+            return run(self, span, args);
+        }
+        let args = match self.arguments(function, span, args, expand)? {
+            Some(args) => args,
+            None => return Ok(Value::UNKNOWN),
+        };
+        self.apply(function, span, args)
+    }
+
+    fn unknown_function(&self, name: &Spanned<String>) -> Diagnostic {
+        let summary = "Call to unknown function";
+        let found = error(code::UNKNOWN_NAME, summary, name.span);
+        if let Some((namespace, _)) = name.value.rsplit_once("::") {
+            let cause = format!("There are no functions in namespace \"{namespace}::\".");
+            return found.because(cause);
+        }
+        let available = self.host.available;
+        if names(available).next().is_none() {
+            let found = error(code::UNKNOWN_NAME, "Function calls not allowed", name.span);
+            return found.because("Functions may not be called here.");
+        }
+        let suggestion = suggest(&name.value, names(available));
+        let cause = format!("There is no function named \"{}\".{suggestion}", name.value);
+        match name.value.as_str() {
+            "env" => found.because(cause).help("`env` can be called in the default of a variable"),
+            _ => found.because(cause),
+        }
+    }
+
+    /// The values of the arguments with their places, the last one expanded; `None` if that is not
+    /// known.
+    fn arguments(
+        &self,
+        function: &Function,
+        span: Span,
+        args: &[Expr],
+        expand: bool,
+    ) -> Eval<Option<Vec<(Value, Span)>>> {
+        let (plain, last) = match args.split_last() {
+            Some((last, plain)) if expand => (plain, Some(last)),
+            _ => (args, None),
+        };
+        let mut tail = Vec::new();
+        let mut mark = false;
+        if let Some(last) = last {
+            let value = self.eval(last)?;
+            mark = value.sensitive;
+            match (&value.data, value.items()) {
+                (Data::Unknown(_), _) => return Ok(None),
+                (_, Some(items)) => {
+                    tail.extend(items.iter().map(|item| (item.clone().marked(mark), last.span)));
+                }
+                _ => return Err(bad_expansion(value.is_null(), last.span).into()),
+            }
+        }
+        check_count(function, plain.len() + tail.len(), span)?;
+        let values = self.eval_all(plain)?;
+        let spans = plain.iter().map(|arg| arg.span);
+        let all = values.into_iter().zip(spans).chain(tail);
+        Ok(Some(all.map(|(value, span)| (value.marked(mark), span)).collect()))
+    }
+
+    /// Converts and checks the arguments, and calls.
+    fn apply(&self, function: &Function, span: Span, args: Vec<(Value, Span)>) -> Eval {
+        let Run::Values(run) = function.run else {
+            return Err(error(code::FUNCTION_CALL, "Invalid expanding argument value", span)
+                .because(format!(
+                    "The arguments of \"{}\" must be written one by one.",
+                    function.name
+                ))
+                .into());
+        };
+        let mut values = Vec::with_capacity(args.len());
+        let mut places = Vec::with_capacity(args.len());
+        let mut found = Diagnostics::default();
+        let (mut unknown, mut sensitive) = (false, false);
+        for (at, (value, place)) in args.into_iter().enumerate() {
+            let Some(param) = function.param(at) else { continue };
+            sensitive |= value.has_secrets();
+            self.host.protect(&value);
+            match accept(function, param, &value, place) {
+                Ok(Some(value)) => values.push(value),
+                Ok(None) => unknown = true,
+                Err(refused) => found.push(refused),
+            }
+            places.push(place);
+        }
+        if found.has_errors() {
+            return Err(found);
+        }
+        if unknown {
+            return Ok(Value::UNKNOWN.marked(sensitive));
+        }
+        let call = Call { args: values, host: self.host };
+        let result = run(&call).map_err(|refused| report(function, refused, span, &places))?;
+        let is_public = function.public || matches!(result.data, Data::Bool(_));
+        Ok(result.marked(sensitive && !is_public))
+    }
+}
+
+/// `value` as `param` wants it; `None` if that makes the result unknown.
+fn accept(
+    function: &Function,
+    param: &Param,
+    value: &Value,
+    place: Span,
+) -> Result<Option<Value>, Diagnostic> {
+    let refuse = |cause: &dyn std::fmt::Display| invalid_argument(param, &cause.to_string(), place);
+    let converted = convert(value, &param.want.ty()).map_err(|cause| refuse(&cause))?;
+    match &converted.data {
+        Data::Null(Type::Any) if !param.untyped && param.null => Ok(None),
+        Data::Null(_) if !param.null => Err(refuse(&"argument must not be null")),
+        Data::Unknown(_) if !param.unknown => Ok(None),
+        _ if !function.partial && !converted.is_wholly_known() => Ok(None),
+        _ => Ok(Some(converted)),
+    }
+}
+
+fn invalid_argument(param: &Param, cause: &str, place: Span) -> Diagnostic {
+    error(code::FUNCTION_CALL, INVALID_ARGUMENT, place)
+        .because(format!("Invalid value for \"{}\" parameter: {cause}.", param.name))
+}
+
+fn report(function: &Function, refused: CallError, span: Span, places: &[Span]) -> Diagnostics {
+    let name = function.name;
+    let found = match refused {
+        CallError::Argument(at, cause) => {
+            let place = places.get(at).copied().unwrap_or(span);
+            match function.param(at) {
+                Some(param) => invalid_argument(param, &cause, place),
+                None => error(code::FUNCTION_CALL, INVALID_ARGUMENT, place).because(cause),
+            }
+        }
+        CallError::Failed(cause) => error(code::FUNCTION_CALL, "Error in function call", span)
+            .because(format!("Call to function \"{name}\" failed: {cause}.")),
+        CallError::NotBuilt(help) => {
+            error(code::NOT_BUILT, &format!("The function \"{name}\" is not built yet"), span)
+                .because("imgbake refuses what it would otherwise ignore")
+                .help(help)
+        }
+    };
+    found.into()
+}
+
+fn check_count(function: &Function, count: usize, span: Span) -> Result<(), Diagnostic> {
+    let (name, wanted) = (function.name, function.params.len());
+    if let Some(missing) = function.params.get(count) {
+        let qualifier = if function.rest.is_some() { "at least " } else { "" };
+        return Err(error(code::FUNCTION_CALL, "Not enough function arguments", span).because(
+            format!(
+                "Function \"{name}\" expects {qualifier}{wanted} argument(s). Missing value for \
+                 \"{}\".",
+                missing.name
+            ),
+        ));
+    }
+    if function.rest.is_none() && count > wanted {
+        return Err(error(code::FUNCTION_CALL, "Too many function arguments", span)
+            .because(format!("Function \"{name}\" expects only {wanted} argument(s).")));
+    }
+    Ok(())
+}
+
+fn bad_expansion(null: bool, span: Span) -> Diagnostic {
+    let cause = match null {
+        true => "The expanding argument (indicated by ...) must not be null.",
+        false => "The expanding argument (indicated by ...) must be of a tuple, list, or set type.",
+    };
+    error(code::FUNCTION_CALL, "Invalid expanding argument value", span).because(cause)
+}

@@ -1,0 +1,289 @@
+//! Expressions → values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::source::Span;
+use crate::template::ast::{Expr, ExprKind};
+
+use super::functions::Host;
+use super::number::Number;
+use super::show::brief;
+use super::value::{Data, Value};
+
+/// How deep expressions may be nested: far more than people write, and less than the stack holds.
+const MAX_DEPTH: u16 = 200;
+
+/// The outcome of an evaluation: a value or all that is wrong.
+pub type Eval<T = Value> = Result<T, Diagnostics>;
+
+/// What root names mean: `var`, `local`, `path`, ….
+#[derive(Clone, Debug, Default)]
+pub struct Roots(BTreeMap<Arc<str>, Value>);
+
+impl Roots {
+    /// Gives `name` a meaning.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Adds an attribute to the object `name`.
+    pub fn set_attribute(&mut self, name: &str, attribute: &str, value: Value) {
+        let object = self.0.entry(name.into()).or_insert_with(|| Value::object::<&str>([]));
+        if let Data::Object(entries) = &mut object.data {
+            Arc::make_mut(entries).insert(attribute.into(), value);
+        }
+    }
+
+    /// What `name` means.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(AsRef::as_ref)
+    }
+}
+
+/// A name bound by a `for`, and those bound around it.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: &'a Value,
+    pub(super) outer: Option<&'a Frame<'a>>,
+}
+
+/// What [`Frame`] calls the element inside of a splat; no expression can name it.
+pub(super) const SPLAT_ITEM: &str = "*";
+
+/// Evaluates expressions in one scope.
+#[derive(Clone, Copy)]
+pub struct Evaluator<'a> {
+    roots: &'a Roots,
+    frame: Option<&'a Frame<'a>>,
+    pub(super) host: &'a Host,
+    depth: u16,
+}
+
+/// The value of an expression that refers to nothing and calls nothing.
+pub fn constant(expr: &Expr) -> Eval {
+    Evaluator::new(&Roots::default(), &Host::default()).eval(expr)
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator for expressions that may refer to `roots` and call what `host` has.
+    pub fn new(roots: &'a Roots, host: &'a Host) -> Self {
+        Self { roots, frame: None, host, depth: 0 }
+    }
+
+    /// The same, with the names of `frame` besides.
+    pub(super) fn within(self, frame: &'a Frame<'a>) -> Self {
+        Self { frame: Some(frame), ..self }
+    }
+
+    /// The innermost names bound.
+    pub(super) fn frame(&self) -> Option<&'a Frame<'a>> {
+        self.frame
+    }
+
+    /// The value of `expr`.
+    pub fn eval(&self, expr: &Expr) -> Eval {
+        if self.depth >= MAX_DEPTH {
+            return Err(error(code::OPERATION, "Expression too deep", expr.span)
+                .because(format!("Expressions may be nested {MAX_DEPTH} deep."))
+                .help("name parts of it with locals")
+                .into());
+        }
+        let deeper = Self { depth: self.depth + 1, ..*self };
+        deeper.eval_kind(expr).map_err(|found| self.explain(expr, found))
+    }
+
+    fn eval_kind(&self, expr: &Expr) -> Eval {
+        match &expr.kind {
+            ExprKind::Null => Ok(Value::NULL),
+            ExprKind::Bool(value) => Ok((*value).into()),
+            ExprKind::Number(text) => self.eval_number(text, expr.span),
+            ExprKind::String(text) => Ok(Value::string(text)),
+            ExprKind::List(items) => self.eval_all(items).map(Value::tuple),
+            ExprKind::Object(items) => self.eval_object(items),
+            ExprKind::Template(parts) => self.eval_template(parts),
+            ExprKind::Variable(name) => self.eval_variable(name, expr.span),
+            ExprKind::GetAttr { of, name } => self.eval_attribute(of, name),
+            ExprKind::Index { of, key } => self.eval_index(of, key),
+            ExprKind::Splat { of, each } => self.eval_splat(of, each),
+            ExprKind::SplatItem => self.eval_variable(SPLAT_ITEM, expr.span),
+            ExprKind::Call { name, args, expand } => self.eval_call(expr.span, name, args, *expand),
+            ExprKind::Conditional { condition, yes, no } => {
+                self.eval_conditional(expr.span, condition, yes, no)
+            }
+            ExprKind::Unary { operator, operand } => self.eval_unary(expr.span, *operator, operand),
+            ExprKind::Binary { operator, left, right } => {
+                self.eval_binary(expr.span, *operator, left, right)
+            }
+            ExprKind::For(each) => self.eval_for(each),
+            ExprKind::Parenthesis(inner) => self.eval(inner),
+        }
+    }
+
+    fn eval_number(&self, text: &str, span: Span) -> Eval {
+        let number = Number::parse(text).ok_or_else(|| {
+            error(code::OPERATION, "Invalid number literal", span)
+                .because("This is not a number in decimal notation.")
+        })?;
+        Ok(number.into())
+    }
+
+    /// All of `exprs`; the errors of all of them come back together.
+    pub(super) fn eval_all(&self, exprs: &[Expr]) -> Eval<Vec<Value>> {
+        let mut values = Vec::with_capacity(exprs.len());
+        let mut found = Diagnostics::default();
+        for expr in exprs {
+            match self.eval(expr) {
+                Ok(value) => values.push(value),
+                Err(errors) => found.extend(errors),
+            }
+        }
+        if found.has_errors() { Err(found) } else { Ok(values) }
+    }
+
+    fn eval_object(&self, items: &[(Expr, Expr)]) -> Eval {
+        let mut entries = BTreeMap::new();
+        let mut found = Diagnostics::default();
+        let (mut unknown, mut sensitive) = (false, false);
+        for (key, value) in items {
+            match self.eval_object_item(key, value) {
+                Ok((Some(key), key_sensitive, value)) => {
+                    sensitive |= key_sensitive;
+                    entries.insert(key, value);
+                }
+                Ok((None, ..)) => unknown = true,
+                Err(errors) => found.extend(errors),
+            }
+        }
+        if found.has_errors() {
+            return Err(found);
+        }
+        let value = if unknown { Value::UNKNOWN } else { Value::object(entries) };
+        Ok(value.marked(sensitive))
+    }
+
+    /// The key (`None`: not known), whether it is sensitive, and the value.
+    fn eval_object_item(&self, key: &Expr, value: &Expr) -> Eval<(Option<Arc<str>>, bool, Value)> {
+        let given = self.eval(key)?;
+        let value = self.eval(value)?;
+        if given.is_null() {
+            return Err(error(code::WRONG_TYPE, "Null value as key", key.span)
+                .because("Can't use a null value as a key.")
+                .into());
+        }
+        let text = self.as_string(&given).map_err(|cause| {
+            error(code::WRONG_TYPE, "Incorrect key type", key.span)
+                .because(format!("Can't use this value as a key: {cause}."))
+        })?;
+        Ok((text.as_str().map(Arc::from), given.sensitive, value))
+    }
+
+    pub(super) fn as_string(&self, value: &Value) -> Result<Value, super::convert::ConvertError> {
+        super::convert::convert(value, &super::types::Type::String)
+    }
+
+    fn eval_variable(&self, name: &str, span: Span) -> Eval {
+        let mut frame = self.frame;
+        while let Some(bound) = frame {
+            if bound.name == name {
+                return Ok(bound.value.clone());
+            }
+            frame = bound.outer;
+        }
+        match self.roots.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => Err(self.unknown_variable(name, span).into()),
+        }
+    }
+
+    fn unknown_variable(&self, name: &str, span: Span) -> Diagnostic {
+        if name == "data" && self.roots.get("var").is_some() && self.host.declares_data {
+            return error(code::NOT_BUILT, "Data sources are not built yet", span)
+                .because("this refers to a data source")
+                .help("give the value through a variable instead");
+        }
+        let mut names: Vec<&str> = Vec::new();
+        let mut frame = self.frame;
+        while let Some(bound) = frame {
+            names.push(bound.name);
+            frame = bound.outer;
+        }
+        names.extend(self.roots.names());
+        let suggestion = suggest(name, names);
+        let cause = if self.roots.0.is_empty() && self.frame.is_none() {
+            "Variables may not be used here.".to_owned()
+        } else {
+            format!("There is no variable named \"{name}\".{suggestion}")
+        };
+        let summary = match self.roots.0.is_empty() && self.frame.is_none() {
+            true => "Variables not allowed",
+            false => "Unknown variable",
+        };
+        error(code::UNKNOWN_NAME, summary, span).because(cause)
+    }
+
+    /// Adds to errors what the variables in `expr` are. The innermost expression with operands
+    /// speaks; those around it have nothing to add.
+    fn explain(&self, expr: &Expr, mut found: Diagnostics) -> Diagnostics {
+        let is_worth_it = matches!(
+            expr.kind,
+            ExprKind::Binary { .. }
+                | ExprKind::Unary { .. }
+                | ExprKind::Call { .. }
+                | ExprKind::Conditional { .. }
+                | ExprKind::Index { .. }
+                | ExprKind::GetAttr { .. }
+                | ExprKind::Template(_)
+                | ExprKind::For(_)
+                | ExprKind::Splat { .. }
+        );
+        if !is_worth_it {
+            return found;
+        }
+        for diagnostic in &mut found.0 {
+            if diagnostic.notes.is_empty() && diagnostic.code != code::UNKNOWN_NAME {
+                diagnostic.notes = self.operands(expr);
+            }
+        }
+        found
+    }
+
+    /// `with var.region = "eu-north-1"`, for each variable that stands directly in `expr`.
+    fn operands(&self, expr: &Expr) -> Vec<String> {
+        const MOST: usize = 4;
+        let mut names = Vec::new();
+        super::references::each(expr, &mut |reference| {
+            if reference.is_traversal() && names.len() < MOST {
+                names.push((reference.text(), reference.expr));
+            }
+        });
+        names.dedup_by(|a, b| a.0 == b.0);
+        names
+            .into_iter()
+            .filter_map(|(text, expr)| {
+                let value = self.eval_kind(expr).ok()?;
+                Some(format!("with {text} = {}", brief(&value, &self.host.redactor)))
+            })
+            .collect()
+    }
+}
+
+/// An error at `span`.
+pub(super) fn error(code: crate::diagnostic::Code, summary: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(code, summary).at(span)
+}
+
+/// ` Did you mean "name"?`, or nothing.
+pub(super) fn suggest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    names
+        .into_iter()
+        .find(|name| strsim::levenshtein(given, name) < 3)
+        .map(|name| format!(" Did you mean \"{name}\"?"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,114 @@
+//! Digests, identifiers, and RSA.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::Digest;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::DecodePrivateKey;
+use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
+use uuid::Uuid;
+
+use super::{Call, CallError, Function, Outcome, Param};
+use crate::eval::value::Value;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::variadic("bcrypt", &[Param::string("str")], Param::number("cost"), bcrypt),
+    Function::new("md5", &[Param::string("str")], digest::<md5::Md5>),
+    Function::new(
+        "rsadecrypt",
+        &[Param::string("ciphertext"), Param::string("privatekey")],
+        rsadecrypt,
+    ),
+    Function::new("sha1", &[Param::string("str")], digest::<sha1::Sha1>),
+    Function::new("sha256", &[Param::string("str")], digest::<sha2::Sha256>),
+    Function::new("sha512", &[Param::string("str")], digest::<sha2::Sha512>),
+    Function::new("uuidv4", &[], |_| Ok(Value::string(Uuid::new_v4().to_string()))),
+    Function::new("uuidv5", &[Param::string("namespace"), Param::string("name")], uuidv5),
+];
+
+fn digest<D: Digest>(call: &Call<'_>) -> Outcome {
+    Ok(Value::string(hex::encode(D::digest(call.text(0)))))
+}
+
+/// A cost below 4 is the default, 10.
+fn bcrypt(call: &Call<'_>) -> Outcome {
+    if call.args.len() > 2 {
+        return Err(CallError::failed("bcrypt() takes no more than two arguments"));
+    }
+    let cost = match call.args.len() {
+        1 => 10,
+        _ => match call.whole(1)? {
+            ..4 => 10,
+            cost @ 4..=31 => u32::try_from(cost).unwrap_or(10),
+            cost => {
+                return Err(CallError::failed(format!(
+                    "error occured generating password crypto/bcrypt: cost {cost} is outside \
+                     allowed inclusive range 4..31"
+                )));
+            }
+        },
+    };
+    let text = call.text(0);
+    if text.len() > 72 {
+        return Err(CallError::failed(
+            "error occured generating password bcrypt: password length exceeds 72 bytes",
+        ));
+    }
+    let salt = *Uuid::new_v4().as_bytes();
+    let hash = ::bcrypt::hash_with_salt(text, cost, salt).map_err(CallError::failed)?;
+    Ok(Value::string(hash.format_for_version(::bcrypt::Version::TwoA)))
+}
+
+fn uuidv5(call: &Call<'_>) -> Outcome {
+    let namespace = match call.text(0) {
+        "dns" => Uuid::NAMESPACE_DNS,
+        "url" => Uuid::NAMESPACE_URL,
+        "oid" => Uuid::NAMESPACE_OID,
+        "x500" => Uuid::NAMESPACE_X500,
+        given => Uuid::parse_str(given).map_err(|_| {
+            CallError::failed(format!(
+                "uuidv5() doesn't support namespace {given} (invalid UUID length: {})",
+                given.len()
+            ))
+        })?,
+    };
+    Ok(Value::string(Uuid::new_v5(&namespace, call.text(1).as_bytes()).to_string()))
+}
+
+fn rsadecrypt(call: &Call<'_>) -> Outcome {
+    let sealed: String = call.text(0).chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let sealed = STANDARD.decode(&sealed).map_err(|_| {
+        CallError::failed(format!(
+            "failed to decode input {:?}: cipher text must be base64-encoded",
+            call.text(0)
+        ))
+    })?;
+    let key = private_key(call.text(1)).map_err(CallError::failed)?;
+    let plain = key
+        .decrypt(Pkcs1v15Encrypt, &sealed)
+        .map_err(|_| CallError::failed("crypto/rsa: decryption error"))?;
+    let plain = String::from_utf8(plain)
+        .map_err(|_| CallError::failed("the decrypted data is not valid UTF-8"))?;
+    Ok(Value::string(plain))
+}
+
+/// An RSA key in PEM, PKCS #1 or PKCS #8.
+fn private_key(pem: &str) -> Result<RsaPrivateKey, String> {
+    const BAD: &str = "failed to parse key";
+    let body = pem
+        .split_once("-----BEGIN ")
+        .and_then(|(_, rest)| rest.split_once("-----\n").or_else(|| rest.split_once("-----\r\n")))
+        .and_then(|(_, rest)| rest.split_once("-----END "))
+        .map(|(body, _)| body)
+        .ok_or_else(|| format!("{BAD}: no key found"))?;
+    if body.contains("ENCRYPTED") || pem.contains("BEGIN ENCRYPTED") {
+        return Err(format!(
+            "{BAD}: password protected keys are not supported. Please decrypt the key prior to use"
+        ));
+    }
+    let body: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let der = STANDARD.decode(body).map_err(|_| format!("{BAD}: no key found"))?;
+    RsaPrivateKey::from_pkcs1_der(&der)
+        .or_else(|_| RsaPrivateKey::from_pkcs8_der(&der))
+        .map_err(|error| format!("{BAD}: {error}"))
+}

@@ -1,0 +1,334 @@
+//! `format` and `formatlist`: Go's verbs for HCL's values.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{Call, CallError, Function, Outcome, Param, json_encode};
+use crate::eval::convert::convert;
+use crate::eval::go_format;
+use crate::eval::number::Number;
+use crate::eval::types::Type;
+use crate::eval::value::{Data, Value};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::variadic("format", &[Param::string("format")], ARGS, |call| {
+        let refs: Vec<&Value> = call.args.iter().skip(1).collect();
+        format(call.text(0), &refs).map(Value::string)
+    }),
+    Function::variadic("formatlist", &[Param::string("format")], ARGS, formatlist),
+];
+
+const ARGS: Param = Param::any("args").or_null();
+
+/// Widths and precisions beyond this are mistakes.
+const WIDEST: usize = 10_000;
+
+/// One `%…` of a format string.
+#[derive(Debug, Default)]
+struct Verb {
+    /// As it was written.
+    text: String,
+    /// Where it starts.
+    offset: usize,
+    mode: char,
+    plus: bool,
+    minus: bool,
+    space: bool,
+    zero: bool,
+    sharp: bool,
+    width: usize,
+    precision: Option<usize>,
+    /// Which argument, counted from 0.
+    argument: usize,
+}
+
+/// `format` applied to `args`.
+fn format(format: &str, args: &[&Value]) -> Result<String, CallError> {
+    let mut text = String::with_capacity(format.len());
+    let mut rest = Scanner { text: format, at: 0 };
+    let (mut next, mut used) = (0, 0);
+    while let Some(character) = rest.next() {
+        if character != '%' {
+            text.push(character);
+            continue;
+        }
+        if rest.peek() == Some('%') {
+            rest.next();
+            text.push('%');
+            continue;
+        }
+        let verb = rest.verb(next)?;
+        next = verb.argument + 1;
+        used = used.max(next);
+        let value = args.get(verb.argument).ok_or_else(|| {
+            CallError::failed(format!(
+                "not enough arguments for {:?} at {}: need index {} but have {} total",
+                verb.text,
+                verb.offset,
+                next,
+                args.len()
+            ))
+        })?;
+        text.push_str(&verb.apply(value)?);
+    }
+    if args.len() > used {
+        let cause = match used {
+            0 => "too many arguments; no verbs in format string".to_owned(),
+            _ => format!("too many arguments; only {used} used by format string"),
+        };
+        return Err(CallError::argument(used + 1, cause));
+    }
+    Ok(text)
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Scanner<'_> {
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let character = self.peek()?;
+        self.at += character.len_utf8();
+        Some(character)
+    }
+
+    /// The digits here.
+    fn number(&mut self) -> Option<usize> {
+        let start = self.at;
+        while self.peek().is_some_and(|character| character.is_ascii_digit()) {
+            self.next();
+        }
+        let digits = &self.text[start..self.at];
+        (!digits.is_empty()).then(|| digits.parse().unwrap_or(usize::MAX))
+    }
+
+    /// The verb after a `%`; without a number of its own it is about argument `next`.
+    fn verb(&mut self, next: usize) -> Result<Verb, CallError> {
+        let offset = self.at - 1;
+        let mut verb = Verb { offset, argument: next, ..Verb::default() };
+        while let Some(flag) = self.peek() {
+            match flag {
+                '+' => verb.plus = true,
+                '-' => verb.minus = true,
+                ' ' => verb.space = true,
+                '0' => verb.zero = true,
+                '#' => verb.sharp = true,
+                _ => break,
+            }
+            self.next();
+        }
+        verb.width = self.number().unwrap_or(0);
+        if self.peek() == Some('.') {
+            self.next();
+            verb.precision = Some(self.number().unwrap_or(0));
+        }
+        if verb.width > WIDEST || verb.precision.is_some_and(|digits| digits > WIDEST) {
+            let cause = format!("a width or precision of more than {WIDEST} at offset {offset}");
+            return Err(CallError::failed(cause));
+        }
+        if self.peek() == Some('[') {
+            self.next();
+            verb.argument = self.argument()?;
+        }
+        let at = self.at;
+        match self.next() {
+            Some(mode) if mode.is_ascii_alphabetic() => verb.mode = mode,
+            Some(other) => {
+                return Err(CallError::failed(format!(
+                    "unrecognized format character {other:?} at offset {at}"
+                )));
+            }
+            None => return Err(CallError::failed("unexpected end of format string")),
+        }
+        verb.text = self.text[offset..self.at].to_owned();
+        Ok(verb)
+    }
+
+    /// `n]`, as an index from 0.
+    fn argument(&mut self) -> Result<usize, CallError> {
+        let at = self.at;
+        if let Some(wrong) = self.peek().filter(|first| !('1'..='9').contains(first)) {
+            let cause = format!("unrecognized format character {wrong:?} at offset {at}");
+            return Err(CallError::failed(cause));
+        }
+        let number = self.number().unwrap_or(1);
+        match self.next() {
+            Some(']') => Ok(number - 1),
+            Some(other) => Err(CallError::failed(format!(
+                "unrecognized format character {other:?} at offset {}",
+                self.at - other.len_utf8()
+            ))),
+            None => Err(CallError::failed("unexpected end of format string")),
+        }
+    }
+}
+
+impl Verb {
+    fn unsupported(&self, cause: impl std::fmt::Display) -> CallError {
+        CallError::failed(format!(
+            "unsupported value for {:?} at {}: {cause}",
+            self.text, self.offset
+        ))
+    }
+
+    fn converted(&self, value: &Value, ty: &Type) -> Result<Value, CallError> {
+        convert(value, ty).map_err(|cause| self.unsupported(cause))
+    }
+
+    fn apply(&self, value: &Value) -> Result<String, CallError> {
+        if self.mode != 'v' && value.is_null() {
+            return Err(self.unsupported("null value cannot be formatted"));
+        }
+        match self.mode {
+            'v' => self.natural(value),
+            't' => {
+                let value = self.converted(value, &Type::Bool)?;
+                Ok(self.pad((value.data == Data::Bool(true)).to_string()))
+            }
+            'd' | 'b' | 'o' | 'x' | 'X' => self.integer(value),
+            'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
+                let value = self.converted(value, &Type::Number)?;
+                let Data::Number(number) = &value.data else { return Ok(String::new()) };
+                Ok(self.float(number, self.mode))
+            }
+            's' | 'q' => {
+                let value = self.converted(value, &Type::String)?;
+                let text = value.as_str().unwrap_or_default();
+                Ok(match self.mode {
+                    's' => self.string(text),
+                    _ => self.pad(json_encode(&Value::string(self.cut(text)))),
+                })
+            }
+            _ => Err(CallError::failed(format!(
+                "unsupported format verb {:?} in {:?} at offset {}",
+                self.mode, self.text, self.offset
+            ))),
+        }
+    }
+
+    /// `%v` and `%#v`.
+    fn natural(&self, value: &Value) -> Result<String, CallError> {
+        match &value.data {
+            _ if self.sharp => Ok(self.pad(json_encode(value))),
+            Data::Null(_) => Ok(self.pad("null".to_owned())),
+            Data::String(text) => Ok(self.string(text)),
+            Data::Number(number) => Ok(self.float(number, 'g')),
+            Data::Bool(known) => Ok(self.pad(known.to_string())),
+            _ => Ok(self.pad(json_encode(value))),
+        }
+    }
+
+    fn cut<'t>(&self, text: &'t str) -> &'t str {
+        let Some(most) = self.precision else { return text };
+        match text.grapheme_indices(true).nth(most) {
+            Some((end, _)) => &text[..end],
+            None => text,
+        }
+    }
+
+    fn string(&self, text: &str) -> String {
+        self.pad(self.cut(text).to_owned())
+    }
+
+    fn integer(&self, value: &Value) -> Result<String, CallError> {
+        let value = self.converted(value, &Type::Number)?;
+        let Data::Number(number) = &value.data else { return Ok(String::new()) };
+        let whole =
+            number.to_integer().ok_or_else(|| self.unsupported("an integer is required"))?;
+        let (prefix, radix) = match self.mode {
+            'b' => ("0b", 2),
+            'o' => ("0", 8),
+            'x' => ("0x", 16),
+            'X' => ("0X", 16),
+            _ => ("", 10),
+        };
+        let digits = whole.in_radix(radix).to_string();
+        let (sign, digits) = match digits.strip_prefix('-') {
+            Some(digits) => ("-", digits.to_owned()),
+            None => ("", digits),
+        };
+        let digits = if self.mode == 'X' { digits.to_uppercase() } else { digits };
+        let prefix = if self.sharp { prefix } else { "" };
+        Ok(self.pad_number(sign, &format!("{prefix}{digits}")))
+    }
+
+    fn float(&self, number: &Number, mode: char) -> String {
+        let text = match (mode, self.precision) {
+            ('f' | 'F', digits) if !number.is_infinite() => number.fixed(digits.unwrap_or(6)),
+            ('g', None) if !number.is_infinite() => number.general(),
+            ('e' | 'E', None) => go_format::float(number.to_f64(), mode, Some(6)),
+            (mode, precision) => go_format::float(number.to_f64(), mode, precision),
+        };
+        match text.strip_prefix('-') {
+            Some(digits) => self.pad_number("-", digits),
+            None => self.pad_number("", &text),
+        }
+    }
+
+    fn pad_number(&self, sign: &str, digits: &str) -> String {
+        let sign = match sign {
+            "" if self.plus => "+",
+            "" if self.space => " ",
+            given => given,
+        };
+        let length = sign.len() + digits.len();
+        if self.zero && !self.minus && length < self.width {
+            return format!("{sign}{}{digits}", "0".repeat(self.width - length));
+        }
+        self.pad(format!("{sign}{digits}"))
+    }
+
+    /// Fills up to the width, which counts what a reader sees as characters.
+    fn pad(&self, text: String) -> String {
+        let missing = self.width.saturating_sub(text.graphemes(true).count());
+        match (missing, self.minus) {
+            (0, _) => text,
+            (_, true) => text + &" ".repeat(missing),
+            (_, false) if self.zero => "0".repeat(missing) + &text,
+            (_, false) => " ".repeat(missing) + &text,
+        }
+    }
+}
+
+/// `format` once for each item of the lists among the arguments, which must be of one length; other
+/// arguments are the same every time.
+fn formatlist(call: &Call<'_>) -> Outcome {
+    let args = &call.args[1..];
+    let mut turns: Option<(usize, usize)> = None;
+    for (at, arg) in args.iter().enumerate() {
+        let Some(items) = arg.items() else { continue };
+        match turns {
+            Some((first, length)) if length != items.len() => {
+                let cause = format!(
+                    "argument {} has length {}, which is inconsistent with argument {} of length {length}",
+                    at + 1,
+                    items.len(),
+                    first + 1
+                );
+                return Err(CallError::argument(at + 1, cause));
+            }
+            Some(_) => {}
+            None => turns = Some((at, items.len())),
+        }
+    }
+    let count = turns.map_or(1, |(_, length)| length);
+    let mut lines = Vec::with_capacity(count);
+    for turn in 0..count {
+        let values: Vec<&Value> = args
+            .iter()
+            .map(|arg| arg.items().and_then(|items| items.get(turn)).unwrap_or(arg))
+            .collect();
+        let line = format(call.text(0), &values).map_err(|error| match error {
+            CallError::Failed(cause) => {
+                CallError::failed(format!("error on format iteration {turn}: {cause}"))
+            }
+            other => other,
+        })?;
+        lines.push(Value::string(line));
+    }
+    Ok(Value::list(Type::String, lines))
+}

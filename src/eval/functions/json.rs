@@ -1,0 +1,312 @@
+//! `jsonencode` and `jsondecode`, with numbers of any size.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::{CallError, Function, Param};
+use crate::eval::number::Number;
+use crate::eval::types::Type;
+use crate::eval::value::{Data, Value};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("jsonencode", &[Param::any("val").or_null().or_untyped()], |call| {
+        Ok(Value::string(encode(&call.args[0])))
+    }),
+    Function::new("jsondecode", &[Param::string("str")], |call| {
+        decode(call.text(0)).map_err(CallError::failed)
+    }),
+];
+
+/// `value` as JSON without blanks.
+pub fn encode(value: &Value) -> String {
+    let mut text = String::new();
+    write_value(&mut text, value);
+    text
+}
+
+fn write_value(to: &mut String, value: &Value) {
+    match &value.data {
+        Data::Null(_) | Data::Unknown(_) => to.push_str("null"),
+        Data::Bool(known) => to.push_str(if *known { "true" } else { "false" }),
+        Data::Number(number) => to.push_str(&number.to_string()),
+        Data::String(text) => write_string(to, text),
+        Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items) => {
+            to.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    to.push(',');
+                }
+                write_value(to, item);
+            }
+            to.push(']');
+        }
+        Data::Map(_, entries) | Data::Object(entries) => {
+            to.push('{');
+            for (at, (key, value)) in entries.iter().enumerate() {
+                if at > 0 {
+                    to.push(',');
+                }
+                write_string(to, key);
+                to.push(':');
+                write_value(to, value);
+            }
+            to.push('}');
+        }
+    }
+}
+
+/// Go's escapes, which are safe inside of HTML too.
+fn write_string(to: &mut String, text: &str) {
+    to.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => to.push_str("\\\""),
+            '\\' => to.push_str("\\\\"),
+            '\n' => to.push_str("\\n"),
+            '\r' => to.push_str("\\r"),
+            '\t' => to.push_str("\\t"),
+            '\u{8}' => to.push_str("\\b"),
+            '\u{c}' => to.push_str("\\f"),
+            '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => {
+                // Writing to a string cannot fail.
+                let _ = write!(to, "\\u{:04x}", u32::from(character));
+            }
+            _ => to.push(character),
+        }
+    }
+    to.push('"');
+}
+
+/// What JSON text says; objects and arrays become objects and tuples.
+pub fn decode(text: &str) -> Result<Value, String> {
+    let mut decoder = Decoder { text, at: 0, depth: 0 };
+    decoder.skip_blanks();
+    if decoder.peek().is_none() {
+        return Err("EOF".to_owned());
+    }
+    let value = decoder.value()?;
+    decoder.skip_blanks();
+    match decoder.peek() {
+        None => Ok(value),
+        Some(_) => Err("extraneous data after JSON object".to_owned()),
+    }
+}
+
+struct Decoder<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+}
+
+impl Decoder<'_> {
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn skip_blanks(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+    }
+
+    /// The character here is not what `context` says.
+    fn unexpected<T>(&self, context: &str) -> Result<T, String> {
+        match self.peek() {
+            Some(character) => Err(format!("invalid character {character:?} {context}")),
+            None => Err("unexpected EOF".to_owned()),
+        }
+    }
+
+    fn value(&mut self) -> Result<Value, String> {
+        const DEEPEST: usize = 200;
+        self.skip_blanks();
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(format!("nested more than {DEEPEST} deep"));
+        }
+        let value = match self.peek() {
+            Some('{') => self.object(),
+            Some('[') => self.array(),
+            Some('"') => self.string().map(Value::string),
+            Some('-' | '0'..='9') => self.number(),
+            Some('t') => self.word("true", true.into()),
+            Some('f') => self.word("false", false.into()),
+            Some('n') => self.word("null", Data::Null(Type::Any).public()),
+            _ => self.unexpected("looking for beginning of value"),
+        };
+        self.depth -= 1;
+        value
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, String> {
+        for expected in word.chars() {
+            if self.peek() != Some(expected) {
+                return self.unexpected(&format!("in literal {word} (expecting {expected:?})"));
+            }
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    fn object(&mut self) -> Result<Value, String> {
+        let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+        self.at += 1;
+        self.skip_blanks();
+        if self.peek() == Some('}') {
+            self.at += 1;
+            return Ok(Value::object(entries));
+        }
+        loop {
+            self.skip_blanks();
+            if self.peek() != Some('"') {
+                return self.unexpected("looking for beginning of object key string");
+            }
+            let key = self.string()?;
+            self.skip_blanks();
+            if self.peek() != Some(':') {
+                return self.unexpected("after object key");
+            }
+            self.at += 1;
+            let value = self.value()?;
+            let key = Value::string(key);
+            entries.insert(Arc::from(key.as_str().unwrap_or_default()), value);
+            self.skip_blanks();
+            match self.peek() {
+                Some(',') => self.at += 1,
+                Some('}') => break,
+                _ => return self.unexpected("after object key:value pair"),
+            }
+        }
+        self.at += 1;
+        Ok(Value::object(entries))
+    }
+
+    fn array(&mut self) -> Result<Value, String> {
+        let mut items = Vec::new();
+        self.at += 1;
+        self.skip_blanks();
+        if self.peek() == Some(']') {
+            self.at += 1;
+            return Ok(Value::tuple(items));
+        }
+        loop {
+            items.push(self.value()?);
+            self.skip_blanks();
+            match self.peek() {
+                Some(',') => self.at += 1,
+                Some(']') => break,
+                _ => return self.unexpected("after array element"),
+            }
+        }
+        self.at += 1;
+        Ok(Value::tuple(items))
+    }
+
+    fn digits(&mut self) -> usize {
+        let rest = &self.text[self.at..];
+        let count = rest.bytes().take_while(u8::is_ascii_digit).count();
+        self.at += count;
+        count
+    }
+
+    fn number(&mut self) -> Result<Value, String> {
+        let start = self.at;
+        if self.peek() == Some('-') {
+            self.at += 1;
+        }
+        if self.peek() == Some('0') {
+            self.at += 1;
+        } else if self.digits() == 0 {
+            return self.unexpected("in numeric literal");
+        }
+        if self.peek() == Some('.') {
+            self.at += 1;
+            if self.digits() == 0 {
+                return self.unexpected("after decimal point in numeric literal");
+            }
+        }
+        if matches!(self.peek(), Some('e' | 'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some('+' | '-')) {
+                self.at += 1;
+            }
+            if self.digits() == 0 {
+                return self.unexpected("in exponent of numeric literal");
+            }
+        }
+        let text = &self.text[start..self.at];
+        Ok(Number::parse(text).ok_or_else(|| format!("invalid number {text}"))?.into())
+    }
+
+    fn string(&mut self) -> Result<String, String> {
+        let mut text = String::new();
+        self.at += 1;
+        loop {
+            let Some(character) = self.peek() else { return self.unexpected("") };
+            match character {
+                '"' => {
+                    self.at += 1;
+                    return Ok(text);
+                }
+                '\\' => {
+                    self.at += 1;
+                    text.push(self.escape()?);
+                }
+                '\0'..='\x1f' => return self.unexpected("in string literal"),
+                _ => {
+                    self.at += character.len_utf8();
+                    text.push(character);
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, String> {
+        let Some(selector) = self.peek() else { return self.unexpected("") };
+        let character = match selector {
+            '"' | '\\' | '/' => selector,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                self.at += 1;
+                return self.unicode_escape();
+            }
+            _ => return self.unexpected("in string escape code"),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// A lone half of a surrogate pair becomes the replacement character.
+    fn unicode_escape(&mut self) -> Result<char, String> {
+        let high = self.hex4()?;
+        let is_high = (0xd800..0xdc00).contains(&high);
+        if is_high && self.text[self.at..].starts_with("\\u") {
+            let before = self.at;
+            self.at += 2;
+            let low = self.hex4()?;
+            if (0xdc00..0xe000).contains(&low) {
+                let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = before;
+        }
+        Ok(char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn hex4(&mut self) -> Result<u32, String> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|character| character.to_digit(16));
+            let Some(digit) = digit else {
+                return self.unexpected("in \\u hexadecimal character escape");
+            };
+            code = code * 16 + digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,75 @@
+//! Numbers.
+
+use super::{Call, CallError, Function, Outcome, Param};
+use crate::eval::convert::convert;
+use crate::eval::number::Number;
+use crate::eval::types::Type;
+use crate::eval::value::{Data, Value};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("abs", &[Param::number("num")], |call| Ok(call.number(0).abs().into())),
+    Function::new("ceil", &[Param::number("num")], |call| Ok(call.number(0).ceil().into())),
+    Function::new("floor", &[Param::number("num")], |call| Ok(call.number(0).floor().into())),
+    Function::new("log", &[Param::number("num"), Param::number("base")], |call| {
+        let (number, base) = (call.number(0).to_f64(), call.number(1).to_f64());
+        from_float(number.ln() / base.ln())
+    }),
+    Function::variadic("max", &[], Param::number("numbers"), |call| pick(call, Number::gt)),
+    Function::variadic("min", &[], Param::number("numbers"), |call| pick(call, Number::lt)),
+    Function::new("parseint", &[Param::any("number"), Param::number("base")], parseint),
+    Function::new("pow", &[Param::number("num"), Param::number("power")], |call| {
+        from_float(call.number(0).to_f64().powf(call.number(1).to_f64()))
+    }),
+    Function::new("signum", &[Param::number("num")], |call| Ok(call.whole(0)?.signum().into())),
+    Function::new("sum", &[Param::any("list")], sum),
+];
+
+fn from_float(value: f64) -> Outcome {
+    let number = Number::from_f64(value)
+        .ok_or_else(|| CallError::failed("the result is not a real number"))?;
+    Ok(number.into())
+}
+
+fn pick(call: &Call<'_>, better: fn(&Number, &Number) -> bool) -> Outcome {
+    let mut numbers = (0..call.args.len()).map(|at| call.number(at));
+    let first = numbers.next().ok_or_else(|| CallError::failed("must pass at least one number"))?;
+    Ok(numbers.fold(first, |best, next| if better(&next, &best) { next } else { best }).into())
+}
+
+fn parseint(call: &Call<'_>) -> Outcome {
+    let Some(text) = call.args[0].as_str() else {
+        let cause = format!("first argument must be a string, not {}", call.args[0].ty());
+        return Err(CallError::argument(0, cause));
+    };
+    let base = call.number(1).to_i64().map_err(|error| CallError::argument(1, error))?;
+    let base =
+        u32::try_from(base).ok().filter(|base| (2..=62).contains(base)).ok_or_else(|| {
+            CallError::argument(1, "base must be a whole number between 2 and 62 inclusive")
+        })?;
+    let number = Number::parse_integer(text, base).ok_or_else(|| {
+        let cause = format!("cannot parse {text:?} as a base {base} integer");
+        CallError::argument(0, cause)
+    })?;
+    Ok(number.into())
+}
+
+fn sum(call: &Call<'_>) -> Outcome {
+    let list = &call.args[0];
+    let Some(items) = list.items() else {
+        let cause =
+            format!("argument must be list, set, or tuple. Received {}", list.ty().kind_name());
+        return Err(CallError::argument(0, cause));
+    };
+    if items.is_empty() {
+        return Err(CallError::argument(0, "cannot sum an empty list"));
+    }
+    let wrong = || CallError::argument(0, "argument must be list, set, or tuple of number values");
+    let mut total = Number::from(0);
+    for item in items.iter() {
+        match convert(item, &Type::Number).map(|value| value.data) {
+            Ok(Data::Number(number)) => total = total.add(&number)?,
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(Value::from(total))
+}

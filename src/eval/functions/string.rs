@@ -1,0 +1,175 @@
+//! Texts. A character is what a reader sees as one (a grapheme cluster).
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{Call, CallError, Function, Outcome, Param, Want};
+use crate::eval::types::Type;
+use crate::eval::value::Value;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("chomp", &[Param::string("str")], |call| {
+        Ok(Value::string(call.text(0).trim_end_matches(['\r', '\n'])))
+    }),
+    Function::new("endswith", &[Param::string("str"), Param::string("suffix")], |call| {
+        Ok(call.text(0).ends_with(call.text(1)).into())
+    }),
+    Function::new("indent", &[Param::number("spaces"), Param::string("str")], indent),
+    Function::variadic(
+        "join",
+        &[Param::string("separator")],
+        Param::new("lists", Want::ListOfString),
+        join,
+    ),
+    Function::new("lower", &[Param::string("str")], |call| {
+        Ok(Value::string(call.text(0).chars().map(to_lower).collect::<String>()))
+    }),
+    Function::new(
+        "replace",
+        &[Param::string("str"), Param::string("substr"), Param::string("replace")],
+        |call| Ok(Value::string(call.text(0).replace(call.text(1), call.text(2)))),
+    ),
+    Function::new("split", &[Param::string("separator"), Param::string("str")], split),
+    Function::new("startswith", &[Param::string("str"), Param::string("prefix")], |call| {
+        Ok(call.text(0).starts_with(call.text(1)).into())
+    }),
+    Function::new("strcontains", &[Param::string("str"), Param::string("substr")], |call| {
+        Ok(call.text(0).contains(call.text(1)).into())
+    }),
+    Function::new("strrev", &[Param::string("str")], |call| {
+        Ok(Value::string(call.text(0).graphemes(true).rev().collect::<String>()))
+    }),
+    Function::new(
+        "substr",
+        &[Param::string("str"), Param::number("offset"), Param::number("length")],
+        substr,
+    ),
+    Function::new("title", &[Param::string("str")], |call| Ok(Value::string(title(call.text(0))))),
+    Function::new("trim", &[Param::string("str"), Param::string("cutset")], |call| {
+        let cutset: Vec<char> = call.text(1).chars().collect();
+        Ok(Value::string(call.text(0).trim_matches(cutset.as_slice())))
+    }),
+    Function::new("trimprefix", &[Param::string("str"), Param::string("prefix")], |call| {
+        let text = call.text(0);
+        Ok(Value::string(text.strip_prefix(call.text(1)).unwrap_or(text)))
+    }),
+    Function::new("trimspace", &[Param::string("str")], |call| {
+        Ok(Value::string(call.text(0).trim()))
+    }),
+    Function::new("trimsuffix", &[Param::string("str"), Param::string("suffix")], |call| {
+        let text = call.text(0);
+        Ok(Value::string(text.strip_suffix(call.text(1)).unwrap_or(text)))
+    }),
+    Function::new("upper", &[Param::string("str")], |call| {
+        Ok(Value::string(call.text(0).chars().map(to_upper).collect::<String>()))
+    }),
+];
+
+/// Indents all lines but the first.
+fn indent(call: &Call<'_>) -> Outcome {
+    const WIDEST: i64 = 10_000;
+    let spaces = call.whole(0)?;
+    if !(0..=WIDEST).contains(&spaces) {
+        let cause = format!("the number of spaces must be between 0 and {WIDEST}");
+        return Err(CallError::argument(0, cause));
+    }
+    let pad = " ".repeat(usize::try_from(spaces).unwrap_or(0));
+    Ok(Value::string(call.text(1).replace('\n', &format!("\n{pad}"))))
+}
+
+fn join(call: &Call<'_>) -> Outcome {
+    if call.args.len() < 2 {
+        return Err(CallError::failed("at least one list is required"));
+    }
+    let mut parts = Vec::new();
+    for (at, list) in call.args.iter().enumerate().skip(1) {
+        for (index, item) in list.items().into_iter().flat_map(|items| items.iter()).enumerate() {
+            match item.as_str() {
+                Some(text) => parts.push(text),
+                None if call.args.len() > 2 => {
+                    let cause = format!(
+                        "element {index} of list {} is null; cannot concatenate null values",
+                        at - 1
+                    );
+                    return Err(CallError::argument(at, cause));
+                }
+                None => {
+                    let cause = format!("element {index} is null; cannot concatenate null values");
+                    return Err(CallError::argument(at, cause));
+                }
+            }
+        }
+    }
+    Ok(Value::string(parts.join(call.text(0))))
+}
+
+fn split(call: &Call<'_>) -> Outcome {
+    let (separator, text) = (call.text(0), call.text(1));
+    let parts: Vec<Value> = match separator {
+        "" => text.chars().map(|character| Value::string(character.to_string())).collect(),
+        _ => text.split(separator).map(Value::string).collect(),
+    };
+    Ok(Value::list(Type::String, parts))
+}
+
+/// A negative offset counts from the end, and then a length of 0 means the rest as a negative one
+/// does.
+fn substr(call: &Call<'_>) -> Outcome {
+    let (offset, length) = (call.whole(1)?, call.whole(2)?);
+    let characters: Vec<&str> = call.text(0).graphemes(true).collect();
+    if offset >= 0 && length == 0 {
+        return Ok(Value::string(""));
+    }
+    let count = i64::try_from(characters.len()).unwrap_or(i64::MAX);
+    let start = if offset < 0 { (count.saturating_add(offset)).max(0) } else { offset.min(count) };
+    let end = if length <= 0 { count } else { start.saturating_add(length).min(count) };
+    let (start, end) = (usize::try_from(start).unwrap_or(0), usize::try_from(end).unwrap_or(0));
+    Ok(Value::string(characters[start..end].concat()))
+}
+
+/// The single upper case letter, if there is one: `ß` stays.
+fn to_upper(character: char) -> char {
+    single(character.to_uppercase(), character)
+}
+
+/// The single lower case letter.
+fn to_lower(character: char) -> char {
+    match character {
+        'İ' => 'i',
+        _ => single(character.to_lowercase(), character),
+    }
+}
+
+fn single(mut mapped: impl ExactSizeIterator<Item = char>, unmapped: char) -> char {
+    if mapped.len() == 1 { mapped.next().unwrap_or(unmapped) } else { unmapped }
+}
+
+/// Each letter that starts a word in title case.
+fn title(text: &str) -> String {
+    let mut previous = ' ';
+    let mut titled = String::with_capacity(text.len());
+    for character in text.chars() {
+        let starts = separates(previous);
+        titled.push(if starts { to_title(character) } else { character });
+        previous = character;
+    }
+    titled
+}
+
+fn to_title(character: char) -> char {
+    match character {
+        'ǆ' | 'ǅ' | 'Ǆ' => 'ǅ',
+        'ǉ' | 'ǈ' | 'Ǉ' => 'ǈ',
+        'ǌ' | 'ǋ' | 'Ǌ' => 'ǋ',
+        'ǳ' | 'ǲ' | 'Ǳ' => 'ǲ',
+        _ => to_upper(character),
+    }
+}
+
+/// Whether a word may start after `character`.
+fn separates(character: char) -> bool {
+    match character {
+        '0'..='9' | 'a'..='z' | 'A'..='Z' | '_' => false,
+        '\0'..='\x7f' => true,
+        _ => !character.is_alphanumeric() && character.is_whitespace(),
+    }
+}

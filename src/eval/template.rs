@@ -1,0 +1,104 @@
+//! Texts with `${ … }` and `%{ … }`.
+
+use crate::diagnostic::code;
+use crate::template::ast::{Expr, TemplatePart};
+
+use super::expr::{Eval, Evaluator, Frame, error};
+use super::types::Type;
+use super::value::{Data, Value};
+
+/// A text while it is put together.
+#[derive(Default)]
+struct Text {
+    text: String,
+    unknown: bool,
+    sensitive: bool,
+}
+
+impl Evaluator<'_> {
+    /// A template; `${x}` alone is `x`, whatever its type.
+    pub fn eval_template(&self, parts: &[TemplatePart]) -> Eval {
+        if let [TemplatePart::Interpolation(only)] = parts {
+            return self.eval(only);
+        }
+        let mut text = Text::default();
+        self.append_parts(&mut text, parts)?;
+        let value = match text.unknown {
+            true => Data::Unknown(Type::String).public(),
+            false => Value::string(text.text),
+        };
+        Ok(value.marked(text.sensitive))
+    }
+
+    fn append_parts(&self, text: &mut Text, parts: &[TemplatePart]) -> Eval<()> {
+        parts.iter().try_for_each(|part| self.append_part(text, part))
+    }
+
+    fn append_part(&self, text: &mut Text, part: &TemplatePart) -> Eval<()> {
+        match part {
+            TemplatePart::Text(literal) => {
+                text.text.push_str(literal);
+                Ok(())
+            }
+            TemplatePart::Interpolation(expr) => self.append_value(text, expr),
+            TemplatePart::If { condition, yes, no, .. } => {
+                let held = self.eval_condition(condition)?;
+                text.sensitive |= held.sensitive;
+                match held.data {
+                    Data::Bool(true) => self.append_parts(text, yes),
+                    Data::Bool(false) => self.append_parts(text, no),
+                    _ => {
+                        text.unknown = true;
+                        Ok(())
+                    }
+                }
+            }
+            TemplatePart::For { key, value, collection, body, .. } => {
+                self.append_loop(text, (key.as_deref(), value), collection, body)
+            }
+        }
+    }
+
+    fn append_loop(
+        &self,
+        text: &mut Text,
+        (key_name, value_name): (Option<&str>, &str),
+        collection: &Expr,
+        body: &[TemplatePart],
+    ) -> Eval<()> {
+        let given = self.eval(collection)?;
+        text.sensitive |= given.sensitive;
+        let Some(turns) = self.turns(collection, &given)? else {
+            text.unknown = true;
+            return Ok(());
+        };
+        for (key, value) in &turns {
+            let outer =
+                Frame { name: key_name.unwrap_or_default(), value: key, outer: self.frame() };
+            let frame = Frame { name: value_name, value, outer: Some(&outer) };
+            self.within(&frame).append_parts(text, body)?;
+        }
+        Ok(())
+    }
+
+    fn append_value(&self, text: &mut Text, expr: &Expr) -> Eval<()> {
+        const SUMMARY: &str = "Invalid template interpolation value";
+        let value = self.eval(expr)?;
+        if value.is_null() {
+            let cause = "The expression result is null. Cannot include a null value in a string \
+                         template.";
+            return Err(error(code::WRONG_TYPE, SUMMARY, expr.span).because(cause).into());
+        }
+        let part = self.as_string(&value).map_err(|cause| {
+            let cause = format!("Cannot include the given value in a string template: {cause}.");
+            error(code::WRONG_TYPE, SUMMARY, expr.span).because(cause)
+        })?;
+        match part.as_str() {
+            Some(part_text) => text.text.push_str(part_text),
+            None => text.unknown = true,
+        }
+        self.host.protect(&part);
+        text.sensitive |= part.sensitive;
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Types of values, and the expressions that name them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::template::ast::{Expr, ExprKind};
+
+use super::value::Value;
+
+/// The type of a value, or one that values are converted to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Type {
+    /// Not known: the type of an untyped null, or "whatever comes" as a target.
+    Any,
+    /// `true` and `false`.
+    Bool,
+    /// Numbers.
+    Number,
+    /// Unicode text.
+    String,
+    /// Ordered, all of one type.
+    List(Arc<Type>),
+    /// Unordered, each once, all of one type.
+    Set(Arc<Type>),
+    /// Text keys, all values of one type.
+    Map(Arc<Type>),
+    /// Ordered, each of its own type.
+    Tuple(Arc<[Type]>),
+    /// Named attributes, each of its own type.
+    Object(Arc<BTreeMap<Arc<str>, Field>>),
+}
+
+/// An attribute of an object type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its type.
+    pub ty: Type,
+    /// Whether a value without it is accepted: `optional(T)`.
+    pub optional: bool,
+    /// Its value where it is left out: `optional(T, default)`.
+    pub default: Option<Value>,
+}
+
+impl Field {
+    /// An attribute that must be there.
+    pub fn required(ty: Type) -> Self {
+        Self { ty, optional: false, default: None }
+    }
+}
+
+impl Type {
+    /// Whether nothing in it is [`Type::Any`].
+    pub fn is_concrete(&self) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Bool | Self::Number | Self::String => true,
+            Self::List(item) | Self::Set(item) | Self::Map(item) => item.is_concrete(),
+            Self::Tuple(items) => items.iter().all(Self::is_concrete),
+            Self::Object(fields) => fields.values().all(|field| field.ty.is_concrete()),
+        }
+    }
+
+    /// The word for this kind of type: `list`, `object`, ….
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Any => "dynamic",
+            Self::Bool => "bool",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::List(_) => "list",
+            Self::Set(_) => "set",
+            Self::Map(_) => "map",
+            Self::Tuple(_) => "tuple",
+            Self::Object(_) => "object",
+        }
+    }
+
+    /// What an error says is needed where a value is to be converted to this type.
+    pub fn requirement(&self) -> String {
+        match self {
+            Self::List(item) if **item == Self::Any => "list of any single type".into(),
+            Self::Set(item) if **item == Self::Any => "set of any single type".into(),
+            Self::Map(item) if **item == Self::Any => "map of any single type".into(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(item) | Self::Set(item) | Self::Map(item) => {
+                write!(f, "{} of {item}", self.kind_name())
+            }
+            _ => f.write_str(self.kind_name()),
+        }
+    }
+}
+
+/// How `optional(…)` is treated in a type expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optionals {
+    /// As in the type of a variable: the attribute may be left out, with or without a default.
+    WithDefaults,
+    /// As in `convert`, where it changes nothing and a default is refused.
+    NoDefaults,
+}
+
+/// The type that `expr` names, e.g. `list(object({ size = number }))`.
+pub fn parse(expr: &Expr, optionals: Optionals) -> Result<Type, Diagnostics> {
+    match &expr.kind {
+        ExprKind::Parenthesis(inner) => parse(inner, optionals),
+        ExprKind::Variable(name) => keyword(expr, name),
+        // HCL JSON writes a type as a string.
+        ExprKind::String(name) => keyword(expr, name),
+        ExprKind::Call { name, args, .. } => constructor(expr, &name.value, args, optionals),
+        _ => {
+            let text = "A type specification is either a primitive type keyword (bool, number, \
+                        string) or a complex type constructor call, like list(string).";
+            Err(invalid(expr, text))
+        }
+    }
+}
+
+fn invalid(expr: &Expr, cause: impl Into<String>) -> Diagnostics {
+    Diagnostic::error(code::WRONG_TYPE, "Invalid type specification")
+        .at(expr.span)
+        .because(cause)
+        .into()
+}
+
+fn keyword(expr: &Expr, name: &str) -> Result<Type, Diagnostics> {
+    match name {
+        "bool" => Ok(Type::Bool),
+        "string" => Ok(Type::String),
+        "number" => Ok(Type::Number),
+        "any" => Ok(Type::Any),
+        "list" | "set" | "map" => Err(invalid(
+            expr,
+            format!(
+                "The {name} type constructor requires one argument specifying the element type."
+            ),
+        )),
+        "object" => Err(invalid(
+            expr,
+            "The object type constructor requires one argument specifying the attribute types and \
+             values as a map.",
+        )),
+        "tuple" => Err(invalid(
+            expr,
+            "The tuple type constructor requires one argument specifying the element types as a \
+             list.",
+        )),
+        _ => {
+            Err(invalid(expr, format!("The keyword \"{name}\" is not a valid type specification.")))
+        }
+    }
+}
+
+fn constructor(
+    expr: &Expr,
+    name: &str,
+    args: &[Expr],
+    optionals: Optionals,
+) -> Result<Type, Diagnostics> {
+    match (name, args) {
+        ("bool" | "string" | "number" | "any", _) => Err(invalid(
+            expr,
+            format!("Primitive type keyword \"{name}\" does not expect arguments."),
+        )),
+        ("list", [item]) => Ok(Type::List(Arc::new(parse(item, optionals)?))),
+        ("set", [item]) => Ok(Type::Set(Arc::new(parse(item, optionals)?))),
+        ("map", [item]) => Ok(Type::Map(Arc::new(parse(item, optionals)?))),
+        ("list" | "set" | "map" | "object" | "tuple", []) => keyword(expr, name),
+        ("list" | "set" | "map", _) => keyword(expr, name),
+        ("object", [fields]) => object(fields, optionals),
+        ("tuple", [items]) => {
+            let ExprKind::List(items) = &items.kind else {
+                return Err(invalid(
+                    items,
+                    "Tuple type constructor requires a list of element types.",
+                ));
+            };
+            Ok(Type::Tuple(
+                items.iter().map(|item| parse(item, optionals)).collect::<Result<_, _>>()?,
+            ))
+        }
+        ("object" | "tuple", _) => keyword(expr, name),
+        ("optional", _) => Err(invalid(
+            expr,
+            "Keyword \"optional\" is valid only as a modifier for object type attributes.",
+        )),
+        _ => Err(invalid(expr, format!("Keyword \"{name}\" is not a valid type constructor."))),
+    }
+}
+
+fn object(expr: &Expr, optionals: Optionals) -> Result<Type, Diagnostics> {
+    let ExprKind::Object(items) = &expr.kind else {
+        return Err(invalid(
+            expr,
+            "Object type constructor requires a map whose keys are attribute names and whose \
+             values are the corresponding attribute types.",
+        ));
+    };
+    let mut fields = BTreeMap::new();
+    for (key, value) in items {
+        let name = match &key.kind {
+            ExprKind::String(name) | ExprKind::Variable(name) => name.as_str(),
+            _ => return Err(invalid(key, "Object constructor map keys must be attribute names.")),
+        };
+        fields.insert(Arc::from(name), field(value, optionals)?);
+    }
+    Ok(Type::Object(Arc::new(fields)))
+}
+
+fn field(expr: &Expr, optionals: Optionals) -> Result<Field, Diagnostics> {
+    let ExprKind::Call { name, args, .. } = &expr.kind else {
+        return Ok(Field::required(parse(expr, optionals)?));
+    };
+    match (name.value.as_str(), args.as_slice()) {
+        ("optional", [ty]) => {
+            let ty = parse(ty, optionals)?;
+            Ok(Field { ty, optional: optionals == Optionals::WithDefaults, default: None })
+        }
+        ("optional", [ty, default]) if optionals == Optionals::WithDefaults => {
+            let ty = parse(ty, optionals)?;
+            let value = super::expr::constant(default)?;
+            let value = super::convert::convert(&super::convert::with_defaults(&value, &ty), &ty)
+                .map_err(|error| {
+                let text = format!(
+                    "This default value is not compatible with the attribute's type \
+                         constraint: {error}."
+                );
+                Diagnostic::error(code::WRONG_TYPE, "Invalid default value for optional attribute")
+                    .at(default.span)
+                    .because(text)
+            })?;
+            Ok(Field { ty, optional: true, default: Some(value) })
+        }
+        ("optional", [_, default]) => Err(invalid(
+            default,
+            "Optional attribute modifier expects only one argument: the attribute type.",
+        )),
+        ("optional", _) => Err(invalid(
+            expr,
+            "Optional attribute modifier requires the attribute type as its argument.",
+        )),
+        _ => Ok(Field::required(parse(expr, optionals)?)),
+    }
+}

@@ -1,0 +1,317 @@
+//! HCL2 input variables: which value wins, and whether it may.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::source::Span;
+use crate::template::ast::{Expr, Template, Validation, Variable};
+use crate::template::hcl::{self, Origin};
+
+use super::Inputs;
+use super::convert::{convert, with_defaults};
+use super::expr::{Evaluator, Roots, constant};
+use super::functions::{Available, Host};
+use super::references;
+use super::types::{self, Optionals, Type};
+use super::value::{Data, Value};
+
+/// Variables by name.
+pub type Variables = BTreeMap<Arc<str>, Value>;
+
+/// Where a variable's value comes from, in rising order of precedence.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Default,
+    Environment(&'a str),
+    File(&'a Expr),
+    CommandLine(&'a str),
+}
+
+impl Given<'_> {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Environment(_) => "env",
+            Self::File(_) => "varfile",
+            Self::CommandLine(_) => "cmd",
+        }
+    }
+}
+
+/// The values of all variables of `template`.
+pub fn evaluate(template: &Template, inputs: &Inputs, host: &Host) -> (Variables, Diagnostics) {
+    let mut found = undeclared(template, inputs);
+    let mut values = Variables::new();
+    for variable in &template.variables {
+        match evaluate_one(variable, inputs, host, &mut found) {
+            Ok(value) => {
+                values.insert(variable.name.value.as_str().into(), value);
+            }
+            Err(errors) => found.extend(errors),
+        }
+    }
+    (values, found)
+}
+
+fn evaluate_one(
+    variable: &Variable,
+    inputs: &Inputs,
+    host: &Host,
+    found: &mut Diagnostics,
+) -> Result<Value, Diagnostics> {
+    let declared = match &variable.type_expr {
+        Some(expr) => Some(types::parse(expr, Optionals::WithDefaults)?),
+        None => None,
+    };
+    let default = default_value(variable, declared.as_ref(), host)?;
+    let ty = declared.unwrap_or_else(|| implied_type(default.as_ref()));
+    let name = variable.name.value.as_str();
+    let setting = format!("PKR_VAR_{name}");
+    let given = winner(name, &setting, inputs);
+    let value = match (given, default) {
+        (Given::Default, Some(default)) => default,
+        (Given::Default, None) => {
+            return Err(unset(variable).into());
+        }
+        (given, _) => given_value(variable, given, &ty)?,
+    };
+    let value = value.marked(variable.sensitive);
+    if variable.sensitive {
+        value.texts().into_iter().for_each(|text| host.redactor.register(text));
+    }
+    for rule in &variable.validations {
+        if let Err(errors) = validate(variable, rule, given, &value, host) {
+            found.extend(errors);
+        }
+    }
+    Ok(value)
+}
+
+/// The default, converted.
+fn default_value(
+    variable: &Variable,
+    declared: Option<&Type>,
+    host: &Host,
+) -> Result<Option<Value>, Diagnostics> {
+    let Some(default) = &variable.default else { return Ok(None) };
+    let host = host.with(Available::Env);
+    let value = Evaluator::new(&Roots::default(), &host).eval(default)?;
+    let Some(ty) = declared else { return Ok(Some(value)) };
+    let value = convert(&with_defaults(&value, ty), ty).map_err(|cause| {
+        Diagnostic::error(code::WRONG_TYPE, "Invalid default value for variable")
+            .at(default.span)
+            .because(format!(
+                "This default value is not compatible with the variable's type constraint: \
+                 {cause}."
+            ))
+            .label(variable.name.span, "declared here")
+    })?;
+    Ok(Some(value))
+}
+
+/// The type of a variable that declares none: that of its default, if that says anything.
+fn implied_type(default: Option<&Value>) -> Type {
+    match default {
+        Some(value) if value.is_null() || value.children().next().is_none() => match &value.data {
+            Data::Bool(_) | Data::Number(_) | Data::String(_) => value.ty(),
+            _ => Type::Any,
+        },
+        Some(value) => value.ty(),
+        None => Type::Any,
+    }
+}
+
+fn winner<'a>(name: &str, setting: &str, inputs: &'a Inputs) -> Given<'a> {
+    if let Some((_, text)) = inputs.vars.iter().rev().find(|(given, _)| given == name) {
+        return Given::CommandLine(text);
+    }
+    let assigned = inputs.var_files.iter().rev().flat_map(|file| file.iter().rev());
+    if let Some(assignment) = assigned.into_iter().find(|given| given.name.value == name) {
+        return Given::File(&assignment.value);
+    }
+    match inputs.environment.vars().find(|(given, _)| *given == setting) {
+        Some((_, text)) => Given::Environment(text),
+        None => Given::Default,
+    }
+}
+
+fn given_value(variable: &Variable, given: Given<'_>, ty: &Type) -> Result<Value, Diagnostics> {
+    let (value, span) = match given {
+        Given::Default => (Value::NULL, variable.name.span),
+        Given::File(expr) => (constant(expr)?, expr.span),
+        Given::Environment(text) | Given::CommandLine(text) => {
+            (text_value(variable, given, text, ty)?, variable.name.span)
+        }
+    };
+    Ok(convert(&with_defaults(&value, ty), ty).map_err(|cause| {
+        let name = &variable.name.value;
+        let found = Diagnostic::error(code::WRONG_TYPE, "Invalid value for variable")
+            .at(span)
+            .because(format!(
+                "The value for {name} is not compatible with the variable's type constraint: \
+                 {cause}."
+            ));
+        match given {
+            Given::Environment(_) => found.note(format!("the value comes from PKR_VAR_{name}")),
+            Given::CommandLine(_) => found.note(format!("the value comes from -var {name}=…")),
+            _ => found.label(variable.name.span, "declared here"),
+        }
+    })?)
+}
+
+/// A text as it is where a text or number is wanted; else what it says as an expression.
+fn text_value(
+    variable: &Variable,
+    given: Given<'_>,
+    text: &str,
+    ty: &Type,
+) -> Result<Value, Diagnostics> {
+    if matches!(ty, Type::String | Type::Number | Type::Any) {
+        return Ok(Value::string(text));
+    }
+    let origin = Origin::Span(variable.name.span);
+    let value = hcl::parse_expression(text, origin).and_then(|expr| constant(&expr));
+    value.map_err(|errors| {
+        let (name, kind) = (&variable.name.value, ty.kind_name());
+        let source = match given {
+            Given::Environment(_) => format!("the environment variable PKR_VAR_{name}"),
+            _ => format!("-var {name}=…"),
+        };
+        let why: Vec<String> = errors.0.into_iter().map(|error| error.summary).collect();
+        Diagnostic::error(
+            code::WRONG_TYPE,
+            format!("the value of variable `{name}` cannot be read"),
+        )
+        .at(variable.name.span)
+        .because(format!("{source} must hold a {kind} in HCL syntax: {}", why.join("; ")))
+        .help(match ty {
+            Type::List(_) | Type::Set(_) | Type::Tuple(_) => "for example '[\"a\", \"b\"]'",
+            Type::Map(_) | Type::Object(_) => "for example '{ name = \"value\" }'",
+            _ => "write true or false",
+        })
+        .into()
+    })
+}
+
+fn unset(variable: &Variable) -> Diagnostic {
+    let name = &variable.name.value;
+    Diagnostic::error(code::UNSET_VARIABLE, format!("Unset variable {name:?}"))
+        .at(variable.name.span)
+        .because("A used variable must be set or have a default value.")
+        .help(format!(
+            "set it with -var {name}=…, in a file given with -var-file, or with PKR_VAR_{name} in \
+             the environment"
+        ))
+}
+
+/// Given on the command line or in a file, but declared nowhere.
+fn undeclared(template: &Template, inputs: &Inputs) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let names = || template.variables.iter().map(|variable| variable.name.value.as_str());
+    let hint = |name: &str| match did_you_mean(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("declare it: variable \"{name}\" {{}}"),
+    };
+    for (name, _) in &inputs.vars {
+        if names().all(|declared| declared != name) {
+            let cause = format!(
+                "A {name:?} variable was passed in the command line but was not found in known \
+                 variables."
+            );
+            let summary = "Undefined -var variable";
+            found.push(
+                Diagnostic::error(code::UNDECLARED_VARIABLE, summary)
+                    .because(cause)
+                    .help(hint(name)),
+            );
+        }
+    }
+    if inputs.warn_undeclared {
+        for assignment in inputs.var_files.iter().flatten() {
+            let name = &assignment.name.value;
+            if names().all(|declared| declared != name) {
+                found.push(
+                    Diagnostic::warning(code::UNDECLARED_VARIABLE, "Undefined variable")
+                        .at(assignment.name.span)
+                        .because(format!(
+                            "The variable {name:?} was set but was not declared as an input \
+                             variable."
+                        ))
+                        .help(hint(name)),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// Holds `value` against one of its variable's rules.
+fn validate(
+    variable: &Variable,
+    rule: &Validation,
+    given: Given<'_>,
+    value: &Value,
+    host: &Host,
+) -> Result<(), Diagnostics> {
+    let name = &variable.name.value;
+    check_references(name, rule)?;
+    let mut roots = Roots::default();
+    roots.set("var", Value::object([(name.as_str(), value.clone())]));
+    let result = Evaluator::new(&roots, host).eval(&rule.condition)?;
+    let invalid = |cause: &str| {
+        Diagnostic::error(code::VALIDATION, "Invalid variable validation result")
+            .at(rule.condition.span)
+            .because(cause)
+    };
+    let result = convert(&result, &Type::Bool).map_err(|cause| {
+        invalid(&format!("Invalid validation condition result value: {cause}."))
+    })?;
+    match result.data {
+        Data::Bool(true) => Ok(()),
+        Data::Bool(false) => {
+            let summary = format!("Invalid value for {} variable", given.name());
+            let span = match given {
+                Given::File(expr) => expr.span,
+                _ => variable.name.span,
+            };
+            Err(Diagnostic::error(code::VALIDATION, summary)
+                .at(span)
+                .because(rule.error_message.value.clone())
+                .label(rule.condition.span, "this rule refuses it")
+                .into())
+        }
+        _ => Err(invalid(
+            "Validation condition expression must return either true or false, not null.",
+        )
+        .into()),
+    }
+}
+
+/// A rule is about its own variable, and about nothing else.
+fn check_references(name: &str, rule: &Validation) -> Result<(), Diagnostic> {
+    let mut is_about_itself = false;
+    let mut foreign: Option<Span> = None;
+    references::each(&rule.condition, &mut |reference| match reference.names.as_slice() {
+        _ if reference.is_bound => {}
+        ["var", own, ..] if *own == name => is_about_itself = true,
+        _ => foreign = foreign.or(Some(reference.expr.span)),
+    });
+    let summary = "Invalid reference in variable validation";
+    if let Some(span) = foreign {
+        return Err(Diagnostic::error(code::VALIDATION, summary).at(span).because(format!(
+            "The condition for variable {name:?} can only refer to the variable itself, using \
+             var.{name}."
+        )));
+    }
+    if !is_about_itself {
+        let summary = "Invalid variable validation condition";
+        return Err(Diagnostic::error(code::VALIDATION, summary).at(rule.condition.span).because(
+            format!(
+                "The condition for variable {name:?} must refer to var.{name} in order to test \
+                 incoming values."
+            ),
+        ));
+    }
+    Ok(())
+}
