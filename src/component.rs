@@ -55,6 +55,12 @@ impl Facts {
         let scope = Scope { build_data: Some(data), ..self.scope.clone() };
         Self { scope, ..self.clone() }
     }
+
+    /// The name of the build's source, which `{{build_name}}` and `PACKER_BUILD_NAME` say: in HCL
+    /// it is shorter than [`build_name`](Self::build_name).
+    pub fn source_name(&self) -> &str {
+        self.scope.build_name.as_deref().unwrap_or(&self.build_name)
+    }
 }
 
 /// Collects what a component finds wrong with its options.

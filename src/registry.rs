@@ -6,6 +6,7 @@ use crate::builder::null::Null;
 use crate::builder::qemu::Qemu;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
 use crate::diagnostic::{Diagnostic, code, did_you_mean};
+use crate::post_processor;
 use crate::provisioner;
 use crate::source::Spanned;
 
@@ -24,7 +25,14 @@ pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[
 ];
 
 /// All post-processors, by name.
-pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[];
+pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[
+    post_processor::<post_processor::artifice::Artifice>(),
+    post_processor::<post_processor::checksum::Checksum>(),
+    post_processor::<post_processor::compress::Compress>(),
+    post_processor::<post_processor::manifest::ManifestFile>(),
+    post_processor::<post_processor::shell_local::ShellLocal>(),
+    post_processor::<post_processor::vagrant::Vagrant>(),
+];
 
 /// What is known of one kind of component.
 #[derive(Debug)]

@@ -83,3 +83,24 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+impl Node {
+    /// A body written as JSON, nowhere in particular.
+    pub(crate) fn for_tests(json: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        let span = Span::new(crate::source::SourceMap::default().add("t.json", ""), 0, 0);
+        let entry = |(key, value): (&String, &Value)| {
+            (key.clone(), Entry { key: span, value: Self::for_tests(value) })
+        };
+        let kind = match json {
+            Value::Null => NodeKind::Null,
+            Value::Bool(value) => NodeKind::Bool(*value),
+            Value::Number(value) => NodeKind::Number(value.to_string()),
+            Value::String(text) => NodeKind::String(text.clone()),
+            Value::Array(items) => NodeKind::List(items.iter().map(Self::for_tests).collect()),
+            Value::Object(map) => NodeKind::Map(map.iter().map(entry).collect()),
+        };
+        Self::new(span, kind)
+    }
+}

@@ -1,1 +1,142 @@
 //! Post-processors: each makes something of a finished artifact.
+
+mod archive;
+pub mod artifice;
+pub mod checksum;
+pub mod compress;
+pub mod manifest;
+pub mod shell_local;
+pub mod vagrant;
+
+#[cfg(test)]
+mod fake;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{Artifact, Facts, Processed};
+use crate::interpolate::{BuildData, Dot};
+use crate::retry::Cancelled;
+
+/// An artifact that is files and nothing else. Destroying it removes them.
+struct Files {
+    builder_id: &'static str,
+    id: String,
+    files: Vec<PathBuf>,
+    description: String,
+    /// Of the artifact that it was made from, for the post-processors to come.
+    build_data: BuildData,
+}
+
+#[async_trait]
+impl Artifact for Files {
+    fn builder_id(&self) -> &str {
+        self.builder_id
+    }
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files.clone()
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn build_data(&self) -> BuildData {
+        self.build_data.clone()
+    }
+
+    async fn destroy(&self) -> anyhow::Result<()> {
+        for file in &self.files {
+            match tokio::fs::remove_file(file).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The input goes on as it is, and cannot be thrown away.
+fn passed_on(input: Arc<dyn Artifact>) -> Processed {
+    Processed { artifact: Some(input), keep_input: true, keep_forced: true }
+}
+
+/// What `.Name` means in late options: what the machine said, `.BuildName` and `.BuilderType`.
+fn dot(facts: &Facts) -> Dot {
+    let mut dot: Dot = facts.scope.build_data.clone().unwrap_or_default();
+    dot.insert("BuildName".into(), facts.source_name().into());
+    dot.insert("BuilderType".into(), facts.builder_type.as_str().into());
+    dot
+}
+
+/// The directory of `path`, made if it is not there.
+fn make_parent(path: &Path) -> anyhow::Result<PathBuf> {
+    let parent = parent(path);
+    fs::create_dir_all(&parent)
+        .with_context(|| format!("cannot make the directory {}", parent.display()))?;
+    Ok(parent)
+}
+
+/// The directory of `path`.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The last part of `path`, for people and for archives.
+fn base_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Runs `work`, which reads and writes files, on a thread where it may block. It reads through
+/// [`Stoppable`], which fails when the run is interrupted.
+async fn blocking<T: Send + 'static>(
+    cancel: &CancellationToken,
+    work: impl FnOnce(&CancellationToken) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let token = cancel.clone();
+    let result = tokio::task::spawn_blocking(move || work(&token)).await;
+    if cancel.is_cancelled() {
+        return Err(Cancelled.into());
+    }
+    result.context("the file work panicked")?
+}
+
+/// A reader that fails when the run is interrupted, and counts.
+struct Stoppable<'a, R> {
+    inner: R,
+    cancel: &'a CancellationToken,
+    count: u64,
+}
+
+impl<'a, R: io::Read> Stoppable<'a, R> {
+    fn new(inner: R, cancel: &'a CancellationToken) -> Self {
+        Self { inner, cancel, count: 0 }
+    }
+}
+
+impl<R: io::Read> io::Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other(Cancelled));
+        }
+        let read = self.inner.read(buffer)?;
+        self.count += read as u64;
+        Ok(read)
+    }
+}

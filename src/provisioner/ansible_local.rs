@@ -392,7 +392,7 @@ async fn must_succeed(cx: &ProvisionContext, command: &str) -> anyhow::Result<()
 /// What playbooks are told of the build: as JSON, so that any name arrives whole.
 fn extra_vars(facts: &Facts) -> String {
     let mut variables = Map::new();
-    variables.insert("packer_build_name".into(), script::source_name(facts).into());
+    variables.insert("packer_build_name".into(), facts.source_name().into());
     variables.insert("packer_builder_type".into(), facts.builder_type.as_str().into());
     if let Some(address) = script::served(facts, "PackerHTTPAddr") {
         variables.insert("packer_http_addr".into(), address.into());
@@ -542,6 +542,12 @@ mod tests {
             "playbook_file": "/no/a.yml", "playbook_files": ["/no/b.yml"], "group_vars": "/no/c",
             "role_paths": ["/no/d"]
         });
-        insta::assert_snapshot!(fake::prepare::<AnsibleLocal>(wrong).unwrap_err().join("\n"), @"");
+        insta::assert_snapshot!(fake::prepare::<AnsibleLocal>(wrong).unwrap_err().join("\n"), @r"
+        the value of `playbook_files` cannot be used: `playbook_file` is given too
+        the value of `playbook_file` cannot be used: cannot read /no/a.yml: No such file or directory (os error 2)
+        the value of `playbook_files` cannot be used: cannot read /no/b.yml: No such file or directory (os error 2)
+        the value of `group_vars` cannot be used: cannot read /no/c: No such file or directory (os error 2)
+        the value of `role_paths` cannot be used: cannot read /no/d: No such file or directory (os error 2)
+        ");
     }
 }

@@ -10,13 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{self, Communicator, Component, Exit, Facts, ProvisionContext, Upload};
-use crate::config::{Entry, Node, NodeKind};
+use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Message, Stream, Ui};
 use crate::guest::GuestOutput;
 use crate::interpolate::Scope;
 use crate::secret::Redactor;
-use crate::source::{SourceMap, Span};
 
 /// What the machine answers to one command.
 pub(crate) enum Answer {
@@ -142,24 +141,9 @@ pub(crate) fn prepare<C: Component>(options: serde_json::Value) -> Result<C, Vec
         };
         found.0.into_iter().map(line).collect::<Vec<_>>()
     };
-    let prepared = component::prepare::<C>(&node(&options), &facts(), &Redactor::default());
+    let prepared =
+        component::prepare::<C>(&Node::for_tests(&options), &facts(), &Redactor::default());
     prepared.map(|(component, _)| component).map_err(said)
-}
-
-fn node(json: &serde_json::Value) -> Node {
-    use serde_json::Value;
-    let span = Span::new(SourceMap::default().add("t.json", ""), 0, 0);
-    let kind = match json {
-        Value::Null => NodeKind::Null,
-        Value::Bool(value) => NodeKind::Bool(*value),
-        Value::Number(value) => NodeKind::Number(value.to_string()),
-        Value::String(text) => NodeKind::String(text.clone()),
-        Value::Array(items) => NodeKind::List(items.iter().map(node).collect()),
-        Value::Object(map) => NodeKind::Map(
-            map.iter().map(|(k, v)| (k.clone(), Entry { key: span, value: node(v) })).collect(),
-        ),
-    };
-    Node::new(span, kind)
 }
 
 /// The context of a provisioner on `machine`, and what it says.

@@ -311,11 +311,15 @@ mod tests {
     #[test]
     fn all_that_is_wrong_with_the_options_is_said_at_once() {
         let wrong = json!({"source": "/no/such", "content": "x", "direction": "download"});
-        insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @"");
+        insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @r"
+        `file` needs `destination`: required here
+        the value of `content` cannot be used: `source` or `sources` is given too
+        the value of `content` cannot be used: a text can be uploaded, not downloaded
+        ");
         let wrong = json!({"source": "/no/such", "destination": "/tmp/"});
-        insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @"");
+        insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @"the value of `source` cannot be used: cannot read /no/such: No such file or directory (os error 2)");
         let wrong = json!({"content": "x", "destination": "/tmp/"});
-        insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @"");
+        insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @"the value of `destination` cannot be used: `content` needs a file, and this is a directory");
         let generated = json!({"source": "/no/such", "destination": "/tmp/", "generated": true});
         assert!(fake::prepare::<File>(generated).is_ok());
     }

@@ -431,9 +431,11 @@ mod tests {
     #[tokio::test]
     async fn a_machine_that_is_not_there_yet_is_tried_again_for_the_given_time() {
         let options = json!({"inline": ["x"], "remote_path": "/s"});
-        let (ended, log) = run(options, Machine::refusing_uploads(2)).await;
+        let (ended, log) = run(options.clone(), Machine::refusing_uploads(2)).await;
         assert_eq!(ended, "ok");
         assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 2);
+        let (ended, log) = run(options, Machine::answering([Answer::Refuse])).await;
+        assert_eq!((ended.as_str(), log.len()), ("ok", 4));
         let options = json!({"inline": ["x"], "start_retry_timeout": "100ms"});
         let (ended, _) = run(options, Machine::refusing_uploads(usize::MAX)).await;
         assert!(ended.contains("cannot upload it (tried for 100ms): no route to host"), "{ended}");
@@ -468,7 +470,12 @@ mod tests {
             "inline": ["x"], "script": "/no/such/file", "environment_vars": ["=x", "y"],
             "env_var_format": "%s"
         });
-        insta::assert_snapshot!(fake::prepare::<Shell>(wrong).unwrap_err().join("\n"), @"");
+        insta::assert_snapshot!(fake::prepare::<Shell>(wrong).unwrap_err().join("\n"), @r"
+        the value of `environment_vars` cannot be used: `=x` is not of the form NAME=value
+        the value of `environment_vars` cannot be used: `y` is not of the form NAME=value
+        the value of `inline` cannot be used: `script` is given too
+        the value of `env_var_format` cannot be used: nothing stands for the value: `%s` is missing
+        ");
         let none = fake::prepare::<Shell>(json!({"inline": []})).unwrap_err();
         assert_eq!(none, ["`shell` needs `inline`: required here"]);
     }

@@ -131,6 +131,11 @@ mod tests {
             "command": "x", "inline": ["y"], "only_on": ["plan9"], "use_linux_pathing": true,
             "env_var_format": "%d"
         });
-        insta::assert_snapshot!(fake::prepare::<ShellLocal>(wrong).unwrap_err().join("\n"), @"");
+        insta::assert_snapshot!(fake::prepare::<ShellLocal>(wrong).unwrap_err().join("\n"), @r"
+        the value of `command` cannot be used: another of `inline`, `script` and `scripts` is given too
+        the value of `only_on` cannot be used: `plan9` is none of darwin, freebsd, linux, openbsd, solaris, windows
+        the value of `use_linux_pathing` cannot be used: it is about script files, not about `inline`
+        the value of `env_var_format` cannot be used: a `%` must start `%s`, `%v`, `%[1]s`, `%[2]s` or `%%`
+        ");
     }
 }

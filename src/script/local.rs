@@ -92,10 +92,7 @@ impl LocalShell {
         if let Some(command) = &own.command {
             if !scripts.inline.is_empty() || scripts.script.is_some() || !scripts.scripts.is_empty()
             {
-                check.error(
-                    "command",
-                    "may only specify one of `command`, `inline`, `script` and `scripts`",
-                );
+                check.error("command", "another of `inline`, `script` and `scripts` is given too");
             } else {
                 scripts.inline = vec![command.clone()];
             }

@@ -125,7 +125,7 @@ impl Options {
 /// `PACKER_HTTP_ADDR`, `PACKER_HTTP_IP`, `PACKER_HTTP_PORT` while the builder serves files.
 pub fn build_variables(facts: &Facts) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::from([
-        ("PACKER_BUILD_NAME".to_owned(), source_name(facts).to_owned()),
+        ("PACKER_BUILD_NAME".to_owned(), facts.source_name().to_owned()),
         ("PACKER_BUILDER_TYPE".to_owned(), facts.builder_type.clone()),
     ]);
     for (name, key) in [
@@ -138,11 +138,6 @@ pub fn build_variables(facts: &Facts) -> BTreeMap<String, String> {
         }
     }
     variables
-}
-
-/// The name that templates know the build by (`{{build_name}}`).
-pub fn source_name(facts: &Facts) -> &str {
-    facts.scope.build_name.as_deref().unwrap_or(&facts.build_name)
 }
 
 /// A fact about the builder's HTTP server; builders without one say `ERR_…`.

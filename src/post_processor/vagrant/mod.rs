@@ -1,0 +1,396 @@
+//! `vagrant`: makes a box of the artifact, for `vagrant box add`.
+
+mod provider;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
+use crate::config::Late;
+use crate::interpolate::{Dot, Template};
+use crate::post_processor::archive::{self, Algorithm, BlockWriter, Entry, Source};
+use crate::post_processor::{Files, artifice, base_name, blocking, dot};
+
+use self::provider::{Contents, Provider};
+
+/// The id of what this makes.
+pub const BUILDER_ID: &str = "mitchellh.post-processor.vagrant";
+
+/// The options of `vagrant`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Options {
+    /// The box file. `{{.Provider}}`, `{{.Architecture}}`, `{{.BuildName}}` and `{{.ArtifactId}}`
+    /// are filled in. Default: `packer_{{ .BuildName }}_{{ .Provider }}_{{ .Architecture }}.box`.
+    pub output: Option<Late>,
+    /// From 1 (fast) to 9 (small); 0 does not compress, -1 is the default.
+    pub compression_level: Option<i32>,
+    /// More files for the top of the box.
+    pub include: Option<Vec<String>>,
+    /// A Vagrantfile that is packed into the box. The same fields as in `output` are filled in.
+    pub vagrantfile_template: Option<String>,
+    /// The build itself makes `vagrantfile_template`: whether it exists is not checked before.
+    pub vagrantfile_template_generated: Option<bool>,
+    /// Makes the box for this provider, whatever the artifact is. Needed after `artifice`.
+    pub provider_override: Option<String>,
+    /// The machine's architecture, as Go names it: `amd64`, `arm64`, `i386`. Default: this
+    /// machine's.
+    pub architecture: Option<String>,
+    /// Other values of these options for one provider, by its name.
+    pub r#override: BTreeMap<String, Override>,
+}
+
+/// What may differ for one provider.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Override {
+    /// See the option of that name.
+    pub output: Option<Late>,
+    /// See the option of that name.
+    pub compression_level: Option<i32>,
+    /// See the option of that name.
+    pub include: Option<Vec<String>>,
+    /// See the option of that name.
+    pub vagrantfile_template: Option<String>,
+    /// See the option of that name.
+    pub vagrantfile_template_generated: Option<bool>,
+    /// See the option of that name.
+    pub architecture: Option<String>,
+}
+
+/// The options for one provider.
+#[derive(Debug)]
+struct Effective {
+    output: Late,
+    compression_level: i32,
+    include: Vec<PathBuf>,
+    vagrantfile_template: Option<String>,
+    architecture: String,
+}
+
+/// The post-processor, ready to run.
+#[derive(Debug)]
+pub struct Vagrant {
+    own: Options,
+    provider: Option<Provider>,
+}
+
+impl Component for Vagrant {
+    const TYPE: &'static str = "vagrant";
+    type Options = (Options,);
+
+    fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let mut provider = None;
+        if let Some(name) = &own.provider_override {
+            match Provider::named(name) {
+                Ok(found) => provider = Some(found),
+                Err(cause) => {
+                    check.error("provider_override", cause);
+                }
+            }
+        }
+        for name in own.r#override.keys() {
+            if let Err(cause) = Provider::known(name) {
+                check.error("override", cause);
+            }
+        }
+        check_level("compression_level", own.compression_level, check);
+        let (template, generated) = (&own.vagrantfile_template, own.vagrantfile_template_generated);
+        check_template("vagrantfile_template", template.as_deref(), generated, check);
+        for (name, special) in &own.r#override {
+            let option = |option: &str| format!("override.{name}.{option}");
+            check_level(&option("compression_level"), special.compression_level, check);
+            let generated = special.vagrantfile_template_generated.or(generated);
+            let template = special.vagrantfile_template.as_deref();
+            check_template(&option("vagrantfile_template"), template, generated, check);
+        }
+        Some(Self { own, provider })
+    }
+}
+
+impl Options {
+    /// The options for the provider `name`.
+    fn effective(&self, name: &str) -> Effective {
+        let special = self.r#override.get(name).cloned().unwrap_or_default();
+        let output = special.output.or_else(|| self.output.clone()).unwrap_or_else(|| {
+            Late::new("packer_{{ .BuildName }}_{{ .Provider }}_{{ .Architecture }}.box")
+        });
+        let include = special.include.or_else(|| self.include.clone()).unwrap_or_default();
+        let template = special.vagrantfile_template.or_else(|| self.vagrantfile_template.clone());
+        let architecture = special.architecture.or_else(|| self.architecture.clone());
+        Effective {
+            output,
+            compression_level: special.compression_level.or(self.compression_level).unwrap_or(-1),
+            include: include.into_iter().map(PathBuf::from).collect(),
+            vagrantfile_template: template.filter(|path| !path.is_empty()),
+            architecture: vagrant_architecture(architecture.as_deref()).to_owned(),
+        }
+    }
+}
+
+fn check_level(option: &str, level: Option<i32>, check: &mut Check<'_>) {
+    if level.is_some_and(|level| !(-1..=9).contains(&level)) {
+        check.error(option, "it must be from -1 to 9");
+    }
+}
+
+fn check_template(
+    option: &str,
+    path: Option<&str>,
+    generated: Option<bool>,
+    check: &mut Check<'_>,
+) {
+    let Some(path) = path.filter(|path| !path.is_empty()) else { return };
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            if let Err(error) = Template::parse(&text) {
+                check.error(option, format!("{path}: {error}"));
+            }
+        }
+        Err(_) if generated == Some(true) => {}
+        Err(error) => {
+            check.error(option, format!("cannot read {path}: {error}"));
+        }
+    }
+}
+
+/// `given`, or this machine's architecture, as boxes name it.
+fn vagrant_architecture(given: Option<&str>) -> &str {
+    match given.filter(|name| !name.is_empty()).unwrap_or(std::env::consts::ARCH) {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "386" | "x86" => "i386",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    }
+}
+
+#[async_trait]
+impl PostProcessor for Vagrant {
+    async fn post_process(
+        &self,
+        cx: &PostProcessContext,
+        input: Arc<dyn Artifact>,
+    ) -> anyhow::Result<Processed> {
+        let provider = self.provider_of(&*input)?;
+        let name = provider.name();
+        cx.ui.say(format!("Creating Vagrant box for '{name}' provider"));
+        let own = self.own.effective(name);
+        let mut dot = dot(&cx.facts);
+        dot.insert("Provider".into(), name.into());
+        dot.insert("ArtifactId".into(), input.id().into());
+        dot.insert("Architecture".into(), own.architecture.clone().into());
+        let target = own.output.render(&cx.facts.scope, &dot).context("cannot render `output`")?;
+        let target = PathBuf::from(target);
+        let contents = provider.contents(&*input)?;
+        let custom = own.custom_vagrantfile(cx, &dot)?;
+        let entries = entries(contents, &custom, &own);
+        for entry in &entries {
+            cx.ui.say(format!("Compressing: {}", entry.name));
+        }
+        let (to, level) = (target.clone(), own.compression_level);
+        blocking(&cx.cancel, move |cancel| write_box(&to, &entries, level, cancel)).await?;
+        let artifact = Files {
+            builder_id: BUILDER_ID,
+            id: name.to_owned(),
+            description: format!("'{name}' provider box: {}", target.display()),
+            files: vec![target],
+            build_data: input.build_data(),
+        };
+        let keep = provider.keeps_input();
+        Ok(Processed {
+            artifact: Some(Arc::new(artifact)),
+            keep_input: keep,
+            // What the box only refers to must not be thrown away.
+            keep_forced: keep,
+        })
+    }
+}
+
+impl Vagrant {
+    /// Whom the box is for.
+    fn provider_of(&self, input: &dyn Artifact) -> anyhow::Result<Provider> {
+        if let Some(provider) = self.provider {
+            return Ok(provider);
+        }
+        let builder_id = input.builder_id();
+        if builder_id == artifice::BUILDER_ID {
+            bail!("after `artifice` the provider is not known: name it in `provider_override`");
+        }
+        Provider::of(builder_id).map_err(anyhow::Error::msg)
+    }
+}
+
+impl Effective {
+    /// `vagrantfile_template`, rendered.
+    fn custom_vagrantfile(&self, cx: &PostProcessContext, dot: &Dot) -> anyhow::Result<String> {
+        let Some(path) = &self.vagrantfile_template else { return Ok(String::new()) };
+        let context = || format!("`vagrantfile_template` {path}");
+        let text = std::fs::read_to_string(path).with_context(context)?;
+        let template = Template::parse(&text).with_context(context)?;
+        template.render(&cx.facts.scope, dot).with_context(context)
+    }
+}
+
+/// What is in the box, sorted by name.
+fn entries(contents: Contents, custom: &str, own: &Effective) -> Vec<Entry> {
+    let mut files = BTreeMap::new();
+    files.extend(contents.files.into_iter().map(|(name, path)| (name, Source::File(path))));
+    let include = own.include.iter().map(|path| (base_name(path), Source::File(path.clone())));
+    files.extend(include);
+    let mut metadata = contents.metadata;
+    metadata.insert("architecture".into(), own.architecture.clone().into());
+    let metadata = Json::Object(metadata).to_string();
+    files.entry("metadata.json".to_owned()).or_insert(Source::Text(metadata));
+    let vagrantfile = format!(
+        "# What the provider needs to know, written by imgbake.\n{}\n\
+         # What the template adds in `vagrantfile_template`, if anything.\n{custom}\n",
+        contents.vagrantfile
+    );
+    files.insert("Vagrantfile".to_owned(), Source::Text(vagrantfile));
+    files.into_iter().map(|(name, source)| Entry { name, source }).collect()
+}
+
+fn write_box(
+    target: &Path,
+    entries: &[Entry],
+    level: i32,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    archive::write_whole(target, |out| {
+        if level == 0 {
+            archive::tar(entries, out, cancel)?;
+            return Ok(());
+        }
+        let packed = BlockWriter::new(out, Algorithm::Gzip, u32::try_from(level).ok());
+        archive::tar(entries, packed, cancel)?.finish()?;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::post_processor::fake::{self, Made};
+
+    fn ami() -> Made {
+        Made { builder_id: "mitchellh.amazonebs", id: "us-east-1:ami-1", ..Made::default() }
+    }
+
+    /// A machine that the qemu builder could have made, with a real disk.
+    fn machine(dir: &Path) -> Made {
+        let disk = dir.join("packer-vm");
+        let mut create = Command::new("qemu-img");
+        create.args(["create", "-qf", "qcow2"]).arg(&disk).arg("64M");
+        assert!(create.status().unwrap().success());
+        let state = [("diskName", "packer-vm"), ("diskType", "qcow2"), ("domainType", "tcg")];
+        let state =
+            state.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+        Made { builder_id: "transcend.qemu", id: "VM", files: vec![disk], state }
+    }
+
+    /// Adds the box with the real Vagrant, which checks it; returns what it then has of it.
+    fn add(file: &Path, provider: &str) -> PathBuf {
+        let home = file.parent().unwrap().join("vagrant-home");
+        let added = Command::new("vagrant")
+            .args(["box", "add", "--name", "imgbake-test"])
+            .arg(file)
+            .env("VAGRANT_HOME", &home)
+            .env("VAGRANT_CHECKPOINT_DISABLE", "1")
+            .output()
+            .unwrap();
+        assert!(added.status.success(), "{added:?}");
+        home.join("boxes/imgbake-test/0").join(provider)
+    }
+
+    #[tokio::test]
+    async fn vagrant_takes_a_box_of_an_ami() {
+        let dir = tempfile::tempdir().unwrap();
+        let (include, template) = (dir.path().join("LICENSE"), dir.path().join("Vagrantfile.tpl"));
+        std::fs::write(&include, "free").unwrap();
+        std::fs::write(&template, "# {{ .Provider }} of {{ .SourceAMI }}").unwrap();
+        let output = dir.path().join("out/{{.Provider}}.box");
+        let options = json!({
+            "output": output, "include": [include], "vagrantfile_template": template,
+            "architecture": "386", "compression_level": 9
+        });
+        let (processed, said) = fake::run::<Vagrant>(options, ami()).await;
+        let processed = processed.unwrap();
+        assert!(processed.keep_input && processed.keep_forced);
+        assert_eq!(said[0], "Creating Vagrant box for 'aws' provider");
+        let artifact = processed.artifact.unwrap();
+        let file = dir.path().join("out/aws.box");
+        assert_eq!((artifact.files(), artifact.id()), (vec![file.clone()], "aws".to_owned()));
+        let added = add(&file, "aws");
+        let read = |name: &str| std::fs::read_to_string(added.join(name)).unwrap();
+        assert_eq!(read("metadata.json"), r#"{"provider":"aws","architecture":"i386"}"#);
+        assert_eq!(read("LICENSE"), "free");
+        let vagrantfile = read("Vagrantfile");
+        assert!(vagrantfile.contains("aws.region_config \"us-east-1\", ami: \"ami-1\""));
+        assert!(vagrantfile.contains("# aws of ami-0"), "{vagrantfile}");
+    }
+
+    #[tokio::test]
+    async fn vagrant_takes_a_box_of_a_machine_with_its_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("vm.box");
+        for level in [0, -1] {
+            let options = json!({"output": output, "override": {
+                "libvirt": {"compression_level": level}, "aws": {"output": "/nowhere"}
+            }});
+            let (processed, said) = fake::run::<Vagrant>(options, machine(dir.path())).await;
+            let processed = processed.unwrap();
+            assert!(!processed.keep_input && !processed.keep_forced);
+            let names = ["Vagrantfile", "box_0.img", "metadata.json"];
+            assert_eq!(said[1..], names.map(|name| format!("Compressing: {name}")));
+            let added = add(&output, "libvirt");
+            let metadata = std::fs::read_to_string(added.join("metadata.json")).unwrap();
+            let metadata: Json = serde_json::from_str(&metadata).unwrap();
+            assert_eq!(metadata["disks"], json!([{"path": "box_0.img", "format": "qcow2"}]));
+            let check = Command::new("qemu-img").arg("check").arg(added.join("box_0.img")).output();
+            assert!(check.unwrap().status.success());
+            std::fs::remove_dir_all(dir.path().join("vagrant-home")).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_artifact_that_nobody_boxes_is_refused() {
+        for (builder_id, reason) in [
+            ("mitchellh.vmware", "boxes for `vmware` are not built yet"),
+            (artifice::BUILDER_ID, "name it in `provider_override`"),
+        ] {
+            let made = Made { builder_id, ..Made::default() };
+            let (ended, _) = fake::run::<Vagrant>(json!({}), made).await;
+            let error = ended.err().unwrap().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_the_options_is_said_at_once() {
+        let wrong = json!({
+            "provider_override": "virtualbox", "compression_level": 10,
+            "vagrantfile_template": "/no/such",
+            "override": {"vagrnt": {}, "aws": {"compression_level": -2}}
+        });
+        insta::assert_snapshot!(fake::prepare::<Vagrant>(wrong).unwrap_err().join("\n"), @r"
+        the value of `provider_override` cannot be used: boxes for `virtualbox` are not built yet
+        the value of `override` cannot be used: `vagrnt` is no provider; there are aws, azure, digitalocean, docker, file, google, hyperv, libvirt, lxc, parallels, scaleway, virtualbox, vmware, vmware_desktop
+        the value of `compression_level` cannot be used: it must be from -1 to 9
+        the value of `vagrantfile_template` cannot be used: cannot read /no/such: No such file or directory (os error 2)
+        the value of `override.aws.compression_level` cannot be used: it must be from -1 to 9
+        ");
+    }
+}
