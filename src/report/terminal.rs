@@ -41,9 +41,9 @@ impl Terminal {
         let color = color.filter(|_| self.color);
         let open = color.map(|color| format!("\x1b[1;{color}m")).unwrap_or_default();
         let close = if color.is_some() { "\x1b[0m\n" } else { "\n" };
-        let time = match &self.timestamps {
-            Some(zone) => format!("{}: ", local_time(about.at, zone)),
-            None => String::new(),
+        let time = match (&self.timestamps, about.at) {
+            (Some(zone), Some(at)) => format!("{}: ", local_time(at, zone)),
+            _ => String::new(),
         };
         let start = match about.target {
             Some(target) => format!("{open}{time}==> {target}: "),
@@ -57,11 +57,11 @@ impl Terminal {
         }
     }
 
-    fn planned(&mut self, builds: Vec<String>, about: &About<'_>, out: &mut String) {
+    fn planned(&mut self, builds: Vec<String>, out: &mut String) {
         for (name, color) in builds.into_iter().zip(COLORS.into_iter().cycle()) {
             if self.color {
                 let text = format!("{name}: output will be in this color.");
-                self.lines(&About { target: None, ..*about }, Some(color), &text, out);
+                self.lines(&About { at: None, target: None }, Some(color), &text, out);
             }
             self.colors.insert(name.into(), color);
         }
@@ -77,10 +77,11 @@ impl Terminal {
     }
 }
 
-/// When something was said, and what about.
+/// What a text is about.
 #[derive(Clone, Copy)]
 struct About<'a> {
-    at: Timestamp,
+    /// When it was said; what the run says of itself has no time in front.
+    at: Option<Timestamp>,
     target: Option<&'a Target>,
 }
 
@@ -104,8 +105,9 @@ fn local_time(at: Timestamp, zone: &TimeZone) -> String {
 
 impl Look for Terminal {
     fn show(&mut self, event: Event, screen: &mut Screen) {
-        let about = About { at: event.at, target: event.target.as_ref() };
-        let color = self.color_of(about.target);
+        let target = event.target.as_ref();
+        let about = About { at: target.map(|_| event.at), target };
+        let color = self.color_of(target);
         match event.message {
             Message::Say(text) => self.lines(&about, color, &shown(&text), screen.out()),
             Message::Error(text) => self.lines(&about, Some(RED), &shown(&text), screen.out()),
@@ -114,11 +116,11 @@ impl Look for Terminal {
                 self.lines(&about, color, &text, screen.out());
             }
             Message::Diagnostics(text) => screen.err(&text),
-            Message::BuildsPlanned(builds) => self.planned(builds, &about, screen.out()),
+            Message::BuildsPlanned(builds) => self.planned(builds, screen.out()),
             Message::BuildFinished { took, error } => {
                 self.finished(&about, took, error.as_deref(), screen.out());
             }
-            Message::Progress(progress) => screen.bars.show(about.target, &progress),
+            Message::Progress(progress) => screen.bars.show(target, &progress),
             Message::Ask { question, answer } => {
                 self.lines(&about, color, &shown(&question), screen.out());
                 if let Err(reason) = self.prompts.ask(answer) {

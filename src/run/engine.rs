@@ -59,7 +59,9 @@ async fn start_in_order(builds: Vec<PlannedBuild>, shared: &Shared) -> Vec<Turn>
     for planned in builds {
         let name = planned.name.clone();
         let slot = retry::or_cancelled(&shared.cancel, slots.clone().acquire_owned()).await;
-        let task = slot.ok().map(|slot| {
+        // The slot may have come free because of the interruption.
+        let slot = slot.ok().filter(|_| !shared.cancel.is_cancelled());
+        let task = slot.map(|slot| {
             let shared = shared.clone();
             tokio::spawn(async move {
                 let _held_until_the_end = slot;

@@ -7,6 +7,8 @@ mod build;
 mod engine;
 mod post_process;
 mod provision;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

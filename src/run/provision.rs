@@ -184,15 +184,16 @@ async fn attempt(
         communicator: machine.communicator.clone(),
         redactor: cx.redactor.clone(),
     };
-    limited(component.provision(&context), &context.cancel, limit).await
+    limited(component.provision(&context), &context.cancel, limit, GRACE).await
 }
 
 /// Awaits `work` until it is done, interrupted or out of time; then it may stop by itself for a
-/// while, and is dropped.
-async fn limited(
+/// while (`grace`), and is dropped.
+pub(super) async fn limited(
     work: impl Future<Output = anyhow::Result<()>>,
     cancel: &CancellationToken,
     limit: Option<Duration>,
+    grace: Duration,
 ) -> anyhow::Result<()> {
     let mut work = pin!(work);
     let time_is_up = async {
@@ -208,7 +209,7 @@ async fn limited(
     };
     cancel.cancel();
     // What it says while it stops follows from being stopped.
-    let _ = tokio::time::timeout(GRACE, work).await;
+    let _ = tokio::time::timeout(grace, work).await;
     Err(error)
 }
 
