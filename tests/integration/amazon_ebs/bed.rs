@@ -1,0 +1,285 @@
+//! A cloud, a machine, and the builder between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use imgbake::builder::amazon_ebs::AmazonEbs;
+use imgbake::component::{
+    Artifact, BuildContext, Builder as _, Communicator, Facts, OnError, Provisioning, prepare,
+};
+use imgbake::config::{Entry, Node, NodeKind};
+use imgbake::diagnostic::Diagnostics;
+use imgbake::env::Environment;
+use imgbake::event::{Message, Ui};
+use imgbake::interpolate::{BuildData, Scope};
+use imgbake::ledger::Ledger;
+use imgbake::secret::Redactor;
+use imgbake::source::{SourceMap, Span};
+use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{ACCESS_KEY, Moto, SECRET_KEY, Sshd};
+
+/// What most tests need.
+pub struct Bed {
+    pub moto: Moto,
+    pub sshd: Sshd,
+}
+
+/// How a build ended, and all that was said in it.
+pub struct Ended {
+    pub result: anyhow::Result<Option<Arc<dyn Artifact>>>,
+    pub said: Vec<String>,
+    pub steps: Vec<String>,
+    pub ledger: Ledger,
+    /// What provisioners were given.
+    pub data: Option<BuildData>,
+    /// From the interruption, if there was one, to the end.
+    pub took: Duration,
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn artifact(&self) -> &dyn Artifact {
+        match &self.result {
+            Ok(Some(artifact)) => &**artifact,
+            Ok(None) => panic!("no artifact; {:#?}", self.said),
+            Err(error) => panic!("{error:#}; {:#?}", self.said),
+        }
+    }
+
+    #[track_caller]
+    pub fn error(&self) -> String {
+        match &self.result {
+            Ok(_) => panic!("it worked; {:#?}", self.said),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+}
+
+impl Bed {
+    /// A machine that accepts any key, as if it were the instance that EC2 gave the key to.
+    pub fn new() -> Self {
+        let any_key = "AuthorizedKeysCommand /bin/echo %t %k\nAuthorizedKeysCommandUser root";
+        Self { moto: Moto::start(), sshd: Sshd::start_with(any_key) }
+    }
+
+    /// The options of a build, changed by `changes`; `null` takes one away.
+    pub fn options(&self, changes: Json) -> Json {
+        let mut options = json!({
+            "region": "us-east-1",
+            "ami_name": "baked",
+            "instance_type": "t3.micro",
+            "source_ami_filter": {
+                "filters": {"name": "ubuntu/images/*ubuntu-xenial-16.04-amd64-server-*"},
+                "owners": ["099720109477"],
+                "most_recent": true,
+            },
+            "ssh_host": "127.0.0.1",
+            "ssh_port": self.sshd.port,
+            "ssh_username": self.sshd.user,
+            "ssh_timeout": "60s",
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Json::Null => options.as_object_mut().unwrap().remove(name),
+                value => options.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            };
+        }
+        options
+    }
+
+    pub fn ec2(&self, region: &'static str) -> Client {
+        let config = aws_sdk_ec2::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+            .region(Region::new(region))
+            .endpoint_url(self.moto.endpoint());
+        Client::from_conf(config.build())
+    }
+
+    /// Everything of ours that costs money or is in the way.
+    pub async fn inventory(&self, region: &'static str) -> BTreeSet<String> {
+        let ec2 = self.ec2(region);
+        let mut all = BTreeSet::new();
+        let instances = ec2.describe_instances().send().await.unwrap();
+        for instance in instances.reservations().iter().flat_map(|found| found.instances()) {
+            let state = instance.state().unwrap().name().unwrap().as_str();
+            if state != "terminated" {
+                all.insert(format!("{} {state}", instance.instance_id().unwrap()));
+            }
+        }
+        let keys = ec2.describe_key_pairs().send().await.unwrap();
+        all.extend(keys.key_pairs().iter().filter_map(|key| key.key_name.clone()));
+        let groups = ec2.describe_security_groups().send().await.unwrap();
+        let groups = groups.security_groups().iter().filter_map(|group| group.group_name.clone());
+        all.extend(groups);
+        let volumes = ec2.describe_volumes().send().await.unwrap();
+        all.extend(volumes.volumes().iter().filter_map(|volume| volume.volume_id.clone()));
+        let images = ec2.describe_images().owners("self").send().await.unwrap();
+        all.extend(images.images().iter().filter_map(|image| image.image_id.clone()));
+        let snapshots = ec2.describe_snapshots().owner_ids("self").send().await.unwrap();
+        all.extend(snapshots.snapshots().iter().filter_map(|one| one.snapshot_id.clone()));
+        all
+    }
+
+    /// Builds against moto itself.
+    pub async fn build(&self, options: Json) -> Ended {
+        Build::of(options, self.moto.endpoint()).run().await
+    }
+}
+
+/// When a build is interrupted or made to fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    None,
+    /// When the step of this name starts, and this much later.
+    Interrupted(String, Duration),
+    /// The provisioners.
+    Fails,
+}
+
+/// A build to run.
+pub struct Build {
+    options: Json,
+    endpoint: String,
+    pub trouble: Trouble,
+    pub vars: BTreeMap<String, String>,
+    pub force: bool,
+}
+
+impl Build {
+    pub fn of(options: Json, endpoint: String) -> Self {
+        Self { options, endpoint, trouble: Trouble::None, vars: BTreeMap::new(), force: false }
+    }
+
+    pub fn with(mut self, trouble: Trouble) -> Self {
+        self.trouble = trouble;
+        self
+    }
+
+    fn facts(&self) -> Facts {
+        let mut vars = self.vars.clone();
+        vars.extend([
+            ("AWS_ENDPOINT_URL".to_owned(), self.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), SECRET_KEY.to_owned()),
+        ]);
+        let environment = Environment::new(vars, "/tmp".into(), jiff::Timestamp::now());
+        Facts {
+            build_name: "ubuntu".into(),
+            builder_type: "amazon-ebs".into(),
+            force: self.force,
+            debug: false,
+            scope: Scope {
+                environment: Arc::new(environment),
+                user_variables: Arc::default(),
+                in_variables: false,
+                build_name: Some("ubuntu".into()),
+                build_type: Some("amazon-ebs".into()),
+                template_dir: Some(PathBuf::from("/tmp")),
+                build_data: None,
+            },
+        }
+    }
+
+    /// What is wrong with the options, before anything runs.
+    pub fn check(&self) -> Result<(AmazonEbs, Facts, Redactor), Diagnostics> {
+        let (facts, redactor) = (self.facts(), Redactor::default());
+        let (builder, _) = prepare::<AmazonEbs>(&node(&self.options), &facts, &redactor)?;
+        Ok((builder, facts, redactor))
+    }
+
+    pub async fn run(self) -> Ended {
+        let (builder, facts, redactor) = self.check().unwrap_or_else(|found| panic!("{found:#?}"));
+        let (ui, mut heard) = Ui::redacting(redactor.clone());
+        let double =
+            Arc::new(Double { fails: self.trouble == Trouble::Fails, data: Mutex::default() });
+        let cx = BuildContext {
+            facts: Arc::new(facts),
+            ui: ui.for_target("ubuntu"),
+            cancel: CancellationToken::new(),
+            on_error: OnError::Cleanup,
+            ledger: Ledger::default(),
+            redactor,
+            provisioning: double.clone(),
+        };
+        let (cancel, trouble, ledger) =
+            (cx.cancel.clone(), self.trouble.clone(), cx.ledger.clone());
+        let listener = tokio::spawn(async move {
+            let (mut said, mut steps) = (Vec::new(), Vec::new());
+            while let Some(event) = heard.recv().await {
+                match event.message {
+                    Message::StepStarted(step) => {
+                        if let Trouble::Interrupted(at, later) = &trouble
+                            && *at == step
+                        {
+                            let (cancel, later) = (cancel.clone(), *later);
+                            tokio::spawn(async move {
+                                tokio::time::sleep(later).await;
+                                cancel.cancel();
+                            });
+                        }
+                        steps.push(step);
+                    }
+                    Message::Say(text) | Message::Error(text) => said.push(text),
+                    _ => {}
+                }
+            }
+            (said, steps)
+        });
+        let started = tokio::time::Instant::now();
+        let result = builder.build(&cx).await;
+        let took = started.elapsed();
+        let data = double.data.lock().unwrap().take();
+        drop((cx, ui, builder));
+        let (said, steps) = listener.await.unwrap();
+        Ended { result, said, steps, ledger, data, took }
+    }
+}
+
+/// Provisioners that run one command, and fail if they should.
+struct Double {
+    fails: bool,
+    data: Mutex<Option<BuildData>>,
+}
+
+#[async_trait]
+impl Provisioning for Double {
+    async fn provision(
+        &self,
+        cx: &BuildContext,
+        communicator: Arc<dyn Communicator>,
+        data: BuildData,
+    ) -> anyhow::Result<()> {
+        *self.data.lock().unwrap() = Some(data);
+        let command = communicator.run_shown("echo provisioned", &cx.ui);
+        imgbake::retry::or_cancelled(&cx.cancel, command).await??;
+        anyhow::ensure!(!self.fails, "the provisioner failed");
+        Ok(())
+    }
+}
+
+/// A body from JSON. All its places are the same.
+fn node(json: &Json) -> Node {
+    let span = Span::new(SourceMap::default().add("test.json", ""), 0, 0);
+    let kind = match json {
+        Json::Null => NodeKind::Null,
+        Json::Bool(value) => NodeKind::Bool(*value),
+        Json::Number(value) => NodeKind::Number(value.to_string()),
+        Json::String(text) => NodeKind::String(text.clone()),
+        Json::Array(items) => NodeKind::List(items.iter().map(node).collect()),
+        Json::Object(map) => {
+            let entry = |(key, value): (&String, &Json)| {
+                (key.clone(), Entry { key: span, value: node(value) })
+            };
+            NodeKind::Map(map.iter().map(entry).collect())
+        }
+    };
+    Node::new(span, kind)
+}

@@ -1,0 +1,170 @@
+//! Whatever happens, nothing stays: interruptions at every step, lost answers, failing parts.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::bed::{Bed, Build, Trouble};
+use super::proxy::{Fate, Proxy};
+
+/// All steps of a build that makes everything that can be made.
+const STEPS: [&str; 16] = [
+    "check the account",
+    "find the source AMI",
+    "find the network",
+    "make a key pair",
+    "open a security group",
+    "run the instance",
+    "connect",
+    "provision",
+    "forget the temporary key",
+    "stop the instance",
+    "set the instance's attributes",
+    "deregister old AMIs",
+    "create the AMI",
+    "copy the AMI",
+    "share the AMI",
+    "tag the AMI",
+];
+
+fn everything(bed: &Bed) -> serde_json::Value {
+    bed.options(json!({
+        "ami_regions": ["eu-west-1"],
+        "tags": {"Name": "web"},
+        "ssh_clear_authorized_keys": true,
+        "launch_block_device_mappings": [{"device_name": "/dev/sdh", "volume_size": 8}],
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_at_any_step_leaves_nothing() {
+    let bed = Bed::new();
+    let before = bed.inventory("us-east-1").await;
+    let before_abroad = bed.inventory("eu-west-1").await;
+    for step in STEPS {
+        for later in [0, 15] {
+            let trouble = Trouble::Interrupted(step.to_owned(), Duration::from_millis(later));
+            let build = Build::of(everything(&bed), bed.moto.endpoint()).with(trouble);
+            let ended = build.run().await;
+            assert!(ended.steps.contains(&step.to_owned()), "{step}: {:?}", ended.steps);
+            if let Ok(Some(artifact)) = &ended.result {
+                // The interruption came too late: the build was done.
+                artifact.destroy().await.unwrap();
+            }
+            assert_eq!(bed.inventory("us-east-1").await, before, "{step}: {:?}", ended.said);
+            assert_eq!(bed.inventory("eu-west-1").await, before_abroad, "{step}");
+            assert_eq!(ended.ledger.present(), Vec::<String>::new(), "{step}");
+            assert_eq!(ended.ledger.left_behind().len(), 0, "{step}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_above_are_all_there_are() {
+    let bed = Bed::new();
+    let ended = bed.build(everything(&bed)).await;
+    ended.artifact();
+    assert_eq!(ended.steps, STEPS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_provisioner_leaves_nothing() {
+    let bed = Bed::new();
+    let before = bed.inventory("us-east-1").await;
+    let build = Build::of(everything(&bed), bed.moto.endpoint()).with(Trouble::Fails);
+    let ended = build.run().await;
+    assert_eq!(ended.error(), "the provisioner failed");
+    assert_eq!(bed.inventory("us-east-1").await, before);
+}
+
+/// The calls that make or change something, up to the AMI.
+const CALLS: [&str; 8] = [
+    "CreateKeyPair",
+    "CreateSecurityGroup",
+    "AuthorizeSecurityGroupIngress",
+    "RunInstances",
+    "StopInstances",
+    "CreateImage",
+    "CopyImage",
+    "CreateTags",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_answer_is_lost_leaves_nothing() {
+    let bed = Bed::new();
+    let before = bed.inventory("us-east-1").await;
+    let before_abroad = bed.inventory("eu-west-1").await;
+    for call in CALLS {
+        // It is done, nobody hears of it, and then the line is dead.
+        let rule = move |action: &str, nth: usize| match nth {
+            _ if action != call => Fate::Passes,
+            0 => Fate::LosesAnswer,
+            _ => Fate::Vanishes,
+        };
+        let proxy = Proxy::start(bed.moto.endpoint(), Box::new(rule)).await;
+        let mut options = everything(&bed);
+        options["max_retries"] = json!(2);
+        let ended = Build::of(options, proxy.endpoint()).run().await;
+        let error = ended.error();
+        assert!(error.contains(&format!("{call} failed")), "{call}: {error}");
+        assert!(proxy.count(call) >= 2, "{call}: it was tried again");
+        assert_eq!(bed.inventory("us-east-1").await, before, "{call}: {:?}", ended.said);
+        assert_eq!(bed.inventory("eu-west-1").await, before_abroad, "{call}");
+        assert_eq!(ended.ledger.left_behind().len(), 0, "{call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_first_answer_is_lost_is_done_once() {
+    let bed = Bed::new();
+    for call in
+        ["CreateKeyPair", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "CreateImage"]
+    {
+        let before = bed.inventory("us-east-1").await;
+        let rule = move |action: &str, nth: usize| match nth {
+            0 if action == call => Fate::LosesAnswer,
+            _ => Fate::Passes,
+        };
+        let proxy = Proxy::start(bed.moto.endpoint(), Box::new(rule)).await;
+        let ended = Build::of(bed.options(json!({})), proxy.endpoint()).run().await;
+        ended.artifact().destroy().await.unwrap_or_else(|error| panic!("{call}: {error:#}"));
+        assert_eq!(bed.inventory("us-east-1").await, before, "{call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_removed_is_said_with_its_id() {
+    let bed = Bed::new();
+    let rule = |action: &str, _| match action {
+        "TerminateInstances" => Fate::Vanishes,
+        _ => Fate::Passes,
+    };
+    let proxy = Proxy::start(bed.moto.endpoint(), Box::new(rule)).await;
+    let options = bed.options(json!({"max_retries": 1, "skip_create_ami": true}));
+    // The group cannot go while the instance is there; moto does not mind.
+    let ended = Build::of(options, proxy.endpoint()).run().await;
+    let left = ended.ledger.left_behind();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let text = format!("{left:?}");
+    assert!(text.contains("instance i-") && text.contains("TerminateInstances failed"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_when_the_run_is_interrupted() {
+    let bed = Bed::new();
+    let before = bed.inventory("us-east-1").await;
+    // The instance stays pending until it is terminated.
+    let rule = |action: &str, _| match action {
+        "DescribeInstances" => Fate::Rewritten("<name>running</name>", "<name>pending</name>"),
+        _ => Fate::Passes,
+    };
+    let proxy = Proxy::start(bed.moto.endpoint(), Box::new(rule)).await;
+    let trouble = Trouble::Interrupted("run the instance".into(), Duration::from_secs(2));
+    let started = Instant::now();
+    let ended = Build::of(bed.options(json!({})), proxy.endpoint()).with(trouble).run().await;
+    assert_eq!(ended.error(), "interrupted");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(bed.inventory("us-east-1").await, before);
+    // Looks came every quarter of a second at most.
+    assert!(proxy.count("DescribeInstances") <= 14, "{}", proxy.count("DescribeInstances"));
+}

@@ -1,0 +1,113 @@
+//! What the options do, and what is wrong with them.
+
+use serde_json::{Value as Json, json};
+
+use super::bed::{Bed, Build};
+
+/// What `validate` would say of a build with these options.
+fn findings(changes: Json) -> Vec<String> {
+    let mut options = json!({
+        "region": "us-east-1", "ami_name": "baked", "instance_type": "t3.micro",
+        "source_ami": "ami-0123456789abcdef0", "ssh_username": "ubuntu",
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            Json::Null => options.as_object_mut().unwrap().remove(name),
+            value => options.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+        };
+    }
+    match Build::of(options, String::new()).check() {
+        Ok(_) => Vec::new(),
+        Err(found) => {
+            let line = |found: imgbake::diagnostic::Diagnostic| {
+                format!("{}: {}", found.summary, found.cause.unwrap_or_default())
+            };
+            found.0.into_iter().map(line).collect()
+        }
+    }
+}
+
+#[test]
+fn good_options_are_accepted() {
+    assert_eq!(findings(json!({})), Vec::<String>::new());
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let wrong = [
+        json!({"ami_name": null}),
+        json!({"ami_name": "ab"}),
+        json!({"ami_name": "web:1"}),
+        json!({"source_ami": null}),
+        json!({"source_ami": null, "source_ami_filter": {"filters": {"name": "x"}}}),
+        json!({"instance_type": null}),
+        json!({"access_key": "AKIAIOSFODNN7EXAMPLE"}),
+        json!({"custom_endpoint_ec2": "ec2.example.com"}),
+        json!({"security_group_id": "sg-1", "security_group_ids": ["sg-2"]}),
+        json!({"temporary_security_group_source_cidrs": ["10.0.0.1"]}),
+        json!({"temporary_security_group_source_public_ip": false}),
+        json!({"temporary_key_pair_type": "ecdsa"}),
+        json!({"ssh_keypair_name": "mine"}),
+        json!({"ssh_interface": "session_manager"}),
+        json!({"user_data": "x", "user_data_file": "/dev/null"}),
+        json!({"ena_support": true, "ami_virtualization_type": "paravirtual"}),
+        json!({"launch_block_device_mappings": [{"volume_size": 8}]}),
+        json!({"spot_price": "auto"}),
+        json!({"vault_aws_engine": {"name": "x"}}),
+        json!({"fast_launch": {"enable_fast_launch": true}}),
+        json!({"encrypt_boot": true}),
+    ];
+    let lines: Vec<_> = wrong
+        .iter()
+        .map(|wrong| format!("{wrong}\n    {}", findings(wrong.clone()).join("\n    ")))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_instance_is_started_as_the_template_says() {
+    let bed = Bed::new();
+    let ec2 = bed.ec2("us-east-1");
+    let subnets = ec2.describe_subnets().send().await.unwrap();
+    let subnet = &subnets.subnets()[1];
+    let group = ec2.create_security_group().group_name("mine").description("mine").send().await;
+    let group = group.unwrap().group_id.unwrap();
+    let options = bed.options(json!({
+        "subnet_filter": {"filters": {"availability-zone": subnet.availability_zone()}, "most_free": true},
+        "security_group_id": group,
+        "user_data": "#!/bin/sh\n",
+        "run_tags": {"Team": "images"},
+        "run_volume_tag": [{"key": "Disk", "value": "{{ .BuildRegion }}"}],
+        "skip_create_ami": true,
+    }));
+    let ended = bed.build(options).await;
+    assert!(ended.result.is_ok(), "{}", ended.error());
+    let found = ec2.describe_instances().send().await.unwrap();
+    let instance = &found.reservations()[0].instances()[0];
+    assert_eq!(instance.subnet_id(), subnet.subnet_id());
+    assert_eq!(instance.security_groups()[0].group_id(), Some(group.as_str()));
+    let tags: Vec<_> = instance.tags().iter().filter_map(|tag| tag.key()).collect();
+    for wanted in ["Team", "imgbake:run", "imgbake:build"] {
+        assert!(tags.contains(&wanted), "{tags:?}");
+    }
+    let tokens = instance.metadata_options().unwrap().http_tokens().unwrap();
+    assert_eq!(tokens.as_str(), "required");
+    assert!(!ended.said.iter().any(|line| line.contains("security group")), "{:?}", ended.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_places_and_credentials_are_said_before_anything_is_made() {
+    let bed = Bed::new();
+    let before = bed.inventory("us-east-1").await;
+    let region = bed.build(bed.options(json!({"ami_regions": ["us-esat-1"]}))).await.error();
+    assert!(region.contains("no region `us-esat-1`; did you mean `us-east-1`?"), "{region}");
+    let source = json!({"source_ami_filter": null, "source_ami": "ami-00000000000000000"});
+    let source = bed.build(bed.options(source)).await.error();
+    assert!(source.contains("InvalidAMIID.NotFound"), "{source}");
+    let several = json!({"source_ami_filter": {
+        "filters": {"name": "ubuntu/images/*"}, "owners": ["099720109477"],
+    }});
+    let several = bed.build(bed.options(several)).await.error();
+    assert!(several.contains("make it narrower, or set `most_recent`"), "{several}");
+    assert_eq!(bed.inventory("us-east-1").await, before);
+}
