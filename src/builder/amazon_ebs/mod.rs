@@ -90,15 +90,8 @@ impl Component for AmazonEbs {
     }
 }
 
+/// EC2 makes only some kinds of keys.
 fn check_keys(options: &communicator::Options, check: &mut Check<'_>) {
-    let has_private = options.ssh_private_key_file.is_some() || options.ssh_agent_auth;
-    if !options.ssh_keypair_name.is_empty() && !has_private {
-        check.missing(
-            "ssh_private_key_file",
-            "EC2 keeps only the public half of `ssh_keypair_name`: give the private one, \
-             or set `ssh_agent_auth`",
-        );
-    }
     match (options.temporary_key_type(), options.temporary_key_pair_bits) {
         (KeyType::Ecdsa, _) => {
             check.error("temporary_key_pair_type", "EC2 makes `ed25519` or `rsa` keys");

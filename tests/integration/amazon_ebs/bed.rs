@@ -39,8 +39,6 @@ pub struct Ended {
     pub ledger: Ledger,
     /// What provisioners were given.
     pub data: Option<BuildData>,
-    /// From the interruption, if there was one, to the end.
-    pub took: Duration,
 }
 
 impl Ended {
@@ -233,13 +231,11 @@ impl Build {
             }
             (said, steps)
         });
-        let started = tokio::time::Instant::now();
         let result = builder.build(&cx).await;
-        let took = started.elapsed();
         let data = double.data.lock().unwrap().take();
         drop((cx, ui, builder));
         let (said, steps) = listener.await.unwrap();
-        Ended { result, said, steps, ledger, data, took }
+        Ended { result, said, steps, ledger, data }
     }
 }
 

@@ -117,13 +117,20 @@ async fn a_call_whose_answer_is_lost_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_first_answer_is_lost_is_done_once() {
     let bed = Bed::new();
-    for call in
-        ["CreateKeyPair", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "CreateImage"]
-    {
+    let calls = [
+        ("CreateKeyPair", None),
+        ("CreateSecurityGroup", None),
+        ("AuthorizeSecurityGroupIngress", None),
+        // EC2 refuses a second AMI of a name; moto does not.
+        ("CreateImage", Some("InvalidAMIName.Duplicate")),
+    ];
+    for (call, refused) in calls {
         let before = bed.inventory("us-east-1").await;
-        let rule = move |action: &str, nth: usize| match nth {
-            0 if action == call => Fate::LosesAnswer,
-            _ => Fate::Passes,
+        let rule = move |action: &str, nth: usize| match (nth, refused) {
+            _ if action != call => Fate::Passes,
+            (0, _) => Fate::LosesAnswer,
+            (_, Some(code)) => Fate::Refused(code),
+            (_, None) => Fate::Passes,
         };
         let proxy = Proxy::start(bed.moto.endpoint(), Box::new(rule)).await;
         let ended = Build::of(bed.options(json!({})), proxy.endpoint()).run().await;

@@ -49,7 +49,7 @@ fn wrong_options_are_refused() {
         json!({"temporary_key_pair_type": "ecdsa"}),
         json!({"ssh_keypair_name": "mine"}),
         json!({"ssh_interface": "session_manager"}),
-        json!({"user_data": "x", "user_data_file": "/dev/null"}),
+        json!({"user_data": "x", "user_data_file": "/etc/passwd"}),
         json!({"ena_support": true, "ami_virtualization_type": "paravirtual"}),
         json!({"launch_block_device_mappings": [{"volume_size": 8}]}),
         json!({"spot_price": "auto"}),

@@ -16,6 +16,8 @@ pub enum Fate {
     LosesAnswer,
     /// It never arrives.
     Vanishes,
+    /// It never arrives; the answer is an error of this code.
+    Refused(&'static str),
     /// It is passed on; in the answer, these words are replaced by those.
     Rewritten(&'static str, &'static str),
 }
@@ -87,6 +89,14 @@ async fn serve(
         if fate == Fate::Vanishes {
             return None;
         }
+        if let Fate::Refused(code) = fate {
+            let text = format!(
+                "<Response><Errors><Error><Code>{code}</Code><Message>refused</Message></Error>\
+                 </Errors><RequestID>1</RequestID></Response>"
+            );
+            write_answer(&mut stream, 400, &text).await?;
+            continue;
+        }
         let mut request = client.post(format!("{upstream}/")).body(body.clone());
         for line in head.lines().skip(1) {
             let Some((name, value)) = line.split_once(": ") else { continue };
@@ -102,14 +112,17 @@ async fn serve(
             Fate::Rewritten(from, to) => text = text.replace(from, to),
             _ => {}
         }
-        let head = format!(
-            "HTTP/1.1 {} x\r\ncontent-type: text/xml\r\ncontent-length: {}\r\n\r\n",
-            status.as_u16(),
-            text.len()
-        );
-        stream.write_all(head.as_bytes()).await.ok()?;
-        stream.write_all(text.as_bytes()).await.ok()?;
+        write_answer(&mut stream, status.as_u16(), &text).await?;
     }
+}
+
+async fn write_answer(stream: &mut TcpStream, status: u16, text: &str) -> Option<()> {
+    let length = text.len();
+    let head = format!(
+        "HTTP/1.1 {status} x\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(text.as_bytes()).await.ok()
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
