@@ -10,6 +10,7 @@ mod machines;
 mod provisioners;
 mod ssh;
 mod templates;
+mod tutorial;
 
 #[test]
 fn the_real_servers_start() {

@@ -169,7 +169,7 @@ fn make_root_file_system(root: &Path) {
         .args(["--quiet", "--mode=root", "--variant=minbase", "--format=directory"])
         .arg(format!("--include={PACKAGES}"))
         .arg(format!("--customize-hook={FIRST_BOOT}"))
-        .arg("stable")
+        .arg("bookworm")
         .arg(root.join("root"))
         .output()
         .expect("mmdebstrap is installed (tests/run does)");

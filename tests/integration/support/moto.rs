@@ -56,3 +56,25 @@ impl Moto {
         ]
     }
 }
+
+impl Moto {
+    /// A subnet that every account has.
+    pub fn default_subnet(&self, region: &str) -> String {
+        let answer = self.ec2(region, "DescribeSubnets");
+        let id = regex::Regex::new("<subnetId>([^<]+)<").expect("a pattern");
+        id.captures(&answer).expect("a default subnet")[1].to_owned()
+    }
+
+    /// The answer to an EC2 call without parameters; moto asks for no signature, only for a region.
+    pub fn ec2(&self, region: &str, action: &str) -> String {
+        let scope = format!("Credential={ACCESS_KEY}/20260101/{region}/ec2/aws4_request");
+        let output = Command::new("curl")
+            .args(["-fsS", "-H", &format!("Authorization: AWS4-HMAC-SHA256 {scope}")])
+            .args(["-d", &format!("Action={action}&Version=2016-11-15")])
+            .arg(self.endpoint())
+            .output()
+            .expect("curl is installed (tests/run does)");
+        assert!(output.status.success(), "{action}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
