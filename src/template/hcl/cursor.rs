@@ -7,7 +7,11 @@ use crate::source::{FileId, Span};
 use crate::template::ast::{Expr, ExprKind};
 
 /// How deep expressions and blocks may nest; deeper ones could overflow the stack.
-pub(super) const MAX_DEPTH: usize = 100;
+const MAX_DEPTH: usize = 60;
+
+/// How many operators and accesses may lie above one another: a row of them makes a tree as deep as
+/// the row is long, and trees are walked by recursion.
+const MAX_LINKS: usize = 200;
 
 /// Where the bytes of a text are in the files of the user.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Parser<'t> {
     /// Whether a newline is mere white space, as it is inside of brackets.
     pub newline_is_space: bool,
     depth: usize,
+    /// The operators and accesses so far at this level, or in the worst of the levels below it.
+    links: usize,
     /// Whether a missing `}` has been said; one makes every outer block lack its own.
     pub brace_is_missing: bool,
     pub diagnostics: Diagnostics,
@@ -46,6 +52,7 @@ impl<'t> Parser<'t> {
             origin,
             newline_is_space: false,
             depth: 0,
+            links: 0,
             brace_is_missing: false,
             diagnostics: Diagnostics::default(),
         }
@@ -127,9 +134,21 @@ impl<'t> Parser<'t> {
             return self.refuse(error.because(format!("the limit is {MAX_DEPTH} levels")));
         }
         self.depth += 1;
+        let links = std::mem::take(&mut self.links);
         let result = read(self);
+        self.links = if self.depth == 1 { 0 } else { self.links.max(links) };
         self.depth -= 1;
         result
+    }
+
+    /// Counts one more operator or access.
+    pub fn link(&mut self) -> Parsed<()> {
+        self.links += 1;
+        if self.links <= MAX_LINKS {
+            return Ok(());
+        }
+        let error = self.error_here("this expression is too long");
+        self.refuse(error.because(format!("the limit is {MAX_LINKS} operators and accesses")))
     }
 
     /// Reads a name: letters, digits, `_` and `-`, beginning with a letter or `_`.

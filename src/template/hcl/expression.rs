@@ -5,9 +5,6 @@ use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
 use crate::template::ast::{BinaryOperator, Expr, ExprKind, UnaryOperator};
 
-/// How many operators or accesses may stand in one row. Each makes the tree one level deeper.
-const MAX_CHAIN: usize = 500;
-
 /// The operators by precedence, loosest first; of two with one beginning the longer comes first.
 const OPERATORS: [&[(&str, BinaryOperator)]; 6] = [
     &[("||", BinaryOperator::Or)],
@@ -55,35 +52,31 @@ impl Parser<'_> {
         })
     }
 
-    /// Operands joined by operators of this precedence or tighter.
-    fn operation(&mut self, level: usize) -> Parsed<Expr> {
-        let Some(operators) = OPERATORS.get(level) else {
-            return self.operand();
-        };
+    /// Operands joined by operators of this precedence or tighter. One call does all levels: a call
+    /// for each would use up the stack.
+    fn operation(&mut self, loosest: usize) -> Parsed<Expr> {
         let start = self.at;
-        let mut left = self.operation(level + 1)?;
-        for _ in 0..MAX_CHAIN {
-            let Some(operator) = self.operator(operators)? else {
-                return Ok(left);
-            };
+        let mut left = self.operand()?;
+        while let Some((level, operator)) = self.operator(loosest)? {
+            self.link()?;
             self.skip_space();
             let right = self.operation(level + 1)?;
             let (a, b) = (Box::new(left), Box::new(right));
-            let span = self.span(start, self.at);
-            left = Expr { kind: ExprKind::Binary { operator, left: a, right: b }, span };
+            left = self.expr_from(start, ExprKind::Binary { operator, left: a, right: b });
         }
-        let error = self.error_here("this expression is too long");
-        self.refuse(error.because(format!("the limit is {MAX_CHAIN} operators in a row")))
+        Ok(left)
     }
 
-    /// Reads one of `operators` if it is next.
-    fn operator(&mut self, operators: &[(&str, BinaryOperator)]) -> Parsed<Option<BinaryOperator>> {
+    /// Reads an operator of this precedence or tighter if it is next.
+    fn operator(&mut self, loosest: usize) -> Parsed<Option<(usize, BinaryOperator)>> {
         let before = self.at;
         self.skip_space();
-        let found = operators.iter().find(|(token, _)| self.looking_at(token));
-        if let Some((token, operator)) = found {
-            self.at += token.len();
-            return Ok(Some(*operator));
+        for (level, operators) in OPERATORS.iter().enumerate().skip(loosest) {
+            let found = operators.iter().find(|(token, _)| self.looking_at(token));
+            if let Some((token, operator)) = found {
+                self.at += token.len();
+                return Ok(Some((level, *operator)));
+            }
         }
         for (token, meant) in [("&", "&&"), ("|", "||")] {
             if self.looking_at(token) && !self.looking_at(meant) {
@@ -188,21 +181,22 @@ impl Parser<'_> {
 
     /// `.a`, `[0]`, `.0`, `[*]` and `.*` after a term.
     fn accesses(&mut self, mut of: Expr, start: usize) -> Parsed<Expr> {
-        for _ in 0..MAX_CHAIN {
+        loop {
             let before = self.at;
             self.skip_space();
             if self.looking_at(".") && !self.looking_at("..") {
+                self.link()?;
                 self.at += 1;
                 of = self.after_dot(of, start)?;
-            } else if self.eat("[") {
+            } else if self.looking_at("[") {
+                self.link()?;
+                self.at += 1;
                 of = self.after_bracket(of, start)?;
             } else {
                 self.at = before;
                 return Ok(of);
             }
         }
-        let error = self.error_here("this expression is too long");
-        self.refuse(error.because(format!("the limit is {MAX_CHAIN} accesses in a row")))
     }
 
     fn after_dot(&mut self, of: Expr, start: usize) -> Parsed<Expr> {
@@ -240,7 +234,7 @@ impl Parser<'_> {
     fn attribute_splat(&mut self, of: Expr, start: usize) -> Parsed<Expr> {
         let item_start = self.at;
         let mut each = self.expr_from(start, ExprKind::SplatItem);
-        for _ in 0..MAX_CHAIN {
+        loop {
             let before = self.at;
             self.skip_space();
             if !self.looking_at(".") || self.looking_at("..") {
@@ -255,10 +249,9 @@ impl Parser<'_> {
                 return self.refuse(error.help("write `[*]` for both"));
             }
             let at = self.at;
+            self.link()?;
             each = self.attribute(each, item_start, at)?;
         }
-        let error = self.error_here("this expression is too long");
-        self.refuse(error.because(format!("the limit is {MAX_CHAIN} accesses in a row")))
     }
 
     /// `of[key]`, or `of[*]` with all that follows being of each element.
