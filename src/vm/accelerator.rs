@@ -49,7 +49,9 @@ async fn probe(qemu: &Path) -> Kvm {
         // There is no guest to try; QEMU itself says it if KVM cannot run this architecture.
         return Kvm::Works;
     }
-    try_guest(qemu, "kvm").await.unwrap_or_else(|error| Kvm::Unusable(format!("{error:#}")))
+    try_guest(qemu, "kvm", PATIENCE)
+        .await
+        .unwrap_or_else(|error| Kvm::Unusable(format!("{error:#}")))
 }
 
 fn runs_pc_guests(qemu: &Path) -> bool {
@@ -58,7 +60,7 @@ fn runs_pc_guests(qemu: &Path) -> bool {
 }
 
 /// Boots the smallest guest there is.
-async fn try_guest(qemu: &Path, accelerator: &str) -> anyhow::Result<Kvm> {
+async fn try_guest(qemu: &Path, accelerator: &str, patience: Duration) -> anyhow::Result<Kvm> {
     let disk = tempfile::NamedTempFile::with_prefix("imgbake-probe-")?;
     std::fs::write(disk.path(), boot_sector())?;
     let drive = format!("file={},format=raw,if=ide,readonly=off", disk.path().display());
@@ -73,7 +75,7 @@ async fn try_guest(qemu: &Path, accelerator: &str) -> anyhow::Result<Kvm> {
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot start {}", qemu.display()))?;
-    let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await else {
+    let Ok(status) = tokio::time::timeout(patience, child.wait()).await else {
         // A process that is stuck in the kernel may not die at once; dropping it does not wait.
         return Ok(Kvm::Unusable("a guest hangs under KVM".to_owned()));
     };
@@ -100,7 +102,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_guest_reports_back() {
-        let verdict = try_guest(Path::new("qemu-system-x86_64"), "tcg").await;
+        let verdict =
+            try_guest(Path::new("qemu-system-x86_64"), "tcg", Duration::from_secs(60)).await;
         assert_eq!(verdict.unwrap(), Kvm::Works);
     }
 
@@ -111,7 +114,7 @@ mod tests {
         std::fs::write(&fake, "#!/bin/sh\nexec sleep 60\n").unwrap();
         std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
         let started = Instant::now();
-        let verdict = try_guest(&fake, "kvm").await.unwrap();
+        let verdict = try_guest(&fake, "kvm", PATIENCE).await.unwrap();
         assert_eq!(verdict, Kvm::Unusable("a guest hangs under KVM".into()));
         assert!(started.elapsed() < Duration::from_secs(2));
     }

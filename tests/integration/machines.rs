@@ -1,1 +1,385 @@
 //! qemu, null and file builders.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    GREETING, Program, Run, Sshd, Then, debian_disk, pause, processes_with, signal, small_disk,
+};
+
+#[test]
+fn null_provisions_a_machine_that_is_there() {
+    let sshd = Sshd::start();
+    let program = Program::new();
+    let source = format!("source \"null\" \"n\" {{\n{}}}\n", sshd.hcl_options());
+    program.write(
+        "null.pkr.hcl",
+        source
+            + r#"build {
+  sources = ["null.n"]
+  provisioner "shell" {
+    inline = ["echo ran as ${build.User} by ${build.ID}"]
+  }
+}"#,
+    );
+    let run = program.run(["build", "-color=false", "null.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains(&format!("ran as {} by Null", sshd.user)), "{}", run.stdout);
+    assert!(run.stdout.contains("Did not export anything. This is the null builder"));
+}
+
+#[test]
+fn null_needs_one_way_to_log_in() {
+    let program = Program::new();
+    program.write("none.json", r#"{"builders": [{"type": "null", "communicator": "none"}]}"#);
+    program.run(["validate", "none.json"]).succeeded();
+    program.write(
+        "two.json",
+        r#"{"builders": [{"type": "null", "ssh_host": "h", "ssh_username": "u",
+            "ssh_password": "p", "ssh_agent_auth": true}]}"#,
+    );
+    let run = program.run(["validate", "two.json"]).failed_with(1);
+    assert!((run.stdout + &run.stderr).contains("choose one way to log in"));
+    program.write("where.json", r#"{"builders": [{"type": "null", "ssh_username": "u"}]}"#);
+    let run = program.run(["validate", "where.json"]).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("`ssh_host`") && text.contains("`ssh_password`"), "{text}");
+}
+
+#[test]
+fn file_writes_its_content_and_a_failed_build_takes_it_back() {
+    let program = Program::new();
+    let builder = r#"{"type": "file", "target": "out/hello", "content": "hello"}"#;
+    program.write("file.json", format!("{{\"builders\": [{builder}]}}"));
+    let run = program.run(["build", "-color=false", "file.json"]).succeeded();
+    assert!(run.stdout.contains("Stored file: out/hello"), "{}", run.stdout);
+    assert_eq!(program.read("out/hello"), "hello");
+    let mode = std::fs::metadata(program.path("out/hello")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let provisioner = r#"{"type": "shell-local", "inline": ["exit 3"]}"#;
+    program.write(
+        "fails.json",
+        format!("{{\"builders\": [{builder}], \"provisioners\": [{provisioner}]}}"),
+    );
+    program.run(["build", "fails.json"]).failed_with(1);
+    assert!(!program.path("out/hello").exists());
+}
+
+/// A template for a small guest.
+fn small_template(options: &str) -> String {
+    format!(
+        r#"source "qemu" "q" {{
+  disk_image  = true
+  disk_size   = "2M"
+  memory      = 16
+  headless    = true
+  accelerator = "tcg"
+  vm_name     = "small.qcow2"
+{options}
+}}
+build {{
+  sources = ["qemu.q"]
+}}
+"#
+    )
+}
+
+/// Options for a guest that powers off by itself.
+const BY_ITSELF: &str =
+    "communicator = \"none\"\niso_url = \"small.raw\"\niso_checksum = \"none\"\n";
+
+/// Options for a guest that has no SSH server.
+const NEVER_THERE: &str = "ssh_username = \"u\"\nssh_password = \"p\"\nssh_timeout = \"2s\"\n\
+                           iso_url = \"small.raw\"\niso_checksum = \"none\"\n";
+
+fn small_program(then: Then, options: &str) -> Program {
+    let program = Program::new();
+    program.write("small.raw", small_disk(then));
+    program.write("small.pkr.hcl", small_template(options));
+    program
+}
+
+fn build(program: &Program) -> Run {
+    program.run(["build", "-color=false", "small.pkr.hcl"])
+}
+
+/// Nothing that belongs to `program`'s build runs or lies around any more.
+#[track_caller]
+fn assert_nothing_left(program: &Program) {
+    let marker = program.path("output-q").display().to_string();
+    assert!(!program.path("output-q").exists(), "{marker} is still there");
+    let name = "file=output-q/small.qcow2";
+    let mine = processes_with(name).into_iter().filter(|line| line.contains("small.qcow2"));
+    let mine: Vec<_> = mine.filter(|line| line.contains(&unique_name(program))).collect();
+    assert!(mine.is_empty(), "still running: {mine:?}");
+}
+
+/// A name for the machine that no other test has: processes are found by it.
+fn unique_name(program: &Program) -> String {
+    program.dir().file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_guest_that_powers_off_becomes_an_image_of_its_own() {
+    let program = small_program(Then::PowerOff, BY_ITSELF);
+    let run = build(&program).succeeded();
+    assert!(run.stdout.contains("VM files in directory: output-q"), "{}", run.stdout);
+    let info = std::process::Command::new("qemu-img")
+        .args(["info", "--output=json"])
+        .arg(program.path("output-q/small.qcow2"))
+        .output()
+        .expect("qemu-img");
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).expect("JSON");
+    assert_eq!(info["format"], "qcow2");
+    assert_eq!(info["virtual-size"], 2 << 20);
+    assert_eq!(info.get("backing-filename"), None);
+    let run = build(&program).failed_with(1);
+    assert!((run.stdout + &run.stderr).contains("exists already: remove it, or build with -force"));
+    program.run(["build", "-force", "small.pkr.hcl"]).succeeded();
+}
+
+#[test]
+fn a_raw_image_and_more_disks() {
+    let options = format!(
+        "{BY_ITSELF}format = \"raw\"\ndisk_interface = \"ide\"\ndisk_additional_size = [\"1M\"]"
+    );
+    let program = small_program(Then::PowerOff, &options);
+    build(&program).succeeded();
+    let disk = std::fs::read(program.path("output-q/small.qcow2")).expect("the disk");
+    assert_eq!(disk.len(), 2 << 20);
+    assert_eq!(disk[..512], small_disk(Then::PowerOff)[..512]);
+    assert!(program.path("output-q/small.qcow2-1").exists());
+}
+
+#[test]
+fn a_failed_build_shows_the_console_and_leaves_nothing() {
+    let program = small_program(Then::Wait, NEVER_THERE);
+    let run = build(&program).failed_with(1);
+    assert!(run.stdout.contains(&format!("    qemu.q: {GREETING}\n")), "{}", run.stdout);
+    assert!(!run.stdout.contains('\u{1b}'));
+    assert_nothing_left(&program);
+}
+
+#[test]
+fn a_qemu_that_ends_is_noticed_at_once_with_its_last_words() {
+    let options = format!("{NEVER_THERE}qemu_binary = \"./fake\"\n").replace("\"2s\"", "\"5m\"");
+    let program = small_program(Then::Wait, &options);
+    program.write("fake", "#!/bin/sh\necho 'no such machine' >&2\nexit 7\n");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(program.path("fake"), executable).expect("chmod");
+    let started = Instant::now();
+    let run = build(&program).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("QEMU ended (exit status: 7): no such machine"), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+
+    // While it waits for SSH, too.
+    let options = NEVER_THERE.replace("\"2s\"", "\"5m\"");
+    let program = small_program(Then::PowerOff, &options);
+    let run = build(&program).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("QEMU ended (exit status: 0)"), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(40));
+    assert_nothing_left(&program);
+}
+
+/// Starts a build of a guest that is never there, and waits until its machine runs.
+fn start_build(program: &Program) -> std::process::Child {
+    let mut child = program.start(["build", "-color=false", "small.pkr.hcl"]);
+    let mut lines = BufReader::new(child.stdout.as_mut().expect("a pipe")).lines();
+    let waits = |line: &std::io::Result<String>| {
+        line.as_ref().is_ok_and(|line| line.contains("Waiting for SSH"))
+    };
+    assert!(lines.any(|line| waits(&line)), "it waits for SSH");
+    child
+}
+
+fn never_there_with_a_name() -> Program {
+    let program = Program::new();
+    program.write("small.raw", small_disk(Then::Wait));
+    let name = unique_name(&program);
+    let options = NEVER_THERE.replace("\"2s\"", "\"5m\"")
+        + &format!("qemuargs = [[\"-name\", \"{name}\"]]\n");
+    program.write("small.pkr.hcl", small_template(&options));
+    program
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing() {
+    for name in ["INT", "TERM"] {
+        let program = never_there_with_a_name();
+        let child = start_build(&program);
+        assert_eq!(processes_with(&format!("-name {}", unique_name(&program))).len(), 1);
+        let started = Instant::now();
+        signal(&child, name);
+        let run = Program::finish(child);
+        assert_ne!(run.code, Some(0));
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert_nothing_left(&program);
+    }
+}
+
+#[test]
+fn qemu_does_not_outlive_a_build_that_is_killed() {
+    let program = never_there_with_a_name();
+    let child = start_build(&program);
+    let machine = format!("-name {}", unique_name(&program));
+    assert_eq!(processes_with(&machine).len(), 1);
+    signal(&child, "KILL");
+    Program::finish(child);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !processes_with(&machine).is_empty() {
+        assert!(Instant::now() < deadline, "QEMU still runs");
+        pause(20);
+    }
+}
+
+/// Serves `files` over HTTP and counts the requests.
+fn serve(files: Vec<(&'static str, Vec<u8>)>) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).expect("a request");
+            counted.fetch_add(1, Ordering::Relaxed);
+            let line = String::from_utf8_lossy(&request[..read]).into_owned();
+            let path = line.split(' ').nth(1).unwrap_or_default();
+            let found = files.iter().find(|(name, _)| *name == path);
+            let (status, body) = match found {
+                Some((_, body)) => ("200 OK", body.as_slice()),
+                None => ("404 Not Found", &b""[..]),
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        }
+    });
+    (port, count)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+#[test]
+fn a_download_is_verified_and_kept_for_the_next_build() {
+    let disk = small_disk(Then::PowerOff);
+    let sums = format!("{}  small.raw\n", sha256(&disk));
+    let (port, requests) = serve(vec![("/small.raw", disk), ("/SHA256SUMS", sums.into_bytes())]);
+    let options = |checksum: &str| {
+        small_template(&format!(
+            "communicator = \"none\"\niso_checksum = \"{checksum}\"\n\
+             iso_urls = [\"http://127.0.0.1:{port}/gone.raw\", \"http://127.0.0.1:{port}/small.raw\"]\n"
+        ))
+    };
+    let program = Program::new().with([("PACKER_CACHE_DIR", "cache")]);
+
+    program.write("small.pkr.hcl", options(&format!("sha256:{}", "0".repeat(64))));
+    let run = build(&program).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("404") && text.contains("its checksum is sha256:"), "{text}");
+
+    let good = format!("sha256:{}", sha256(&small_disk(Then::PowerOff)));
+    program.write("small.pkr.hcl", options(&good));
+    build(&program).succeeded();
+    let before = requests.load(Ordering::Relaxed);
+    let sums = format!("file:http://127.0.0.1:{port}/SHA256SUMS");
+    let listed = options(&sums).replace(&format!("\"http://127.0.0.1:{port}/gone.raw\", "), "");
+    program.write("small.pkr.hcl", listed);
+    program.run(["build", "-force", "small.pkr.hcl"]).succeeded();
+    assert_eq!(requests.load(Ordering::Relaxed), before + 1, "only the sums file is fetched");
+}
+
+#[test]
+fn a_damaged_file_is_refused() {
+    let options = BY_ITSELF.replace("\"none\"\n", "\"file:SUMS\"\n");
+    let options = options.replacen("\"file:SUMS\"", "\"none\"", 1);
+    let program = small_program(Then::PowerOff, &options);
+    program.write("SUMS", format!("SHA256 (small.raw) = {}\n", sha256(b"another")));
+    let run = build(&program).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("the checksum of small.raw is sha256:"), "{text}");
+    assert!(text.contains(&format!("but sha256:{} is expected", sha256(b"another"))), "{text}");
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    let program = small_program(Then::Wait, &format!("{BY_ITSELF}boot_command = [\"x\"]\n"));
+    let run = program.run(["validate", "small.pkr.hcl"]).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("`boot_command` of `qemu` is not built yet"), "{text}");
+    let template = small_template(BY_ITSELF).replace("disk_image  = true", "disk_image = false");
+    program.write("small.pkr.hcl", template);
+    let run = program.run(["validate", "small.pkr.hcl"]).failed_with(1);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains("installing from an ISO is not built yet"), "{text}");
+}
+
+/// A Debian that cloud-init lets the build's key into; `provisioner` runs on it.
+fn debian_template(disk: &std::path::Path, name: &str, options: &str, command: &str) -> String {
+    format!(
+        r##"source "qemu" "debian" {{
+  disk_image   = true
+  iso_url      = "{disk}"
+  iso_checksum = "none"
+  disk_size    = "3G"
+  memory       = 1024
+  cpus         = 2
+  headless     = true
+  cd_label     = "cidata"
+  cd_content = {{
+    "meta-data" = "instance-id: {name}\n"
+    "user-data" = "#cloud-config\nssh_authorized_keys:\n  - {{{{ .SSHPublicKey }}}}\n"
+  }}
+  http_content     = {{ "/answer" = "forty-two\n" }}
+  ssh_username     = "debian"
+  ssh_timeout      = "10m"
+  shutdown_command = "sudo shutdown -P now"
+  output_directory = "{name}"
+  vm_name          = "disk.qcow2"
+{options}
+}}
+build {{
+  sources = ["qemu.debian"]
+  provisioner "shell" {{
+    inline = ["{command}"]
+  }}
+}}
+"##,
+        disk = disk.display(),
+    )
+}
+
+#[test]
+fn a_debian_is_baked_and_the_image_boots() {
+    let program = Program::new();
+    let answer = "python3 -c 'import sys, urllib.request as r; \
+                  sys.stdout.write(r.urlopen(sys.argv[1]).read().decode())' \
+                  http://$PACKER_HTTP_ADDR/answer | sudo tee /etc/baked";
+    let base = debian_disk();
+    program.write("small.pkr.hcl", debian_template(&base, "first", "", answer));
+    let run = build(&program).succeeded();
+    assert!(run.stdout.contains("qemu.debian: forty-two"), "{}", run.stdout);
+
+    let baked = program.path("first/disk.qcow2");
+    let overlay = "use_backing_file = true\nskip_resize_disk = true\n";
+    program.write(
+        "small.pkr.hcl",
+        debian_template(&baked, "second", overlay, "echo baked: $(cat /etc/baked)"),
+    );
+    let run = build(&program).succeeded();
+    assert!(run.stdout.contains("qemu.debian: baked: forty-two"), "{}", run.stdout);
+    let size = |path: &str| std::fs::metadata(program.path(path)).expect("an image").len();
+    assert!(size("second/disk.qcow2") < size("first/disk.qcow2") / 2);
+}

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "not every capability needs every server")]
 
 mod cloud;
+mod guest;
 mod instance;
 mod moto;
 mod program;
@@ -17,6 +18,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 pub use cloud::Cloud;
+pub use guest::{GREETING, Then, debian_disk, processes_with, small_disk};
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
 pub use program::{Program, Run, signal};

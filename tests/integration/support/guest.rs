@@ -1,0 +1,80 @@
+//! Guests of the tests: one of 512 bytes that says a line on its serial console, and a Debian.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the small guests say.
+pub const GREETING: &str = "a small guest is here";
+
+/// What a small guest does after its greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It powers off.
+    PowerOff,
+    /// It waits for ever.
+    Wait,
+}
+
+/// A raw disk of 1 MiB that is nothing but a boot sector.
+pub fn small_disk(then: Then) -> Vec<u8> {
+    #[rustfmt::skip]
+    let mut code = vec![
+        0x31, 0xc0, 0x8e, 0xd8, 0xfc, // xor ax, ax; mov ds, ax; cld
+        0xbe, 0x00, 0x7c,             // mov si, the text (its place is filled in below)
+        0xba, 0xf8, 0x03,             // mov dx, the first serial port
+        0xac, 0x84, 0xc0,             // next: lodsb; test al, al
+        0x74, 0x03, 0xee, 0xeb, 0xf8, // jz done; out dx, al; jmp next
+    ];
+    if then == Then::PowerOff {
+        // The power management port of QEMU's PC.
+        code.extend([0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef]); // mov dx, 0x604; mov ax, 0x2000; out dx, ax
+    }
+    code.extend([0xf4, 0xeb, 0xfd]); // wait: hlt; jmp wait
+    code[6] = u8::try_from(code.len()).expect("a short program");
+    code.extend(b"\x1b[31m");
+    code.extend(GREETING.as_bytes());
+    code.extend(b"\r\n\0");
+    let mut disk = vec![0; 1 << 20];
+    disk[..code.len()].copy_from_slice(&code);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
+/// A Debian disk with cloud-init, made once and kept outside of the checkout.
+pub fn debian_disk() -> PathBuf {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/base-disk");
+    let text = std::fs::read_to_string(&recipe).expect("the recipe");
+    let version = text.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+    let cache = cache();
+    std::fs::create_dir_all(&cache).expect("a cache directory");
+    let disk = cache.join(format!("debian-{version:016x}.qcow2"));
+    let lock = File::create(cache.join("debian.lock")).expect("a lock file");
+    lock.lock().expect("a lock");
+    if !disk.exists() {
+        let is_root = Command::new("id").arg("-u").output().expect("id").stdout == b"0\n";
+        let mut command = Command::new(if is_root { "env" } else { "sudo" });
+        let status = command.arg(&recipe).arg(&disk).status().expect("the recipe runs");
+        assert!(status.success(), "{}", recipe.display());
+    }
+    disk
+}
+
+fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
+    base.unwrap_or_else(home).join("imgbake-tests")
+}
+
+/// The processes that have `text` in their command line, but for those of cargo's tests.
+pub fn processes_with(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(text) {
+            found.push(line);
+        }
+    }
+    found
+}
