@@ -121,6 +121,19 @@ pub static POST_PROCESSOR: Kind<dyn PostProcessor> = Kind {
     ],
 };
 
+/// Data sources of the usual tool and its plugins. None is built yet.
+pub const DATA_SOURCES_NOT_BUILT: &[&str] = &[
+    "amazon-ami",
+    "amazon-parameterstore",
+    "amazon-secretsmanager",
+    "hcp-packer-artifact",
+    "hcp-packer-image",
+    "hcp-packer-iteration",
+    "hcp-packer-version",
+    "http",
+    "null",
+];
+
 impl<T: ?Sized + 'static> Kind<T> {
     /// The component that a template calls `name`.
     pub fn find(&self, name: &Spanned<String>) -> Result<&'static Registered<T>, Diagnostic> {

@@ -70,7 +70,7 @@ impl Blocks<'_> {
         chain: &[ComponentBlock],
         selection: &mut Selection,
     ) -> Vec<PlannedPostProcessor> {
-        let names = meta::post_processor_names(self.dialect);
+        let names = meta::POST_PROCESSOR_NAMES;
         let strict = self.dialect == Dialect::Json;
         let mut planned = Vec::new();
         for block in chain {

@@ -13,7 +13,7 @@ use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
 use crate::registry;
 use crate::secret::Redactor;
-use crate::template::ast::{Body, SourceUse, Template};
+use crate::template::ast::{Body, Dialect, SourceUse, Template};
 
 /// Decodes and checks everything that will run.
 ///
@@ -26,6 +26,7 @@ pub fn make(
     redactor: &Redactor,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut planner = Planner::new(template, values, request, redactor);
+    planner.found.0.extend(nothing_to_build(template));
     let candidates = planner.candidates();
     let mut selection = Selection::new(request, template.dialect);
     let chosen: Vec<_> = candidates
@@ -39,6 +40,20 @@ pub fn make(
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
     planner.found.extend(selection.unmatched(&names));
     planner.found.without_repetitions().into_result(Plan { builds })
+}
+
+fn nothing_to_build(template: &Template) -> Option<Diagnostic> {
+    let (missing, help) = match template.dialect {
+        Dialect::Json if template.sources.is_empty() => {
+            ("builder", "add a list `builders` with at least one builder")
+        }
+        Dialect::Hcl if template.builds.is_empty() => {
+            ("`build` block", "add a `build` block with at least one source")
+        }
+        _ => return None,
+    };
+    let summary = format!("the template has no {missing}, so there is nothing to build");
+    Some(Diagnostic::error(code::REFERENCE, summary).help(help))
 }
 
 struct Planner<'a> {

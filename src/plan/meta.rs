@@ -71,9 +71,7 @@ impl Filter {
 /// component there, if it has one of that name.
 pub(super) fn provisioner_names(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::Json => {
-            &["type", "only", "except", "override", "pause_before", "timeout", "max_retries"]
-        }
+        Dialect::Json => &["only", "except", "override", "pause_before", "timeout", "max_retries"],
         Dialect::Hcl => &[
             "name",
             "only",
@@ -88,12 +86,7 @@ pub(super) fn provisioner_names(dialect: Dialect) -> &'static [&'static str] {
 }
 
 /// The meta-arguments of a post-processor.
-pub(super) fn post_processor_names(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::Json => &["type", "name", "only", "except", "keep_input_artifact"],
-        Dialect::Hcl => &["name", "only", "except", "keep_input_artifact"],
-    }
-}
+pub(super) const POST_PROCESSOR_NAMES: &[&str] = &["name", "only", "except", "keep_input_artifact"];
 
 /// Parts `body` into its meta-arguments and the component's own options.
 pub(super) fn split(body: &Body, names: &[&str]) -> (Body, Body) {
@@ -127,7 +120,6 @@ where
     (Filter, M): crate::config::OptionGroups,
 {
     let mut entries = node.entries().cloned().unwrap_or_default();
-    entries.shift_remove("type");
     let overrides = entries.shift_remove("override");
     let filter_names = ["only", "except"]
         .iter()

@@ -1,0 +1,116 @@
+//! Every template that Packer 1.16.0 was asked to validate or inspect: the same verdict, and the
+//! first error at the same place.
+
+mod differences;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::fixture;
+use crate::support::{Program, Run};
+
+/// `case.json`; see the README of the oracle.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    command: String,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    rc: i32,
+    #[serde(rename = "where")]
+    place: Option<Place>,
+    stdout_file: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    file: String,
+    line: usize,
+}
+
+/// The cases of one command, in order.
+fn cases(command: &str) -> Vec<Case> {
+    let dir = fixture("oracle/templates");
+    let mut cases: Vec<Case> = std::fs::read_dir(dir)
+        .expect("the oracle")
+        .map(|entry| entry.expect("a case").path().join("case.json"))
+        .map(|path| std::fs::read_to_string(path).expect("a case"))
+        .map(|text| serde_json::from_str(&text).expect("a case"))
+        .filter(|case: &Case| case.command.split(' ').next() == Some(command))
+        .collect();
+    cases.sort_by(|a, b| a.id.cmp(&b.id));
+    cases
+}
+
+fn run(case: &Case) -> Run {
+    let program = Program::new().with(&case.env);
+    program.copy(&fixture("oracle/templates").join(&case.id));
+    program.run(case.command.split(' ').chain(case.args.iter().map(String::as_str)))
+}
+
+/// How the run differs from what the usual tool said.
+fn difference(case: &Case, run: &Run) -> Option<String> {
+    if run.code != Some(case.rc) {
+        return Some(format!("exit code {:?} instead of {}", run.code, case.rc));
+    }
+    match (&case.stdout_file, &case.place) {
+        (Some(expected), _) if case.rc == 0 => {
+            let expected = fixture("oracle/templates").join(&case.id).join(expected);
+            text_difference(&expected, &run.stdout)
+        }
+        (_, Some(place)) => {
+            let shown = format!("{}:{}:", place.file, place.line);
+            (!run.stdout.contains(&shown)).then(|| format!("no error at {shown}"))
+        }
+        _ => None,
+    }
+}
+
+fn text_difference(expected: &Path, got: &str) -> Option<String> {
+    let expected = std::fs::read_to_string(expected).expect("the expected text");
+    let time = Regex::new(r"(?m)^\d+,").expect("a pattern");
+    let got = time.replace_all(got, "<time>,");
+    (got.trim_end() != expected.trim_end()).then(|| format!("expected:\n{expected}"))
+}
+
+/// Runs all cases of `command` and holds the differences against the list.
+fn compare(command: &str) {
+    let mut wrong = Vec::new();
+    for case in cases(command) {
+        let run = run(&case);
+        let listed =
+            differences::DIFFERENCES.iter().find(|(_, ids)| ids.contains(&case.id.as_str()));
+        match (difference(&case, &run), listed) {
+            (Some(difference), None) => {
+                wrong.push(format!("{}: {difference}\n{}{}", case.id, run.stdout, run.stderr));
+            }
+            (None, Some((reason, _))) => {
+                wrong.push(format!("{} matches: take it from the list ({reason})", case.id));
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn validate_says_what_the_usual_tool_says() {
+    compare("validate");
+}
+
+#[test]
+fn inspect_shows_what_the_usual_tool_shows() {
+    compare("inspect");
+}
+
+#[test]
+fn every_listed_difference_is_a_case() {
+    let known: Vec<String> =
+        cases("validate").into_iter().chain(cases("inspect")).map(|case| case.id).collect();
+    for id in differences::DIFFERENCES.iter().flat_map(|(_, ids)| ids.iter()) {
+        assert!(known.iter().any(|case| case == id), "{id}");
+    }
+}
