@@ -203,3 +203,29 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::BuildOutcome;
+
+    #[test]
+    fn what_could_not_be_removed_has_the_last_word() {
+        let outcome = |failed: bool, left: &[&str], interrupted| Outcome {
+            builds: vec![BuildOutcome {
+                name: "x".to_owned(),
+                took: Duration::ZERO,
+                artifacts: Vec::new(),
+                error: failed.then(|| anyhow::Error::msg("no")),
+            }],
+            took: Duration::ZERO,
+            interrupted,
+            left_behind: left.iter().map(ToString::to_string).collect(),
+            untouched: vec!["x: kept on purpose".to_owned()],
+        };
+        assert_eq!(exit_of(&outcome(false, &[], false)), Exit::Success);
+        assert_eq!(exit_of(&outcome(true, &[], false)), Exit::Failure);
+        assert_eq!(exit_of(&outcome(false, &[], true)), Exit::Failure);
+        assert_eq!(exit_of(&outcome(true, &["x: machine i-1"], true)), Exit::LeftBehind);
+    }
+}
