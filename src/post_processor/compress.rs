@@ -220,9 +220,9 @@ mod tests {
     use super::*;
     use crate::post_processor::fake::{self, Made};
 
-    /// Three blocks of gzip that compress a little.
+    /// Two blocks of gzip that compress a little.
     fn content() -> Vec<u8> {
-        (0..2_500_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 27) as u8).collect()
+        (0..1_100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 27) as u8).collect()
     }
 
     /// A directory with `a.img` and `b.img`, whose contents differ.
@@ -260,7 +260,7 @@ mod tests {
             ("bzip2", vec!["bzip2", "-dc"]),
             ("lz4", vec!["lz4", "-dc"]),
         ] {
-            for (level, file) in [(-1, &files[0]), (1, &files[0]), (9, &files[1])] {
+            for (level, file) in [(1, &files[0]), (9, &files[1])] {
                 let output = dir.path().join(format!("disk.{ending}"));
                 assert_eq!(compressed(&output, level, vec![file.clone()]).await, [&*output]);
                 assert!(read_back(&tool, &output) == std::fs::read(file).unwrap(), "{ending}");

@@ -20,6 +20,8 @@ pub(super) fn render(
     let schema = without_null(schema);
     let kind = match &node.kind {
         NodeKind::String(text) => {
+            // A single text stands for a list of one.
+            let schema = without_null(schema.get("items").unwrap_or(schema));
             NodeKind::String(render_text(text, schema, scope, node.span, option, diagnostics))
         }
         NodeKind::List(items) => {
