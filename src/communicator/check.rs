@@ -87,6 +87,9 @@ impl Options {
         if !self.ssh_proxy_host.is_empty() {
             check.error("ssh_proxy_host", "a bastion and a proxy cannot be used together");
         }
+        if self.ssh_bastion_username.is_empty() {
+            check.missing("ssh_bastion_username", "say which user of the bastion to log in as");
+        }
         let environment = check.facts.scope.environment.clone();
         let key = self.bastion_key_file();
         if self.ssh_bastion_password.is_none() && key.is_none() && !self.ssh_bastion_agent_auth {

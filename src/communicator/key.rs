@@ -138,7 +138,7 @@ pub(super) fn public_of(private: &Secret) -> Option<String> {
 pub(super) fn forget_command(sudo: &str, home: &str, comment: &str) -> String {
     let mut pattern = String::new();
     for character in comment.chars() {
-        if !character.is_ascii_alphanumeric() && !matches!(character, '_' | '-' | ' ') {
+        if r".[]*^$/\".contains(character) {
             pattern.push('\\');
         }
         pattern.push(character);
@@ -146,4 +146,42 @@ pub(super) fn forget_command(sudo: &str, home: &str, comment: &str) -> String {
     let file = format!("{home}/.ssh/authorized_keys");
     let script = super::ssh::quote(&format!("/ {pattern}$/d"));
     format!("{sudo}sed -i.bak {script} {file}; {sudo}rm -f {file}.bak")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_line_of_the_temporary_key_is_forgotten() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(".ssh/authorized_keys");
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        let kept = "ssh-ed25519 AAAA me@here\nssh-rsa BBBB packer_1x2\nssh-rsa CCCC spacker_1.2\n";
+        std::fs::write(&file, format!("{kept}ssh-ed25519 DDDD packer_1.2\n")).unwrap();
+        let command = forget_command("", &home.path().display().to_string(), "packer_1.2");
+        let status = std::process::Command::new("sh").arg("-c").arg(command).status();
+        assert!(status.unwrap().success());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
+        assert_eq!(std::fs::read_dir(home.path().join(".ssh")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_encrypted_key_is_said_to_be_one() {
+        let key = TemporaryKey::generate(KeyType::Ed25519, None, "me").unwrap();
+        let encrypted = key.key.encrypt(&mut russh::keys::key::safe_rng(), "secret").unwrap();
+        let text = encrypted.to_openssh(LineEnding::LF).unwrap();
+        assert!(matches!(parse(&text), Err(KeyError::Encrypted)));
+        assert!(matches!(parse("no key"), Err(KeyError::Unreadable(_))));
+    }
+
+    #[test]
+    fn a_key_of_the_cloud_keeps_its_name() {
+        let made = TemporaryKey::generate(KeyType::Ecdsa, Some(256), "mine").unwrap();
+        let taken = TemporaryKey::from_pem(&made.private_openssh(), "packer_cloud").unwrap();
+        assert_eq!(taken.comment(), "packer_cloud");
+        assert!(taken.public_openssh().ends_with(" packer_cloud"));
+        let alone = |line: String| line.split(' ').nth(1).map(str::to_owned);
+        assert_eq!(alone(taken.public_openssh()), alone(made.public_openssh()));
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::communicator::check::given;
 use crate::communicator::key::KeyType;
 use crate::config::GoDuration;
 use crate::secret::Secret;
@@ -185,7 +186,7 @@ impl Options {
     /// Whether the builder should make a key: nothing else is given to log in with.
     pub fn needs_temporary_key(&self) -> bool {
         self.kind() == Kind::Ssh
-            && self.ssh_password.is_none()
+            && given(self.ssh_password.as_ref()).is_none()
             && self.ssh_private_key_file.is_none()
             && self.ssh_keypair_name.is_empty()
             && !self.ssh_agent_auth

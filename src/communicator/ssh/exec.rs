@@ -19,12 +19,8 @@ const AFTER_EXIT: Duration = Duration::from_secs(2);
 const TERMINAL_MODES: [(Pty, u32); 3] =
     [(Pty::ECHO, 0), (Pty::TTY_OP_ISPEED, 14400), (Pty::TTY_OP_OSPEED, 14400)];
 
-/// Starts `command` on a channel of its own.
-pub(super) async fn start(
-    connection: &Connection,
-    command: &str,
-    pty: bool,
-) -> Result<Channel<Msg>, russh::Error> {
+/// Opens a channel for one command.
+pub(super) async fn open(connection: &Connection, pty: bool) -> Result<Channel<Msg>, russh::Error> {
     let channel = connection.handle.channel_open_session().await?;
     if connection.forwards_agent {
         channel.agent_forward(false).await?;
@@ -32,7 +28,6 @@ pub(super) async fn start(
     if pty {
         channel.request_pty(false, "xterm", 80, 40, 0, 0, &TERMINAL_MODES).await?;
     }
-    channel.exec(true, command).await?;
     Ok(channel)
 }
 
@@ -42,9 +37,12 @@ pub(super) async fn run(
     command: &str,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<Exit> {
-    let (mut reading, writing) = ssh.session(command, ssh.pty).await?.split();
-    writing.eof().await.context("the connection was lost as the command started")?;
-    let mut end = End::default();
+    let channel = ssh.channel(ssh.pty).await?;
+    let lost = "the connection was lost as the command started";
+    channel.exec(true, command).await.context(lost)?;
+    channel.eof().await.context(lost)?;
+    let (mut reading, _writing) = channel.split();
+    let mut end = End::of_any_command();
     while let Some(message) = end.next(&mut reading).await {
         match message {
             ChannelMsg::Data { data } => output.chunk(Stream::Stdout, &data).await,
@@ -60,14 +58,21 @@ pub(super) async fn run(
 #[derive(Debug, Default)]
 pub(super) struct End {
     status: Option<u32>,
+    /// How long the channel may be silent after the command's end; `None`: until it is closed.
+    silence: Option<Duration>,
 }
 
 impl End {
-    /// The next message of `channel`; `None` when the command is over.
+    /// For a command that may leave something behind.
+    fn of_any_command() -> Self {
+        Self { status: None, silence: Some(AFTER_EXIT) }
+    }
+
+    /// The next message of a channel; `None` when the command is over.
     pub(super) async fn next(&mut self, channel: &mut ChannelReadHalf) -> Option<ChannelMsg> {
-        let message = match self.status {
+        let message = match self.silence.filter(|_| self.status.is_some()) {
             None => channel.wait().await?,
-            Some(_) => tokio::time::timeout(AFTER_EXIT, channel.wait()).await.ok()??,
+            Some(silence) => tokio::time::timeout(silence, channel.wait()).await.ok()??,
         };
         match &message {
             ChannelMsg::ExitStatus { exit_status } => self.status = Some(*exit_status),

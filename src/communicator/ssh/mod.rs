@@ -51,7 +51,7 @@ pub(super) async fn connect(
     let pause = options.pause_before_connecting;
     if !pause.is_zero() {
         cx.ui.say(format!("Pausing {pause} before connecting..."));
-        ssh.hang_up("pausing before connecting").await;
+        ssh.hang_up(Link::Down).await;
         retry::sleep(&cx.cancel, pause.get()).await?;
         ssh.wait(cx).await?;
     }
@@ -120,19 +120,28 @@ impl Ssh {
         anyhow::anyhow!("cannot connect to {} over SSH: {error} ({advice})", self.server.address())
     }
 
-    /// Starts `command` in a session of its own. Where that fails, the machine may have rebooted:
-    /// once, it is connected to again.
-    async fn session(&self, command: &str, pty: bool) -> anyhow::Result<Channel<Msg>> {
+    /// A channel for one command. Where none can be opened, the machine may have rebooted: once, it
+    /// is connected to again.
+    async fn channel(&self, pty: bool) -> anyhow::Result<Channel<Msg>> {
         let connection = self.connection().await?;
-        match exec::start(&connection, command, pty).await {
+        match exec::open(&connection, pty).await {
             Ok(channel) => return Ok(channel),
             Err(error) => tracing::info!("no session on {}: {error}", self.server.host),
         }
         self.give_up(&connection).await;
         let connection = self.connection().await?;
-        exec::start(&connection, command, pty)
+        exec::open(&connection, pty)
             .await
             .with_context(|| format!("cannot open an SSH session on {}", self.server.address()))
+    }
+
+    /// At least one channel, and up to `most`, if the server allows them.
+    async fn channels(&self, most: usize) -> anyhow::Result<Vec<Channel<Msg>>> {
+        let mut channels = vec![self.channel(false).await?];
+        let connection = self.connection().await?;
+        let more = (1..most).map(|_| exec::open(&connection, false));
+        channels.extend(futures::future::join_all(more).await.into_iter().flatten());
+        Ok(channels)
     }
 
     /// Sees to it that `connection` is not used any more.
@@ -143,11 +152,12 @@ impl Ssh {
         }
     }
 
-    async fn hang_up(&self, reason: &str) {
-        let link = std::mem::replace(&mut *self.connection.lock().await, Link::Down);
+    /// Ends the connection; `next` says whether there may be another.
+    async fn hang_up(&self, next: Link) {
+        let link = std::mem::replace(&mut *self.connection.lock().await, next);
         if let Link::Up(connection) = link {
             // A server that is gone needs no good-bye.
-            let _ = connection.handle.disconnect(Disconnect::ByApplication, reason, "en").await;
+            let _ = connection.handle.disconnect(Disconnect::ByApplication, "done", "en").await;
         }
     }
 }
@@ -175,8 +185,7 @@ impl Communicator for Ssh {
     }
 
     async fn close(&self) {
-        self.hang_up("done").await;
-        *self.connection.lock().await = Link::Closed;
+        self.hang_up(Link::Closed).await;
     }
 }
 

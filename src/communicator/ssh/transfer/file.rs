@@ -21,7 +21,7 @@ use crate::event::Ui;
 /// A file of at least this size goes in several streams at once.
 pub(super) const LARGE: u64 = 16 * 1024 * 1024;
 /// How many streams that are.
-const STREAMS: u64 = 6;
+const STREAMS: usize = 6;
 /// What the streams' parts are multiples of.
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -87,9 +87,9 @@ fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
 }
 
 /// The parts of a file of `size` bytes: first mebibyte and number of mebibytes of each.
-fn parts(size: u64) -> Vec<(u64, u64)> {
+fn parts(size: u64, streams: usize) -> Vec<(u64, u64)> {
     let mebibytes = size.div_ceil(MEBIBYTE);
-    let each = mebibytes.div_ceil(STREAMS).max(1);
+    let each = mebibytes.div_ceil(u64::try_from(streams).unwrap_or(1)).max(1);
     (0..mebibytes)
         .step_by(usize::try_from(each).unwrap_or(usize::MAX))
         .map(|first| (first, each.min(mebibytes - first)))
@@ -109,7 +109,9 @@ async fn upload_striped(
     let begun = pipe::feed(ssh, &command(script::BEGIN, &[&target]), nothing(), None).await?;
     refuse_directory(begun.exit, to)?;
     begun.success()?;
-    let writing = parts(size).into_iter().map(|(first, count)| {
+    let channels = ssh.channels(STREAMS).await?;
+    let parts = parts(size, channels.len());
+    let writing = parts.into_iter().zip(channels).map(|((first, count), channel)| {
         let target = &target;
         async move {
             let mut file = File::open(path).await?;
@@ -117,7 +119,8 @@ async fn upload_striped(
             file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
             let input = ReaderStream::with_capacity(file.take(count * MEBIBYTE), CHUNK);
             let command = command(script::WRITE_PART, &[target, &first.to_string()]);
-            pipe::feed(ssh, &command, Box::pin(input), Some(counter)).await?.success()
+            let fed = pipe::feed_channel(channel, &command, Box::pin(input), Some(counter));
+            fed.await?.success()
         }
     });
     try_join_all(writing).await?;
@@ -152,14 +155,16 @@ async fn download_striped(
     to: &Path,
     counter: &Counter,
 ) -> anyhow::Result<()> {
-    let reading = parts(size).into_iter().map(|(first, count)| async move {
+    let channels = ssh.channels(STREAMS).await?;
+    let parts = parts(size, channels.len());
+    let reading = parts.into_iter().zip(channels).map(|((first, count), channel)| async move {
         let mut file = File::options().write(true).open(to).await?;
         file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
         let mut file = BufWriter::with_capacity(CHUNK, file);
         let part = [source, &first.to_string(), &count.to_string()];
         let command = command(script::READ_PART, &part);
-        let outcome = pipe::drain(ssh, &command, &mut file, Some(counter)).await?;
-        outcome.success()?;
+        let drained = pipe::drain_channel(channel, &command, &mut file, Some(counter));
+        drained.await?.success()?;
         let end = file.into_inner().stream_position().await?;
         let expected = size.min((first + count) * MEBIBYTE);
         anyhow::ensure!(end == expected, "it changed while it was read");

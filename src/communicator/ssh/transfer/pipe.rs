@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Context as _;
 use futures::{Stream, StreamExt as _};
 use russh::client::Msg;
-use russh::{ChannelMsg, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg, ChannelWriteHalf};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::sync::mpsc;
@@ -72,7 +72,21 @@ pub(super) async fn feed<S>(
 where
     S: Stream<Item = io::Result<Bytes>> + Unpin,
 {
-    let (mut reading, writing) = ssh.session(command, false).await?.split();
+    feed_channel(ssh.channel(false).await?, command, input, counter).await
+}
+
+/// Like [`feed`], on a channel that was opened before.
+pub(super) async fn feed_channel<S>(
+    channel: Channel<Msg>,
+    command: &str,
+    input: S,
+    counter: Option<&Counter>,
+) -> anyhow::Result<Outcome>
+where
+    S: Stream<Item = io::Result<Bytes>> + Unpin,
+{
+    channel.exec(true, command).await.context("the connection was lost")?;
+    let (mut reading, writing) = channel.split();
     let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
     let mut end = End::default();
     let write = write_all(&writing, input, counter);
@@ -160,8 +174,19 @@ pub(super) async fn drain(
     to: &mut impl Sink,
     counter: Option<&Counter>,
 ) -> anyhow::Result<Outcome> {
-    let (mut reading, writing) = ssh.session(command, false).await?.split();
-    let _ = writing.eof().await;
+    drain_channel(ssh.channel(false).await?, command, to, counter).await
+}
+
+/// Like [`drain`], on a channel that was opened before.
+pub(super) async fn drain_channel(
+    channel: Channel<Msg>,
+    command: &str,
+    to: &mut impl Sink,
+    counter: Option<&Counter>,
+) -> anyhow::Result<Outcome> {
+    channel.exec(true, command).await.context("the connection was lost")?;
+    channel.eof().await.context("the connection was lost")?;
+    let (mut reading, _writing) = channel.split();
     let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
     let mut end = End::default();
     while let Some(message) = end.next(&mut reading).await {

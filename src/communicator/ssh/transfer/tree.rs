@@ -43,6 +43,7 @@ pub(super) async fn upload(
     }
     // The largest first, so that small ones fill the gaps.
     single.sort_by_key(|file| std::cmp::Reverse(file.size));
+    let at_once = if shell == Shell::NoTar { ssh.channels(AT_ONCE).await?.len() } else { 1 };
     let counter = &counter;
     futures::stream::iter(single)
         .map(|entry| async move {
@@ -51,7 +52,7 @@ pub(super) async fn upload(
                 .await
                 .with_context(|| entry.path.display().to_string())
         })
-        .buffer_unordered(if shell == Shell::NoTar { AT_ONCE } else { 1 })
+        .buffer_unordered(at_once)
         .try_collect()
         .await
 }
@@ -233,13 +234,14 @@ async fn download_one_by_one(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyho
     for name in names.by_ref().take_while(|name| *name != b"/") {
         tokio::fs::create_dir_all(below(to, as_path(name))?).await?;
     }
+    let at_once = ssh.channels(AT_ONCE).await?.len();
     let files: Vec<PathBuf> = names.map(|name| as_path(name).to_owned()).collect();
     futures::stream::iter(files)
         .map(|name| async move {
             let source = format!("{}/{}", from.trim_end_matches('/'), name.to_string_lossy());
             file::download(ssh, &source, &below(to, &name)?, ui).await
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(at_once)
         .try_collect()
         .await
 }
