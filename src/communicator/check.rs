@@ -205,3 +205,95 @@ fn home_of(user: &str) -> Option<PathBuf> {
 pub(super) fn given(password: Option<&Secret>) -> Option<&Secret> {
     password.filter(|password| !password.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::component::{BuildContext, Check};
+    use crate::config::{GoDuration, Node};
+    use crate::secret::Redactor;
+    use crate::source::{SourceMap, Span};
+
+    /// What is found wrong with `options`: the summary and the cause of each.
+    fn found(options: &Options) -> Vec<String> {
+        let (cx, _said) = BuildContext::for_tests();
+        let body = Node::empty(Span::new(SourceMap::default().add("t.json", ""), 0, 0));
+        let redactor = Redactor::default();
+        let mut check = Check::new("null", &body, &cx.facts, &redactor);
+        options.check(&mut check);
+        let line = |d: crate::diagnostic::Diagnostic| {
+            format!("{}: {}", d.summary, d.cause.unwrap_or_default())
+        };
+        check.into_found().0.into_iter().map(line).collect()
+    }
+
+    fn named() -> Options {
+        Options { ssh_username: "root".into(), ..Options::default() }
+    }
+
+    #[test]
+    fn enough_is_enough_and_nothing_is_too_little() {
+        assert_eq!(found(&named()), [""; 0]);
+        assert_eq!(found(&Options::default()), ["`null` needs `ssh_username`: required here"]);
+        let none = Options { communicator: "none".into(), ..Options::default() };
+        assert_eq!(found(&none), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_by_name() {
+        let winrm = Options { communicator: "winrm".into(), ..named() };
+        assert!(found(&winrm)[0].contains("WinRM is not built yet"), "{:?}", found(&winrm));
+        assert!(super::super::NOT_BUILT.contains(&"winrm_username"));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            fs::write(dir.path().join(name), text).unwrap();
+            Some(dir.path().join(name))
+        };
+        let wrong = Options {
+            ssh_private_key_file: file("key", "no key"),
+            ssh_certificate_file: file("certificate", "no certificate"),
+            ssh_bastion_host: "bastion".into(),
+            ssh_proxy_host: "proxy".into(),
+            ssh_ciphers: vec!["rot13".into()],
+            ssh_key_exchange_algorithms: vec!["shouting".into()],
+            ssh_local_tunnels: vec!["80".into()],
+            ssh_agent_auth: true,
+            temporary_key_pair_type: Some(KeyType::Ecdsa),
+            temporary_key_pair_bits: Some(255),
+            ssh_wait_timeout: GoDuration::from_secs(1),
+            ..named()
+        };
+        let found = found(&wrong).join("\n");
+        for part in [
+            "`ssh_private_key_file` cannot be used",
+            "no OpenSSH certificate",
+            "SSH_AUTH_SOCK is not set",
+            "256, 384 or 521 bits",
+            "`ssh_bastion_username`",
+            "cannot be used together",
+            "no cipher `rot13`; these are known: aes128-ctr",
+            "no key exchange algorithm `shouting`",
+            "`80` is no tunnel",
+            "is called `ssh_timeout` now",
+        ] {
+            assert!(found.contains(part), "{part} in:\n{found}");
+        }
+    }
+
+    #[test]
+    fn a_home_directory_is_found_by_its_user() {
+        let mut environment = crate::interpolate::Scope::for_tests().environment;
+        assert_eq!(expand_home("/a/~".as_ref(), &environment), Path::new("/a/~"));
+        assert_eq!(expand_home("~root/key".as_ref(), &environment), Path::new("/root/key"));
+        let vars = [("HOME".to_owned(), "/home/me".to_owned())].into();
+        let started = environment.started;
+        environment = std::sync::Arc::new(Environment::new(vars, "/".into(), started));
+        assert_eq!(expand_home("~/key".as_ref(), &environment), Path::new("/home/me/key"));
+    }
+}
