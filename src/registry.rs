@@ -94,7 +94,6 @@ pub static PROVISIONER: Kind<dyn Provisioner> = Kind {
         "puppet-masterless",
         "puppet-server",
         "salt-masterless",
-        "sleep",
         "windows-restart",
         "windows-shell",
         "windows-update",

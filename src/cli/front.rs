@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::Session;
 use crate::diagnostic::Diagnostics;
-use crate::eval::{self, Inputs, Values};
+use crate::eval::{self, Inputs};
 use crate::plan::{self, Plan, PlanRequest};
 use crate::source::SourceMap;
 use crate::template::ast::Template;
@@ -87,21 +87,20 @@ pub fn load(
     found.into_result(template)
 }
 
-/// Evaluates the variables and locals of `template`.
-pub fn evaluate(
+/// What the command line, files and the environment say about the variables of `template`.
+pub fn inputs(
     session: &Session,
     arguments: &TemplateArguments,
     wishes: Wishes,
     template: &Template,
     sources: &mut SourceMap,
-) -> Result<(Values, Diagnostics), Diagnostics> {
-    let inputs = Inputs {
+) -> Result<Inputs, Diagnostics> {
+    Ok(Inputs {
         vars: arguments.var.clone(),
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
         warn_undeclared: wishes.warn_undeclared,
-    };
-    eval::evaluate(template, &inputs, &session.redactor)
+    })
 }
 
 /// The variable files that count, in order of precedence; the errors of all of them come together.
@@ -131,16 +130,8 @@ pub fn plan(
     sources: &mut SourceMap,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let (template, mut found) = load(arguments, sources)?;
-    let values = match evaluate(session, arguments, wishes, &template, sources) {
-        Ok((values, more)) => {
-            found.extend(more);
-            values
-        }
-        Err(errors) => {
-            found.extend(errors);
-            return Err(found);
-        }
-    };
+    let inputs = inputs(session, arguments, wishes, &template, sources);
+    let values = inputs.and_then(|inputs| eval::evaluate(&template, &inputs, &session.redactor));
     let request = PlanRequest {
         only: arguments.only.clone(),
         except: arguments.except.clone(),
@@ -148,14 +139,12 @@ pub fn plan(
         debug: wishes.debug,
         environment: session.environment.clone(),
     };
-    match plan::make(&template, values, &request, &session.redactor) {
-        Ok((plan, more)) => {
-            found.extend(more);
-            Ok((plan, found))
-        }
-        Err(errors) => {
-            found.extend(errors);
-            Err(found)
-        }
+    let plan = match found.absorb(values) {
+        Some(values) => found.absorb(plan::make(&template, values, &request, &session.redactor)),
+        None => None,
+    };
+    match plan {
+        Some(plan) => Ok((plan, found)),
+        None => Err(found),
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::front::{self, TemplateArguments, Wishes};
 use super::{Exit, Session};
+use crate::eval;
 use crate::event::Ui;
 use crate::source::SourceMap;
 use crate::template::ast::Dialect;
@@ -33,9 +34,15 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         Dialect::Json => json::inspect(ui, &template),
         Dialect::Hcl => {
             let (arguments, wishes) = (&arguments.template, Wishes::default());
-            let values = front::evaluate(session, arguments, wishes, &template, &mut sources);
-            let values = values.map(|(values, _warnings)| values).unwrap_or_default();
-            hcl::inspect(ui, &template, &values);
+            let values = front::inputs(session, arguments, wishes, &template, &mut sources)
+                .map(|inputs| eval::evaluate_partly(&template, &inputs, &session.redactor));
+            match values {
+                Ok((values, _found)) => hcl::inspect(ui, &template, &values),
+                Err(errors) => {
+                    session.show(ui, &errors, &sources);
+                    return Exit::Failure;
+                }
+            }
         }
     }
     Exit::Success

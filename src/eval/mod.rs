@@ -109,6 +109,17 @@ pub fn evaluate(
     inputs: &Inputs,
     redactor: &Redactor,
 ) -> Result<(Values, Diagnostics), Diagnostics> {
+    let (values, found) = evaluate_partly(template, inputs, redactor);
+    found.into_result(values)
+}
+
+/// As [`evaluate`]; what has no value is unknown or missing in the result. For looking at, not for
+/// building.
+pub fn evaluate_partly(
+    template: &Template,
+    inputs: &Inputs,
+    redactor: &Redactor,
+) -> (Values, Diagnostics) {
     let host = Host {
         environment: inputs.environment.clone(),
         dir: template.dir.clone(),
@@ -122,7 +133,7 @@ pub fn evaluate(
         Dialect::Hcl => (BTreeMap::new(), evaluate_hcl(template, inputs, &host, &mut roots)),
     };
     let inner = Inner { roots, host, user_variables: Arc::new(user_variables) };
-    found.into_result(Values(Arc::new(inner)))
+    (Values(Arc::new(inner)), found)
 }
 
 /// Gives the root names of HCL2 their meaning.

@@ -48,7 +48,10 @@ pub fn evaluate(template: &Template, inputs: &Inputs, host: &Host) -> (Variables
             Ok(value) => {
                 values.insert(variable.name.value.as_str().into(), value);
             }
-            Err(errors) => found.extend(errors),
+            Err(errors) => {
+                values.insert(variable.name.value.as_str().into(), Value::UNKNOWN);
+                found.extend(errors);
+            }
         }
     }
     (values, found)

@@ -105,7 +105,7 @@ impl<'a> Planner<'a> {
         candidate: &Candidate<'_>,
         selection: &mut Selection,
     ) -> Option<PlannedBuild> {
-        let registered = match registry::BUILDER.find(&candidate.usage.kind) {
+        let registered = match registry::BUILDER.find(&candidate.source.kind) {
             Ok(registered) => registered,
             Err(error) => {
                 self.found.push(error);

@@ -3,13 +3,7 @@
 
 mod oracle;
 
-use std::path::{Path, PathBuf};
-
-use crate::support::Program;
-
-fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
-}
+use crate::support::{Program, fixture};
 
 /// A program in a copy of one tutorial project.
 fn tutorial(project: &str) -> Program {
@@ -44,9 +38,10 @@ fn every_tutorial_project_validates() {
 fn the_tutorials_missing_colons_are_both_shown() {
     for command in ["validate", "build"] {
         let run = tutorial("01-first").run([command, "first.json"]).failed_with(1);
-        let line = |number: usize| format!("first.json:{number}:");
-        assert!(run.stdout.contains(&line(10)), "{}", run.stdout);
-        assert!(run.stdout.contains('`'), "{}", run.stdout);
+        for place in ["first.json:10:29", "first.json:11:28"] {
+            assert!(run.stderr.contains(place), "{}", run.stderr);
+        }
+        assert_eq!(run.stderr.matches("`:` expected").count(), 2, "{}", run.stderr);
     }
 }
 
@@ -71,6 +66,6 @@ build {
 "#,
     );
     let run = program.run(["validate", "kickstart.pkr.hcl"]).failed_with(1);
-    assert!(run.stdout.contains("boot_command"), "{}", run.stdout);
-    assert!(run.stdout.contains("not built yet"), "{}", run.stdout);
+    let refused = "`boot_command` of `qemu` is not built yet";
+    assert!(run.stderr.contains(refused), "{}", run.stderr);
 }

@@ -9,8 +9,7 @@ use std::path::Path;
 use regex::Regex;
 use serde::Deserialize;
 
-use super::fixture;
-use crate::support::{Program, Run};
+use crate::support::{Program, Run, fixture};
 
 /// `case.json`; see the README of the oracle.
 #[derive(Deserialize)]
@@ -63,7 +62,8 @@ fn difference(case: &Case, run: &Run) -> Option<String> {
         }
         (_, Some(place)) => {
             let shown = format!("{}:{}:", place.file, place.line);
-            (!run.stdout.contains(&shown)).then(|| format!("no error at {shown}"))
+            let found = run.stdout.contains(&shown) || run.stderr.contains(&shown);
+            (!found).then(|| format!("no error at {shown}"))
         }
         _ => None,
     }
