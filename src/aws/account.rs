@@ -37,9 +37,12 @@ pub struct Account {
 /// What makes two accesses the same: the run, and all that is asked for.
 type Key = (String, Access);
 
+/// Where an account is put as soon as its first build has opened it.
+type Slot = Arc<OnceCell<Arc<Account>>>;
+type WeakSlot = Weak<OnceCell<Arc<Account>>>;
+
 /// The accounts that builds hold now.
-static OPEN: LazyLock<Mutex<Vec<(Key, Weak<OnceCell<Arc<Account>>>)>>> =
-    LazyLock::new(Mutex::default);
+static OPEN: LazyLock<Mutex<Vec<(Key, WeakSlot)>>> = LazyLock::new(Mutex::default);
 
 impl Account {
     /// The account that `access` leads to; the same for all builds of a run while one holds it.
@@ -151,7 +154,7 @@ impl Account {
 #[derive(Clone, Debug)]
 pub struct Handle {
     account: Arc<Account>,
-    _slot: Arc<OnceCell<Arc<Account>>>,
+    _slot: Slot,
 }
 
 impl std::ops::Deref for Handle {
@@ -161,7 +164,7 @@ impl std::ops::Deref for Handle {
     }
 }
 
-fn slot(key: Key) -> Arc<OnceCell<Arc<Account>>> {
+fn slot(key: Key) -> Slot {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     open.retain(|(_, slot)| slot.strong_count() > 0);
     let found = open.iter().find(|(known, _)| *known == key).and_then(|(_, slot)| slot.upgrade());
