@@ -110,7 +110,7 @@ impl Evaluator<'_> {
             match accept(function, param, &value, place) {
                 Ok(Some(value)) => values.push(value),
                 Ok(None) => unknown = true,
-                Err(refused) => found.push(refused),
+                Err(refused) => found.extend(refused),
             }
             places.push(place);
         }
@@ -133,8 +133,10 @@ fn accept(
     param: &Param,
     value: &Value,
     place: Span,
-) -> Result<Option<Value>, Diagnostic> {
-    let refuse = |cause: &dyn std::fmt::Display| invalid_argument(param, &cause.to_string(), place);
+) -> Result<Option<Value>, Diagnostics> {
+    let refuse = |cause: &dyn std::fmt::Display| {
+        Diagnostics::from(invalid_argument(param, &cause.to_string(), place))
+    };
     let converted = convert(value, &param.want.ty()).map_err(|cause| refuse(&cause))?;
     match &converted.data {
         Data::Null(Type::Any) if !param.untyped && param.null => Ok(None),
@@ -171,21 +173,22 @@ fn report(function: &Function, refused: CallError, span: Span, places: &[Span]) 
     found.into()
 }
 
-fn check_count(function: &Function, count: usize, span: Span) -> Result<(), Diagnostic> {
+fn check_count(function: &Function, count: usize, span: Span) -> Result<(), Diagnostics> {
     let (name, wanted) = (function.name, function.params.len());
     if let Some(missing) = function.params.get(count) {
         let qualifier = if function.rest.is_some() { "at least " } else { "" };
-        return Err(error(code::FUNCTION_CALL, "Not enough function arguments", span).because(
-            format!(
+        return Err(error(code::FUNCTION_CALL, "Not enough function arguments", span)
+            .because(format!(
                 "Function \"{name}\" expects {qualifier}{wanted} argument(s). Missing value for \
                  \"{}\".",
                 missing.name
-            ),
-        ));
+            ))
+            .into());
     }
     if function.rest.is_none() && count > wanted {
         return Err(error(code::FUNCTION_CALL, "Too many function arguments", span)
-            .because(format!("Function \"{name}\" expects only {wanted} argument(s).")));
+            .because(format!("Function \"{name}\" expects only {wanted} argument(s)."))
+            .into());
     }
     Ok(())
 }

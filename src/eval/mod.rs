@@ -14,6 +14,7 @@
 mod body;
 mod call;
 mod convert;
+mod digits;
 mod expr;
 mod functions;
 mod glob;

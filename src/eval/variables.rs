@@ -292,7 +292,7 @@ fn validate(
 }
 
 /// A rule is about its own variable, and about nothing else.
-fn check_references(name: &str, rule: &Validation) -> Result<(), Diagnostic> {
+fn check_references(name: &str, rule: &Validation) -> Result<(), Diagnostics> {
     let mut is_about_itself = false;
     let mut foreign: Option<Span> = None;
     references::each(&rule.condition, &mut |reference| match reference.names.as_slice() {
@@ -302,19 +302,23 @@ fn check_references(name: &str, rule: &Validation) -> Result<(), Diagnostic> {
     });
     let summary = "Invalid reference in variable validation";
     if let Some(span) = foreign {
-        return Err(Diagnostic::error(code::VALIDATION, summary).at(span).because(format!(
-            "The condition for variable {name:?} can only refer to the variable itself, using \
+        return Err(Diagnostic::error(code::VALIDATION, summary)
+            .at(span)
+            .because(format!(
+                "The condition for variable {name:?} can only refer to the variable itself, using \
              var.{name}."
-        )));
+            ))
+            .into());
     }
     if !is_about_itself {
         let summary = "Invalid variable validation condition";
-        return Err(Diagnostic::error(code::VALIDATION, summary).at(rule.condition.span).because(
-            format!(
+        return Err(Diagnostic::error(code::VALIDATION, summary)
+            .at(rule.condition.span)
+            .because(format!(
                 "The condition for variable {name:?} must refer to var.{name} in order to test \
                  incoming values."
-            ),
-        ));
+            ))
+            .into());
     }
     Ok(())
 }

@@ -138,9 +138,68 @@ fn is_go_runtime(case: &Case, given: &Result<String, String>) -> bool {
     given.is_ok() == case.is_ok
 }
 
-/// Expressions of all forms, most of them senseless.
-fn any_expression() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![
+/// Functions that take all sorts of values.
+const FUNCTIONS: &[&str] = &[
+    "abs",
+    "ceil",
+    "chunklist",
+    "coalesce",
+    "compact",
+    "concat",
+    "contains",
+    "convert",
+    "csvdecode",
+    "distinct",
+    "element",
+    "flatten",
+    "floor",
+    "format",
+    "formatdate",
+    "formatlist",
+    "indent",
+    "index",
+    "join",
+    "jsondecode",
+    "jsonencode",
+    "keys",
+    "length",
+    "lookup",
+    "max",
+    "merge",
+    "parseint",
+    "pow",
+    "range",
+    "regex",
+    "regexall",
+    "replace",
+    "reverse",
+    "setproduct",
+    "setunion",
+    "slice",
+    "sort",
+    "split",
+    "substr",
+    "sum",
+    "timeadd",
+    "title",
+    "trim",
+    "try",
+    "can",
+    "values",
+    "yamldecode",
+    "yamlencode",
+    "zipmap",
+    "cidrhost",
+    "cidrsubnet",
+    "cidrsubnets",
+    "base64decode",
+    "textencodebase64",
+    "unix_timestamp_parse",
+];
+
+/// Names and literals.
+fn any_leaf() -> impl Strategy<Value = String> {
+    prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
         Just("var.zones".to_owned()),
@@ -153,65 +212,13 @@ fn any_expression() -> impl Strategy<Value = String> {
         Just("{}".to_owned()),
         "-?[0-9]{1,3}(\\.[0-9]{1,2})?(e[0-9]{1,3})?",
         "\"[a-zé%0-9 .:/-]{0,6}\"",
-    ];
-    let function = proptest::sample::select(vec![
-        "abs",
-        "ceil",
-        "chunklist",
-        "coalesce",
-        "compact",
-        "concat",
-        "contains",
-        "convert",
-        "csvdecode",
-        "distinct",
-        "element",
-        "flatten",
-        "floor",
-        "format",
-        "formatdate",
-        "formatlist",
-        "indent",
-        "index",
-        "join",
-        "jsondecode",
-        "jsonencode",
-        "keys",
-        "length",
-        "lookup",
-        "max",
-        "merge",
-        "parseint",
-        "pow",
-        "range",
-        "regex",
-        "regexall",
-        "replace",
-        "reverse",
-        "setproduct",
-        "setunion",
-        "slice",
-        "sort",
-        "split",
-        "substr",
-        "sum",
-        "timeadd",
-        "title",
-        "trim",
-        "try",
-        "can",
-        "values",
-        "yamldecode",
-        "yamlencode",
-        "zipmap",
-        "cidrhost",
-        "cidrsubnet",
-        "cidrsubnets",
-        "base64decode",
-        "textencodebase64",
-        "unix_timestamp_parse",
-    ]);
-    leaf.prop_recursive(5, 40, 3, move |inner| {
+    ]
+}
+
+/// Expressions of all forms, most of them senseless.
+fn any_expression() -> impl Strategy<Value = String> {
+    let function = proptest::sample::select(FUNCTIONS);
+    any_leaf().prop_recursive(5, 40, 3, move |inner| {
         let several = proptest::collection::vec(inner.clone(), 0..4);
         prop_oneof![
             (function.clone(), several.clone(), any::<bool>()).prop_map(|(name, args, expand)| {
