@@ -171,7 +171,7 @@ impl Lines {
     fn text(&mut self, mut text: &str) {
         while !text.is_empty() {
             if self.state == State::Text {
-                let plain = text.bytes().position(is_special).unwrap_or(text.len());
+                let plain = plain_length(text.as_bytes());
                 // Where a special byte begins a longer character, the character goes with it.
                 self.plain(&text[..plain]);
                 text = &text[plain..];
@@ -263,6 +263,15 @@ impl Lines {
         let mut text = std::mem::take(&mut self.done);
         text.pop().map(|_| text)
     }
+}
+
+/// How many bytes come before the first special one; looked at in blocks, which is several times as
+/// fast as one by one.
+fn plain_length(bytes: &[u8]) -> usize {
+    let has_special = |block: &&[u8]| block.iter().fold(false, |any, &byte| any | is_special(byte));
+    let plain = bytes.chunks(32).take_while(|block| !has_special(block)).count() * 32;
+    let rest = bytes.get(plain..).unwrap_or_default();
+    plain.min(bytes.len()) + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
 }
 
 /// Whether `byte` is a control character other than a tab, or may begin one beyond ASCII.
