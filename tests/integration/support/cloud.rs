@@ -4,6 +4,7 @@
 //! first boot does, and answers with that instance's address instead of moto's invented one.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -11,7 +12,6 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri};
-use base64::Engine as _;
 use regex::Regex;
 
 use super::{ACCESS_KEY, Instance, Moto, SECRET_KEY, fixture};
@@ -91,10 +91,6 @@ async fn forward(
     if let Some(action) = field("Action") {
         shared.actions.lock().expect("no panic in the proxy").push(action.clone());
     }
-    if let Some(material) = field("PublicKeyMaterial") {
-        let key = base64::engine::general_purpose::STANDARD.decode(material).expect("base64");
-        shared.instance.authorize(String::from_utf8_lossy(&key).trim());
-    }
     headers.remove("host");
     headers.remove("content-length");
     let url = format!("{}{uri}", shared.moto.endpoint());
@@ -102,6 +98,9 @@ async fn forward(
     let answer = answer.expect("moto answers");
     let status = answer.status();
     let text = answer.text().await.expect("a text");
+    if let Some(private_key) = between(&text, "<keyMaterial>", "</keyMaterial>") {
+        shared.instance.authorize(&public_half(private_key));
+    }
     let address = shared.instance.address;
     let invented =
         Regex::new(r"<(ipAddress|dnsName|publicIp|publicDnsName)>[^<]+<").expect("a pattern");
@@ -109,4 +108,18 @@ async fn forward(
     let mut response = Response::new(Body::from(text.into_owned()));
     *response.status_mut() = status;
     response
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    Some(text.split_once(start)?.1.split_once(end)?.0)
+}
+
+/// The line for `authorized_keys` that lets the holder of a private key in.
+fn public_half(private_key: &str) -> String {
+    let file = tempfile::NamedTempFile::new().expect("a file that only we can read");
+    std::fs::write(file.path(), format!("{}\n", private_key.trim())).expect("a key");
+    let output =
+        Command::new("ssh-keygen").arg("-yf").arg(file.path()).output().expect("ssh-keygen");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

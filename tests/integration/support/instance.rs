@@ -20,7 +20,7 @@ const PACKAGES: &str = "openssh-server,sudo,ca-certificates,systemd,procps,pytho
 /// start from, who may become root, and no service that starts on installation.
 const FIRST_BOOT: &str = r#"
     for user in ubuntu ec2-user; do
-        chroot "$1" useradd --create-home --shell /bin/bash "$user"
+        chroot "$1" useradd --create-home --password '*' --shell /bin/bash "$user"
         echo "$user ALL=(ALL) NOPASSWD: ALL" >> "$1/etc/sudoers.d/imgbake"
         mkdir -m 700 "$1/home/$user/.ssh"
         touch "$1/home/$user/.ssh/authorized_keys"
