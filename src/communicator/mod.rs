@@ -64,8 +64,8 @@ impl Options {
         ssh::connect(self, cx, target).await
     }
 
-    /// Takes the temporary key out of the machine's `authorized_keys`, if
-    /// `ssh_clear_authorized_keys` asks for it. What goes wrong on the machine is said, and does
+    /// Takes the temporary key out of the machine's `authorized_keys`, unless
+    /// `ssh_clear_authorized_keys` says not to. What goes wrong on the machine is said, and does
     /// not fail the build.
     pub async fn forget_temporary_key(
         &self,

@@ -76,7 +76,8 @@ pub struct Options {
     pub ssh_ciphers: Vec<String>,
     /// The key exchange algorithms to offer, best first.
     pub ssh_key_exchange_algorithms: Vec<String>,
-    /// Whether to take the temporary key out of the machine's `authorized_keys` in the end.
+    /// Whether to take the temporary key out of the machine's `authorized_keys` in the end. Unlike
+    /// in Packer it is, unless the template says `false`: no image should let a stranger in.
     pub ssh_clear_authorized_keys: bool,
     /// The private key to log in with, not encrypted.
     pub ssh_private_key_file: Option<PathBuf>,
@@ -147,7 +148,7 @@ impl Default for Options {
             temporary_key_pair_bits: None,
             ssh_ciphers: Vec::new(),
             ssh_key_exchange_algorithms: Vec::new(),
-            ssh_clear_authorized_keys: false,
+            ssh_clear_authorized_keys: true,
             ssh_private_key_file: None,
             ssh_certificate_file: None,
             ssh_pty: false,

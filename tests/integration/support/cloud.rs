@@ -99,7 +99,8 @@ async fn forward(
     let status = answer.status();
     let text = answer.text().await.expect("a text");
     if let Some(private_key) = between(&text, "<keyMaterial>", "</keyMaterial>") {
-        shared.instance.authorize(&public_half(private_key));
+        let name = between(&text, "<keyName>", "</keyName>").expect("a key pair has a name");
+        shared.instance.authorize(&format!("{} {name}", public_half(private_key)));
     }
     let address = shared.instance.address;
     let invented =
