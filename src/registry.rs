@@ -5,7 +5,7 @@ use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::builder::qemu::Qemu;
 use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
-use crate::diagnostic::{Diagnostic, code, did_you_mean};
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::post_processor;
 use crate::provisioner;
 use crate::source::Spanned;
@@ -135,29 +135,28 @@ pub const DATA_SOURCES_NOT_BUILT: &[&str] = &[
 
 impl<T: ?Sized + 'static> Kind<T> {
     /// The component that a template calls `name`.
-    pub fn find(&self, name: &Spanned<String>) -> Result<&'static Registered<T>, Diagnostic> {
+    pub fn find(&self, name: &Spanned<String>) -> Result<&'static Registered<T>, Diagnostics> {
         let wanted = name.value.as_str();
         if let Some(found) = self.built.iter().find(|registered| registered.name == wanted) {
             return Ok(found);
         }
         let kind = self.name;
         let built = self.built.iter().map(|registered| registered.name);
+        let built_names = || built.clone().collect::<Vec<_>>().join(", ");
         if self.not_built.contains(&wanted) {
             let summary = format!("the {kind} `{wanted}` is not built yet");
-            let built: Vec<_> = built.collect();
-            return Err(Diagnostic::error(code::NOT_BUILT, summary)
-                .at(name.span)
-                .because("imgbake knows it, but does not have it")
-                .help(format!("built: {}", built.join(", "))));
+            let found = Diagnostic::error(code::NOT_BUILT, summary).at(name.span);
+            let found = found.because("imgbake knows it, but does not have it");
+            return Err(found.help(format!("built: {}", built_names())).into());
         }
-        let unknown =
-            Diagnostic::error(code::UNKNOWN_COMPONENT, format!("there is no {kind} `{wanted}`"))
-                .at(name.span)
-                .because("unknown type");
-        Err(match did_you_mean(wanted, built.clone().chain(self.not_built.iter().copied())) {
-            Some(meant) => unknown.help(format!("did you mean `{meant}`?")),
-            None => unknown.help(format!("built: {}", built.collect::<Vec<_>>().join(", "))),
-        })
+        let known = built.clone().chain(self.not_built.iter().copied());
+        let help = match did_you_mean(wanted, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("built: {}", built_names()),
+        };
+        let summary = format!("there is no {kind} `{wanted}`");
+        let found = Diagnostic::error(code::UNKNOWN_COMPONENT, summary).at(name.span);
+        Err(found.because("unknown type").help(help).into())
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Inputs {
 pub struct Place<'a> {
     /// `source.type` and `source.name`: in sources, provisioners and post-processors.
     pub source: Option<(&'a str, &'a str)>,
-    /// `build.name`.
+    /// `build.name`, empty if the build has none. `None` in sources, which know of no build.
     pub build_name: Option<&'a str>,
     /// Names that the builder adds to `build.*`; see [`Component::BUILD_DATA`](crate::component::Component::BUILD_DATA).
     pub generated: &'a [&'a str],

@@ -62,7 +62,7 @@ pub fn set(roots: &mut Roots, place: &Place<'_>) {
 }
 
 fn build(place: &Place<'_>) -> Value {
-    if place.source.is_none() && place.build_name.is_none() && place.build_data.is_none() {
+    if place.build_name.is_none() && place.build_data.is_none() {
         return Data::Unknown(Type::Object(Arc::default())).public();
     }
     let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();

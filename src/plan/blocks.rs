@@ -168,7 +168,7 @@ impl Blocks<'_> {
         ingredients: Ingredients,
     ) -> Option<Recipe<T>> {
         let registered: &'static Registered<T> =
-            kind.find(name).map_err(|error| self.found.push(error)).ok()?;
+            kind.find(name).map_err(|errors| self.found.extend(errors)).ok()?;
         self.found.absorb(ingredients.make(registered, None))?;
         Some(Arc::new(move |data| ingredients.make(registered, Some(data))))
     }

@@ -1,6 +1,6 @@
 //! Builds × sources: every pair gets its names here.
 
-use crate::diagnostic::{Diagnostic, code, did_you_mean};
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::interpolate::{Dot, Scope};
 use crate::template::ast::{Build, Dialect, Source, SourceUse, Template};
 
@@ -33,7 +33,7 @@ pub(super) fn of_build<'a>(
     template: &'a Template,
     build: &'a Build,
     scope: &Scope,
-) -> Vec<Result<Candidate<'a>, Diagnostic>> {
+) -> Vec<Result<Candidate<'a>, Diagnostics>> {
     let candidate = |usage: &'a SourceUse| {
         let source = source_of(template, usage)?;
         let names = match template.dialect {
@@ -45,7 +45,7 @@ pub(super) fn of_build<'a>(
     build.sources.iter().map(candidate).collect()
 }
 
-fn source_of<'a>(template: &'a Template, usage: &SourceUse) -> Result<&'a Source, Diagnostic> {
+fn source_of<'a>(template: &'a Template, usage: &SourceUse) -> Result<&'a Source, Diagnostics> {
     let (kind, name) = (&usage.kind.value, &usage.name.value);
     let is_meant = |source: &&Source| source.kind.value == *kind && source.name.value == *name;
     if let Some(source) = template.sources.iter().find(is_meant) {
@@ -57,11 +57,12 @@ fn source_of<'a>(template: &'a Template, usage: &SourceUse) -> Result<&'a Source
     let diagnostic = Diagnostic::error(code::REFERENCE, format!("there is no source `{wanted}`"))
         .at(usage.kind.span.to(usage.name.span))
         .because("not defined");
-    Err(match did_you_mean(&wanted, known.iter().map(String::as_str)) {
-        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-        None if known.is_empty() => diagnostic.help("the template defines no sources"),
-        None => diagnostic.help(format!("the sources are: {}", known.join(", "))),
-    })
+    let help = match did_you_mean(&wanted, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => "the template defines no sources".to_owned(),
+        None => format!("the sources are: {}", known.join(", ")),
+    };
+    Err(diagnostic.help(help).into())
 }
 
 /// What `only` and `except` of a block call the sources of `build`.
@@ -98,12 +99,11 @@ fn hcl_names(build: &Build, usage: &SourceUse) -> Names {
 
 /// A legacy name may hold `{{ … }}`: the command line and messages see the result, blocks the name
 /// as it was written.
-fn legacy_names(usage: &SourceUse, scope: &Scope) -> Result<Names, Diagnostic> {
+fn legacy_names(usage: &SourceUse, scope: &Scope) -> Result<Names, Diagnostics> {
     let written = &usage.name.value;
     let refused = |code, cause: String| {
-        Diagnostic::error(code, "the name of this builder cannot be worked out")
-            .at(usage.name.span)
-            .because(cause)
+        let summary = "the name of this builder cannot be worked out";
+        Diagnostics::from(Diagnostic::error(code, summary).at(usage.name.span).because(cause))
     };
     let template = crate::interpolate::Template::parse(written)
         .map_err(|error| refused(code::INTERPOLATION_SYNTAX, error.message))?;

@@ -91,7 +91,7 @@ impl<'a> Planner<'a> {
             for candidate in candidate::of_build(self.template, build, &self.scope) {
                 match candidate {
                     Ok(candidate) => candidates.push(candidate),
-                    Err(error) => self.found.push(error),
+                    Err(errors) => self.found.extend(errors),
                 }
             }
         }
@@ -107,13 +107,14 @@ impl<'a> Planner<'a> {
     ) -> Option<PlannedBuild> {
         let registered = match registry::BUILDER.find(&candidate.source.kind) {
             Ok(registered) => registered,
-            Err(error) => {
-                self.found.push(error);
+            Err(errors) => {
+                self.found.extend(errors);
                 return None;
             }
         };
         let facts = self.facts(candidate, None);
         let builder = self.builder(candidate, registered, facts.clone());
+        let build_name = candidate.build.name.as_ref().map(|name| name.value.clone());
         let mut blocks = Blocks {
             dialect: self.template.dialect,
             candidate,
@@ -122,7 +123,7 @@ impl<'a> Planner<'a> {
                 body: Arc::new(Body::empty(candidate.build.span)),
                 overrides: None,
                 facts: self.facts(candidate, Some(BuildData::new())),
-                build_name: candidate.build.name.as_ref().map(|name| name.value.clone()),
+                build_name: Some(build_name.unwrap_or_default()),
                 generated: registered.build_data,
                 redactor: self.redactor.clone(),
             },

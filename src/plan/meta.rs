@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Entry, GoDuration, Node, NodeKind, decode};
+use crate::config::{Entry, GoDuration, Late, Node, NodeKind, decode};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::Scope;
 use crate::source::Spanned;
@@ -54,15 +54,15 @@ pub(super) struct PostProcessorMeta {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Filter {
-    /// Only for these.
-    pub(super) only: Vec<String>,
+    /// Only for these; legacy names are compared as they are written.
+    pub(super) only: Vec<Late>,
     /// Not for these.
-    pub(super) except: Vec<String>,
+    pub(super) except: Vec<Late>,
 }
 
 impl Filter {
     pub(super) fn takes(&self, source: &str) -> bool {
-        let named = |names: &[String]| names.iter().any(|name| name == source);
+        let named = |names: &[Late]| names.iter().any(|name| name.raw() == source);
         (self.only.is_empty() || named(&self.only)) && !named(&self.except)
     }
 }

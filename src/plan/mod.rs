@@ -107,3 +107,6 @@ pub struct PlannedPostProcessor {
     /// `keep_input_artifact`, if given.
     pub keep_input_artifact: Option<bool>,
 }
+
+#[cfg(test)]
+mod tests;

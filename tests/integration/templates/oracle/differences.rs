@@ -1,4 +1,90 @@
 //! The cases in which imgbake differs, by reason. A case that matches must be taken out.
 
 /// Reason and cases.
-pub const DIFFERENCES: &[(&str, &[&str])] = &[];
+pub const DIFFERENCES: &[(&str, &[&str])] = &[
+    (
+        "a component, option or block is not built yet",
+        &[
+            "002-ebs-filter-dynamic-tags",
+            "004-ebsvolume-basic",
+            "006-instance-store",
+            "008-ebs-sharing-and-encryption",
+            "010-ebs-assume-role-and-fast-launch",
+            "014-ebsvolume-nested-tags-and-permissions",
+            "020-ebsvolume-spot",
+            "022-instance-store",
+            "030-winrm-temporary-password",
+            "032-remote-playbook",
+            "034-galaxy-and-inventory",
+            "038-ansible-and-local",
+            "084-docker-tag-deprecated-key",
+            "092-winrm-windows-provisioners",
+            "102-winrm",
+            "108-temporary-key-bits-unchecked",
+            "128-null-feeds-local",
+            "132-null-evaluated-number",
+            "136-export-import-save",
+            "138-several-sequences",
+            "140-build-from-dockerfile",
+            "142-communicator-none",
+            "144-aws-keys-without-ecr-login",
+            "174-dynamic-provisioner",
+            "176-for-each-over-number",
+            "182-nested-dynamic",
+            "220-registry-at-root-and-in-build",
+            "346-shell-local-artifice",
+            "352-vagrant-with-override",
+            "364-http-directory-need-not-exist",
+            "366-communicator-none-and-floppies",
+            "368-disk-size-as-number",
+        ],
+    ),
+    (
+        "the place is the value itself, not the first line of its block",
+        &[
+            "040-ami-name-characters",
+            "044-file-provisioner-direction",
+            "046-environment-vars-without-equals",
+            "096-private-key-missing",
+            "098-bastion-without-credentials",
+            "100-bad-tunnel",
+            "162-ssh-timeout-no-unit",
+            "164-start-retry-timeout",
+            "268-local-source-without-context",
+            "294-bastion-and-proxy",
+            "336-override-not-an-object",
+            "472-source-near-miss",
+            "474-source-reference-bad-shape",
+            "600-map-of-lists-for-tags",
+        ],
+    ),
+    (
+        "imgbake takes more: a legacy function in HCL2, an attribute as a block, one string for a list",
+        &[
+            "226-clean-resource-name-in-ami-name",
+            "498-attribute-given-as-block",
+            "598-string-for-list",
+        ],
+    ),
+    (
+        "what cannot work is refused before the build, not during it",
+        &["080-vagrant-compression-level", "114-agent-without-socket"],
+    ),
+    (
+        "the error names the cause at another line",
+        &[
+            "180-for-each-meta-argument-not-supported",
+            "428-newline-in-string",
+            "460-env-list-not-hcl",
+            "518-source-type-near-miss",
+        ],
+    ),
+    (
+        "blanks at the end of a line and carriage returns are not printed",
+        &["638-json-everything", "656-json-value-with-comma-and-newline"],
+    ),
+    (
+        "a local that has a value is shown, whatever became of the others",
+        &["630-failing-local-is-not-an-error"],
+    ),
+];
