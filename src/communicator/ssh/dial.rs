@@ -1,6 +1,7 @@
 //! How the bytes get to a server: directly, through a SOCKS5 proxy, or through a bastion.
 
 use std::io::Cursor;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -62,10 +63,17 @@ pub(super) enum DialError {
 /// the longest of these passes.
 const BETWEEN_ATTEMPTS: Backoff =
     Backoff { first: Duration::from_millis(25), factor: 1.5, longest: Duration::from_millis(200) };
-/// How long an attempt may take. A machine that starts drops what it is sent: what helps is a new
-/// attempt, not patience.
+/// The same while somebody takes connections without a greeting: a forwarder before a machine that
+/// starts, or a server that is so slow that more attempts would keep it from answering any.
+const BETWEEN_GREETINGS: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    factor: 1.2,
+    longest: Duration::from_millis(1500),
+};
+/// How long a server may take to accept. A machine that starts drops what it is sent: what helps is
+/// a new attempt, not patience.
 const IMPATIENT: Duration = Duration::from_secs(1);
-/// How long every sixteenth attempt may take, for those who are far away or slow to greet.
+/// How long a server may take to greet, and every sixteenth attempt to reach one that is far away.
 const PATIENT: Duration = Duration::from_secs(15);
 
 /// Attempts until a server greets; each begins while those before it may still be pending. Ends
@@ -76,34 +84,49 @@ pub(super) async fn until_greeted(
     port: u16,
     mut failed: impl FnMut(DialError),
 ) -> Transport {
+    let accepted = AtomicUsize::new(0);
     let mut pending = FuturesUnordered::new();
-    let mut waits = BETWEEN_ATTEMPTS.waits();
+    let (mut attempts, mut greetings) = (BETWEEN_ATTEMPTS.waits(), BETWEEN_GREETINGS.waits());
     for number in 1_u64.. {
         let patience = if number.is_multiple_of(16) { PATIENT } else { IMPATIENT };
-        pending.push(attempt(route, host, port, patience));
-        let wait = tokio::time::sleep(waits.next().unwrap_or(BETWEEN_ATTEMPTS.longest));
+        pending.push(attempt(route, host, port, patience, &accepted));
+        let wait = tokio::time::sleep(attempts.next().unwrap_or_default());
         tokio::pin!(wait);
+        let mut was_accepted = false;
         loop {
             tokio::select! {
                 Some(result) = pending.next() => match result {
                     Ok(transport) => return transport,
                     Err(error) => failed(error),
                 },
-                () = &mut wait => break,
+                () = &mut wait => {
+                    if was_accepted || accepted.load(Ordering::Relaxed) == 0 {
+                        break;
+                    }
+                    was_accepted = true;
+                    let longer = greetings.next().unwrap_or_default();
+                    wait.as_mut().reset(tokio::time::Instant::now() + longer);
+                }
             }
         }
     }
     std::future::pending().await
 }
 
+/// One attempt. While it waits for a greeting, it counts among those `accepted`.
 async fn attempt(
     route: &Route,
     host: &str,
     port: u16,
     patience: Duration,
+    accepted: &AtomicUsize,
 ) -> Result<Transport, DialError> {
-    let reached = async { greeted(route.dial(host, port).await?).await };
-    tokio::time::timeout(patience, reached).await.unwrap_or(Err(DialError::Silent(patience)))
+    let dialled = tokio::time::timeout(patience, route.dial(host, port)).await;
+    let transport = dialled.unwrap_or(Err(DialError::Silent(patience)))?;
+    accepted.fetch_add(1, Ordering::Relaxed);
+    let greeted = tokio::time::timeout(PATIENT, greeted(transport)).await;
+    accepted.fetch_sub(1, Ordering::Relaxed);
+    greeted.unwrap_or(Err(DialError::Silent(PATIENT)))
 }
 
 /// Waits for the first bytes of the server, which tell it from a forwarder that accepts everything.
