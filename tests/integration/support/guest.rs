@@ -1,8 +1,7 @@
 //! Guests of the tests: one of 512 bytes that says a line on its serial console, and a Debian.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What the small guests say.
 pub const GREETING: &str = "a small guest is here";
@@ -41,32 +40,15 @@ pub fn small_disk(then: Then) -> Vec<u8> {
     disk
 }
 
-/// A Debian disk with cloud-init, made once and kept outside of the checkout.
+/// A Debian disk with cloud-init: the quickstart's, made once and kept outside of the checkout.
 pub fn debian_disk() -> PathBuf {
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/base-disk");
-    let text = std::fs::read_to_string(&recipe).expect("the recipe");
-    let version = text.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
-    let cache = cache();
-    std::fs::create_dir_all(&cache).expect("a cache directory");
-    let disk = cache.join(format!("debian-{version:016x}.qcow2"));
-    let lock = File::create(cache.join("debian.lock")).expect("a lock file");
-    lock.lock().expect("a lock");
-    if !disk.exists() {
-        let is_root = Command::new("id").arg("-u").output().expect("id").stdout == b"0\n";
-        let mut command = Command::new(if is_root { "env" } else { "sudo" });
-        let status = command.arg(&recipe).arg(&disk).status().expect("the recipe runs");
-        assert!(status.success(), "{}", recipe.display());
-    }
-    disk
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/base-disk");
+    let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("base-disk");
+    assert!(output.status.success(), "{}", script.display());
+    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }
 
-fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
-    base.unwrap_or_else(home).join("imgbake-tests")
-}
-
-/// The processes that have `text` in their command line, but for those of cargo's tests.
+/// The command lines of all processes that have `text` in theirs.
 pub fn processes_with(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
