@@ -205,10 +205,8 @@ impl Parser<'_> {
     /// where the text ends before.
     fn else_branch(&mut self, word: &'static str) -> Result<Option<Vec<Node>>, Error> {
         self.skip_space();
-        let chained = match self.peek() {
-            Some(Kind::Word(next)) if next == word && word != "range" => true,
-            _ => false,
-        };
+        let chained =
+            matches!(self.peek(), Some(Kind::Word(next)) if next == word && word != "range");
         if chained {
             let node = match word {
                 "if" => self.branches("if", |(condition, yes, no)| Node::If { condition, yes, no }),

@@ -7,9 +7,12 @@ use jiff::tz::TimeZone;
 /// The layout of a time where none is asked for.
 pub(crate) const RFC3339: &str = "2006-01-02T15:04:05Z07:00";
 
-/// A part of a layout, and of the moment that all layouts are written as: Mon Jan 2 15:04:05 2006,
+/// A part of a layout and what it prints of a time.
+type Chunk = (&'static str, fn(DateTime) -> String);
+
+/// The parts of a layout, each a part of the moment that all layouts are written as: Mon Jan 2 15:04:05 2006,
 /// seven hours west of Greenwich. All times are in UTC.
-const CHUNKS: &[(&str, fn(DateTime) -> String)] = &[
+const CHUNKS: &[Chunk] = &[
     ("January", |t| MONTHS[month(t)].to_owned()),
     ("Jan", |t| MONTHS[month(t)][..3].to_owned()),
     ("Monday", |t| WEEKDAYS[weekday(t)].to_owned()),
@@ -100,7 +103,7 @@ pub(crate) fn format(layout: &str, time: Timestamp) -> String {
     text
 }
 
-fn chunk_at(rest: &str) -> Option<&'static (&'static str, fn(DateTime) -> String)> {
+fn chunk_at(rest: &str) -> Option<&'static Chunk> {
     CHUNKS.iter().find(|(chunk, _)| {
         rest.strip_prefix(chunk).is_some_and(|after| {
             // `Month` and `Jane` are words, not a month and a day.

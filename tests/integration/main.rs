@@ -1,5 +1,11 @@
 //! One binary: linking the EC2 client is slow. A module per capability.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test measured is for whoever asks with --nocapture"
+)]
+
 mod support;
 
 mod amazon_ebs;

@@ -3,7 +3,7 @@
 //! Everything here starts what it needs or panics: a test never skips. What it starts ends when the
 //! value is dropped.
 
-#![allow(dead_code, reason = "not every capability needs every server")]
+#![allow(dead_code, unused_imports, reason = "not every capability needs every server")]
 
 mod cloud;
 mod guest;
