@@ -198,6 +198,7 @@ impl Bench {
             let mut child = Command::new(&self.program)
                 .args(["child", "connect", &port.to_string()])
                 .args([&key, &self.dir])
+                .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
             pause(1000 + 77 * round);

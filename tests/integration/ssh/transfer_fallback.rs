@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use imgbake::component::Upload;
+
 use super::transfer::{both_ways, listing, make_tree};
 use super::{machine, soon};
 use crate::support::Sshd;
@@ -39,6 +41,22 @@ async fn without_a_shell_there_is_still_sftp() {
     let sshd = Sshd::start_with("ForceCommand internal-sftp");
     let (build, machine) = machine(&sshd).await;
     both_ways(&*machine, &build).await;
+}
+
+#[tokio::test]
+async fn a_server_that_allows_one_session_at_a_time_gets_one() {
+    let sshd = Sshd::start_with("MaxSessions 1");
+    let (build, machine) = machine(&sshd).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    let content = vec![7; 20_000_003];
+    fs::write(&from, &content).unwrap();
+    let there = to.display().to_string();
+    soon(machine.upload(Upload::File(&from), &there, &build.cx.ui)).await.unwrap();
+    assert!(fs::read(&to).unwrap() == content);
+    fs::remove_file(&from).unwrap();
+    soon(machine.download(&there, &from, &build.cx.ui)).await.unwrap();
+    assert!(fs::read(&from).unwrap() == content);
 }
 
 #[tokio::test]
