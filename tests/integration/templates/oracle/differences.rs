@@ -43,6 +43,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         "the place is the value itself, not the first line of its block",
         &[
             "040-ami-name-characters",
+            "042-gp3-throughput-out-of-range",
             "044-file-provisioner-direction",
             "046-environment-vars-without-equals",
             "096-private-key-missing",
@@ -51,6 +52,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "162-ssh-timeout-no-unit",
             "164-start-retry-timeout",
             "268-local-source-without-context",
+            "290-security-group-id-and-ids",
             "294-bastion-and-proxy",
             "336-override-not-an-object",
             "472-source-near-miss",
