@@ -47,7 +47,7 @@ build {
     inline = [
       "cloud-init status --wait >/dev/null",
       "sudo apt-get update -qq",
-      "sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light",
+      "sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx",
     ]
   }
 
