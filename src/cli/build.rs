@@ -15,7 +15,7 @@ use crate::component::OnError;
 use crate::event::Ui;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
-use crate::report::{Reporter, Style, listing};
+use crate::report::{Reporter, listing};
 use crate::run::{self, Outcome, RunRequest};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
@@ -77,12 +77,7 @@ impl From<OnErrorFlag> for OnError {
 
 /// Loads, plans, runs and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
-    let style = Style {
-        machine_readable: session.machine_readable,
-        color: arguments.color,
-        timestamps: arguments.timestamp_ui,
-    };
-    let reporter = Reporter::start(style, &session.environment, session.redactor.clone());
+    let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
     let exit = match plan(session, arguments, reporter.ui()) {
         Some(plan) => run_on_runtime(plan, session, arguments, reporter.ui()),
         None => Exit::Failure,

@@ -77,7 +77,8 @@ pub struct Wishes {
     pub debug: bool,
 }
 
-/// Reads the template and its texts go to `sources`, so that whatever is found can be drawn.
+/// Reads the template and checks what it requires. Its texts go to `sources`, so that whatever is
+/// found can be drawn.
 pub fn load(
     arguments: &TemplateArguments,
     sources: &mut SourceMap,
@@ -121,8 +122,8 @@ fn var_files(
     found.into_result(files).map(|(files, _)| files)
 }
 
-/// The whole front half. What is found on the way — all of it, if it succeeds — comes back beside
-/// the plan; the texts that it is about are in `sources`.
+/// The whole front half. All that is found on the way comes back, beside the plan or instead of it;
+/// the texts that it is about are in `sources`.
 pub fn plan(
     session: &Session,
     arguments: &TemplateArguments,

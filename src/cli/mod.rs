@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use self::arguments::{Command, Refusal};
+use self::arguments::{Command, Invocation, Refusal};
 pub use self::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
@@ -27,8 +27,8 @@ use crate::source::SourceMap;
 pub struct Session {
     /// The environment and the clock.
     pub environment: Arc<Environment>,
-    /// `-machine-readable`: records instead of text for people.
-    pub machine_readable: bool,
+    /// How the output looks.
+    pub style: report::Style,
     /// Knows the secrets that no output may show.
     pub redactor: Redactor,
 }
@@ -48,11 +48,8 @@ pub fn main(args: Vec<OsString>) -> Exit {
             });
         }
     };
-    let session = Session {
-        environment,
-        machine_readable: invocation.machine_readable,
-        redactor: Redactor::default(),
-    };
+    let session =
+        Session { environment, style: style_of(&invocation), redactor: Redactor::default() };
     if let Err(error) = report::log::start(&session.environment, &session.redactor) {
         return explain(&Refusal {
             text: format!("Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"),
@@ -60,6 +57,15 @@ pub fn main(args: Vec<OsString>) -> Exit {
         });
     }
     run(&session, &invocation.command)
+}
+
+/// How the output of a command looks; only `build` has wishes of its own.
+fn style_of(invocation: &Invocation) -> report::Style {
+    let (color, timestamps) = match &invocation.command {
+        Command::Build(arguments) => (arguments.color, arguments.timestamp_ui),
+        _ => (None, false),
+    };
+    report::Style { machine_readable: invocation.machine_readable, color, timestamps }
 }
 
 fn run(session: &Session, command: &Command) -> Exit {
@@ -75,14 +81,9 @@ fn run(session: &Session, command: &Command) -> Exit {
 }
 
 impl Session {
-    /// Runs a command that has no wishes about how its output looks.
+    /// Runs a command, and shows all that it says before it ends.
     fn reporting(&self, command: impl FnOnce(&Ui) -> Exit) -> Exit {
-        let style = report::Style {
-            machine_readable: self.machine_readable,
-            color: None,
-            timestamps: false,
-        };
-        let reporter = Reporter::start(style, &self.environment, self.redactor.clone());
+        let reporter = Reporter::start(self.style, &self.environment, self.redactor.clone());
         let exit = command(reporter.ui());
         reporter.finish();
         exit
@@ -90,7 +91,7 @@ impl Session {
 
     /// Shows what was found wrong with a template, if anything.
     pub fn show(&self, ui: &Ui, found: &Diagnostics, sources: &SourceMap) {
-        let style = report::diagnostics::Style { color: false, width: 100 };
+        let style = self.style.of_diagnostics(&self.environment);
         let drawn = report::diagnostics::draw(found, sources, style);
         if !drawn.is_empty() {
             ui.send(Message::Diagnostics(drawn));

@@ -1,10 +1,6 @@
 //! Values → [`Plan`]: everything that will run, decoded and checked, frozen before the first
 //! machine starts.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
 mod blocks;
 mod candidate;
 mod make;
@@ -12,7 +8,13 @@ mod meta;
 mod recipe;
 mod requirements;
 mod select;
+#[cfg(test)]
+mod tests;
 mod version;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::component::{Builder, Facts, PostProcessor, Provisioner};
 use crate::diagnostic::Diagnostics;
@@ -107,6 +109,3 @@ pub struct PlannedPostProcessor {
     /// `keep_input_artifact`, if given.
     pub keep_input_artifact: Option<bool>,
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,7 +13,7 @@ mod tests;
 mod words;
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,15 +43,26 @@ pub struct Style {
 }
 
 impl Style {
-    /// Whether to use colours: never where the environment forbids them.
-    pub fn uses_color(&self, environment: &Environment) -> bool {
+    /// Whether to use colours on `stream`: never where the environment forbids them.
+    pub fn uses_color(&self, environment: &Environment, stream: &impl IsTerminal) -> bool {
         let forbidden = ["PACKER_NO_COLOR", "NO_COLOR"];
         let allowed = forbidden.iter().all(|name| environment.get(name).is_none());
-        allowed
-            && !self.machine_readable
-            && self.color.unwrap_or_else(|| io::stdout().is_terminal())
+        allowed && !self.machine_readable && self.color.unwrap_or_else(|| stream.is_terminal())
+    }
+
+    /// How diagnostics are drawn, which go to standard error.
+    pub fn of_diagnostics(&self, environment: &Environment) -> diagnostics::Style {
+        let stderr = io::stderr();
+        let width = rustix::termios::tcgetwinsize(&stderr).map_or(0, |size| size.ws_col.into());
+        diagnostics::Style {
+            color: self.uses_color(environment, &stderr),
+            width: if width == 0 { WIDTH_OF_LOGS } else { width },
+        }
     }
 }
+
+/// Columns of what is no terminal.
+const WIDTH_OF_LOGS: usize = 100;
 
 /// One way to show events.
 trait Look: Send {
@@ -115,7 +126,11 @@ fn look(style: Style, environment: &Environment) -> Box<dyn Look> {
         return Box::new(MachineReadable);
     }
     let timestamps = style.timestamps.then(TimeZone::system);
-    Box::new(Terminal::new(style.uses_color(environment), timestamps, Prompts::default()))
+    Box::new(Terminal::new(
+        style.uses_color(environment, &io::stdout()),
+        timestamps,
+        Prompts::default(),
+    ))
 }
 
 fn bars_are_possible(style: Style, environment: &Environment) -> bool {
