@@ -1,8 +1,8 @@
 //! The connection to a machine: SSH, or none.
 //!
 //! A builder has [`Options`] among its own, starts a machine, and calls [`Options::connect`] with
-//! the [`Target`] that it knows; what comes back is a [`Communicator`](crate::component::Communicator)
-//! for the provisioners.
+//! the [`Target`] that it knows; what comes back is a [`Communicator`] for
+//! the provisioners.
 
 mod check;
 mod key;

@@ -1,7 +1,7 @@
 //! From an evaluated body to a component's typed options.
 //!
 //! Both template languages arrive here as a [`Node`]: plain data whose every part knows where it
-//! was written. A component declares its options as `serde` structs; [`decode`] fills them, weakly
+//! was written. A component declares its options as `serde` structs; [`decode()`] fills them, weakly
 //! typed as templates are used to, and finds every unknown key and wrong type in one go.
 
 mod decode;

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 pub trait Group: DeserializeOwned + JsonSchema + 'static {}
 impl<T: DeserializeOwned + JsonSchema + 'static> Group for T {}
 
-/// One option, as `explain` shows it and as [`decode`](super::decode) checks it.
+/// One option, as `explain` shows it and as [`decode()`](super::decode()) checks it.
 #[derive(Clone, Debug)]
 pub struct OptionDoc {
     /// The key in the template.
