@@ -7,7 +7,6 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints and panics")]
 
-#[allow(unused_imports, reason = "the tests use more of it")]
 #[path = "../integration/support/mod.rs"]
 mod support;
 
