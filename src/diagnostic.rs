@@ -3,81 +3,12 @@
 //! A diagnostic says whose place it is (a span), which rule was broken (a stable [`Code`]), the
 //! cause, and what to do next. Passes collect all of theirs before they fail.
 
+pub mod code;
+
 use std::collections::HashSet;
 
+pub use self::code::Code;
 use crate::source::Span;
-
-/// The stable name of one kind of diagnostic, e.g. `T101`.
-///
-/// First letter: `T` template text, `V` values and expressions, `C` a component's options,
-/// `P` the plan. A code never changes its meaning once released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(pub &'static str);
-
-/// Every code that a diagnostic may bear.
-pub mod code {
-    use super::Code;
-
-    /// The file cannot be read or is no text.
-    pub const UNREADABLE: Code = Code("T001");
-    /// A JSON text breaks JSON's grammar.
-    pub const JSON_SYNTAX: Code = Code("T101");
-    /// The same key twice in one JSON object.
-    pub const JSON_DUPLICATE: Code = Code("T102");
-    /// A root key that legacy templates do not have.
-    pub const JSON_ROOT_KEY: Code = Code("T103");
-    /// A legacy template's part has the wrong form (type missing, not an object, …).
-    pub const JSON_SHAPE: Code = Code("T104");
-    /// An HCL text breaks HCL's grammar.
-    pub const HCL_SYNTAX: Code = Code("T201");
-    /// A block or argument that the language does not have at this place.
-    pub const HCL_STRUCTURE: Code = Code("T202");
-    /// Two definitions of one name.
-    pub const DUPLICATE: Code = Code("T203");
-    /// A `{{ … }}` text breaks the template language's grammar.
-    pub const INTERPOLATION_SYNTAX: Code = Code("T301");
-    /// The template asks for another version or for a plugin that is not built in.
-    pub const REQUIREMENT: Code = Code("T401");
-
-    /// A name that nothing defines.
-    pub const UNKNOWN_NAME: Code = Code("V001");
-    /// A value of the wrong type.
-    pub const WRONG_TYPE: Code = Code("V002");
-    /// A function refused its arguments.
-    pub const FUNCTION_CALL: Code = Code("V003");
-    /// An operation that its operands do not support.
-    pub const OPERATION: Code = Code("V004");
-    /// A variable without a value.
-    pub const UNSET_VARIABLE: Code = Code("V005");
-    /// A variable's own validation rule refused its value.
-    pub const VALIDATION: Code = Code("V006");
-    /// Definitions that need each other.
-    pub const CYCLE: Code = Code("V007");
-    /// A `{{ … }}` text could not be rendered.
-    pub const INTERPOLATION: Code = Code("V008");
-    /// A variable that is given a value but not declared.
-    pub const UNDECLARED_VARIABLE: Code = Code("V009");
-
-    /// A component type that nothing provides.
-    pub const UNKNOWN_COMPONENT: Code = Code("C001");
-    /// An option that the component does not have.
-    pub const UNKNOWN_OPTION: Code = Code("C002");
-    /// An option whose value cannot be read as its type.
-    pub const OPTION_TYPE: Code = Code("C003");
-    /// An option that the component has in the reference, but not here yet.
-    pub const NOT_BUILT: Code = Code("C004");
-    /// A value or a combination of options that the component refuses.
-    pub const OPTION_VALUE: Code = Code("C005");
-    /// A required option that is missing.
-    pub const MISSING_OPTION: Code = Code("C006");
-    /// An option that `fix` rewrites.
-    pub const DEPRECATED_OPTION: Code = Code("C007");
-
-    /// `-only` or `-except` that names nothing.
-    pub const SELECTION: Code = Code("P001");
-    /// A reference to a source, a build or a name that does not exist.
-    pub const REFERENCE: Code = Code("P002");
-}
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

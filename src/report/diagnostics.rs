@@ -56,7 +56,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(harmless(&diagnostic.summary)).id(diagnostic.code.0);
+    let title = level.primary_title(harmless(&diagnostic.summary)).id(diagnostic.code.name());
     let mut group = Group::with_title(title);
     match diagnostic.span {
         Some(span) => group = with_places(group, diagnostic, span, sources),

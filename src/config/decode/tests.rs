@@ -62,7 +62,7 @@ fn read(json: serde_json::Value) -> Result<(Machine, Naming), Vec<String>> {
     let scope = Scope::for_tests();
     decode("machine", &["later"], &node(&json, &mut 0), &scope).map_err(|diagnostics| {
         let line =
-            |d: Diagnostic| format!("{} {} / {}", d.code.0, d.summary, d.cause.unwrap_or_default());
+            |d: Diagnostic| format!("{} {} / {}", d.code, d.summary, d.cause.unwrap_or_default());
         diagnostics.0.into_iter().map(line).collect()
     })
 }
