@@ -7,6 +7,7 @@ mod body;
 mod collection;
 mod cursor;
 mod expression;
+pub mod scan;
 mod template;
 #[cfg(test)]
 mod tests;
