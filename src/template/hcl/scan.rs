@@ -212,10 +212,9 @@ impl<'t> Scanner<'t> {
 
     fn heredoc(&mut self, marker: &str, at_line_start: bool) -> (TokenKind, usize) {
         let line = line_of(self.rest());
-        let content = line.trim_end_matches(['\n', '\r']);
         if at_line_start && line.ends_with('\n') && line.trim() == marker {
             self.leave();
-            return (TokenKind::CloseHeredoc, content.len());
+            return (TokenKind::CloseHeredoc, content_of(line).len());
         }
         if let Mode::Heredoc { at_line_start, .. } = &mut self.mode {
             *at_line_start = false;
@@ -245,6 +244,12 @@ impl<'t> Scanner<'t> {
 /// The first line of `rest`, with its end.
 fn line_of(rest: &str) -> &str {
     rest.split_inclusive('\n').next().unwrap_or_default()
+}
+
+/// `line` without its end.
+fn content_of(line: &str) -> &str {
+    let content = line.strip_suffix('\n').unwrap_or(line);
+    content.strip_suffix('\r').filter(|_| content.len() < line.len()).unwrap_or(content)
 }
 
 /// Of `\n` or `\r\n`, if `rest` begins with one.
@@ -300,8 +305,7 @@ fn comment_length(rest: &str) -> Option<usize> {
 
 /// Of text between quotes up to what ends it.
 fn quoted_length(rest: &str) -> usize {
-    let line = line_of(rest);
-    literal_length(line.trim_end_matches(['\r', '\n']), |after| match after.as_bytes()[0] {
+    literal_length(content_of(line_of(rest)), |after| match after.as_bytes()[0] {
         b'"' => Some(0),
         b'\\' => Some(1 + after[1..].chars().next().map_or(0, char::len_utf8)),
         _ => None,
@@ -434,6 +438,8 @@ mod tests {
         let open = [(OpenQuote, "\""), (Literal, "x"), (QuotedNewline, "\n"), (Literal, "y")];
         assert_eq!(tokens("\"x\ny"), open);
         assert_eq!(tokens("<<EOT\nEOT"), [(OpenHeredoc, "<<EOT\n"), (Literal, "EOT")]);
+        assert_eq!(tokens("\"\r\r\n")[1..], [(Literal, "\r"), (QuotedNewline, "\r\n")]);
+        assert_eq!(tokens("\"\r")[1..], [(Literal, "\r")]);
         assert_eq!(tokens(&"\"${".repeat(100_000)).len(), 200_000);
     }
 }
