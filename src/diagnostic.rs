@@ -69,6 +69,11 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(code, summary) }
     }
 
+    /// The same, without stopping anything.
+    pub fn as_warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
     /// Says where.
     pub fn at(mut self, span: impl Into<Option<Span>>) -> Self {
         self.span = span.into();

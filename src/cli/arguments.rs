@@ -10,7 +10,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build, init, inspect, validate};
+use super::{Exit, build, fix, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -47,6 +47,8 @@ pub enum Command {
     Build(Box<build::Arguments>),
     /// Says everything that is wrong with a template, and starts nothing.
     Validate(Box<validate::Arguments>),
+    /// Rewrites what an old legacy template has in an old form.
+    Fix(Box<fix::Arguments>),
     /// Shows what a template consists of.
     Inspect(Box<inspect::Arguments>),
     /// Checks that the plugins that a template requires are there; all of them are built in.
@@ -57,7 +59,7 @@ pub enum Command {
 
 /// Commands of the usual tool that are not built yet.
 const NOT_BUILT_COMMANDS: &[&str] =
-    &["console", "fix", "fmt", "hcl2_upgrade", "plugins", "verify-attestation"];
+    &["console", "fmt", "hcl2_upgrade", "plugins", "verify-attestation"];
 
 /// Flags of the usual tool that are not built yet.
 const NOT_BUILT_FLAGS: &[&str] = &[

@@ -61,7 +61,8 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl TemplateArguments {
-    fn load_request(&self) -> LoadRequest {
+    /// The template that they mean.
+    pub fn load_request(&self) -> LoadRequest {
         LoadRequest { path: self.template.clone(), config_type: self.config_type.into() }
     }
 }

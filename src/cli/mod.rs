@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod build;
 mod exit;
+pub mod fix;
 pub mod front;
 pub mod init;
 pub mod inspect;
@@ -74,6 +75,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Validate(arguments) => {
             session.reporting(|ui| validate::run(session, ui, arguments))
         }
+        Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
         Command::Version => session.reporting(version::run),

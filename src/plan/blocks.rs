@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::component::Registered;
 use crate::config::OptionGroups;
-use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::diagnostic::Diagnostics;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
 use crate::plan::recipe::Ingredients;
@@ -144,20 +144,10 @@ impl Blocks<'_> {
     }
 
     fn check_name(&mut self, name: &Spanned<String>, known: &[String], strict: bool) {
-        if known.contains(&name.value) {
-            return;
-        }
-        let summary = format!("no source of this build is called `{}` here", name.value);
-        let diagnostic = match strict {
-            true => Diagnostic::error(code::REFERENCE, summary),
-            false => Diagnostic::warning(code::REFERENCE, summary),
-        };
-        let diagnostic = diagnostic.at(name.span).because("unknown name");
-        let meant = did_you_mean(&name.value, known.iter().map(String::as_str));
-        self.found.push(match meant {
-            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-            None => diagnostic.help(format!("the names are: {}", known.join(", "))),
-        });
+        self.found.0.extend(candidate::unknown_name(name, known).map(|unknown| match strict {
+            true => unknown,
+            false => unknown.as_warning(),
+        }));
     }
 
     /// Makes the component once, so that its mistakes show, and keeps how it was made.

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::interpolate::{Dot, Scope};
+use crate::source::Spanned;
 use crate::template::ast::{Build, Dialect, Source, SourceUse, Template};
 
 /// A source as one build uses it.
@@ -73,6 +74,20 @@ pub(super) fn filtered_names(build: &Build, dialect: Dialect) -> Vec<String> {
 /// What `override` calls the sources of `build`.
 pub(super) fn overridden_names(build: &Build) -> Vec<String> {
     build.sources.iter().map(|usage| local_name(usage).to_owned()).collect()
+}
+
+/// What to say of a `name` in `only`, `except` or `override` that is none of the `known` ones.
+pub(super) fn unknown_name(name: &Spanned<String>, known: &[String]) -> Option<Diagnostic> {
+    if known.contains(&name.value) {
+        return None;
+    }
+    let summary = format!("no source of this build is called `{}` here", name.value);
+    let unknown = Diagnostic::error(code::REFERENCE, summary).at(name.span).because("unknown name");
+    let help = match did_you_mean(&name.value, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("the names are: {}", known.join(", ")),
+    };
+    Some(unknown.help(help))
 }
 
 fn filtered_name(usage: &SourceUse, dialect: Dialect) -> String {

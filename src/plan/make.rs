@@ -42,7 +42,8 @@ pub fn make(
     planner.found.without_repetitions().into_result(Plan { builds })
 }
 
-fn nothing_to_build(template: &Template) -> Option<Diagnostic> {
+/// What to say of a template without builds.
+pub(super) fn nothing_to_build(template: &Template) -> Option<Diagnostic> {
     let (missing, help) = match template.dialect {
         Dialect::Json if template.sources.is_empty() => {
             ("builder", "add a list `builders` with at least one builder")

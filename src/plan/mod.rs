@@ -8,6 +8,7 @@ mod meta;
 mod recipe;
 mod requirements;
 mod select;
+mod structure;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -24,6 +25,7 @@ use crate::source::Span;
 
 pub use self::make::make;
 pub use self::requirements::requirements;
+pub use self::structure::structure;
 
 /// What the command line says about the plan.
 #[derive(Clone, Debug)]

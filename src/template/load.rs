@@ -89,10 +89,24 @@ fn load_legacy(
     request: &LoadRequest,
     sources: &mut SourceMap,
 ) -> Result<(Template, Diagnostics), Diagnostics> {
-    let file = match request.is_stdin() {
-        true => add(Path::new("<stdin>"), read_all(std::io::stdin().lock()), sources)?,
-        false => read(&request.path, sources)?,
-    };
+    let file = legacy_text(request, sources)?;
+    legacy(file, request, sources)
+}
+
+/// Takes the text of the legacy template that `request` means into `sources`.
+pub fn legacy_text(request: &LoadRequest, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
+    match request.is_stdin() {
+        true => add(Path::new("<stdin>"), read_all(std::io::stdin().lock()), sources),
+        false => read(&request.path, sources),
+    }
+}
+
+/// Reads a text of `sources` as the legacy template that `request` means.
+pub fn legacy(
+    file: FileId,
+    request: &LoadRequest,
+    sources: &SourceMap,
+) -> Result<(Template, Diagnostics), Diagnostics> {
     let (root, mut diagnostics) = json::parse(file, sources);
     let Some(root) = root else {
         return Err(diagnostics);

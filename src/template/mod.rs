@@ -2,6 +2,7 @@
 //! place.
 
 pub mod ast;
+pub mod fix;
 pub mod hcl;
 mod json;
 pub mod load;

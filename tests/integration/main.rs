@@ -12,6 +12,7 @@ mod amazon_ebs;
 mod architecture;
 mod build;
 mod expressions;
+mod fix;
 mod machines;
 mod provisioners;
 mod ssh;

@@ -74,6 +74,31 @@ impl Value {
         Expr { kind, span: self.span }
     }
 
+    /// The value without places, its numbers as `f64`: of duplicates the last stays. Says the
+    /// numbers that are too large.
+    pub fn into_plain(self, diagnostics: &mut Diagnostics) -> serde_json::Value {
+        match self.kind {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Bool(value) => value.into(),
+            Kind::Number(text) => {
+                let number = text.parse().ok().and_then(serde_json::Number::from_f64);
+                if number.is_none() {
+                    let summary = format!("the number `{text}` is too large");
+                    diagnostics.push(Diagnostic::error(code::JSON_SHAPE, summary).at(self.span));
+                }
+                number.into()
+            }
+            Kind::String(text) => text.into(),
+            Kind::Array(items) => {
+                items.into_iter().map(|item| item.into_plain(diagnostics)).collect()
+            }
+            Kind::Object(members) => {
+                let plain = |Member { key, value }| (key.value, value.into_plain(diagnostics));
+                members.into_iter().map(plain).collect()
+            }
+        }
+    }
+
     /// Says every key that stands twice in one object, at any depth.
     pub fn refuse_duplicates(&self, diagnostics: &mut Diagnostics) {
         match &self.kind {

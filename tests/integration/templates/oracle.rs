@@ -1,5 +1,5 @@
-//! Every template that Packer 1.16.0 was asked to validate or inspect: the same verdict, and the
-//! first error at the same place.
+//! Every template that Packer 1.16.0 was asked to validate, inspect or fix: the same verdict and
+//! the same text, and the first error at the same place.
 
 mod differences;
 
@@ -56,6 +56,10 @@ fn difference(case: &Case, run: &Run) -> Option<String> {
         return Some(format!("exit code {:?} instead of {}", run.code, case.rc));
     }
     match (&case.stdout_file, &case.place) {
+        (Some(expected), _) if case.command == "fix" => {
+            let expected = fixture("oracle/templates").join(&case.id).join(expected);
+            fixed_difference(&expected, &run.stdout)
+        }
         (Some(expected), _) if case.rc == 0 => {
             let expected = fixture("oracle/templates").join(&case.id).join(expected);
             text_difference(&expected, &run.stdout)
@@ -74,6 +78,18 @@ fn text_difference(expected: &Path, got: &str) -> Option<String> {
     let time = Regex::new(r"(?m)^\d+,").expect("a pattern");
     let got = time.replace_all(got, "<time>,");
     (got.trim_end() != expected.trim_end()).then(|| format!("expected:\n{expected}"))
+}
+
+/// `fix` prints the same bytes. What is wrong with the fixed template comes behind it, in words of
+/// our own.
+fn fixed_difference(expected: &Path, got: &str) -> Option<String> {
+    let expected = std::fs::read_to_string(expected).expect("the expected text");
+    let expected = expected.replace("packer fix", "imgbake fix");
+    let same = match expected.split_once("\nError! ") {
+        Some((template, _)) => got.starts_with(template),
+        None => got == expected,
+    };
+    (!same).then(|| format!("expected:\n{expected}"))
 }
 
 /// Runs all cases of `command` and holds the differences against the list.
@@ -107,9 +123,14 @@ fn inspect_shows_what_the_usual_tool_shows() {
 }
 
 #[test]
+fn fix_prints_what_the_usual_tool_prints() {
+    compare("fix");
+}
+
+#[test]
 fn every_listed_difference_is_a_case() {
     let known: Vec<String> =
-        cases("validate").into_iter().chain(cases("inspect")).map(|case| case.id).collect();
+        ["validate", "inspect", "fix"].into_iter().flat_map(cases).map(|case| case.id).collect();
     for id in differences::DIFFERENCES.iter().flat_map(|(_, ids)| ids.iter()) {
         assert!(known.iter().any(|case| case == id), "{id}");
     }

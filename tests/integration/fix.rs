@@ -1,0 +1,116 @@
+//! `imgbake fix` as a command: what it reads, prints, refuses, and how it ends. What the fixers do is
+//! tested beside them; what the usual tool prints, in `templates/oracle.rs`.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::support::{Program, fixture};
+
+const OLD: &str = r#"{"builders": [{"type": "null", "ssh_wait_timeout": "5m"}]}"#;
+const FIXED: &str = "{
+  \"builders\": [
+    {
+      \"ssh_timeout\": \"5m\",
+      \"type\": \"null\"
+    }
+  ]
+}
+
+";
+
+#[test]
+fn a_template_is_read_from_standard_input_too() {
+    let program = Program::new();
+    let mut child = program
+        .command(["fix", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("imgbake");
+    child.stdin.take().expect("a pipe").write_all(OLD.as_bytes()).expect("a reader");
+    let run = Program::finish(child).succeeded();
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (FIXED, ""));
+}
+
+#[test]
+fn the_file_itself_stays_as_it_is() {
+    let program = Program::new();
+    program.write("old.json", OLD);
+    assert_eq!(program.run(["fix", "old.json"]).succeeded().stdout, FIXED);
+    assert_eq!(program.read("old.json"), OLD);
+}
+
+#[test]
+fn a_result_that_cannot_be_right_is_printed_and_fails() {
+    let program = Program::new();
+    for (template, why) in [
+        (r#"{"builders": []}"#, "has no builder"),
+        (r#"{"builders": [{}]}"#, "lacks its `type`"),
+        (
+            r#"{"builders": [{"type": "null"}], "provisioners": [{"type": "shell", "only": ["nul"]}]}"#,
+            "did you mean `null`?",
+        ),
+        (
+            r#"{"builders": [{"type": "null"}], "provisioners": [{"type": "shell", "override": {"x": {}}}]}"#,
+            "called `x`",
+        ),
+        (
+            r#"{"builders": [{"type": "null"}], "post-processors": [{"type": "manifest", "only": ["null"], "except": ["null"]}]}"#,
+            "exclude each other",
+        ),
+    ] {
+        program.write("t.json", template);
+        let run = program.run(["fix", "t.json"]).failed_with(1);
+        assert!(run.stdout.starts_with("{\n  \"builders\": ["), "{}", run.stdout);
+        assert!(run.stderr.contains(why), "{template}: {}", run.stderr);
+        let run = program.run(["fix", "-validate=false", "t.json"]).succeeded();
+        assert_eq!(run.stderr, "");
+    }
+}
+
+#[test]
+fn components_that_do_not_exist_here_are_fixed_all_the_same() {
+    let program = Program::new();
+    program.write("t.json", r#"{"builders": [{"type": "virtualbox", "ssh_key_path": "k"}]}"#);
+    let run = program.run(["fix", "t.json"]).succeeded();
+    assert!(run.stdout.contains("\"type\": \"virtualbox-iso\""), "{}", run.stdout);
+}
+
+#[test]
+fn what_is_no_legacy_template_is_refused_and_nothing_is_printed() {
+    let program = Program::new();
+    program.write("t.pkr.json", "{}");
+    program.write("bad.json", "{\"builders\": 1}");
+    program.write("broken.json", "{\"builders\" []}");
+    program
+        .write("ip.json", r#"{"builders": [{"type": "amazon-ebs", "ssh_private_ip": "perhaps"}]}"#);
+    for (file, why) in [
+        ("t.pkr.json", "imgbake fix only works with JSON files for now."),
+        (".", "imgbake fix only works with JSON files for now."),
+        ("bad.json", "bad.json:1:14"),
+        ("broken.json", "broken.json:1:13"),
+        ("nowhere.json", "`nowhere.json` cannot be read"),
+        ("ip.json", "amazon-private-ip: `ssh_private_ip` is neither true nor false: \"perhaps\""),
+    ] {
+        let run = program.run(["fix", file]).failed_with(1);
+        assert!(run.stdout.contains(why) || run.stderr.contains(why), "{file}: {run:?}");
+        assert!(!run.stdout.contains('{'), "{file}: {run:?}");
+    }
+}
+
+#[test]
+fn the_help_lists_the_fixers_in_their_order() {
+    let help = Program::new().run(["fix", "-help"]).succeeded().stdout;
+    let at = |name: &str| help.find(name).unwrap_or_else(|| panic!("{name}: {help}"));
+    assert!(at("iso-md5") < at("createtime") && at("createtime") < at("proxmox-type"));
+}
+
+#[test]
+fn the_tutorials_template_needs_no_fixing() {
+    let program = Program::new();
+    program.copy(&fixture("tutorial/06-variables-and-filter"));
+    let run = program.run(["fix", "packer.json"]).succeeded();
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    assert_eq!(value(&run.stdout), value(&program.read("packer.json")));
+}
