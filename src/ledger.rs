@@ -2,6 +2,7 @@
 //! is left.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 /// What exists outside of us because of this run. Clones share one book.
@@ -14,10 +15,22 @@ struct Book {
     lines: BTreeMap<u64, Line>,
 }
 
-#[derive(Debug)]
 struct Line {
-    what: String,
+    build: String,
+    what: Box<dyn Fn() -> String + Send + Sync>,
     stuck: Option<String>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.build, (self.what)())
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} {:?}", self.stuck)
+    }
 }
 
 /// One line of the ledger.
@@ -29,21 +42,15 @@ impl Ledger {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// `what` of `build` exists from now on.
-    pub fn enter(&self, build: &str, what: impl AsRef<str>) -> Entry {
+    /// `what` of `build` exists from now on. It is asked anew each time that it is told: ids come
+    /// to be known only while things are made.
+    pub fn enter(&self, build: &str, what: impl Fn() -> String + Send + Sync + 'static) -> Entry {
         let mut book = self.book();
         let id = book.next;
         book.next += 1;
-        let what = format!("{build}: {}", what.as_ref());
-        book.lines.insert(id, Line { what, stuck: None });
+        let line = Line { build: build.to_owned(), what: Box::new(what), stuck: None };
+        book.lines.insert(id, line);
         Entry(id)
-    }
-
-    /// More is known of it now, e.g. its id.
-    pub fn amend(&self, entry: &Entry, build: &str, what: impl AsRef<str>) {
-        if let Some(line) = self.book().lines.get_mut(&entry.0) {
-            line.what = format!("{build}: {}", what.as_ref());
-        }
     }
 
     /// It is gone.
@@ -60,35 +67,41 @@ impl Ledger {
 
     /// All that still exists, the oldest first.
     pub fn present(&self) -> Vec<String> {
-        self.book().lines.values().map(|line| line.what.clone()).collect()
+        self.book().lines.values().map(Line::to_string).collect()
     }
 
     /// All that nobody has tried to remove: `-on-error=abort` leaves it.
     pub fn untouched(&self) -> Vec<String> {
         let book = self.book();
         let untouched = book.lines.values().filter(|line| line.stuck.is_none());
-        untouched.map(|line| line.what.clone()).collect()
+        untouched.map(Line::to_string).collect()
     }
 
     /// All that could not be removed, and why.
     pub fn left_behind(&self) -> Vec<String> {
         let book = self.book();
-        let stuck = |line: &Line| Some(format!("{} ({})", line.what, line.stuck.as_ref()?));
+        let stuck = |line: &Line| Some(format!("{line} ({})", line.stuck.as_ref()?));
         book.lines.values().filter_map(stuck).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
 
     #[test]
     fn what_could_not_be_removed_is_said_with_its_reason() {
         let ledger = Ledger::default();
-        let group = ledger.enter("web", "security group packer_1");
-        let key = ledger.enter("web", "key pair packer_1");
+        let id = Arc::new(OnceLock::new());
+        let known = id.clone();
+        let group = ledger
+            .enter("web", move || format!("security group {}", known.get().unwrap_or(&"packer_1")));
+        let key = ledger.enter("web", || "key pair packer_1".to_owned());
         ledger.gone(&key);
-        ledger.amend(&group, "web", "security group sg-1");
+        assert_eq!(ledger.present(), ["web: security group packer_1"]);
+        id.set("sg-1").unwrap();
         assert_eq!(ledger.present(), ["web: security group sg-1"]);
         assert!(ledger.left_behind().is_empty());
         ledger.stuck(&group, "in use");

@@ -29,7 +29,7 @@ pub enum Ending {
 
 impl Ending {
     /// How steps ended that gave `result`.
-    pub fn of<T, E>(result: &Result<T, E>) -> Self {
+    fn of<T, E>(result: &Result<T, E>) -> Self {
         if result.is_ok() { Self::Done } else { Self::Failed }
     }
 }
@@ -47,7 +47,7 @@ pub trait Step: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What exists from now on that must be undone, for people; `None`: nothing outside of us.
-    /// Asked before the step runs and after each try, when ids are known.
+    /// Asked at any time: it says more as soon as ids are known.
     fn makes(&self) -> Option<String> {
         None
     }
@@ -116,14 +116,15 @@ impl Started {
         self.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes into the ledger what the step says that it makes.
+    /// Writes into the ledger that there is what the step makes, once it says that it does.
     fn write_down(&self, cx: &BuildContext) {
-        let Some(what) = self.step.makes() else { return };
-        let build = &cx.facts.build_name;
-        match &mut *self.entry() {
-            Some(entry) => cx.ledger.amend(entry, build, what),
-            none => *none = Some(cx.ledger.enter(build, what)),
+        let mut entry = self.entry();
+        if entry.is_some() || self.step.makes().is_none() {
+            return;
         }
+        let step = self.step.clone();
+        let what = move || step.makes().unwrap_or_default();
+        *entry = Some(cx.ledger.enter(&cx.facts.build_name, what));
     }
 }
 
@@ -149,7 +150,7 @@ impl<'a> Steps<'a> {
         self.started().push(started.clone());
         let result = loop {
             let result = self.run_once(&*step, name).await;
-            // An id is often known only now.
+            // What it makes may have been decided only now.
             started.write_down(self.cx);
             match &result {
                 Err(error) if self.wants_retry(name, error).await => {}
@@ -222,11 +223,22 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// Ends a build that came to `result`, which is handed on once the steps are undone as it
+    /// demands. An interruption is a failure, even if it came so late that no step noticed.
+    pub async fn end<T>(self, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        let result = match result {
+            Ok(_) if self.cx.cancel.is_cancelled() => Err(Cancelled.into()),
+            result => result,
+        };
+        self.undo(Ending::of(&result)).await;
+        result
+    }
+
     /// Undoes all steps that started: the last first, and those that
     /// [stand alone](Step::stands_alone) beside the others. Nothing interrupts this.
     ///
     /// After a failure the error-cleanup provisioner runs before anything is undone.
-    pub async fn undo(self, ending: Ending) {
+    async fn undo(self, ending: Ending) {
         let cx = BuildContext { cancel: CancellationToken::new(), ..self.cx.clone() };
         let aborted = self.aborted.load(Ordering::Relaxed);
         if ending == Ending::Failed && (!aborted || cx.on_error == OnError::RunCleanupProvisioner) {

@@ -9,7 +9,7 @@ use crate::builder::provision::provision;
 use crate::communicator::{self, HostKey, Kind, Target};
 use crate::component::{Artifact, BuildContext, Builder, Check, Component};
 use crate::interpolate::BuildData;
-use crate::step::{Ending, Steps};
+use crate::step::Steps;
 
 /// What artifacts of this builder are known by.
 pub const BUILDER_ID: &str = "fnoeding.null";
@@ -69,8 +69,7 @@ impl Builder for Null {
         let data = BuildData::from([("ID".to_owned(), "Null".into())]);
         let steps = Steps::new(cx);
         let result = provision(&steps, &self.communicator, target, data).await;
-        steps.undo(Ending::of(&result)).await;
-        result?;
+        steps.end(result).await?;
         Ok(Some(Arc::new(Nothing)))
     }
 }

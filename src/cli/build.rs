@@ -158,8 +158,9 @@ async fn supervise(plan: Plan, request: &RunRequest, ui: &Ui, redactor: Redactor
                     listing::list(ui, "These may still exist:", &request.ledger.present());
                     return Exit::Interrupted;
                 }
-                ui.error(format!("Cancelling build after receiving {name}"));
+                // First the deed: what is said after this was cancelled.
                 cancel.cancel();
+                ui.error(format!("Cancelling build after receiving {name}"));
             }
         }
     };

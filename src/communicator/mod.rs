@@ -4,12 +4,14 @@
 //! the [`Target`] that it knows; what comes back is a [`Communicator`] for
 //! the provisioners.
 
+mod announcement;
 mod check;
 mod key;
 mod none;
 mod options;
 mod ssh;
 
+pub use announcement::Announcement;
 pub use key::{KeyType, TemporaryKey};
 pub use options::{Kind, NOT_BUILT, Options, TransferMethod};
 
@@ -41,6 +43,8 @@ pub struct Target {
 pub enum HostKey {
     /// By one of these keys, learned in a way that nobody else could write to.
     Pinned(Vec<PublicKey>),
+    /// By one of the keys that it announced, if it has done so by then; else as `FirstUse`.
+    Announced(Announcement),
     /// By nothing the first time; by the same key every time after that.
     FirstUse,
 }

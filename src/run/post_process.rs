@@ -144,9 +144,11 @@ impl Progress<'_> {
     }
 
     async fn destroy_now(&mut self, artifact: Arc<dyn Artifact>) {
+        self.phase.ui.say(format!("Destroying the artifact {}", artifact.id()));
         if let Err(error) = artifact.destroy().await {
             let what = artifact.describe();
-            let entry = self.phase.ledger.enter(&self.phase.facts.build_name, &what);
+            let ours = what.clone();
+            let entry = self.phase.ledger.enter(&self.phase.facts.build_name, move || ours.clone());
             self.phase.ledger.stuck(&entry, format!("{error:#}"));
             self.results.errors.push(error.context(format!("cannot destroy an artifact ({what})")));
         }

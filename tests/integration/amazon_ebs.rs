@@ -2,8 +2,11 @@
 
 mod bed;
 mod failures;
+mod moment;
 mod options;
+mod provisioning;
 mod proxy;
+mod signals;
 
 use std::collections::BTreeMap;
 

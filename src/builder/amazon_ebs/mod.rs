@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `ami`, `run`, `ebs`, `block_device` | the options, beside [`Access`] and the communicator's |
 //! | `steps/` | one file for each step |
+//! | `console` | the host keys that the instance shows on its console |
 //! | `artifact` | the AMIs that come out |
 
 mod ami;
 mod artifact;
 mod block_device;
+mod console;
 mod ebs;
 mod run;
 mod steps;
@@ -26,10 +28,11 @@ use crate::builder::joined;
 use crate::builder::provision::provision;
 use crate::communicator::{self, KeyType};
 use crate::component::{Artifact, BuildContext, Builder, Check, Component};
-use crate::step::{Ending, Steps};
+use crate::step::Steps;
 
 use self::ami::AmiOptions;
 use self::artifact::Amis;
+use self::console::Console;
 use self::ebs::EbsOptions;
 use self::run::RunOptions;
 use self::steps::{
@@ -138,8 +141,8 @@ impl Builder for AmazonEbs {
         let job = Job { account, settings: self.0.clone(), token: time_ordered_id() };
         let steps = Steps::new(cx);
         let result = bake(cx, &steps, &job).await;
-        steps.undo(Ending::of(&result)).await;
-        Ok(result?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+        let amis = steps.end(result).await?;
+        Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
     }
 }
 
@@ -159,9 +162,12 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     let (key, groups) = (key?, groups?);
     let instance =
         steps.run(RunInstance::new(job, &source, &network, key.name.clone(), groups)).await?;
-    let target = instance.target(key.temporary);
+    let console = Console::watch(job, &instance.id);
+    let target = instance.target(key.temporary, console.announcement());
     provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
-    steps.run(StopInstance::new(job, &instance)).await?;
+    let (stopped, machine) =
+        join!(steps.run(StopInstance::new(job, &instance)), console.confirm_host_key(cx));
+    stopped.and(machine)?;
     if job.settings.ebs.skip_create_ami {
         cx.ui.say("No AMI is made: `skip_create_ami` is set");
         return Ok(None);

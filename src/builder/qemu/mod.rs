@@ -33,7 +33,7 @@ use crate::communicator::{self, HostKey, Kind, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
 use crate::config::Late;
 use crate::interpolate::{BuildData, Dot};
-use crate::step::{Ending, Steps};
+use crate::step::Steps;
 use crate::vm::accelerator::{self, Kvm};
 use crate::vm::cd;
 use crate::vm::download::{self, Download};
@@ -119,8 +119,7 @@ impl Builder for Qemu {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let steps = Steps::new(cx);
         let built = self.run(cx, &steps).await;
-        steps.undo(Ending::of(&built)).await;
-        let (accelerator, build_data) = built?;
+        let (accelerator, build_data) = steps.end(built).await?;
         Ok(Some(Arc::new(self.artifact(accelerator, build_data)?)))
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Mutex;
 
 use russh::keys::{HashAlg, PublicKey};
 
-use crate::communicator::HostKey;
+use crate::communicator::{Announcement, HostKey};
 
 /// What is known of one server's keys. All connections of a build to that server share it.
 #[derive(Debug)]
 pub(super) struct HostKeys {
     pinned: bool,
+    announced: Option<Announcement>,
     known: Mutex<Vec<PublicKey>>,
 }
 
@@ -27,11 +28,12 @@ pub(super) struct Mismatch {
 
 impl HostKeys {
     pub(super) fn new(host_key: HostKey) -> Self {
-        let (pinned, known) = match host_key {
-            HostKey::Pinned(keys) => (true, keys),
-            HostKey::FirstUse => (false, Vec::new()),
+        let (pinned, announced, known) = match host_key {
+            HostKey::Pinned(keys) => (true, None, keys),
+            HostKey::Announced(announced) => (false, Some(announced), Vec::new()),
+            HostKey::FirstUse => (false, None, Vec::new()),
         };
-        Self { pinned, known: Mutex::new(known) }
+        Self { pinned, announced, known: Mutex::new(known) }
     }
 
     /// The keys that are accepted; none means that any will do this once.
@@ -41,6 +43,13 @@ impl HostKeys {
 
     /// Refuses a key that is not the expected one.
     pub(super) fn check(&self, found: &PublicKey) -> Result<(), Mismatch> {
+        if let Some(announced) = &self.announced
+            && announced.includes(found) == Some(false)
+        {
+            let expected = announced.expected();
+            let origin = "announced on the machine's console";
+            return Err(Mismatch { found: describe(found), expected, origin });
+        }
         let known = self.known();
         let first_use = known.is_empty() && !self.pinned;
         if first_use || known.iter().any(|key| key.key_data() == found.key_data()) {
@@ -61,6 +70,12 @@ impl HostKeys {
             return None;
         }
         known.push(key.clone());
+        if let Some(announced) = &self.announced {
+            if announced.includes(key) == Some(true) {
+                return Some(format!("Host key verified (machine's console): {}", describe(key)));
+            }
+            announced.trusted_before(key);
+        }
         Some(format!("Host key trusted on first use: {}", describe(key)))
     }
 }
@@ -88,6 +103,23 @@ mod tests {
         assert!(keys.check(&first).is_ok());
         let refused = keys.check(&other).unwrap_err().to_string();
         assert!(refused.contains(&describe(&first)) && refused.contains(&describe(&other)));
+    }
+
+    #[test]
+    fn an_announced_key_is_verified_and_any_other_refused() {
+        let ours = key();
+        let announcement = Announcement::default();
+        let keys = HostKeys::new(HostKey::Announced(announcement.clone()));
+        assert!(keys.check(&key()).is_ok(), "nothing was announced yet");
+        let fingerprint = ours.fingerprint(HashAlg::Sha256);
+        let shown =
+            format!("-----BEGIN SSH HOST KEY FINGERPRINTS-----\n256 {fingerprint} root@x\n");
+        assert!(announcement.read(&shown));
+        let refused = keys.check(&key()).unwrap_err().to_string();
+        assert!(refused.contains(&fingerprint.to_string()), "{refused}");
+        assert!(keys.check(&ours).is_ok());
+        assert!(keys.trust(&ours).unwrap().starts_with("Host key verified (machine's console)"));
+        assert!(!announcement.is_open());
     }
 
     #[test]

@@ -115,9 +115,9 @@ async fn an_artifact_that_was_finished_when_the_interruption_came_is_not_post_pr
 #[tokio::test]
 async fn what_is_left_is_in_the_outcome() {
     let leaves = build("x", |cx| {
-        let stuck = cx.ledger.enter("x", "machine i-1");
+        let stuck = cx.ledger.enter("x", || "machine i-1".to_owned());
         cx.ledger.stuck(&stuck, "in use");
-        cx.ledger.enter("x", "key pair k");
+        cx.ledger.enter("x", || "key pair k".to_owned());
         async { Ok(None) }.boxed()
     });
     let (outcome, _) = run(vec![leaves], &request()).await;

@@ -30,8 +30,7 @@ async fn provision(
             let data = BuildData::from([("Host".to_owned(), "10.0.0.1".into())]);
             let steps = crate::step::Steps::new(&cx);
             let result = cx.provisioning.provision(&cx, Arc::new(Connected), data).await;
-            steps.undo(crate::step::Ending::of(&result)).await;
-            result.map(|()| None)
+            steps.end(result).await.map(|()| None)
         }
         .boxed()
     });

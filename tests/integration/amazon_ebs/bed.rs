@@ -60,6 +60,8 @@ impl Ended {
     }
 }
 
+const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
+
 impl Bed {
     /// A machine that accepts any key, as if it were the instance that EC2 gave the key to.
     pub fn new() -> Self {
@@ -124,6 +126,56 @@ impl Bed {
         let snapshots = ec2.describe_snapshots().owner_ids("self").send().await.unwrap();
         all.extend(snapshots.snapshots().iter().filter_map(|one| one.snapshot_id.clone()));
         all
+    }
+
+    /// The same, of both regions that the tests build in.
+    pub async fn inventory_of_all(&self) -> BTreeSet<String> {
+        let (here, abroad) = tokio::join!(self.inventory("us-east-1"), self.inventory("eu-west-1"));
+        here.into_iter().chain(abroad).collect()
+    }
+
+    /// Removes images, wherever they are, and their snapshots.
+    pub async fn remove_images(&self, ids: &BTreeSet<String>) {
+        if ids.is_empty() {
+            return;
+        }
+        for region in REGIONS {
+            let ec2 = self.ec2(region);
+            let found = ec2.describe_images().owners("self").send().await.unwrap();
+            for image in found.images().iter().filter(|one| ids.contains(one.image_id().unwrap())) {
+                let id = image.image_id().unwrap();
+                ec2.deregister_image().image_id(id).send().await.unwrap();
+                let disks = image.block_device_mappings().iter();
+                for snapshot in disks.filter_map(|disk| disk.ebs()?.snapshot_id()) {
+                    ec2.delete_snapshot().snapshot_id(snapshot).send().await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Removes all that was not there `before`.
+    pub async fn sweep(&self, before: &BTreeSet<String>) {
+        for region in REGIONS {
+            let ec2 = self.ec2(region);
+            let mut new: Vec<_> = self.inventory(region).await.into_iter().collect();
+            new.retain(|one| !before.contains(one));
+            // Instances let go of volumes and groups, images of snapshots.
+            new.sort_by_key(|one| !one.starts_with("i-") && !one.starts_with("ami-"));
+            for one in new {
+                let id = one.split(' ').next().unwrap();
+                match id.split('-').next().unwrap() {
+                    "i" => drop(ec2.terminate_instances().instance_ids(id).send().await),
+                    "ami" => drop(ec2.deregister_image().image_id(id).send().await),
+                    "snap" => drop(ec2.delete_snapshot().snapshot_id(id).send().await),
+                    "vol" => drop(ec2.delete_volume().volume_id(id).send().await),
+                    _ => {
+                        drop(ec2.delete_key_pair().key_name(id).send().await);
+                        drop(ec2.delete_security_group().group_name(id).send().await);
+                    }
+                }
+            }
+        }
+        assert_eq!(self.inventory_of_all().await.difference(before).count(), 0, "all is swept");
     }
 
     /// Builds against moto itself.

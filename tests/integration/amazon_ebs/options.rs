@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Build};
+use super::proxy::{Fate, Proxy, Rule};
 
 /// What `validate` would say of a build with these options.
 fn findings(changes: Json) -> Vec<String> {
@@ -110,4 +111,64 @@ async fn wrong_places_and_credentials_are_said_before_anything_is_made() {
     let several = bed.build(bed.options(several)).await.error();
     assert!(several.contains("make it narrower, or set `most_recent`"), "{several}");
     assert_eq!(bed.inventory("us-east-1").await, before);
+}
+
+/// A rule of a proxy that has moto's instances show `text` on their consoles.
+fn console(text: &str) -> Rule {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+    let output: &'static str = format!("<output>{encoded}</output>").leak();
+    Box::new(move |action, _| match action {
+        "GetConsoleOutput" => Fate::Rewritten("<output>[^<]*</output>", output),
+        _ => Fate::Passes,
+    })
+}
+
+/// What cloud-init shows of the host key in this file.
+fn shown(public_key: &std::path::Path) -> String {
+    let key = std::fs::read_to_string(public_key).unwrap();
+    format!("-----BEGIN SSH HOST KEY KEYS-----\n{key}-----END SSH HOST KEY KEYS-----\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_key_on_the_console_is_the_only_one_accepted() {
+    let bed = Bed::new();
+    let before = bed.inventory("us-east-1").await;
+    let ours = shown(&bed.sshd.host_key("ed25519"));
+    let proxy = Proxy::start(bed.moto.endpoint(), console(&ours)).await;
+    let ended = Build::of(bed.options(json!({})), proxy.endpoint()).run().await;
+    ended.artifact().destroy().await.unwrap();
+    // At once, or after the machine was trusted: that depends on who is faster.
+    let said = |text: &str| ended.said.iter().any(|line| line.contains(text));
+    assert!(
+        said("Host key verified (machine's console): ssh-ed25519 SHA256:")
+            || said("The host key trusted on first use is the one on the machine's console"),
+        "{:?}",
+        ended.said
+    );
+
+    let another = shown(&crate::support::Sshd::start().host_key("ed25519"));
+    let proxy = Proxy::start(bed.moto.endpoint(), console(&another)).await;
+    let ended = Build::of(bed.options(json!({})), proxy.endpoint()).run().await;
+    let error = ended.error();
+    assert!(error.contains("console") && error.contains("SHA256:"), "{error}");
+    assert_eq!(bed.inventory("us-east-1").await, before, "{:?}", ended.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_word_from_the_console_the_host_key_is_trusted_on_first_use() {
+    let bed = Bed::new();
+    // Neither a console without keys nor one that may not be looked at stops a build.
+    let denied = |action: &str, _| match action {
+        "GetConsoleOutput" => Fate::Refused("UnauthorizedOperation"),
+        _ => Fate::Passes,
+    };
+    for rule in [console("Linux version 6.1"), Box::new(denied) as Rule] {
+        let proxy = Proxy::start(bed.moto.endpoint(), rule).await;
+        let ended = Build::of(bed.options(json!({})), proxy.endpoint()).run().await;
+        ended.artifact().destroy().await.unwrap();
+        assert!(proxy.count("GetConsoleOutput") >= 1);
+        let trusted = "Host key trusted on first use: ssh-ed25519 SHA256:";
+        assert!(ended.said.iter().any(|line| line.contains(trusted)), "{:?}", ended.said);
+    }
 }

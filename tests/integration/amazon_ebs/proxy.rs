@@ -1,4 +1,4 @@
-//! A proxy in front of moto that can lose answers and hold states back.
+//! A proxy in front of moto that can lose answers, hold calls back, and change what answers say.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// What becomes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +19,28 @@ pub enum Fate {
     Vanishes,
     /// It never arrives; the answer is an error of this code.
     Refused(&'static str),
-    /// It is passed on; in the answer, these words are replaced by those.
+    /// It is passed on; in the answer, what this pattern matches is replaced by those words.
     Rewritten(&'static str, &'static str),
+    /// It and all calls after it wait for [`Proxy::release`], and are then passed on.
+    Held,
 }
 
 /// Decides by the call's name and how many of this name came before.
 pub type Rule = Box<dyn Fn(&str, usize) -> Fate + Send + Sync>;
 
+/// What the connections of a proxy share.
+struct Shared {
+    upstream: String,
+    client: reqwest::Client,
+    rule: Rule,
+    calls: Mutex<HashMap<String, usize>>,
+    held: watch::Sender<bool>,
+}
+
 /// A running proxy.
 pub struct Proxy {
     address: SocketAddr,
-    calls: Arc<Mutex<HashMap<String, usize>>>,
+    shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -37,18 +49,18 @@ impl Proxy {
     pub async fn start(upstream: String, rule: Rule) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let calls: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
-        let (seen, rule) = (calls.clone(), Arc::new(rule));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let (calls, held) = (Mutex::default(), watch::Sender::new(false));
+        let shared = Arc::new(Shared { upstream, client, rule, calls, held });
+        let serving = shared.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (seen, rule) = (seen.clone(), rule.clone());
-                let (client, upstream) = (client.clone(), upstream.clone());
+                let shared = serving.clone();
                 // A client that goes away ends only its own connection.
-                tokio::spawn(async move { serve(stream, &client, &upstream, &seen, &rule).await });
+                tokio::spawn(async move { serve(stream, &shared).await });
             }
         });
-        Self { address, calls, task }
+        Self { address, shared, task }
     }
 
     pub fn endpoint(&self) -> String {
@@ -57,7 +69,17 @@ impl Proxy {
 
     /// How often `action` was called.
     pub fn count(&self, action: &str) -> usize {
-        self.calls.lock().unwrap().get(action).copied().unwrap_or(0)
+        self.shared.calls.lock().unwrap().get(action).copied().unwrap_or(0)
+    }
+
+    /// All calls from now on wait.
+    pub fn hold(&self) {
+        self.shared.held.send_replace(true);
+    }
+
+    /// The calls that wait go on.
+    pub fn release(&self) {
+        self.shared.held.send_replace(false);
     }
 }
 
@@ -68,24 +90,22 @@ impl Drop for Proxy {
 }
 
 /// Serves one connection until a call is lost or the client goes.
-async fn serve(
-    mut stream: TcpStream,
-    client: &reqwest::Client,
-    upstream: &str,
-    seen: &Mutex<HashMap<String, usize>>,
-    rule: &Rule,
-) -> Option<()> {
+async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     loop {
         let (head, body) = read_request(&mut stream).await?;
         let text = String::from_utf8_lossy(&body);
         let action = text.split('&').find_map(|pair| pair.strip_prefix("Action="))?.to_owned();
         let before = {
-            let mut seen = seen.lock().unwrap();
-            let count = seen.entry(action.clone()).or_default();
+            let mut calls = shared.calls.lock().unwrap();
+            let count = calls.entry(action.clone()).or_default();
             *count += 1;
             *count - 1
         };
-        let fate = rule(&action, before);
+        let fate = (shared.rule)(&action, before);
+        if fate == Fate::Held {
+            shared.held.send_replace(true);
+        }
+        shared.held.subscribe().wait_for(|held| !held).await.ok()?;
         if fate == Fate::Vanishes {
             return None;
         }
@@ -97,7 +117,7 @@ async fn serve(
             write_answer(&mut stream, 400, &text).await?;
             continue;
         }
-        let mut request = client.post(format!("{upstream}/")).body(body.clone());
+        let mut request = shared.client.post(format!("{}/", shared.upstream)).body(body.clone());
         for line in head.lines().skip(1) {
             let Some((name, value)) = line.split_once(": ") else { continue };
             if !["content-length", "connection"].contains(&name.to_lowercase().as_str()) {
@@ -109,7 +129,10 @@ async fn serve(
         let mut text = answer.text().await.ok()?;
         match fate {
             Fate::LosesAnswer => return None,
-            Fate::Rewritten(from, to) => text = text.replace(from, to),
+            Fate::Rewritten(from, to) => {
+                let pattern = regex::Regex::new(from).unwrap();
+                text = pattern.replace_all(&text, regex::NoExpand(to)).into_owned();
+            }
             _ => {}
         }
         write_answer(&mut stream, status.as_u16(), &text).await?;

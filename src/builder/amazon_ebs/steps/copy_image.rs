@@ -89,6 +89,16 @@ impl Step for CopyImage {
         "copy the AMI"
     }
 
+    fn makes(&self) -> Option<String> {
+        let begun = self.begun();
+        let name = &self.job.settings.ami.ami_name;
+        let copies = self.regions.iter().map(|region| match begun.get(region) {
+            Some(Some(id)) => format!("AMI {id} and its snapshots in {region}"),
+            _ => format!("AMI `{name}` and its snapshots in {region}"),
+        });
+        (!self.regions.is_empty()).then(|| copies.collect::<Vec<_>>().join(", "))
+    }
+
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<MadeImage>> {
         let copies = self.regions.iter().map(|region| self.copy(cx, region));
         let mut made = vec![self.original.clone()];

@@ -131,6 +131,14 @@ impl Step for CreateImage {
         "create the AMI"
     }
 
+    fn makes(&self) -> Option<String> {
+        let region = self.job.account.region();
+        Some(match self.id.get() {
+            Some(id) => format!("AMI {id} and its snapshots in {region}"),
+            None => format!("AMI `{}` and its snapshots in {region}", self.ami_name()),
+        })
+    }
+
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
         cx.ui.say(format!("Creating the AMI `{}` from {}", self.ami_name(), self.instance));
         let id = self.create(cx).await?;

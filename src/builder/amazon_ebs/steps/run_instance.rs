@@ -22,7 +22,7 @@ use crate::builder::amazon_ebs::block_device::mappings;
 use crate::builder::amazon_ebs::run::{Interface, ShutdownBehavior};
 use crate::builder::amazon_ebs::steps::{INSTANCE_PATIENCE, Network, SourceAmi, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
-use crate::communicator::{HostKey, Target, TemporaryKey};
+use crate::communicator::{Announcement, HostKey, Target, TemporaryKey};
 use crate::component::BuildContext;
 use crate::retry;
 use crate::step::{Ending, Step};
@@ -53,9 +53,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Where to connect to.
-    pub(crate) fn target(&self, key: Option<Arc<TemporaryKey>>) -> Target {
-        Target { host: self.host.clone(), port: None, key, host_key: HostKey::FirstUse }
+    /// Where to connect to, and how to know the machine.
+    pub(crate) fn target(&self, key: Option<Arc<TemporaryKey>>, host_key: Announcement) -> Target {
+        let host_key = HostKey::Announced(host_key);
+        Target { host: self.host.clone(), port: None, key, host_key }
     }
 }
 

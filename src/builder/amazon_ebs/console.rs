@@ -1,0 +1,105 @@
+//! The console of the instance, on which cloud-init shows the machine's host keys.
+//!
+//! Nobody but the machine writes there, so a key that it shows is the machine's. The keys appear
+//! late: only a build that has to wait for its machine anyway sees them before it connects. They
+//! are looked for beside all else, and once more at the end: a key that was trusted on first use
+//! is held against them before an image is made.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::aws::error::{ApiError, Called as _};
+use crate::builder::amazon_ebs::Job;
+use crate::communicator::{Announcement, Kind};
+use crate::component::BuildContext;
+use crate::retry::{Backoff, or_cancelled};
+
+/// The waits between looks.
+const LOOKS: Backoff =
+    Backoff { first: Duration::from_secs(3), factor: 1.5, longest: Duration::from_secs(15) };
+
+/// How long the last look may take: it must not hold a build up.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
+/// An instance's console that is looked at until it shows host keys, or is dropped.
+pub(super) struct Console {
+    source: Source,
+    announcement: Announcement,
+    _watch: Option<AbortOnDropHandle<()>>,
+}
+
+impl Console {
+    /// Begins to look at the console of the instance `id`, if the build connects to it at all.
+    pub(super) fn watch(job: &Job, id: &str) -> Self {
+        let source = Source { ec2: job.account.ec2().clone(), instance: id.to_owned() };
+        let announcement = Announcement::default();
+        let connects = job.settings.communicator.kind() != Kind::None;
+        let watch = connects.then(|| {
+            let (source, announcement) = (source.clone(), announcement.clone());
+            let watch = async move { source.until_announced(&announcement).await };
+            AbortOnDropHandle::new(tokio::spawn(watch))
+        });
+        Self { source, announcement, _watch: watch }
+    }
+
+    /// What the console shows sooner or later.
+    pub(super) fn announcement(&self) -> Announcement {
+        self.announcement.clone()
+    }
+
+    /// Looks a last time if need be, and refuses a machine whose console shows other keys than the
+    /// one that was trusted on first use.
+    pub(super) async fn confirm_host_key(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.announcement.is_open() {
+            let look = tokio::time::timeout(LAST_LOOK, self.source.look());
+            if let Ok(Ok(text)) = or_cancelled(&cx.cancel, look).await? {
+                self.announcement.read(&text);
+            }
+        }
+        let confirmed = self.announcement.confirm();
+        let instance = &self.source.instance;
+        let confirmed = confirmed.with_context(|| format!("no image is made of {instance}"))?;
+        confirmed.into_iter().for_each(|news| cx.ui.say(news));
+        Ok(())
+    }
+}
+
+/// Where the console's text comes from.
+#[derive(Clone)]
+struct Source {
+    ec2: aws_sdk_ec2::Client,
+    instance: String,
+}
+
+impl Source {
+    /// Looks until the console shows keys, or may not be looked at.
+    async fn until_announced(&self, announcement: &Announcement) {
+        for wait in LOOKS.waits() {
+            match self.look().await {
+                Ok(text) if announcement.read(&text) => return,
+                Ok(_) => {}
+                Err(error) if error.is_unknown() => {}
+                Err(error) => return tracing::info!("no host keys from the console: {error}"),
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The text so far: up to now where the instance's hardware can tell, else as EC2 saw it last.
+    async fn look(&self) -> Result<String, ApiError> {
+        let request = self.ec2.get_console_output().instance_id(&self.instance);
+        let latest = request.clone().latest(true).send().await.called("GetConsoleOutput");
+        let answer = match latest {
+            Err(error) if error.is(&["UnsupportedOperation"]) => {
+                request.send().await.called("GetConsoleOutput")?
+            }
+            answer => answer?,
+        };
+        let text = BASE64.decode(answer.output().unwrap_or_default()).unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
