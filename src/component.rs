@@ -23,6 +23,8 @@ use crate::secret::Redactor;
 pub trait Component: Sized {
     /// The name in templates, e.g. `amazon-ebs`.
     const TYPE: &'static str;
+    /// What it does, in one sentence for `imgbake explain`.
+    const ABOUT: &'static str;
     /// Options that the reference has and this component refuses by name.
     const NOT_BUILT: &'static [&'static str] = &[];
     /// Names that a builder adds to `build.*`, beside those that every builder has.
@@ -94,7 +96,7 @@ impl<'a> Check<'a> {
 
     /// `option` must be given.
     pub fn missing(&mut self, option: &str, help: impl Into<String>) {
-        let summary = format!("`{}` needs `{option}`", self.component);
+        let summary = needs(self.component, option);
         let found = Diagnostic::error(code::MISSING_OPTION, summary).because("required here");
         self.push(option, found.help(help));
     }
@@ -129,6 +131,11 @@ impl<'a> Check<'a> {
     }
 }
 
+/// How it is said that `component` cannot do without `option`.
+pub fn needs(component: &str, option: &str) -> String {
+    format!("`{component}` needs `{option}`")
+}
+
 /// Decodes and prepares a `C` from its evaluated body. Warnings come back beside it.
 pub fn prepare<C: Component>(
     body: &Node,
@@ -149,6 +156,8 @@ pub fn prepare<C: Component>(
 pub struct Registered<T: ?Sized> {
     /// The name in templates.
     pub name: &'static str,
+    /// See [`Component::ABOUT`].
+    pub about: &'static str,
     /// Its options.
     pub options: fn() -> Vec<OptionDoc>,
     /// Options that it refuses by name.

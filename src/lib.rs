@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `cli` | one file per command: arguments in, exit code out |
 //! | `report` | events → people and machines: terminal, machine-readable; diagnostics drawn |
+//! | `explain` | what a code, a component, an option or a function is |
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `registry` | the only file that names every component |
@@ -50,6 +51,7 @@ pub mod diagnostic;
 pub mod env;
 pub mod eval;
 pub mod event;
+pub mod explain;
 pub mod guest;
 pub mod interpolate;
 pub mod ledger;

@@ -165,6 +165,7 @@ macro_rules! registered_as {
         const fn $function<C: Component + $kind + 'static>() -> Registered<dyn $kind> {
             Registered {
                 name: C::TYPE,
+                about: C::ABOUT,
                 options: <C::Options as crate::config::OptionGroups>::docs,
                 not_built: C::NOT_BUILT,
                 build_data: C::BUILD_DATA,

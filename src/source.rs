@@ -79,10 +79,38 @@ impl SourceFile {
 
     /// The position of the byte at `offset`.
     pub fn position(&self, offset: usize) -> Position {
+        let (line, before) = self.before(offset);
+        Position { line, column: before.graphemes(true).count() + 1 }
+    }
+
+    /// The column of the byte at `offset`, from 1, in code points.
+    pub fn char_column(&self, offset: usize) -> usize {
+        self.before(offset).1.chars().count() + 1
+    }
+
+    /// The line and the column of the byte at `offset`, both from 1; columns count code units of
+    /// UTF-16.
+    pub fn utf16_position(&self, offset: usize) -> (usize, usize) {
+        let (line, before) = self.before(offset);
+        (line, before.encode_utf16().count() + 1)
+    }
+
+    /// The number of the line that the byte at `offset` is in, and the text of the line before it.
+    fn before(&self, offset: usize) -> (usize, &str) {
         let offset = self.text.floor_char_boundary(offset);
         let line = self.line_starts.partition_point(|&start| start <= offset);
-        let start = self.line_starts[line - 1];
-        Position { line, column: self.text[start..offset].graphemes(true).count() + 1 }
+        (line, &self.text[self.line_starts[line - 1]..offset])
+    }
+
+    /// The line that the byte at `offset` is in, without its end.
+    pub fn line(&self, offset: usize) -> &str {
+        self.lines_from(self.position(offset).line).next().unwrap_or_default()
+    }
+
+    /// The lines from number `first` on, counted from 1, without their ends.
+    pub fn lines_from(&self, first: usize) -> std::str::Lines<'_> {
+        let start = self.line_starts.get(first.saturating_sub(1)).copied();
+        self.text[start.unwrap_or(self.text.len())..].lines()
     }
 }
 

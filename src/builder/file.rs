@@ -51,6 +51,7 @@ enum From {
 
 impl Component for File {
     const TYPE: &'static str = "file";
+    const ABOUT: &'static str = "Writes a file instead of an image; for trying post-processors.";
     type Options = (Options,);
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

@@ -22,6 +22,7 @@ pub struct Null {
 
 impl Component for Null {
     const TYPE: &'static str = "null";
+    const ABOUT: &'static str = "Connects to a machine that is there already, and makes no image.";
     const NOT_BUILT: &'static [&'static str] = communicator::NOT_BUILT;
     type Options = (communicator::Options,);
 

@@ -10,7 +10,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build, fix, init, inspect, validate};
+use super::{Exit, build, explain, fix, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -51,6 +51,8 @@ pub enum Command {
     Fix(Box<fix::Arguments>),
     /// Shows what a template consists of.
     Inspect(Box<inspect::Arguments>),
+    /// Says what a diagnostic's code, a component, an option or a function is.
+    Explain(Box<explain::Arguments>),
     /// Checks that the plugins that a template requires are there; all of them are built in.
     Init(Box<init::Arguments>),
     /// Shows the version.

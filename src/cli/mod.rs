@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod build;
 mod exit;
+pub mod explain;
 pub mod fix;
 pub mod front;
 pub mod init;
@@ -38,12 +39,12 @@ pub struct Session {
 pub fn main(args: Vec<OsString>) -> Exit {
     let invocation = match arguments::parse(args) {
         Ok(invocation) => invocation,
-        Err(refusal) => return explain(&refusal),
+        Err(refusal) => return print(&refusal),
     };
     let environment = match Environment::of_process() {
         Ok(environment) => Arc::new(environment),
         Err(error) => {
-            return explain(&Refusal {
+            return print(&Refusal {
                 text: format!("Error: the working directory cannot be found out: {error}\n"),
                 exit: Exit::Failure,
             });
@@ -52,7 +53,7 @@ pub fn main(args: Vec<OsString>) -> Exit {
     let session =
         Session { environment, style: style_of(&invocation), redactor: Redactor::default() };
     if let Err(error) = report::log::start(&session.environment, &session.redactor) {
-        return explain(&Refusal {
+        return print(&Refusal {
             text: format!("Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"),
             exit: Exit::Failure,
         });
@@ -77,6 +78,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         }
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
+        Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),
         Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
         Command::Version => session.reporting(version::run),
     }
@@ -102,7 +104,7 @@ impl Session {
 }
 
 /// Prints help, on the stream that says whether it was asked for.
-fn explain(refusal: &Refusal) -> Exit {
+fn print(refusal: &Refusal) -> Exit {
     let text = refusal.text.as_bytes();
     // Whoever closed the stream does not want to read it.
     let _ = match refusal.exit {

@@ -1,10 +1,12 @@
 //! `imgbake validate`: says everything that is wrong with a template, and starts nothing.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::front::{self, TemplateArguments, Wishes};
 use super::{Exit, Session};
+use crate::diagnostic::Diagnostics;
 use crate::event::Ui;
+use crate::report::diagnostics::{self, Format};
 use crate::source::SourceMap;
 
 /// `imgbake validate [flags] TEMPLATE`
@@ -16,9 +18,37 @@ pub struct Arguments {
     /// Does not warn of variables that a var file sets and nothing declares.
     #[arg(long)]
     pub no_warn_undeclared_var: bool,
+    /// How findings are written: for people, or on standard output for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: FormatFlag,
     /// Which template, and what it is given.
     #[command(flatten)]
     pub template: TemplateArguments,
+}
+
+/// The words of `-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FormatFlag {
+    /// Drawn, with the source lines.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+    /// SARIF 2.1.0, for code scanning services.
+    Sarif,
+    /// GitHub's workflow commands: annotations.
+    Github,
+}
+
+impl FormatFlag {
+    fn of_programs(self) -> Option<Format> {
+        match self {
+            Self::Human => None,
+            Self::Json => Some(Format::Json),
+            Self::Sarif => Some(Format::Sarif),
+            Self::Github => Some(Format::Github),
+        }
+    }
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
@@ -30,18 +60,41 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         let wishes = Wishes { warn_undeclared, ..Wishes::default() };
         front::plan(session, &arguments.template, wishes, &mut sources).map(|(_plan, found)| found)
     };
-    match checked {
-        Ok(warnings) => {
-            session.show(ui, &warnings, &sources);
+    let (found, exit) = match checked {
+        Ok(warnings) => (warnings, Exit::Success),
+        Err(errors) => (errors, Exit::Failure),
+    };
+    let Some(format) = arguments.format.of_programs() else {
+        session.show(ui, &found, &sources);
+        if exit == Exit::Success {
             ui.say(match arguments.syntax_only {
                 true => "Syntax-only check passed. Everything looks okay.",
                 false => "The configuration is valid.",
             });
-            Exit::Success
         }
-        Err(errors) => {
-            session.show(ui, &errors, &sources);
-            Exit::Failure
+        return exit;
+    };
+    write(session, ui, &found, &sources, format).unwrap_or(exit)
+}
+
+/// Writes the findings for programs; an exit code if that cannot be done.
+fn write(
+    session: &Session,
+    ui: &Ui,
+    found: &Diagnostics,
+    sources: &SourceMap,
+    format: Format,
+) -> Option<Exit> {
+    let root = &session.environment.cwd;
+    match diagnostics::render(found, sources, format, root, &session.redactor) {
+        Ok(text) if text.is_empty() => None,
+        Ok(text) => {
+            ui.say(text);
+            None
+        }
+        Err(error) => {
+            ui.error(format!("the findings cannot be written: {error}"));
+            Some(Exit::Failure)
         }
     }
 }

@@ -17,6 +17,8 @@ impl<T: DeserializeOwned + JsonSchema + 'static> Group for T {}
 pub struct OptionDoc {
     /// The key in the template.
     pub name: String,
+    /// Whether the struct cannot be read without it.
+    pub required: bool,
     /// Its JSON schema, with `description` and `default`.
     pub schema: Json,
 }
@@ -25,9 +27,29 @@ impl OptionDoc {
     /// Whether a template writes it as a block: an object with options of its own, or a list of
     /// such.
     pub fn is_block(&self) -> bool {
-        let is_object = |schema: &Json| schema.get("properties").is_some();
-        is_object(&self.schema) || self.schema.get("items").is_some_and(is_object)
+        !self.inside().is_empty()
     }
+
+    /// The schema of a value that is there: without `null`, which only says that it may be missing.
+    pub fn value_schema(&self) -> &Json {
+        without_null(&self.schema)
+    }
+
+    /// The options of the block that it is, if it is one.
+    pub fn inside(&self) -> Vec<Self> {
+        let schema = self.value_schema();
+        docs_in(without_null(schema.get("items").unwrap_or(schema)))
+    }
+}
+
+/// The schema of the value itself where `null` is allowed beside it.
+pub(super) fn without_null(schema: &Json) -> &Json {
+    let is_null = |schema: &Json| schema.get("type").is_some_and(|name| name == "null");
+    schema
+        .get("anyOf")
+        .and_then(Json::as_array)
+        .and_then(|choices| choices.iter().find(|choice| !is_null(choice)))
+        .unwrap_or(schema)
 }
 
 /// One struct of options, or a tuple of several that together make a component's options.
@@ -56,11 +78,23 @@ fn generate_docs<G: Group>() -> Arc<[OptionDoc]> {
     let mut settings = schemars::generate::SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let schema: Schema = SchemaGenerator::new(settings).into_root_schema_for::<G>();
+    docs_in(schema.as_value()).into()
+}
+
+/// The options that the JSON schema of a struct lists.
+fn docs_in(schema: &Json) -> Vec<OptionDoc> {
+    let required = schema.get("required").and_then(Json::as_array);
+    let is_required =
+        |name: &str| required.is_some_and(|list| list.iter().any(|item| item == name));
     let properties = schema.get("properties").and_then(Json::as_object);
     properties
         .into_iter()
         .flatten()
-        .map(|(name, schema)| OptionDoc { name: name.clone(), schema: schema.clone() })
+        .map(|(name, schema)| OptionDoc {
+            name: name.clone(),
+            required: is_required(name),
+            schema: schema.clone(),
+        })
         .collect()
 }
 

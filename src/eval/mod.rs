@@ -10,6 +10,7 @@
 //! | `functions/` | what can be called, one file per family |
 //! | `variables` `legacy` `graph` | what names mean |
 //! | `body` `show` | values as configuration, and as people see them |
+//! | `signature` | functions as documentation shows them |
 
 mod body;
 mod call;
@@ -27,6 +28,7 @@ mod operator;
 mod place;
 mod references;
 mod show;
+mod signature;
 mod template;
 mod traverse;
 mod types;
@@ -43,6 +45,8 @@ use crate::interpolate::BuildData;
 use crate::secret::Redactor;
 use crate::template::ast::{Body, Dialect, Expr, Template};
 use crate::template::load::VarAssignment;
+
+pub use self::signature::{Parameter, Signature, function_names, signature};
 
 use self::expr::{Evaluator, Roots};
 use self::functions::{Available, Host};

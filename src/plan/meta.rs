@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Entry, GoDuration, Late, Node, NodeKind, decode};
+use crate::config::{Entry, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, decode};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::Scope;
 use crate::source::Spanned;
@@ -87,6 +87,16 @@ pub(super) fn provisioner_names(dialect: Dialect) -> &'static [&'static str] {
 
 /// The meta-arguments of a post-processor.
 pub(super) const POST_PROCESSOR_NAMES: &[&str] = &["name", "only", "except", "keep_input_artifact"];
+
+/// The meta-arguments of a block of the kind `kind` (`provisioner`, `post-processor`) in HCL2.
+pub fn meta_arguments(kind: &str) -> Vec<OptionDoc> {
+    let (docs, names) = match kind {
+        "provisioner" => (<(ProvisionerMeta, Filter)>::docs(), provisioner_names(Dialect::Hcl)),
+        "post-processor" => (<(PostProcessorMeta, Filter)>::docs(), POST_PROCESSOR_NAMES),
+        _ => return Vec::new(),
+    };
+    docs.into_iter().filter(|doc| names.contains(&doc.name.as_str())).collect()
+}
 
 /// Parts `body` into its meta-arguments and the component's own options.
 pub(super) fn split(body: &Body, names: &[&str]) -> (Body, Body) {

@@ -24,6 +24,7 @@ use crate::interpolate::BuildData;
 use crate::source::Span;
 
 pub use self::make::make;
+pub use self::meta::meta_arguments;
 pub use self::requirements::requirements;
 pub use self::structure::structure;
 

@@ -31,6 +31,7 @@ pub struct Artifice {
 
 impl Component for Artifice {
     const TYPE: &'static str = "artifice";
+    const ABOUT: &'static str = "Makes files of its own choice the artifact.";
     type Options = (Options,);
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

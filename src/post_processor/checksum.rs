@@ -82,6 +82,7 @@ pub struct Checksum(Options);
 
 impl Component for Checksum {
     const TYPE: &'static str = "checksum";
+    const ABOUT: &'static str = "Writes checksums of the files of an artifact.";
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

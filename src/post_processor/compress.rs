@@ -110,6 +110,7 @@ pub struct Compress {
 
 impl Component for Compress {
     const TYPE: &'static str = "compress";
+    const ABOUT: &'static str = "Packs the files of an artifact into one archive.";
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

@@ -85,6 +85,7 @@ pub struct ManifestFile(Options);
 
 impl Component for ManifestFile {
     const TYPE: &'static str = "manifest";
+    const ABOUT: &'static str = "Writes all artifacts of a run into a JSON file.";
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

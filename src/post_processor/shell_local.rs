@@ -14,6 +14,8 @@ pub struct ShellLocal(local::LocalShell);
 
 impl Component for ShellLocal {
     const TYPE: &'static str = "shell-local";
+    const ABOUT: &'static str =
+        "Runs scripts or commands on this machine when the artifact is finished.";
     type Options = (script::Options, local::Options);
 
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {

@@ -100,6 +100,7 @@ pub struct AnsibleLocal {
 
 impl Component for AnsibleLocal {
     const TYPE: &'static str = "ansible-local";
+    const ABOUT: &'static str = "Runs Ansible playbooks on the machine itself.";
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

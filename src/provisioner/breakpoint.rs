@@ -23,6 +23,8 @@ pub struct Breakpoint(Options);
 
 impl Component for Breakpoint {
     const TYPE: &'static str = "breakpoint";
+    const ABOUT: &'static str =
+        "Waits until Enter is pressed, so that the machine can be looked at.";
     type Options = (Options,);
 
     fn prepare((options,): Self::Options, _check: &mut Check<'_>) -> Option<Self> {

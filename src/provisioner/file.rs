@@ -52,6 +52,7 @@ pub struct File {
 
 impl Component for File {
     const TYPE: &'static str = "file";
+    const ABOUT: &'static str = "Uploads files to the machine, or downloads them from it.";
     type Options = (Options,);
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

@@ -95,6 +95,7 @@ pub struct Shell {
 
 impl Component for Shell {
     const TYPE: &'static str = "shell";
+    const ABOUT: &'static str = "Runs scripts or commands on the machine.";
     type Options = (script::Options, Options);
 
     fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {

@@ -11,6 +11,8 @@ pub struct ShellLocal(local::LocalShell);
 
 impl Component for ShellLocal {
     const TYPE: &'static str = "shell-local";
+    const ABOUT: &'static str =
+        "Runs scripts or commands on this machine, while the other one is up.";
     type Options = (script::Options, local::Options);
 
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {

@@ -22,6 +22,7 @@ pub struct Sleep(GoDuration);
 
 impl Component for Sleep {
     const TYPE: &'static str = "sleep";
+    const ABOUT: &'static str = "Waits.";
     type Options = (Options,);
 
     fn prepare((options,): Self::Options, _check: &mut Check<'_>) -> Option<Self> {

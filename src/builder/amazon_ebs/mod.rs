@@ -66,6 +66,7 @@ const COUNT: usize = access::NOT_BUILT.len()
 
 impl Component for AmazonEbs {
     const TYPE: &'static str = "amazon-ebs";
+    const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, stops it, and makes an AMI of it.";
     const NOT_BUILT: &'static [&'static str] = &joined::<COUNT>(LISTS);
     const BUILD_DATA: &'static [&'static str] = &[
         "BuildRegion",

@@ -62,6 +62,8 @@ pub struct Qemu {
 
 impl Component for Qemu {
     const TYPE: &'static str = "qemu";
+    const ABOUT: &'static str =
+        "Boots a disk image in QEMU, provisions it over SSH, and keeps its disk.";
     const NOT_BUILT: &'static [&'static str] =
         &joined::<{ options::NOT_BUILT.len() + communicator::NOT_BUILT.len() }>(&[
             options::NOT_BUILT,

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::config::late;
+use crate::config::options::without_null;
 use crate::config::{Entry, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::{Error, Scope, Template};
@@ -48,16 +49,6 @@ pub(super) fn render(
         plain => plain.clone(),
     };
     Node::new(node.span, kind)
-}
-
-/// The schema of the value itself where `null` is allowed beside it.
-fn without_null(schema: &Json) -> &Json {
-    let is_null = |schema: &Json| schema.get("type").is_some_and(|name| name == "null");
-    schema
-        .get("anyOf")
-        .and_then(Json::as_array)
-        .and_then(|choices| choices.iter().find(|choice| !is_null(choice)))
-        .unwrap_or(schema)
 }
 
 fn render_text(

@@ -85,6 +85,7 @@ pub struct Vagrant {
 
 impl Component for Vagrant {
     const TYPE: &'static str = "vagrant";
+    const ABOUT: &'static str = "Packs an artifact as a Vagrant box.";
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

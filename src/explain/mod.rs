@@ -1,0 +1,123 @@
+//! What there is to know of a diagnostic's code, a component, an option or a function, read off
+//! the place that declares it.
+
+mod component;
+mod schema;
+mod text;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::diagnostic::{Code, code, did_you_mean};
+use crate::env::Environment;
+use crate::eval::{self, Signature};
+
+pub use self::component::{ComponentPage, OptionPage};
+pub use self::text::{contents_text, text};
+
+/// One answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "topic", rename_all = "kebab-case")]
+pub enum Page {
+    /// A diagnostic's code.
+    Code(CodePage),
+    /// A builder, provisioner or post-processor.
+    Component(ComponentPage),
+    /// One option of a component.
+    Option(OptionPage),
+    /// A component or an option of the usual tool that is refused by name.
+    NotBuilt(NotBuilt),
+    /// A function of HCL2 templates.
+    Function(Signature),
+}
+
+/// A code and its page.
+#[derive(Clone, Debug, Serialize)]
+pub struct CodePage {
+    /// `T101`.
+    pub code: &'static str,
+    /// In one sentence.
+    pub title: &'static str,
+    /// Markdown; see [`Code::page`].
+    pub page: &'static str,
+}
+
+/// What imgbake knows of, but does not have.
+#[derive(Clone, Debug, Serialize)]
+pub struct NotBuilt {
+    /// `builder`, or `option of the builder amazon-ebs`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// All topics.
+#[derive(Clone, Debug, Serialize)]
+pub struct Contents {
+    /// The codes with their titles.
+    pub codes: Vec<Listed>,
+    /// The builders.
+    pub builders: Vec<Listed>,
+    /// The provisioners.
+    pub provisioners: Vec<Listed>,
+    /// The post-processors.
+    pub post_processors: Vec<Listed>,
+    /// The functions, with their signatures.
+    pub functions: Vec<Listed>,
+}
+
+/// A topic in one line.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// What to ask for.
+    pub name: &'static str,
+    /// What it is.
+    pub title: String,
+}
+
+/// Nothing is called like that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The name nearest to it.
+    pub meant: Option<String>,
+}
+
+/// All that is called `topic`: a code, a component, `component.option` (and so on into blocks), or
+/// a function.
+pub fn find(topic: &str, environment: &Arc<Environment>) -> Result<Vec<Page>, Unknown> {
+    let mut pages = Vec::new();
+    pages.extend(Code::find(topic).map(|code| Page::Code(CodePage::of(code))));
+    pages.extend(component::pages(topic, environment));
+    pages.extend(eval::signature(topic).map(Page::Function));
+    if pages.is_empty() { Err(Unknown { meant: nearest(topic) }) } else { Ok(pages) }
+}
+
+fn nearest(topic: &str) -> Option<String> {
+    if let Some(option) = component::nearest_option(topic) {
+        return Some(option);
+    }
+    let codes = code::ALL.iter().map(|code| code.name());
+    let names = codes.chain(component::names()).chain(eval::function_names());
+    did_you_mean(topic, names).map(str::to_owned)
+}
+
+/// The table of contents.
+pub fn contents() -> Contents {
+    let code = |code: &Code| Listed { name: code.name(), title: code.title().to_owned() };
+    let function = |name| Some(Listed { name, title: eval::signature(name)?.to_string() });
+    let [builders, provisioners, post_processors] = component::listed();
+    Contents {
+        codes: code::ALL.iter().map(code).collect(),
+        builders,
+        provisioners,
+        post_processors,
+        functions: eval::function_names().filter_map(function).collect(),
+    }
+}
+
+impl CodePage {
+    fn of(code: Code) -> Self {
+        Self { code: code.name(), title: code.title(), page: code.page() }
+    }
+}

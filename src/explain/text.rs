@@ -1,0 +1,138 @@
+//! Pages for people.
+
+use std::fmt::Write as _;
+
+use super::{ComponentPage, Contents, Listed, OptionPage, Page};
+
+/// Columns of a text.
+const WIDTH: usize = 100;
+
+/// `page` as lines of text, without an end of line at its end.
+pub fn text(page: &Page) -> String {
+    let text = match page {
+        Page::Code(page) => format!("{}: {}\n\n{}", page.code, page.title, markdown(page.page)),
+        Page::Component(page) => component(page),
+        Page::Option(page) => option(page),
+        Page::NotBuilt(page) => format!(
+            "{}: {} of Packer that imgbake does not have yet.\n\nA template that uses it is refused; {}",
+            page.name, page.kind, "`imgbake explain C004` says more.",
+        ),
+        Page::Function(signature) => format!("{signature}\n\nA function of HCL2 templates."),
+    };
+    text.trim_end().to_owned()
+}
+
+/// The table of contents.
+pub fn contents_text(contents: &Contents) -> String {
+    let parts = [
+        ("Codes of diagnostics:", &contents.codes),
+        ("Builders:", &contents.builders),
+        ("Provisioners:", &contents.provisioners),
+        ("Post-processors:", &contents.post_processors),
+        ("Functions:", &contents.functions),
+    ];
+    let list = |(title, list): &(&str, &Vec<Listed>)| {
+        let width = list.iter().map(|listed| listed.name.len()).max().unwrap_or(0);
+        let line = |listed: &Listed| format!("  {:width$}  {}\n", listed.name, listed.title);
+        format!("{title}\n{}", list.iter().map(line).collect::<String>())
+    };
+    let lists: Vec<String> = parts.iter().map(list).collect();
+    let usage = "imgbake explain TOPIC says more; an option is asked for as COMPONENT.OPTION.";
+    format!("{}\n{usage}", lists.join("\n"))
+}
+
+/// A page without Markdown's fences: code is indented, under the name of its file.
+fn markdown(page: &str) -> String {
+    let mut text = String::new();
+    let mut in_code = false;
+    for line in page.lines() {
+        match line.strip_prefix("```") {
+            Some("console" | "") => in_code = !in_code,
+            Some(file) => {
+                in_code = true;
+                let _ = writeln!(text, "  {file}:");
+            }
+            None if in_code && !line.is_empty() => {
+                let _ = writeln!(text, "    {line}");
+            }
+            None => {
+                let _ = writeln!(text, "{}", line.trim_start_matches("## "));
+            }
+        }
+    }
+    text
+}
+
+fn component(page: &ComponentPage) -> String {
+    let mut text = format!("{} ({}): {}\n", page.name, page.kind, page.about);
+    for (title, options) in
+        [("Options", &page.options), ("Of every block of this kind", &page.meta_arguments)]
+    {
+        if !options.is_empty() {
+            let _ = writeln!(text, "\n{title}:");
+            options.iter().for_each(|option| brief(option, 1, &mut text));
+        }
+    }
+    for (title, names) in
+        [("Refused by name", page.not_built), ("Adds to `build`", page.build_data)]
+    {
+        if !names.is_empty() {
+            let _ = writeln!(text, "\n{title}:\n{}", wrapped(&names.join(", "), 1));
+        }
+    }
+    text
+}
+
+/// An option of a list, and those inside of it.
+fn brief(option: &OptionPage, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    let _ = writeln!(text, "{indent}{} ({})", option.name(), traits(option));
+    if !option.text.is_empty() {
+        let _ = writeln!(text, "{}", wrapped(&option.text, depth + 1));
+    }
+    option.options.iter().for_each(|inner| brief(inner, depth + 1, text));
+}
+
+fn option(page: &OptionPage) -> String {
+    let mut text = format!("{} ({}): {}\n", page.path, page.kind, traits(page));
+    if !page.text.is_empty() {
+        let _ = writeln!(text, "\n{}", wrapped(&page.text, 0));
+    }
+    if !page.options.is_empty() {
+        text.push('\n');
+        page.options.iter().for_each(|inner| brief(inner, 1, &mut text));
+    }
+    text
+}
+
+/// `string, required`; `duration, default "5m"`.
+fn traits(option: &OptionPage) -> String {
+    let required = option.required.then(|| "required".to_owned());
+    let default = option.default.as_ref().map(|default| format!("default {default}"));
+    let words = [Some(option.r#type.clone()), required, default];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `text` in lines of at most [`WIDTH`] columns, indented; its empty lines part paragraphs.
+fn wrapped(text: &str, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        let mut lines = vec![indent.clone()];
+        for word in paragraph.split_whitespace() {
+            let full = lines.last().is_some_and(|line| {
+                line.len() > indent.len() && line.len() + 1 + word.len() > WIDTH
+            });
+            if full {
+                lines.push(indent.clone());
+            }
+            if let Some(line) = lines.last_mut() {
+                if line.len() > indent.len() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+        }
+        lines.join("\n")
+    });
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
