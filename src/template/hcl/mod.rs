@@ -1,61 +1,93 @@
-//! HCL's native syntax → the tree: a parser of our own.
+//! HCL's native syntax → the tree, by way of [`hcl_edit`].
 //!
-//! It knows no file's meaning, only its grammar; `template::root` gives blocks their meaning. It
-//! goes on after a mistake, so that all mistakes of a file are said at once, each where it is.
+//! ```text
+//! text ──scan──▶ tokens ──syntax──▶ mistakes, and a copy for hcl-edit ──lower──▶ ast
+//! ```
+//!
+//! It knows no file's meaning, only its grammar; `template::root` gives blocks their meaning.
 
-mod body;
-mod collection;
-mod cursor;
-mod expression;
+mod lower;
 pub mod scan;
-mod template;
+mod strings;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use cursor::Origin;
-use cursor::{Parsed, Parser};
+use std::ops::Range;
 
-use crate::diagnostic::Diagnostics;
-use crate::source::{FileId, SourceMap};
+use hcl_edit::parser;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::source::{FileId, SourceMap, Span};
 use crate::template::ast::{Body, Expr};
+use lower::Lowering;
+use syntax::Checked;
+
+/// Where the bytes of a text are in the files of the user.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    /// The text begins at this offset of a file and is written there byte for byte.
+    File(FileId, usize),
+    /// The text is not written like this anywhere; all of it stands for this place.
+    Span(Span),
+}
+
+impl Origin {
+    /// The place of these bytes of the text.
+    fn span(self, range: Range<usize>) -> Span {
+        match self {
+            Self::File(file, offset) => Span::new(file, offset + range.start, offset + range.end),
+            Self::Span(span) => span,
+        }
+    }
+}
 
 /// Reads a whole file of arguments and blocks. What could be read is there even where something is
 /// wrong.
 pub fn parse_file(file: FileId, sources: &SourceMap) -> (Body, Diagnostics) {
-    let mut parser = Parser::new(&sources.file(file).text, Origin::File(file, 0));
-    let body = parser.file();
-    (body, parser.diagnostics)
+    let text: &str = &sources.file(file).text;
+    let origin = Origin::File(file, 0);
+    let Checked { copy, mut diagnostics } = syntax::check_file(text, origin);
+    let mut lowering = Lowering::new(text, &copy, origin, 0);
+    let body = match parser::parse_body(&copy) {
+        Ok(body) => lowering.body(&body, 0..text.len()),
+        Err(error) => {
+            diagnostics.push(unforeseen(&error, origin, 0));
+            Body::empty(origin.span(0..text.len()))
+        }
+    };
+    diagnostics.extend(lowering.diagnostics);
+    (body, diagnostics)
 }
 
 /// Reads `text` as one expression, as `-var` values of a structural type are written.
 pub fn parse_expression(text: &str, origin: Origin) -> Result<Expr, Diagnostics> {
-    parse_whole(text, origin, |parser| {
-        parser.with_newlines(true, |parser| {
-            let expr = parser.expression()?;
-            parser.skip_space();
-            if parser.at_end() {
-                return Ok(expr);
-            }
-            let error = parser.error_here("an expression is followed by something else");
-            parser.refuse(error)
-        })
-    })
+    let Checked { copy, diagnostics } = syntax::check_expression(text, origin);
+    let ((), _) = diagnostics.into_result(())?;
+    let start = copy.len() - copy.trim_start().len();
+    let parsed = parser::parse_expr(copy.trim());
+    let expr = parsed.map_err(|error| unforeseen(&error, origin, start))?;
+    let mut lowering = Lowering::new(text, &copy, origin, start);
+    let expr = lowering.expression(&expr);
+    lowering.diagnostics.into_result(expr).map(|(expr, _)| expr)
 }
 
 /// Reads `text` as a template without quotes, as the strings of HCL's JSON syntax and the files of
 /// `templatefile` are.
 pub fn parse_template(text: &str, origin: Origin) -> Result<Expr, Diagnostics> {
-    parse_whole(text, origin, |parser| parser.bare_template())
+    let Checked { copy, diagnostics } = syntax::check_template(text, origin);
+    let ((), _) = diagnostics.into_result(())?;
+    let template = parser::parse_template(&copy).map_err(|error| unforeseen(&error, origin, 0))?;
+    let mut lowering = Lowering::new(text, &copy, origin, 0);
+    let expr = lowering.bare_template(&template);
+    lowering.diagnostics.into_result(expr).map(|(expr, _)| expr)
 }
 
-fn parse_whole(
-    text: &str,
-    origin: Origin,
-    read: impl FnOnce(&mut Parser<'_>) -> Parsed<Expr>,
-) -> Result<Expr, Diagnostics> {
-    let mut parser = Parser::new(text, origin);
-    match read(&mut parser) {
-        Ok(expr) if !parser.diagnostics.has_errors() => Ok(expr),
-        _ => Err(parser.diagnostics),
-    }
+/// What `hcl-edit` refuses although the grammar allows it: what is nested too deep, in the way that
+/// it counts.
+fn unforeseen(error: &parser::Error, origin: Origin, start: usize) -> Diagnostic {
+    let at = start + error.location().offset();
+    Diagnostic::error(code::HCL_SYNTAX, "this cannot be read")
+        .at(origin.span(at..at))
+        .because(error.message().to_owned())
 }

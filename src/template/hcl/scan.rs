@@ -71,6 +71,8 @@ pub enum TokenKind {
     Newline,
     /// A character that HCL has no use for.
     Invalid,
+    /// The end of the text. The scanner has none; who looks at the next token puts one behind all.
+    End,
 }
 
 impl TokenKind {
@@ -99,6 +101,13 @@ pub struct Token {
     pub end: usize,
 }
 
+impl Token {
+    /// Its bytes.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+}
+
 /// What the text at one place is; each stands on the one that it is in.
 #[derive(Clone, Copy, Debug)]
 enum Mode<'t> {
@@ -106,8 +115,8 @@ enum Mode<'t> {
     Code { braces: usize },
     /// Text between quotes.
     Quoted,
-    /// The lines of a heredoc, up to the one that holds only this word.
-    Heredoc { marker: &'t str, at_line_start: bool },
+    /// The lines of a heredoc, up to the one that holds only this word; without one, all lines.
+    Lines { marker: Option<&'t str> },
 }
 
 /// The tokens of a text, from its start to its end.
@@ -118,12 +127,19 @@ pub struct Scanner<'t> {
     /// What is around `mode`.
     outer: Vec<Mode<'t>>,
     mode: Mode<'t>,
+    /// A `/*` had no `*/` behind it; the next ones have none, either.
+    comment_is_open: bool,
 }
 
 /// The tokens of `text`. A byte order mark at its start is as a blank.
 pub fn scan(text: &str) -> Scanner<'_> {
     let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    Scanner { text, at, outer: Vec::new(), mode: Mode::Code { braces: 0 } }
+    Scanner::new(text, at, Mode::Code { braces: 0 })
+}
+
+/// The tokens of a template that has no quotes around it.
+pub fn scan_template(text: &str) -> Scanner<'_> {
+    Scanner::new(text, 0, Mode::Lines { marker: None })
 }
 
 impl Iterator for Scanner<'_> {
@@ -138,7 +154,7 @@ impl Iterator for Scanner<'_> {
         let (kind, length) = match self.mode {
             Mode::Code { braces } => self.code(next, braces),
             Mode::Quoted => self.quoted(next),
-            Mode::Heredoc { marker, at_line_start } => self.heredoc(marker, at_line_start),
+            Mode::Lines { marker } => self.lines(marker),
         };
         self.at += length;
         Some(Token { kind, start, end: self.at })
@@ -146,6 +162,10 @@ impl Iterator for Scanner<'_> {
 }
 
 impl<'t> Scanner<'t> {
+    fn new(text: &'t str, at: usize, mode: Mode<'t>) -> Self {
+        Self { text, at, outer: Vec::new(), mode, comment_is_open: false }
+    }
+
     /// What is not read yet.
     fn rest(&self) -> &'t str {
         &self.text[self.at..]
@@ -177,12 +197,12 @@ impl<'t> Scanner<'t> {
                 (TokenKind::OpenQuote, 1)
             }
             '<' if let Some((marker, length)) = heredoc_start(self.rest()) => {
-                self.enter(Mode::Heredoc { marker, at_line_start: true });
+                self.enter(Mode::Lines { marker: Some(marker) });
                 (TokenKind::OpenHeredoc, length)
             }
             '0'..='9' => (TokenKind::Number, number_length(self.rest())),
             _ if is_xid_start(next) || next == '_' => (TokenKind::Name, name_length(self.rest())),
-            _ => match comment_length(self.rest()) {
+            _ => match self.comment_length() {
                 Some(length) => (TokenKind::Comment, length),
                 None => sign(self.rest(), next),
             },
@@ -210,23 +230,30 @@ impl<'t> Scanner<'t> {
         self.sequence().unwrap_or_else(|| (TokenKind::Literal, quoted_length(self.rest())))
     }
 
-    fn heredoc(&mut self, marker: &str, at_line_start: bool) -> (TokenKind, usize) {
-        let line = line_of(self.rest());
-        if at_line_start && line.ends_with('\n') && line.trim() == marker {
+    fn lines(&mut self, marker: Option<&str>) -> (TokenKind, usize) {
+        let begins_line = self.at == 0 || self.text[..self.at].ends_with('\n');
+        if begins_line
+            && let line = line_of(self.rest())
+            && line.ends_with('\n')
+            && marker == Some(line.trim())
+        {
             self.leave();
             return (TokenKind::CloseHeredoc, content_of(line).len());
         }
-        if let Mode::Heredoc { at_line_start, .. } = &mut self.mode {
-            *at_line_start = false;
+        let literal = |scanner: &Self| literal_length(scanner.rest(), |_| None);
+        self.sequence().unwrap_or_else(|| (TokenKind::Literal, literal(self)))
+    }
+
+    /// Of a comment; one that is never closed is none.
+    fn comment_length(&mut self) -> Option<usize> {
+        let rest = self.rest();
+        if rest.starts_with('#') || rest.starts_with("//") {
+            return Some(line_of(rest).len());
         }
-        if let Some(sequence) = self.sequence() {
-            return sequence;
-        }
-        let length = literal_length(line, |_| None);
-        if let Mode::Heredoc { at_line_start, .. } = &mut self.mode {
-            *at_line_start = length == line.len();
-        }
-        (TokenKind::Literal, length)
+        let inside = rest.strip_prefix("/*").filter(|_| !self.comment_is_open)?;
+        let end = inside.find("*/");
+        self.comment_is_open = end.is_none();
+        Some("/*".len() + end? + "*/".len())
     }
 
     /// The `${` or `%{` that stands here.
@@ -294,33 +321,26 @@ fn heredoc_start(rest: &str) -> Option<(&str, usize)> {
     Some((marker, rest.len() - word.len() + marker.len() + end))
 }
 
-/// Of a comment; one that is never closed is none.
-fn comment_length(rest: &str) -> Option<usize> {
-    if rest.starts_with('#') || rest.starts_with("//") {
-        return Some(line_of(rest).len());
-    }
-    let inside = rest.strip_prefix("/*")?;
-    Some("/*".len() + inside.find("*/")? + "*/".len())
-}
-
 /// Of text between quotes up to what ends it.
 fn quoted_length(rest: &str) -> usize {
-    literal_length(content_of(line_of(rest)), |after| match after.as_bytes()[0] {
-        b'"' => Some(0),
-        b'\\' => Some(1 + after[1..].chars().next().map_or(0, char::len_utf8)),
+    literal_length(rest, |after| match after.as_bytes() {
+        [b'"' | b'\n', ..] | [b'\r', b'\n', ..] => Some(0),
+        [b'\\', b'\n', ..] | [b'\\', b'\r', b'\n', ..] => Some(1),
+        [b'\\', ..] => Some(1 + after[1..].chars().next().map_or(0, char::len_utf8)),
         _ => None,
     })
 }
 
-/// Of the literal text at the start of `line`, up to a sequence. `special` says of some places how
-/// many bytes belong together there; none end the text.
-fn literal_length(line: &str, special: impl Fn(&str) -> Option<usize>) -> usize {
+/// Of the literal text that `rest` begins with, up to a sequence or the end of the line. `special`
+/// says of some places how many bytes belong together there; none end the text.
+fn literal_length(rest: &str, special: impl Fn(&str) -> Option<usize>) -> usize {
     let mut at = 0;
-    while at < line.len() {
-        let after = &line[at..];
+    while at < rest.len() {
+        let after = &rest[at..];
         at += match special(after) {
             Some(0) => return at,
             Some(length) => length,
+            None if after.starts_with('\n') => return at + 1,
             None if after.starts_with("$${") || after.starts_with("%%{") => 3,
             None if after.starts_with("${") || after.starts_with("%{") => return at,
             None => after.chars().next().map_or(1, char::len_utf8),

@@ -156,6 +156,14 @@ fn collections_and_for_are_read() {
 }
 
 #[test]
+fn objects_in_lists_are_read() {
+    check(&[(
+        "[\n  { a = \"x\", b = 2, c = [\"db\", \"eu\"] },\n  { a = 1 }, # one\n]",
+        "list(object(\"a\" \"x\" \"b\" 2 \"c\" list(\"db\" \"eu\")) object(\"a\" 1))",
+    )]);
+}
+
+#[test]
 fn strings_are_unescaped_and_templates_split() {
     check(&[
         (r#""a\n\t\"\\é\U0001F600""#, "\"a\\n\\t\\\"\\\\é😀\""),
@@ -164,6 +172,7 @@ fn strings_are_unescaped_and_templates_split() {
         (r#""x${f("y")}z""#, "\"x<f(\"y\")>z\""),
         (r#""$$${a}""#, "\"$${a}\""),
         (r#""a ${~ b ~} c""#, "\"a<b>c\""),
+        (r#""%{ if a }\\ \u00e9\"%%{b}%{ endif }""#, "\"<if a\"\\\\ é\\\"%{b}\"\"\">\""),
         (r#""%{ if a }x\n%{ else }y%{ endif }""#, "\"<if a\"x\\n\"\"y\">\""),
         (r#""%{ for k, v in m }${v}%{ endfor }""#, "\"<for Some(\"k\"),v m\"<v>\">\""),
     ]);
@@ -200,7 +209,7 @@ fn every_mistake_of_a_file_is_said_where_it_is() {
             "5:1 an argument takes `=`, not `:`",
             "6:5 single quotes are not valid",
             "7:19 the block `source` lacks its `{`",
-            "9:5 a string is not closed on its line",
+            "9:10 a string is not closed on its line",
             "12:11 a value is followed by something else",
             "14:1 the argument `last` is set twice",
         ]

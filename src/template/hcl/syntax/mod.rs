@@ -1,0 +1,303 @@
+//! Tokens → what is wrong with them, and a text that `hcl-edit` reads.
+//!
+//! `hcl-edit` makes the tree. It stops at the first mistake, often names the beginning of what it
+//! gave up rather than the mistake, and reads some things in another way than HCL. So the tokens go
+//! through HCL's grammar first, without any tree being made: this finds every mistake of a text, each
+//! at the token at which HCL finds it, and makes a *copy* of the text that is as long as the text,
+//! byte for byte, so that places in the copy are places in the text. In the copy
+//!
+//! * arguments and blocks with a mistake are blank: one mistake does not hide the next;
+//! * comments are blank, and newlines where HCL takes them for blanks (`hcl-edit` does not always);
+//! * `{ a = 1 }` is written as `[ a , 1 ]`: `hcl-edit` refuses a key that is there twice, and looks
+//!   each one up among all before it;
+//! * numbers beyond an `f64` are zeroes (numbers are read from the text, of any size);
+//! * a line of a heredoc that only begins with the marker does not begin with it.
+
+mod body;
+mod collection;
+mod expression;
+mod template;
+
+use super::Origin;
+use super::scan::{Scanner, Token, TokenKind, scan, scan_template};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::source::Span;
+
+/// The most tokens that a text may have; the tree of more would fill the memory.
+const MAX_TOKENS: usize = 1 << 20;
+
+/// How deep expressions and blocks may nest; `hcl-edit` has a limit of 64.
+const MAX_DEPTH: usize = 60;
+
+/// How many operators and accesses may lie above one another: a row of them makes a tree as deep as
+/// the row is long, and trees are walked by recursion. `hcl-edit` has a limit of 128 operators.
+const MAX_LINKS: usize = 120;
+
+/// The copy, and what is wrong with the text.
+pub struct Checked {
+    /// As long as the text, see the module; empty where the text is too large.
+    pub copy: String,
+    /// Every mistake, in order.
+    pub diagnostics: Diagnostics,
+}
+
+/// Checks a whole file of arguments and blocks.
+pub fn check_file(text: &str, origin: Origin) -> Checked {
+    Checker::new(text, &code_tokens(text), origin).run(|checker| {
+        checker.file();
+        Ok(())
+    })
+}
+
+/// Checks a single expression.
+pub fn check_expression(text: &str, origin: Origin) -> Checked {
+    Checker::new(text, &code_tokens(text), origin).run(|checker| {
+        checker.with_newlines(false, |checker| {
+            checker.expression()?;
+            match checker.peek() {
+                Token { kind: TokenKind::End, .. } => Ok(()),
+                next => checker.refuse_at(next, "an expression is followed by something else"),
+            }
+        })
+    })
+}
+
+/// Checks a template without quotes.
+pub fn check_template(text: &str, origin: Origin) -> Checked {
+    let mut tokens = Vec::new();
+    take_string(scan_template(text), 0, &mut tokens);
+    end_tokens(text, &mut tokens);
+    Checker::new(text, &tokens, origin).run(|checker| checker.template(None))
+}
+
+/// The tokens of arguments, blocks or an expression, up to one more than there may be. A string that
+/// is not closed ends with its line: the next line is most likely the next argument, not text.
+fn code_tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut from = 0;
+    while take_string(scan(&text[from..]), from, &mut tokens) {
+        from = tokens.last().map_or(text.len(), |last| last.end);
+    }
+    end_tokens(text, &mut tokens);
+    tokens
+}
+
+/// Takes tokens of a text that begins at `from` up to the end of an unclosed string; says whether
+/// there was one.
+fn take_string(scanner: Scanner<'_>, from: usize, tokens: &mut Vec<Token>) -> bool {
+    for token in scanner {
+        if tokens.len() > MAX_TOKENS {
+            return false;
+        }
+        tokens.push(Token { start: from + token.start, end: from + token.end, ..token });
+        if token.kind == TokenKind::QuotedNewline {
+            return true;
+        }
+    }
+    false
+}
+
+fn end_tokens(text: &str, tokens: &mut Vec<Token>) {
+    tokens.push(Token { kind: TokenKind::End, start: text.len(), end: text.len() });
+}
+
+/// A construct was left unfinished; what is wrong with it has been said.
+struct Abandoned;
+
+type Parsed<T> = Result<T, Abandoned>;
+
+/// A place in a row of tokens. Its methods are spread over the files of this folder, by the layer of
+/// the grammar that they know.
+struct Checker<'t> {
+    text: &'t str,
+    tokens: &'t [Token],
+    at: usize,
+    origin: Origin,
+    copy: Vec<u8>,
+    /// Whether a newline is an end rather than a blank, as it is inside of brackets.
+    newline_ends: bool,
+    depth: usize,
+    /// The operators and accesses so far at this level, or in the worst of the levels below it.
+    links: usize,
+    /// Whether a missing `}` has been said; one makes every outer block lack its own.
+    brace_is_missing: bool,
+    diagnostics: Diagnostics,
+}
+
+impl<'t> Checker<'t> {
+    fn new(text: &'t str, tokens: &'t [Token], origin: Origin) -> Self {
+        let mut copy = text.as_bytes().to_vec();
+        if let Some(first) = tokens.first() {
+            copy[..first.start].fill(b' ');
+        }
+        Self {
+            text,
+            tokens,
+            at: 0,
+            origin,
+            copy,
+            newline_ends: true,
+            depth: 0,
+            links: 0,
+            brace_is_missing: false,
+            diagnostics: Diagnostics::default(),
+        }
+    }
+
+    fn run(mut self, check: impl FnOnce(&mut Self) -> Parsed<()>) -> Checked {
+        if self.tokens.len() > MAX_TOKENS + 1 {
+            let error = Diagnostic::error(code::HCL_SYNTAX, "this text is too large");
+            let error = error.at(self.span(self.tokens[MAX_TOKENS]));
+            let cause = format!("the limit is {MAX_TOKENS} words and signs");
+            self.diagnostics.push(error.because(cause));
+            self.copy.clear();
+        } else {
+            // Whatever was abandoned has been said.
+            let _ = check(&mut self);
+        }
+        let copy = String::from_utf8_lossy(&self.copy).into_owned();
+        Checked { copy, diagnostics: self.diagnostics }
+    }
+
+    /// The next token that counts; a comment that ends its line counts as a newline.
+    fn peek(&self) -> Token {
+        let token = self.tokens[self.next_index()];
+        let is_newline = token.kind == TokenKind::Comment;
+        Token { kind: if is_newline { TokenKind::Newline } else { token.kind }, ..token }
+    }
+
+    fn next_index(&self) -> usize {
+        let skipped = |token: &Token| match token.kind {
+            TokenKind::Newline => !self.newline_ends,
+            TokenKind::Comment => !self.newline_ends || !self.text_of(*token).ends_with('\n'),
+            _ => false,
+        };
+        self.at + self.tokens[self.at..].iter().take_while(|token| skipped(token)).count()
+    }
+
+    /// Reads the next token. What is passed over is blank in the copy.
+    fn next(&mut self) -> Token {
+        let token = self.peek();
+        let index = self.next_index();
+        for skipped in self.at..index {
+            self.copy[self.tokens[skipped].range()].fill(b' ');
+        }
+        if self.tokens[index].kind == TokenKind::Comment {
+            self.blank(token.range());
+        }
+        self.at = (index + 1).min(self.tokens.len() - 1);
+        token
+    }
+
+    /// Blanks bytes of the copy; lines stay lines.
+    fn blank(&mut self, range: std::ops::Range<usize>) {
+        for byte in &mut self.copy[range] {
+            if !matches!(*byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+
+    fn text_of(&self, token: Token) -> &'t str {
+        &self.text[token.range()]
+    }
+
+    /// Whether the next token is this sign or word.
+    fn looking_at(&self, text: &str) -> bool {
+        let next = self.peek();
+        next.kind != TokenKind::Literal && self.text_of(next) == text
+    }
+
+    /// Reads this sign or word if it is next.
+    fn eat(&mut self, text: &str) -> bool {
+        let found = self.looking_at(text);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// Reads a name if it is next.
+    fn name(&mut self) -> Option<Token> {
+        (self.peek().kind == TokenKind::Name).then(|| self.next())
+    }
+
+    fn at_line_end(&self) -> bool {
+        matches!(self.peek().kind, TokenKind::Newline | TokenKind::End)
+    }
+
+    fn skip_newlines(&mut self) {
+        while self.peek().kind == TokenKind::Newline {
+            self.next();
+        }
+    }
+
+    /// Runs `read` with newlines as ends or as blanks, and restores what was before.
+    fn with_newlines<T>(&mut self, end: bool, read: impl FnOnce(&mut Self) -> T) -> T {
+        let saved = std::mem::replace(&mut self.newline_ends, end);
+        let result = read(self);
+        self.newline_ends = saved;
+        result
+    }
+
+    /// Runs `read` one level deeper; refuses what is nested too deep.
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth == MAX_DEPTH {
+            let error = self.error(self.peek(), "this is nested too deep");
+            return self.refuse(error.because(format!("the limit is {MAX_DEPTH} levels")));
+        }
+        self.depth += 1;
+        let links = std::mem::take(&mut self.links);
+        let result = read(self);
+        self.links = if self.depth == 1 { 0 } else { self.links.max(links) };
+        self.depth -= 1;
+        result
+    }
+
+    /// Counts one more operator or access.
+    fn link(&mut self) -> Parsed<()> {
+        self.links += 1;
+        if self.links <= MAX_LINKS {
+            return Ok(());
+        }
+        let error = self.error(self.peek(), "this expression is too long");
+        self.refuse(error.because(format!("the limit is {MAX_LINKS} operators and accesses")))
+    }
+
+    fn span(&self, token: Token) -> Span {
+        self.origin.span(token.range())
+    }
+
+    /// An error at a token.
+    fn error(&self, token: Token, summary: impl Into<String>) -> Diagnostic {
+        let at = match token.kind {
+            TokenKind::Newline | TokenKind::QuotedNewline => Token { end: token.start, ..token },
+            _ => token,
+        };
+        Diagnostic::error(code::HCL_SYNTAX, summary).at(self.span(at))
+    }
+
+    /// Says what is wrong and gives the construct up.
+    fn refuse<T>(&mut self, diagnostic: Diagnostic) -> Parsed<T> {
+        self.diagnostics.push(diagnostic);
+        Err(Abandoned)
+    }
+
+    fn refuse_at<T>(&mut self, token: Token, summary: &str) -> Parsed<T> {
+        let error = self.error(token, summary);
+        self.refuse(error)
+    }
+
+    /// What stands next, as a message calls it.
+    fn found(&self) -> String {
+        let next = self.peek();
+        match next.kind {
+            TokenKind::End => "the end of the file".into(),
+            TokenKind::Newline | TokenKind::QuotedNewline => "the end of the line".into(),
+            TokenKind::OpenQuote => "a string".into(),
+            TokenKind::CloseQuote => "the end of the string".into(),
+            TokenKind::OpenHeredoc => "a heredoc".into(),
+            _ => format!("`{}`", self.text_of(next).trim()),
+        }
+    }
+}
