@@ -49,6 +49,8 @@ pub enum Message {
     Say(String),
     /// A sentence about something that went wrong.
     Error(String),
+    /// What a command was asked for: written to standard output as it is.
+    Text(String),
     /// Whole lines that a guest or a child process printed, already made harmless; parted by `\n`,
     /// without one at the end.
     Output {
@@ -123,6 +125,7 @@ impl Message {
         match self {
             Self::Say(text) => Self::Say(clean(text)),
             Self::Error(text) => Self::Error(clean(text)),
+            Self::Text(text) => Self::Text(clean(text)),
             Self::Output { stream, text } => Self::Output { stream, text: clean(text) },
             Self::Diagnostics(text) => Self::Diagnostics(clean(text)),
             Self::Ask { question, answer } => Self::Ask { question: clean(question), answer },

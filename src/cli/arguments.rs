@@ -10,7 +10,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build, explain, fix, init, inspect, validate};
+use super::{Exit, build, explain, fix, fmt, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -53,6 +53,8 @@ pub enum Command {
     Inspect(Box<inspect::Arguments>),
     /// Says what a diagnostic's code, a component, an option or a function is.
     Explain(Box<explain::Arguments>),
+    /// Brings HCL2 files into canonical style.
+    Fmt(Box<fmt::Arguments>),
     /// Checks that the plugins that a template requires are there; all of them are built in.
     Init(Box<init::Arguments>),
     /// Shows the version.
@@ -60,8 +62,7 @@ pub enum Command {
 }
 
 /// Commands of the usual tool that are not built yet.
-const NOT_BUILT_COMMANDS: &[&str] =
-    &["console", "fmt", "hcl2_upgrade", "plugins", "verify-attestation"];
+const NOT_BUILT_COMMANDS: &[&str] = &["console", "hcl2_upgrade", "plugins", "verify-attestation"];
 
 /// Flags of the usual tool that are not built yet.
 const NOT_BUILT_FLAGS: &[&str] = &[
@@ -308,8 +309,8 @@ mod tests {
         assert!(read("").unwrap_err().text.contains("validate"));
         let text = "Error: there is no command `bild`; did you mean `build`?".to_owned();
         assert_eq!(refused("bild t.json"), (Exit::NoCommand, text));
-        let text = "Error: the command `fmt` is not built yet".to_owned();
-        assert_eq!(refused("fmt ."), (Exit::Failure, text));
+        let text = "Error: the command `plugins` is not built yet".to_owned();
+        assert_eq!(refused("plugins installed"), (Exit::Failure, text));
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn read(
     request: &LoadRequest,
     sources: &mut SourceMap,
 ) -> Result<(Document, Diagnostics), Diagnostics> {
-    let file = load::legacy_text(request, sources)?;
+    let file = load::text(&request.path, sources)?;
     Document::read(file, sources)
 }
 

@@ -5,6 +5,7 @@ pub mod build;
 mod exit;
 pub mod explain;
 pub mod fix;
+pub mod fmt;
 pub mod front;
 pub mod init;
 pub mod inspect;
@@ -79,6 +80,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),
+        Command::Fmt(arguments) => session.reporting(|ui| fmt::run(session, ui, arguments)),
         Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
         Command::Version => session.reporting(version::run),
     }

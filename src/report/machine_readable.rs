@@ -21,6 +21,7 @@ impl Look for MachineReadable {
         match event.message {
             Message::Say(text) => ui("say", &prefixed(target, &shown(&text))),
             Message::Error(text) => ui("error", &prefixed(target, &shown(&text))),
+            Message::Text(text) => ui("say", text.trim_end()),
             Message::Output { stream, text } => {
                 let kind = if stream == Stream::Stderr { "error" } else { "say" };
                 text.split('\n').for_each(|line| ui(kind, &prefixed(target, line)));

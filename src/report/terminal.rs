@@ -111,6 +111,7 @@ impl Look for Terminal {
         match event.message {
             Message::Say(text) => self.lines(&about, color, &shown(&text), screen.out()),
             Message::Error(text) => self.lines(&about, Some(RED), &shown(&text), screen.out()),
+            Message::Text(text) => screen.out().push_str(&text),
             Message::Output { stream, text } => {
                 let color = if stream == Stream::Stderr { Some(RED) } else { color };
                 self.lines(&about, color, &text, screen.out());

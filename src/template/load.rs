@@ -49,7 +49,7 @@ impl LoadRequest {
     }
 
     fn is_stdin(&self) -> bool {
-        self.path.as_os_str().is_empty() || self.path.as_os_str() == "-"
+        is_stdin(&self.path)
     }
 
     /// The directory that the template is in.
@@ -89,16 +89,8 @@ fn load_legacy(
     request: &LoadRequest,
     sources: &mut SourceMap,
 ) -> Result<(Template, Diagnostics), Diagnostics> {
-    let file = legacy_text(request, sources)?;
+    let file = text(&request.path, sources)?;
     legacy(file, request, sources)
-}
-
-/// Takes the text of the legacy template that `request` means into `sources`.
-pub fn legacy_text(request: &LoadRequest, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
-    match request.is_stdin() {
-        true => add(Path::new("<stdin>"), read_all(std::io::stdin().lock()), sources),
-        false => read(&request.path, sources),
-    }
 }
 
 /// Reads a text of `sources` as the legacy template that `request` means.
@@ -244,6 +236,19 @@ fn has_suffix(path: &Path, suffixes: &[&str]) -> bool {
     suffixes.iter().any(|suffix| name.ends_with(suffix.as_bytes()))
 }
 
+/// Whether a path of the command line means standard input: `-`, or nothing at all.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.as_os_str() == "-"
+}
+
+/// Takes the text of a file, or of standard input, into `sources`.
+pub fn text(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
+    match is_stdin(path) {
+        true => add(Path::new("<stdin>"), read_all(std::io::stdin().lock()), sources),
+        false => read(path, sources),
+    }
+}
+
 fn read(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
     add(path, std::fs::File::open(path).and_then(read_all), sources)
 }
@@ -280,7 +285,8 @@ fn add(
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
+/// Says that a file or a directory cannot be read.
+pub fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
     let summary = format!("`{}` cannot be read: {error}", path.display());
     Diagnostic::error(code::UNREADABLE, summary).into()
 }

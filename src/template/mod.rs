@@ -3,6 +3,7 @@
 
 pub mod ast;
 pub mod fix;
+pub mod format;
 pub mod hcl;
 mod json;
 pub mod load;

@@ -14,6 +14,7 @@ mod build;
 mod explain;
 mod expressions;
 mod fix;
+mod fmt;
 mod machines;
 mod provisioners;
 mod ssh;

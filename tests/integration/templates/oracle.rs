@@ -1,10 +1,10 @@
-//! Every template that Packer 1.16.0 was asked to validate, inspect or fix: the same verdict and
-//! the same text, and the first error at the same place.
+//! Every template that Packer 1.16.0 was asked to validate, inspect, fix or format: the same verdict,
+//! the same text, the first error at the same place, and the same files written.
 
 mod differences;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde::Deserialize;
@@ -22,6 +22,15 @@ struct Case {
     #[serde(rename = "where")]
     place: Option<Place>,
     stdout_file: Option<String>,
+    /// The files that the command writes, and what is in them afterwards, where that was recorded.
+    #[serde(default)]
+    writes: BTreeMap<String, Option<String>>,
+}
+
+impl Case {
+    fn dir(&self) -> PathBuf {
+        fixture("oracle/templates").join(&self.id)
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,10 +53,40 @@ fn cases(command: &str) -> Vec<Case> {
     cases
 }
 
-fn run(case: &Case) -> Run {
-    let program = Program::new().with(&case.env);
-    program.copy(&fixture("oracle/templates").join(&case.id));
+fn run(case: &Case, program: &Program) -> Run {
+    program.copy(&case.dir());
     program.run(case.command.split(' ').chain(case.args.iter().map(String::as_str)))
+}
+
+/// How the files differ from what the usual tool leaves behind.
+fn file_difference(case: &Case, program: &Program) -> Option<String> {
+    let files = walk(&case.dir()).into_iter().map(|name| (name, None));
+    let written = case.writes.iter().map(|(name, content)| (name.clone(), Some(content)));
+    let expected: BTreeMap<String, Option<&Option<String>>> = files.chain(written).collect();
+    expected.into_iter().find_map(|(name, written)| {
+        let expected = match written {
+            Some(None) => return None,
+            Some(Some(expected)) => expected,
+            None => &name,
+        };
+        let expected = std::fs::read_to_string(case.dir().join(expected)).expect("a text");
+        let got = std::fs::read_to_string(program.path(&name)).unwrap_or_default();
+        (got != expected).then(|| format!("{name} is {got:?} instead of {expected:?}"))
+    })
+}
+
+/// The files under `dir`, relative to it.
+fn walk(dir: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        match path.is_dir() {
+            true => files.extend(walk(&path).iter().map(|file| format!("{name}/{file}"))),
+            false => files.push(name),
+        }
+    }
+    files
 }
 
 /// How the run differs from what the usual tool said.
@@ -61,8 +100,7 @@ fn difference(case: &Case, run: &Run) -> Option<String> {
             fixed_difference(&expected, &run.stdout)
         }
         (Some(expected), _) if case.rc == 0 => {
-            let expected = fixture("oracle/templates").join(&case.id).join(expected);
-            text_difference(&expected, &run.stdout)
+            text_difference(&case.dir().join(expected), &run.stdout)
         }
         (_, Some(place)) => {
             let shown = format!("{}:{}:", place.file, place.line);
@@ -96,10 +134,12 @@ fn fixed_difference(expected: &Path, got: &str) -> Option<String> {
 fn compare(command: &str) {
     let mut wrong = Vec::new();
     for case in cases(command) {
-        let run = run(&case);
+        let program = Program::new().with(&case.env);
+        let run = run(&case, &program);
+        let difference = difference(&case, &run).or_else(|| file_difference(&case, &program));
         let listed =
             differences::DIFFERENCES.iter().find(|(_, ids)| ids.contains(&case.id.as_str()));
-        match (difference(&case, &run), listed) {
+        match (difference, listed) {
             (Some(difference), None) => {
                 wrong.push(format!("{}: {difference}\n{}{}", case.id, run.stdout, run.stderr));
             }
@@ -128,9 +168,17 @@ fn fix_prints_what_the_usual_tool_prints() {
 }
 
 #[test]
+fn fmt_writes_what_the_usual_tool_writes() {
+    compare("fmt");
+}
+
+#[test]
 fn every_listed_difference_is_a_case() {
-    let known: Vec<String> =
-        ["validate", "inspect", "fix"].into_iter().flat_map(cases).map(|case| case.id).collect();
+    let known: Vec<String> = ["validate", "inspect", "fix", "fmt"]
+        .into_iter()
+        .flat_map(cases)
+        .map(|case| case.id)
+        .collect();
     for id in differences::DIFFERENCES.iter().flat_map(|(_, ids)| ids.iter()) {
         assert!(known.iter().any(|case| case == id), "{id}");
     }
