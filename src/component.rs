@@ -4,6 +4,7 @@
 //! [`Component::prepare`] checks them and makes the thing itself. Both happen before the first
 //! machine starts; whatever can be known to be wrong is said there.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::interpolate::{BuildData, Scope};
 use crate::ledger::Ledger;
 use crate::secret::Redactor;
 
-/// A builder, provisioner or post-processor type, as templates name it.
+/// A type of builder, provisioner, post-processor or data source, as templates name it.
 pub trait Component: Sized {
     /// The name in templates, e.g. `amazon-ebs`.
     const TYPE: &'static str;
@@ -29,6 +30,8 @@ pub trait Component: Sized {
     const NOT_BUILT: &'static [&'static str] = &[];
     /// Names that a builder adds to `build.*`, beside those that every builder has.
     const BUILD_DATA: &'static [&'static str] = &[];
+    /// What a data source answers, by name.
+    const OUTPUTS: &'static [(&'static str, OutputType)] = &[];
     /// The structs that declare the options.
     type Options: OptionGroups;
     /// Checks the options together and makes the component; `None` after reporting errors.
@@ -164,6 +167,8 @@ pub struct Registered<T: ?Sized> {
     pub not_built: &'static [&'static str],
     /// See [`Component::BUILD_DATA`].
     pub build_data: &'static [&'static str],
+    /// See [`Component::OUTPUTS`].
+    pub outputs: &'static [(&'static str, OutputType)],
     /// See [`prepare`].
     pub prepare: Prepare<T>,
 }
@@ -287,6 +292,27 @@ pub trait PostProcessor: Send + Sync {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed>;
+}
+
+/// The type of what a data source answers, which templates may rely on before it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputType {
+    /// Anything.
+    Any,
+    /// A text.
+    String,
+    /// A map of texts.
+    Strings,
+}
+
+/// The answer of a data source: a value for each of its [`OUTPUTS`](Component::OUTPUTS).
+pub type Outputs = BTreeMap<String, serde_json::Value>;
+
+/// Looks values up for a template, before anything is planned from it.
+#[async_trait]
+pub trait DataSource: Send + Sync {
+    /// Asks.
+    async fn look_up(&self) -> anyhow::Result<Outputs>;
 }
 
 /// What a builder or post-processor leaves.

@@ -22,6 +22,7 @@
 //! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `shell-local`, `ansible-local`, `breakpoint` |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
+//! | `data_source` | `http`, `null`: values looked up for a template |
 //! | `communicator` | the connection to a machine: SSH, none |
 //! | `aws` | the EC2 account: credentials, clients, waiters |
 //! | `vm` | QEMU: disks, process, QMP, ports |
@@ -47,6 +48,7 @@ pub mod cli;
 pub mod communicator;
 pub mod component;
 pub mod config;
+pub mod data_source;
 pub mod diagnostic;
 pub mod env;
 pub mod eval;

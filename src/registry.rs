@@ -4,7 +4,10 @@ use crate::builder::amazon_ebs::AmazonEbs;
 use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::builder::qemu::Qemu;
-use crate::component::{Builder, Component, PostProcessor, Provisioner, Registered, prepare};
+use crate::component::{
+    Builder, Component, DataSource, PostProcessor, Provisioner, Registered, prepare,
+};
+use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::post_processor;
 use crate::provisioner;
@@ -33,6 +36,10 @@ pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[
     post_processor::<post_processor::shell_local::ShellLocal>(),
     post_processor::<post_processor::vagrant::Vagrant>(),
 ];
+
+/// All data sources, by name.
+pub static DATA_SOURCES: &[Registered<dyn DataSource>] =
+    &[data_source::<data_source::http::Http>(), data_source::<data_source::null::Null>()];
 
 /// What is known of one kind of component.
 #[derive(Debug)]
@@ -120,18 +127,20 @@ pub static POST_PROCESSOR: Kind<dyn PostProcessor> = Kind {
     ],
 };
 
-/// Data sources of the usual tool and its plugins. None is built yet.
-pub const DATA_SOURCES_NOT_BUILT: &[&str] = &[
-    "amazon-ami",
-    "amazon-parameterstore",
-    "amazon-secretsmanager",
-    "hcp-packer-artifact",
-    "hcp-packer-image",
-    "hcp-packer-iteration",
-    "hcp-packer-version",
-    "http",
-    "null",
-];
+/// Data sources.
+pub static DATA_SOURCE: Kind<dyn DataSource> = Kind {
+    name: "data source",
+    built: DATA_SOURCES,
+    not_built: &[
+        "amazon-ami",
+        "amazon-parameterstore",
+        "amazon-secretsmanager",
+        "hcp-packer-artifact",
+        "hcp-packer-image",
+        "hcp-packer-iteration",
+        "hcp-packer-version",
+    ],
+};
 
 impl<T: ?Sized + 'static> Kind<T> {
     /// The component that a template calls `name`.
@@ -169,6 +178,7 @@ macro_rules! registered_as {
                 options: <C::Options as crate::config::OptionGroups>::docs,
                 not_built: C::NOT_BUILT,
                 build_data: C::BUILD_DATA,
+                outputs: C::OUTPUTS,
                 prepare: |body, facts, redactor| {
                     let (component, warnings) = prepare::<C>(body, facts, redactor)?;
                     Ok((Box::new(component), warnings))
@@ -180,3 +190,4 @@ macro_rules! registered_as {
 registered_as!(builder, Builder);
 registered_as!(provisioner, Provisioner);
 registered_as!(post_processor, PostProcessor);
+registered_as!(data_source, DataSource);

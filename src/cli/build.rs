@@ -99,6 +99,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Plan> {
         warn_undeclared: arguments.warn_on_undeclared_var,
         force: arguments.force,
         debug: arguments.debug,
+        ask_data_sources: true,
     };
     let mut sources = SourceMap::default();
     match front::plan(session, &arguments.template, wishes, &mut sources) {

@@ -2,13 +2,14 @@
 //! plan.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::Session;
 use crate::diagnostic::Diagnostics;
 use crate::eval::{self, Inputs};
-use crate::plan::{self, Plan, PlanRequest};
+use crate::plan::{self, BuiltInDataSources, Plan, PlanRequest};
 use crate::source::SourceMap;
 use crate::template::ast::Template;
 use crate::template::load::{self, ConfigType, LoadRequest, VarAssignment};
@@ -76,6 +77,9 @@ pub struct Wishes {
     pub force: bool,
     /// `-debug`.
     pub debug: bool,
+    /// Whether data sources are asked. Otherwise they are only checked, and what they would answer
+    /// is unknown.
+    pub ask_data_sources: bool,
 }
 
 /// Reads the template and checks what it requires. Its texts go to `sources`, so that whatever is
@@ -101,6 +105,11 @@ pub fn inputs(
         vars: arguments.var.clone(),
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
+        data_sources: Some(Arc::new(BuiltInDataSources {
+            environment: session.environment.clone(),
+            redactor: session.redactor.clone(),
+            ask: wishes.ask_data_sources,
+        })),
         warn_undeclared: wishes.warn_undeclared,
     })
 }

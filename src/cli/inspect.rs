@@ -33,7 +33,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     match template.dialect {
         Dialect::Json => json::inspect(ui, &template),
         Dialect::Hcl => {
-            let (arguments, wishes) = (&arguments.template, Wishes::default());
+            let (arguments, wishes) =
+                (&arguments.template, Wishes { ask_data_sources: true, ..Wishes::default() });
             let values = front::inputs(session, arguments, wishes, &template, &mut sources)
                 .map(|inputs| eval::evaluate_partly(&template, &inputs, &session.redactor));
             match values {

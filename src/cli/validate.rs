@@ -15,6 +15,9 @@ pub struct Arguments {
     /// Only the text: no variables, no components.
     #[arg(long)]
     pub syntax_only: bool,
+    /// Asks the data sources too; otherwise they are only checked, and what they answer is unknown.
+    #[arg(long)]
+    pub evaluate_datasources: bool,
     /// Does not warn of variables that a var file sets and nothing declares.
     #[arg(long)]
     pub no_warn_undeclared_var: bool,
@@ -57,7 +60,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         front::load(&arguments.template, &mut sources).map(|(_template, found)| found)
     } else {
         let warn_undeclared = !arguments.no_warn_undeclared_var;
-        let wishes = Wishes { warn_undeclared, ..Wishes::default() };
+        let ask_data_sources = arguments.evaluate_datasources;
+        let wishes = Wishes { warn_undeclared, ask_data_sources, ..Wishes::default() };
         front::plan(session, &arguments.template, wishes, &mut sources).map(|(_plan, found)| found)
     };
     let (found, exit) = match checked {

@@ -4,6 +4,9 @@ use indexmap::IndexMap;
 
 use crate::source::Span;
 
+/// A text that is not known before a machine runs or a data source was asked.
+pub const UNKNOWN: &str = "<unknown>";
+
 /// One value of a component's body and where it was written.
 #[derive(Clone, Debug)]
 pub struct Node {

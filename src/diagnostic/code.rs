@@ -122,6 +122,8 @@ codes! {
     INTERPOLATION = "V008";
     /// A variable that is given a value but not declared.
     UNDECLARED_VARIABLE = "V009";
+    /// A data source that could not be asked, or that has no answer.
+    DATA_SOURCE = "V010";
 
     /// A component type that nothing provides.
     UNKNOWN_COMPONENT = "C001";

@@ -2,13 +2,13 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Entry, Node, NodeKind};
+use crate::config::{Entry, Node, NodeKind, UNKNOWN};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{Block, Body, Expr, ExprKind};
 
 use super::expr::{Eval, Evaluator, Frame};
-use super::show::UNKNOWN;
+use super::types::Type;
 use super::value::{Data, Value};
 
 /// The arguments of a `dynamic` block.
@@ -146,7 +146,7 @@ fn both(name: &str, block: Span, argument: Span) -> Diagnostic {
 fn node(value: &Value, expr: &Expr) -> Node {
     let kind = match &value.data {
         Data::Null(_) => NodeKind::Null,
-        Data::Unknown(_) => NodeKind::String(UNKNOWN.to_owned()),
+        Data::Unknown(ty) => unknown(ty),
         Data::Bool(known) => NodeKind::Bool(*known),
         Data::Number(number) => NodeKind::Number(number.to_string()),
         Data::String(text) => NodeKind::String(text.to_string()),
@@ -172,6 +172,17 @@ fn node(value: &Value, expr: &Expr) -> Node {
         }
     };
     Node::new(expr.span, kind)
+}
+
+/// What a component is given for a value that is not known yet: something of its type.
+fn unknown(ty: &Type) -> NodeKind {
+    match ty {
+        Type::Bool => NodeKind::Bool(false),
+        Type::Number => NodeKind::Number("0".to_owned()),
+        Type::List(_) | Type::Set(_) | Type::Tuple(_) => NodeKind::List(Vec::new()),
+        Type::Map(_) | Type::Object(_) => NodeKind::Map(IndexMap::new()),
+        Type::String | Type::Any => NodeKind::String(UNKNOWN.to_owned()),
+    }
 }
 
 /// The last entry of an object expression that is written with this very key.

@@ -28,12 +28,10 @@ impl Roots {
         self.0.insert(name.into(), value);
     }
 
-    /// Adds an attribute to the object `name`.
-    pub fn set_attribute(&mut self, name: &str, attribute: &str, value: Value) {
-        let object = self.0.entry(name.into()).or_insert_with(|| Value::object::<&str>([]));
-        if let Data::Object(entries) = &mut object.data {
-            Arc::make_mut(entries).insert(attribute.into(), value);
-        }
+    /// Gives the attribute at `path` a value; the objects on the way are made.
+    pub fn set_attribute(&mut self, path: &[&str], value: Value) {
+        let [root, rest @ ..] = path else { return };
+        set_in(self.0.entry((*root).into()).or_insert(Value::NULL), rest, value);
     }
 
     /// What `name` means.
@@ -43,6 +41,19 @@ impl Roots {
 
     fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(AsRef::as_ref)
+    }
+}
+
+fn set_in(object: &mut Value, path: &[&str], value: Value) {
+    let [name, rest @ ..] = path else {
+        *object = value;
+        return;
+    };
+    if !matches!(object.data, Data::Object(_)) {
+        *object = Value::object::<&str>([]);
+    }
+    if let Data::Object(entries) = &mut object.data {
+        set_in(Arc::make_mut(entries).entry((*name).into()).or_insert(Value::NULL), rest, value);
     }
 }
 
@@ -203,11 +214,6 @@ impl<'a> Evaluator<'a> {
     }
 
     fn unknown_variable(&self, name: &str, span: Span) -> Diagnostic {
-        if name == "data" && self.roots.get("var").is_some() && self.host.declares_data {
-            return error(code::NOT_BUILT, "Data sources are not built yet", span)
-                .because("this refers to a data source")
-                .help("give the value through a variable instead");
-        }
         let mut names: Vec<&str> = Vec::new();
         let mut frame = self.frame;
         while let Some(bound) = frame {

@@ -8,13 +8,14 @@
 //! | `value` `number` `types` `convert` | what a value is |
 //! | `expr` `operator` `traverse` `loops` `template` `call` | how an expression becomes one |
 //! | `functions/` | what can be called, one file per family |
-//! | `variables` `legacy` `graph` | what names mean |
+//! | `variables` `legacy` `data` `graph` | what names mean |
 //! | `body` `show` | values as configuration, and as people see them |
 //! | `signature` | functions as documentation shows them |
 
 mod body;
 mod call;
 mod convert;
+mod data;
 mod digits;
 mod expr;
 mod functions;
@@ -46,8 +47,8 @@ use crate::secret::Redactor;
 use crate::template::ast::{Body, Dialect, Expr, Template};
 use crate::template::load::VarAssignment;
 
+pub use self::data::{Answer, DataSources};
 pub use self::signature::{Parameter, Signature, function_names, signature};
-
 use self::expr::{Evaluator, Roots};
 use self::functions::{Available, Host};
 use self::value::Value;
@@ -61,6 +62,8 @@ pub struct Inputs {
     pub var_files: Vec<Vec<VarAssignment>>,
     /// `PKR_VAR_…`, the clock, and what `env` reads.
     pub environment: Arc<Environment>,
+    /// Answers `data` blocks. Without it there is no `data` to refer to.
+    pub data_sources: Option<Arc<dyn DataSources>>,
     /// Whether a variable file that sets an undeclared variable is worth a warning.
     pub warn_undeclared: bool,
 }
@@ -130,7 +133,6 @@ pub fn evaluate_partly(
         dir: template.dir.clone(),
         redactor: redactor.clone(),
         available: Available::All,
-        declares_data: !template.data.is_empty(),
     };
     let mut roots = Roots::default();
     let (user_variables, found) = match template.dialect {
@@ -155,7 +157,7 @@ fn evaluate_hcl(
     place::set_fixed(roots, host);
     place::set(roots, &Place::default());
     if complete {
-        found.extend(graph::evaluate(&template.locals, roots, host));
+        found.extend(graph::evaluate(template, inputs, roots, host));
     }
     found
 }

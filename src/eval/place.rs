@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::UNKNOWN;
 use crate::env::PACKER_VERSION;
 
 use super::Place;
 use super::expr::Roots;
 use super::functions::Host;
-use super::show::UNKNOWN;
 use super::types::Type;
 use super::value::{Data, Value};
 
@@ -76,7 +76,8 @@ fn build(place: &Place<'_>) -> Value {
     Value::object(entries)
 }
 
-fn from_json(value: &serde_json::Value) -> Value {
+/// Data as an expression sees it.
+pub fn from_json(value: &serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::NULL,
         serde_json::Value::Bool(known) => (*known).into(),

@@ -4,10 +4,8 @@ use std::fmt::Write;
 
 use super::go_format::quoted;
 use super::value::{Data, Value};
+use crate::config::UNKNOWN;
 use crate::secret::{MASK, Redactor};
-
-/// What is printed where something is not known yet.
-pub const UNKNOWN: &str = "<unknown>";
 
 /// `value` as Packer prints it, with everything sensitive masked.
 ///

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod candidate;
+mod data;
 mod make;
 mod meta;
 mod recipe;
@@ -23,6 +24,7 @@ use crate::env::Environment;
 use crate::interpolate::BuildData;
 use crate::source::Span;
 
+pub use self::data::BuiltInDataSources;
 pub use self::make::make;
 pub use self::meta::meta_arguments;
 pub use self::requirements::requirements;

@@ -1,11 +1,10 @@
-//! What a template asks of the program: its version, its plugins, its data sources.
+//! What a template asks of the program: its version and its plugins.
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::PACKER_VERSION;
 use crate::plan::version::{Constraints, Version};
-use crate::registry::DATA_SOURCES_NOT_BUILT;
 use crate::source::Spanned;
-use crate::template::ast::{Block, RequiredPlugin, Template};
+use crate::template::ast::{RequiredPlugin, Template};
 
 /// Plugins of the usual tool whose components are built in, and the versions that they follow.
 const BUILT_IN_PLUGINS: &[(&str, &str)] =
@@ -18,31 +17,7 @@ const PLUGIN_HOME: &str = "github.com/hashicorp/";
 pub fn requirements(template: &Template) -> Diagnostics {
     let versions = template.required_versions.iter().filter_map(check_version);
     let plugins = template.required_plugins.iter().filter_map(check_plugin);
-    let data_sources = template.data.iter().map(refuse_data_source);
-    Diagnostics(versions.chain(plugins).chain(data_sources).collect())
-}
-
-/// No data source is built yet; those that exist are told from those that do not.
-fn refuse_data_source(block: &Block) -> Diagnostic {
-    let (kind, span) = match block.labels.first() {
-        Some(label) => (label.value.as_str(), label.span),
-        None => (block.kind.value.as_str(), block.kind.span),
-    };
-    if DATA_SOURCES_NOT_BUILT.contains(&kind) {
-        let summary = format!("the data source `{kind}` is not built yet");
-        return Diagnostic::error(code::NOT_BUILT, summary)
-            .at(span)
-            .because("imgbake knows it, but does not have it")
-            .help("give the value as a variable");
-    }
-    let unknown =
-        Diagnostic::error(code::UNKNOWN_COMPONENT, format!("there is no data source `{kind}`"))
-            .at(span)
-            .because("unknown type");
-    match did_you_mean(kind, DATA_SOURCES_NOT_BUILT.iter().copied()) {
-        Some(meant) => unknown.help(format!("did you mean `{meant}`?")),
-        None => unknown,
-    }
+    Diagnostics(versions.chain(plugins).collect())
 }
 
 fn check_version(required: &Spanned<String>) -> Option<Diagnostic> {

@@ -23,6 +23,7 @@ fn plan(name: &str, text: &str, only: &[&str], except: &[&str]) -> (Option<Plan>
         vars: Vec::new(),
         var_files: Vec::new(),
         environment: environment.clone(),
+        data_sources: None,
         warn_undeclared: false,
     };
     let redactor = Redactor::default();

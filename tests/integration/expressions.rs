@@ -66,6 +66,7 @@ fn scope() -> (Values, SourceMap) {
         vars: Vec::new(),
         var_files: Vec::new(),
         environment: Arc::new(environment),
+        data_sources: None,
         warn_undeclared: true,
     };
     let (values, _) = eval::evaluate(&template, &inputs, &Redactor::default()).unwrap();

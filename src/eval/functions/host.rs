@@ -34,8 +34,6 @@ pub struct Host {
     pub redactor: Redactor,
     /// What may be called.
     pub available: Available,
-    /// Whether the template has `data` blocks.
-    pub declares_data: bool,
 }
 
 /// A host that has nothing and lets nothing be called.
@@ -47,7 +45,6 @@ impl Default for Host {
             dir: PathBuf::new(),
             redactor: Redactor::default(),
             available: Available::Nothing,
-            declares_data: false,
         }
     }
 }

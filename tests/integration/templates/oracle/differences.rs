@@ -21,8 +21,6 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "092-winrm-windows-provisioners",
             "102-winrm",
             "108-temporary-key-bits-unchecked",
-            "128-null-feeds-local",
-            "132-null-evaluated-number",
             "136-export-import-save",
             "138-several-sequences",
             "140-build-from-dockerfile",

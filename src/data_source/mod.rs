@@ -1,0 +1,4 @@
+//! Data sources, one file per type, named as templates name them.
+
+pub mod http;
+pub mod null;

@@ -1,0 +1,76 @@
+//! `data` blocks → values. Who answers them is not known here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::component::{OutputType, Outputs};
+use crate::config::Node;
+use crate::diagnostic::Diagnostics;
+use crate::source::Spanned;
+use crate::template::ast::Block;
+
+use super::expr::{Eval, Evaluator};
+use super::place::from_json;
+use super::types::Type;
+use super::value::{Data, Value};
+
+/// Answers the `data` blocks of a template.
+pub trait DataSources: fmt::Debug + Send + Sync {
+    /// Checks `body`, the options of a data source of the type `kind`, and asks it unless nobody
+    /// wants to know yet. What is worth a warning comes back beside the answer.
+    fn look_up(
+        &self,
+        kind: &Spanned<String>,
+        body: &Node,
+    ) -> Result<(Answer, Diagnostics), Diagnostics>;
+}
+
+/// What a data source says.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The names and types of its outputs.
+    pub types: &'static [(&'static str, OutputType)],
+    /// Their values; `None` if it was not asked.
+    pub outputs: Option<Outputs>,
+}
+
+impl Evaluator<'_> {
+    /// The value of `data.<type>.<name>`.
+    pub(super) fn data(
+        &self,
+        block: &Block,
+        sources: &dyn DataSources,
+    ) -> Eval<(Value, Diagnostics)> {
+        let body = self.body_node(&block.body)?;
+        let kind = block.labels.first().unwrap_or(&block.kind);
+        let (answer, warnings) = sources.look_up(kind, &body)?;
+        Ok((value(&answer), warnings))
+    }
+}
+
+fn value(answer: &Answer) -> Value {
+    let output = |(name, ty): &(&'static str, OutputType)| {
+        let known = answer.outputs.as_ref().map(|outputs| outputs.get(*name));
+        (*name, output(*ty, known.map(|value| value.unwrap_or(&serde_json::Value::Null))))
+    };
+    Value::object(answer.types.iter().map(output))
+}
+
+/// An output of a data source, unknown if it was not asked.
+fn output(ty: OutputType, known: Option<&serde_json::Value>) -> Value {
+    let ty = match ty {
+        OutputType::Any => return known.map_or(Value::UNKNOWN, from_json),
+        OutputType::String => Type::String,
+        OutputType::Strings => Type::Map(Arc::new(Type::String)),
+    };
+    match known {
+        None => Data::Unknown(ty).public(),
+        Some(serde_json::Value::Object(entries)) => {
+            let entries =
+                entries.iter().map(|(key, value)| (key.as_str().into(), from_json(value)));
+            Value::map(Type::String, entries.collect::<BTreeMap<Arc<str>, Value>>())
+        }
+        Some(known) => from_json(known),
+    }
+}

@@ -1,0 +1,67 @@
+//! How a plan's `data` blocks are answered: checked like any component, and asked one at a time.
+
+use std::sync::Arc;
+
+use crate::component::{Facts, Outputs};
+use crate::config::Node;
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::env::Environment;
+use crate::eval::{Answer, DataSources};
+use crate::interpolate::Scope;
+use crate::registry;
+use crate::secret::Redactor;
+use crate::source::Spanned;
+
+/// The data sources that are built in.
+#[derive(Debug)]
+pub struct BuiltInDataSources {
+    /// The environment and the clock.
+    pub environment: Arc<Environment>,
+    /// Takes the secrets among their options.
+    pub redactor: Redactor,
+    /// Whether to ask them. Otherwise their options are checked, and their answers stay unknown.
+    pub ask: bool,
+}
+
+impl DataSources for BuiltInDataSources {
+    fn look_up(
+        &self,
+        kind: &Spanned<String>,
+        body: &Node,
+    ) -> Result<(Answer, Diagnostics), Diagnostics> {
+        let registered = registry::DATA_SOURCE.find(kind)?;
+        let (source, warnings) = (registered.prepare)(body, &self.facts(kind), &self.redactor)?;
+        let outputs = match self.ask {
+            true => Some(finish(source.look_up()).map_err(|error| {
+                Diagnostic::error(code::DATA_SOURCE, format!("`{}` has no answer", kind.value))
+                    .at(kind.span)
+                    .because(format!("{error:#}"))
+            })?),
+            false => None,
+        };
+        Ok((Answer { types: registered.outputs, outputs }, warnings))
+    }
+}
+
+impl BuiltInDataSources {
+    /// There is no build yet.
+    fn facts(&self, kind: &Spanned<String>) -> Facts {
+        let scope = Scope {
+            environment: self.environment.clone(),
+            user_variables: Arc::default(),
+            in_variables: false,
+            build_name: None,
+            build_type: None,
+            template_dir: None,
+            build_data: None,
+        };
+        let builder_type = kind.value.clone();
+        Facts { build_name: String::new(), builder_type, force: false, debug: false, scope }
+    }
+}
+
+/// Waits for the answer. Only a template with data sources needs a runtime this early.
+fn finish(answer: impl Future<Output = anyhow::Result<Outputs>>) -> anyhow::Result<Outputs> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(answer)
+}
