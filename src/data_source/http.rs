@@ -51,6 +51,7 @@ pub struct Http {
 
 impl Component for Http {
     const TYPE: &'static str = "http";
+    const ABOUT: &'static str = "Sends one HTTP request, and gives the answer to the template.";
     const OUTPUTS: &'static [(&'static str, OutputType)] = &[
         ("body", OutputType::String),
         ("request_headers", OutputType::Strings),

@@ -23,6 +23,7 @@ pub struct Null {
 
 impl Component for Null {
     const TYPE: &'static str = "null";
+    const ABOUT: &'static str = "Answers what it is given; for trying templates.";
     const OUTPUTS: &'static [(&'static str, OutputType)] = &[("output", OutputType::Any)];
     type Options = (Options,);
 

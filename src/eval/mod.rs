@@ -48,9 +48,9 @@ use crate::template::ast::{Body, Dialect, Expr, Template};
 use crate::template::load::VarAssignment;
 
 pub use self::data::{Answer, DataSources};
-pub use self::signature::{Parameter, Signature, function_names, signature};
 use self::expr::{Evaluator, Roots};
 use self::functions::{Available, Host};
+pub use self::signature::{Parameter, Signature, function_names, signature};
 use self::value::Value;
 
 /// What a run gives to the variables of a template.

@@ -12,7 +12,7 @@ use crate::diagnostic::{code, did_you_mean};
 use crate::env::Environment;
 use crate::interpolate::Scope;
 use crate::plan::meta_arguments;
-use crate::registry::{BUILDER, Kind, POST_PROCESSOR, PROVISIONER};
+use crate::registry::{BUILDER, DATA_SOURCE, Kind, POST_PROCESSOR, PROVISIONER};
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
 
@@ -79,12 +79,13 @@ impl OptionPage {
 
 /// The pages of all components, or of options of all components, that `topic` names.
 pub fn pages(topic: &str, environment: &Arc<Environment>) -> Vec<Page> {
-    let [builders, provisioners, post_processors] = [
+    [
         pages_of(&BUILDER, topic, environment),
         pages_of(&PROVISIONER, topic, environment),
         pages_of(&POST_PROCESSOR, topic, environment),
-    ];
-    [builders, provisioners, post_processors].concat()
+        pages_of(&DATA_SOURCE, topic, environment),
+    ]
+    .concat()
 }
 
 fn pages_of<T: ?Sized>(kind: &Kind<T>, topic: &str, environment: &Arc<Environment>) -> Vec<Page> {
@@ -174,11 +175,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         let built = kind.built.iter().map(|registered| registered.name);
         built.chain(kind.not_built.iter().copied())
     }
-    of(&BUILDER).chain(of(&PROVISIONER)).chain(of(&POST_PROCESSOR))
+    of(&BUILDER).chain(of(&PROVISIONER)).chain(of(&POST_PROCESSOR)).chain(of(&DATA_SOURCE))
 }
 
 /// The components by kind.
-pub fn listed() -> [Vec<Listed>; 3] {
+pub fn listed() -> [Vec<Listed>; 4] {
     fn of<T: ?Sized>(kind: &'static Kind<T>) -> Vec<Listed> {
         let line = |registered: &Registered<T>| Listed {
             name: registered.name,
@@ -186,7 +187,7 @@ pub fn listed() -> [Vec<Listed>; 3] {
         };
         kind.built.iter().map(line).collect()
     }
-    [of(&BUILDER), of(&PROVISIONER), of(&POST_PROCESSOR)]
+    [of(&BUILDER), of(&PROVISIONER), of(&POST_PROCESSOR), of(&DATA_SOURCE)]
 }
 
 /// For `component.option` with an option that does not exist: the nearest that does.
@@ -198,8 +199,12 @@ pub fn nearest_option(topic: &str) -> Option<String> {
         docs.map(|doc| doc.name).chain(not_built.map(|&name| name.to_owned())).collect()
     }
     let (name, path) = topic.split_once('.')?;
-    let all =
-        [options(&BUILDER, name), options(&PROVISIONER, name), options(&POST_PROCESSOR, name)];
+    let all = [
+        options(&BUILDER, name),
+        options(&PROVISIONER, name),
+        options(&POST_PROCESSOR, name),
+        options(&DATA_SOURCE, name),
+    ];
     let meant = did_you_mean(path, all.iter().flatten().map(String::as_str))?;
     Some(format!("{name}.{meant}"))
 }

@@ -63,6 +63,8 @@ pub struct Contents {
     pub provisioners: Vec<Listed>,
     /// The post-processors.
     pub post_processors: Vec<Listed>,
+    /// Data sources by name.
+    pub data_sources: Vec<Listed>,
     /// The functions, with their signatures.
     pub functions: Vec<Listed>,
 }
@@ -106,12 +108,13 @@ fn nearest(topic: &str) -> Option<String> {
 pub fn contents() -> Contents {
     let code = |code: &Code| Listed { name: code.name(), title: code.title().to_owned() };
     let function = |name| Some(Listed { name, title: eval::signature(name)?.to_string() });
-    let [builders, provisioners, post_processors] = component::listed();
+    let [builders, provisioners, post_processors, data_sources] = component::listed();
     Contents {
         codes: code::ALL.iter().map(code).collect(),
         builders,
         provisioners,
         post_processors,
+        data_sources,
         functions: eval::function_names().filter_map(function).collect(),
     }
 }

@@ -29,6 +29,7 @@ pub fn contents_text(contents: &Contents) -> String {
         ("Builders:", &contents.builders),
         ("Provisioners:", &contents.provisioners),
         ("Post-processors:", &contents.post_processors),
+        ("Data sources:", &contents.data_sources),
         ("Functions:", &contents.functions),
     ];
     let list = |(title, list): &(&str, &Vec<Listed>)| {
