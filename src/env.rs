@@ -55,6 +55,14 @@ impl Environment {
         self.get("HOME").map(PathBuf::from)
     }
 
+    /// Where this program keeps what it remembers from one run to the next:
+    /// `$XDG_STATE_HOME/imgbake`, else `~/.local/state/imgbake`.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let given = self.get("XDG_STATE_HOME").map(PathBuf::from);
+        let state = given.or_else(|| self.home().map(|home| home.join(".local/state")))?;
+        Some(state.join("imgbake"))
+    }
+
     /// Where downloads are kept: `PACKER_CACHE_DIR`, else `$XDG_CACHE_HOME/packer`, else
     /// `~/.cache/packer`, so that images fetched by the usual tool are found again.
     pub fn cache_dir(&self) -> PathBuf {

@@ -10,7 +10,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build, explain, fix, fmt, init, inspect, validate};
+use super::{Exit, build, console, explain, fix, fmt, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -55,6 +55,8 @@ pub enum Command {
     Explain(Box<explain::Arguments>),
     /// Brings HCL2 files into canonical style.
     Fmt(Box<fmt::Arguments>),
+    /// Evaluates expressions with the variables and locals of a template.
+    Console(Box<console::Arguments>),
     /// Checks that the plugins that a template requires are there; all of them are built in.
     Init(Box<init::Arguments>),
     /// Shows the version.
@@ -62,7 +64,7 @@ pub enum Command {
 }
 
 /// Commands of the usual tool that are not built yet.
-const NOT_BUILT_COMMANDS: &[&str] = &["console", "hcl2_upgrade", "plugins", "verify-attestation"];
+const NOT_BUILT_COMMANDS: &[&str] = &["hcl2_upgrade", "plugins", "verify-attestation"];
 
 /// Flags of the usual tool that are not built yet.
 const NOT_BUILT_FLAGS: &[&str] = &[

@@ -56,7 +56,8 @@ impl From<Language> for ConfigType {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+/// `name=value`, as `-var` takes it.
+pub fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("no '=' in it: write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -21,6 +21,8 @@ pub struct Arguments {
     pub template: TemplateArguments,
 }
 
+pub(super) use hcl::values;
+
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let mut sources = SourceMap::default();
     let template = match front::load(&arguments.template, &mut sources) {

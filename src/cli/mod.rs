@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod build;
+pub mod console;
 mod exit;
 pub mod explain;
 pub mod fix;
@@ -81,6 +82,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),
         Command::Fmt(arguments) => session.reporting(|ui| fmt::run(session, ui, arguments)),
+        Command::Console(arguments) => console::run(session, arguments),
         Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
         Command::Version => session.reporting(version::run),
     }
@@ -88,11 +90,11 @@ fn run(session: &Session, command: &Command) -> Exit {
 
 impl Session {
     /// Runs a command, and shows all that it says before it ends.
-    fn reporting(&self, command: impl FnOnce(&Ui) -> Exit) -> Exit {
+    fn reporting<T>(&self, command: impl FnOnce(&Ui) -> T) -> T {
         let reporter = Reporter::start(self.style, &self.environment, self.redactor.clone());
-        let exit = command(reporter.ui());
+        let result = command(reporter.ui());
         reporter.finish();
-        exit
+        result
     }
 
     /// Shows what was found wrong with a template, if anything.

@@ -85,6 +85,12 @@ pub fn load(
     }
 }
 
+/// A template in which there is nothing, for expressions that need none.
+pub fn empty(dialect: Dialect) -> Template {
+    let (nothing, _found) = root::template(Vec::new(), Path::new("."), false);
+    Template { dialect, ..nothing }
+}
+
 fn load_legacy(
     request: &LoadRequest,
     sources: &mut SourceMap,

@@ -1,17 +1,12 @@
 //! An HCL2 template as `inspect` shows it.
 
-use crate::eval::{Listed, Place, Values};
+use crate::eval::{Listed, Listing, Place, Values};
 use crate::event::Ui;
 use crate::template::ast::{Build, ComponentBlock, Template};
 
 pub(super) fn inspect(ui: &Ui, template: &Template, values: &Values) {
     ui.say("Packer Inspect: HCL2 mode\n");
-    let listing = values.listing();
-    ui.say(format!(
-        "> input-variables:\n\n{}\n> local-variables:\n\n{}",
-        assignments("var", &listing.variables),
-        assignments("local", &listing.locals),
-    ));
+    ui.say(self::values(&values.listing()));
     let builds: String = template
         .builds
         .iter()
@@ -20,6 +15,15 @@ pub(super) fn inspect(ui: &Ui, template: &Template, values: &Values) {
         .map(|(index, build)| show_build(index, build, values))
         .collect();
     ui.say(format!("> builds:\n{builds}"));
+}
+
+/// All variables and locals.
+pub fn values(listing: &Listing) -> String {
+    format!(
+        "> input-variables:\n\n{}\n> local-variables:\n\n{}",
+        assignments("var", &listing.variables),
+        assignments("local", &listing.locals),
+    )
 }
 
 fn assignments(root: &str, listed: &[Listed]) -> String {
