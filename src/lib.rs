@@ -16,6 +16,7 @@
 //! | `cli` | one file per command: arguments in, exit code out |
 //! | `report` | events → people and machines: terminal, machine-readable; diagnostics drawn |
 //! | `explain` | what a code, a component, an option or a function is |
+//! | `lint` | what a template may do, but its author rarely wants |
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `registry` | the only file that names every component |
@@ -57,6 +58,7 @@ pub mod explain;
 pub mod guest;
 pub mod interpolate;
 pub mod ledger;
+pub mod lint;
 pub mod plan;
 pub mod post_processor;
 pub mod provisioner;

@@ -133,6 +133,11 @@ impl SourceMap {
         &self.files[id.0 as usize]
     }
 
+    /// All files, in the order in which they were read.
+    pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        (0..).map(FileId).zip(&self.files)
+    }
+
     /// Where `span` starts.
     pub fn position(&self, span: Span) -> Position {
         self.file(span.file).position(span.start as usize)

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::front::{self, TemplateArguments, Wishes};
+use super::front::{self, Planned, TemplateArguments, Wishes};
 use super::{Exit, Session};
 use crate::component::OnError;
 use crate::event::Ui;
@@ -103,7 +103,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Plan> {
     };
     let mut sources = SourceMap::default();
     match front::plan(session, &arguments.template, wishes, &mut sources) {
-        Ok((plan, warnings)) => {
+        Ok((Planned { plan, .. }, warnings)) => {
             session.show(ui, &warnings, &sources);
             if plan.builds.is_empty() {
                 ui.error("No builds to run: -only and -except leave none of the template's builds");

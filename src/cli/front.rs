@@ -133,6 +133,15 @@ fn var_files(
     found.into_result(files).map(|(files, _)| files)
 }
 
+/// A template and the plan that it comes to.
+#[derive(Debug)]
+pub struct Planned {
+    /// As it was written.
+    pub template: Template,
+    /// All that would run.
+    pub plan: Plan,
+}
+
 /// The whole front half. All that is found on the way comes back, beside the plan or instead of it;
 /// the texts that it is about are in `sources`.
 pub fn plan(
@@ -140,7 +149,7 @@ pub fn plan(
     arguments: &TemplateArguments,
     wishes: Wishes,
     sources: &mut SourceMap,
-) -> Result<(Plan, Diagnostics), Diagnostics> {
+) -> Result<(Planned, Diagnostics), Diagnostics> {
     let (template, mut found) = load(arguments, sources)?;
     let inputs = inputs(session, arguments, wishes, &template, sources);
     let values = inputs.and_then(|inputs| eval::evaluate(&template, &inputs, &session.redactor));
@@ -156,7 +165,7 @@ pub fn plan(
         None => None,
     };
     match plan {
-        Some(plan) => Ok((plan, found)),
+        Some(plan) => Ok((Planned { template, plan }, found)),
         None => Err(found),
     }
 }

@@ -2,10 +2,11 @@
 
 use clap::{Args, ValueEnum};
 
-use super::front::{self, TemplateArguments, Wishes};
+use super::front::{self, Planned, TemplateArguments, Wishes};
 use super::{Exit, Session};
 use crate::diagnostic::Diagnostics;
 use crate::event::Ui;
+use crate::lint;
 use crate::report::diagnostics::{self, Format};
 use crate::source::SourceMap;
 
@@ -24,6 +25,10 @@ pub struct Arguments {
     /// How findings are written: for people, or on standard output for programs.
     #[arg(long, value_enum, default_value_t)]
     pub format: FormatFlag,
+    /// Which lints count: `off`, `deny` (they are errors), `-L103`, `L103`, `deny:L103`. A list with
+    /// commas; may be repeated, and later ones win.
+    #[arg(long, value_delimiter = ',', value_name = "LINT,...", allow_hyphen_values = true)]
+    pub lint: Vec<lint::Wish>,
     /// Which template, and what it is given.
     #[command(flatten)]
     pub template: TemplateArguments,
@@ -62,7 +67,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         let warn_undeclared = !arguments.no_warn_undeclared_var;
         let ask_data_sources = arguments.evaluate_datasources;
         let wishes = Wishes { warn_undeclared, ask_data_sources, ..Wishes::default() };
-        front::plan(session, &arguments.template, wishes, &mut sources).map(|(_plan, found)| found)
+        front::plan(session, &arguments.template, wishes, &mut sources)
+            .and_then(|(planned, found)| linted(session, arguments, &planned, found, &sources))
     };
     let (found, exit) = match checked {
         Ok(warnings) => (warnings, Exit::Success),
@@ -79,6 +85,23 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         return exit;
     };
     write(session, ui, &found, &sources, format).unwrap_or(exit)
+}
+
+/// Adds what the lints find. Records for programs that know the usual tool have no lints unless
+/// they are asked for.
+fn linted(
+    session: &Session,
+    arguments: &Arguments,
+    planned: &Planned,
+    mut found: Diagnostics,
+    sources: &SourceMap,
+) -> Result<Diagnostics, Diagnostics> {
+    if !session.style.machine_readable || !arguments.lint.is_empty() {
+        let Planned { template, plan } = planned;
+        let subject = lint::Subject { template, plan, sources, redactor: &session.redactor };
+        found.extend(lint::check(&subject, &lint::Levels::new(&arguments.lint)));
+    }
+    found.into_result(()).map(|((), found)| found)
 }
 
 /// Writes the findings for programs; an exit code if that cannot be done.

@@ -144,4 +144,25 @@ codes! {
     SELECTION = "P001";
     /// A reference to a source, a build or a name that does not exist.
     REFERENCE = "P002";
+
+    /// An AWS key stands in a template or a variable file.
+    HARDCODED_KEY = "L101";
+    /// Everyone may connect to the machine while it is built.
+    OPEN_INGRESS = "L102";
+    /// A filter for AMIs takes those of anyone.
+    OWNERS_MISSING = "L103";
+    /// A filter for AMIs does not say which of several it takes.
+    MOST_RECENT_MISSING = "L104";
+    /// Something is taken in whatever version is the newest.
+    UNPINNED_LATEST = "L105";
+    /// The machine's metadata service answers without a token.
+    IMDSV1_ALLOWED = "L106";
+    /// The volumes of the image are not encrypted.
+    UNENCRYPTED_VOLUME = "L107";
+    /// A variable that nothing uses.
+    UNUSED_VARIABLE = "L201";
+    /// A local that nothing uses.
+    UNUSED_LOCAL = "L202";
+    /// A sleep waits for the machine to finish booting.
+    SLEEP_FOR_BOOT = "L301";
 }

@@ -1,7 +1,7 @@
 //! User variables of legacy templates: texts that may call functions and refer to each other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 
@@ -137,8 +137,10 @@ fn unresolvable(name: &str, raw: &Raw) -> Diagnostic {
 }
 
 /// The variables that `text` refers to with `{{user …}}`.
-fn user_references(text: &str) -> Vec<String> {
-    let Ok(pattern) = Regex::new(r#"\{\{[^}]*?\buser\s+[`"]([^`"]*)[`"]"#) else {
+pub fn user_references(text: &str) -> Vec<String> {
+    static PATTERN: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"\{\{[^}]*?\buser\s+[`"]([^`"]*)[`"]"#).ok());
+    let Some(pattern) = PATTERN.as_ref().filter(|_| text.contains("{{")) else {
         return Vec::new();
     };
     pattern.captures_iter(text).map(|found| found[1].to_owned()).collect()

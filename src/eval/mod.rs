@@ -50,6 +50,8 @@ use crate::template::load::VarAssignment;
 pub use self::data::{Answer, DataSources};
 use self::expr::{Evaluator, Roots};
 use self::functions::{Available, Host};
+pub use self::legacy::user_references;
+pub use self::references::{Reference, each as each_reference};
 pub use self::signature::{Parameter, Signature, function_names, signature};
 use self::value::Value;
 

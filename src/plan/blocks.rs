@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::component::Registered;
-use crate::config::OptionGroups;
+use crate::config::{Node, OptionGroups};
 use crate::diagnostic::Diagnostics;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
@@ -40,11 +40,13 @@ impl Blocks<'_> {
         if !meta.filter.takes(&self.candidate.names.filtered) {
             return None;
         }
+        let (recipe, options) = self.recipe(&registry::PROVISIONER, &block.kind, ingredients)?;
         Some(PlannedProvisioner {
             kind: block.kind.value.clone(),
             name: meta.own.name.clone(),
             span: block.kind.span,
-            recipe: self.recipe(&registry::PROVISIONER, &block.kind, ingredients)?,
+            options,
+            recipe,
             pause_before: meta.own.pause_before.get(),
             timeout: meta.own.timeout(),
             max_retries: meta.own.max_retries(),
@@ -95,11 +97,12 @@ impl Blocks<'_> {
         meta: PostProcessorMeta,
         ingredients: Ingredients,
     ) -> Option<PlannedPostProcessor> {
+        let (recipe, _) = self.recipe(&registry::POST_PROCESSOR, &block.kind, ingredients)?;
         Some(PlannedPostProcessor {
             kind: block.kind.value.clone(),
             name: meta.name,
             span: block.kind.span,
-            recipe: self.recipe(&registry::POST_PROCESSOR, &block.kind, ingredients)?,
+            recipe,
             keep_input_artifact: meta.keep_input_artifact,
         })
     }
@@ -150,16 +153,17 @@ impl Blocks<'_> {
         }));
     }
 
-    /// Makes the component once, so that its mistakes show, and keeps how it was made.
+    /// Makes the component once, so that its mistakes show, and keeps how it was made, and of what.
     fn recipe<T: ?Sized + 'static>(
         &mut self,
         kind: &Kind<T>,
         name: &Spanned<String>,
         ingredients: Ingredients,
-    ) -> Option<Recipe<T>> {
+    ) -> Option<(Recipe<T>, Node)> {
         let registered: &'static Registered<T> =
             kind.find(name).map_err(|errors| self.found.extend(errors)).ok()?;
-        self.found.absorb(ingredients.make(registered, None))?;
-        Some(Arc::new(move |data| ingredients.make(registered, Some(data))))
+        let options = ingredients.options(None).map_err(|errors| self.found.extend(errors)).ok()?;
+        self.found.absorb(ingredients.prepare(registered, &options, None))?;
+        Some((Arc::new(move |data| ingredients.make(registered, Some(data))), options))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::component::{Builder, Facts, Registered};
+use crate::config::Node;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::Values;
 use crate::interpolate::{BuildData, Scope};
@@ -133,10 +134,13 @@ impl<'a> Planner<'a> {
         let provisioners = blocks.provisioners();
         let error_cleanup = blocks.error_cleanup();
         let post_processors = blocks.post_processors(selection);
+        let (builder, options) = builder?;
         Some(PlannedBuild {
             name: candidate.names.shown.clone(),
             facts,
-            builder: builder?.into(),
+            span: candidate.source.kind.span,
+            options,
+            builder: builder.into(),
             provisioners,
             error_cleanup,
             post_processors,
@@ -161,7 +165,7 @@ impl<'a> Planner<'a> {
         candidate: &Candidate<'_>,
         registered: &'static Registered<dyn Builder>,
         facts: Arc<Facts>,
-    ) -> Option<Box<dyn Builder>> {
+    ) -> Option<(Box<dyn Builder>, Node)> {
         let ingredients = Ingredients {
             values: self.values.clone(),
             body: Arc::new(self.source_body(candidate.usage, &candidate.source.body)),
@@ -171,7 +175,9 @@ impl<'a> Planner<'a> {
             generated: &[],
             redactor: self.redactor.clone(),
         };
-        self.found.absorb(ingredients.make(registered, None))
+        let options = ingredients.options(None).map_err(|errors| self.found.extend(errors)).ok()?;
+        let builder = self.found.absorb(ingredients.prepare(registered, &options, None))?;
+        Some((builder, options))
     }
 
     /// The body of a source with what the build adds to it. Nothing can be overridden.

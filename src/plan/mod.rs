@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::component::{Builder, Facts, PostProcessor, Provisioner};
+use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::interpolate::BuildData;
@@ -58,6 +59,10 @@ pub struct PlannedBuild {
     pub name: String,
     /// What its components know of it.
     pub facts: Arc<Facts>,
+    /// Where its source was written: the type in the header.
+    pub span: Span,
+    /// The builder's options before they were checked, for lints.
+    pub options: Node,
     /// What makes the image.
     pub builder: Arc<dyn Builder>,
     /// In order.
@@ -89,6 +94,8 @@ pub struct PlannedProvisioner {
     pub name: Option<String>,
     /// Where it was written.
     pub span: Span,
+    /// Its options before they were checked, for lints.
+    pub options: Node,
     /// Makes it.
     pub recipe: Recipe<dyn Provisioner>,
     /// `pause_before`.

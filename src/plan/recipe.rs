@@ -39,14 +39,28 @@ impl Ingredients {
         registered: &Registered<T>,
         data: Option<&BuildData>,
     ) -> Result<(Box<T>, Diagnostics), Diagnostics> {
-        let body = meta::merge(self.evaluate(data)?, self.overrides.as_ref());
+        self.prepare(registered, &self.options(data)?, data)
+    }
+
+    /// The plain options, with what overrides them.
+    pub(super) fn options(&self, data: Option<&BuildData>) -> Result<Node, Diagnostics> {
+        Ok(meta::merge(self.evaluate(data)?, self.overrides.as_ref()))
+    }
+
+    /// Makes the component of `options`; see [`make`](Self::make).
+    pub(super) fn prepare<T: ?Sized>(
+        &self,
+        registered: &Registered<T>,
+        options: &Node,
+        data: Option<&BuildData>,
+    ) -> Result<(Box<T>, Diagnostics), Diagnostics> {
         match data {
-            None => (registered.prepare)(&body, &self.facts, &self.redactor),
+            None => (registered.prepare)(options, &self.facts, &self.redactor),
             Some(data) => {
                 let build_data = Some(data.clone());
                 let scope = Scope { build_data, ..self.facts.scope.clone() };
                 let facts = Facts { scope, ..Facts::clone(&self.facts) };
-                (registered.prepare)(&body, &facts, &self.redactor)
+                (registered.prepare)(options, &facts, &self.redactor)
             }
         }
     }

@@ -40,7 +40,7 @@ async fn work(
     planned: PlannedBuild,
     shared: Shared,
 ) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
-    let PlannedBuild { name, facts, builder, provisioners, error_cleanup, post_processors } =
+    let PlannedBuild { name, facts, builder, provisioners, error_cleanup, post_processors, .. } =
         planned;
     let run_uuid = shared.request.environment.run_uuid.clone();
     let provisioners = Provisioners::new(provisioners, error_cleanup, run_uuid);

@@ -17,6 +17,7 @@ use crate::component::{
     Artifact, BuildContext, Builder, Communicator, Exit, Facts, OnError, PostProcessContext,
     PostProcessor, Processed, ProvisionContext, Provisioner, Upload,
 };
+use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Message, Ui};
 use crate::guest::GuestOutput;
@@ -151,6 +152,8 @@ where
     PlannedBuild {
         name: name.to_owned(),
         facts: Arc::new(facts),
+        span: span(),
+        options: Node::empty(span()),
         builder: Arc::new(Builds(work)),
         provisioners: Vec::new(),
         error_cleanup: None,
@@ -171,6 +174,7 @@ where
         kind: kind.to_owned(),
         name: None,
         span: span(),
+        options: Node::empty(span()),
         recipe: Arc::new(move |_data| {
             Ok((Box::new(Provisions(work.clone())), Diagnostics::default()))
         }),

@@ -1,0 +1,86 @@
+//! An AWS key that stands in a text.
+
+use super::{Rule, Subject, finding};
+use crate::diagnostic::{Diagnostic, code};
+use crate::source::Span;
+use crate::template::ast::{Expr, ExprKind};
+
+pub(super) const RULE: Rule = Rule { code: code::HARDCODED_KEY, check };
+
+/// How ids of access keys begin: those of users, and temporary ones.
+const PREFIXES: [&str; 2] = ["AKIA", "ASIA"];
+/// Characters after the prefix.
+const REST: usize = 16;
+/// Characters of a secret key.
+const SECRET: usize = 40;
+
+const HELP: &str = "take it out of the template and make the key invalid: whoever has read the file \
+                    has it; credentials come from AWS_PROFILE, AWS_ACCESS_KEY_ID, or the role of \
+                    the machine that builds";
+
+fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (file, source) in subject.sources.files() {
+        found.extend(ids(&source.text).map(|at| {
+            let span = Span::new(file, at, at + PREFIXES[0].len() + REST);
+            finding(RULE.code, span, "an AWS access key stands in the template")
+                .because("the id of an access key")
+                .help(HELP)
+        }));
+    }
+    found.extend(secrets(subject).map(|(text, span)| {
+        subject.redactor.register(text);
+        finding(RULE.code, span, "an AWS secret key stands in the template")
+            .because("anyone who can read this file can use it")
+            .help(HELP)
+    }));
+    found
+}
+
+/// Where ids of access keys begin in `text`.
+fn ids(text: &str) -> impl Iterator<Item = usize> {
+    PREFIXES.into_iter().flat_map(move |prefix| {
+        text.match_indices(prefix).map(|(at, _)| at).filter(move |&at| is_id(text, at))
+    })
+}
+
+fn is_id(text: &str, at: usize) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let bytes = text.as_bytes();
+    let end = at + PREFIXES[0].len() + REST;
+    let is_key = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    bytes.get(at..end).is_some_and(|id| id.iter().all(is_key))
+        && !at.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(is_word)
+        && !bytes.get(end).is_some_and(is_word)
+}
+
+/// Secret keys that are written where they are used, or as the default of a variable.
+fn secrets<'a>(subject: &Subject<'a>) -> impl Iterator<Item = (&'a str, Span)> {
+    let options = subject.template.sources.iter();
+    let options = options.filter_map(|source| source.body.attributes.get("secret_key"));
+    let variables = subject.template.variables.iter();
+    let named = variables.filter(|variable| variable.name.value.contains("secret"));
+    let defaults = named.filter_map(|variable| variable.default.as_ref());
+    options.map(|attribute| &attribute.value).chain(defaults).filter_map(secret)
+}
+
+fn secret(expr: &Expr) -> Option<(&str, Span)> {
+    let ExprKind::String(text) = &expr.kind else { return None };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    (text.len() == SECRET && text.bytes().all(allowed)).then_some((text, expr.span))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_told_from_longer_words() {
+        let found = |text| ids(text).collect::<Vec<_>>();
+        assert_eq!(found("key = \"AKIAIOSFODNN7EXAMPLE\""), [7]);
+        assert_eq!(found("# ASIAIOSFODNN7EXAMPLE"), [2]);
+        for text in ["AKIA", "AKIAIOSFODNN7EXAMPLEX", "xAKIAIOSFODNN7EXAMPLE", "AKIA_OSFODNN7"] {
+            assert!(found(text).is_empty(), "{text}");
+        }
+    }
+}
