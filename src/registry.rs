@@ -143,6 +143,12 @@ pub static DATA_SOURCE: Kind<dyn DataSource> = Kind {
 };
 
 impl<T: ?Sized + 'static> Kind<T> {
+    /// Whether there is a component `name`, built or not.
+    pub fn knows(&self, name: &str) -> bool {
+        self.built.iter().any(|registered| registered.name == name)
+            || self.not_built.contains(&name)
+    }
+
     /// The component that a template calls `name`.
     pub fn find(&self, name: &Spanned<String>) -> Result<&'static Registered<T>, Diagnostics> {
         let wanted = name.value.as_str();

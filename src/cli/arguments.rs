@@ -10,7 +10,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build, console, explain, fix, fmt, init, inspect, validate};
+use super::{Exit, build, console, explain, fix, fmt, hcl2_upgrade, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -49,6 +49,9 @@ pub enum Command {
     Validate(Box<validate::Arguments>),
     /// Rewrites what an old legacy template has in an old form.
     Fix(Box<fix::Arguments>),
+    /// Writes a legacy template as an HCL2 file.
+    #[command(name = "hcl2_upgrade")]
+    Hcl2Upgrade(Box<hcl2_upgrade::Arguments>),
     /// Shows what a template consists of.
     Inspect(Box<inspect::Arguments>),
     /// Says what a diagnostic's code, a component, an option or a function is.
@@ -64,7 +67,7 @@ pub enum Command {
 }
 
 /// Commands of the usual tool that are not built yet.
-const NOT_BUILT_COMMANDS: &[&str] = &["hcl2_upgrade", "plugins", "verify-attestation"];
+const NOT_BUILT_COMMANDS: &[&str] = &["plugins", "verify-attestation"];
 
 /// Flags of the usual tool that are not built yet.
 const NOT_BUILT_FLAGS: &[&str] = &[

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fix;
 pub mod fmt;
 pub mod front;
+pub mod hcl2_upgrade;
 pub mod init;
 pub mod inspect;
 pub mod validate;
@@ -79,6 +80,9 @@ fn run(session: &Session, command: &Command) -> Exit {
             session.reporting(|ui| validate::run(session, ui, arguments))
         }
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
+        Command::Hcl2Upgrade(arguments) => {
+            session.reporting(|ui| hcl2_upgrade::run(session, ui, arguments))
+        }
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),
         Command::Fmt(arguments) => session.reporting(|ui| fmt::run(session, ui, arguments)),

@@ -8,6 +8,7 @@ mod eval;
 mod functions;
 mod lex;
 mod parse;
+mod parts;
 mod printf;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 #[cfg(test)]
 use jiff::Timestamp;
 
+pub use self::parts::{Part, Term, parts};
 use crate::env::Environment;
 
 /// What went wrong in a template text, and at which byte of it.

@@ -8,3 +8,4 @@ pub mod hcl;
 mod json;
 pub mod load;
 mod root;
+pub mod upgrade;

@@ -17,6 +17,7 @@ mod explain;
 mod expressions;
 mod fix;
 mod fmt;
+mod hcl2_upgrade;
 mod lint;
 mod machines;
 mod provisioners;

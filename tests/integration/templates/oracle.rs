@@ -1,5 +1,5 @@
-//! Every template that Packer 1.16.0 was asked to validate, inspect, fix or format: the same verdict,
-//! the same text, the first error at the same place, and the same files written.
+//! Every template that Packer 1.16.0 was asked to validate, inspect, fix, format or upgrade: the
+//! same verdict, the same text, the first error at the same place, and the same files written.
 
 mod differences;
 
@@ -173,8 +173,13 @@ fn fmt_writes_what_the_usual_tool_writes() {
 }
 
 #[test]
+fn hcl2_upgrade_writes_what_the_usual_tool_writes() {
+    compare("hcl2_upgrade");
+}
+
+#[test]
 fn every_listed_difference_is_a_case() {
-    let known: Vec<String> = ["validate", "inspect", "fix", "fmt"]
+    let known: Vec<String> = ["validate", "inspect", "fix", "fmt", "hcl2_upgrade"]
         .into_iter()
         .flat_map(cases)
         .map(|case| case.id)

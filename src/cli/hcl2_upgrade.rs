@@ -1,0 +1,109 @@
+//! `imgbake hcl2_upgrade`: a legacy template as an HCL2 file.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::Args;
+
+use super::front::TemplateArguments;
+use super::{Exit, Session};
+use crate::event::Ui;
+use crate::registry;
+use crate::source::SourceMap;
+use crate::template::ast::{Dialect, Template};
+use crate::template::{load, upgrade};
+
+/// `imgbake hcl2_upgrade [flags] TEMPLATE`
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The file to write; its folders are made. Without this flag TEMPLATE.pkr.hcl.
+    #[arg(long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// Says in comments what each part of the file is.
+    #[arg(long)]
+    pub with_annotations: bool,
+    /// Which template.
+    #[command(flatten)]
+    pub template: TemplateArguments,
+}
+
+pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    let request = arguments.template.load_request();
+    if request.dialect() == Dialect::Hcl {
+        ui.error("Error: the template is HCL2 already");
+        return Exit::Failure;
+    }
+    let Some(output) = output_file(arguments) else {
+        ui.error("Error: say with -output-file where the template of standard input goes");
+        return Exit::Failure;
+    };
+    let mut sources = SourceMap::default();
+    let template = match load::load(&request, &mut sources) {
+        Ok((template, warnings)) => {
+            session.show(ui, &warnings, &sources);
+            template
+        }
+        Err(errors) => {
+            session.show(ui, &errors, &sources);
+            return Exit::Failure;
+        }
+    };
+    let text = upgrade::upgrade(&template, arguments.with_annotations);
+    if let Err(error) = write(&output, &text) {
+        ui.error(format!("Error: `{}` cannot be written: {error}", output.display()));
+        return Exit::Failure;
+    }
+    let unknown = unknown_components(&template);
+    for component in &unknown {
+        ui.error(format!("Error: {component}: its block is written as it was, unchecked"));
+    }
+    let exit = if unknown.is_empty() { Exit::Success } else { Exit::Failure };
+    ui.say(format!("Successfully created {}. Exit {}", output.display(), exit as u8));
+    exit
+}
+
+/// The file to write. What comes from standard input has no name to make one of.
+fn output_file(arguments: &Arguments) -> Option<PathBuf> {
+    let template = &arguments.template.template;
+    let beside = || {
+        let mut name: OsString = template.clone().into();
+        name.push(".pkr.hcl");
+        PathBuf::from(name)
+    };
+    let named = (template != Path::new("-")).then(beside);
+    arguments.output_file.clone().or(named)
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, text)
+}
+
+/// The components that nobody knows, each in words.
+fn unknown_components(template: &Template) -> Vec<String> {
+    let mut unknown = Vec::new();
+    let mut check = |kind: &str, name: &str, is_known: bool| {
+        let text = format!("there is no {kind} `{name}`");
+        if !is_known && !unknown.contains(&text) {
+            unknown.push(text);
+        }
+    };
+    for source in &template.sources {
+        let name = &source.kind.value;
+        check(registry::BUILDER.name, name, registry::BUILDER.knows(name));
+    }
+    for build in &template.builds {
+        for block in build.provisioners.iter().chain(&build.error_cleanup) {
+            let name = &block.kind.value;
+            check(registry::PROVISIONER.name, name, registry::PROVISIONER.knows(name));
+        }
+        for block in build.post_processors.iter().flatten() {
+            let name = &block.kind.value;
+            check(registry::POST_PROCESSOR.name, name, registry::POST_PROCESSOR.knows(name));
+        }
+    }
+    unknown
+}
