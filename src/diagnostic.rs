@@ -70,7 +70,7 @@ impl Diagnostic {
     }
 
     /// The same, without stopping anything.
-    pub fn as_warning(self) -> Self {
+    pub fn into_warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 

@@ -38,15 +38,9 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         return Exit::Failure;
     }
     let mut sources = SourceMap::default();
-    let mut document = match read(&request, &mut sources) {
-        Ok((document, warnings)) => {
-            session.show(ui, &warnings, &sources);
-            document
-        }
-        Err(errors) => {
-            session.show(ui, &errors, &sources);
-            return Exit::Failure;
-        }
+    let document = read(&request, &mut sources);
+    let Some(mut document) = session.shown(ui, document, &sources) else {
+        return Exit::Failure;
     };
     if let Err(why) = fix::fix(&mut document) {
         ui.error(format!("Error: the template cannot be fixed: {why}"));
@@ -57,16 +51,12 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     if !arguments.validate {
         return Exit::Success;
     }
-    match check(text, &request, &mut sources) {
-        Ok(()) => Exit::Success,
-        Err(errors) => {
-            session.show(ui, &errors, &sources);
-            ui.error(
-                "Error: the fixed template cannot be right; the mistake is in the original, too",
-            );
-            Exit::Failure
-        }
+    let checked = check(text, &request, &mut sources);
+    if session.shown(ui, checked, &sources).is_none() {
+        ui.error("Error: the fixed template cannot be right; the mistake is in the original, too");
+        return Exit::Failure;
     }
+    Exit::Success
 }
 
 fn read(
@@ -78,8 +68,12 @@ fn read(
 }
 
 /// Reads the fixed template as any template is read. Its components need not exist here.
-fn check(text: String, request: &LoadRequest, sources: &mut SourceMap) -> Result<(), Diagnostics> {
+fn check(
+    text: String,
+    request: &LoadRequest,
+    sources: &mut SourceMap,
+) -> Result<((), Diagnostics), Diagnostics> {
     let file = sources.add("fixed template", text);
     let (template, _warnings) = load::legacy(file, request, sources)?;
-    plan::structure(&template).into_result(()).map(|((), _warnings)| ())
+    plan::structure(&template).into_result(())
 }

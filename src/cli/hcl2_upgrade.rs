@@ -39,15 +39,9 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         return Exit::Failure;
     };
     let mut sources = SourceMap::default();
-    let template = match load::load(&request, &mut sources) {
-        Ok((template, warnings)) => {
-            session.show(ui, &warnings, &sources);
-            template
-        }
-        Err(errors) => {
-            session.show(ui, &errors, &sources);
-            return Exit::Failure;
-        }
+    let loaded = load::load(&request, &mut sources);
+    let Some(template) = session.shown(ui, loaded, &sources) else {
+        return Exit::Failure;
     };
     let text = upgrade::upgrade(&template, arguments.with_annotations);
     if let Err(error) = write(&output, &text) {

@@ -19,15 +19,9 @@ pub struct Arguments {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let mut sources = SourceMap::default();
-    let template = match front::load(&arguments.template, &mut sources) {
-        Ok((template, warnings)) => {
-            session.show(ui, &warnings, &sources);
-            template
-        }
-        Err(errors) => {
-            session.show(ui, &errors, &sources);
-            return Exit::Failure;
-        }
+    let loaded = front::load(&arguments.template, &mut sources);
+    let Some(template) = session.shown(ui, loaded, &sources) else {
+        return Exit::Failure;
     };
     if template.dialect == Dialect::Json {
         ui.error("Error: only HCL2 templates can require plugins; this one is legacy JSON");

@@ -101,6 +101,19 @@ impl Session {
         result
     }
 
+    /// Shows what a pass over a template has found; its value, if it made one.
+    pub fn shown<T>(
+        &self,
+        ui: &Ui,
+        result: Result<(T, Diagnostics), Diagnostics>,
+        sources: &SourceMap,
+    ) -> Option<T> {
+        let mut found = Diagnostics::default();
+        let value = found.absorb(result);
+        self.show(ui, &found, sources);
+        value
+    }
+
     /// Shows what was found wrong with a template, if anything.
     pub fn show(&self, ui: &Ui, found: &Diagnostics, sources: &SourceMap) {
         let style = self.style.of_diagnostics(&self.environment);

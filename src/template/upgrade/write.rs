@@ -1,5 +1,6 @@
-//! HCL as its formatter lays it out: two blanks per level, and the `=` of neighbouring lines in
-//! one column.
+//! HCL text from its parts; the formatter lays it out.
+
+use crate::template::format;
 
 /// What stands in a body, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,98 +43,76 @@ pub(super) enum Value {
     Object(Vec<(String, Value)>),
 }
 
-impl Value {
-    /// Whether it takes more than one line.
-    fn is_long(&self) -> bool {
-        matches!(self, Self::Object(members) if !members.is_empty())
-    }
-
-    /// The value in one line.
-    fn short(&self) -> String {
-        match self {
-            Self::Expression(text) => text.clone(),
-            Self::List(items) => {
-                format!("[{}]", items.iter().map(Self::short).collect::<Vec<_>>().join(", "))
-            }
-            Self::Object(members) if members.is_empty() => "{}".to_owned(),
-            Self::Object(members) => {
-                let member = |(key, value): &(String, Self)| format!("{key} = {}", value.short());
-                format!("{{ {} }}", members.iter().map(member).collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
-}
-
-/// The lines of `items`, each with its line's end.
+/// The text of `items`, in canonical style.
 pub(super) fn write(items: &[Item]) -> String {
-    let mut out = String::new();
-    write_body(&mut out, items, 0);
-    out
+    let mut text = String::new();
+    write_body(&mut text, items);
+    format::format(&text)
 }
 
-fn write_body(out: &mut String, items: &[Item], level: usize) {
-    let assigned = |item: &Item| match item {
-        Item::Attribute(name, value) => Some((name.clone(), value.clone())),
-        _ => None,
-    };
-    let mut rest = items;
-    while let Some((item, after)) = rest.split_first() {
-        let attributes: Vec<(String, Value)> = rest.iter().map_while(assigned).collect();
-        if !attributes.is_empty() {
-            rest = &rest[attributes.len()..];
-            write_attributes(out, &attributes, level);
-            continue;
-        }
-        rest = after;
+fn write_body(out: &mut String, items: &[Item]) {
+    for item in items {
         match item {
-            Item::Block(block) => write_block(out, block, level),
-            Item::Comment(text) => write_comment(out, text, level),
-            Item::Line(text) => line(out, level, text),
-            Item::Blank | Item::Attribute(..) => out.push('\n'),
+            Item::Attribute(name, value) => {
+                out.extend([name, " = "]);
+                write_value(out, value, LONG);
+                out.push('\n');
+            }
+            Item::Block(block) => write_block(out, block),
+            Item::Comment(text) => write_comment(out, text),
+            Item::Line(text) => out.extend([text, "\n"]),
+            Item::Blank => out.push('\n'),
         }
     }
 }
 
-/// A value of several lines parts those around it into columns of their own.
-fn write_attributes(out: &mut String, attributes: &[(String, Value)], level: usize) {
-    let mut rest = attributes;
-    while let Some(((name, value), after)) = rest.split_first() {
-        let run = rest.iter().take_while(|(_, value)| !value.is_long()).count();
-        let (column, after_run) = rest.split_at(run);
-        let width = column.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-        for (name, value) in column {
-            line(out, level, &format!("{name:width$} = {}", value.short()));
-        }
-        rest = after_run;
-        if let (0, Value::Object(members)) = (run, value) {
-            line(out, level, &format!("{name} = {{"));
-            write_attributes(out, members, level + 1);
-            line(out, level, "}");
-            rest = after;
-        }
+fn write_block(out: &mut String, block: &Block) {
+    out.push_str(&block.kind);
+    for label in &block.labels {
+        out.extend([" \"", label, "\""]);
+    }
+    out.push_str(" {\n");
+    write_body(out, &block.body);
+    out.push_str("}\n");
+}
+
+fn write_comment(out: &mut String, text: &str) {
+    for line in text.lines() {
+        out.extend([if line.is_empty() { "" } else { "# " }, line, "\n"]);
     }
 }
 
-fn write_block(out: &mut String, block: &Block, level: usize) {
-    let labels: String = block.labels.iter().map(|label| format!(" \"{label}\"")).collect();
-    line(out, level, &format!("{}{labels} {{", block.kind));
-    write_body(out, &block.body, level + 1);
-    line(out, level, "}");
-}
+/// What stands before, between and behind the members of an object.
+type Layout = [&'static str; 3];
+const LONG: Layout = ["{\n", "\n", "\n}"];
+const SHORT: Layout = ["{ ", ", ", " }"];
 
-fn write_comment(out: &mut String, text: &str, level: usize) {
-    for text in text.lines() {
-        match text {
-            "" => out.push('\n'),
-            text => line(out, level, &format!("# {text}")),
-        }
+fn write_value(out: &mut String, value: &Value, layout: Layout) {
+    match value {
+        Value::Expression(text) => out.push_str(text),
+        Value::List(items) => write_elements(out, ["[", ", ", "]"], items, |out, item| {
+            write_value(out, item, SHORT);
+        }),
+        Value::Object(members) if members.is_empty() => out.push_str("{}"),
+        Value::Object(members) => write_elements(out, layout, members, |out, (key, value)| {
+            out.extend([key, " = "]);
+            write_value(out, value, layout);
+        }),
     }
 }
 
-fn line(out: &mut String, level: usize, text: &str) {
-    out.extend(std::iter::repeat_n("  ", level));
-    out.push_str(text);
-    out.push('\n');
+fn write_elements<T>(
+    out: &mut String,
+    [open, between, close]: Layout,
+    elements: &[T],
+    write: impl Fn(&mut String, &T),
+) {
+    out.push_str(open);
+    for (at, element) in elements.iter().enumerate() {
+        out.push_str(if at == 0 { "" } else { between });
+        write(out, element);
+    }
+    out.push_str(close);
 }
 
 /// `text` as a quoted string without interpolations.
