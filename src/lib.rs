@@ -28,7 +28,7 @@
 //! | `aws` | the EC2 account: credentials, clients, waiters |
 //! | `vm` | QEMU: disks, process, QMP, ports |
 //! | `eval` | expressions → values: types, functions, locals in order |
-//! | `template` | text → tree, for both languages |
+//! | `template` | text → tree, for both languages; `fix`, `fmt`, `hcl2_upgrade` rewrite texts |
 //! | `step` | do + undo |
 //! | `script` | what all shells share: variables, quoting; scripts on this machine |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |

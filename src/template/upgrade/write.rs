@@ -69,7 +69,7 @@ fn write_body(out: &mut String, items: &[Item]) {
 fn write_block(out: &mut String, block: &Block) {
     out.push_str(&block.kind);
     for label in &block.labels {
-        out.extend([" \"", label, "\""]);
+        out.extend([" ", &quoted(label)]);
     }
     out.push_str(" {\n");
     write_body(out, &block.body);
