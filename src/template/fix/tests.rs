@@ -302,61 +302,23 @@ fn of_a_key_that_stands_twice_the_later_one_counts_and_is_said() {
     assert!(matches!(warnings.0.as_slice(), [one] if one.severity == Severity::Warning));
 }
 
-/// Every type and key that some fixer looks at, and values of every kind.
+/// Types that some fixer looks at.
+const KINDS: &str = "amazon-ebs qemu virtualbox vmware-iso vsphere-iso hyperv-iso docker azure-chroot proxmox \
+    scaleway parallels-iso powershell ansible-local vagrant manifest docker-tag null";
+/// Keys that some fixer looks at.
+const KEYS: &str = "iso_md5 iso_checksum iso_checksum_type iso_checksum_url ami_name headless ssh_key_path \
+    ssh_private_key_file ssh_disable_agent access_key filename shutdown_behaviour \
+    enhanced_networking login_email tag tags elevated_user environment_vars remote_type \
+    disk_type_id cpu disk_size storage network network_card ssh_host_port_min override \
+    virtualbox aws galaxycommand shared_image_destination guest_additions_attach";
+
+/// One of the words of `list`.
+fn word(list: &'static str) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(list.split_whitespace().collect::<Vec<_>>())
+}
+
+/// A component with values of every kind.
 fn component() -> impl Strategy<Value = Value> {
-    let kinds = prop::sample::select(vec![
-        "amazon-ebs",
-        "qemu",
-        "virtualbox",
-        "vmware-iso",
-        "vsphere-iso",
-        "hyperv-iso",
-        "docker",
-        "azure-chroot",
-        "proxmox",
-        "scaleway",
-        "parallels-iso",
-        "powershell",
-        "ansible-local",
-        "vagrant",
-        "manifest",
-        "docker-tag",
-        "null",
-    ]);
-    let keys = prop::sample::select(vec![
-        "iso_md5",
-        "iso_checksum",
-        "iso_checksum_type",
-        "iso_checksum_url",
-        "ami_name",
-        "headless",
-        "ssh_key_path",
-        "ssh_private_key_file",
-        "ssh_disable_agent",
-        "access_key",
-        "filename",
-        "shutdown_behaviour",
-        "enhanced_networking",
-        "login_email",
-        "tag",
-        "tags",
-        "elevated_user",
-        "environment_vars",
-        "remote_type",
-        "disk_type_id",
-        "cpu",
-        "disk_size",
-        "storage",
-        "network",
-        "network_card",
-        "ssh_host_port_min",
-        "override",
-        "virtualbox",
-        "aws",
-        "galaxycommand",
-        "shared_image_destination",
-        "guest_additions_attach",
-    ]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -371,12 +333,14 @@ fn component() -> impl Strategy<Value = Value> {
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     });
-    (kinds, prop::collection::hash_map(keys, value, 0..6)).prop_map(|(kind, options)| {
-        let mut all: Map<String, Value> =
-            options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        all.insert("type".to_owned(), kind.into());
-        Value::Object(all)
-    })
+    (word(KINDS), prop::collection::hash_map(word(KEYS), value, 0..6)).prop_map(
+        |(kind, options)| {
+            let mut all: Map<String, Value> =
+                options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            all.insert("type".to_owned(), kind.into());
+            Value::Object(all)
+        },
+    )
 }
 
 fn template() -> impl Strategy<Value = Value> {
