@@ -6,11 +6,13 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::builder::{BoolishValueParser, StyledStr};
+use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Exit, build, console, explain, fix, fmt, hcl2_upgrade, init, inspect, validate};
+use super::completion::install::Task;
+use super::completion::{self, candidates};
+use super::{Exit, build, console, explain, fix, fmt, hcl2_upgrade, help, init, inspect, validate};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -33,8 +35,8 @@ pub struct Refusal {
 
 /// Bakes machine images from Packer templates.
 #[derive(Parser)]
-#[command(name = "imgbake", disable_version_flag = true, args_override_self = true)]
-#[command(after_help = "Flags may be written with one dash or two: -only=x, --only x.")]
+#[command(name = "imgbake", disable_version_flag = true, disable_help_subcommand = true)]
+#[command(args_override_self = true)]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -62,20 +64,24 @@ pub enum Command {
     Console(Box<console::Arguments>),
     /// Checks that the plugins that a template requires are there; all of them are built in.
     Init(Box<init::Arguments>),
+    /// Prints a script that has a shell complete what is typed.
+    Completion(Box<completion::Arguments>),
     /// Shows the version.
     Version,
+    /// What the scripts of `completion` ask.
+    #[command(name = "__complete", hide = true)]
+    Complete(Box<candidates::Arguments>),
+    /// `-autocomplete-install`, `-autocomplete-uninstall`.
+    #[command(skip)]
+    Autocomplete(Task),
 }
 
 /// Commands of the usual tool that are not built yet.
 const NOT_BUILT_COMMANDS: &[&str] = &["plugins", "verify-attestation"];
 
 /// Flags of the usual tool that are not built yet.
-const NOT_BUILT_FLAGS: &[&str] = &[
-    "evaluate-datasources",
-    "ignore-prerelease-plugins",
-    "skip-enforcement",
-    "use-sequential-evaluation",
-];
+const NOT_BUILT_FLAGS: &[&str] =
+    &["ignore-prerelease-plugins", "skip-enforcement", "use-sequential-evaluation"];
 
 /// Reads the arguments (without the program's own name).
 pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
@@ -87,15 +93,24 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
     if asks(&["-v", "-version", "--version"]) {
         return Ok(Invocation { machine_readable, command: Command::Version });
     }
+    for (flag, task) in [("install", Task::Install), ("uninstall", Task::Uninstall)] {
+        if asks(&[&format!("-autocomplete-{flag}"), &format!("--autocomplete-{flag}")]) {
+            return Ok(Invocation { machine_readable, command: Command::Autocomplete(task) });
+        }
+    }
     let mut program = program();
     if asks(&["-h", "-help", "--help"]) {
-        return Err(Refusal { text: program.render_help().to_string(), exit: Exit::Success });
+        return Err(help_for(&program, None));
     }
     let Some(name) = args.get(at).map(|name| name.to_string_lossy().into_owned()) else {
-        return Err(no_command(&mut program, None));
+        return Err(no_command(&program, None));
     };
-    if name != "help" && program.find_subcommand(&name).is_none() {
-        return Err(no_command(&mut program, Some(&name)));
+    if name == "help" {
+        let about = args.get(at + 1).map(|name| name.to_string_lossy().into_owned());
+        return Err(help_for(&program, about.as_deref()));
+    }
+    if program.find_subcommand(&name).is_none() {
+        return Err(no_command(&program, Some(&name)));
     }
     let rest = match program.find_subcommand(&name) {
         Some(command) => normalise(&args[at + 1..], command),
@@ -106,11 +121,11 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
         .try_get_matches_from_mut(line)
         .and_then(|matches| Program::from_arg_matches(&matches))
         .map(|program| Invocation { machine_readable, command: program.command })
-        .map_err(|error| refuse(&mut program, &name, &error))
+        .map_err(|error| refuse(&program, &name, &error))
 }
 
 /// The commands as clap knows them, with flags that behave as in Go.
-fn program() -> clap::Command {
+pub(super) fn program() -> clap::Command {
     Program::command().mut_subcommands(|command| {
         command.args_override_self(true).mut_args(|arg| match arg.get_action() {
             ArgAction::SetTrue => on_or_off(arg),
@@ -132,6 +147,11 @@ fn on_or_off(arg: Arg) -> Arg {
         .value_parser(BoolishValueParser::new())
         .value_name("BOOL")
         .hide_possible_values(true)
+}
+
+/// Whether a flag is on or off, and takes its value only with `=`.
+pub(super) fn is_bool(arg: &Arg) -> bool {
+    arg.is_require_equals_set()
 }
 
 fn is_flag(arg: &OsStr) -> bool {
@@ -172,14 +192,14 @@ fn takes_next(command: &clap::Command, text: &str) -> bool {
     command
         .get_arguments()
         .find(|arg| arg.get_long() == Some(text))
-        .is_some_and(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set())
+        .is_some_and(|arg| arg.get_action().takes_values() && !is_bool(arg))
 }
 
 /// The list of commands, because `name` is none of them.
-fn no_command(program: &mut clap::Command, name: Option<&str>) -> Refusal {
-    let list = program.render_help();
+fn no_command(program: &clap::Command, name: Option<&str>) -> Refusal {
+    let list = help::of_program(program);
     let Some(name) = name else {
-        return Refusal { text: list.to_string(), exit: Exit::NoCommand };
+        return Refusal { text: list, exit: Exit::NoCommand };
     };
     if NOT_BUILT_COMMANDS.contains(&name) {
         let text = format!("Error: the command `{name}` is not built yet\n\n{list}");
@@ -196,11 +216,11 @@ fn suggestion(meant: Option<&str>) -> String {
 }
 
 /// What clap found wrong, in words, followed by the command's help.
-fn refuse(program: &mut clap::Command, name: &str, error: &clap::Error) -> Refusal {
+fn refuse(program: &clap::Command, name: &str, error: &clap::Error) -> Refusal {
     if matches!(error.kind(), ErrorKind::DisplayHelp) {
-        return Refusal { text: error.render().to_string(), exit: Exit::Success };
+        return help_for(program, Some(name));
     }
-    let help = help_of(program, name);
+    let help = help_for(program, Some(name)).text;
     let found = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) if flag.starts_with('-') => {
             unknown_flag(program, name, flag.trim_start_matches('-'))
@@ -210,11 +230,13 @@ fn refuse(program: &mut clap::Command, name: &str, error: &clap::Error) -> Refus
     Refusal { text: format!("Error: {found}\n\n{help}"), exit: Exit::Failure }
 }
 
-fn help_of(program: &mut clap::Command, name: &str) -> StyledStr {
-    match program.find_subcommand_mut(name) {
-        Some(command) => command.render_help(),
-        None => program.render_help(),
-    }
+/// The help of the command `name`, or of all.
+fn help_for(program: &clap::Command, name: Option<&str>) -> Refusal {
+    let text = match name.and_then(|name| program.find_subcommand(name)) {
+        Some(command) => help::of_command(command),
+        None => help::of_program(program),
+    };
+    Refusal { text, exit: Exit::Success }
 }
 
 fn unknown_flag(program: &clap::Command, name: &str, flag: &str) -> String {
@@ -323,10 +345,7 @@ mod tests {
         let cases = [
             ("build -onyl=a t.json", "`build` has no flag `-onyl`; did you mean `-only`?"),
             ("build -frobnicate t.json", "`build` has no flag `-frobnicate`"),
-            (
-                "validate -evaluate-datasources t.json",
-                "the flag `-evaluate-datasources` is not built yet",
-            ),
+            ("build -skip-enforcement t.json", "the flag `-skip-enforcement` is not built yet"),
             (
                 "validate a.json -syntax-only",
                 "the flag `-syntax-only` must stand before the template",

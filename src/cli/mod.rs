@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod build;
+pub mod completion;
 pub mod console;
 mod exit;
 pub mod explain;
@@ -9,6 +10,7 @@ pub mod fix;
 pub mod fmt;
 pub mod front;
 pub mod hcl2_upgrade;
+pub mod help;
 pub mod init;
 pub mod inspect;
 pub mod validate;
@@ -88,6 +90,13 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Fmt(arguments) => session.reporting(|ui| fmt::run(session, ui, arguments)),
         Command::Console(arguments) => console::run(session, arguments),
         Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
+        Command::Completion(arguments) => session.reporting(|ui| completion::run(ui, arguments)),
+        Command::Autocomplete(task) => {
+            session.reporting(|ui| completion::install::run(session, ui, *task))
+        }
+        Command::Complete(arguments) => {
+            session.reporting(|ui| completion::candidates::run(ui, arguments))
+        }
         Command::Version => session.reporting(version::run),
     }
 }

@@ -11,6 +11,7 @@ mod support;
 mod amazon_ebs;
 mod architecture;
 mod build;
+mod completion;
 mod console;
 mod data_sources;
 mod explain;
