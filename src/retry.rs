@@ -10,6 +10,11 @@ use tokio_util::sync::CancellationToken;
 #[error("interrupted")]
 pub struct Cancelled;
 
+/// An error that no other try would change: whoever was asked has understood, and refuses.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Permanent(pub String);
+
 /// `future`'s output, or [`Cancelled`] as soon as the run is interrupted.
 pub async fn or_cancelled<F: Future>(
     cancel: &CancellationToken,

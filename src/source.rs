@@ -143,6 +143,12 @@ impl SourceMap {
         self.file(span.file).position(span.start as usize)
     }
 
+    /// Where `span` starts, for messages: `web.pkr.hcl:12:3`.
+    pub fn locate(&self, span: Span) -> String {
+        let Position { line, column } = self.position(span);
+        format!("{}:{line}:{column}", self.file(span.file).path.display())
+    }
+
     /// The text that `span` covers.
     pub fn text(&self, span: Span) -> &str {
         let text = &self.file(span.file).text;
@@ -159,6 +165,8 @@ mod tests {
         let mut map = SourceMap::default();
         let file = map.add("a.pkr.hcl", "x = 1\né = \"e\u{301}\" y\n");
         let at = map.file(file).text.find('y').unwrap();
-        assert_eq!(map.position(Span::new(file, at, at + 1)), Position { line: 2, column: 9 });
+        let span = Span::new(file, at, at + 1);
+        assert_eq!(map.position(span), Position { line: 2, column: 9 });
+        assert_eq!(map.locate(span), "a.pkr.hcl:2:9");
     }
 }

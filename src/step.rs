@@ -223,10 +223,13 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Ends a build that came to `result`, which is handed on once the steps are undone as it
-    /// demands. An interruption is a failure, even if it came so late that no step noticed.
-    pub async fn end<T>(self, result: anyhow::Result<T>) -> anyhow::Result<T> {
-        let result = match result {
+    /// Awaits `work`, which runs the steps, and undoes them as its result demands. A panic is a
+    /// failure, and so is an interruption, even if it came so late that no step noticed.
+    pub async fn finish<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let result = match caught(work).await {
             Ok(_) if self.cx.cancel.is_cancelled() => Err(Cancelled.into()),
             result => result,
         };
@@ -238,7 +241,7 @@ impl<'a> Steps<'a> {
     /// [stand alone](Step::stands_alone) beside the others. Nothing interrupts this.
     ///
     /// After a failure the error-cleanup provisioner runs before anything is undone.
-    async fn undo(self, ending: Ending) {
+    async fn undo(&self, ending: Ending) {
         let cx = BuildContext { cancel: CancellationToken::new(), ..self.cx.clone() };
         let aborted = self.aborted.load(Ordering::Relaxed);
         if ending == Ending::Failed && (!aborted || cx.on_error == OnError::RunCleanupProvisioner) {

@@ -204,7 +204,11 @@ async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redac
         Some(region) => loader.region(Region::new(region.to_owned())),
         // The last resort of the SDK is the metadata service: seconds, where there is none.
         None if access.skip_metadata_api_check || !access.access_key.is_empty() => {
-            loader.region(ProfileFileRegionProvider::new())
+            let mut files = ProfileFileRegionProvider::builder();
+            if !access.profile.is_empty() {
+                files = files.profile_name(&access.profile);
+            }
+            loader.region(files.build())
         }
         None => loader,
     };

@@ -129,6 +129,41 @@ mod tests {
         assert_eq!(cidr(found), "127.0.0.1/32");
     }
 
+    /// What [`ask`] makes of a service that answers `text`.
+    async fn asked(text: &'static str) -> Result<String, String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(text.as_bytes()).await.unwrap();
+        });
+        let vars = [(LOOKUP_VARIABLE.to_owned(), url)].into();
+        let environment = Environment::new(vars, "/".into(), jiff::Timestamp::UNIX_EPOCH);
+        let found = ask(&environment).await;
+        serving.await.unwrap();
+        found.map(cidr).map_err(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn the_lookup_service_is_believed_only_if_it_says_an_address() {
+        let answer = |text| asked(text);
+        let good = answer("HTTP/1.0 200 OK\r\n\r\n198.51.100.7\n").await;
+        assert_eq!(good.as_deref(), Ok("198.51.100.7/32"));
+        let good = answer("HTTP/1.0 200 OK\r\n\r\n2001:db8::7").await;
+        assert_eq!(good.as_deref(), Ok("2001:db8::7/128"));
+        for wrong in [
+            "HTTP/1.0 200 OK\r\n\r\n0.0.0.0",
+            "HTTP/1.0 200 OK\r\n\r\n0.0.0.0/0",
+            "HTTP/1.0 200 OK\r\n\r\n<html>",
+            "HTTP/1.0 503 No\r\n\r\n198.51.100.7",
+        ] {
+            let error = answer(wrong).await.unwrap_err();
+            assert!(error.contains("http://127.0.0.1:"), "{wrong}: {error}");
+        }
+    }
+
     #[test]
     fn private_and_loopback_addresses_are_inside() {
         for inside in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "::1", "fd00::1"] {

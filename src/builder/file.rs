@@ -86,8 +86,7 @@ impl Component for File {
 impl Builder for File {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let steps = Steps::new(cx);
-        let result = self.write_and_provision(cx, &steps).await;
-        steps.end(result).await?;
+        steps.finish(self.write_and_provision(cx, &steps)).await?;
         Ok(Some(Arc::new(Stored { target: self.target.clone() })))
     }
 }

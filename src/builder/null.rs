@@ -69,8 +69,7 @@ impl Builder for Null {
         };
         let data = BuildData::from([("ID".to_owned(), "Null".into())]);
         let steps = Steps::new(cx);
-        let result = provision(&steps, &self.communicator, target, data).await;
-        steps.end(result).await?;
+        steps.finish(provision(&steps, &self.communicator, target, data)).await?;
         Ok(Some(Arc::new(Nothing)))
     }
 }

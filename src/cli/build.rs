@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -79,7 +80,7 @@ impl From<OnErrorFlag> for OnError {
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
     let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
     let exit = match plan(session, arguments, reporter.ui()) {
-        Some(plan) => run_on_runtime(plan, session, arguments, reporter.ui()),
+        Some((plan, sources)) => run_on_runtime(plan, sources, session, arguments, reporter.ui()),
         None => Exit::Failure,
     };
     match exit {
@@ -94,7 +95,7 @@ pub fn run(session: &Session, arguments: &Arguments) -> Exit {
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The front half; `None` after saying what is wrong.
-fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Plan> {
+fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, SourceMap)> {
     let wishes = Wishes {
         warn_undeclared: arguments.warn_on_undeclared_var,
         force: arguments.force,
@@ -109,7 +110,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Plan> {
                 ui.error("No builds to run: -only and -except leave none of the template's builds");
                 return None;
             }
-            Some(plan)
+            Some((plan, sources))
         }
         Err(errors) => {
             session.show(ui, &errors, &sources);
@@ -118,12 +119,19 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Plan> {
     }
 }
 
-fn run_on_runtime(plan: Plan, session: &Session, arguments: &Arguments, ui: &Ui) -> Exit {
+fn run_on_runtime(
+    plan: Plan,
+    sources: SourceMap,
+    session: &Session,
+    arguments: &Arguments,
+    ui: &Ui,
+) -> Exit {
     let request = RunRequest {
         parallel_builds: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
         debug: arguments.debug,
         on_error: arguments.on_error.into(),
         environment: session.environment.clone(),
+        sources: Arc::new(sources),
         ledger: Ledger::default(),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

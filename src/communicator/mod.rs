@@ -81,18 +81,15 @@ impl Options {
             return Ok(());
         }
         cx.ui.say("Trying to remove ephemeral keys from authorized_keys files");
-        for (sudo, home) in [("", "~"), ("sudo ", "/root")] {
-            let command = key::forget_command(sudo, home, key.comment());
-            let (exit, printed) =
-                retry::or_cancelled(&cx.cancel, communicator.run_captured(&command))
-                    .await?
-                    .context("cannot remove the temporary key from authorized_keys")?;
-            if exit.status() != 0 {
-                let cause = crate::guest::harmless(&printed.stderr);
-                tracing::warn!(
-                    "no temporary key removed from {home}/.ssh/authorized_keys: {cause}"
-                );
-            }
+        let places = [("", "~"), ("sudo ", "/root")];
+        let command = places.map(|(sudo, home)| key::forget_command(sudo, home, key.comment()));
+        let command = command.join("; ");
+        let (exit, printed) = retry::or_cancelled(&cx.cancel, communicator.run_captured(&command))
+            .await?
+            .context("cannot remove the temporary key from authorized_keys")?;
+        if exit.status() != 0 {
+            let cause = crate::guest::harmless(&printed.stderr);
+            tracing::warn!("the temporary key may still be in an authorized_keys file: {cause}");
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Message, Stream, Ui};
 use crate::guest::GuestOutput;
 use crate::interpolate::Scope;
+use crate::retry::Permanent;
 use crate::secret::Redactor;
 
 /// What the machine answers to one command.
@@ -37,6 +38,7 @@ pub(crate) struct Machine {
     log: Mutex<Vec<String>>,
     answers: Mutex<VecDeque<Answer>>,
     refused_uploads: Mutex<usize>,
+    denies_uploads: bool,
 }
 
 impl Machine {
@@ -48,6 +50,11 @@ impl Machine {
     /// The first `count` uploads fail.
     pub(crate) fn refusing_uploads(count: usize) -> Arc<Self> {
         Arc::new(Self { refused_uploads: Mutex::new(count), ..Self::default() })
+    }
+
+    /// No upload is permitted.
+    pub(crate) fn denying_uploads() -> Arc<Self> {
+        Arc::new(Self { denies_uploads: true, ..Self::default() })
     }
 
     /// What was asked, in order.
@@ -93,6 +100,10 @@ impl Communicator for Machine {
         if self.upload_is_refused() {
             self.note(format!("refuse {to}"));
             bail!("no route to host");
+        }
+        if self.denies_uploads {
+            self.note(format!("refuse {to}"));
+            bail!(Permanent("the machine says: permission denied".to_owned()));
         }
         match from {
             Upload::File(path) => self.note(format!("upload {} {to}", path.display())),

@@ -1,6 +1,7 @@
 //! `shell`: runs scripts on the machine.
 //!
-//! For each script: upload with mode 0755 (one round trip), `execute_command`, `rm -f`.
+//! For each script: upload with mode 0755 (one round trip), then `execute_command` and `rm -f`: in
+//! one command, unless the template has its own `execute_command`.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -16,7 +17,7 @@ use crate::component::{Check, Component, Exit, ProvisionContext, Provisioner, Up
 use crate::config::{GoDuration, Late};
 use crate::guest;
 use crate::interpolate::Dot;
-use crate::retry::{self, Backoff, or_cancelled};
+use crate::retry::{self, Backoff, Permanent, or_cancelled};
 use crate::script::{self, VariableFormat, Work, quote_path};
 
 /// The options of `shell`, beside those of every shell.
@@ -194,7 +195,12 @@ impl Shell {
 
     /// Runs the uploaded script, judges its end and removes it.
     async fn execute(&self, cx: &ProvisionContext, last: bool) -> anyhow::Result<()> {
-        let command = self.command(cx)?;
+        let mut command = self.command(cx)?;
+        // What a template's own command may be followed by is its author's secret.
+        let removes_itself = self.own.execute_command.is_none() && !self.own.skip_clean;
+        if removes_itself {
+            command = format!("{command}; status=$?; {}; exit $status", self.removal(last));
+        }
         let run = || cx.communicator.run_shown(&command, &cx.ui);
         let exit = self.started(cx, "start it", run).await?;
         match exit {
@@ -209,7 +215,7 @@ impl Shell {
             Exit::Disconnected => {}
             Exit::Status(status) => self.scripts.accept(status).map_err(anyhow::Error::msg)?,
         }
-        if self.own.skip_clean {
+        if self.own.skip_clean || (removes_itself && exit != Exit::Disconnected) {
             return Ok(());
         }
         self.must_succeed(cx, "remove it from the machine", &self.removal(last)).await
@@ -254,8 +260,8 @@ impl Shell {
         template.render(scope, &dot).context("cannot render `execute_command`")
     }
 
-    /// Calls `attempt` until the machine takes it or `start_retry_timeout` is over: an error here
-    /// is always one of the connection, never of the script.
+    /// Calls `attempt` until the machine takes it, refuses it for good, or `start_retry_timeout` is
+    /// over: an error here is never one of the script.
     async fn started<T, F>(
         &self,
         cx: &ProvisionContext,
@@ -274,6 +280,9 @@ impl Shell {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            if error.is::<Permanent>() {
+                return Err(error.context(format!("cannot {what}")));
+            }
             let wait = waits.next().unwrap_or(STARTING.longest);
             if Instant::now() + wait >= give_up {
                 return Err(error.context(format!("cannot {what} (tried for {within})")));
@@ -345,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_script_costs_one_upload_one_command_and_one_removal() {
+    async fn a_script_costs_one_upload_and_one_command() {
         let options = json!({
             "inline": ["echo one", "echo two"], "remote_path": "/tmp/s.sh",
             "environment_vars": ["B=it's", "A=over"], "env": {"A": "$(reboot)"}
@@ -358,8 +367,10 @@ mod tests {
             log,
             [
                 "write 755 /tmp/s.sh\n#!/bin/sh -e\necho one\necho two\n".to_owned(),
-                format!("run chmod +x /tmp/s.sh; {vars} /tmp/s.sh"),
-                "run rm -f /tmp/s.sh".to_owned(),
+                format!(
+                    "run chmod +x /tmp/s.sh; {vars} /tmp/s.sh; \
+                     status=$?; rm -f /tmp/s.sh; exit $status"
+                ),
             ]
         );
     }
@@ -378,9 +389,9 @@ mod tests {
         assert!(log[0].starts_with("write 600 ") && log[0].contains("\nexport A='b'\n"));
         assert_eq!(log[1], "write 755 /var/tmp/x y.sh\n#!/bin/sh\necho a\necho b\n");
         let path = "'/var/tmp/x y.sh'";
-        assert_eq!(log[2], format!("run chmod +x {path}; . {file} && {path}"));
-        assert_eq!(log[3], format!("run rm -f {path}"));
-        assert_eq!(log[6], format!("run rm -f {path} {file}"));
+        let run = format!("run chmod +x {path}; . {file} && {path}; status=$?; rm -f {path}");
+        assert_eq!(log[2], format!("{run}; exit $status"));
+        assert_eq!(log[4], format!("{run} {file}; exit $status"));
     }
 
     #[tokio::test]
@@ -436,10 +447,23 @@ mod tests {
         assert_eq!(ended, "ok");
         assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 2);
         let (ended, log) = run(options, Machine::answering([Answer::Refuse])).await;
-        assert_eq!((ended.as_str(), log.len()), ("ok", 4));
+        assert_eq!((ended.as_str(), log.len()), ("ok", 3));
         let options = json!({"inline": ["x"], "start_retry_timeout": "100ms"});
         let (ended, _) = run(options, Machine::refusing_uploads(usize::MAX)).await;
         assert!(ended.contains("cannot upload it (tried for 100ms): no route to host"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn what_the_machine_refuses_for_good_is_not_tried_again() {
+        let options = json!({"inline": ["x"], "start_retry_timeout": "1m"});
+        let started = Instant::now();
+        let (ended, log) = run(options, Machine::denying_uploads()).await;
+        assert_eq!(
+            ended,
+            "the inline script: cannot upload it: the machine says: permission denied"
+        );
+        assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 1);
+        assert!(started.elapsed() < Duration::from_secs(5));
     }
 
     #[tokio::test]

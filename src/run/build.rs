@@ -15,6 +15,7 @@ use crate::component::{Artifact, BuildContext};
 use crate::event::Message;
 use crate::plan::{PlannedBuild, PlannedPostProcessor};
 use crate::retry::Cancelled;
+use crate::source::SourceMap;
 use crate::step::panic_text;
 
 /// Runs one build. Whatever goes wrong with it, even a panic, is its own outcome.
@@ -42,8 +43,7 @@ async fn work(
 ) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
     let PlannedBuild { name, facts, builder, provisioners, error_cleanup, post_processors, .. } =
         planned;
-    let run_uuid = shared.request.environment.run_uuid.clone();
-    let provisioners = Provisioners::new(provisioners, error_cleanup, run_uuid);
+    let provisioners = Provisioners::new(provisioners, error_cleanup, shared.request.clone());
     let cx = BuildContext {
         facts,
         ui: shared.ui.for_target(name),
@@ -61,11 +61,12 @@ async fn work(
     if cx.cancel.is_cancelled() {
         return (vec![built], Some(Cancelled.into()));
     }
-    post_processed(&cx, built, post_processors).await
+    post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
 }
 
 async fn post_processed(
     cx: &BuildContext,
+    sources: Arc<SourceMap>,
     built: Arc<dyn Artifact>,
     chains: Vec<Vec<PlannedPostProcessor>>,
 ) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
@@ -77,6 +78,7 @@ async fn post_processed(
         cancel: cx.cancel.clone(),
         redactor: cx.redactor.clone(),
         ledger: cx.ledger.clone(),
+        sources,
     };
     let post_process::Results { artifacts, errors } = phase.run(built, chains).await;
     (artifacts, post_process::joined(errors))

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::component::{Artifact, OnError};
 use crate::env::Environment;
 use crate::ledger::Ledger;
+use crate::source::SourceMap;
 
 pub use self::engine::execute;
 
@@ -30,6 +31,8 @@ pub struct RunRequest {
     pub on_error: OnError,
     /// The environment of the run; its id is what `build.PackerRunUUID` says.
     pub environment: Arc<Environment>,
+    /// The texts that the plan was made from: what fails says where it was written.
+    pub sources: Arc<SourceMap>,
     /// Where the builds write down what exists because of them; whoever holds a clone can say what
     /// is left, however the run ends.
     pub ledger: Ledger,

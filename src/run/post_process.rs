@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::plan::PlannedPostProcessor;
 use crate::retry::Cancelled;
 use crate::secret::Redactor;
+use crate::source::SourceMap;
 
 /// The post-processing of one build.
 pub(super) struct PostProcessing {
@@ -26,6 +27,8 @@ pub(super) struct PostProcessing {
     pub cancel: CancellationToken,
     /// Takes secrets that turn up on the way.
     pub redactor: Redactor,
+    /// The texts that the post-processors were written in.
+    pub sources: Arc<SourceMap>,
     /// Where an artifact that could not be destroyed is written down.
     pub ledger: Ledger,
 }
@@ -75,7 +78,9 @@ impl PostProcessing {
             let processed = match self.run_one(planned, current.clone()).await {
                 Ok(processed) => processed,
                 Err(error) => {
-                    progress.results.errors.push(error.context("Post-processor failed"));
+                    let place = self.sources.locate(planned.span);
+                    let context = format!("{place}: Post-processor failed");
+                    progress.results.errors.push(error.context(context));
                     if index > 0 {
                         progress.keep(current);
                     }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::RunRequest;
 use crate::component::{BuildContext, Communicator, Facts, ProvisionContext, Provisioning};
 use crate::config::GoDuration;
 use crate::diagnostic::Diagnostics;
@@ -32,7 +33,7 @@ const NOT_IMPLEMENTED: &[(&str, &str)] = &[
 pub(super) struct Provisioners {
     planned: Vec<PlannedProvisioner>,
     error_cleanup: Option<PlannedProvisioner>,
-    run_uuid: String,
+    request: Arc<RunRequest>,
     /// The machine that provisioning failed on, for the error-cleanup provisioner.
     failed: Mutex<Option<Machine>>,
 }
@@ -46,13 +47,13 @@ struct Machine {
 }
 
 impl Provisioners {
-    /// Runs `planned` in their order, and `error_cleanup` where one of them failed.
+    /// Runs `planned` in their order, and `error_cleanup` where one of them failed, for `request`.
     pub fn new(
         planned: Vec<PlannedProvisioner>,
         error_cleanup: Option<PlannedProvisioner>,
-        run_uuid: String,
+        request: Arc<RunRequest>,
     ) -> Self {
-        Self { planned, error_cleanup, run_uuid, failed: Mutex::default() }
+        Self { planned, error_cleanup, request, failed: Mutex::default() }
     }
 
     fn failed(&self) -> MutexGuard<'_, Option<Machine>> {
@@ -61,7 +62,8 @@ impl Provisioners {
 
     /// `data`, completed by what every build has.
     fn complete(&self, mut data: BuildData) -> BuildData {
-        data.insert("PackerRunUUID".to_owned(), self.run_uuid.as_str().into());
+        let run_uuid = &self.request.environment.run_uuid;
+        data.insert("PackerRunUUID".to_owned(), run_uuid.as_str().into());
         for (key, stand_in) in NOT_IMPLEMENTED {
             data.entry((*key).to_owned()).or_insert_with(|| (*stand_in).into());
         }
@@ -77,9 +79,27 @@ impl Provisioners {
                 let question = "Pausing before the next provisioner. Press enter to continue.";
                 retry::or_cancelled(&cx.cancel, cx.ui.ask(question)).await?;
             }
-            run_one(cx, machine, planned).await?;
+            self.run_one(cx, machine, planned).await?;
         }
         Ok(())
+    }
+
+    /// Runs one provisioner with its retries; `continue_on_error` turns a failure into a warning.
+    async fn run_one(
+        &self,
+        cx: &BuildContext,
+        machine: &Machine,
+        planned: &PlannedProvisioner,
+    ) -> anyhow::Result<()> {
+        let Err(error) = with_retries(cx, machine, planned).await else { return Ok(()) };
+        if planned.continue_on_error && !cx.cancel.is_cancelled() {
+            cx.ui.error(format!(
+                "Warning: Provisioner failed with \"{error:#}\", but continue_on_error is set; continuing the build."
+            ));
+            return Ok(());
+        }
+        let place = self.request.sources.locate(planned.span);
+        Err(error).with_context(|| format!("{place}: the provisioner {} failed", called(planned)))
     }
 }
 
@@ -103,26 +123,10 @@ impl Provisioning for Provisioners {
         let failed = self.failed().take();
         let (Some(machine), Some(planned)) = (failed, &self.error_cleanup) else { return };
         cx.ui.say("Provisioning step had errors: Running the cleanup provisioner, if present...");
-        if let Err(error) = run_one(cx, &machine, planned).await {
+        if let Err(error) = self.run_one(cx, &machine, planned).await {
             cx.ui.error(format!("the error-cleanup provisioner failed, too: {error:#}"));
         }
     }
-}
-
-/// Runs one provisioner with its retries; `continue_on_error` turns a failure into a warning.
-async fn run_one(
-    cx: &BuildContext,
-    machine: &Machine,
-    planned: &PlannedProvisioner,
-) -> anyhow::Result<()> {
-    let Err(error) = with_retries(cx, machine, planned).await else { return Ok(()) };
-    if planned.continue_on_error && !cx.cancel.is_cancelled() {
-        cx.ui.error(format!(
-            "Warning: Provisioner failed with \"{error:#}\", but continue_on_error is set; continuing the build."
-        ));
-        return Ok(());
-    }
-    Err(error).with_context(|| format!("the provisioner {} failed", called(planned)))
 }
 
 /// `shell`, or `"install" (shell)` for one that has a name.

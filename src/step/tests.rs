@@ -125,6 +125,35 @@ async fn a_step_that_panics_has_failed() {
 }
 
 #[tokio::test]
+async fn what_panics_between_the_steps_has_failed_and_the_steps_are_undone() {
+    let (cx, _said) = BuildContext::for_tests();
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    let work = async {
+        all(&steps, vec![Noted::new("key", &journal)]).await?;
+        if steps.aborted.load(Ordering::Relaxed) { Ok(()) } else { panic!("index out of bounds") }
+    };
+    let error = steps.finish(work).await.unwrap_err().to_string();
+    assert_eq!(error, "a mistake in imgbake itself: index out of bounds");
+    assert_eq!(journal.lock().unwrap().join(", "), "run key, undo key Failed");
+    assert!(cx.ledger.present().is_empty());
+}
+
+#[tokio::test]
+async fn an_interruption_that_no_step_noticed_is_a_failure() {
+    let (cx, _said) = BuildContext::for_tests();
+    let journal = Journal::default();
+    let steps = Steps::new(&cx);
+    let work = async {
+        all(&steps, vec![Noted::new("image", &journal)]).await?;
+        cx.cancel.cancel();
+        Ok(())
+    };
+    assert!(steps.finish(work).await.unwrap_err().is::<Cancelled>());
+    assert_eq!(journal.lock().unwrap().join(", "), "run image, undo image Failed");
+}
+
+#[tokio::test]
 async fn abort_leaves_everything_and_says_so() {
     let (mut cx, mut said) = BuildContext::for_tests();
     cx.on_error = OnError::Abort;

@@ -1,5 +1,6 @@
 //! The `amazon-ebs` builder against a real EC2 API (moto) and a real SSH server.
 
+mod access;
 mod bed;
 mod failures;
 mod moment;

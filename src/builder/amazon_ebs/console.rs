@@ -18,9 +18,9 @@ use crate::communicator::{Announcement, Kind};
 use crate::component::BuildContext;
 use crate::retry::{Backoff, or_cancelled};
 
-/// The waits between looks.
+/// The waits before looks: no machine shows anything at once.
 const LOOKS: Backoff =
-    Backoff { first: Duration::from_secs(3), factor: 1.5, longest: Duration::from_secs(15) };
+    Backoff { first: Duration::from_secs(2), factor: 1.5, longest: Duration::from_secs(15) };
 
 /// How long the last look may take: it must not hold a build up.
 const LAST_LOOK: Duration = Duration::from_secs(5);
@@ -79,13 +79,13 @@ impl Source {
     /// Looks until the console shows keys, or may not be looked at.
     async fn until_announced(&self, announcement: &Announcement) {
         for wait in LOOKS.waits() {
+            tokio::time::sleep(wait).await;
             match self.look().await {
                 Ok(text) if announcement.read(&text) => return,
                 Ok(_) => {}
                 Err(error) if error.is_unknown() => {}
                 Err(error) => return tracing::info!("no host keys from the console: {error}"),
             }
-            tokio::time::sleep(wait).await;
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `ami`, `run`, `ebs`, `block_device` | the options, beside [`Access`] and the communicator's |
+//! | `ami`, `run`, `hardware`, `ebs`, `block_device` | the options, beside [`Access`] and the communicator's |
 //! | `steps/` | one file for each step |
 //! | `console` | the host keys that the instance shows on its console |
 //! | `artifact` | the AMIs that come out |
@@ -13,6 +13,7 @@ mod artifact;
 mod block_device;
 mod console;
 mod ebs;
+mod hardware;
 mod run;
 mod steps;
 
@@ -34,6 +35,7 @@ use self::ami::AmiOptions;
 use self::artifact::Amis;
 use self::console::Console;
 use self::ebs::EbsOptions;
+use self::hardware::HardwareOptions;
 use self::run::RunOptions;
 use self::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, FindNetwork, FindSourceAmi, MakeKeyPair,
@@ -50,6 +52,7 @@ struct Settings {
     access: Access,
     ami: AmiOptions,
     run: RunOptions,
+    hardware: HardwareOptions,
     ebs: EbsOptions,
     communicator: communicator::Options,
     /// `-force`, or `force_deregister`.
@@ -76,21 +79,23 @@ impl Component for AmazonEbs {
         "SourceAMIOwner",
         "SourceAMIOwnerName",
     ];
-    type Options = (Access, AmiOptions, RunOptions, EbsOptions, communicator::Options);
+    type Options =
+        (Access, AmiOptions, RunOptions, HardwareOptions, EbsOptions, communicator::Options);
 
     fn prepare(
-        (access, ami, run, ebs, communicator): Self::Options,
+        (access, ami, run, hardware, ebs, communicator): Self::Options,
         check: &mut Check<'_>,
     ) -> Option<Self> {
         access.check(check);
         ami.check(check);
         run.check(check);
+        hardware.check(&run.instance_type, check);
         ebs.check(check);
         communicator.check(check);
         check_keys(&communicator, check);
         check_way_in(&run, &communicator, check);
         let force = check.facts.force || ami.force_deregister;
-        Some(Self(Arc::new(Settings { access, ami, run, ebs, communicator, force })))
+        Some(Self(Arc::new(Settings { access, ami, run, hardware, ebs, communicator, force })))
     }
 }
 
@@ -141,8 +146,7 @@ impl Builder for AmazonEbs {
         let account = Account::open(&self.0.access, environment, &cx.redactor).await?;
         let job = Job { account, settings: self.0.clone(), token: time_ordered_id() };
         let steps = Steps::new(cx);
-        let result = bake(cx, &steps, &job).await;
-        let amis = steps.end(result).await?;
+        let amis = steps.finish(bake(cx, &steps, &job)).await?;
         Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
     }
 }

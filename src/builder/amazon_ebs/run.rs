@@ -20,17 +20,9 @@ use crate::component::Check;
 /// Options of the reference that are refused by name.
 pub const NOT_BUILT: &[&str] = &[
     "block_duration_minutes",
-    "capacity_reservation_group_arn",
-    "capacity_reservation_id",
-    "capacity_reservation_preference",
-    "enable_nitro_enclave",
-    "enable_t2_unlimited",
-    "enable_unlimited_credits",
     "fleet_tag",
     "fleet_tags",
-    "license_specifications",
     "pause_before_ssm",
-    "placement",
     "session_manager_port",
     "skip_profile_validation",
     "spot_allocation_strategy",
@@ -40,7 +32,6 @@ pub const NOT_BUILT: &[&str] = &[
     "spot_tag",
     "spot_tags",
     "temporary_iam_instance_profile_policy_document",
-    "tenancy",
     "windows_password_timeout",
 ];
 

@@ -120,8 +120,7 @@ impl Component for Qemu {
 impl Builder for Qemu {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let steps = Steps::new(cx);
-        let built = self.run(cx, &steps).await;
-        let (accelerator, build_data) = steps.end(built).await?;
+        let (accelerator, build_data) = steps.finish(self.run(cx, &steps)).await?;
         Ok(Some(Arc::new(self.artifact(accelerator, build_data)?)))
     }
 }

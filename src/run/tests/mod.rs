@@ -133,8 +133,15 @@ fn artifact(name: &str) -> Arc<dyn Artifact> {
     Arc::new(Named { name: name.to_owned(), destroyed: Arc::default(), indestructible: false })
 }
 
+/// The template that everything here stands in, at one place.
+fn sources() -> Arc<SourceMap> {
+    let mut sources = SourceMap::default();
+    sources.add("template.json", "\n  {}");
+    Arc::new(sources)
+}
+
 fn span() -> Span {
-    Span::new(SourceMap::default().add("template.json", ""), 0, 0)
+    Span::new(SourceMap::default().add("template.json", ""), 3, 3)
 }
 
 /// A build of the name `name` that does `work` and nothing after it.
@@ -207,6 +214,7 @@ fn request() -> RunRequest {
         debug: false,
         on_error: OnError::Cleanup,
         environment: Scope::for_tests().environment,
+        sources: sources(),
         ledger: Ledger::default(),
     }
 }

@@ -181,7 +181,7 @@ async fn post_processors_say_who_they_are() {
         "x (shell-local)| given image",
     ];
     assert_eq!(said, expected);
-    assert_eq!(errors(&outcome), ["Post-processor failed: disk full"]);
+    assert_eq!(errors(&outcome), ["template.json:2:3: Post-processor failed: disk full"]);
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ async fn provision(
         async move {
             let data = BuildData::from([("Host".to_owned(), "10.0.0.1".into())]);
             let steps = crate::step::Steps::new(&cx);
-            let result = cx.provisioning.provision(&cx, Arc::new(Connected), data).await;
-            steps.end(result).await.map(|()| None)
+            let work = cx.provisioning.provision(&cx, Arc::new(Connected), data);
+            steps.finish(work).await.map(|()| None)
         }
         .boxed()
     });
@@ -43,7 +43,7 @@ async fn provision(
 async fn provisioners_run_in_order_until_one_fails() {
     let provisioners = vec![failing("one", 0), failing("two", 1), failing("three", 0)];
     let (outcome, said) = provision(provisioners, None).await;
-    assert_eq!(errors(&outcome), ["the provisioner two failed: failure 1"]);
+    assert_eq!(errors(&outcome), ["template.json:2:3: the provisioner two failed: failure 1"]);
     assert_eq!(said, ["x| try 1", "x| try 1"]);
 }
 
@@ -62,7 +62,7 @@ async fn retries_say_how_many_are_left_and_the_first_error_counts() {
     assert_eq!(said, expected);
 
     let (outcome, said) = provision(vec![retried(3)], None).await;
-    assert_eq!(errors(&outcome), ["the provisioner shell failed: failure 1"]);
+    assert_eq!(errors(&outcome), ["template.json:2:3: the provisioner shell failed: failure 1"]);
     assert_eq!(said.last().unwrap(), "x| retry limit reached.");
 }
 
@@ -94,7 +94,7 @@ async fn a_provisioner_is_stopped_when_its_time_is_up() {
     });
     let limited = PlannedProvisioner { timeout: Some(Duration::from_millis(50)), ..endless };
     let (outcome, said) = provision(vec![limited], None).await;
-    let late = "the provisioner shell failed: it was not done within its `timeout` of 50ms";
+    let late = "template.json:2:3: the provisioner shell failed: it was not done within its `timeout` of 50ms";
     assert_eq!(errors(&outcome), [late]);
     let expected =
         ["x| Setting a 50ms timeout for the next provisioner...", "x| stopped by itself"];
@@ -132,9 +132,12 @@ async fn the_error_cleanup_provisioner_runs_after_a_failure_only() {
     assert_eq!(said, ["x| try 1"]);
 
     let (outcome, said) = provision(vec![failing("one", 1)], Some(failing("clean", 1))).await;
-    assert_eq!(errors(&outcome), ["the provisioner one failed: failure 1"]);
+    assert_eq!(errors(&outcome), ["template.json:2:3: the provisioner one failed: failure 1"]);
     assert!(said[1].contains("Running the cleanup provisioner"));
-    assert!(said[3].contains("the provisioner clean failed: failure 1"), "{said:?}");
+    assert!(
+        said[3].contains("template.json:2:3: the provisioner clean failed: failure 1"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]
@@ -181,6 +184,6 @@ async fn an_interruption_ends_retries() {
     planned.provisioners =
         vec![PlannedProvisioner { max_retries: 5, continue_on_error: true, ..interrupted }];
     let (outcome, said) = run_until(vec![planned], &request(), cancel).await;
-    assert_eq!(errors(&outcome), ["the provisioner shell failed: interrupted"]);
+    assert_eq!(errors(&outcome), ["template.json:2:3: the provisioner shell failed: interrupted"]);
     assert!(said.is_empty(), "{said:?}");
 }

@@ -201,11 +201,15 @@ pub struct Build {
     pub trouble: Trouble,
     pub vars: BTreeMap<String, String>,
     pub force: bool,
+    pub debug: bool,
+    /// The working directory.
+    pub cwd: PathBuf,
 }
 
 impl Build {
     pub fn of(options: Json, endpoint: String) -> Self {
-        Self { options, endpoint, trouble: Trouble::None, vars: BTreeMap::new(), force: false }
+        let (trouble, vars, cwd) = (Trouble::None, BTreeMap::new(), "/tmp".into());
+        Self { options, endpoint, trouble, vars, force: false, debug: false, cwd }
     }
 
     pub fn with(mut self, trouble: Trouble) -> Self {
@@ -220,12 +224,12 @@ impl Build {
             ("AWS_ACCESS_KEY_ID".to_owned(), ACCESS_KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY".to_owned(), SECRET_KEY.to_owned()),
         ]);
-        let environment = Environment::new(vars, "/tmp".into(), jiff::Timestamp::now());
+        let environment = Environment::new(vars, self.cwd.clone(), jiff::Timestamp::now());
         Facts {
             build_name: "ubuntu".into(),
             builder_type: "amazon-ebs".into(),
             force: self.force,
-            debug: false,
+            debug: self.debug,
             scope: Scope {
                 environment: Arc::new(environment),
                 user_variables: Arc::default(),

@@ -96,6 +96,110 @@ async fn the_instance_is_started_as_the_template_says() {
     assert!(!ended.said.iter().any(|line| line.contains("security group")), "{:?}", ended.said);
 }
 
+/// The parameters of the `RunInstances` of a build with these options, as they reach EC2.
+async fn run_instances(changes: Json) -> Vec<(String, String)> {
+    let bed = Bed::new();
+    let refused = |action: &str, _| match action {
+        // Nothing needs to run: the request says it all.
+        "RunInstances" => Fate::Refused("Unsupported"),
+        _ => Fate::Passes,
+    };
+    let proxy = Proxy::start(bed.moto.endpoint(), Box::new(refused)).await;
+    let ended = Build::of(bed.options(changes), proxy.endpoint()).run().await;
+    assert!(ended.error().contains("RunInstances failed"), "{}", ended.error());
+    let call = proxy.calls().into_iter().find(|call| call.action == "RunInstances");
+    call.expect("a call").parameters
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hardware_is_asked_for_as_the_template_says() {
+    let has = |request: &[(String, String)], expected: &[(&str, &str)]| {
+        for &(name, value) in expected {
+            let found = request.iter().find(|(known, _)| known == name);
+            assert_eq!(found.map(|(_, found)| found.as_str()), Some(value), "{name}: {request:?}");
+        }
+    };
+    let plain = run_instances(json!({})).await;
+    has(
+        &plain,
+        &[
+            ("CreditSpecification.CpuCredits", "standard"),
+            ("CapacityReservationSpecification.CapacityReservationPreference", "none"),
+        ],
+    );
+    let asked = |name: &str| plain.iter().any(|(known, _)| known.starts_with(name));
+    assert!(!asked("Placement") && !asked("EnclaveOptions") && !asked("LicenseSpecification"));
+
+    let large = run_instances(json!({
+        "instance_type": "m6i.large",
+        "availability_zone": "us-east-1b",
+        "placement": {"tenancy": "host", "host_id": "h-0123456789abcdef0"},
+        "capacity_reservation_id": "cr-1",
+        "enable_nitro_enclave": true,
+        "license_specifications": [{"license_configuration_request": {
+            "license_configuration_arn": "arn:aws:license-manager:us-east-1:1:license-configuration:lic-1",
+        }}],
+    }))
+    .await;
+    has(
+        &large,
+        &[
+            ("Placement.AvailabilityZone", "us-east-1b"),
+            ("Placement.Tenancy", "host"),
+            ("Placement.HostId", "h-0123456789abcdef0"),
+            (
+                "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId",
+                "cr-1",
+            ),
+            ("EnclaveOptions.Enabled", "true"),
+            (
+                "LicenseSpecification.1.LicenseConfigurationArn",
+                "arn:aws:license-manager:us-east-1:1:license-configuration:lic-1",
+            ),
+        ],
+    );
+    assert!(!large.iter().any(|(name, _)| name.starts_with("CreditSpecification")));
+
+    let older = json!({
+        "tenancy": "dedicated", "enable_t2_unlimited": true, "capacity_reservation_preference": "open",
+    });
+    has(
+        &run_instances(older).await,
+        &[
+            ("Placement.Tenancy", "dedicated"),
+            ("CreditSpecification.CpuCredits", "unlimited"),
+            ("CapacityReservationSpecification.CapacityReservationPreference", "open"),
+        ],
+    );
+}
+
+#[test]
+fn hardware_that_cannot_be_had_together_is_refused() {
+    let one = |changes| match findings(changes).as_slice() {
+        [one] => one.clone(),
+        all => panic!("{all:?}"),
+    };
+    let cases = [
+        (json!({"tenancy": "host", "placement": {"tenancy": "host"}}), "only once"),
+        (
+            json!({"placement": {"host_id": "h-1", "host_resource_group_arn": "arn"}}),
+            "either a host",
+        ),
+        (json!({"placement": {"host_id": "h-1", "tenancy": "default"}}), "the tenancy `host`"),
+        (
+            json!({"capacity_reservation_id": "cr-1", "capacity_reservation_preference": "open"}),
+            "`capacity_reservation_preference` is given too",
+        ),
+        (json!({"enable_nitro_enclave": true}), "no enclaves"),
+        (json!({"enable_unlimited_credits": true, "instance_type": "m6i.large"}), "have credits"),
+        (json!({"license_specifications": [{}]}), "required here"),
+    ];
+    for (changes, why) in cases {
+        let found = one(changes.clone());
+        assert!(found.contains(why), "{changes}: {found}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_places_and_credentials_are_said_before_anything_is_made() {
     let bed = Bed::new();

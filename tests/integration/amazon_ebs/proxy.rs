@@ -1,6 +1,5 @@
 //! A proxy in front of moto that can lose answers, hold calls back, and change what answers say.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -28,12 +27,38 @@ pub enum Fate {
 /// Decides by the call's name and how many of this name came before.
 pub type Rule = Box<dyn Fn(&str, usize) -> Fate + Send + Sync>;
 
+/// A call that came.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its name, e.g. `RunInstances`.
+    pub action: String,
+    /// The access key that signed it, if one did.
+    pub key: Option<String>,
+    /// Its parameters.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Call {
+    fn new(head: &str, body: &[u8]) -> Option<Self> {
+        let parameters: Vec<(String, String)> =
+            url::form_urlencoded::parse(body).into_owned().collect();
+        let action = parameters.iter().find(|(name, _)| name == "Action")?.1.clone();
+        let key = head.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+        Some(Self { action, key: key.map(str::to_owned), parameters })
+    }
+
+    /// A parameter's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// What the connections of a proxy share.
 struct Shared {
     upstream: String,
     client: reqwest::Client,
     rule: Rule,
-    calls: Mutex<HashMap<String, usize>>,
+    calls: Mutex<Vec<Call>>,
     held: watch::Sender<bool>,
 }
 
@@ -69,7 +94,12 @@ impl Proxy {
 
     /// How often `action` was called.
     pub fn count(&self, action: &str) -> usize {
-        self.shared.calls.lock().unwrap().get(action).copied().unwrap_or(0)
+        self.calls().iter().filter(|call| call.action == action).count()
+    }
+
+    /// All calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap().clone()
     }
 
     /// All calls from now on wait.
@@ -93,13 +123,13 @@ impl Drop for Proxy {
 async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     loop {
         let (head, body) = read_request(&mut stream).await?;
-        let text = String::from_utf8_lossy(&body);
-        let action = text.split('&').find_map(|pair| pair.strip_prefix("Action="))?.to_owned();
+        let call = Call::new(&head, &body)?;
+        let action = call.action.clone();
         let before = {
             let mut calls = shared.calls.lock().unwrap();
-            let count = calls.entry(action.clone()).or_default();
-            *count += 1;
-            *count - 1
+            let before = calls.iter().filter(|known| known.action == action).count();
+            calls.push(call);
+            before
         };
         let fate = (shared.rule)(&action, before);
         if fate == Fate::Held {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, IamInstanceProfileSpecification, Instance,
-    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, Placement,
-    ResourceType, ShutdownBehavior as ApiShutdownBehavior, TagSpecification,
+    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, ResourceType,
+    ShutdownBehavior as ApiShutdownBehavior, TagSpecification,
 };
 
 use crate::aws::error::{ApiError, Called as _};
@@ -89,8 +89,6 @@ impl RunInstance {
         let profile = &run.iam_instance_profile;
         let profile = IamInstanceProfileSpecification::builder().name(profile).build();
         let profile = (!run.iam_instance_profile.is_empty()).then_some(profile);
-        let zone = self.network.zone.as_ref();
-        let placement = zone.map(|zone| Placement::builder().availability_zone(zone).build());
         let request = self
             .job
             .account
@@ -103,7 +101,6 @@ impl RunInstance {
             .max_count(1)
             .set_key_name(self.key_name.clone())
             .set_iam_instance_profile(profile)
-            .set_placement(placement)
             .set_user_data(run.encoded_user_data().await?)
             .set_block_device_mappings(self.disks())
             .set_tag_specifications(Some(self.tags(cx)?))
@@ -113,6 +110,8 @@ impl RunInstance {
                 ShutdownBehavior::Stop => ApiShutdownBehavior::Stop,
                 ShutdownBehavior::Terminate => ApiShutdownBehavior::Terminate,
             });
+        let zone = self.network.zone.as_deref();
+        let request = self.settings().hardware.ask_for(request, &run.instance_type, zone);
         Ok(self.with_network(request))
     }
 

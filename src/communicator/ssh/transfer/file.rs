@@ -17,6 +17,7 @@ use super::script::{self, command, word};
 use crate::communicator::ssh::Ssh;
 use crate::component::{Exit, Upload};
 use crate::event::Ui;
+use crate::retry::Permanent;
 
 /// A file of at least this size goes in several streams at once.
 pub(super) const LARGE: u64 = 16 * 1024 * 1024;
@@ -24,6 +25,16 @@ pub(super) const LARGE: u64 = 16 * 1024 * 1024;
 const STREAMS: usize = 6;
 /// What the streams' parts are multiples of.
 const MEBIBYTE: u64 = 1024 * 1024;
+
+/// Whether `from` goes in several streams.
+pub(super) async fn is_large(from: Upload<'_>) -> bool {
+    match from {
+        Upload::Text { .. } => false,
+        Upload::File(path) => {
+            tokio::fs::metadata(path).await.is_ok_and(|metadata| metadata.len() >= LARGE)
+        }
+    }
+}
 
 /// Uploads to the file `to`.
 pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
@@ -34,8 +45,9 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
         }
         Upload::File(path) => path,
     };
-    let metadata = tokio::fs::metadata(path).await.context("cannot read it")?;
-    anyhow::ensure!(!metadata.is_dir(), "it is a directory");
+    let metadata = tokio::fs::metadata(path).await;
+    let metadata = metadata.map_err(|error| Permanent(format!("cannot read it: {error}")))?;
+    anyhow::ensure!(!metadata.is_dir(), Permanent("it is a directory".into()));
     let mode = metadata.permissions().mode() & 0o7777;
     let size = metadata.len();
     let counter = Counter::new(ui, path.to_string_lossy(), Some(size));
@@ -76,12 +88,16 @@ where
     let command = command(script::WRITE, &[&word(to), &format!("{mode:o}")]);
     let outcome = pipe::feed(ssh, &command, input, Some(counter)).await?;
     refuse_directory(outcome.exit, to)?;
-    outcome.success()
+    outcome.success()?;
+    // What takes every command without being a shell (a server for SFTP alone) must not be believed.
+    anyhow::ensure!(outcome.printed_has(script::WRITTEN), "no shell took the file");
+    Ok(())
 }
 
 fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
     if exit == Exit::Status(script::IS_DIRECTORY) {
-        anyhow::bail!("{path} is a directory there: end it with a slash to mean what is in it");
+        let cause = "is a directory there: end it with a slash to mean what is in it";
+        anyhow::bail!(Permanent(format!("{path} {cause}")));
     }
     Ok(())
 }

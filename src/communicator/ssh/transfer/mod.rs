@@ -33,6 +33,11 @@ enum Way {
 }
 
 impl Ssh {
+    /// Whether it is known which way files move.
+    fn is_probed(&self) -> bool {
+        self.method == TransferMethod::Sftp || self.shell.initialized()
+    }
+
     async fn way(&self) -> anyhow::Result<Way> {
         if self.method == TransferMethod::Sftp {
             return Ok(Way::Sftp);
@@ -46,14 +51,31 @@ impl Ssh {
 
 /// Uploads to the file `to`.
 pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
-    let uploaded = match ssh.way().await? {
-        Way::Shell(_) => file::upload(ssh, from, to, ui).await,
-        Way::Sftp => sftp::upload(ssh, from, to, ui).await,
+    let uploaded = match ssh.is_probed() || file::is_large(from).await {
+        true => upload_by(ssh.way().await?, ssh, from, to, ui).await,
+        false => upload_unprobed(ssh, from, to, ui).await,
     };
     uploaded.with_context(|| match from {
         Upload::File(path) => format!("cannot upload {} to {to}", path.display()),
         Upload::Text { .. } => format!("cannot upload to {to}"),
     })
+}
+
+async fn upload_by(way: Way, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+    match way {
+        Way::Shell(_) => file::upload(ssh, from, to, ui).await,
+        Way::Sftp => sftp::upload(ssh, from, to, ui).await,
+    }
+}
+
+/// Uploads a small file without asking first what the machine's shell can do: most builds move
+/// nothing else, and a shell says that it has written the file.
+async fn upload_unprobed(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+    let Err(error) = file::upload(ssh, from, to, ui).await else { return Ok(()) };
+    match ssh.way().await? {
+        Way::Shell(_) => Err(error),
+        Way::Sftp => sftp::upload(ssh, from, to, ui).await,
+    }
 }
 
 /// Uploads a directory: what is in it if `from` ends in a slash, else itself.

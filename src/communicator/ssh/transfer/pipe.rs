@@ -15,21 +15,33 @@ use super::progress::Counter;
 use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::exec::End;
 use crate::component::Exit;
+use crate::retry::Permanent;
 
 /// How much is read and written at a time.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// What is kept of the error output of a command.
-const LONGEST_COMPLAINT: usize = 4096;
+/// What is kept of the output and of the error output of a command.
+const KEPT: usize = 4096;
 
 /// How a command ended, and what it had to say.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) exit: Exit,
+    /// The start of its output, where nobody else took it.
+    printed: Vec<u8>,
     complaint: Vec<u8>,
 }
 
 impl Outcome {
+    fn new() -> Self {
+        Self { exit: Exit::Disconnected, printed: Vec::new(), complaint: Vec::new() }
+    }
+
+    /// Whether it printed `text`.
+    pub(super) fn printed_has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.printed).contains(text)
+    }
+
     /// An error unless the command succeeded.
     pub(super) fn success(&self) -> anyhow::Result<()> {
         self.success_or(&[])
@@ -42,9 +54,9 @@ impl Outcome {
             Exit::Status(status) if status == 0 || fine.contains(&status) => Ok(()),
             Exit::Disconnected => anyhow::bail!("the connection was lost"),
             Exit::Status(status) if complaint.is_empty() => {
-                anyhow::bail!("the machine's shell ended with status {status}")
+                anyhow::bail!(Permanent(format!("the machine's shell ended with status {status}")))
             }
-            Exit::Status(_) => anyhow::bail!("the machine says: {complaint}"),
+            Exit::Status(_) => anyhow::bail!(Permanent(format!("the machine says: {complaint}"))),
         }
     }
 
@@ -57,9 +69,14 @@ impl Outcome {
     }
 
     fn complain(&mut self, bytes: &[u8]) {
-        let room = LONGEST_COMPLAINT.saturating_sub(self.complaint.len());
-        self.complaint.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        keep(&mut self.complaint, bytes);
     }
+}
+
+/// Adds to `kept` what it may still hold.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    let room = KEPT.saturating_sub(kept.len());
+    kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 /// Runs `command` with `input` as its standard input.
@@ -87,7 +104,7 @@ where
 {
     channel.exec(true, command).await.context("the connection was lost")?;
     let (mut reading, writing) = channel.split();
-    let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
+    let mut outcome = Outcome::new();
     let mut end = End::default();
     let write = write_all(&writing, input, counter);
     tokio::pin!(write);
@@ -95,6 +112,7 @@ where
     loop {
         tokio::select! {
             message = end.next(&mut reading) => match message {
+                Some(ChannelMsg::Data { data }) => keep(&mut outcome.printed, &data),
                 Some(ChannelMsg::ExtendedData { data, .. }) => outcome.complain(&data),
                 Some(ChannelMsg::Failure) => anyhow::bail!("the server refuses to run commands"),
                 Some(_) => {}
@@ -187,7 +205,7 @@ pub(super) async fn drain_channel(
     channel.exec(true, command).await.context("the connection was lost")?;
     channel.eof().await.context("the connection was lost")?;
     let (mut reading, _writing) = channel.split();
-    let mut outcome = Outcome { exit: Exit::Disconnected, complaint: Vec::new() };
+    let mut outcome = Outcome::new();
     let mut end = End::default();
     while let Some(message) = end.next(&mut reading).await {
         match message {

@@ -26,10 +26,14 @@ const PROBE: &str = r#"case "$(tar --no-overwrite-dir --keep-directory-symlink -
 /// The status of a script that was to write to a directory.
 pub(super) const IS_DIRECTORY: u32 = 64;
 
-/// Writes its input to file $1 with mode $2. An existing file keeps its owner, and its mode where
-/// that is not ours to change. What is new cannot be read by others before it is whole.
+/// Writes its input to file $1 with mode $2, and says [`WRITTEN`]. An existing file keeps its owner,
+/// and its mode where that is not ours to change. What is new cannot be read by others before it is
+/// whole.
 pub(super) const WRITE: &str = r#"f=$1; [ -d "$f" ] && exit 64; n=; [ -e "$f" ] || n=1
-umask 077; cat >"$f" || exit 1; chmod "$2" "$f" 2>/dev/null || [ -z "$n" ]"#;
+umask 077; cat >"$f" || exit 1; chmod "$2" "$f" 2>/dev/null || [ -z "$n" ] && echo imgbake-written"#;
+
+/// What [`WRITE`] says in the end.
+pub(super) const WRITTEN: &str = "imgbake-written";
 
 /// Makes file $1 empty, or new; then [`WRITE_PART`] and [`FINISH`] follow.
 pub(super) const BEGIN: &str = r#"[ -d "$1" ] && exit 64; umask 077; : >"$1""#;

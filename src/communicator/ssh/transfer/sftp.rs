@@ -15,6 +15,7 @@ use super::progress::Counter;
 use crate::communicator::ssh::Ssh;
 use crate::component::Upload;
 use crate::event::Ui;
+use crate::retry::Permanent;
 
 /// How long the server may take for one answer, in seconds.
 const PATIENCE: u64 = 60;
@@ -64,17 +65,27 @@ async fn put(
     counter: &Counter,
 ) -> anyhow::Result<()> {
     if session.metadata(to).await.is_ok_and(|found| found.is_dir()) {
-        anyhow::bail!("{to} is a directory there: end it with a slash to mean what is in it");
+        let cause = "is a directory there: end it with a slash to mean what is in it";
+        anyhow::bail!(Permanent(format!("{to} {cause}")));
     }
     let mut attributes = FileAttributes::empty();
     attributes.permissions = Some(mode & 0o7777);
     let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
-    let mut file = session.open_with_flags_and_attributes(to, flags, attributes.clone()).await?;
+    let opened = session.open_with_flags_and_attributes(to, flags, attributes.clone()).await;
+    let mut file = opened.map_err(refusal)?;
     copy(&mut from, &mut file, counter).await?;
     file.close().await?;
     // A server applies its umask to a new file, and leaves an old one's mode as it was.
     session.set_metadata(to, attributes).await?;
     Ok(())
+}
+
+/// What the server answers, it would answer again.
+fn refusal(error: russh_sftp::client::error::Error) -> anyhow::Error {
+    match error {
+        russh_sftp::client::error::Error::Status(_) => Permanent(error.to_string()).into(),
+        other => other.into(),
+    }
 }
 
 async fn copy(
