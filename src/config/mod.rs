@@ -13,5 +13,5 @@ mod options;
 pub use decode::decode;
 pub use duration::GoDuration;
 pub use late::Late;
-pub use node::{Entry, Node, NodeKind, UNKNOWN};
+pub use node::{Entry, Form, Node, NodeKind, UNKNOWN};
 pub use options::{Group, GroupReader, OptionDoc, OptionGroups};

@@ -40,6 +40,22 @@ pub struct Entry {
     pub key: Span,
     /// The value.
     pub value: Node,
+    /// How it was written.
+    pub form: Form,
+}
+
+/// How an option was written, as far as it matters for what it may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Anything goes: a single value is a list of one.
+    #[default]
+    Weak,
+    /// Types are as in HCL2, but whether it is a block cannot be told.
+    Typed,
+    /// `name = value`
+    Argument,
+    /// `name { … }`
+    Block,
 }
 
 impl Node {
@@ -102,7 +118,7 @@ impl Node {
         use serde_json::Value;
         let span = Span::new(crate::source::SourceMap::default().add("t.json", ""), 0, 0);
         let entry = |(key, value): (&String, &Value)| {
-            (key.clone(), Entry { key: span, value: Self::for_tests(value) })
+            (key.clone(), Entry { key: span, value: Self::for_tests(value), form: Form::Weak })
         };
         let kind = match json {
             Value::Null => NodeKind::Null,

@@ -2,10 +2,10 @@
 
 use indexmap::IndexMap;
 
-use crate::config::{Entry, Node, NodeKind, UNKNOWN};
+use crate::config::{Entry, Form, Node, NodeKind, UNKNOWN};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
-use crate::template::ast::{Block, Body, Expr, ExprKind};
+use crate::template::ast::{Block, Body, Expr, ExprKind, Syntax};
 
 use super::expr::{Eval, Evaluator, Frame};
 use super::types::Type;
@@ -19,10 +19,15 @@ impl Evaluator<'_> {
     pub(super) fn body_node(&self, body: &Body) -> Eval<Node> {
         let mut entries: IndexMap<String, Entry> = IndexMap::new();
         let mut found = Diagnostics::default();
+        let form = match body.syntax {
+            Syntax::Legacy => Form::Weak,
+            Syntax::Json => Form::Typed,
+            Syntax::Native => Form::Argument,
+        };
         for (name, attribute) in &body.attributes {
             match self.expr_node(&attribute.value) {
                 Ok(value) => {
-                    entries.insert(name.clone(), Entry { key: attribute.name, value });
+                    entries.insert(name.clone(), Entry { key: attribute.name, value, form });
                 }
                 Err(errors) => found.extend(errors),
             }
@@ -38,7 +43,7 @@ impl Evaluator<'_> {
                 found.push(both(&name, span, entry.key));
             }
             let value = Node::new(span, NodeKind::List(nodes));
-            entries.insert(name, Entry { key: span, value });
+            entries.insert(name, Entry { key: span, value, form: Form::Block });
         }
         if found.has_errors() {
             return Err(found);
@@ -166,7 +171,7 @@ fn node(value: &Value, expr: &Expr) -> Node {
                     Some((key, place)) => (key.span, place),
                     None => (expr.span, expr),
                 };
-                Entry { key, value: node(value, place) }
+                Entry { key, value: node(value, place), form: Form::Weak }
             };
             NodeKind::Map(entries.iter().map(|(k, v)| (k.to_string(), entry(k, v))).collect())
         }

@@ -14,7 +14,7 @@ use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
 use crate::registry;
 use crate::secret::Redactor;
-use crate::template::ast::{Body, Dialect, SourceUse, Template};
+use crate::template::ast::{Body, Dialect, SourceUse, Syntax, Template};
 
 /// Decodes and checks everything that will run.
 ///
@@ -122,7 +122,7 @@ impl<'a> Planner<'a> {
             candidate,
             ingredients: Ingredients {
                 values: self.values.clone(),
-                body: Arc::new(Body::empty(candidate.build.span)),
+                body: Arc::new(Body::empty(candidate.build.span, Syntax::Native)),
                 overrides: None,
                 facts: self.facts(candidate, Some(BuildData::new())),
                 build_name: Some(build_name.unwrap_or_default()),

@@ -108,8 +108,9 @@ pub(super) fn split(body: &Body, names: &[&str]) -> (Body, Body) {
             .map(|(name, attribute)| (name.clone(), attribute.clone()))
             .collect()
     };
-    let meta = Body { attributes: part(true), blocks: Vec::new(), span: body.span };
-    let own = Body { attributes: part(false), blocks: body.blocks.clone(), span: body.span };
+    let meta = Body { attributes: part(true), ..Body::empty(body.span, body.syntax) };
+    let empty = Body::empty(body.span, body.syntax);
+    let own = Body { attributes: part(false), blocks: body.blocks.clone(), ..empty };
     (meta, own)
 }
 

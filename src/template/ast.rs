@@ -152,13 +152,26 @@ pub struct Body {
     pub blocks: Vec<Block>,
     /// The whole body.
     pub span: Span,
+    /// How it was written.
+    pub syntax: Syntax,
 }
 
 impl Body {
     /// No arguments, no blocks.
-    pub fn empty(span: Span) -> Self {
-        Self { attributes: IndexMap::new(), blocks: Vec::new(), span }
+    pub fn empty(span: Span, syntax: Syntax) -> Self {
+        Self { attributes: IndexMap::new(), blocks: Vec::new(), span, syntax }
     }
+}
+
+/// The syntaxes of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    /// Legacy JSON, whose values are weakly typed.
+    Legacy,
+    /// HCL2 as JSON, which does not tell blocks from arguments.
+    Json,
+    /// HCL2's own.
+    Native,
 }
 
 /// One argument.

@@ -1,6 +1,7 @@
 //! A body → typed options, with every unknown key, bad template text and wrong type reported.
 
 mod deserialize;
+mod form;
 mod render;
 
 use indexmap::IndexMap;
@@ -32,8 +33,9 @@ pub fn decode<G: OptionGroups>(
     let mut rendered = IndexMap::new();
     for (name, entry) in entries {
         if let Some(doc) = docs.iter().find(|doc| doc.name == *name) {
+            form::check(name, entry, &doc.schema, &mut diagnostics);
             let value = render::render(&entry.value, &doc.schema, scope, name, &mut diagnostics);
-            rendered.insert(name.clone(), Entry { key: entry.key, value });
+            rendered.insert(name.clone(), Entry { key: entry.key, value, form: entry.form });
         } else if !name.starts_with("packer_") {
             diagnostics.push(refuse_key(component, not_built, name, entry.key, &docs, entries));
         }

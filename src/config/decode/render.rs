@@ -42,7 +42,7 @@ pub(super) fn render(
                     None => render_text(key, value_schema, scope, entry.key, option, diagnostics),
                 };
                 let value = self::render(&entry.value, value_schema, scope, option, diagnostics);
-                (key, Entry { key: entry.key, value })
+                (key, Entry { key: entry.key, value, form: entry.form })
             };
             NodeKind::Map(entries.iter().map(render).collect())
         }

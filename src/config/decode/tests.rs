@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
-use crate::config::{GoDuration, Late};
+use crate::config::{Form, GoDuration, Late};
 use crate::source::{FileId, SourceMap};
 
 #[derive(Deserialize, JsonSchema, Debug, PartialEq)]
@@ -50,8 +50,9 @@ fn node(json: &serde_json::Value, at: &mut usize) -> Node {
         Value::String(text) => NodeKind::String(text.clone()),
         Value::Array(items) => NodeKind::List(items.iter().map(|item| node(item, at)).collect()),
         Value::Object(map) => {
-            let entry =
-                |(k, v): (&String, &Value)| (k.clone(), Entry { key: span, value: node(v, at) });
+            let entry = |(k, v): (&String, &Value)| {
+                (k.clone(), Entry { key: span, value: node(v, at), form: Form::Weak })
+            };
             NodeKind::Map(map.iter().map(entry).collect())
         }
     };

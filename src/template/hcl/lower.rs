@@ -15,7 +15,7 @@ use super::Origin;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{
-    Attribute, BinaryOperator, Block, Body, Expr, ExprKind, ForExpr, UnaryOperator,
+    Attribute, BinaryOperator, Block, Body, Expr, ExprKind, ForExpr, Syntax, UnaryOperator,
 };
 
 pub struct Lowering<'t> {
@@ -66,7 +66,7 @@ impl<'t> Lowering<'t> {
                 Structure::Block(block) => blocks.push(self.block(block)),
             }
         }
-        Body { attributes, blocks, span: self.origin.span(range) }
+        Body { attributes, blocks, span: self.origin.span(range), syntax: Syntax::Native }
     }
 
     fn block(&mut self, block: &EditBlock) -> Block {
@@ -236,7 +236,11 @@ impl<'t> Lowering<'t> {
         let span = of.span.to(self.place(operator));
         let of = Box::new(of);
         let kind = match operator.value() {
-            TraversalOperator::GetAttr(name) => ExprKind::GetAttr { of, name: self.name(name) },
+            // The place is that of `.name`, as HCL has it.
+            TraversalOperator::GetAttr(name) => {
+                let name = Spanned::new(name.as_str().to_owned(), self.place(operator));
+                ExprKind::GetAttr { of, name }
+            }
             TraversalOperator::Index(key) => {
                 ExprKind::Index { of, key: Box::new(self.expression(key)) }
             }

@@ -19,7 +19,7 @@ use hcl_edit::parser;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::{FileId, SourceMap, Span};
-use crate::template::ast::{Body, Expr};
+use crate::template::ast::{Body, Expr, Syntax};
 use lower::Lowering;
 use syntax::Checked;
 
@@ -53,7 +53,7 @@ pub fn parse_file(file: FileId, sources: &SourceMap) -> (Body, Diagnostics) {
         Ok(body) => lowering.body(&body, 0..text.len()),
         Err(error) => {
             diagnostics.push(unforeseen(&error, origin, 0));
-            Body::empty(origin.span(0..text.len()))
+            Body::empty(origin.span(0..text.len()), Syntax::Native)
         }
     };
     diagnostics.extend(lowering.diagnostics);

@@ -250,9 +250,92 @@ fn said_near(said: &str, expected: &str) -> bool {
 }
 
 #[test]
+fn what_is_no_token_is_said_wherever_it_stands() {
+    assert_eq!(
+        body("a = [1,\nb = \"x\n").1,
+        ["2:3 a list lacks its closing `]`", "2:7 a string is not closed on its line"]
+    );
+    assert_eq!(
+        body("a = 1 2 'x'\n").1,
+        ["1:7 a value is followed by something else", "1:9 single quotes are not valid"]
+    );
+    assert_eq!(body("a = 'x'\n").1, ["1:5 single quotes are not valid"]);
+}
+
+#[test]
 fn an_unclosed_block_is_said_once() {
     assert_eq!(body("a {\n b {\n  c = 1\n").1, ["2:4 this block is not closed"]);
     assert_eq!(body("a {\n}\n}\n").1, ["3:1 this `}` closes nothing"]);
+}
+
+#[test]
+fn what_hcl_edit_reads_otherwise_is_read_as_hcl_does() {
+    check(&[
+        ("{ a = 1e400, b = 1e-400 }", "object(\"a\" 1e400 \"b\" 1e-400)"),
+        ("123456789012345678901234567890.5", "123456789012345678901234567890.5"),
+        ("- 1", "Negate(1)"),
+        ("\"${1e400}\"", "\"<1e400>\""),
+        ("{ a = 1, a = 2, \"a\" = 3 }", "object(\"a\" 1 \"a\" 2 \"a\" 3)"),
+        ("[for x in\n a\n && b : # why\n x\n ? 1 : 2]", "for None,x false(And(a b) ?(x 1 2))"),
+        ("{ a = [1] # one\n\n b = f(2)\n}", "object(\"a\" list(1) \"b\" f(2))"),
+        ("<<E\nE) x\n  E2\nE\n", "\"E) x\\n  E2\\n\""),
+        ("<<E\r\na\r\nE\r\n", "\"a\\r\\n\""),
+        ("a::b(1)", "a::b(1)"),
+        ("list.*.a.0[1].b", ".b(index(splat(list index(.a(_) 0)) 1))"),
+    ]);
+}
+
+#[test]
+fn places_are_those_of_the_text() {
+    let text = "é = { a = \"x\", a = - 1 } # é\nb {\n  c = var.d\n}\n";
+    let (body, said) = body(text);
+    assert!(said.is_empty(), "{said:?}");
+    let at = |span: crate::source::Span| &text[span.start as usize..span.end as usize];
+    let value = &body.attributes["é"].value;
+    assert_eq!(at(value.span), "{ a = \"x\", a = - 1 }");
+    let ExprKind::Object(entries) = &value.kind else { panic!("{value:?}") };
+    assert_eq!(at(entries[1].0.span), "a");
+    assert_eq!(at(entries[1].1.span), "- 1");
+    let block = &body.blocks[0];
+    assert_eq!(at(block.body.span), "{\n  c = var.d\n}");
+    let ExprKind::GetAttr { name, .. } = &block.body.attributes["c"].value.kind else { panic!() };
+    assert_eq!(at(name.span), ".d");
+}
+
+#[test]
+fn a_mistake_hides_no_other_one() {
+    let (body, said) = body(
+        "a {\n  b = \"x\n  c = 'y'\n  d = 1\n}\ne = f(\"y\n  g = 2\nh = \"z${ 1 2 }\"\ni = 3\n",
+    );
+    assert_eq!(
+        said,
+        [
+            "2:9 a string is not closed on its line",
+            "3:7 single quotes are not valid",
+            "6:9 a string is not closed on its line",
+        ]
+    );
+    assert_eq!(body.blocks[0].body.attributes.len(), 1);
+}
+
+#[test]
+fn a_large_text_is_read_in_linear_time_or_refused() {
+    let some = |pattern: &str| pattern.repeat((1 << 19) / pattern.len());
+    let much = |pattern: &str| pattern.repeat((4 << 20) / pattern.len());
+    for (text, refused) in [
+        (format!("a = <<E\n{}E\n", some("some text\n")), false),
+        (format!("a = \"{}\"\n", some("some text ")), false),
+        (format!("a = [{}]\n", much("1,")), true),
+        (format!("a = {{{}}}\n", "k = 1,".repeat(30_000)), false),
+        (much("/*"), true),
+        (much("a b {}\n"), true),
+        (much("\"a\n"), true),
+    ] {
+        let began = std::time::Instant::now();
+        let (_, said) = body(&text);
+        assert_eq!(!said.is_empty(), refused, "{} {:?}", &text[..20], said.first());
+        assert!(began.elapsed().as_secs() < 60, "{}: {:?}", &text[..20], began.elapsed());
+    }
 }
 
 #[test]
@@ -260,6 +343,13 @@ fn hostile_nesting_is_refused_not_obeyed() {
     for text in [
         format!("a = {}", "[".repeat(100_000)),
         format!("a = {}1", "-".repeat(100_000)),
+        format!("a = {}", "(".repeat(100_000)),
+        format!("a = {}", "{ b = ".repeat(100_000)),
+        format!("a = {}1", "!".repeat(100_000)),
+        format!("a = {}", "[for b in ".repeat(100_000)),
+        format!("a = {}", "b ? c : ".repeat(100_000)),
+        format!("a = {}", "b(".repeat(100_000)),
+        format!("a = b{}", "[0]".repeat(100_000)),
         format!("a = {}", "\"${".repeat(100_000)),
         "a {\n".repeat(100_000),
         format!("a = 1{}", " + 1".repeat(100_000)),

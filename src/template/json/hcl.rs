@@ -4,13 +4,12 @@
 //! inside of a component's body, all is arguments but `dynamic`, and decoding takes an object for a
 //! block.
 
-use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 use super::{Kind, Member, Value, duplicate};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Spanned;
-use crate::template::ast::{Attribute, Block, Body, Expr, ExprKind};
+use crate::template::ast::{Attribute, Block, Body, Expr, ExprKind, Syntax};
 use crate::template::hcl::{Origin, parse_expression, parse_template};
 use crate::template::load::VarAssignment;
 use crate::template::root::{
@@ -66,7 +65,7 @@ struct Lowering {
 impl Lowering {
     /// The object `value` as the body of a block of type `kind`.
     fn body(&mut self, value: Value, kind: &str, shapes: &'static [BlockShape]) -> Body {
-        let mut body = Body { attributes: IndexMap::new(), blocks: Vec::new(), span: value.span };
+        let mut body = Body::empty(value.span, Syntax::Json);
         let Kind::Object(members) = value.kind else {
             self.diagnostics.push(must_be("a template", "an object", &value));
             return body;

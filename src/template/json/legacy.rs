@@ -9,7 +9,7 @@ use super::{Kind, Member, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{
-    Attribute, Body, Build, ComponentBlock, Dialect, Source, SourceUse, Template, Variable,
+    Attribute, Body, Build, ComponentBlock, Dialect, Source, SourceUse, Syntax, Template, Variable,
 };
 use crate::template::load::VarAssignment;
 
@@ -213,7 +213,7 @@ impl Lowering {
         match value.kind {
             Kind::String(kind) => Some(ComponentBlock {
                 kind: Spanned::new(kind, value.span),
-                body: Body { attributes: IndexMap::new(), blocks: Vec::new(), span: value.span },
+                body: Body::empty(value.span, Syntax::Legacy),
             }),
             Kind::Array(_) => {
                 let summary = format!("{what} is a list inside of a list");
@@ -245,7 +245,10 @@ impl Lowering {
             self.diagnostics.push(error.because("in this object").help("add `\"type\": \"…\"`"));
             return None;
         };
-        Some(ComponentBlock { kind, body: Body { attributes, blocks: Vec::new(), span } })
+        Some(ComponentBlock {
+            kind,
+            body: Body { attributes, ..Body::empty(span, Syntax::Legacy) },
+        })
     }
 
     fn variables(&mut self, value: Option<Value>) -> Vec<Variable> {

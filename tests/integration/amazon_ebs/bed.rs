@@ -12,7 +12,7 @@ use imgbake::builder::amazon_ebs::AmazonEbs;
 use imgbake::component::{
     Artifact, BuildContext, Builder as _, Communicator, Facts, OnError, Provisioning, prepare,
 };
-use imgbake::config::{Entry, Node, NodeKind};
+use imgbake::config::{Entry, Form, Node, NodeKind};
 use imgbake::diagnostic::Diagnostics;
 use imgbake::env::Environment;
 use imgbake::event::{Message, Ui};
@@ -328,7 +328,7 @@ fn node(json: &Json) -> Node {
         Json::Array(items) => NodeKind::List(items.iter().map(node).collect()),
         Json::Object(map) => {
             let entry = |(key, value): (&String, &Json)| {
-                (key.clone(), Entry { key: span, value: node(value) })
+                (key.clone(), Entry { key: span, value: node(value), form: Form::Weak })
             };
             NodeKind::Map(map.iter().map(entry).collect())
         }

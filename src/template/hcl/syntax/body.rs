@@ -206,6 +206,7 @@ impl<'t> Checker<'t> {
     /// every bracket opened since `start` is closed, or to the `}` of the block around.
     fn recover(&mut self, start: usize) {
         let failed_at = self.at;
+        let wrong = self.next_index();
         let mut open: Vec<TokenKind> = Vec::new();
         self.at = start;
         loop {
@@ -231,10 +232,28 @@ impl<'t> Checker<'t> {
             }
             self.at += 1;
         }
+        let end_at = self.at;
+        self.say_unread(wrong, end_at);
+        self.at = end_at;
         let end = self.tokens[self.at].start;
         self.blank(self.tokens[start].start..end);
         if self.tokens[self.at].kind == TokenKind::QuotedNewline {
             self.at += 1;
+        }
+    }
+
+    /// After a mistake at the token `wrong`, says the first token in the rest of the item, up to
+    /// `end`, that is a mistake without any grammar.
+    fn say_unread(&mut self, wrong: usize, end: usize) {
+        let is_none = |at: &usize| {
+            matches!(self.tokens[*at].kind, TokenKind::Invalid | TokenKind::QuotedNewline)
+        };
+        if let Some(at) = (wrong..=end).find(is_none)
+            && at > wrong
+        {
+            self.at = at;
+            // It is said, and given up already.
+            let _: Parsed<()> = self.no_term();
         }
     }
 

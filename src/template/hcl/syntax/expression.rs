@@ -181,6 +181,9 @@ impl Checker<'_> {
             "&" => no_bits(&say, "&&"),
             "|" => no_bits(&say, "||"),
             "~" | "^" => no_bits(&say, "!"),
+            _ if next.kind == TokenKind::QuotedNewline => {
+                say("a string is not closed on its line").because("expected `\"`")
+            }
             _ if next.kind == TokenKind::Invalid => say("this character is not valid here"),
             _ => error.because(format!("expected an expression, found {found}")),
         };
