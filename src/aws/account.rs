@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{AppName, Region, SdkConfig};
 use aws_smithy_types::retry::RetryConfig;
@@ -175,6 +176,22 @@ fn slot(key: Key) -> Slot {
     })
 }
 
+/// The region that the template, the environment or the profile says.
+async fn region(access: &Access, environment: &Environment) -> Option<Region> {
+    let given = Some(access.region.as_str()).filter(|region| !region.is_empty());
+    let given = given
+        .or_else(|| environment.get("AWS_REGION"))
+        .or_else(|| environment.get("AWS_DEFAULT_REGION"));
+    if let Some(given) = given {
+        return Some(Region::new(given.to_owned()));
+    }
+    let mut files = ProfileFileRegionProvider::builder();
+    if !access.profile.is_empty() {
+        files = files.profile_name(&access.profile);
+    }
+    files.build().region().await
+}
+
 async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redactor) -> SdkConfig {
     let tries = if access.max_retries == 0 { 10 } else { access.max_retries };
     let retries = RetryConfig::adaptive()
@@ -185,7 +202,8 @@ async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redac
         .connect_timeout(Duration::from_secs(10))
         .operation_attempt_timeout(Duration::from_secs(60))
         .build();
-    let provider = credentials::provider(access, environment, redactor).await;
+    let region = region(access, environment).await;
+    let provider = credentials::provider(access, environment, redactor, region.clone()).await;
     let mut loader = aws_config::from_env()
         .credentials_provider(provider)
         .retry_config(retries)
@@ -196,22 +214,12 @@ async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redac
     if !access.profile.is_empty() {
         loader = loader.profile_name(&access.profile);
     }
-    let region = Some(access.region.as_str()).filter(|region| !region.is_empty());
-    let region = region
-        .or_else(|| environment.get("AWS_REGION"))
-        .or_else(|| environment.get("AWS_DEFAULT_REGION"));
-    loader = match region {
-        Some(region) => loader.region(Region::new(region.to_owned())),
+    if let Some(region) = region {
+        loader = loader.region(region);
+    } else if access.skip_metadata_api_check || !access.access_key.is_empty() {
         // The last resort of the SDK is the metadata service: seconds, where there is none.
-        None if access.skip_metadata_api_check || !access.access_key.is_empty() => {
-            let mut files = ProfileFileRegionProvider::builder();
-            if !access.profile.is_empty() {
-                files = files.profile_name(&access.profile);
-            }
-            loader.region(files.build())
-        }
-        None => loader,
-    };
+        loader = loader.region(None::<Region>);
+    }
     loader.load().await
 }
 

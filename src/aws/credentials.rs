@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
@@ -21,26 +22,31 @@ use crate::aws::error::Called as _;
 use crate::env::Environment;
 use crate::secret::Redactor;
 
-/// The provider that `access` asks for. Keys that are given leave nothing to look for: no file is
+/// The provider that `access` asks for; roles that a profile names are asked for in `region`. Keys that are given leave nothing to look for: no file is
 /// read and no metadata service is probed for them.
 pub(super) async fn provider(
     access: &Access,
     environment: &Environment,
     redactor: &Redactor,
+    region: Option<Region>,
 ) -> SharedCredentialsProvider {
     if let Some(credentials) = given(access) {
         return SharedCredentialsProvider::new(credentials);
     }
     if !access.profile.is_empty() || access.shared_credentials_file.is_some() {
-        return SharedCredentialsProvider::new(of_profile(access));
+        return SharedCredentialsProvider::new(of_profile(access, region));
     }
     if let Some(credentials) = of_environment(environment, redactor) {
         return SharedCredentialsProvider::new(credentials);
     }
     if access.skip_metadata_api_check {
-        return SharedCredentialsProvider::new(without_instance_metadata());
+        return SharedCredentialsProvider::new(without_instance_metadata(region));
     }
-    SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await)
+    let mut chain = DefaultCredentialsChain::builder();
+    if let Some(region) = region {
+        chain = chain.region(region);
+    }
+    SharedCredentialsProvider::new(chain.build().await)
 }
 
 fn given(access: &Access) -> Option<Credentials> {
@@ -61,8 +67,9 @@ fn of_environment(environment: &Environment, redactor: &Redactor) -> Option<Cred
     Some(Credentials::new(key, secret, token.map(str::to_owned), None, "environment"))
 }
 
-fn of_profile(access: &Access) -> ProfileFileCredentialsProvider {
-    let mut builder = ProfileFileCredentialsProvider::builder();
+fn of_profile(access: &Access, region: Option<Region>) -> ProfileFileCredentialsProvider {
+    let config = ProviderConfig::default().with_region(region);
+    let mut builder = ProfileFileCredentialsProvider::builder().configure(&config);
     if !access.profile.is_empty() {
         builder = builder.profile_name(&access.profile);
     }
@@ -76,8 +83,8 @@ fn of_profile(access: &Access) -> ProfileFileCredentialsProvider {
 }
 
 /// The usual places but the instance metadata service.
-fn without_instance_metadata() -> CredentialsProviderChain {
-    let config = ProviderConfig::default();
+fn without_instance_metadata(region: Option<Region>) -> CredentialsProviderChain {
+    let config = ProviderConfig::default().with_region(region);
     let container = EcsCredentialsProvider::builder().configure(&config).build();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
     let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();

@@ -104,6 +104,18 @@ async fn a_role_is_taken_on_with_all_that_the_template_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_profile_may_name_a_role_and_where_its_keys_are() {
+    let config = "[profile baker]\nrole_arn = arn:aws:iam::123456789012:role/baker\n\
+                  source_profile = work\nregion = us-east-1\n[profile work]\nregion = us-east-1\n";
+    let files =
+        [(".aws/credentials", credentials("work", OTHER_KEY)), (".aws/config", config.to_owned())];
+    let calls = calls(json!({"profile": "baker"}), &files, &[]).await;
+    let taken = calls.iter().find(|call| call.action == "AssumeRole").expect("a role");
+    assert_eq!(taken.key.as_deref(), Some(OTHER_KEY));
+    assert!(signers(&calls).iter().all(|key| key.starts_with("ASIA")), "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_web_identity_is_enough() {
     let files = [("token", "eyJhbGciOiJub25lIn0.e30.".to_owned())];
     let vars = [
