@@ -7,6 +7,7 @@ use crate::template::ast::Expr;
 use super::convert::convert;
 use super::expr::{Eval, Evaluator, error, suggest};
 use super::functions::{Call, CallError, Function, Param, Run, find, names};
+use super::signature::Signature;
 use super::types::Type;
 use super::value::{Data, Value};
 
@@ -183,14 +184,21 @@ fn check_count(function: &Function, count: usize, span: Span) -> Result<(), Diag
                  \"{}\".",
                 missing.name
             ))
+            .help(usage(function))
             .into());
     }
     if function.rest.is_none() && count > wanted {
         return Err(error(code::FUNCTION_CALL, "Too many function arguments", span)
             .because(format!("Function \"{name}\" expects only {wanted} argument(s)."))
+            .help(usage(function))
             .into());
     }
     Ok(())
+}
+
+/// How it is called.
+fn usage(function: &Function) -> String {
+    format!("it is called as `{}`", Signature::from(function))
 }
 
 fn bad_expansion(null: bool, span: Span) -> Diagnostic {

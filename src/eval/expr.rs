@@ -252,12 +252,31 @@ impl<'a> Evaluator<'a> {
         if !is_worth_it {
             return found;
         }
+        // What an attribute was sought in helps; what stands beside a name that does not exist, not.
+        let is_sought = matches!(expr.kind, ExprKind::GetAttr { .. });
         for diagnostic in &mut found.0 {
-            if diagnostic.notes.is_empty() && diagnostic.code != code::UNKNOWN_NAME {
+            let is_told = diagnostic.code != code::UNKNOWN_NAME || is_sought;
+            if diagnostic.notes.is_empty() && is_told {
                 diagnostic.notes = self.operands(expr);
             }
         }
         found
+    }
+
+    /// The value of `expr`, which is written `text`; or, where it has none, of what it is sought in.
+    fn nearest_value(&self, mut text: String, mut expr: &Expr) -> Option<(String, Value)> {
+        loop {
+            if let Ok(value) = self.eval_kind(expr) {
+                return Some((text, value));
+            }
+            expr = match &expr.kind {
+                ExprKind::GetAttr { of, .. } | ExprKind::Index { of, .. } => of,
+                _ => return None,
+            };
+            text.truncate(text.rfind('.')?);
+            // A root name alone says nothing: `var`.
+            text.find('.')?;
+        }
     }
 
     /// `with var.region = "eu-north-1"`, for each variable that stands directly in `expr`.
@@ -273,7 +292,7 @@ impl<'a> Evaluator<'a> {
         names
             .into_iter()
             .filter_map(|(text, expr)| {
-                let value = self.eval_kind(expr).ok()?;
+                let (text, value) = self.nearest_value(text, expr)?;
                 Some(format!("with {text} = {}", brief(&value, &self.host.redactor)))
             })
             .collect()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::functions::{Available, Param, find, names};
+use super::functions::{Available, Function, Param, find, names};
 
 /// What a function is called with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,11 +35,17 @@ impl From<&Param> for Parameter {
 /// The signature of the function `name`, if there is one.
 pub fn signature(name: &str) -> Option<Signature> {
     let function = find(name, Available::All).or_else(|| find(name, Available::Env))?;
-    Some(Signature {
-        name: function.name,
-        params: function.params.iter().map(Parameter::from).collect(),
-        rest: function.rest.as_ref().map(Parameter::from),
-    })
+    Some(function.into())
+}
+
+impl From<&Function> for Signature {
+    fn from(function: &Function) -> Self {
+        Self {
+            name: function.name,
+            params: function.params.iter().map(Parameter::from).collect(),
+            rest: function.rest.as_ref().map(Parameter::from),
+        }
+    }
 }
 
 /// The names of all functions.

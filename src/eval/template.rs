@@ -91,7 +91,9 @@ impl Evaluator<'_> {
         }
         let part = self.as_string(&value).map_err(|cause| {
             let cause = format!("Cannot include the given value in a string template: {cause}.");
-            error(code::WRONG_TYPE, SUMMARY, expr.span).because(cause)
+            error(code::WRONG_TYPE, SUMMARY, expr.span)
+                .because(cause)
+                .help("make a text of it: `join(\", \", …)`, `jsonencode(…)`")
         })?;
         match part.as_str() {
             Some(part_text) => text.text.push_str(part_text),

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, code};
 use crate::source::{Span, Spanned};
-use crate::template::ast::Expr;
+use crate::template::ast::{Expr, ExprKind};
 
 use super::convert::{convert, unify};
 use super::expr::{Eval, Evaluator, Frame, SPLAT_ITEM, error};
@@ -24,6 +24,8 @@ impl Evaluator<'_> {
                     )
                 {
                     found = found.help(format!("did you mean `{near}`?"));
+                } else if let ExprKind::Variable(root) = &of.kind {
+                    found.help = declare(root, &name.value);
                 }
                 Err(found.into())
             }
@@ -63,6 +65,15 @@ impl Evaluator<'_> {
             _ => Value::tuple(results),
         };
         Ok(result.marked(value.sensitive))
+    }
+}
+
+/// How a name that `var` or `local` lacks comes to be there.
+fn declare(root: &str, name: &str) -> Option<String> {
+    match root {
+        "var" => Some(format!("declare it: `variable \"{name}\" {{ … }}`")),
+        "local" => Some(format!("define it: `locals {{ {name} = … }}`")),
+        _ => None,
     }
 }
 

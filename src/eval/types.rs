@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::template::ast::{Expr, ExprKind};
 
 use super::value::Value;
@@ -124,6 +124,10 @@ pub fn parse(expr: &Expr, optionals: Optionals) -> Result<Type, Diagnostics> {
     }
 }
 
+/// The words that types begin with.
+const KEYWORDS: [&str; 9] =
+    ["string", "number", "bool", "any", "list", "set", "map", "object", "tuple"];
+
 fn invalid(expr: &Expr, cause: impl Into<String>) -> Diagnostics {
     Diagnostic::error(code::WRONG_TYPE, "Invalid type specification")
         .at(expr.span)
@@ -154,7 +158,11 @@ fn keyword(expr: &Expr, name: &str) -> Result<Type, Diagnostics> {
              list.",
         )),
         _ => {
-            Err(invalid(expr, format!("The keyword \"{name}\" is not a valid type specification.")))
+            let cause = format!("The keyword \"{name}\" is not a valid type specification.");
+            let mut refused = invalid(expr, cause);
+            let meant = did_you_mean(name, KEYWORDS).map(|near| format!("did you mean `{near}`?"));
+            refused.0.iter_mut().for_each(|error| error.help = meant.clone());
+            Err(refused)
         }
     }
 }

@@ -11,28 +11,23 @@ fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     builds.filter(|build| build.facts.builder_type == "amazon-ebs").filter_map(report).collect()
 }
 
+/// imgbake asks for tokens unless the template says otherwise.
 fn report(build: &PlannedBuild) -> Option<Diagnostic> {
-    let options = blocks(&build.options, "metadata_options").into_iter().next();
-    let value = |name| {
-        let entry = options?.get(name)?;
-        Some((entry.value.as_str()?, entry.value.span))
+    let options = blocks(&build.options, "metadata_options").into_iter().next()?;
+    let is = |name: &str, value| {
+        options.get(name).is_some_and(|entry| entry.value.as_str() == Some(value))
     };
-    let is = |name, wanted| value(name).is_some_and(|(text, _)| text == wanted);
-    if is("http_tokens", "required") || is("http_endpoint", "disabled") {
+    if !is("http_tokens", "optional") || is("http_endpoint", "disabled") {
         return None;
     }
-    let span = value("http_tokens").map(|(_, span)| span).or(options.map(|options| options.span));
-    let found = finding(
-        RULE.code,
-        span.unwrap_or(build.span),
-        "the machine's metadata service answers without a token (IMDSv1)",
-    );
+    let span = options.get("http_tokens")?.value.span;
+    let summary = "the machine's metadata service answers without a token (IMDSv1)";
     Some(
-        found
-            .because("`http_tokens` is not `required`")
+        finding(RULE.code, span, summary)
+            .because("no token needed")
             .note(
                 "a request that a program on the machine can be tricked into gets its credentials",
             )
-            .help("add `metadata_options { http_tokens = \"required\" }`"),
+            .help("remove it, or write \"required\": that is the default"),
     )
 }

@@ -294,5 +294,11 @@ fn add(
 /// Says that a file or a directory cannot be read.
 pub fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
     let summary = format!("`{}` cannot be read: {error}", path.display());
-    Diagnostic::error(code::UNREADABLE, summary).into()
+    let found = Diagnostic::error(code::UNREADABLE, summary);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            found.help("paths are relative to the directory that imgbake runs in").into()
+        }
+        _ => found.into(),
+    }
 }

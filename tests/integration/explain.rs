@@ -167,7 +167,8 @@ fn every_option_of_every_component_is_documented() {
 
 fn bare_options(options: &Json, bare: &mut Vec<String>) {
     for option in options.as_array().into_iter().flatten() {
-        if option["text"] == "" || option["type"].as_str().is_none_or(|name| name.contains("value"))
+        if option["text"] == ""
+            || option["type"].as_str().is_none_or(|name| name.contains("of value"))
         {
             bare.push(option["path"].to_string());
         }
