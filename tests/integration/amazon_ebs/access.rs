@@ -12,8 +12,8 @@ use super::bed::{Bed, Build};
 use super::proxy::{Call, Fate, Proxy};
 use crate::support::{ACCESS_KEY, Moto, Program, SECRET_KEY};
 
-/// An access key of nobody, beside the documented one.
-const OTHER_KEY: &str = "AKIAIOSFODNN7EXAMPL2";
+/// An access key of nobody: the other one of AWS's documentation.
+const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
 
 /// The calls of a build with these options, files in the home directory, and variables.
 async fn calls(options: Json, files: &[(&str, String)], vars: &[(&str, &str)]) -> Vec<Call> {
