@@ -57,7 +57,7 @@ fn many(count: usize) -> String {
              target  = \"out/{n}.txt\"\n}}\n"
         )
         .unwrap();
-        sources.push(format!("source.file.s{n}"));
+        sources.push(format!("\"source.file.s{n}\""));
     }
     writeln!(text, "build {{\n  sources = [{}]\n}}", sources.join(", ")).unwrap();
     text

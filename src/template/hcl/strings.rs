@@ -183,7 +183,7 @@ fn unescape(literal: &str) -> String {
     let mut rest = literal;
     while let Some(at) = rest.find(['\\', '$', '%']) {
         text.push_str(&rest[..at]);
-        let (character, length) = match rest[at..].as_bytes() {
+        let (character, length) = match &rest.as_bytes()[at..] {
             [b'\\', b'n', ..] => ('\n', 2),
             [b'\\', b'r', ..] => ('\r', 2),
             [b'\\', b't', ..] => ('\t', 2),
