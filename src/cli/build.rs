@@ -101,6 +101,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
         force: arguments.force,
         debug: arguments.debug,
         ask_data_sources: true,
+        builds: true,
     };
     let mut sources = SourceMap::default();
     match front::plan(session, &arguments.template, wishes, &mut sources) {

@@ -81,6 +81,9 @@ pub struct Wishes {
     /// Whether data sources are asked. Otherwise they are only checked, and what they would answer
     /// is unknown.
     pub ask_data_sources: bool,
+    /// Whether builds will run: then what a template wants and cannot have is refused. Otherwise
+    /// it is worth a warning.
+    pub builds: bool,
 }
 
 /// Reads the template and checks what it requires. Its texts go to `sources`, so that whatever is
@@ -136,7 +139,7 @@ fn var_files(
 /// A template and the plan that it comes to.
 #[derive(Debug)]
 pub struct Planned {
-    /// As it was written.
+    /// As it was written, its `dynamic` blocks unrolled.
     pub template: Template,
     /// All that would run.
     pub plan: Plan,
@@ -151,6 +154,10 @@ pub fn plan(
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
     let (template, mut found) = load(arguments, sources)?;
+    found.0.extend(
+        plan::publishing(&template, &session.environment)
+            .map(|lost| if wishes.builds { lost } else { lost.into_warning() }),
+    );
     let inputs = inputs(session, arguments, wishes, &template, sources);
     let values = inputs.and_then(|inputs| eval::evaluate(&template, &inputs, &session.redactor));
     let request = PlanRequest {
@@ -160,12 +167,11 @@ pub fn plan(
         debug: wishes.debug,
         environment: session.environment.clone(),
     };
-    let plan = match found.absorb(values) {
-        Some(values) => found.absorb(plan::make(&template, values, &request, &session.redactor)),
-        None => None,
-    };
-    match plan {
-        Some(plan) => Ok((Planned { template, plan }, found)),
+    let Some(values) = found.absorb(values) else { return Err(found) };
+    let (template, values, errors) = eval::unroll(template, values);
+    found.extend(errors);
+    match found.absorb(plan::make(&template, values, &request, &session.redactor)) {
+        Some(plan) => found.into_result(Planned { template, plan }),
         None => Err(found),
     }
 }

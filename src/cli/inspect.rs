@@ -40,7 +40,10 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
             let values = front::inputs(session, arguments, wishes, &template, &mut sources)
                 .map(|inputs| eval::evaluate_partly(&template, &inputs, &session.redactor));
             match values {
-                Ok((values, _found)) => hcl::inspect(ui, &template, &values),
+                Ok((values, found)) => {
+                    let (template, values, _found) = eval::unroll(template, values);
+                    hcl::inspect(ui, &template, &values, &found);
+                }
                 Err(errors) => {
                     session.show(ui, &errors, &sources);
                     return Exit::Failure;

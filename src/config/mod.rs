@@ -10,7 +10,7 @@ mod late;
 mod node;
 mod options;
 
-pub use decode::decode;
+pub use decode::{decode, unknown_options};
 pub use duration::GoDuration;
 pub use late::Late;
 pub use node::{Entry, Form, Node, NodeKind, UNKNOWN};

@@ -7,12 +7,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{Block, Body, Expr, ExprKind, Syntax};
 
+use super::dynamic::Dynamic;
 use super::expr::{Eval, Evaluator, Frame};
 use super::types::Type;
 use super::value::{Data, Value};
-
-/// The arguments of a `dynamic` block.
-const DYNAMIC_ARGUMENTS: &[&str] = &["for_each", "iterator", "labels"];
 
 impl Evaluator<'_> {
     /// All of `body`, its errors together.
@@ -75,56 +73,20 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// The bodies that a `dynamic` block stands for.
-    fn dynamic_nodes(&self, block: &Block, label: &str) -> Eval<Vec<Node>> {
-        let attributes = &block.body.attributes;
-        if let Some((name, attribute)) =
-            attributes.iter().find(|(name, _)| !DYNAMIC_ARGUMENTS.contains(&name.as_str()))
-        {
-            return Err(structure(
-                attribute.name,
-                format!("a `dynamic` block has no argument `{name}`"),
-                "the arguments of the blocks that it makes belong into `content`",
-            ));
+    /// The bodies of the `kind` blocks that `block` makes.
+    fn dynamic_nodes(&self, block: &Block, kind: &str) -> Eval<Vec<Node>> {
+        let dynamic = Dynamic::read(block, kind)?;
+        if let Some(labels) = dynamic.labels {
+            let summary = format!("a `{kind}` block takes no label here");
+            let error = Diagnostic::error(code::HCL_STRUCTURE, summary).at(labels.name);
+            return Err(error.because("so there is nothing to label").into());
         }
-        let [content] = block.body.blocks.as_slice() else {
-            let summary = "a `dynamic` block needs one `content` block";
-            return Err(structure(block.span, summary.into(), "required here"));
+        let elements = self.elements(&dynamic)?;
+        let body = |element: &Value| {
+            let frame = Frame { name: dynamic.iterator, value: element, outer: self.frame() };
+            self.within(&frame).body_node(dynamic.content)
         };
-        if content.kind.value != "content" {
-            let summary = format!("a `dynamic` block has no `{}` block", content.kind.value);
-            return Err(structure(content.kind.span, summary, "expected `content`"));
-        }
-        let Some(for_each) = attributes.get("for_each") else {
-            let summary = "a `dynamic` block needs `for_each`";
-            return Err(structure(block.span, summary.into(), "required here"));
-        };
-        let iterator = match attributes.get("iterator").map(|attribute| &attribute.value) {
-            None => label,
-            Some(Expr { kind: ExprKind::Variable(name) | ExprKind::String(name), .. }) => name,
-            Some(other) => {
-                let summary = "`iterator` must be a name".to_owned();
-                return Err(structure(other.span, summary, "not a bare word"));
-            }
-        };
-        self.unroll(&for_each.value, iterator, &content.body)
-    }
-
-    fn unroll(&self, for_each: &Expr, iterator: &str, content: &Body) -> Eval<Vec<Node>> {
-        let collection = self.eval(for_each)?;
-        let Some(turns) = self.turns(for_each, &collection)? else {
-            // How many there will be is not known; one shows what is wrong with them.
-            let item = Value::object([("key", Value::UNKNOWN), ("value", Value::UNKNOWN)]);
-            let frame = Frame { name: iterator, value: &item, outer: self.frame() };
-            return Ok(vec![self.within(&frame).body_node(content)?]);
-        };
-        let mut nodes = Vec::with_capacity(turns.len());
-        for (key, value) in turns {
-            let item = Value::object([("key", key), ("value", value)]);
-            let frame = Frame { name: iterator, value: &item, outer: self.frame() };
-            nodes.push(self.within(&frame).body_node(content)?);
-        }
-        Ok(nodes)
+        elements.iter().map(body).collect()
     }
 
     /// The plain value of `expr`.
@@ -133,10 +95,6 @@ impl Evaluator<'_> {
         self.host.protect(&value);
         Ok(node(&value, expr))
     }
-}
-
-fn structure(span: Span, summary: String, cause: &str) -> Diagnostics {
-    Diagnostic::error(code::HCL_STRUCTURE, summary).at(span).because(cause).into()
 }
 
 fn both(name: &str, block: Span, argument: Span) -> Diagnostic {
@@ -149,6 +107,7 @@ fn both(name: &str, block: Span, argument: Span) -> Diagnostic {
 
 /// `value` as plain data. Its parts stand where `expr` writes them, as far as it does.
 fn node(value: &Value, expr: &Expr) -> Node {
+    let expr = expr.written();
     let kind = match &value.data {
         Data::Null(_) => NodeKind::Null,
         Data::Unknown(ty) => unknown(ty),

@@ -18,29 +18,40 @@ const MAX_DEPTH: u16 = 200;
 /// The outcome of an evaluation: a value or all that is wrong.
 pub type Eval<T = Value> = Result<T, Diagnostics>;
 
-/// What root names mean: `var`, `local`, `path`, ….
+/// What root names mean: `var`, `local`, `path`, …; and the elements that [`ExprKind::Made`] speaks
+/// of.
 #[derive(Clone, Debug, Default)]
-pub struct Roots(BTreeMap<Arc<str>, Value>);
+pub struct Roots {
+    names: BTreeMap<Arc<str>, Value>,
+    elements: Arc<Vec<Value>>,
+}
 
 impl Roots {
     /// Gives `name` a meaning.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.0.insert(name.into(), value);
+        self.names.insert(name.into(), value);
     }
 
     /// Gives the attribute at `path` a value; the objects on the way are made.
     pub fn set_attribute(&mut self, path: &[&str], value: Value) {
         let [root, rest @ ..] = path else { return };
-        set_in(self.0.entry((*root).into()).or_insert(Value::NULL), rest, value);
+        set_in(self.names.entry((*root).into()).or_insert(Value::NULL), rest, value);
     }
 
     /// What `name` means.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.names.get(name)
+    }
+
+    /// Adds an element that a `dynamic` block goes through; its number comes back.
+    pub fn add_element(&mut self, element: Value) -> usize {
+        let elements = Arc::make_mut(&mut self.elements);
+        elements.push(element);
+        elements.len() - 1
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(AsRef::as_ref)
+        self.names.keys().map(AsRef::as_ref)
     }
 }
 
@@ -134,6 +145,7 @@ impl<'a> Evaluator<'a> {
             }
             ExprKind::For(each) => self.eval_for(each),
             ExprKind::Parenthesis(inner) => self.eval(inner),
+            ExprKind::Made { iterator, element, of } => self.eval_made(iterator, *element, of),
         }
     }
 
@@ -200,34 +212,41 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_variable(&self, name: &str, span: Span) -> Eval {
-        let mut frame = self.frame;
-        while let Some(bound) = frame {
-            if bound.name == name {
-                return Ok(bound.value.clone());
-            }
-            frame = bound.outer;
-        }
-        match self.roots.get(name) {
+        match self.bound(name).or_else(|| self.roots.get(name)) {
             Some(value) => Ok(value.clone()),
             None => Err(self.unknown_variable(name, span).into()),
         }
     }
 
-    fn unknown_variable(&self, name: &str, span: Span) -> Diagnostic {
-        let mut names: Vec<&str> = Vec::new();
-        let mut frame = self.frame;
-        while let Some(bound) = frame {
-            names.push(bound.name);
-            frame = bound.outer;
+    /// What a frame binds `name` to.
+    fn bound(&self, name: &str) -> Option<&'a Value> {
+        let mut frames = std::iter::successors(self.frame, |frame| frame.outer);
+        frames.find(|frame| frame.name == name).map(|frame| frame.value)
+    }
+
+    /// An expression in a block that a `dynamic` block has made. What is bound inside of that block
+    /// shadows the iterator.
+    fn eval_made(&self, iterator: &str, element: usize, of: &Expr) -> Eval {
+        match self.roots.elements.get(element) {
+            Some(value) if self.bound(iterator).is_none() => {
+                let frame = Frame { name: iterator, value, outer: self.frame };
+                self.within(&frame).eval(of)
+            }
+            _ => self.eval(of),
         }
-        names.extend(self.roots.names());
+    }
+
+    fn unknown_variable(&self, name: &str, span: Span) -> Diagnostic {
+        let frames = std::iter::successors(self.frame, |frame| frame.outer);
+        let bound = frames.map(|frame| frame.name);
+        let names: Vec<&str> = bound.chain(self.roots.names()).collect();
         let suggestion = suggest(name, names);
-        let cause = if self.roots.0.is_empty() && self.frame.is_none() {
+        let cause = if self.roots.names.is_empty() && self.frame.is_none() {
             "Variables may not be used here.".to_owned()
         } else {
             format!("There is no variable named \"{name}\".{suggestion}")
         };
-        let summary = match self.roots.0.is_empty() && self.frame.is_none() {
+        let summary = match self.roots.names.is_empty() && self.frame.is_none() {
             true => "Variables not allowed",
             false => "Unknown variable",
         };

@@ -1,7 +1,8 @@
 //! Expressions → values: variables, locals, and the bodies that refer to them.
 //!
 //! [`evaluate`] takes the inputs in and evaluates variables and locals once; the [`Values`] that it
-//! makes turn every body of the template into plain configuration.
+//! makes turn every body of the template into plain configuration. [`unroll`] puts the blocks that
+//! `dynamic` makes in a `build` into the template.
 //!
 //! | file | what is there |
 //! |---|---|
@@ -9,7 +10,8 @@
 //! | `expr` `operator` `traverse` `loops` `template` `call` | how an expression becomes one |
 //! | `functions/` | what can be called, one file per family |
 //! | `variables` `legacy` `data` `graph` | what names mean |
-//! | `body` `show` | values as configuration, and as people see them |
+//! | `body` `dynamic` `unroll` | values as configuration |
+//! | `show` | values as people see them |
 //! | `signature` | functions as documentation shows them |
 
 mod body;
@@ -17,6 +19,7 @@ mod call;
 mod convert;
 mod data;
 mod digits;
+mod dynamic;
 mod expr;
 mod functions;
 mod glob;
@@ -33,6 +36,7 @@ mod signature;
 mod template;
 mod traverse;
 mod types;
+mod unroll;
 mod value;
 mod variables;
 
@@ -53,6 +57,7 @@ use self::functions::{Available, Host};
 pub use self::legacy::user_references;
 pub use self::references::{Reference, each as each_reference};
 pub use self::signature::{Parameter, Signature, function_names, signature};
+pub use self::unroll::unroll;
 use self::value::Value;
 
 /// What a run gives to the variables of a template.

@@ -129,6 +129,8 @@ fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
             visit(yes);
             visit(no);
         }
-        ExprKind::Unary { operand: inner, .. } | ExprKind::Parenthesis(inner) => visit(inner),
+        ExprKind::Unary { operand: inner, .. }
+        | ExprKind::Parenthesis(inner)
+        | ExprKind::Made { of: inner, .. } => visit(inner),
     }
 }

@@ -77,14 +77,19 @@ fn expressions_of(variable: &Variable) -> impl Iterator<Item = &Expr> {
 
 /// The bodies of all blocks.
 fn bodies(template: &Template) -> impl Iterator<Item = &Body> {
-    let builds = template.builds.iter().flat_map(|build| {
+    let (unrolled, plain): (Vec<_>, Vec<_>) =
+        template.builds.iter().partition(|build| build.written.is_some());
+    let written = unrolled.into_iter().filter_map(|build| Some(&build.written.as_ref()?.body));
+    let builds = plain.into_iter().flat_map(|build| {
         let components = build.provisioners.iter().chain(&build.error_cleanup);
         let components = components.chain(build.post_processors.iter().flatten());
         let extras = build.sources.iter().filter_map(|usage| usage.extra.as_ref());
-        components.map(|component| &component.body).chain(extras)
+        let registry = build.hcp_registry.iter().map(|block| &block.body);
+        components.map(|component| &component.body).chain(extras).chain(registry)
     });
     let sources = template.sources.iter().map(|source| &source.body);
-    sources.chain(template.data.iter().map(|data| &data.body)).chain(builds)
+    let others = template.data.iter().chain(&template.hcp_registry).map(|block| &block.body);
+    sources.chain(others).chain(builds).chain(written)
 }
 
 /// Calls `found` with every argument in `body` and the blocks in it.

@@ -162,7 +162,10 @@ impl Blocks<'_> {
     ) -> Option<(Recipe<T>, Node)> {
         let registered: &'static Registered<T> =
             kind.find(name).map_err(|errors| self.found.extend(errors)).ok()?;
-        let options = ingredients.options(None).map_err(|errors| self.found.extend(errors)).ok()?;
+        let options = ingredients
+            .first_options(registered)
+            .map_err(|errors| self.found.extend(errors))
+            .ok()?;
         self.found.absorb(ingredients.prepare(registered, &options, None))?;
         Some((Arc::new(move |data| ingredients.make(registered, Some(data))), options))
     }

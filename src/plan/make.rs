@@ -9,6 +9,7 @@ use crate::eval::Values;
 use crate::interpolate::{BuildData, Scope};
 use crate::plan::blocks::Blocks;
 use crate::plan::candidate::{self, Candidate};
+use crate::plan::hcp;
 use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
@@ -40,6 +41,7 @@ pub fn make(
         .collect();
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
     planner.found.extend(selection.unmatched(&names));
+    planner.found.extend(hcp::check(template, &planner.values, &planner.scope));
     planner.found.without_repetitions().into_result(Plan { builds })
 }
 
@@ -175,7 +177,10 @@ impl<'a> Planner<'a> {
             generated: &[],
             redactor: self.redactor.clone(),
         };
-        let options = ingredients.options(None).map_err(|errors| self.found.extend(errors)).ok()?;
+        let options = ingredients
+            .first_options(registered)
+            .map_err(|errors| self.found.extend(errors))
+            .ok()?;
         let builder = self.found.absorb(ingredients.prepare(registered, &options, None))?;
         Some((builder, options))
     }

@@ -4,6 +4,7 @@
 mod blocks;
 mod candidate;
 mod data;
+mod hcp;
 mod make;
 mod meta;
 mod recipe;
@@ -26,6 +27,7 @@ use crate::interpolate::BuildData;
 use crate::source::Span;
 
 pub use self::data::BuiltInDataSources;
+pub use self::hcp::publishing;
 pub use self::make::make;
 pub use self::meta::meta_arguments;
 pub use self::requirements::requirements;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::component::{Facts, Registered};
-use crate::config::Node;
+use crate::config::{Node, unknown_options};
 use crate::diagnostic::Diagnostics;
 use crate::eval::{Place, Values};
 use crate::interpolate::{BuildData, Scope};
@@ -45,6 +45,24 @@ impl Ingredients {
     /// The plain options, with what overrides them.
     pub(super) fn options(&self, data: Option<&BuildData>) -> Result<Node, Diagnostics> {
         Ok(meta::merge(self.evaluate(data)?, self.overrides.as_ref()))
+    }
+
+    /// The options for a first look at the component. If they have no values, names that are no
+    /// options are still said.
+    pub(super) fn first_options<T: ?Sized>(
+        &self,
+        registered: &Registered<T>,
+    ) -> Result<Node, Diagnostics> {
+        self.options(None).map_err(|mut errors| {
+            let Body { attributes, blocks, .. } = &*self.body;
+            let arguments = attributes.iter().map(|(name, one)| (name.as_str(), one.name));
+            let blocks = blocks.iter().filter(|block| block.kind.value != "dynamic");
+            let blocks = blocks.map(|block| (block.kind.value.as_str(), block.kind.span));
+            let (name, docs) = (registered.name, (registered.options)());
+            let given = arguments.chain(blocks);
+            errors.extend(unknown_options(name, registered.not_built, &docs, given));
+            errors
+        })
     }
 
     /// Makes the component of `options`; see [`make`](Self::make).

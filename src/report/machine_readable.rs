@@ -19,8 +19,8 @@ impl Look for MachineReadable {
         let target = event.target.as_ref();
         let mut ui = |kind, text: &str| record(event.at, "", "ui", [kind, text], out);
         match event.message {
-            Message::Say(text) => ui("say", &prefixed(target, &shown(&text))),
-            Message::Error(text) => ui("error", &prefixed(target, &shown(&text))),
+            Message::Say(text) => ui("say", &prefixed(target, &recorded(&text))),
+            Message::Error(text) => ui("error", &prefixed(target, &recorded(&text))),
             Message::Text(text) => ui("say", text.trim_end()),
             Message::Output { stream, text } => {
                 let kind = if stream == Stream::Stderr { "error" } else { "say" };
@@ -48,6 +48,11 @@ impl Look for MachineReadable {
             | Message::End => {}
         }
     }
+}
+
+/// A text of ours as it may be recorded. Carriage returns stay: they will be escaped.
+fn recorded(text: &str) -> String {
+    text.split('\r').map(shown).collect::<Vec<_>>().join("\r")
 }
 
 /// `text` as people see it, each line with its target.

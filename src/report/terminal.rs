@@ -36,7 +36,8 @@ impl Terminal {
         self.colors.get(&target?.build).copied()
     }
 
-    /// Adds `text`, each of its lines with time, target and colour.
+    /// Adds `text`, each of its lines with time, target and colour. A build's lines end without
+    /// blanks.
     fn lines(&self, about: &About<'_>, color: Option<u8>, text: &str, out: &mut String) {
         let color = color.filter(|_| self.color);
         let open = color.map(|color| format!("\x1b[1;{color}m")).unwrap_or_default();
@@ -52,7 +53,9 @@ impl Terminal {
         for line in text.split('\n') {
             let from = out.len();
             out.extend([&start, line]);
-            out.truncate(from + out[from..].trim_end().len());
+            if about.target.is_some() {
+                out.truncate(from + out[from..].trim_end().len());
+            }
             out.push_str(close);
         }
     }

@@ -38,6 +38,8 @@ pub struct Template {
     pub sources: Vec<Source>,
     /// `build`; a legacy template has exactly one.
     pub builds: Vec<Build>,
+    /// `hcp_packer_registry`; at most one.
+    pub hcp_registry: Option<Block>,
 }
 
 /// One entry of `required_plugins`.
@@ -116,6 +118,11 @@ pub struct Build {
     pub error_cleanup: Option<ComponentBlock>,
     /// Each inner list is a chain.
     pub post_processors: Vec<Vec<ComponentBlock>>,
+    /// `hcp_packer_registry`; at most one.
+    pub hcp_registry: Option<Block>,
+    /// The block as it was written, if `dynamic` blocks stand directly in it. What they make is
+    /// only known with values; until then it is missing above.
+    pub written: Option<Block>,
     /// The block.
     pub span: Span,
 }
@@ -205,6 +212,16 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// As it was written.
+    pub fn written(&self) -> &Self {
+        match &self.kind {
+            ExprKind::Made { of, .. } => of.written(),
+            _ => self,
+        }
+    }
+}
+
 /// The forms of expressions. Legacy templates use only the first six.
 #[derive(Clone, Debug)]
 pub enum ExprKind {
@@ -286,6 +303,16 @@ pub enum ExprKind {
     For(Box<ForExpr>),
     /// `( … )`.
     Parenthesis(Box<Expr>),
+    /// An expression of a block that a `dynamic` block has made. No text says this: it is made once
+    /// values are known, and knows the element by its number.
+    Made {
+        /// What the expression calls the element.
+        iterator: String,
+        /// The element's number among all that `dynamic` blocks have gone through.
+        element: usize,
+        /// The expression as it was written.
+        of: Box<Expr>,
+    },
 }
 
 /// A part of a template.

@@ -9,3 +9,5 @@ mod json;
 pub mod load;
 mod root;
 pub mod upgrade;
+
+pub use root::build_of;

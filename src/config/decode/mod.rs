@@ -37,7 +37,8 @@ pub fn decode<G: OptionGroups>(
             let value = render::render(&entry.value, &doc.schema, scope, name, &mut diagnostics);
             rendered.insert(name.clone(), Entry { key: entry.key, value, form: entry.form });
         } else if !name.starts_with("packer_") {
-            diagnostics.push(refuse_key(component, not_built, name, entry.key, &docs, entries));
+            let is_set = |name: &str| entries.contains_key(name);
+            diagnostics.push(refuse_key(component, not_built, name, entry.key, &docs, is_set));
         }
     }
     let mut reader = Reader { component, span: body.span, entries: rendered, diagnostics };
@@ -48,6 +49,22 @@ pub fn decode<G: OptionGroups>(
     }
 }
 
+/// Which of the `given` names, at their places, are no option of `component`. For a body whose values
+/// are not known, so that [`decode()`] has nothing to read.
+pub fn unknown_options<'a>(
+    component: &str,
+    not_built: &[&str],
+    docs: &[OptionDoc],
+    given: impl Iterator<Item = (&'a str, Span)> + Clone,
+) -> Diagnostics {
+    let is_option = |name: &str| docs.iter().any(|doc| doc.name == name);
+    let is_set = |name: &str| given.clone().any(|(given, _)| given == name);
+    let unknown =
+        given.clone().filter(|(name, _)| !is_option(name) && !name.starts_with("packer_"));
+    let refuse = |(name, span)| refuse_key(component, not_built, name, span, docs, is_set);
+    Diagnostics(unknown.map(refuse).collect())
+}
+
 /// Why `name` is no option of `component`.
 fn refuse_key(
     component: &str,
@@ -55,7 +72,7 @@ fn refuse_key(
     name: &str,
     span: Span,
     docs: &[OptionDoc],
-    present: &IndexMap<String, Entry>,
+    is_set: impl Fn(&str) -> bool,
 ) -> Diagnostic {
     if not_built.contains(&name) {
         let summary = format!("`{name}` of `{component}` is not built yet");
@@ -64,7 +81,7 @@ fn refuse_key(
             .because("imgbake refuses what it would otherwise ignore")
             .help("remove the option if the image does not need it");
     }
-    let absent = docs.iter().map(|doc| doc.name.as_str()).filter(|n| !present.contains_key(*n));
+    let absent = docs.iter().map(|doc| doc.name.as_str()).filter(|name| !is_set(name));
     let diagnostic =
         Diagnostic::error(code::UNKNOWN_OPTION, format!("`{component}` has no option `{name}`"))
             .at(span)

@@ -74,6 +74,7 @@ fn write_expr(expr: &Expr, to: &mut String) {
         }
         ExprKind::Parenthesis(inner) => node("", &[inner]),
         ExprKind::Template(parts) => write_parts(parts, to),
+        ExprKind::Made { .. } => unreachable!("no text says it"),
     }
 }
 

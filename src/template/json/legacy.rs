@@ -80,6 +80,8 @@ impl Lowering {
             error_cleanup: error_cleanup
                 .and_then(|value| self.component(value, "`error-cleanup-provisioner`")),
             post_processors: self.post_processors(chains),
+            hcp_registry: None,
+            written: None,
             span,
         };
         let mut variables = self.variables(variables);
@@ -95,6 +97,7 @@ impl Lowering {
             data: Vec::new(),
             sources,
             builds: vec![build],
+            hcp_registry: None,
         }
     }
 

@@ -21,7 +21,9 @@ pub(in crate::template) const BUILD_BLOCKS: &[BlockShape] = &[
 pub(in crate::template) const CHAIN_BLOCKS: &[BlockShape] =
     &[BlockShape::new("post-processor", &["type"]), BlockShape::new("dynamic", &["block"])];
 
+/// Reads a `build` block. What its `dynamic` blocks make is left out.
 pub(super) fn build(mut block: Block, reader: &mut Reader) -> Build {
+    let written = has_dynamic(&block.body).then(|| block.clone());
     let body = &mut block.body;
     reader.check(body, "a `build` block", &["name", "description", "sources"], BUILD_BLOCKS);
     let name = reader.take_string(body, "name").filter(|name| !name.value.is_empty());
@@ -34,12 +36,22 @@ pub(super) fn build(mut block: Block, reader: &mut Reader) -> Build {
         provisioners: Vec::new(),
         error_cleanup: None,
         post_processors: Vec::new(),
+        hcp_registry: None,
+        written,
         span: block.span,
     };
     for inner in block.body.blocks {
         inner_block(inner, &mut build, reader);
     }
     build
+}
+
+fn has_dynamic(body: &Body) -> bool {
+    body.blocks.iter().any(|block| match block.kind.value.as_str() {
+        "dynamic" => true,
+        "post-processors" => has_dynamic(&block.body),
+        _ => false,
+    })
 }
 
 fn inner_block(mut block: Block, build: &mut Build, reader: &mut Reader) {
@@ -53,7 +65,7 @@ fn inner_block(mut block: Block, build: &mut Build, reader: &mut Reader) {
             reader.check(&mut block.body, "a `post-processors` block", &[], CHAIN_BLOCKS);
             let (dynamic, chain): (Vec<_>, Vec<_>) =
                 block.body.blocks.into_iter().partition(|block| block.kind.value == "dynamic");
-            dynamic.iter().for_each(|block| reader.not_built(block));
+            dynamic.iter().for_each(|block| reader.dynamic(block, CHAIN_BLOCKS));
             build.post_processors.push(chain.into_iter().filter_map(component).collect());
         }
         "error-cleanup-provisioner" => error_cleanup(block, build, reader),
@@ -62,7 +74,13 @@ fn inner_block(mut block: Block, build: &mut Build, reader: &mut Reader) {
             let warning = Diagnostic::warning(code::HCL_STRUCTURE, summary).at(block.span);
             reader.say(warning.help("name the sources in `sources`"));
         }
-        _ => reader.not_built(&block),
+        "dynamic" => reader.dynamic(&block, BUILD_BLOCKS),
+        _ => {
+            let summary = "`hcp_packer_registry` belongs at the root of a template";
+            let warning = Diagnostic::warning(code::HCL_STRUCTURE, summary).at(block.span);
+            reader.say(warning.because("here it is deprecated"));
+            reader.only_one(&mut build.hcp_registry, block, "a build");
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) use reader::BlockShape;
 use reader::Reader;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
-use crate::template::ast::{Attribute, Block, Body, Dialect, Local, Source, Template};
+use crate::template::ast::{Attribute, Block, Body, Build, Dialect, Local, Source, Template};
 
 /// The blocks at the root of a file and how many labels each has.
 pub(super) const ROOT_BLOCKS: &[BlockShape] = &[
@@ -49,6 +49,7 @@ pub(super) fn template(bodies: Vec<Body>, dir: &Path, incomplete: bool) -> (Temp
         data: Vec::new(),
         sources: Vec::new(),
         builds: Vec::new(),
+        hcp_registry: None,
     };
     let mut reader = Reader::new(incomplete);
     for mut body in bodies {
@@ -58,6 +59,13 @@ pub(super) fn template(bodies: Vec<Body>, dir: &Path, incomplete: bool) -> (Temp
         }
     }
     (template, reader.diagnostics)
+}
+
+/// A `build` block, once its `dynamic` blocks have been unrolled.
+pub fn build_of(block: Block) -> (Build, Diagnostics) {
+    let mut reader = Reader::default();
+    let build = build::build(block, &mut reader);
+    (build, reader.diagnostics)
 }
 
 fn root_block(block: Block, template: &mut Template, reader: &mut Reader) {
@@ -81,7 +89,7 @@ fn root_block(block: Block, template: &mut Template, reader: &mut Reader) {
             let warning = Diagnostic::warning(code::HCL_STRUCTURE, summary).at(block.span);
             reader.say(warning.help("set `communicator` and `ssh_*` in the source itself"));
         }
-        _ => reader.not_built(&block),
+        _ => reader.only_one(&mut template.hcp_registry, block, "a template"),
     }
 }
 

@@ -122,11 +122,30 @@ impl Reader {
         }
     }
 
-    /// Refuses a block that the language has and imgbake does not have yet.
-    pub fn not_built(&mut self, block: &Block) {
-        let summary = format!("`{}` is not built in imgbake yet", block.kind.value);
-        let error = Diagnostic::error(code::NOT_BUILT, summary).at(block.span);
-        self.say(error.help("remove the block, or keep using packer for this template"));
+    /// Says where `block`, which is `dynamic "KIND"`, makes none of `blocks`.
+    pub fn dynamic(&mut self, block: &Block, blocks: &[BlockShape]) {
+        let Some(kind) = block.labels.first() else { return };
+        let mut kinds = blocks.iter().map(|shape| shape.kind).filter(|kind| *kind != "dynamic");
+        if kinds.clone().any(|known| known == kind.value) {
+            return;
+        }
+        let summary = format!("`dynamic` can make no `{}` block here", kind.value);
+        let error = Diagnostic::error(code::HCL_STRUCTURE, summary).at(kind.span);
+        self.say(match did_you_mean(&kind.value, kinds.by_ref()) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        });
+    }
+
+    /// Takes a block that `place` has only once; a second one is said.
+    pub fn only_one(&mut self, first: &mut Option<Block>, block: Block, place: &str) {
+        let Some(first) = first else {
+            *first = Some(block);
+            return;
+        };
+        let summary = format!("{place} has only one `{}`", block.kind.value);
+        let error = Diagnostic::error(code::DUPLICATE, summary).at(block.span);
+        self.say(error.because("a second one").label(first.span, "the first one"));
     }
 
     pub fn missing(&mut self, span: Span, argument: &str, what: &str) {

@@ -26,10 +26,6 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "140-build-from-dockerfile",
             "142-communicator-none",
             "144-aws-keys-without-ecr-login",
-            "174-dynamic-provisioner",
-            "176-for-each-over-number",
-            "182-nested-dynamic",
-            "220-registry-at-root-and-in-build",
             "346-shell-local-artifice",
             "352-vagrant-with-override",
             "364-http-directory-need-not-exist",
@@ -77,17 +73,5 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     (
         "an unknown type is said where the type is written, not where the source is used",
         &["518-source-type-near-miss"],
-    ),
-    (
-        "the values are computed before the options are checked",
-        &["180-for-each-meta-argument-not-supported"],
-    ),
-    (
-        "blanks at the end of a line and carriage returns are not printed",
-        &["638-json-everything", "656-json-value-with-comma-and-newline"],
-    ),
-    (
-        "a local that has a value is shown, whatever became of the others",
-        &["630-failing-local-is-not-an-error"],
     ),
 ];
