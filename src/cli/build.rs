@@ -104,7 +104,11 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
         builds: true,
     };
     let mut sources = SourceMap::default();
-    match front::plan(session, &arguments.template, wishes, &mut sources) {
+    let planned = arguments
+        .template
+        .one()
+        .and_then(|template| front::plan(session, &template, wishes, &mut sources));
+    match planned {
         Ok((Planned { plan, .. }, warnings)) => {
             session.show(ui, &warnings, &sources);
             if plan.builds.is_empty() {

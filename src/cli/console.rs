@@ -195,7 +195,8 @@ fn read(
         var_file: arguments.var_file.clone(),
         config_type: arguments.config_type,
         template: arguments.template.clone().unwrap_or_default(),
-    };
+    }
+    .one()?;
     let template = match &arguments.template {
         Some(_) => front::load(&shared, sources)?.0,
         None => load::empty(shared.load_request().dialect()),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// The exit codes. Scripts rely on them: a code never changes its meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// Everything was done; also help, and warnings without an error.

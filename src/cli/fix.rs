@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::front::TemplateArguments;
+use super::front::{self, TemplateArguments};
 use super::{Exit, Session};
 use crate::diagnostic::Diagnostics;
 use crate::event::Ui;
@@ -32,13 +32,19 @@ fn fixers() -> String {
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
-    let request = arguments.template.load_request();
+    let Arguments { validate, template } = arguments;
+    front::for_each(session, ui, template.each(), |template| {
+        fix_one(session, ui, &template.load_request(), *validate)
+    })
+}
+
+fn fix_one(session: &Session, ui: &Ui, request: &LoadRequest, validate: bool) -> Exit {
     if request.dialect() == Dialect::Hcl {
         ui.error("imgbake fix only works with JSON files for now.");
         return Exit::Failure;
     }
     let mut sources = SourceMap::default();
-    let document = read(&request, &mut sources);
+    let document = read(request, &mut sources);
     let Some(mut document) = session.shown(ui, document, &sources) else {
         return Exit::Failure;
     };
@@ -48,10 +54,10 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     }
     let text = document.to_text();
     ui.say(text.as_str());
-    if !arguments.validate {
+    if !validate {
         return Exit::Success;
     }
-    let checked = check(text, &request, &mut sources);
+    let checked = check(text, request, &mut sources);
     if session.shown(ui, checked, &sources).is_none() {
         ui.error("Error: the fixed template cannot be right; the mistake is in the original, too");
         return Exit::Failure;

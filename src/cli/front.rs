@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::Session;
-use crate::diagnostic::Diagnostics;
+use super::{Exit, Session};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Inputs};
+use crate::event::Ui;
 use crate::plan::{self, BuiltInDataSources, Plan, PlanRequest};
 use crate::source::SourceMap;
 use crate::template::ast::Template;
@@ -32,8 +33,8 @@ pub struct TemplateArguments {
     /// The language of a template whose name does not say it.
     #[arg(long, value_enum, default_value_t)]
     pub config_type: Language,
-    /// A template file, a directory of `.pkr.hcl` and `.pkr.json` files, or `-` for JSON from
-    /// standard input.
+    /// A template file, a directory of `.pkr.hcl` and `.pkr.json` files, a pattern like
+    /// `images/*.pkr.hcl`, or `-` for JSON from standard input.
     pub template: PathBuf,
 }
 
@@ -66,6 +67,45 @@ impl TemplateArguments {
     /// The template that they mean.
     pub fn load_request(&self) -> LoadRequest {
         LoadRequest { path: self.template.clone(), config_type: self.config_type.into() }
+    }
+
+    /// The same for each of the templates that are meant, of which a pattern may fit several.
+    pub fn each(&self) -> Result<Vec<Self>, Diagnostics> {
+        let paths = load::matches(&self.template)?;
+        Ok(paths.into_iter().map(|template| Self { template, ..self.clone() }).collect())
+    }
+
+    /// The same for the one template that is meant.
+    pub fn one(&self) -> Result<Self, Diagnostics> {
+        let mut each = self.each()?;
+        match (each.pop(), each.as_slice()) {
+            (Some(one), []) => Ok(one),
+            (last, others) => {
+                let names = others.iter().chain(&last).map(|one| one.template.display());
+                let names: Vec<String> = names.map(|name| name.to_string()).collect();
+                let pattern = self.template.display();
+                let summary = format!("`{pattern}` fits {} templates", names.len());
+                let error = Diagnostic::error(code::UNREADABLE, summary);
+                let error = error.note(format!("they are: {}", names.join(", ")));
+                Err(error.help("give one template; or a directory, whose files are one").into())
+            }
+        }
+    }
+}
+
+/// Runs a command for each of the `templates` that its arguments mean. The worst exit code counts.
+pub fn for_each(
+    session: &Session,
+    ui: &Ui,
+    templates: Result<Vec<TemplateArguments>, Diagnostics>,
+    command: impl Fn(&TemplateArguments) -> Exit,
+) -> Exit {
+    match templates {
+        Ok(templates) => templates.iter().map(command).max().unwrap_or(Exit::Success),
+        Err(errors) => {
+            session.show(ui, &errors, &SourceMap::default());
+            Exit::Failure
+        }
     }
 }
 

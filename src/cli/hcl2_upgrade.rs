@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use clap::Args;
 
-use super::front::TemplateArguments;
+use super::front::{self, TemplateArguments};
 use super::{Exit, Session};
 use crate::event::Ui;
 use crate::registry;
@@ -29,6 +29,16 @@ pub struct Arguments {
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    let templates = match &arguments.output_file {
+        Some(_) => arguments.template.one().map(|one| vec![one]),
+        None => arguments.template.each(),
+    };
+    front::for_each(session, ui, templates, |template| {
+        upgrade_one(session, ui, &Arguments { template: template.clone(), ..arguments.clone() })
+    })
+}
+
+fn upgrade_one(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let request = arguments.template.load_request();
     if request.dialect() == Dialect::Hcl {
         ui.error("Error: the template is HCL2 already");

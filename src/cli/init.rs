@@ -19,7 +19,8 @@ pub struct Arguments {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let mut sources = SourceMap::default();
-    let loaded = front::load(&arguments.template, &mut sources);
+    let template = arguments.template.one();
+    let loaded = template.and_then(|template| front::load(&template, &mut sources));
     let Some(template) = session.shown(ui, loaded, &sources) else {
         return Exit::Failure;
     };

@@ -24,8 +24,13 @@ pub struct Arguments {
 pub(super) use hcl::values;
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    let templates = arguments.template.each();
+    front::for_each(session, ui, templates, |template| inspect(session, ui, template))
+}
+
+fn inspect(session: &Session, ui: &Ui, arguments: &TemplateArguments) -> Exit {
     let mut sources = SourceMap::default();
-    let template = match front::load(&arguments.template, &mut sources) {
+    let template = match front::load(arguments, &mut sources) {
         Ok((template, _warnings)) => template,
         Err(errors) => {
             session.show(ui, &errors, &sources);
@@ -35,8 +40,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     match template.dialect {
         Dialect::Json => json::inspect(ui, &template),
         Dialect::Hcl => {
-            let (arguments, wishes) =
-                (&arguments.template, Wishes { ask_data_sources: true, ..Wishes::default() });
+            let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
             let values = front::inputs(session, arguments, wishes, &template, &mut sources)
                 .map(|inputs| eval::evaluate_partly(&template, &inputs, &session.redactor));
             match values {

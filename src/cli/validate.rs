@@ -61,30 +61,56 @@ impl FormatFlag {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let mut sources = SourceMap::default();
-    let checked = if arguments.syntax_only {
-        front::load(&arguments.template, &mut sources).map(|(_template, found)| found)
-    } else {
-        let warn_undeclared = !arguments.no_warn_undeclared_var;
-        let ask_data_sources = arguments.evaluate_datasources;
-        let wishes = Wishes { warn_undeclared, ask_data_sources, ..Wishes::default() };
-        front::plan(session, &arguments.template, wishes, &mut sources)
-            .and_then(|(planned, found)| linted(session, arguments, &planned, found, &sources))
-    };
-    let (found, exit) = match checked {
-        Ok(warnings) => (warnings, Exit::Success),
-        Err(errors) => (errors, Exit::Failure),
-    };
-    let Some(format) = arguments.format.of_programs() else {
-        session.show(ui, &found, &sources);
-        if exit == Exit::Success {
-            ui.say(match arguments.syntax_only {
-                true => "Syntax-only check passed. Everything looks okay.",
-                false => "The configuration is valid.",
-            });
+    let mut found = Diagnostics::default();
+    let templates = arguments.template.each().unwrap_or_else(|errors| {
+        found.extend(errors);
+        Vec::new()
+    });
+    let mut valid = Vec::new();
+    for template in &templates {
+        match check(session, arguments, template, &mut sources) {
+            Ok(warnings) => {
+                found.extend(warnings);
+                valid.push(template);
+            }
+            Err(errors) => found.extend(errors),
         }
-        return exit;
+    }
+    let exit = if found.has_errors() { Exit::Failure } else { Exit::Success };
+    if let Some(format) = arguments.format.of_programs() {
+        return write(session, ui, &found, &sources, format).unwrap_or(exit);
+    }
+    session.show(ui, &found, &sources);
+    let verdict = match arguments.syntax_only {
+        true => "Syntax-only check passed. Everything looks okay.",
+        false => "The configuration is valid.",
     };
-    write(session, ui, &found, &sources, format).unwrap_or(exit)
+    for template in valid {
+        match templates.len() {
+            1 => ui.say(verdict),
+            _ => ui.say(format!("{}: {verdict}", template.template.display())),
+        }
+    }
+    exit
+}
+
+/// All that is found in one template; as an error, if one is among it.
+fn check(
+    session: &Session,
+    arguments: &Arguments,
+    template: &TemplateArguments,
+    sources: &mut SourceMap,
+) -> Result<Diagnostics, Diagnostics> {
+    if arguments.syntax_only {
+        return front::load(template, sources).map(|(_template, found)| found);
+    }
+    let wishes = Wishes {
+        warn_undeclared: !arguments.no_warn_undeclared_var,
+        ask_data_sources: arguments.evaluate_datasources,
+        ..Wishes::default()
+    };
+    let (planned, found) = front::plan(session, template, wishes, sources)?;
+    linted(session, arguments, &planned, found, sources)
 }
 
 /// Adds what the lints find. Records for programs that know the usual tool have no lints unless

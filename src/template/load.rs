@@ -242,6 +242,23 @@ fn has_suffix(path: &Path, suffixes: &[&str]) -> bool {
     suffixes.iter().any(|suffix| name.ends_with(suffix.as_bytes()))
 }
 
+/// The paths that fit `argument`, by name, if it is a pattern (`images/*.pkr.hcl`); a path that exists
+/// is none. That nothing fits is an error.
+pub fn matches(argument: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    let Some(pattern) = argument.to_str().filter(|text| text.contains(['*', '?', '['])) else {
+        return Ok(vec![argument.to_owned()]);
+    };
+    if argument.exists() {
+        return Ok(vec![argument.to_owned()]);
+    }
+    let error = |summary: String| Diagnostics::from(Diagnostic::error(code::UNREADABLE, summary));
+    let paths = glob::glob(pattern)
+        .map_err(|wrong| error(format!("`{pattern}` is no pattern: {wrong}")))?
+        .collect::<Result<Vec<PathBuf>, _>>()
+        .map_err(|wrong| unreadable(wrong.path(), wrong.error()))?;
+    if paths.is_empty() { Err(error(format!("no file fits `{pattern}`"))) } else { Ok(paths) }
+}
+
 /// Whether a path of the command line means standard input: `-`, or nothing at all.
 pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str().is_empty() || path.as_os_str() == "-"

@@ -25,6 +25,7 @@ mod hcl2_upgrade;
 mod hcp_registry;
 mod lint;
 mod machines;
+mod patterns;
 mod provisioners;
 mod ssh;
 mod templates;

@@ -15,7 +15,7 @@ pub fn of(argument: &Path, recursive: bool) -> Result<Vec<PathBuf>, Diagnostics>
         return Ok(vec![argument.to_owned()]);
     }
     let mut files = Vec::new();
-    for path in matches(argument)? {
+    for path in load::matches(argument)? {
         if path.is_dir() {
             files_in(&path, recursive, &mut files)?;
         } else if is_formattable(&path) {
@@ -25,22 +25,6 @@ pub fn of(argument: &Path, recursive: bool) -> Result<Vec<PathBuf>, Diagnostics>
         }
     }
     Ok(files)
-}
-
-/// The paths that fit `argument`, if it is a pattern; a path that exists is none.
-fn matches(argument: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
-    let Some(pattern) = argument.to_str().filter(|text| text.contains(['*', '?', '['])) else {
-        return Ok(vec![argument.to_owned()]);
-    };
-    if argument.exists() {
-        return Ok(vec![argument.to_owned()]);
-    }
-    let error = |summary: String| Diagnostics::from(Diagnostic::error(code::UNREADABLE, summary));
-    let paths = glob::glob(pattern)
-        .map_err(|wrong| error(format!("`{pattern}` is no pattern: {wrong}")))?
-        .collect::<Result<Vec<PathBuf>, _>>()
-        .map_err(|wrong| load::unreadable(wrong.path(), wrong.error()))?;
-    if paths.is_empty() { Err(error(format!("no file fits `{pattern}`"))) } else { Ok(paths) }
 }
 
 /// The files of a directory, by name.

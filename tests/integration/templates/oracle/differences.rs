@@ -3,30 +3,43 @@
 /// Reason and cases.
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
     (
-        "a component, option or block is not built yet",
+        "the builder `amazon-ebsvolume` is not built",
+        &["004-ebsvolume-basic", "014-ebsvolume-nested-tags-and-permissions", "020-ebsvolume-spot"],
+    ),
+    ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
+    ("spot requests of `amazon-ebs` are not built", &["002-ebs-filter-dynamic-tags"]),
+    (
+        "encryption, deprecation, IMDS and protection options of `amazon-ebs` are not built",
+        &["008-ebs-sharing-and-encryption"],
+    ),
+    (
+        "fast launch of `amazon-ebs` and WinRM are not built",
+        &["010-ebs-assume-role-and-fast-launch"],
+    ),
+    (
+        "WinRM is not built",
+        &["030-winrm-temporary-password", "092-winrm-windows-provisioners", "102-winrm"],
+    ),
+    (
+        "the provisioner `ansible` is not built",
+        &["032-remote-playbook", "034-galaxy-and-inventory", "038-ansible-and-local"],
+    ),
+    (
+        "the docker builder and its post-processors are not built",
         &[
-            "002-ebs-filter-dynamic-tags",
-            "004-ebsvolume-basic",
-            "006-instance-store",
-            "008-ebs-sharing-and-encryption",
-            "010-ebs-assume-role-and-fast-launch",
-            "014-ebsvolume-nested-tags-and-permissions",
-            "020-ebsvolume-spot",
-            "022-instance-store",
-            "030-winrm-temporary-password",
-            "032-remote-playbook",
-            "034-galaxy-and-inventory",
-            "038-ansible-and-local",
             "084-docker-tag-deprecated-key",
-            "092-winrm-windows-provisioners",
-            "102-winrm",
-            "108-temporary-key-bits-unchecked",
             "136-export-import-save",
             "138-several-sequences",
             "140-build-from-dockerfile",
             "142-communicator-none",
             "144-aws-keys-without-ecr-login",
-            "346-shell-local-artifice",
+        ],
+    ),
+    ("the post-processor `amazon-import` is not built", &["346-shell-local-artifice"]),
+    (
+        "`qemu` starts from a disk image: installer ISOs and floppies are not built",
+        &[
+            "108-temporary-key-bits-unchecked",
             "352-vagrant-with-override",
             "364-http-directory-need-not-exist",
             "366-communicator-none-and-floppies",
