@@ -4,8 +4,20 @@ use super::text::{Place, Texts};
 use super::write::{Block, Item, Value, is_name, quoted};
 use crate::template::ast::{Expr, ExprKind};
 
-/// Options that are blocks even where they hold only plain values.
-const BLOCKS: &[&str] = &["linux_options", "network_interface", "shared_image_gallery"];
+/// Options that are blocks even where they hold only plain values. Other objects of plain values are
+/// maps, such as `tags`.
+const BLOCKS: &[&str] = &[
+    "ami_block_device_mappings",
+    "assume_role",
+    "aws_polling",
+    "capacity_reservation_target",
+    "launch_block_device_mappings",
+    "linux_options",
+    "metadata_options",
+    "network_interface",
+    "placement",
+    "shared_image_gallery",
+];
 
 /// The options of a component, sorted by name.
 pub(super) type Options<'a> = Vec<(&'a str, &'a Expr)>;

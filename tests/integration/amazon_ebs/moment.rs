@@ -61,11 +61,19 @@ impl Baked {
         found.map(|found| found[1].to_owned()).collect()
     }
 
-    /// Whether the interruption came only while the steps of a good build were undone, or later.
-    pub fn was_undone_when_cancelled(&self) -> bool {
-        let at = |text| self.said.iter().position(|line| line.starts_with(text));
-        let undoing = at("Deleting the temporary").min(at("Terminating"));
-        at("Cancelling build").is_none_or(|cancelled| undoing.is_some_and(|at| at < cancelled))
+    /// How many lines a good build says before its steps are undone.
+    pub fn lines_of_steps(&self) -> usize {
+        let undoing = |line: &&String| {
+            line.starts_with("Deleting the temporary") || line.starts_with("Terminating")
+        };
+        self.said.iter().position(|line| undoing(&line)).unwrap_or(self.said.len())
+    }
+
+    /// Whether the interruption came only when a good build, which says as much as `undisturbed`,
+    /// had nothing more to do.
+    pub fn was_whole_when_cancelled(&self, undisturbed: &Self) -> bool {
+        let cancelled = self.said.iter().position(|line| line.starts_with("Cancelling build"));
+        cancelled.is_none_or(|at| at >= undisturbed.lines_of_steps())
     }
 
     pub fn has_said(&self, text: &str) -> bool {

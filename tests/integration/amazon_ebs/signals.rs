@@ -83,13 +83,13 @@ async fn disturb(
     template: Template,
     which: fn(&Moment) -> bool,
     signals: Signals,
-    check: impl AsyncFn(&Cloud, &Moment, Baked),
+    check: impl AsyncFn(&Cloud, &Moment, Baked, &Baked),
 ) {
     let clouds = futures::future::join_all((0..CLOUDS).map(|_| Cloud::start())).await;
     let undisturbed = bake(&clouds[0].bed, template).run().await;
     assert_eq!(undisturbed.code, Some(0), "{:#?}", undisturbed.said);
     clouds[0].bed.remove_images(&undisturbed.told(AMI)).await;
-    let moments: Vec<_> = undisturbed.moments.into_iter().filter(which).collect();
+    let moments: Vec<_> = undisturbed.moments.iter().filter(|moment| which(moment)).collect();
     let steps = moments.iter().filter(|moment| moment.is_step()).count();
     assert_eq!(steps, 16, "{moments:#?}");
     println!("{signals:?}: {} moments, {steps} of them the starts of steps", moments.len());
@@ -97,7 +97,7 @@ async fn disturb(
     let work = clouds.iter().map(async |cloud| {
         while let Some(moment) = moments.get(next.fetch_add(1, Ordering::Relaxed)) {
             let baked = bake(&cloud.bed, template).disturbed(moment, signals).await;
-            check(cloud, moment, baked).await;
+            check(cloud, moment, baked, &undisturbed).await;
         }
     });
     futures::future::join_all(work).await;
@@ -123,7 +123,7 @@ const UNDONE: [(&str, &str); 5] = [
 ];
 
 /// Nothing is left but images that the program lists, and it has said what it took back.
-async fn leaves_nothing(cloud: &Cloud, moment: &Moment, baked: Baked) {
+async fn leaves_nothing(cloud: &Cloud, moment: &Moment, baked: Baked, undisturbed: &Baked) {
     let said = &baked.said;
     if baked.has_said("Cancelling build after receiving") {
         assert_eq!(baked.code, Some(1), "{moment:?}: {said:#?}");
@@ -135,7 +135,10 @@ async fn leaves_nothing(cloud: &Cloud, moment: &Moment, baked: Baked) {
     let kept = baked.told(AMI);
     cloud.bed.remove_images(&kept).await;
     assert_eq!(cloud.left().await, BTreeSet::new(), "{moment:?}: {said:#?}");
-    assert!(kept.is_empty() || baked.was_undone_when_cancelled(), "{moment:?}: {said:#?}");
+    assert!(
+        kept.is_empty() || baked.was_whole_when_cancelled(undisturbed),
+        "{moment:?}: {said:#?}"
+    );
     // A post-processor that is interrupted takes what was made along.
     let whole = !kept.is_empty() || baked.has_said("Destroying the artifact ");
     let rules = if whole { &UNDONE[..3] } else { &UNDONE[..] };
@@ -156,7 +159,7 @@ async fn a_termination_at_any_moment_of_a_json_build_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_at_any_step_says_what_it_leaves() {
-    let check = async |cloud: &Cloud, moment: &Moment, baked: Baked| {
+    let check = async |cloud: &Cloud, moment: &Moment, baked: Baked, _: &Baked| {
         let said = &baked.said;
         // Where nothing was there to undo, the run ends before a second signal can come.
         let gave_up = baked.has_said("Giving up after receiving interrupt again");
