@@ -17,7 +17,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::event::Ui;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
-use crate::ledger::Ledger;
+use crate::journal::Journal;
 use crate::secret::Redactor;
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
@@ -208,7 +208,7 @@ pub struct BuildContext {
     /// What to do when a step fails.
     pub on_error: OnError,
     /// What exists because of us, and what could not be undone.
-    pub ledger: Ledger,
+    pub journal: Journal,
     /// Takes secrets that turn up on the way (generated passwords and keys).
     pub redactor: Redactor,
     /// Runs the build's provisioners.
@@ -438,7 +438,7 @@ impl BuildContext {
             ui: ui.for_target("test"),
             cancel: CancellationToken::new(),
             on_error: OnError::Cleanup,
-            ledger: Ledger::default(),
+            journal: Journal::default(),
             redactor: Redactor::default(),
             provisioning: Arc::new(Nothing),
         };

@@ -55,9 +55,12 @@ impl Environment {
         self.get("HOME").map(PathBuf::from)
     }
 
-    /// Where this program keeps what it remembers from one run to the next:
-    /// `$XDG_STATE_HOME/imgbake`, else `~/.local/state/imgbake`.
+    /// Where this program keeps what it remembers from one run to the next: `IMGBAKE_STATE_DIR`,
+    /// else `$XDG_STATE_HOME/imgbake`, else `~/.local/state/imgbake`.
     pub fn state_dir(&self) -> Option<PathBuf> {
+        if let Some(given) = self.get("IMGBAKE_STATE_DIR") {
+            return Some(PathBuf::from(given));
+        }
         let given = self.get("XDG_STATE_HOME").map(PathBuf::from);
         let state = given.or_else(|| self.home().map(|home| home.join(".local/state")))?;
         Some(state.join("imgbake"))

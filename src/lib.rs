@@ -34,7 +34,7 @@
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `config` | evaluated bodies → typed options, declared once |
 //! | `interpolate` | the `{{ … }}` language |
-//! | `ledger` | the book of what exists because of us |
+//! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print, made harmless |
 //! | `event` | what a run says |
 //! | `retry` | trying again; waits that end on cancel |
@@ -57,7 +57,7 @@ pub mod event;
 pub mod explain;
 pub mod guest;
 pub mod interpolate;
-pub mod ledger;
+pub mod journal;
 pub mod lint;
 pub mod plan;
 pub mod post_processor;

@@ -1,6 +1,6 @@
-//! A step = do + undo. [`Steps`] runs them forward, remembers each *before* it starts, and undoes
-//! them backward; an undo that fails is written into the [`Ledger`](crate::ledger::Ledger), never
-//! swallowed.
+//! A step = do + undo. [`Steps`] runs them forward, writes into the [`Journal`](crate::journal) what
+//! each will make *before* it starts, and undoes them backward; an undo that fails is written down,
+//! too, never swallowed.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::component::{BuildContext, OnError};
 use crate::event::Message;
-use crate::ledger::Entry;
+use crate::journal::Thing;
 use crate::retry::{self, Cancelled};
 
 /// How the steps ended: some undo only what a failed build must not leave.
@@ -46,10 +46,10 @@ pub trait Step: Send + Sync {
     /// How messages call it.
     fn name(&self) -> &'static str;
 
-    /// What exists from now on that must be undone, for people; `None`: nothing outside of us.
-    /// Asked at any time: it says more as soon as ids are known.
-    fn makes(&self) -> Option<String> {
-        None
+    /// What exists from now on outside of us that must be undone. Asked before `run`, and after it
+    /// for what was decided only then; the step tells the journal ids as soon as it hears them.
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        Vec::new()
     }
 
     /// Does it. A call that changes something is always awaited to its end; waits between calls
@@ -73,7 +73,7 @@ pub trait Step: Send + Sync {
 #[async_trait]
 trait Undo: Send + Sync {
     fn name(&self) -> &'static str;
-    fn makes(&self) -> Option<String>;
+    fn makes(&self) -> Vec<Arc<Thing>>;
     fn stands_alone(&self) -> bool;
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()>;
 }
@@ -83,7 +83,7 @@ impl<S: Step> Undo for S {
     fn name(&self) -> &'static str {
         Step::name(self)
     }
-    fn makes(&self) -> Option<String> {
+    fn makes(&self) -> Vec<Arc<Thing>> {
         Step::makes(self)
     }
     fn stands_alone(&self) -> bool {
@@ -100,32 +100,8 @@ impl<S: Step> Undo for S {
 /// [`run`](Self::run). (Never `try_join!`: it would drop a step in the middle of a call.)
 pub struct Steps<'a> {
     cx: &'a BuildContext,
-    started: Mutex<Vec<Arc<Started>>>,
+    started: Mutex<Vec<Arc<dyn Undo>>>,
     aborted: AtomicBool,
-}
-
-/// A step that may have to be undone.
-struct Started {
-    step: Arc<dyn Undo>,
-    /// Its line in the ledger, as soon as it says that it makes something.
-    entry: Mutex<Option<Entry>>,
-}
-
-impl Started {
-    fn entry(&self) -> MutexGuard<'_, Option<Entry>> {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes into the ledger that there is what the step makes, once it says that it does.
-    fn write_down(&self, cx: &BuildContext) {
-        let mut entry = self.entry();
-        if entry.is_some() || self.step.makes().is_none() {
-            return;
-        }
-        let step = self.step.clone();
-        let what = move || step.makes().unwrap_or_default();
-        *entry = Some(cx.ledger.enter(&cx.facts.build_name, what));
-    }
 }
 
 impl<'a> Steps<'a> {
@@ -134,8 +110,14 @@ impl<'a> Steps<'a> {
         Self { cx, started: Mutex::default(), aborted: AtomicBool::new(false) }
     }
 
-    fn started(&self) -> MutexGuard<'_, Vec<Arc<Started>>> {
+    fn started(&self) -> MutexGuard<'_, Vec<Arc<dyn Undo>>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what `step` makes; what was written before is not written again.
+    async fn write_down(&self, step: &impl Step) -> anyhow::Result<()> {
+        let made = self.cx.journal.intend(&self.cx.facts.build_name, step.makes()).await;
+        made.context("nothing is made that cannot be written into the journal (see -state-dir)")
     }
 
     /// Runs `step`. Where it fails, `-on-error` is obeyed: `ask` may have it run again.
@@ -145,13 +127,13 @@ impl<'a> Steps<'a> {
             return Err(Cancelled.into());
         }
         let step = Arc::new(step);
-        let started = Arc::new(Started { step: step.clone(), entry: Mutex::default() });
-        started.write_down(self.cx);
-        self.started().push(started.clone());
+        self.started().push(step.clone());
+        self.write_down(&*step).await?;
         let result = loop {
             let result = self.run_once(&*step, name).await;
             // What it makes may have been decided only now.
-            started.write_down(self.cx);
+            let written = self.write_down(&*step).await;
+            let result = result.and_then(|output| written.map(|()| output));
             match &result {
                 Err(error) if self.wants_retry(name, error).await => {}
                 _ => break result,
@@ -248,36 +230,47 @@ impl<'a> Steps<'a> {
             cx.provisioning.after_failure(&cx).await;
         }
         let started = std::mem::take(&mut *self.started());
+        if ending == Ending::Done {
+            self.hand_over(&started).await;
+        }
         if aborted {
             for skipped in started.iter().rev() {
-                let name = skipped.step.name();
+                let name = skipped.name();
                 cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
             }
             return;
         }
         // A person who watches each step sees one at a time.
         let (alone, chain): (Vec<_>, Vec<_>) =
-            started.iter().rev().partition(|one| one.step.stands_alone() && !cx.facts.debug);
+            started.iter().rev().partition(|one| one.stands_alone() && !cx.facts.debug);
         let in_order = async {
             for one in chain {
-                self.undo_one(&cx, one, ending).await;
+                self.undo_one(&cx, &**one, ending).await;
             }
         };
-        let beside = alone.into_iter().map(|one| self.undo_one(&cx, one, ending));
+        let beside = alone.into_iter().map(|one| self.undo_one(&cx, &**one, ending));
         futures::future::join(in_order, futures::future::join_all(beside)).await;
     }
 
-    async fn undo_one(&self, cx: &BuildContext, started: &Started, ending: Ending) {
-        let name = started.step.name();
+    /// The build ended well: what it was for is nobody's garbage any more.
+    async fn hand_over(&self, started: &[Arc<dyn Undo>]) {
+        let made: Vec<_> = started.iter().flat_map(|step| step.makes()).collect();
+        if let Err(error) = self.cx.journal.done(&made).await {
+            self.cx.ui.error(format!("the journal does not say that the build is done: {error}"));
+        }
+    }
+
+    async fn undo_one(&self, cx: &BuildContext, step: &dyn Undo, ending: Ending) {
+        let name = step.name();
         self.pause(&format!("Pausing before cleanup of step '{name}'. Press enter to continue."))
             .await;
-        let undone = caught(started.step.undo(cx, ending)).await;
-        let entry = started.entry().take();
+        let undone = caught(step.undo(cx, ending)).await;
+        let made = step.makes();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
-            Ok(()) => entry.iter().for_each(|entry| cx.ledger.gone(entry)),
+            Ok(()) => made.iter().for_each(|thing| cx.journal.gone(thing)),
             Err(error) => {
                 let why = format!("{error:#}");
-                entry.iter().for_each(|entry| cx.ledger.stuck(entry, why.as_str()));
+                made.iter().for_each(|thing| cx.journal.stuck(thing, why.as_str()));
                 cx.ui.error(why);
             }
         }

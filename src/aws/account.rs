@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::aws::access::Access;
 use crate::aws::credentials::{self, RoleProvider};
 use crate::aws::error::Called as _;
+use crate::aws::made::Place;
 use crate::aws::retry::{FIRST_WAIT, LONGEST_WAIT};
 use crate::aws::wait::Memory;
 use crate::diagnostic::did_you_mean;
@@ -30,7 +31,7 @@ pub struct Account {
     endpoint: Option<String>,
     environment: Arc<Environment>,
     regions: OnceCell<Vec<String>>,
-    caller: OnceCell<()>,
+    caller: OnceCell<Option<String>>,
     /// How long waits took here.
     pub memory: Memory,
 }
@@ -105,6 +106,20 @@ impl Account {
         ec2_client(&self.config, endpoint.as_deref(), Some(region))
     }
 
+    /// Where things in `region` are, as the journal says it.
+    pub fn place(&self, region: &str) -> Place {
+        let endpoint = match region == self.region {
+            true => self.endpoint.clone(),
+            false => endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2")
+                .or_else(|| self.config.endpoint_url().map(str::to_owned)),
+        };
+        Place {
+            account: self.caller.get().cloned().flatten(),
+            region: region.to_owned(),
+            endpoint: endpoint.map(|url| without_credentials(&url)),
+        }
+    }
+
     /// Host and port of the EC2 API.
     pub(super) fn endpoint(&self) -> anyhow::Result<(String, u16)> {
         let suffix =
@@ -126,7 +141,7 @@ impl Account {
             let sts = sts_client(&self.config, &self.environment);
             let caller = sts.get_caller_identity().send().await.called("GetCallerIdentity")?;
             tracing::info!(arn = caller.arn(), region = self.region, "credentials are valid");
-            anyhow::Ok(())
+            anyhow::Ok(caller.account)
         };
         self.caller.get_or_try_init(ask).await.context("the AWS credentials do not work")?;
         Ok(())
@@ -236,6 +251,17 @@ fn endpoint(environment: &Environment, of_service: &str) -> Option<String> {
     }
     let found = environment.get(of_service).or_else(|| environment.get("AWS_ENDPOINT_URL"));
     found.map(str::to_owned)
+}
+
+/// `url` without the name and password that it may have in it.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else { return String::new() };
+    if parsed.username().is_empty() && parsed.password().is_none() {
+        return url.to_owned();
+    }
+    // Only a URL that cannot have any refuses to have none.
+    let _ = (parsed.set_username(""), parsed.set_password(None));
+    parsed.into()
 }
 
 fn sts_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_sts::Client {

@@ -4,22 +4,28 @@
 //! |---|---|
 //! | `access` | the options that every Amazon component has |
 //! | `account` | clients for one account and region, shared by the builds of a run |
+//! | `cleanup` | after runs that died |
 //! | `credentials` | who signs the calls |
 //! | `address` | this machine's address, as instances see it |
 //! | `error` | what a call's failure says |
 //! | `retry` | calls about things that the API does not know of yet |
 //! | `wait` | waiting for a state, without polling blindly |
-//! | `image` | AMIs with their snapshots: found, removed |
+//! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
+//! | `made`, `removal` | what we make, as the journal says it; found again and removed |
 //! | `tags` | tags, as templates write them |
 //! | `name` | names of temporary things |
 
 pub mod access;
 pub mod account;
 pub mod address;
+pub mod cleanup;
 mod credentials;
 pub mod error;
 pub mod image;
+pub mod instance;
+pub mod made;
 pub mod name;
+pub mod removal;
 pub mod retry;
 pub mod tags;
 pub mod wait;

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use tokio_util::sync::CancellationToken;
 
-use crate::component::BuildContext;
+use crate::event::Ui;
 use crate::retry::{self, or_cancelled};
 
 /// What a look at a thing shows.
@@ -68,7 +69,8 @@ impl Wait<'_> {
     /// Those of `look`, [`Cancelled`](crate::retry::Cancelled), and the end of patience.
     pub async fn until<T, F>(
         self,
-        cx: &BuildContext,
+        ui: &Ui,
+        cancel: &CancellationToken,
         mut look: impl FnMut() -> F,
     ) -> anyhow::Result<T>
     where
@@ -78,7 +80,7 @@ impl Wait<'_> {
         let mut said = Said::new(started);
         let mut changed = (started, String::new(), None);
         loop {
-            let (state, progress) = match or_cancelled(&cx.cancel, look()).await?? {
+            let (state, progress) = match or_cancelled(cancel, look()).await?? {
                 Seen::Ready(value) => {
                     self.memory.keep(self.kind, started.elapsed());
                     return Ok(value);
@@ -96,10 +98,10 @@ impl Wait<'_> {
                 );
             }
             if let Some(elapsed) = said.is_due() {
-                cx.ui.say(progress_line(self.what, &state, progress, elapsed));
+                ui.say(progress_line(self.what, &state, progress, elapsed));
             }
             let pause = next_look(started.elapsed(), progress, self.memory.recall(self.kind));
-            retry::sleep(&cx.cancel, pause).await?;
+            retry::sleep(cancel, pause).await?;
         }
     }
 }

@@ -12,7 +12,9 @@ use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Sub
 
 use super::completion::install::Task;
 use super::completion::{self, candidates};
-use super::{Exit, build, console, explain, fix, fmt, hcl2_upgrade, help, init, inspect, validate};
+use super::{
+    Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, init, inspect, validate,
+};
 use crate::diagnostic::did_you_mean;
 
 /// What the program was asked to do.
@@ -49,6 +51,8 @@ pub enum Command {
     Build(Box<build::Arguments>),
     /// Says everything that is wrong with a template, and starts nothing.
     Validate(Box<validate::Arguments>),
+    /// Removes what runs that died have left in the cloud.
+    Cleanup(Box<cleanup::Arguments>),
     /// Rewrites what an old legacy template has in an old form.
     Fix(Box<fix::Arguments>),
     /// Writes a legacy template as an HCL2 file.

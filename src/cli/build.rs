@@ -1,6 +1,7 @@
 //! `imgbake build`: a template's builds, all at a time.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,12 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::cleanup::journal_dir;
 use super::front::{self, Planned, TemplateArguments, Wishes};
 use super::{Exit, Session};
 use crate::component::OnError;
 use crate::event::Ui;
-use crate::ledger::Ledger;
+use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::report::{Reporter, listing};
 use crate::run::{self, Outcome, RunRequest};
@@ -40,6 +42,10 @@ pub struct Arguments {
     /// How many builds run at a time; below 1: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub parallel_builds: i64,
+    /// Where the journal of the run is kept; otherwise in IMGBAKE_STATE_DIR, or XDG's directory for
+    /// state.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// The time in front of every line.
     #[arg(long)]
     pub timestamp_ui: bool,
@@ -137,7 +143,7 @@ fn run_on_runtime(
         on_error: arguments.on_error.into(),
         environment: session.environment.clone(),
         sources: Arc::new(sources),
-        ledger: Ledger::default(),
+        journal: journal(session, arguments, ui),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -147,9 +153,30 @@ fn run_on_runtime(
         }
     };
     let exit = runtime.block_on(supervise(plan, &request, ui, session.redactor.clone()));
+    let left = match exit {
+        // Builds still run, and may have more to write.
+        Exit::Interrupted => request.journal.run(),
+        _ => request.journal.close(),
+    };
+    if let Some(run) = left {
+        ui.error(format!("`imgbake cleanup -run {run}` removes what is left"));
+    }
     // After a second interruption builds still run; nobody waits for them.
     runtime.shutdown_background();
     exit
+}
+
+/// The journal of the run.
+fn journal(session: &Session, arguments: &Arguments, ui: &Ui) -> Journal {
+    let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
+        ui.error("There is no place for a journal, and without one nobody can clean up after a run that is killed: set HOME, or give -state-dir");
+        return Journal::default();
+    };
+    let environment = &session.environment;
+    // Sorts by age; and a run may be given the id of another one.
+    let started = environment.started.strftime("%Y%m%dT%H%M%SZ");
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    Journal::in_dir(&dir, &format!("{started}-{}", &random[..8]))
 }
 
 /// Runs the plan. The first signal cancels it; the second says what is left, and gives up.
@@ -169,7 +196,7 @@ async fn supervise(plan: Plan, request: &RunRequest, ui: &Ui, redactor: Redactor
             name = signals.next() => {
                 if cancel.is_cancelled() {
                     ui.error(format!("Giving up after receiving {name} again"));
-                    listing::list(ui, "These may still exist:", &request.ledger.present());
+                    listing::list(ui, "These may still exist:", &request.journal.present());
                     return Exit::Interrupted;
                 }
                 // First the deed: what is said after this was cancelled.

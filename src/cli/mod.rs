@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod build;
+pub mod cleanup;
 pub mod completion;
 pub mod console;
 mod exit;
@@ -81,6 +82,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Validate(arguments) => {
             session.reporting(|ui| validate::run(session, ui, arguments))
         }
+        Command::Cleanup(arguments) => session.reporting(|ui| cleanup::run(session, ui, arguments)),
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Hcl2Upgrade(arguments) => {
             session.reporting(|ui| hcl2_upgrade::run(session, ui, arguments))

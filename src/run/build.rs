@@ -49,7 +49,7 @@ async fn work(
         ui: shared.ui.for_target(name),
         cancel: shared.cancel,
         on_error: shared.request.on_error,
-        ledger: shared.request.ledger.clone(),
+        journal: shared.request.journal.clone(),
         redactor: shared.redactor,
         provisioning: Arc::new(provisioners),
     };
@@ -77,7 +77,7 @@ async fn post_processed(
         ui: cx.ui.clone(),
         cancel: cx.cancel.clone(),
         redactor: cx.redactor.clone(),
-        ledger: cx.ledger.clone(),
+        journal: cx.journal.clone(),
         sources,
     };
     let post_process::Results { artifacts, errors } = phase.run(built, chains).await;

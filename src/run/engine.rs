@@ -41,8 +41,8 @@ pub async fn execute(
         builds,
         took: started.elapsed(),
         interrupted: shared.cancel.is_cancelled(),
-        left_behind: request.ledger.left_behind(),
-        untouched: request.ledger.untouched(),
+        left_behind: request.journal.left_behind(),
+        untouched: request.journal.untouched(),
     }
 }
 

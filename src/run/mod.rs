@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::component::{Artifact, OnError};
 use crate::env::Environment;
-use crate::ledger::Ledger;
+use crate::journal::Journal;
 use crate::source::SourceMap;
 
 pub use self::engine::execute;
@@ -35,7 +35,7 @@ pub struct RunRequest {
     pub sources: Arc<SourceMap>,
     /// Where the builds write down what exists because of them; whoever holds a clone can say what
     /// is left, however the run ends.
-    pub ledger: Ledger,
+    pub journal: Journal,
 }
 
 /// How a run ended.

@@ -9,7 +9,7 @@ use super::provision::{bullet_list, unusable};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
 use crate::event::Ui;
 use crate::interpolate::BuildData;
-use crate::ledger::Ledger;
+use crate::journal::{Journal, Thing};
 use crate::plan::PlannedPostProcessor;
 use crate::retry::Cancelled;
 use crate::secret::Redactor;
@@ -30,7 +30,7 @@ pub(super) struct PostProcessing {
     /// The texts that the post-processors were written in.
     pub sources: Arc<SourceMap>,
     /// Where an artifact that could not be destroyed is written down.
-    pub ledger: Ledger,
+    pub journal: Journal,
 }
 
 /// What is left of a build after all chains.
@@ -152,9 +152,9 @@ impl Progress<'_> {
         self.phase.ui.say(format!("Destroying the artifact {}", artifact.id()));
         if let Err(error) = artifact.destroy().await {
             let what = artifact.describe();
-            let ours = what.clone();
-            let entry = self.phase.ledger.enter(&self.phase.facts.build_name, move || ours.clone());
-            self.phase.ledger.stuck(&entry, format!("{error:#}"));
+            let stuck = Arc::new(Thing::new("artifact", what.as_str()));
+            self.phase.journal.enter(&self.phase.facts.build_name, stuck.clone());
+            self.phase.journal.stuck(&stuck, format!("{error:#}"));
             self.results.errors.push(error.context(format!("cannot destroy an artifact ({what})")));
         }
         self.destroyed.push(artifact);

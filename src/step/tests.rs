@@ -7,28 +7,28 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::event::Event;
 
 /// What the steps of a test did, in order.
-type Journal = Arc<Mutex<Vec<String>>>;
+type Diary = Arc<Mutex<Vec<String>>>;
 
 /// A step that writes down what it does.
 struct Noted {
     name: &'static str,
-    journal: Journal,
+    diary: Diary,
     /// Fails this often before it works.
     fails: Mutex<usize>,
     panics: bool,
     undo_fails: bool,
-    made: Mutex<Option<String>>,
+    made: Arc<Thing>,
 }
 
 impl Noted {
-    fn new(name: &'static str, journal: &Journal) -> Self {
+    fn new(name: &'static str, diary: &Diary) -> Self {
         Self {
             name,
-            journal: journal.clone(),
+            diary: diary.clone(),
             fails: Mutex::new(0),
             panics: false,
             undo_fails: false,
-            made: Mutex::new(Some(format!("{name} without id"))),
+            made: Arc::new(Thing::new(name, "without id")),
         }
     }
 
@@ -45,24 +45,24 @@ impl Step for Noted {
         self.name
     }
 
-    fn makes(&self) -> Option<String> {
-        self.made.lock().unwrap().clone()
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        vec![self.made.clone()]
     }
 
-    async fn run(&self, _cx: &BuildContext) -> anyhow::Result<()> {
-        self.journal.lock().unwrap().push(format!("run {}", self.name));
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        self.diary.lock().unwrap().push(format!("run {}", self.name));
         assert!(!self.panics, "it broke");
         let mut fails = self.fails.lock().unwrap();
         if *fails > 0 {
             *fails -= 1;
             anyhow::bail!("no {}", self.name);
         }
-        *self.made.lock().unwrap() = Some(format!("{} with id", self.name));
+        cx.journal.made(&self.made, "with id");
         Ok(())
     }
 
     async fn undo(&self, _cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        self.journal.lock().unwrap().push(format!("undo {} {ending:?}", self.name));
+        self.diary.lock().unwrap().push(format!("undo {} {ending:?}", self.name));
         if self.undo_fails { Err(anyhow!("in use")) } else { Ok(()) }
     }
 }
@@ -87,79 +87,79 @@ async fn all(steps: &Steps<'_>, wanted: Vec<Noted>) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_failed_step_is_undone_too_and_the_last_goes_first() {
     let (cx, _said) = BuildContext::for_tests();
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
-    let wanted = vec![Noted::new("key", &journal), Noted::new("machine", &journal).failing(1)];
+    let wanted = vec![Noted::new("key", &diary), Noted::new("machine", &diary).failing(1)];
     let result = all(&steps, wanted).await;
-    assert_eq!(cx.ledger.present(), ["test: key with id", "test: machine without id"]);
+    assert_eq!(cx.journal.present(), ["test: key with id", "test: machine without id"]);
     steps.undo(Ending::of(&result)).await;
-    let did = journal.lock().unwrap().join(", ");
+    let did = diary.lock().unwrap().join(", ");
     assert_eq!(did, "run key, run machine, undo machine Failed, undo key Failed");
-    assert!(cx.ledger.present().is_empty());
+    assert!(cx.journal.present().is_empty());
 }
 
 #[tokio::test]
 async fn a_failed_undo_is_said_and_written_down_and_the_others_go_on() {
     let (cx, mut said) = BuildContext::for_tests();
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
-    let group = Noted { undo_fails: true, ..Noted::new("group", &journal) };
-    all(&steps, vec![Noted::new("key", &journal), group]).await.unwrap();
+    let group = Noted { undo_fails: true, ..Noted::new("group", &diary) };
+    all(&steps, vec![Noted::new("key", &diary), group]).await.unwrap();
     steps.undo(Ending::Done).await;
     let left = ["test: group with id (cannot undo step \"group\": in use)"];
-    assert_eq!(cx.ledger.left_behind(), left);
+    assert_eq!(cx.journal.left_behind(), left);
     assert_eq!(errors(&mut said), ["cannot undo step \"group\": in use"]);
-    assert_eq!(cx.ledger.present(), ["test: group with id"]);
+    assert_eq!(cx.journal.present(), ["test: group with id"]);
 }
 
 #[tokio::test]
 async fn a_step_that_panics_has_failed() {
     let (cx, _said) = BuildContext::for_tests();
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
-    let broken = Noted { panics: true, ..Noted::new("machine", &journal) };
-    let result = all(&steps, vec![Noted::new("key", &journal), broken]).await;
+    let broken = Noted { panics: true, ..Noted::new("machine", &diary) };
+    let result = all(&steps, vec![Noted::new("key", &diary), broken]).await;
     steps.undo(Ending::of(&result)).await;
     assert!(result.unwrap_err().to_string().contains("it broke"));
-    assert!(cx.ledger.present().is_empty());
+    assert!(cx.journal.present().is_empty());
 }
 
 #[tokio::test]
 async fn what_panics_between_the_steps_has_failed_and_the_steps_are_undone() {
     let (cx, _said) = BuildContext::for_tests();
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
     let work = async {
-        all(&steps, vec![Noted::new("key", &journal)]).await?;
+        all(&steps, vec![Noted::new("key", &diary)]).await?;
         if steps.aborted.load(Ordering::Relaxed) { Ok(()) } else { panic!("index out of bounds") }
     };
     let error = steps.finish(work).await.unwrap_err().to_string();
     assert_eq!(error, "a mistake in imgbake itself: index out of bounds");
-    assert_eq!(journal.lock().unwrap().join(", "), "run key, undo key Failed");
-    assert!(cx.ledger.present().is_empty());
+    assert_eq!(diary.lock().unwrap().join(", "), "run key, undo key Failed");
+    assert!(cx.journal.present().is_empty());
 }
 
 #[tokio::test]
 async fn an_interruption_that_no_step_noticed_is_a_failure() {
     let (cx, _said) = BuildContext::for_tests();
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
     let work = async {
-        all(&steps, vec![Noted::new("image", &journal)]).await?;
+        all(&steps, vec![Noted::new("image", &diary)]).await?;
         cx.cancel.cancel();
         Ok(())
     };
     assert!(steps.finish(work).await.unwrap_err().is::<Cancelled>());
-    assert_eq!(journal.lock().unwrap().join(", "), "run image, undo image Failed");
+    assert_eq!(diary.lock().unwrap().join(", "), "run image, undo image Failed");
 }
 
 #[tokio::test]
 async fn abort_leaves_everything_and_says_so() {
     let (mut cx, mut said) = BuildContext::for_tests();
     cx.on_error = OnError::Abort;
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
-    let wanted = vec![Noted::new("key", &journal), Noted::new("machine", &journal).failing(1)];
+    let wanted = vec![Noted::new("key", &diary), Noted::new("machine", &diary).failing(1)];
     let result = all(&steps, wanted).await;
     steps.undo(Ending::of(&result)).await;
     let expected = [
@@ -169,8 +169,8 @@ async fn abort_leaves_everything_and_says_so() {
         "aborted: skipping cleanup of step \"key\"",
     ];
     assert_eq!(errors(&mut said), expected);
-    assert_eq!(cx.ledger.present().len(), 2);
-    assert!(cx.ledger.left_behind().is_empty(), "it was left on purpose");
+    assert_eq!(cx.journal.present().len(), 2);
+    assert!(cx.journal.left_behind().is_empty(), "it was left on purpose");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn who_is_asked_may_retry_abort_or_clean_up() {
         let (mut cx, mut said) = BuildContext::for_tests();
         cx.on_error = OnError::Ask;
         let fails = if answers.contains(&"a") { 2 } else { 1 };
-        let journal = Journal::default();
+        let diary = Diary::default();
         let person = tokio::spawn(async move {
             let mut answers = answers.into_iter();
             while let Some(event) = said.recv().await {
@@ -194,9 +194,9 @@ async fn who_is_asked_may_retry_abort_or_clean_up() {
             }
         });
         let steps = Steps::new(&cx);
-        let result = all(&steps, vec![Noted::new("machine", &journal).failing(fails)]).await;
+        let result = all(&steps, vec![Noted::new("machine", &diary).failing(fails)]).await;
         steps.undo(Ending::of(&result)).await;
-        assert_eq!(journal.lock().unwrap().join(", "), did);
+        assert_eq!(diary.lock().unwrap().join(", "), did);
         drop(cx);
         person.await.unwrap();
     }
@@ -207,13 +207,13 @@ async fn after_an_interruption_no_step_starts_and_nobody_is_asked() {
     let (mut cx, _said) = BuildContext::for_tests();
     cx.on_error = OnError::Ask;
     cx.facts = Arc::new(crate::component::Facts { debug: true, ..(*cx.facts).clone() });
-    let journal = Journal::default();
+    let diary = Diary::default();
     let steps = Steps::new(&cx);
     cx.cancel.cancel();
-    let result = all(&steps, vec![Noted::new("machine", &journal)]).await;
+    let result = all(&steps, vec![Noted::new("machine", &diary)]).await;
     assert!(result.as_ref().unwrap_err().is::<Cancelled>());
     steps.undo(Ending::of(&result)).await;
-    assert!(journal.lock().unwrap().is_empty());
+    assert!(diary.lock().unwrap().is_empty());
 }
 
 /// Undone at the same time as the others: both must meet.
@@ -283,7 +283,7 @@ async fn the_error_cleanup_provisioner_runs_unless_the_build_is_aborted() {
         cx.on_error = on_error;
         cx.provisioning = cleanup.clone();
         let steps = Steps::new(&cx);
-        let result = all(&steps, vec![Noted::new("x", &Journal::default()).failing(1)]).await;
+        let result = all(&steps, vec![Noted::new("x", &Diary::default()).failing(1)]).await;
         steps.undo(Ending::of(&result)).await;
         assert_eq!(cleanup.0.lock().unwrap().contains("called"), expected, "{on_error:?}");
     }

@@ -333,7 +333,7 @@ fn context() -> (BuildContext, Ui) {
         ui: ui.clone(),
         cancel: tokio_util::sync::CancellationToken::new(),
         on_error: Default::default(),
-        ledger: Default::default(),
+        journal: Default::default(),
         redactor: Redactor::default(),
         provisioning: Arc::new(Nothing),
     };

@@ -2,6 +2,7 @@
 
 mod access;
 mod bed;
+mod cleanup;
 mod failures;
 mod moment;
 mod options;
@@ -33,7 +34,7 @@ async fn a_build_leaves_an_ami_and_nothing_else() {
     assert_eq!(region, "us-east-1");
     assert_eq!(artifact.builder_id(), "mitchellh.amazonebs");
     assert_eq!(artifact.describe(), format!("AMIs were created:\nus-east-1: {ami}\n"));
-    assert_eq!(ended.ledger.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.present(), Vec::<String>::new());
 
     let ec2 = bed.ec2("us-east-1");
     let found = ec2.describe_images().image_ids(&ami).send().await.unwrap();
@@ -146,7 +147,7 @@ async fn the_temporary_group_is_open_to_this_machine_alone() {
     let options = bed.options(json!({"max_retries": 1, "run_tags": {"Team": "images"}}));
     let ended = Build::of(options, proxy.endpoint()).run().await;
     ended.artifact();
-    let left = ended.ledger.left_behind();
+    let left = ended.journal.left_behind();
     assert_eq!(left.len(), 1, "{left:?}");
     let groups = ec2.describe_security_groups().send().await.unwrap();
     let group = groups

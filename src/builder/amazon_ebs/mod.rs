@@ -135,7 +135,7 @@ fn check_way_in(run: &RunOptions, options: &communicator::Options, check: &mut C
 struct Job {
     account: Handle,
     settings: Arc<Settings>,
-    /// Marks this build's instance, so that it is found even if EC2's answer was lost.
+    /// Marks what this build makes, so that it is found even if EC2's answer was lost.
     token: String,
 }
 

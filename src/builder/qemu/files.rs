@@ -1,7 +1,7 @@
 //! Steps that make and finish files: the output directory, the CD, the disks.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use crate::builder::qemu::artifact::remove_directory;
 use crate::builder::qemu::kept::Kept;
 use crate::builder::qemu::options::{Disks, Format};
 use crate::component::BuildContext;
+use crate::journal::Thing;
 use crate::step::{Ending, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
@@ -37,12 +38,12 @@ impl Step for Fetch {
 pub(super) struct OutputDirectory {
     path: PathBuf,
     /// From here on it is ours to remove.
-    made: AtomicBool,
+    made: OnceLock<Arc<Thing>>,
 }
 
 impl OutputDirectory {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), made: AtomicBool::new(false) }
+        Self { path: path.to_owned(), made: OnceLock::new() }
     }
 }
 
@@ -54,9 +55,8 @@ impl Step for OutputDirectory {
         "make the output directory"
     }
 
-    fn makes(&self) -> Option<String> {
-        let made = self.made.load(Ordering::Relaxed);
-        made.then(|| format!("the directory {}", self.path.display()))
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        self.made.get().cloned().into_iter().collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
@@ -78,12 +78,13 @@ impl Step for OutputDirectory {
         // Of two builds that want the same directory at the same time, one is told so here.
         let made = tokio::fs::create_dir(&self.path).await;
         made.with_context(|| format!("cannot make the directory {path}"))?;
-        self.made.store(true, Ordering::Relaxed);
+        let path = path.to_string();
+        self.made.get_or_init(|| Arc::new(Thing::new("the directory", path)));
         Ok(())
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        if ending == Ending::Failed && self.made.load(Ordering::Relaxed) {
+        if ending == Ending::Failed && self.made.get().is_some() {
             cx.ui.say("Deleting output directory...");
             remove_directory(&self.path).await?;
         }

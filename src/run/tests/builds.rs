@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 
+use crate::journal::Thing;
+
 /// Counts how many run at a time, and the order in which they start.
 #[derive(Clone, Default)]
 struct Observed {
@@ -115,9 +117,10 @@ async fn an_artifact_that_was_finished_when_the_interruption_came_is_not_post_pr
 #[tokio::test]
 async fn what_is_left_is_in_the_outcome() {
     let leaves = build("x", |cx| {
-        let stuck = cx.ledger.enter("x", || "machine i-1".to_owned());
-        cx.ledger.stuck(&stuck, "in use");
-        cx.ledger.enter("x", || "key pair k".to_owned());
+        let stuck = Arc::new(Thing::new("machine", "i-1"));
+        cx.journal.enter("x", stuck.clone());
+        cx.journal.stuck(&stuck, "in use");
+        cx.journal.enter("x", Arc::new(Thing::new("key pair", "k")));
         async { Ok(None) }.boxed()
     });
     let (outcome, _) = run(vec![leaves], &request()).await;

@@ -22,7 +22,7 @@ use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Message, Ui};
 use crate::guest::GuestOutput;
 use crate::interpolate::{BuildData, Scope};
-use crate::ledger::Ledger;
+use crate::journal::Journal;
 use crate::plan::{Plan, PlannedBuild, PlannedPostProcessor, PlannedProvisioner};
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
@@ -215,7 +215,7 @@ fn request() -> RunRequest {
         on_error: OnError::Cleanup,
         environment: Scope::for_tests().environment,
         sources: sources(),
-        ledger: Ledger::default(),
+        journal: Journal::default(),
     }
 }
 

@@ -194,5 +194,5 @@ async fn an_artifact_that_cannot_be_destroyed_is_an_error_and_left_behind() {
     let (outcome, _) = run(vec![one], &request()).await;
     let error = "cannot destroy an artifact (the image): permission denied";
     assert_eq!(errors(&outcome), [error]);
-    assert_eq!(outcome.left_behind, ["x: the image (permission denied)"]);
+    assert_eq!(outcome.left_behind, ["x: artifact the image (permission denied)"]);
 }

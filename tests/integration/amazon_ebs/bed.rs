@@ -17,7 +17,7 @@ use imgbake::diagnostic::Diagnostics;
 use imgbake::env::Environment;
 use imgbake::event::{Message, Ui};
 use imgbake::interpolate::{BuildData, Scope};
-use imgbake::ledger::Ledger;
+use imgbake::journal::Journal;
 use imgbake::secret::Redactor;
 use imgbake::source::{SourceMap, Span};
 use serde_json::{Value as Json, json};
@@ -36,7 +36,7 @@ pub struct Ended {
     pub result: anyhow::Result<Option<Arc<dyn Artifact>>>,
     pub said: Vec<String>,
     pub steps: Vec<String>,
-    pub ledger: Ledger,
+    pub journal: Journal,
     /// What provisioners were given.
     pub data: Option<BuildData>,
 }
@@ -259,12 +259,12 @@ impl Build {
             ui: ui.for_target("ubuntu"),
             cancel: CancellationToken::new(),
             on_error: OnError::Cleanup,
-            ledger: Ledger::default(),
+            journal: Journal::default(),
             redactor,
             provisioning: double.clone(),
         };
-        let (cancel, trouble, ledger) =
-            (cx.cancel.clone(), self.trouble.clone(), cx.ledger.clone());
+        let (cancel, trouble, journal) =
+            (cx.cancel.clone(), self.trouble.clone(), cx.journal.clone());
         let listener = tokio::spawn(async move {
             let (mut said, mut steps) = (Vec::new(), Vec::new());
             while let Some(event) = heard.recv().await {
@@ -291,7 +291,7 @@ impl Build {
         let data = double.data.lock().unwrap().take();
         drop((cx, ui, builder));
         let (said, steps) = listener.await.unwrap();
-        Ended { result, said, steps, ledger, data }
+        Ended { result, said, steps, journal, data }
     }
 }
 

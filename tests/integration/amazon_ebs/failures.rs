@@ -53,8 +53,8 @@ async fn an_interruption_at_any_step_leaves_nothing() {
             }
             assert_eq!(bed.inventory("us-east-1").await, before, "{step}: {:?}", ended.said);
             assert_eq!(bed.inventory("eu-west-1").await, before_abroad, "{step}");
-            assert_eq!(ended.ledger.present(), Vec::<String>::new(), "{step}");
-            assert_eq!(ended.ledger.left_behind().len(), 0, "{step}");
+            assert_eq!(ended.journal.present(), Vec::<String>::new(), "{step}");
+            assert_eq!(ended.journal.left_behind().len(), 0, "{step}");
         }
     }
 }
@@ -110,7 +110,7 @@ async fn a_call_whose_answer_is_lost_leaves_nothing() {
         assert!(proxy.count(call) >= 2, "{call}: it was tried again");
         assert_eq!(bed.inventory("us-east-1").await, before, "{call}: {:?}", ended.said);
         assert_eq!(bed.inventory("eu-west-1").await, before_abroad, "{call}");
-        assert_eq!(ended.ledger.left_behind().len(), 0, "{call}");
+        assert_eq!(ended.journal.left_behind().len(), 0, "{call}");
     }
 }
 
@@ -150,7 +150,7 @@ async fn what_cannot_be_removed_is_said_with_its_id() {
     let options = bed.options(json!({"max_retries": 1, "skip_create_ami": true}));
     // The group cannot go while the instance is there; moto does not mind.
     let ended = Build::of(options, proxy.endpoint()).run().await;
-    let left = ended.ledger.left_behind();
+    let left = ended.journal.left_behind();
     assert_eq!(left.len(), 1, "{left:?}");
     let text = format!("{left:?}");
     assert!(text.contains("instance i-") && text.contains("TerminateInstances failed"), "{text}");

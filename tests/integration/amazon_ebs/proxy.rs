@@ -22,6 +22,8 @@ pub enum Fate {
     Rewritten(&'static str, &'static str),
     /// It and all calls after it wait for [`Proxy::release`], and are then passed on.
     Held,
+    /// It is passed on; its answer and all calls after it wait for [`Proxy::release`].
+    HeldAfter,
 }
 
 /// Decides by the call's name and how many of this name came before.
@@ -102,6 +104,11 @@ impl Proxy {
         self.shared.calls.lock().unwrap().clone()
     }
 
+    /// When calls wait.
+    pub async fn until_held(&self) {
+        self.shared.held.subscribe().wait_for(|held| *held).await.expect("a proxy");
+    }
+
     /// All calls from now on wait.
     pub fn hold(&self) {
         self.shared.held.send_replace(true);
@@ -135,7 +142,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         if fate == Fate::Held {
             shared.held.send_replace(true);
         }
-        shared.held.subscribe().wait_for(|held| !held).await.ok()?;
+        released(&stream, shared).await?;
         if fate == Fate::Vanishes {
             return None;
         }
@@ -159,6 +166,10 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         let mut text = answer.text().await.ok()?;
         match fate {
             Fate::LosesAnswer => return None,
+            Fate::HeldAfter => {
+                shared.held.send_replace(true);
+                released(&stream, shared).await?;
+            }
             Fate::Rewritten(from, to) => {
                 let pattern = regex::Regex::new(from).unwrap();
                 text = pattern.replace_all(&text, regex::NoExpand(to)).into_owned();
@@ -166,6 +177,21 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
             _ => {}
         }
         write_answer(&mut stream, status.as_u16(), &text).await?;
+    }
+}
+
+/// Waits until no call is held, as long as the client waits, too: what it did not live to hear of
+/// is not passed on.
+async fn released(stream: &TcpStream, shared: &Shared) -> Option<()> {
+    let mut held = shared.held.subscribe();
+    let mut byte = [0];
+    if !*held.borrow_and_update() {
+        return Some(());
+    }
+    tokio::select! {
+        biased;
+        _ = stream.peek(&mut byte) => None,
+        released = held.wait_for(|held| !held) => released.ok().map(|_| ()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::moment::{Bake, Baked, Moment, Signals};
 /// How many builds are disturbed at a time, each in a cloud of its own.
 const CLOUDS: usize = 3;
 
-fn json(bed: &Bed) -> (&'static str, String) {
+pub fn json(bed: &Bed) -> (&'static str, String) {
     let builder = bed.options(serde_json::json!({
         "type": "amazon-ebs",
         "ami_regions": ["eu-west-1"],
@@ -29,7 +29,7 @@ fn json(bed: &Bed) -> (&'static str, String) {
     ("web.json", template.to_string())
 }
 
-fn hcl(bed: &Bed) -> (&'static str, String) {
+pub fn hcl(bed: &Bed) -> (&'static str, String) {
     let text = format!(
         r#"
         source "amazon-ebs" "web" {{
@@ -76,7 +76,8 @@ impl Cloud {
     }
 }
 
-type Template = fn(&Bed) -> (&'static str, String);
+/// Makes a template for a cloud.
+pub type Template = fn(&Bed) -> (&'static str, String);
 
 /// Disturbs builds of `template` at every moment that an undisturbed one has and `which` wants.
 async fn disturb(
@@ -174,7 +175,7 @@ async fn a_second_signal_at_any_step_says_what_it_leaves() {
             // Where the API's answer did not arrive any more, the id is not known.
             let names = match id.split_once('-') {
                 Some(("i", _)) => [id, "instance with the tag imgbake:build="],
-                Some(("ami", _)) => [id, "AMI `baked` and its snapshots"],
+                Some(("ami", _)) => [id, "AMI `baked`"],
                 _ => [id, id],
             };
             let is_it = |line: &String| names.iter().any(|name| line.contains(name));

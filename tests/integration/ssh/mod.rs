@@ -86,7 +86,7 @@ impl Build {
             ui,
             cancel: CancellationToken::new(),
             on_error: Default::default(),
-            ledger: Default::default(),
+            journal: Default::default(),
             redactor: Redactor::default(),
             provisioning: Arc::new(Nothing),
         };

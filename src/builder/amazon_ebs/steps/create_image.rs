@@ -1,14 +1,15 @@
 //! The AMI is made of the stopped machine.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
 
 use crate::aws::error::{ApiError, Called as _};
-use crate::aws::image::{by_id, delete_snapshot, deregister, filter, own_by_name, snapshots};
+use crate::aws::image::{by_id, snapshots};
+use crate::aws::made::Made;
+use crate::aws::removal::find_image;
 use crate::aws::retry::again_on;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
@@ -16,6 +17,7 @@ use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::block_device::mappings;
 use crate::builder::amazon_ebs::steps::{IMAGE_PATIENCE, MadeImage, Running, SourceAmi};
 use crate::component::BuildContext;
+use crate::journal::Thing;
 use crate::step::{Ending, Step};
 
 /// Makes the AMI and waits until it can be used. A failed build leaves neither it nor its
@@ -24,18 +26,18 @@ pub(crate) struct CreateImage {
     job: Job,
     source: SourceAmi,
     instance: String,
-    tried: AtomicBool,
-    id: OnceLock<String>,
+    made: Arc<Thing>,
 }
 
 impl CreateImage {
     pub(crate) fn new(job: &Job, source: &SourceAmi, instance: &Running) -> Self {
+        let name = job.settings.ami.ami_name.clone();
+        let made = Made::Image { name, instance: instance.id.clone() };
         Self {
             job: job.clone(),
             source: source.clone(),
             instance: instance.id.clone(),
-            tried: AtomicBool::new(false),
-            id: OnceLock::new(),
+            made: Arc::new(made.thing(&job.account, job.account.region())),
         }
     }
 
@@ -74,7 +76,7 @@ impl CreateImage {
             .set_description(description(cx, &self.job, &self.source)?)
             .set_block_device_mappings(self.disks())
             .set_tag_specifications(tags);
-        self.tried.store(true, Ordering::Relaxed);
+        self.made.set_out();
         let call = || async { request.clone().send().await.called("CreateImage") };
         let id = match again_on(&cx.cancel, is_not_stopped_yet, call).await {
             Ok(answer) => answer.image_id,
@@ -84,42 +86,17 @@ impl CreateImage {
             },
         };
         let id = id.context("CreateImage answered no id")?;
-        Ok(self.id.get_or_init(|| id).clone())
+        cx.journal.made(&self.made, &id);
+        Ok(id)
     }
 
     /// The AMI that an earlier, unanswered call made.
     async fn find_if_duplicate(&self, error: &anyhow::Error) -> anyhow::Result<Option<String>> {
         let error = error.downcast_ref::<ApiError>();
         match error.is_some_and(|error| error.is(&["InvalidAMIName.Duplicate"])) {
-            true => self.find().await,
+            true => find_image(self.ec2(), self.ami_name(), &self.instance, None).await,
             false => Ok(None),
         }
-    }
-
-    /// The AMI of our name, if it was made of our instance.
-    async fn find(&self) -> anyhow::Result<Option<String>> {
-        let found = own_by_name(self.ec2(), self.ami_name()).await?;
-        for image in found {
-            let Some(id) = image.image_id() else { continue };
-            let is_ours = match image.source_instance_id() {
-                Some(instance) => instance == self.instance,
-                None => !self.snapshots_of(id).await?.is_empty(),
-            };
-            if is_ours {
-                return Ok(image.image_id);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The snapshots that EC2 made for the AMI `id`, known before the AMI itself lists them.
-    async fn snapshots_of(&self, id: &str) -> anyhow::Result<Vec<String>> {
-        let description = format!("Created by CreateImage({}) for {id}*", self.instance);
-        let request = self.ec2().describe_snapshots().owner_ids("self");
-        let request = request.filters(filter("description", [description]));
-        let found = request.send().await.called("DescribeSnapshots")?;
-        let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
-        Ok(ids.collect())
     }
 }
 
@@ -131,12 +108,8 @@ impl Step for CreateImage {
         "create the AMI"
     }
 
-    fn makes(&self) -> Option<String> {
-        let region = self.job.account.region();
-        Some(match self.id.get() {
-            Some(id) => format!("AMI {id} and its snapshots in {region}"),
-            None => format!("AMI `{}` and its snapshots in {region}", self.ami_name()),
-        })
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        vec![self.made.clone()]
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
@@ -149,25 +122,10 @@ impl Step for CreateImage {
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        if ending == Ending::Done || !self.tried.load(Ordering::Relaxed) {
-            return Ok(());
+        match ending {
+            Ending::Done => Ok(()),
+            Ending::Failed => self.job.removal(cx).remove(&self.made).await,
         }
-        let id = match self.id.get() {
-            Some(id) => Some(id.clone()),
-            None => self.find().await?,
-        };
-        let Some(id) = id else { return Ok(()) };
-        cx.ui.say(format!("Deregistering {id} and deleting its snapshots: the build failed"));
-        let listed = by_id(self.ec2(), &id).await?.map(|image| snapshots(&image));
-        let mut all = self.snapshots_of(&id).await?;
-        all.extend(listed.unwrap_or_default());
-        all.sort();
-        all.dedup();
-        deregister(self.ec2(), &id, &cx.cancel).await?;
-        for snapshot in all {
-            delete_snapshot(self.ec2(), &snapshot, &cx.cancel).await?;
-        }
-        Ok(())
     }
 
     fn stands_alone(&self) -> bool {
@@ -195,7 +153,7 @@ pub(super) async fn wait_for_image(
 ) -> anyhow::Result<Image> {
     let patience = job.patience(cx, IMAGE_PATIENCE);
     let wait = Wait { kind: "AMI available", what: id, patience, memory: &job.account.memory };
-    wait.until(cx, || look_at_image(ec2, id)).await
+    wait.until(&cx.ui, &cx.cancel, || look_at_image(ec2, id)).await
 }
 
 async fn look_at_image(ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<Seen<Image>> {

@@ -7,13 +7,16 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
 
-use crate::aws::error::{ApiError, Called as _};
+use crate::aws::error::Called as _;
+use crate::aws::made::Made;
 use crate::aws::name;
+use crate::aws::removal::delete_key_pair;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::SourceAmi;
 use crate::communicator::{KeyType, TemporaryKey};
 use crate::component::BuildContext;
+use crate::journal::Thing;
 use crate::secret::Secret;
 use crate::step::{Ending, Step};
 
@@ -24,6 +27,7 @@ pub(crate) struct MakeKeyPair {
     source: SourceAmi,
     /// What the key pair will be called, if one is made.
     name: Option<String>,
+    made: Option<Arc<Thing>>,
 }
 
 /// The key pair of the machine.
@@ -44,7 +48,11 @@ impl MakeKeyPair {
         let name = options
             .needs_temporary_key()
             .then(|| if given.is_empty() { name::temporary() } else { given.clone() });
-        Self { job: job.clone(), source: source.clone(), name }
+        let made = name.clone().map(|name| {
+            let made = Made::KeyPair { name, token: job.token.clone() };
+            Arc::new(made.thing(&job.account, job.account.region()))
+        });
+        Self { job: job.clone(), source: source.clone(), name, made }
     }
 
     /// With `-debug`, the key is kept in this file while the build runs.
@@ -70,7 +78,7 @@ impl MakeKeyPair {
     }
 
     async fn create(&self, cx: &BuildContext, name: &str) -> anyhow::Result<Secret> {
-        let tags = self.job.run_tags(cx, &self.source)?;
+        let tags = self.job.own_tags(cx, &self.source)?;
         let kind = match self.job.settings.communicator.temporary_key_type() {
             KeyType::Rsa => ApiKeyType::Rsa,
             KeyType::Ed25519 | KeyType::Ecdsa => ApiKeyType::Ed25519,
@@ -85,22 +93,16 @@ impl MakeKeyPair {
             .set_tag_specifications(
                 specification(ResourceType::KeyPair, &tags).map(|tags| vec![tags]),
             );
+        self.made.iter().for_each(|made| made.set_out());
         let mut answer = request.clone().send().await.called("CreateKeyPair");
         if answer.as_ref().is_err_and(|error| error.is(DUPLICATE)) {
             // An earlier answer was lost, and with it the private key: make another one.
-            self.delete(name).await?;
+            delete_key_pair(self.job.account.ec2(), name).await?;
             answer = request.send().await.called("CreateKeyPair");
         }
         let answer = answer?;
+        self.made.iter().for_each(|made| cx.journal.made(made, name));
         Ok(Secret::new(answer.key_material().context("CreateKeyPair answered no key")?))
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), ApiError> {
-        let request = self.job.account.ec2().delete_key_pair().key_name(name);
-        match request.send().await.called("DeleteKeyPair") {
-            Err(error) if !error.is_unknown() => Err(error),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -112,9 +114,8 @@ impl Step for MakeKeyPair {
         "make a key pair"
     }
 
-    fn makes(&self) -> Option<String> {
-        let region = self.job.account.region();
-        self.name.as_ref().map(|name| format!("key pair {name} in {region}"))
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        self.made.iter().cloned().collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
@@ -143,9 +144,8 @@ impl Step for MakeKeyPair {
             // It may never have been written.
             let _ = tokio::fs::remove_file(file).await;
         }
-        if let Some(name) = &self.name {
-            cx.ui.say(format!("Deleting the temporary key pair {name}"));
-            self.delete(name).await?;
+        if let Some(made) = &self.made {
+            self.job.removal(cx).remove(made).await?;
         }
         Ok(())
     }

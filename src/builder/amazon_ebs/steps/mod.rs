@@ -34,13 +34,13 @@ use anyhow::Context as _;
 use aws_sdk_ec2::types::{Filter, Tag};
 
 use crate::aws::image::filter;
+use crate::aws::made::own_tags;
+use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::tags::{self, TagBlock, TagMap};
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::run::Filters;
 use crate::component::BuildContext;
 
-/// How long an instance may take to change its state.
-const INSTANCE_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How long an image or snapshot may stay without progress.
 const IMAGE_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -65,6 +65,26 @@ impl Job {
     fn run_tags(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<Vec<Tag>> {
         let run = &self.settings.run;
         render_tags(cx, source, "run_tags", &run.run_tags, &run.run_tag)
+    }
+
+    /// The same, and what makes them known as ours.
+    fn own_tags(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<Vec<Tag>> {
+        let mut tags = self.run_tags(cx, source)?;
+        tags.extend(own_tags(&cx.facts.scope.environment.run_uuid, &self.token));
+        Ok(tags)
+    }
+
+    /// Takes back what the build has made.
+    fn removal<'a>(&'a self, cx: &'a BuildContext) -> Removal<'a> {
+        Removal {
+            account: &self.account,
+            journal: &cx.journal,
+            build: &cx.facts.build_name,
+            ui: &cx.ui,
+            cancel: &cx.cancel,
+            patience: self.patience(cx, INSTANCE_PATIENCE),
+            suspicious: false,
+        }
     }
 
     /// Whether images get the `run_tags`: the reference leaves them out in China and GovCloud.

@@ -1,23 +1,25 @@
 //! Who may reach the machine: groups that exist, or one that is open to nobody but us.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType};
 
 use crate::aws::address::{Way, is_ipv6_cidr, own_cidr};
-use crate::aws::error::{ApiError, Called as _};
+use crate::aws::error::Called as _;
 use crate::aws::image::filter;
+use crate::aws::made::Made;
 use crate::aws::name;
-use crate::aws::retry::{again_on, until_known};
+use crate::aws::removal::find_group;
+use crate::aws::retry::until_known;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::run::Interface;
 use crate::builder::amazon_ebs::steps::{Network, SourceAmi, api_filters};
 use crate::communicator::Kind;
 use crate::component::BuildContext;
+use crate::journal::Thing;
 use crate::retry::or_cancelled;
 use crate::step::{Ending, Step};
 
@@ -28,21 +30,17 @@ pub(crate) struct OpenSecurityGroup {
     network: Network,
     /// What the group will be called, if one is made.
     name: Option<String>,
-    tried: AtomicBool,
-    id: OnceLock<String>,
+    made: Option<Arc<Thing>>,
 }
 
 impl OpenSecurityGroup {
     pub(crate) fn new(job: &Job, source: &SourceAmi, network: &Network) -> Self {
         let name = job.settings.run.needs_temporary_group().then(name::temporary);
-        Self {
-            job: job.clone(),
-            source: source.clone(),
-            network: network.clone(),
-            name,
-            tried: AtomicBool::new(false),
-            id: OnceLock::new(),
-        }
+        let made = name.clone().map(|name| {
+            let made = Made::SecurityGroup { name, token: job.token.clone() };
+            Arc::new(made.thing(&job.account, job.account.region()))
+        });
+        Self { job: job.clone(), source: source.clone(), network: network.clone(), name, made }
     }
 
     fn ec2(&self) -> &aws_sdk_ec2::Client {
@@ -83,7 +81,7 @@ impl OpenSecurityGroup {
     }
 
     async fn create(&self, cx: &BuildContext, name: &str) -> anyhow::Result<String> {
-        let tags = self.job.run_tags(cx, &self.source)?;
+        let tags = self.job.own_tags(cx, &self.source)?;
         let specification = specification(ResourceType::SecurityGroup, &tags);
         let request = self
             .ec2()
@@ -92,21 +90,18 @@ impl OpenSecurityGroup {
             .description("Temporary group for imgbake")
             .set_vpc_id(self.network.vpc.clone())
             .set_tag_specifications(specification.map(|tags| vec![tags]));
-        self.tried.store(true, Ordering::Relaxed);
+        self.made.iter().for_each(|made| made.set_out());
         let id = match request.send().await.called("CreateSecurityGroup") {
             Ok(answer) => answer.group_id,
             // The name is ours: an earlier answer was lost.
-            Err(error) if error.is(&["InvalidGroup.Duplicate"]) => self.find(name).await?,
+            Err(error) if error.is(&["InvalidGroup.Duplicate"]) => {
+                find_group(self.ec2(), name, &self.job.token, None).await?
+            }
             Err(error) => return Err(error.into()),
         };
         let id = id.context("CreateSecurityGroup answered no id")?;
-        Ok(self.id.get_or_init(|| id).clone())
-    }
-
-    async fn find(&self, name: &str) -> Result<Option<String>, ApiError> {
-        let request = self.ec2().describe_security_groups().filters(filter("group-name", [name]));
-        let found = request.send().await.called("DescribeSecurityGroups")?;
-        Ok(found.security_groups().first().and_then(|group| group.group_id.clone()))
+        self.made.iter().for_each(|made| cx.journal.made(made, &id));
+        Ok(id)
     }
 
     /// Lets `sources` connect to the machine's SSH port.
@@ -142,10 +137,8 @@ impl Step for OpenSecurityGroup {
         "open a security group"
     }
 
-    fn makes(&self) -> Option<String> {
-        let name = self.name.as_ref()?;
-        let id = self.id.get().map(|id| format!(" ({id})")).unwrap_or_default();
-        Some(format!("security group {name}{id} in {}", self.job.account.region()))
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        self.made.iter().cloned().collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<String>> {
@@ -166,24 +159,9 @@ impl Step for OpenSecurityGroup {
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        let Some(name) = self.name.as_ref().filter(|_| self.tried.load(Ordering::Relaxed)) else {
-            return Ok(());
-        };
-        let id = match self.id.get() {
-            Some(id) => Some(id.clone()),
-            None => self.find(name).await?,
-        };
-        let Some(id) = id else { return Ok(()) };
-        cx.ui.say(format!("Deleting the temporary security group {name}"));
-        let call = || async {
-            let request = self.ec2().delete_security_group().group_id(&id);
-            match request.send().await.called("DeleteSecurityGroup") {
-                Err(error) if error.is_unknown() => Ok(()),
-                result => result.map(|_| ()),
-            }
-        };
-        // The interface of the terminated instance lets go of its group only after a while.
-        again_on(&cx.cancel, |error| error.is(&["DependencyViolation", "InvalidGroup.InUse"]), call)
-            .await
+        match &self.made {
+            Some(made) => self.job.removal(cx).remove(made).await,
+            None => Ok(()),
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! The machine: started, awaited, and in the end terminated with all its volumes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,23 +13,21 @@ use aws_sdk_ec2::types::{
 };
 
 use crate::aws::error::{ApiError, Called as _};
-use crate::aws::image::filter;
-use crate::aws::retry::{again_on, until_known};
-use crate::aws::tags::{specification, tag};
+use crate::aws::instance::{by_id, state};
+use crate::aws::made::Made;
+use crate::aws::removal::INSTANCE_PATIENCE;
+use crate::aws::retry::again_on;
+use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::block_device::mappings;
 use crate::builder::amazon_ebs::run::{Interface, ShutdownBehavior};
-use crate::builder::amazon_ebs::steps::{INSTANCE_PATIENCE, Network, SourceAmi, render_tags};
+use crate::builder::amazon_ebs::steps::{Network, SourceAmi, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::{Announcement, HostKey, Target, TemporaryKey};
 use crate::component::BuildContext;
+use crate::journal::Thing;
 use crate::retry;
 use crate::step::{Ending, Step};
-
-/// The tag that finds this build's instance again, even if EC2's answer was lost.
-const TOKEN_TAG: &str = "imgbake:build";
-/// The tag that says which run an instance belongs to.
-const RUN_TAG: &str = "imgbake:run";
 
 /// Starts the instance and waits until it runs.
 pub(crate) struct RunInstance {
@@ -39,9 +36,7 @@ pub(crate) struct RunInstance {
     network: Network,
     key_name: Option<String>,
     groups: Vec<String>,
-    tried: AtomicBool,
-    unanswered: AtomicBool,
-    id: OnceLock<String>,
+    made: Arc<Thing>,
 }
 
 /// The machine, running.
@@ -68,15 +63,17 @@ impl RunInstance {
         key_name: Option<String>,
         groups: Vec<String>,
     ) -> Self {
+        let disks = job.settings.ebs.launch_block_device_mappings.iter();
+        let keeps = disks.filter(|disk| disk.delete_on_termination == Some(false));
+        let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
+        let made = Made::Instance { token: job.token.clone(), keeps };
         Self {
             job: job.clone(),
             source: source.clone(),
             network: network.clone(),
             key_name,
             groups,
-            tried: AtomicBool::new(false),
-            unanswered: AtomicBool::new(false),
-            id: OnceLock::new(),
+            made: Arc::new(made.thing(&job.account, job.account.region())),
         }
     }
 
@@ -138,10 +135,9 @@ impl RunInstance {
     }
 
     fn tags(&self, cx: &BuildContext) -> anyhow::Result<Vec<TagSpecification>> {
-        let mut own = self.job.run_tags(cx, &self.source)?;
-        let interface = specification(ResourceType::NetworkInterface, &own);
-        own.push(tag(RUN_TAG, &cx.facts.scope.environment.run_uuid));
-        own.push(tag(TOKEN_TAG, &self.job.token));
+        let run_tags = self.job.run_tags(cx, &self.source)?;
+        let interface = specification(ResourceType::NetworkInterface, &run_tags);
+        let own = self.job.own_tags(cx, &self.source)?;
         let ebs = &self.settings().ebs;
         let map = &ebs.run_volume_tags;
         let volumes = render_tags(cx, &self.source, "run_volume_tags", map, &ebs.run_volume_tag)?;
@@ -152,41 +148,36 @@ impl RunInstance {
 
     async fn start(&self, cx: &BuildContext) -> anyhow::Result<String> {
         let request = self.request(cx).await?;
-        self.tried.store(true, Ordering::Relaxed);
+        self.made.set_out();
         let call = || async {
             let called = request.clone().send().await.called("RunInstances");
-            let unanswered = called.as_ref().is_err_and(ApiError::is_unanswered);
-            self.unanswered.store(unanswered, Ordering::Relaxed);
+            self.made.doubt(called.as_ref().is_err_and(ApiError::is_unanswered));
             called
         };
         let answer = again_on(&cx.cancel, is_unknown_profile, call).await?;
         let id = answer.instances().first().and_then(|instance| instance.instance_id());
         let id = id.context("RunInstances answered no instance")?;
-        Ok(self.id.get_or_init(|| id.to_owned()).clone())
+        cx.journal.made(&self.made, id);
+        Ok(id.to_owned())
     }
 
-    async fn describe(&self, id: &str) -> Result<Option<Instance>, ApiError> {
-        let request = self.job.account.ec2().describe_instances().instance_ids(id);
-        match request.send().await.called("DescribeInstances") {
-            Ok(answer) => Ok(first(answer.reservations)),
-            Err(error) if error.is_unknown() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Waits until the instance is in the state that `look` wants to see.
-    async fn wait<T>(
-        &self,
-        cx: &BuildContext,
-        kind: &'static str,
-        id: &str,
-        look: impl Fn(Option<Instance>) -> anyhow::Result<Seen<T>>,
-    ) -> anyhow::Result<T> {
+    /// Waits until the instance runs.
+    async fn wait(&self, cx: &BuildContext, id: &str) -> anyhow::Result<Instance> {
         let memory = &self.job.account.memory;
         let patience = self.job.patience(cx, INSTANCE_PATIENCE);
-        let look = &look;
-        let wait = Wait { kind, what: id, patience, memory };
-        wait.until(cx, || async move { look(self.describe(id).await?) }).await
+        let wait = Wait { kind: "instance running", what: id, patience, memory };
+        wait.until(&cx.ui, &cx.cancel, || async {
+            let seen = by_id(self.job.account.ec2(), id).await?;
+            let Some(instance) = seen else { return Ok(Seen::pending("not known yet")) };
+            match state(&instance) {
+                InstanceStateName::Running => Ok(Seen::Ready(instance)),
+                InstanceStateName::Pending => Ok(Seen::pending("pending")),
+                other => {
+                    bail!("the instance is {} instead of running{}", other.as_str(), why(&instance))
+                }
+            }
+        })
+        .await
     }
 
     /// The address to connect to. A public one may come a moment after the instance runs.
@@ -201,86 +192,11 @@ impl RunInstance {
                 return Ok(host.to_owned());
             }
             retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
-            let seen = retry::or_cancelled(&cx.cancel, self.describe(&id)).await??;
+            let seen =
+                retry::or_cancelled(&cx.cancel, by_id(self.job.account.ec2(), &id)).await??;
             instance = seen.with_context(|| format!("the instance {id} is gone"))?;
         }
         bail!("the instance {id} has no address to connect to (`ssh_interface` says which is used)")
-    }
-
-    /// The instance of an unanswered call. It may be seen only after a moment.
-    async fn find(&self, cx: &BuildContext) -> anyhow::Result<Option<String>> {
-        let looks = if self.unanswered.load(Ordering::Relaxed) { 6 } else { 1 };
-        for look in 1..=looks {
-            let request = self.job.account.ec2().describe_instances();
-            let wanted = filter(format!("tag:{TOKEN_TAG}"), [&self.job.token]);
-            let answer = request.filters(wanted).send().await.called("DescribeInstances")?;
-            if let Some(instance) = first(answer.reservations) {
-                return Ok(instance.instance_id);
-            }
-            if look < looks {
-                retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
-            }
-        }
-        Ok(None)
-    }
-
-    async fn terminate(&self, cx: &BuildContext, id: &str) -> anyhow::Result<()> {
-        cx.ui.say(format!("Terminating the instance {id}"));
-        let call = || async {
-            let request = self.job.account.ec2().terminate_instances().instance_ids(id);
-            request.send().await.called("TerminateInstances")
-        };
-        until_known(&cx.cancel, call).await?;
-        self.wait(cx, "instance terminated", id, |instance| {
-            let Some(instance) = instance else { return Ok(Seen::Ready(())) };
-            Ok(match state(&instance) {
-                InstanceStateName::Terminated => Seen::Ready(()),
-                other => Seen::pending(other.as_str()),
-            })
-        })
-        .await
-    }
-
-    /// The volumes of the instance and where they are attached.
-    async fn volumes(&self, id: &str) -> Result<Vec<(String, String)>, ApiError> {
-        let attached = filter("attachment.instance-id", [id]);
-        let request = self.job.account.ec2().describe_volumes().filters(attached);
-        let found = request.send().await.called("DescribeVolumes")?.volumes.unwrap_or_default();
-        let found = found.into_iter().filter_map(|volume| {
-            let device = volume.attachments().first()?.device()?.to_owned();
-            Some((volume.volume_id?, device))
-        });
-        Ok(found.collect())
-    }
-
-    /// Deletes those of `volumes` that outlived the instance, unless the template keeps them.
-    async fn delete_volumes(
-        &self,
-        cx: &BuildContext,
-        volumes: Vec<(String, String)>,
-        ending: Ending,
-    ) -> anyhow::Result<()> {
-        let disks = &self.settings().ebs.launch_block_device_mappings;
-        let is_kept = |device: &str| {
-            let disk = disks.iter().find(|disk| disk.device_name == device);
-            let kept = disk.is_some_and(|disk| disk.delete_on_termination == Some(false));
-            kept && ending == Ending::Done
-        };
-        for (id, device) in volumes {
-            if is_kept(&device) {
-                cx.ui.say(format!("Keeping the volume {id} ({device}) as the template says"));
-                continue;
-            }
-            let call = || async {
-                let request = self.job.account.ec2().delete_volume().volume_id(&id);
-                match request.send().await.called("DeleteVolume") {
-                    Err(error) if error.is_unknown() => Ok(()),
-                    result => result.map(|_| ()),
-                }
-            };
-            again_on(&cx.cancel, |error| error.is(&["VolumeInUse"]), call).await?;
-        }
-        Ok(())
     }
 }
 
@@ -292,29 +208,15 @@ impl Step for RunInstance {
         "run the instance"
     }
 
-    fn makes(&self) -> Option<String> {
-        let region = self.job.account.region();
-        Some(match self.id.get() {
-            Some(id) => format!("instance {id} in {region}"),
-            None => format!("instance with the tag {TOKEN_TAG}={} in {region}", self.job.token),
-        })
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        vec![self.made.clone()]
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Running> {
         cx.ui.say(format!("Starting an instance: {}", self.settings().run.instance_type));
         let id = self.start(cx).await?;
         cx.ui.say(format!("Instance: {id}"));
-        let instance = self.wait(cx, "instance running", &id, |instance| {
-            let Some(instance) = instance else { return Ok(Seen::pending("not known yet")) };
-            match state(&instance) {
-                InstanceStateName::Running => Ok(Seen::Ready(instance)),
-                InstanceStateName::Pending => Ok(Seen::pending("pending")),
-                other => {
-                    bail!("the instance is {} instead of running{}", other.as_str(), why(&instance))
-                }
-            }
-        });
-        let instance = instance.await?;
+        let instance = self.wait(cx, &id).await?;
         if cx.facts.debug {
             let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
             cx.ui.say(format!("Public DNS: {}", or_none(instance.public_dns_name())));
@@ -324,30 +226,9 @@ impl Step for RunInstance {
         Ok(Running { id, host: self.host(cx, instance).await? })
     }
 
-    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        if !self.tried.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let id = match self.id.get() {
-            Some(id) => Some(id.clone()),
-            None => self.find(cx).await?,
-        };
-        let Some(id) = id else { return Ok(()) };
-        // Afterwards nothing says any more which volumes were its.
-        let volumes = self.volumes(&id).await;
-        self.terminate(cx, &id).await?;
-        self.delete_volumes(cx, volumes?, ending).await
+    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        self.job.removal(cx).remove(&self.made).await
     }
-}
-
-fn first(reservations: Option<Vec<aws_sdk_ec2::types::Reservation>>) -> Option<Instance> {
-    reservations?.into_iter().flat_map(|found| found.instances.unwrap_or_default()).next()
-}
-
-/// The state of an instance.
-pub(super) fn state(instance: &Instance) -> InstanceStateName {
-    let name = instance.state().and_then(|state| state.name().cloned());
-    name.unwrap_or(InstanceStateName::Pending)
 }
 
 /// What EC2 says of the reason for the state.

@@ -5,11 +5,12 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::InstanceStateName;
 
 use crate::aws::error::Called as _;
+use crate::aws::instance::state;
+use crate::aws::removal::INSTANCE_PATIENCE;
 use crate::aws::retry::until_known;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::Job;
-use crate::builder::amazon_ebs::steps::run_instance::state;
-use crate::builder::amazon_ebs::steps::{INSTANCE_PATIENCE, Running};
+use crate::builder::amazon_ebs::steps::Running;
 use crate::component::BuildContext;
 use crate::step::Step;
 
@@ -65,6 +66,6 @@ impl Step for StopInstance {
         let patience = self.job.patience(cx, INSTANCE_PATIENCE);
         let memory = &self.job.account.memory;
         let wait = Wait { kind: "instance stopped", what: &self.id, patience, memory };
-        wait.until(cx, || self.look()).await
+        wait.until(&cx.ui, &cx.cancel, || self.look()).await
     }
 }

@@ -1,0 +1,137 @@
+//! What a build makes in EC2, as its journal says it: enough to find it again, and to know that it
+//! is ours. No credential is part of it.
+
+use anyhow::Context as _;
+use aws_sdk_ec2::types::Tag;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::account::Account;
+use crate::aws::tags::tag;
+use crate::journal::Thing;
+
+/// The tag that finds what a build makes, even if EC2's answer was lost.
+pub const BUILD_TAG: &str = "imgbake:build";
+/// The tag that says which run a thing belongs to.
+pub const RUN_TAG: &str = "imgbake:run";
+
+/// The tags of what is ours for a while.
+pub fn own_tags(run: &str, token: &str) -> [Tag; 2] {
+    [tag(RUN_TAG, run), tag(BUILD_TAG, token)]
+}
+
+/// Where something is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The account's number; `None` if nobody asked STS.
+    pub account: Option<String>,
+    /// The region.
+    pub region: String,
+    /// The URL of the API, if it is not AWS's own.
+    pub endpoint: Option<String>,
+}
+
+/// What it is, and what only ours has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Made {
+    /// A key pair of this name that has our tag.
+    KeyPair {
+        /// Its name.
+        name: String,
+        /// The value of [`BUILD_TAG`].
+        token: String,
+    },
+    /// A security group of this name that has our tag.
+    SecurityGroup {
+        /// Its name.
+        name: String,
+        /// The value of [`BUILD_TAG`].
+        token: String,
+    },
+    /// The instance that has our tag.
+    Instance {
+        /// The value of [`BUILD_TAG`], and the client token.
+        token: String,
+        /// The devices whose volumes stay if the build ends well.
+        keeps: Vec<String>,
+    },
+    /// A volume that outlives our instance.
+    Volume {
+        /// The instance.
+        instance: String,
+    },
+    /// An AMI of this name that was made of our instance.
+    Image {
+        /// Its name.
+        name: String,
+        /// The instance.
+        instance: String,
+    },
+    /// An AMI of this name that is a copy of ours.
+    Copy {
+        /// Its name.
+        name: String,
+        /// The AMI that it is a copy of.
+        source: String,
+        /// It is not older than this, in seconds since 1970.
+        since: i64,
+    },
+    /// A snapshot that outlives our AMI.
+    Snapshot {
+        /// The AMI.
+        image: String,
+    },
+}
+
+/// What the journal keeps of a thing in EC2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clue {
+    /// What it is.
+    pub ec2: Made,
+    /// Where it is.
+    pub r#in: Place,
+}
+
+impl Clue {
+    /// What the journal keeps of `thing`.
+    ///
+    /// # Errors
+    /// When it is nothing in EC2.
+    pub fn of(thing: &Thing) -> anyhow::Result<Self> {
+        let clue = thing.clue().cloned().unwrap_or_default();
+        serde_json::from_value(clue).with_context(|| format!("{thing} is nothing in EC2"))
+    }
+}
+
+impl Made {
+    /// This in `region`, before it is there.
+    pub fn thing(self, account: &Account, region: &str) -> Thing {
+        let (kind, name) = self.words();
+        let is_product = matches!(self, Self::Image { .. } | Self::Copy { .. });
+        let clue = Clue { ec2: self, r#in: account.place(region) };
+        // Strings and numbers always have a JSON form.
+        let clue = serde_json::to_value(clue).unwrap_or_default();
+        let thing = Thing::new(kind, name).at(region).found_by(clue);
+        if is_product { thing.as_product() } else { thing }
+    }
+
+    /// Its kind, and how it is called before its id is known.
+    fn words(&self) -> (&'static str, String) {
+        match self {
+            Self::KeyPair { name, .. } => ("key pair", name.clone()),
+            Self::SecurityGroup { name, .. } => ("security group", name.clone()),
+            Self::Instance { token, .. } => {
+                ("instance", format!("with the tag {BUILD_TAG}={token}"))
+            }
+            Self::Volume { instance } => ("volume", format!("of {instance}")),
+            Self::Image { name, .. } | Self::Copy { name, .. } => ("AMI", format!("`{name}`")),
+            Self::Snapshot { image } => ("snapshot", format!("of {image}")),
+        }
+    }
+
+    /// Whether things that need others to be gone first are of this kind: groups and volumes wait
+    /// for their instances, snapshots for their AMIs.
+    pub fn goes_last(&self) -> bool {
+        !matches!(self, Self::Instance { .. } | Self::Image { .. } | Self::Copy { .. })
+    }
+}

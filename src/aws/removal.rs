@@ -1,0 +1,415 @@
+//! What we made in EC2 is removed again: by the steps that made it, and by `imgbake cleanup`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_ec2::types::{Filter, Image, InstanceStateName};
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::account::Account;
+use crate::aws::error::{ApiError, Called as _};
+use crate::aws::image::{self, delete_snapshot, deregister, filter, own_by_name};
+use crate::aws::instance::{self, state};
+use crate::aws::made::{BUILD_TAG, Clue, Made};
+use crate::aws::retry::{again_on, until_known};
+use crate::aws::wait::{Seen, Wait};
+use crate::event::Ui;
+use crate::journal::{Journal, Thing};
+use crate::retry;
+
+/// How long an instance may take to change its state.
+pub const INSTANCE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// How often an unanswered call's thing is looked for, a second apart.
+const LOOKS: usize = 6;
+
+/// Removes things of one build. Everything here may be done twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// Where it is written that they are gone, and what comes to light on the way.
+    pub journal: &'a Journal,
+    /// The build that made them.
+    pub build: &'a str,
+    /// Who says so.
+    pub ui: &'a Ui,
+    /// Ends the waits.
+    pub cancel: &'a CancellationToken,
+    /// How long a terminating instance may stay as it is.
+    pub patience: Duration,
+    /// Whether even what has a known id is looked at before it is removed: whoever reads the id
+    /// from a file has not seen the API say it.
+    pub suspicious: bool,
+}
+
+impl Removal<'_> {
+    /// Removes `thing`, if it is there and ours.
+    pub async fn remove(&self, thing: &Thing) -> anyhow::Result<()> {
+        if let Some((clue, id)) = self.find(thing).await? {
+            self.journal.made(thing, &id);
+            let ec2 = self.account.ec2_in(&clue.r#in.region);
+            let keeps = thing.is_of_done_build();
+            self.remove_found(&ec2, &clue, &id, keeps).await?;
+        }
+        self.journal.gone(thing);
+        Ok(())
+    }
+
+    /// What `thing` is and its id, if it is there and ours.
+    pub async fn find(&self, thing: &Thing) -> anyhow::Result<Option<(Clue, String)>> {
+        if !thing.is_set_out() {
+            return Ok(None);
+        }
+        let clue = Clue::of(thing)?;
+        if let Some(id) = thing.id().filter(|_| !self.suspicious) {
+            return Ok(Some((clue, id.to_owned())));
+        }
+        let ec2 = self.account.ec2_in(&clue.r#in.region);
+        let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
+        for look in 1..=looks {
+            if let Some(id) = find(&ec2, &clue.ec2, thing.id()).await? {
+                return Ok(Some((clue, id)));
+            }
+            if look < looks {
+                retry::sleep(self.cancel, Duration::from_secs(1)).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn remove_found(
+        &self,
+        ec2: &aws_sdk_ec2::Client,
+        clue: &Clue,
+        id: &str,
+        build_is_done: bool,
+    ) -> anyhow::Result<()> {
+        match &clue.ec2 {
+            Made::KeyPair { name, .. } => {
+                self.ui.say(format!("Deleting the temporary key pair {name}"));
+                Ok(delete_key_pair(ec2, name).await?)
+            }
+            Made::SecurityGroup { name, .. } => {
+                self.ui.say(format!("Deleting the temporary security group {name}"));
+                self.delete_group(ec2, id).await
+            }
+            Made::Instance { keeps, .. } => {
+                let keeps: &[String] = if build_is_done { keeps } else { &[] };
+                self.end_instance(ec2, id, keeps).await
+            }
+            Made::Volume { .. } => self.delete_volume(ec2, id).await,
+            Made::Image { .. } => {
+                self.ui.say(format!(
+                    "Deregistering {id} and deleting its snapshots: the build failed"
+                ));
+                self.remove_image(ec2, clue, id).await
+            }
+            Made::Copy { .. } => {
+                let region = &clue.r#in.region;
+                self.ui.say(format!("Removing the copy in {region}: the build failed"));
+                self.remove_image(ec2, clue, id).await
+            }
+            Made::Snapshot { .. } => delete_snapshot(ec2, id, self.cancel).await,
+        }
+    }
+
+    async fn delete_group(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
+        let call = || async {
+            let request = ec2.delete_security_group().group_id(id);
+            match request.send().await.called("DeleteSecurityGroup") {
+                Err(error) if error.is_unknown() => Ok(()),
+                result => result.map(|_| ()),
+            }
+        };
+        // The interface of the terminated instance lets go of its group only after a while.
+        let passes_by = |error: &ApiError| error.is(&["DependencyViolation", "InvalidGroup.InUse"]);
+        again_on(self.cancel, passes_by, call).await
+    }
+
+    /// Terminates an instance, and deletes its volumes but those on the devices that it `keeps`.
+    async fn end_instance(
+        &self,
+        ec2: &aws_sdk_ec2::Client,
+        id: &str,
+        keeps: &[String],
+    ) -> anyhow::Result<()> {
+        self.ui.say(format!("Terminating the instance {id}"));
+        let mut orphans = Vec::new();
+        for volume in instance::volumes(ec2, id).await? {
+            let (Some(volume_id), Some(device)) = (
+                volume.volume_id(),
+                volume.attachments().first().and_then(|attached| attached.device()),
+            ) else {
+                continue;
+            };
+            match keeps.iter().any(|kept| kept == device) {
+                true => self
+                    .ui
+                    .say(format!("Keeping the volume {volume_id} ({device}) as the template says")),
+                false => orphans.push(volume_id.to_owned()),
+            }
+        }
+        let volume = || Made::Volume { instance: id.to_owned() };
+        let orphans = self.write_down(ec2, orphans, volume).await?;
+        self.terminate(ec2, id).await?;
+        self.remove_all(ec2, &orphans).await
+    }
+
+    async fn terminate(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
+        let call = || async {
+            let request = ec2.terminate_instances().instance_ids(id);
+            request.send().await.called("TerminateInstances")
+        };
+        until_known(self.cancel, call).await?;
+        let memory = &self.account.memory;
+        let wait = Wait { kind: "instance terminated", what: id, patience: self.patience, memory };
+        wait.until(self.ui, self.cancel, || async {
+            Ok(match instance::by_id(ec2, id).await?.as_ref().map(state) {
+                None | Some(InstanceStateName::Terminated) => Seen::Ready(()),
+                Some(other) => Seen::pending(other.as_str()),
+            })
+        })
+        .await
+    }
+
+    async fn delete_volume(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
+        let call = || async {
+            match ec2.delete_volume().volume_id(id).send().await.called("DeleteVolume") {
+                Err(error) if error.is_unknown() => Ok(()),
+                result => result.map(|_| ()),
+            }
+        };
+        again_on(self.cancel, |error| error.is(&["VolumeInUse"]), call).await
+    }
+
+    /// Removes an AMI and the snapshots that were made for it.
+    async fn remove_image(
+        &self,
+        ec2: &aws_sdk_ec2::Client,
+        clue: &Clue,
+        id: &str,
+    ) -> anyhow::Result<()> {
+        let mut snapshots = match &clue.ec2 {
+            Made::Image { instance, .. } => snapshots_of(ec2, instance, id).await?,
+            _ => Vec::new(),
+        };
+        if let Some(image) = image::by_id(ec2, id).await? {
+            snapshots.extend(image::snapshots(&image));
+        }
+        snapshots.sort();
+        snapshots.dedup();
+        let snapshot = || Made::Snapshot { image: id.to_owned() };
+        let orphans = self.write_down(ec2, snapshots, snapshot).await?;
+        deregister(ec2, id, self.cancel).await?;
+        self.remove_all(ec2, &orphans).await
+    }
+
+    /// Writes down what would be forgotten together with what it belongs to.
+    async fn write_down(
+        &self,
+        ec2: &aws_sdk_ec2::Client,
+        ids: Vec<String>,
+        made: impl Fn() -> Made,
+    ) -> anyhow::Result<Vec<std::sync::Arc<Thing>>> {
+        let region = ec2.config().region().map(|region| region.as_ref()).unwrap_or_default();
+        let thing = |id: String| made().thing(self.account, region).known_as(id).into();
+        let things: Vec<_> = ids.into_iter().map(thing).collect();
+        let written = self.journal.intend(self.build, things.clone()).await;
+        written.context("the journal cannot be written")?;
+        Ok(things)
+    }
+
+    async fn remove_all(
+        &self,
+        ec2: &aws_sdk_ec2::Client,
+        things: &[std::sync::Arc<Thing>],
+    ) -> anyhow::Result<()> {
+        let each = things.iter().map(async |thing| {
+            let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
+            // A template may put somebody else's snapshot into its AMI.
+            let is_ours = match clue.ec2 {
+                Made::Snapshot { .. } => find(ec2, &clue.ec2, Some(id)).await?.is_some(),
+                _ => true,
+            };
+            let removed = match (is_ours, &clue.ec2) {
+                (false, _) => Ok(()),
+                (true, Made::Snapshot { .. }) => delete_snapshot(ec2, id, self.cancel).await,
+                (true, _) => self.delete_volume(ec2, id).await,
+            };
+            match &removed {
+                Ok(()) => self.journal.gone(thing),
+                Err(error) => self.journal.stuck(thing, format!("{error:#}")),
+            }
+            removed
+        });
+        join_all(each).await.into_iter().collect()
+    }
+}
+
+/// The id of what `made` describes, if it is there and ours; `id` is what is known of it.
+async fn find(
+    ec2: &aws_sdk_ec2::Client,
+    made: &Made,
+    id: Option<&str>,
+) -> anyhow::Result<Option<String>> {
+    match made {
+        Made::KeyPair { name, token } => find_key_pair(ec2, name, token).await,
+        Made::SecurityGroup { name, token } => find_group(ec2, name, token, id).await,
+        Made::Instance { token, .. } => {
+            let wanted = narrowed(vec![of_build(token)], "instance-id", id);
+            let found = instance::matching(ec2, wanted).await?;
+            let found = found.filter(|found| state(found) != InstanceStateName::Terminated);
+            Ok(found.and_then(|found| found.instance_id))
+        }
+        Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
+        Made::Image { name, instance } => find_image(ec2, name, instance, id).await,
+        Made::Copy { name, source, since } => {
+            let all = own_by_name(ec2, name).await?.into_iter();
+            let ours = all.filter(|image| is_copy(image, source, *since));
+            Ok(ours
+                .filter_map(|image| image.image_id)
+                .find(|found| id.is_none_or(|id| id == found)))
+        }
+        Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
+    }
+}
+
+fn of_build(token: &str) -> Filter {
+    filter(format!("tag:{BUILD_TAG}"), [token])
+}
+
+/// `filters`, and that `name` is `id` if that is known.
+fn narrowed(mut filters: Vec<Filter>, name: &str, id: Option<&str>) -> Vec<Filter> {
+    filters.extend(id.map(|id| filter(name, [id])));
+    filters
+}
+
+async fn find_key_pair(
+    ec2: &aws_sdk_ec2::Client,
+    name: &str,
+    token: &str,
+) -> anyhow::Result<Option<String>> {
+    let wanted = vec![filter("key-name", [name]), of_build(token)];
+    let found = ec2.describe_key_pairs().set_filters(Some(wanted)).send().await;
+    let found = found.called("DescribeKeyPairs")?;
+    Ok(found.key_pairs().first().and_then(|key| key.key_name.clone()))
+}
+
+/// Removes a key pair; it is no error if it is gone already.
+pub async fn delete_key_pair(ec2: &aws_sdk_ec2::Client, name: &str) -> Result<(), ApiError> {
+    match ec2.delete_key_pair().key_name(name).send().await.called("DeleteKeyPair") {
+        Err(error) if !error.is_unknown() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The id of the security group of our name and tag.
+pub async fn find_group(
+    ec2: &aws_sdk_ec2::Client,
+    name: &str,
+    token: &str,
+    id: Option<&str>,
+) -> anyhow::Result<Option<String>> {
+    let wanted = narrowed(vec![filter("group-name", [name]), of_build(token)], "group-id", id);
+    let found = ec2.describe_security_groups().set_filters(Some(wanted)).send().await;
+    let found = found.called("DescribeSecurityGroups")?;
+    Ok(found.security_groups().first().and_then(|group| group.group_id.clone()))
+}
+
+async fn find_volume(
+    ec2: &aws_sdk_ec2::Client,
+    instance: &str,
+    id: &str,
+) -> anyhow::Result<Option<String>> {
+    let found = match ec2.describe_volumes().volume_ids(id).send().await.called("DescribeVolumes") {
+        Err(error) if error.is_unknown() => return Ok(None),
+        found => found?,
+    };
+    // Somebody may have attached it elsewhere: then it is not garbage any more.
+    let is_ours = found.volumes().first().is_some_and(|volume| {
+        volume.attachments().iter().all(|attached| attached.instance_id() == Some(instance))
+    });
+    Ok(is_ours.then(|| id.to_owned()))
+}
+
+async fn find_snapshot(
+    ec2: &aws_sdk_ec2::Client,
+    image: &str,
+    id: &str,
+) -> anyhow::Result<Option<String>> {
+    let request = ec2.describe_snapshots().snapshot_ids(id).owner_ids("self");
+    let found = match request.send().await.called("DescribeSnapshots") {
+        Err(error) if error.is_unknown() => return Ok(None),
+        found => found?,
+    };
+    // EC2 says itself which AMI it made a snapshot for.
+    let is_ours = found.snapshots().first().is_some_and(|snapshot| {
+        snapshot.description().is_some_and(|description| description.contains(image))
+    });
+    Ok(is_ours.then(|| id.to_owned()))
+}
+
+/// The AMI of our name, if it was made of our instance.
+pub async fn find_image(
+    ec2: &aws_sdk_ec2::Client,
+    name: &str,
+    instance: &str,
+    id: Option<&str>,
+) -> anyhow::Result<Option<String>> {
+    for image in own_by_name(ec2, name).await? {
+        let Some(found) = image.image_id() else { continue };
+        let is_ours = match image.source_instance_id() {
+            Some(source) => source == instance,
+            None => !snapshots_of(ec2, instance, found).await?.is_empty(),
+        };
+        if is_ours && id.is_none_or(|id| id == found) {
+            return Ok(image.image_id);
+        }
+    }
+    Ok(None)
+}
+
+/// The snapshots of `instance` that EC2 made for the AMI `id`, known before the AMI itself lists
+/// them.
+async fn snapshots_of(
+    ec2: &aws_sdk_ec2::Client,
+    instance: &str,
+    id: &str,
+) -> anyhow::Result<Vec<String>> {
+    let description = format!("Created by CreateImage({instance}) for {id}*");
+    let request = ec2.describe_snapshots().owner_ids("self");
+    let request = request.filters(filter("description", [description]));
+    let found = request.send().await.called("DescribeSnapshots")?;
+    let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
+    Ok(ids.collect())
+}
+
+/// Whether `image` was copied from `source`, as the API says; where it does not, whether it is new.
+fn is_copy(image: &Image, source: &str, since: i64) -> bool {
+    if let Some(known) = image.source_image_id() {
+        return known == source;
+    }
+    let created = image.creation_date().and_then(|date| date.parse::<Timestamp>().ok());
+    created.is_some_and(|created| created.as_second() >= since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_known_by_its_source_or_by_its_age() {
+        let since = "2026-11-22T12:00:00Z".parse::<Timestamp>().unwrap().as_second();
+        let image = |date: &str| Image::builder().creation_date(date);
+        let other = image("2026-11-22T13:00:00.000Z").source_image_id("ami-2").build();
+        assert!(!is_copy(&other, "ami-1", since));
+        let ours = image("2026-11-22T11:00:00.000Z").source_image_id("ami-1").build();
+        assert!(is_copy(&ours, "ami-1", since));
+        assert!(is_copy(&image("2026-11-22T12:00:00.000Z").build(), "ami-1", since));
+        assert!(!is_copy(&image("2026-11-22T11:59:59.000Z").build(), "ami-1", since));
+        assert!(!is_copy(&Image::builder().build(), "ami-1", since), "its age is not known");
+    }
+}

@@ -1,0 +1,243 @@
+//! What exists outside of us because of a run: on disk *before* the call that makes it, so that
+//! even a run that was killed can be cleaned up after.
+//!
+//! ```text
+//! intent ──▶ made (its id is known) ──▶ gone
+//!                                  └──▶ done (the build ended well: its products stay)
+//! ```
+//!
+//! A [`Journal`] is what the living run sees of it; [`store`] is the directory where the journals
+//! of dead runs are found again. Neither knows what the things are: who makes them leaves a clue
+//! for whoever has to find them.
+
+mod file;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod thing;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::file::{Place, Record, Writer};
+pub use self::thing::Thing;
+
+/// The journal of one run. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Where the file is made as soon as there is something to write; `None`: nothing is written.
+    place: Option<Place>,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    next: u64,
+    /// What is not settled yet, the oldest first.
+    lines: BTreeMap<u64, Line>,
+    file: Option<Writer>,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    build: String,
+    thing: Arc<Thing>,
+    stuck: Option<String>,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        format!("{}: {}", self.build, self.thing)
+    }
+}
+
+/// A line of the journal, for whoever cleans up.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The build that made it.
+    pub build: String,
+    /// What it is.
+    pub thing: Arc<Thing>,
+}
+
+impl Journal {
+    /// The journal of the run `run`, in `dir` as soon as there is something to write down.
+    pub fn in_dir(dir: &Path, run: &str) -> Self {
+        let place = Some(Place { dir: dir.to_owned(), run: run.to_owned() });
+        Self(Arc::new(Shared { place, book: Mutex::default() }))
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `things` of `build` are about to be made. When this returns, they are on the disk.
+    ///
+    /// # Errors
+    /// When they cannot be written: then they must not be made.
+    pub async fn intend(&self, build: &str, mut things: Vec<Arc<Thing>>) -> io::Result<()> {
+        things.retain(|thing| thing.entry().is_none());
+        if self.0.place.is_none() || things.iter().all(|thing| thing.clue().is_none()) {
+            things.into_iter().for_each(|thing| self.enter(build, thing));
+            return Ok(());
+        }
+        let (journal, build) = (self.clone(), build.to_owned());
+        blocking(move || {
+            let file = journal.write_intents(&build, things)?;
+            // Outside of the lock: builds that run at the same time do not wait for each other.
+            file.sync()
+        })
+        .await
+    }
+
+    /// `thing` of `build` is there. Only this run knows it: nothing is written.
+    pub fn enter(&self, build: &str, thing: Arc<Thing>) {
+        self.book().enter(build, thing);
+    }
+
+    fn write_intents(&self, build: &str, things: Vec<Arc<Thing>>) -> io::Result<Writer> {
+        let mut book = self.book();
+        let file = match (&book.file, &self.0.place) {
+            (Some(file), _) => file.clone(),
+            (None, Some(place)) => Writer::create(place)?,
+            (None, None) => return Err(io::Error::other("there is no place for a journal")),
+        };
+        book.file = Some(file.clone());
+        let mut records = Vec::new();
+        for (entry, thing) in (book.next..).zip(&things) {
+            if thing.clue().is_some() {
+                records.push(Record::Intent {
+                    entry,
+                    build: build.to_owned(),
+                    thing: thing.clone(),
+                });
+                records.extend(thing.id().map(|id| Record::Made { entry, id: id.to_owned() }));
+            }
+        }
+        file.append(&records)?;
+        things.into_iter().for_each(|thing| book.enter(build, thing));
+        Ok(file)
+    }
+
+    /// `thing` is there, and this is its id.
+    pub fn made(&self, thing: &Thing, id: &str) {
+        if thing.learn(id) {
+            self.write(thing, |entry| Record::Made { entry, id: id.to_owned() });
+        }
+    }
+
+    /// `thing` is not there any more, or never came to be.
+    pub fn gone(&self, thing: &Thing) {
+        if let Some(entry) = thing.entry()
+            && self.book().lines.contains_key(&entry)
+        {
+            self.write(thing, |entry| Record::Gone { entry });
+            self.book().lines.remove(&entry);
+        }
+    }
+
+    /// `thing` could not be removed. The disk need not know: there it is not gone, which is enough.
+    pub fn stuck(&self, thing: &Thing, why: impl Into<String>) {
+        let mut book = self.book();
+        if let Some(line) = thing.entry().and_then(|entry| book.lines.get_mut(&entry)) {
+            line.stuck = Some(why.into());
+        }
+    }
+
+    /// The build that made all of `things` ended well: from now on its products are nobody's
+    /// garbage. When this returns, that is on the disk, for all of them or for none.
+    pub async fn done(&self, things: &[Arc<Thing>]) -> io::Result<()> {
+        let entries: Vec<u64> = things.iter().filter_map(|thing| thing.entry()).collect();
+        things.iter().for_each(|thing| thing.build_is_done());
+        let file = {
+            let mut book = self.book();
+            for thing in things.iter().filter(|thing| thing.is_product()) {
+                thing.entry().and_then(|entry| book.lines.remove(&entry));
+            }
+            book.file.clone()
+        };
+        let Some(file) = file else { return Ok(()) };
+        blocking(move || {
+            file.append(&[Record::Done { entries }])?;
+            file.sync()
+        })
+        .await
+    }
+
+    /// Writes what need not be on the disk at once: if it is lost, the thing is looked up.
+    fn write(&self, thing: &Thing, record: impl FnOnce(u64) -> Record) {
+        let file = self.book().file.clone();
+        if let (Some(file), Some(entry), true) = (file, thing.entry(), thing.clue().is_some())
+            && let Err(error) = file.append(&[record(entry)])
+        {
+            tracing::warn!(%error, "the journal cannot be written");
+        }
+    }
+
+    /// All that still exists, the oldest first.
+    pub fn present(&self) -> Vec<String> {
+        self.book().lines.values().map(Line::text).collect()
+    }
+
+    /// The same, for whoever cleans up.
+    pub fn entries(&self) -> Vec<Entry> {
+        let entry = |line: &Line| Entry { build: line.build.clone(), thing: line.thing.clone() };
+        self.book().lines.values().map(entry).collect()
+    }
+
+    /// All that nobody has tried to remove: `-on-error=abort` leaves it.
+    pub fn untouched(&self) -> Vec<String> {
+        let book = self.book();
+        book.lines.values().filter(|line| line.stuck.is_none()).map(Line::text).collect()
+    }
+
+    /// All that could not be removed, and why.
+    pub fn left_behind(&self) -> Vec<String> {
+        let book = self.book();
+        let stuck = |line: &Line| Some(format!("{} ({})", line.text(), line.stuck.as_ref()?));
+        book.lines.values().filter_map(stuck).collect()
+    }
+
+    /// The run is over: the file goes if it lists nothing that exists. Otherwise it stays, and its
+    /// run is what `imgbake cleanup` is told.
+    pub fn close(&self) -> Option<String> {
+        let book = self.book();
+        if book.lines.values().any(|line| line.thing.clue().is_some()) {
+            return self.0.run(&book);
+        }
+        book.file.iter().for_each(Writer::remove);
+        None
+    }
+
+    /// What `imgbake cleanup` is told, if the run has written anything.
+    pub fn run(&self) -> Option<String> {
+        self.0.run(&self.book())
+    }
+}
+
+impl Shared {
+    fn run(&self, book: &Book) -> Option<String> {
+        self.place.as_ref().filter(|_| book.file.is_some()).map(|place| place.run.clone())
+    }
+}
+
+impl Book {
+    fn enter(&mut self, build: &str, thing: Arc<Thing>) {
+        let entry = self.next;
+        self.next += 1;
+        thing.enter_as(entry);
+        self.lines.insert(entry, Line { build: build.to_owned(), thing, stuck: None });
+    }
+}
+
+/// Runs what waits for the disk where nobody else has to wait for it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cut_off| Err(io::Error::other(cut_off)))
+}

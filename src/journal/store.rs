@@ -1,0 +1,88 @@
+//! The directory of journals: those in it that nobody holds are of runs that died, or that left
+//! something behind.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::file::{EXTENSION, Place, Record, Writer};
+use super::{Book, Journal, Line, Shared};
+
+/// A journal that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The run that wrote it.
+    pub run: String,
+    path: PathBuf,
+}
+
+/// Whose a journal is.
+#[derive(Debug)]
+pub enum Holder {
+    /// Its run is alive, or somebody else cleans up after it.
+    Somebody,
+    /// Ours, as long as we hold this.
+    Us(Journal),
+}
+
+/// The journals in `dir`, the oldest first.
+pub fn journals(dir: &Path) -> io::Result<Vec<Found>> {
+    let files = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files?,
+    };
+    let mut found = Vec::new();
+    for file in files {
+        let path = file?.path();
+        let is_journal = path.extension().is_some_and(|extension| extension == EXTENSION);
+        if let Some(run) = path.file_stem().filter(|_| is_journal) {
+            found.push(Found { run: run.to_string_lossy().into_owned(), path });
+        }
+    }
+    // A run's name begins with its time.
+    found.sort_by(|one, other| one.run.cmp(&other.run));
+    Ok(found)
+}
+
+impl Found {
+    /// Takes the journal over, unless somebody holds it.
+    pub fn take_over(&self) -> io::Result<Holder> {
+        let Some((file, records)) = Writer::take_over(&self.path)? else {
+            return Ok(Holder::Somebody);
+        };
+        let mut book = Book { file: Some(file), ..Book::default() };
+        records.into_iter().for_each(|record| book.replay(record));
+        let dir = self.path.parent().unwrap_or(Path::new("")).to_owned();
+        let place = Some(Place { dir, run: self.run.clone() });
+        Ok(Holder::Us(Journal(Arc::new(Shared { place, book: Mutex::new(book) }))))
+    }
+}
+
+impl Book {
+    fn replay(&mut self, record: Record) {
+        match record {
+            Record::Imgbake { .. } => {}
+            Record::Intent { entry, build, thing } => {
+                // Nobody knows whether the call was made.
+                thing.set_out();
+                thing.doubt(true);
+                thing.enter_as(entry);
+                self.next = self.next.max(entry + 1);
+                self.lines.insert(entry, Line { build, thing, stuck: None });
+            }
+            Record::Made { entry, id } => {
+                if let Some(line) = self.lines.get(&entry) {
+                    let _known_before = !line.thing.learn(&id);
+                }
+            }
+            Record::Gone { entry } => drop(self.lines.remove(&entry)),
+            Record::Done { entries } => {
+                for line in entries.iter().filter_map(|entry| self.lines.get(entry)) {
+                    line.thing.build_is_done();
+                }
+                self.lines
+                    .retain(|entry, line| !(entries.contains(entry) && line.thing.is_product()));
+            }
+        }
+    }
+}

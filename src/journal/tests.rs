@@ -1,0 +1,164 @@
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::store::{Holder, journals};
+use super::*;
+
+fn thing(name: &str) -> Arc<Thing> {
+    Arc::new(Thing::new("machine", name).at("here").found_by(json!({"name": name})))
+}
+
+fn image(name: &str) -> Arc<Thing> {
+    Arc::new(Thing::new("image", name).found_by(json!({"name": name})).as_product())
+}
+
+/// A journal of the run `run` and its directory.
+fn journal() -> (Journal, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Journal::in_dir(dir.path(), "run"), dir)
+}
+
+fn path(dir: &TempDir) -> PathBuf {
+    dir.path().join("run.jsonl")
+}
+
+/// What the journal in `dir` says to whoever cleans up; its run must be dead.
+fn after(dir: &TempDir) -> Journal {
+    let [found] = journals(dir.path()).unwrap().try_into().unwrap();
+    match found.take_over().unwrap() {
+        Holder::Us(journal) => journal,
+        Holder::Somebody => panic!("somebody holds it"),
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_removed_is_said_with_its_reason() {
+    let journal = Journal::default();
+    let (group, key) = (thing("packer_1"), thing("packer_2"));
+    journal.intend("web", vec![group.clone(), key.clone()]).await.unwrap();
+    journal.gone(&key);
+    assert_eq!(journal.present(), ["web: machine packer_1 in here"]);
+    journal.made(&group, "sg-1");
+    assert_eq!(journal.present(), ["web: machine sg-1 in here"]);
+    assert_eq!(journal.untouched(), ["web: machine sg-1 in here"]);
+    assert!(journal.left_behind().is_empty());
+    journal.stuck(&group, "in use");
+    assert_eq!(journal.left_behind(), ["web: machine sg-1 in here (in use)"]);
+    assert!(journal.untouched().is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_runs_intents_ids_and_ends_are_read_back() {
+    let (journal, dir) = journal();
+    let (one, two, three) = (thing("one"), thing("two"), thing("three"));
+    journal.intend("web", vec![one.clone(), two.clone()]).await.unwrap();
+    journal.intend("db", vec![three.clone()]).await.unwrap();
+    journal.made(&one, "i-1");
+    journal.gone(&two);
+    drop(journal);
+    let journal = after(&dir);
+    assert_eq!(journal.present(), ["web: machine i-1 in here", "db: machine three in here"]);
+    let entries = journal.entries();
+    assert_eq!(entries[0].thing.clue(), Some(&json!({"name": "one"})));
+    assert!(entries.iter().all(|entry| entry.thing.is_set_out()), "nobody knows better");
+    // Whoever cleans up goes on in the same file.
+    journal.gone(&entries[0].thing);
+    let new = thing("new");
+    journal.intend("web", vec![new]).await.unwrap();
+    drop((journal, entries));
+    let journal = after(&dir);
+    assert_eq!(journal.present(), ["db: machine three in here", "web: machine new in here"]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_before_there_is_something_and_nothing_stays_after() {
+    let (journal, dir) = journal();
+    journal.enter("web", Arc::new(Thing::new("directory", "output")));
+    journal.intend("web", vec![Arc::new(Thing::new("directory", "other"))]).await.unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let key = thing("key");
+    journal.intend("web", vec![key.clone()]).await.unwrap();
+    assert_eq!(journal.close(), Some("run".to_owned()), "the key is there");
+    assert!(path(&dir).exists());
+    journal.gone(&key);
+    assert_eq!(journal.close(), None);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_build_that_ends_well_hands_over_all_its_products_at_once() {
+    let (journal, dir) = journal();
+    let (machine, here, abroad, other) = (thing("m"), image("a"), image("b"), image("c"));
+    let made = vec![machine.clone(), here.clone(), abroad.clone()];
+    journal.intend("web", made.clone()).await.unwrap();
+    journal.intend("db", vec![other]).await.unwrap();
+    journal.done(&made).await.unwrap();
+    assert!(machine.is_of_done_build());
+    let left = ["web: machine m in here", "db: image c"];
+    assert_eq!(journal.present(), left);
+    drop(journal);
+    let journal = after(&dir);
+    assert_eq!(journal.present(), left);
+    let done = |entry: &Entry| entry.thing.is_of_done_build();
+    assert_eq!(journal.entries().iter().map(done).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test]
+async fn a_journal_belongs_to_its_run_while_that_is_alive() {
+    let (journal, dir) = journal();
+    journal.intend("web", vec![thing("one")]).await.unwrap();
+    let [found] = journals(dir.path()).unwrap().try_into().unwrap();
+    assert!(matches!(found.take_over().unwrap(), Holder::Somebody));
+    drop(journal);
+    assert!(matches!(found.take_over().unwrap(), Holder::Us(_)));
+}
+
+#[tokio::test]
+async fn a_torn_last_line_was_never_written_and_a_broken_one_is_said() {
+    let (journal, dir) = journal();
+    journal.intend("web", vec![thing("one")]).await.unwrap();
+    journal.intend("web", vec![thing("two")]).await.unwrap();
+    drop(journal);
+    let whole = fs::read(path(&dir)).unwrap();
+    let first = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;
+    for cut in 0..whole.len() {
+        fs::write(path(&dir), &whole[..cut]).unwrap();
+        let journal = after(&dir);
+        assert_eq!(journal.present().len(), usize::from(cut >= first), "{cut}");
+        // What comes after it stands on a line of its own.
+        journal.intend("web", vec![thing("three")]).await.unwrap();
+        drop(journal);
+        assert_eq!(after(&dir).present().last().unwrap(), "web: machine three in here", "{cut}");
+    }
+    fs::write(path(&dir), [&whole[..first], b"{\"intent\":7}\n", &whole[first..]].concat())
+        .unwrap();
+    let found = &journals(dir.path()).unwrap()[0];
+    let error = found.take_over().unwrap_err().to_string();
+    assert!(error.starts_with("line 3 cannot be understood: "), "{error}");
+    fs::write(path(&dir), "{\"imgbake\":{\"journal\":2}}\n").unwrap();
+    let error = found.take_over().unwrap_err().to_string();
+    assert!(error.contains("it is of version 2; use a newer imgbake"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_not_made() {
+    let (journal, dir) = journal();
+    fs::write(path(&dir), "").unwrap();
+    assert!(journal.intend("web", vec![thing("one")]).await.is_err());
+    assert!(journal.present().is_empty());
+}
+
+#[tokio::test]
+async fn only_its_owner_can_read_a_journal() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let journals = dir.path().join("state/journal");
+    let journal = Journal::in_dir(&journals, "run");
+    journal.intend("web", vec![thing("one")]).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&journals.join("run.jsonl")), 0o600);
+    assert_eq!(mode(&journals), 0o700);
+}

@@ -1,0 +1,139 @@
+//! One thing that a run makes outside of us.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// Something outside of us that a run makes. What is known of it grows while it is made.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Thing {
+    /// For people, e.g. `security group`.
+    kind: String,
+    /// What it is known by until its id is known: a name or a tag that we chose.
+    name: String,
+    /// Where, e.g. `us-east-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    /// Whether it is what the build is for: it stays if the build ends well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    product: bool,
+    /// What whoever cleans up needs to find it, and to know that it is ours; never a credential.
+    /// `None`: nobody could clean it up, and it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clue: Option<Json>,
+    #[serde(skip)]
+    id: OnceLock<String>,
+    #[serde(skip)]
+    entry: OnceLock<u64>,
+    #[serde(skip)]
+    state: State,
+}
+
+/// What only the process knows that has the thing in its hands.
+#[derive(Debug, Default)]
+struct State {
+    tried: AtomicBool,
+    doubtful: AtomicBool,
+    done: AtomicBool,
+}
+
+impl Thing {
+    /// A thing of this kind that will be known by `name`.
+    pub fn new(kind: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), name: name.into(), ..Self::default() }
+    }
+
+    /// It will be there.
+    pub fn at(self, place: impl Into<String>) -> Self {
+        Self { place: Some(place.into()), ..self }
+    }
+
+    /// It is found by this.
+    pub fn found_by(self, clue: Json) -> Self {
+        Self { clue: Some(clue), ..self }
+    }
+
+    /// It is what the build is for.
+    pub fn as_product(self) -> Self {
+        Self { product: true, ..self }
+    }
+
+    /// It exists already, and this is its id.
+    pub fn known_as(self, id: impl Into<String>) -> Self {
+        self.set_out();
+        Self { id: OnceLock::from(id.into()), ..self }
+    }
+
+    /// See [`found_by`](Self::found_by).
+    pub fn clue(&self) -> Option<&Json> {
+        self.clue.as_ref()
+    }
+
+    /// Its id, once somebody has said it.
+    pub fn id(&self) -> Option<&str> {
+        self.id.get().map(String::as_str)
+    }
+
+    /// See [`as_product`](Self::as_product).
+    pub fn is_product(&self) -> bool {
+        self.product
+    }
+
+    /// The call that makes it is about to be made.
+    pub fn set_out(&self) {
+        self.state.tried.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was a call that may have made it.
+    pub fn is_set_out(&self) -> bool {
+        self.state.tried.load(Ordering::Relaxed)
+    }
+
+    /// Whether the call went unanswered: the thing may show only after a moment.
+    pub fn doubt(&self, is_doubtful: bool) {
+        self.state.doubtful.store(is_doubtful, Ordering::Relaxed);
+    }
+
+    /// See [`doubt`](Self::doubt).
+    pub fn is_doubtful(&self) -> bool {
+        self.state.doubtful.load(Ordering::Relaxed)
+    }
+
+    /// Whether the build that made it ended well.
+    pub fn is_of_done_build(&self) -> bool {
+        self.state.done.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn build_is_done(&self) {
+        self.state.done.store(true, Ordering::Relaxed);
+    }
+
+    /// Its line in the journal, if it has one.
+    pub(super) fn entry(&self) -> Option<u64> {
+        self.entry.get().copied()
+    }
+
+    /// `entry` is its line from now on.
+    pub(super) fn enter_as(&self, entry: u64) {
+        // It has had none so far: `Journal::intend` sees to that.
+        let _ = self.entry.set(entry);
+    }
+
+    /// Whether `id` is news.
+    pub(super) fn learn(&self, id: &str) -> bool {
+        self.id.set(id.to_owned()).is_ok()
+    }
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id().unwrap_or(&self.name))?;
+        match &self.place {
+            Some(place) => write!(f, " in {place}"),
+            None => Ok(()),
+        }
+    }
+}

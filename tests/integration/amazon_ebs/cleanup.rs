@@ -1,0 +1,252 @@
+//! The program is killed at every call that changes something; `imgbake cleanup` removes what it
+//! left, and nothing else.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use tokio::process::Command;
+
+use super::bed::Bed;
+use super::proxy::{Fate, Proxy};
+use super::signals::{self, Template};
+use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
+
+/// How many builds are killed at a time, each in a cloud of its own.
+const CLOUDS: usize = 3;
+
+/// The calls that take back what a good build needs no more: its AMIs are finished before them.
+const LAST_CALLS: [&str; 4] =
+    ["TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteKeyPair"];
+
+/// A cloud with things in it that look like ours.
+struct Cloud {
+    bed: Bed,
+    before: BTreeSet<String>,
+}
+
+impl Cloud {
+    async fn start() -> Self {
+        let bed = tokio::task::spawn_blocking(Bed::new).await.unwrap();
+        for region in ["us-east-1", "eu-west-1"] {
+            look_alikes(&bed, region).await;
+        }
+        let before = bed.inventory_of_all().await;
+        // What is older than a copy of ours is so by a second, the API's measure.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        Self { bed, before }
+    }
+
+    async fn left(&self) -> BTreeSet<String> {
+        self.bed.inventory_of_all().await.difference(&self.before).cloned().collect()
+    }
+}
+
+/// Somebody else's things: the same prefixes, the same tags with other values; abroad, even the
+/// same name.
+async fn look_alikes(bed: &Bed, region: &'static str) {
+    let ec2 = bed.ec2(region);
+    let tags = |kind: ResourceType| {
+        let tag = |key: &str| Tag::builder().key(key).value("somebody-else").build();
+        let tags = TagSpecification::builder().resource_type(kind);
+        tags.tags(tag("imgbake:run")).tags(tag("imgbake:build")).build()
+    };
+    let name = "packer_6560f0a1-0000-0000-0000-000000000000";
+    let key = ec2.create_key_pair().key_name(name);
+    key.tag_specifications(tags(ResourceType::KeyPair)).send().await.unwrap();
+    let group = ec2.create_security_group().group_name(name).description("Temporary group");
+    let group = group.tag_specifications(tags(ResourceType::SecurityGroup)).send().await.unwrap();
+    let images = ec2.describe_images().send().await.unwrap();
+    let instance = ec2
+        .run_instances()
+        .image_id(images.images()[0].image_id().unwrap())
+        .min_count(1)
+        .max_count(1)
+        .security_group_ids(group.group_id().unwrap())
+        .tag_specifications(tags(ResourceType::Instance))
+        .tag_specifications(tags(ResourceType::Volume));
+    let instance = instance.send().await.unwrap();
+    let id = instance.instances()[0].instance_id().unwrap();
+    let name = if region == "us-east-1" { "baked-before" } else { "baked" };
+    ec2.create_image().instance_id(id).name(name).send().await.unwrap();
+}
+
+/// A call, and whether the program dies before it arrives or after it took effect.
+#[derive(Clone, Debug)]
+struct Moment {
+    action: String,
+    nth: usize,
+    takes_effect: bool,
+}
+
+/// The moments of an undisturbed build.
+async fn moments(cloud: &Cloud, template: Template) -> Vec<Moment> {
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let program = Program::new();
+    let status = build(&program, &proxy, template(&cloud.bed)).wait().await.unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(journals(&program), Vec::<String>::new(), "nothing is left of it");
+    cloud.bed.sweep(&cloud.before).await;
+    let mut moments: Vec<Moment> = Vec::new();
+    let is_change = |action: &str| !action.starts_with("Describe") && !action.starts_with("Get");
+    for call in proxy.calls().into_iter().filter(|call| is_change(&call.action)) {
+        let nth = moments.iter().filter(|one| one.action == call.action).count() / 2;
+        let moment = |takes_effect| Moment { action: call.action.clone(), nth, takes_effect };
+        moments.extend([moment(false), moment(true)]);
+    }
+    moments
+}
+
+fn build(
+    program: &Program,
+    proxy: &Proxy,
+    template: (&'static str, String),
+) -> tokio::process::Child {
+    program.write(template.0, template.1);
+    let mut command = Command::from(program.command(["build", template.0]));
+    let vars = environment(proxy);
+    command.envs(vars).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.spawn().unwrap()
+}
+
+fn environment(proxy: &Proxy) -> [(&'static str, String); 3] {
+    [
+        ("AWS_ENDPOINT_URL", proxy.endpoint()),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+    ]
+}
+
+async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&'static str]) -> Run {
+    let mut command =
+        Command::from(program.command(["cleanup"].into_iter().chain(flags.iter().copied())));
+    let output = command.envs(environment(proxy)).stdin(Stdio::null()).output().await.unwrap();
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// What the journals in the program's state directory say.
+fn journals(program: &Program) -> Vec<String> {
+    let dir = program.path(".local/state/imgbake/journal");
+    let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
+    files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+}
+
+/// Kills a build with SIGKILL at `moment`.
+async fn killed(cloud: &Cloud, template: Template, moment: &Moment) -> (Program, Proxy) {
+    let Moment { action, nth, takes_effect } = moment.clone();
+    let rule = move |called: &str, before: usize| match takes_effect {
+        _ if called != action || before != nth => Fate::Passes,
+        true => Fate::HeldAfter,
+        false => Fate::Held,
+    };
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(rule)).await;
+    let program = Program::new();
+    let mut child = build(&program, &proxy, template(&cloud.bed));
+    tokio::select! {
+        () = proxy.until_held() => child.kill().await.unwrap(),
+        status = child.wait() => panic!("{moment:?} never came: {status:?}"),
+    }
+    // The proxy hears that nobody waits for the calls any more.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    proxy.release();
+    (program, proxy)
+}
+
+/// Whatever it was killed at: nothing is left but what was finished, and nothing else is missing.
+async fn nothing_is_left(cloud: &Cloud, template: Template, moment: &Moment) {
+    let (program, proxy) = killed(cloud, template, moment).await;
+    for journal in journals(&program) {
+        assert!(!journal.contains(SECRET_KEY) && !journal.contains(ACCESS_KEY), "{journal}");
+    }
+    let before = cloud.bed.inventory_of_all().await;
+    let shown = cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
+    assert_eq!(cloud.bed.inventory_of_all().await, before, "{moment:?}: {}", shown.stdout);
+    let cleaned = cleanup(&program, &proxy, &[]).await;
+    assert_eq!(cleaned.code, Some(0), "{moment:?}: {cleaned:#?}");
+    let left = cloud.left().await;
+    let finished = LAST_CALLS.contains(&moment.action.as_str());
+    let expected = |one: &String| one.starts_with("ami-") || one.starts_with("snap-");
+    match finished {
+        true => assert!(!left.is_empty() && left.iter().all(expected), "{moment:?}: {left:?}"),
+        false => assert!(left.is_empty(), "{moment:?}: {left:?}\n{cleaned:#?}"),
+    }
+    let all = cloud.bed.inventory_of_all().await;
+    assert!(cloud.before.is_subset(&all), "{moment:?}: {:?}\n{cleaned:#?}", cloud.before);
+    assert_eq!(journals(&program), Vec::<String>::new(), "{moment:?}");
+    let again = cleanup(&program, &proxy, &[]).await.succeeded();
+    assert_eq!(again.stdout, "There is nothing to clean up.\n", "{moment:?}");
+    cloud.bed.sweep(&cloud.before).await;
+}
+
+async fn kill_at_every_call(template: Template) {
+    let clouds = futures::future::join_all((0..CLOUDS).map(|_| Cloud::start())).await;
+    let moments = moments(&clouds[0], template).await;
+    let names: BTreeSet<_> = moments.iter().map(|moment| moment.action.as_str()).collect();
+    for wanted in LAST_CALLS[2..].iter().chain(&["CreateKeyPair", "RunInstances", "CreateImage"]) {
+        assert!(names.contains(wanted), "{names:?}");
+    }
+    println!("{} moments", moments.len());
+    let next = AtomicUsize::new(0);
+    let work = clouds.iter().map(async |cloud| {
+        while let Some(moment) = moments.get(next.fetch_add(1, Ordering::Relaxed)) {
+            nothing_is_left(cloud, template, moment).await;
+        }
+    });
+    futures::future::join_all(work).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_build_that_is_killed_at_any_call_is_cleaned_up_after() {
+    kill_at_every_call(signals::json).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hcl_build_that_is_killed_at_any_call_is_cleaned_up_after() {
+    kill_at_every_call(signals::hcl).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_alive_is_left_alone() {
+    let cloud = Cloud::start().await;
+    let rule = |action: &str, _| match action {
+        "StopInstances" => Fate::Held,
+        _ => Fate::Passes,
+    };
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(rule)).await;
+    let program = Program::new();
+    let mut child = build(&program, &proxy, signals::hcl(&cloud.bed));
+    proxy.until_held().await;
+    let before = cloud.bed.inventory_of_all().await;
+    let left = cleanup(&program, &proxy, &[]).await.succeeded();
+    assert!(left.stdout.contains("is still alive: it is left alone."), "{left:#?}");
+    assert_eq!(cloud.bed.inventory_of_all().await, before);
+    proxy.release();
+    assert!(child.wait().await.unwrap().success());
+    assert_eq!(journals(&program), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_removed_is_said_and_tried_again_next_time() {
+    let cloud = Cloud::start().await;
+    let moment = Moment { action: "StopInstances".to_owned(), nth: 0, takes_effect: true };
+    let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
+    // The credentials are of another account now.
+    let journal = program.path(".local/state/imgbake/journal");
+    let journal = std::fs::read_dir(journal).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replace("123456789012", "111122223333")).unwrap();
+    let refused = cleanup(&program, &proxy, &[]).await.failed_with(4);
+    let why = "it is in the account 111122223333, but the credentials are of 123456789012";
+    assert!(refused.stderr.contains(why) || refused.stdout.contains(why), "{refused:#?}");
+    assert!(!cloud.left().await.is_empty());
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replace("111122223333", "123456789012")).unwrap();
+    cleanup(&program, &proxy, &[]).await.succeeded();
+    assert_eq!(cloud.left().await, BTreeSet::new());
+}
