@@ -115,7 +115,7 @@ impl Unroller<'_> {
     fn settle_name(&self, body: &mut Body) -> Eval<()> {
         let Some(name) = body.attributes.get_mut("name") else { return Ok(()) };
         let value = self.evaluator().eval(&name.value)?;
-        if let Some(text) = value.as_str() {
+        if let Ok(Some(text)) = self.evaluator().as_string(&value).as_ref().map(Value::as_str) {
             name.value.kind = ExprKind::String(text.to_owned());
         }
         Ok(())

@@ -305,6 +305,9 @@ impl Parser<'_> {
         if words.is_empty() {
             return Err(error(offset, format!("a value is missing in {place}")));
         }
+        if let [Operand { kind: OperandKind::Nil, .. }, ..] = words.as_slice() {
+            return Err(error(offset, "nil is not a command".to_owned()));
+        }
         Ok(Command { offset, words })
     }
 

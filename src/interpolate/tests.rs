@@ -209,6 +209,7 @@ fn mistakes_are_said_with_their_place() {
         ("{{}}", "2: a value is missing in an action"),
         ("{{ (1 }}", "3: this `(` lacks its `)`"),
         ("{{ 1 | 2 }}", "7: only a function can stand after `|`"),
+        ("{{ nil }}", "3: nil is not a command"),
         ("{{ 12x }}", "3: bad number `12x`"),
         ("{{ template `x` }}", "3: `template` is not built in imgbake yet"),
         (

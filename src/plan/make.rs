@@ -15,7 +15,7 @@ use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
 use crate::registry;
 use crate::secret::Redactor;
-use crate::template::ast::{Body, Dialect, SourceUse, Syntax, Template};
+use crate::template::ast::{Body, Build, Dialect, SourceUse, Syntax, Template};
 
 /// Decodes and checks everything that will run.
 ///
@@ -60,6 +60,16 @@ pub(super) fn nothing_to_build(template: &Template) -> Option<Diagnostic> {
     Some(Diagnostic::error(code::REFERENCE, summary).help(help))
 }
 
+/// What to say of a `build` block that uses no source. A legacy template is one as a whole.
+fn without_source(build: &Build, dialect: Dialect) -> Option<Diagnostic> {
+    (dialect == Dialect::Hcl && build.sources.is_empty()).then(|| {
+        Diagnostic::error(code::REFERENCE, "this build has no source")
+            .at(build.span)
+            .because("so there is nothing that it could build")
+            .help("add `sources = [\"source.type.name\"]`")
+    })
+}
+
 struct Planner<'a> {
     template: &'a Template,
     values: Values,
@@ -92,6 +102,7 @@ impl<'a> Planner<'a> {
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
         let mut candidates = Vec::new();
         for build in &self.template.builds {
+            self.found.0.extend(without_source(build, self.template.dialect));
             for candidate in candidate::of_build(self.template, build, &self.scope) {
                 match candidate {
                     Ok(candidate) => candidates.push(candidate),

@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Entry, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, decode};
+use crate::config::{
+    Entry, Form, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, decode,
+};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::Scope;
 use crate::source::Spanned;
@@ -172,8 +174,10 @@ fn names_in(list: &Node) -> Vec<Spanned<String>> {
         .collect()
 }
 
+/// Legacy templates may write `[]` and `null` for a map with nothing in it.
 fn read_overrides(overrides: Option<Entry>, found: &mut Diagnostics) -> IndexMap<String, Entry> {
     let Some(overrides) = overrides else { return IndexMap::new() };
+    let is_weak = overrides.form == Form::Weak;
     let refuse = |node: &Node, what: &str| {
         Diagnostic::error(code::OPTION_TYPE, format!("{what} must be a map of options"))
             .at(node.span)
@@ -181,9 +185,11 @@ fn read_overrides(overrides: Option<Entry>, found: &mut Diagnostics) -> IndexMap
     };
     match overrides.value.kind {
         NodeKind::Null => IndexMap::new(),
+        NodeKind::List(items) if is_weak && items.is_empty() => IndexMap::new(),
         NodeKind::Map(entries) => {
             for (name, entry) in &entries {
-                if entry.value.entries().is_none() {
+                let is_empty = is_weak && matches!(entry.value.kind, NodeKind::Null);
+                if entry.value.entries().is_none() && !is_empty {
                     found.push(refuse(&entry.value, &format!("`override` of `{name}`")));
                 }
             }

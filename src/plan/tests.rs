@@ -37,6 +37,25 @@ fn plan(name: &str, text: &str, only: &[&str], except: &[&str]) -> (Option<Plan>
     }
 }
 
+#[test]
+fn a_legacy_override_may_be_empty_in_any_way() {
+    for over in ["[]", "null", "{}", r#"{"null": null}"#] {
+        let template = format!(
+            r#"{{"builders": [{{"type": "null", "communicator": "none"}}],
+            "provisioners": [{{"type": "shell-local", "inline": ["true"], "override": {over}}}]}}"#
+        );
+        let (plan, found) = json(&template);
+        assert!(plan.is_some(), "{over}: {found:?}");
+    }
+}
+
+#[test]
+fn a_build_needs_a_source() {
+    let (plan, found) = hcl("build {\n}\n");
+    assert!(plan.is_none());
+    assert_eq!(summaries(&found), ["this build has no source"]);
+}
+
 fn json(text: &str) -> (Option<Plan>, Diagnostics) {
     plan("t.json", text, &[], &[])
 }

@@ -9,7 +9,8 @@ use super::{Kind, Member, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{
-    Attribute, Body, Build, ComponentBlock, Dialect, Source, SourceUse, Syntax, Template, Variable,
+    Attribute, Body, Build, ComponentBlock, Dialect, Expr, ExprKind, Source, SourceUse, Syntax,
+    Template, Variable,
 };
 use crate::template::load::VarAssignment;
 
@@ -54,6 +55,22 @@ pub(in crate::template) fn var_file(root: Value) -> Result<Vec<VarAssignment>, D
 
 fn text_expr(text: Spanned<String>) -> crate::template::ast::Expr {
     Value { kind: Kind::String(text.value), span: text.span }.into_expr()
+}
+
+/// Whether an expression is what an option wants.
+type Fits = fn(&ExprKind) -> bool;
+
+/// The options of a post-processor that are not weakly typed, and what they must be.
+const STRICT: &[(&str, Fits, &str)] = &[
+    ("name", |value| matches!(value, ExprKind::String(_)), "a string"),
+    ("keep_input_artifact", |value| matches!(value, ExprKind::Bool(_)), "`true` or `false`"),
+    ("only", are_strings, "a list of strings"),
+    ("except", are_strings, "a list of strings"),
+];
+
+fn are_strings(value: &ExprKind) -> bool {
+    let is_string = |item: &Expr| matches!(item.kind, ExprKind::String(_));
+    matches!(value, ExprKind::List(items) if items.iter().all(is_string))
 }
 
 #[derive(Default)]
@@ -149,10 +166,10 @@ impl Lowering {
             let name = match block.body.attributes.shift_remove("name") {
                 None => block.kind.clone(),
                 Some(name) => match name.value.kind {
-                    crate::template::ast::ExprKind::String(text) if !text.is_empty() => {
+                    ExprKind::String(text) | ExprKind::Number(text) if !text.is_empty() => {
                         Spanned::new(text, name.value.span)
                     }
-                    crate::template::ast::ExprKind::String(_) => block.kind.clone(),
+                    ExprKind::String(_) | ExprKind::Null => block.kind.clone(),
                     _ => {
                         self.shape(name.value.span, format!("the name of {what} must be a string"));
                         continue;
@@ -224,7 +241,23 @@ impl Lowering {
                 self.diagnostics.push(error.help("a chain holds post-processors, not chains"));
                 None
             }
-            _ => self.component(value, &what),
+            _ => {
+                let block = self.component(value, &what)?;
+                self.check_strictly(&block.body, &what);
+                Some(block)
+            }
+        }
+    }
+
+    /// What every post-processor has is not weakly typed, as all other options are.
+    fn check_strictly(&mut self, body: &Body, what: &str) {
+        for (name, fits, wanted) in STRICT {
+            let Some(Attribute { value, .. }) = body.attributes.get(*name) else { continue };
+            if !matches!(value.kind, ExprKind::Null) && !fits(&value.kind) {
+                let summary = format!("the `{name}` of {what} must be {wanted}");
+                let error = self.shape_error(value.span, summary);
+                self.diagnostics.push(error.because("nothing is converted here"));
+            }
         }
     }
 
