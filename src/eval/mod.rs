@@ -34,6 +34,8 @@ mod references;
 mod show;
 mod signature;
 mod template;
+#[cfg(test)]
+mod tests;
 mod traverse;
 mod types;
 mod unroll;

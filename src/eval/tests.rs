@@ -1,0 +1,135 @@
+//! What names mean: variables with their precedence, locals in their order, legacy variables.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::source::SourceMap;
+use crate::template::load::{LoadRequest, load};
+
+/// The template `text` in a file called `name`, given `-var`s and variables of the environment.
+fn evaluated(
+    name: &str,
+    text: &str,
+    vars: &[(&str, &str)],
+    environment: &[(&str, &str)],
+) -> (Values, Diagnostics) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let request = LoadRequest { path, config_type: Default::default() };
+    let (template, _) = load(&request, &mut SourceMap::default()).unwrap();
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let environment = environment.iter().map(own).collect();
+    let environment = Environment::new(environment, PathBuf::from("/"), Timestamp::UNIX_EPOCH);
+    let inputs = Inputs {
+        vars: vars.iter().map(own).collect(),
+        var_files: Vec::new(),
+        environment: Arc::new(environment),
+        data_sources: None,
+        warn_undeclared: false,
+    };
+    evaluate_partly(&template, &inputs, &Redactor::default())
+}
+
+fn hcl(text: &str) -> (Values, Diagnostics) {
+    evaluated("t.pkr.hcl", text, &[], &[])
+}
+
+/// `name = value` of each.
+fn shown(listed: Vec<Listed>) -> Vec<String> {
+    listed.into_iter().map(|one| format!("{} = {}", one.name, one.value)).collect()
+}
+
+fn summaries(found: &Diagnostics) -> Vec<&str> {
+    found.0.iter().map(|one| one.summary.as_str()).collect()
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_that_over_the_default() {
+    let text = "variable \"a\" { default = \"d\" }\nvariable \"b\" { default = \"d\" }\n\
+                variable \"c\" { default = \"d\" }\n";
+    let environment = [("PKR_VAR_a", "e"), ("PKR_VAR_b", "e"), ("PKR_VAR_other", "e")];
+    let vars = [("a", "x"), ("a", "v")];
+    let (values, found) = evaluated("t.pkr.hcl", text, &vars, &environment);
+    assert!(found.0.is_empty(), "{found:?}");
+    assert_eq!(shown(values.listing().variables), ["a = \"v\"", "b = \"e\"", "c = \"d\""]);
+}
+
+#[test]
+fn a_given_text_is_an_expression_only_where_the_type_is_no_string_or_number() {
+    let text = "variable \"any\" {\n}\nvariable \"list\" { type = list(number) }\n\
+                variable \"number\" { type = number }\n";
+    let vars = [("any", "[1]"), ("list", "[1, 2]"), ("number", "0x10")];
+    let (values, found) = evaluated("t.pkr.hcl", text, &vars, &[]);
+    assert_eq!(found.0.len(), 1, "{found:?}");
+    let variables = shown(values.listing().variables);
+    assert_eq!(variables[..2], ["any = \"[1]\"", "list = \"[\\n  1,\\n  2,\\n]\""]);
+}
+
+#[test]
+fn every_variable_without_a_value_is_said() {
+    let (_, found) = hcl("variable \"a\" {\n}\nvariable \"b\" {\n}\nlocals { c = var.a }\n");
+    assert_eq!(found.0.len(), 2, "{found:?}");
+}
+
+#[test]
+fn locals_come_in_the_order_in_which_they_need_each_other() {
+    let (values, found) = hcl("locals {\n  a = local.b + 1\n  b = local.c + 1\n  c = 1\n}\n");
+    assert!(found.0.is_empty(), "{found:?}");
+    assert_eq!(shown(values.listing().locals), ["a = \"3\"", "b = \"2\"", "c = \"1\""]);
+}
+
+#[test]
+fn a_cycle_is_said_once_as_its_path() {
+    let (_, found) =
+        hcl("locals {\n  a = local.b\n  b = local.c\n  c = local.a\n  d = local.a\n}\n");
+    assert_eq!(summaries(&found), ["locals need each other"]);
+    assert_eq!(found.0[0].cause.as_deref(), Some("local.a → local.b → local.c → local.a"));
+}
+
+#[test]
+fn a_name_that_a_for_binds_needs_nothing() {
+    let (values, found) = hcl("locals {\n  a = [for local in [{ a = 1 }] : local.a]\n}\n");
+    assert!(found.0.is_empty(), "{found:?}");
+    assert_eq!(shown(values.listing().locals), ["a = \"[\\n  1,\\n]\""]);
+}
+
+#[test]
+fn a_long_chain_of_locals_does_not_need_the_stack() {
+    let links: String = (1..20_000).map(|n| format!("  l{n} = local.l{}\n", n - 1)).collect();
+    let (values, found) = hcl(&format!("locals {{\n{links}  l0 = 1\n}}\n"));
+    assert!(found.0.is_empty(), "{}", found.0.len());
+    assert_eq!(values.listing().locals.len(), 20_000);
+}
+
+#[test]
+fn what_needs_a_failed_local_is_not_said_to_be_wrong() {
+    let (values, found) = hcl("locals {\n  a = upper(1, 2)\n  b = local.a\n  c = 1\n}\n");
+    assert_eq!(found.0.len(), 1, "{found:?}");
+    assert_eq!(shown(values.listing().locals), ["c = \"1\""]);
+}
+
+/// A legacy template with these variables.
+fn legacy(variables: &str, vars: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Diagnostics> {
+    let text = format!("{{\"variables\": {variables}, \"builders\": []}}");
+    let (values, found) = evaluated("t.json", &text, vars, &[("HERE", "env")]);
+    if found.has_errors() { Err(found) } else { Ok((*values.user_variables()).clone()) }
+}
+
+#[test]
+fn legacy_variables_refer_to_each_other_and_to_the_environment() {
+    let variables = r#"{"a": "{{user `b`}}!", "b": "{{user `c`}}-{{env `HERE`}}", "c": "x"}"#;
+    let values = legacy(variables, &[("c", "{{upper `given`}}"), ("more", "m")]).unwrap();
+    let values: Vec<_> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(values, ["a=GIVEN-env!", "b=GIVEN-env", "c=GIVEN", "more=m"]);
+}
+
+#[test]
+fn legacy_variables_without_a_value_and_in_a_circle_are_errors() {
+    assert_eq!(legacy(r#"{"a": null, "b": null}"#, &[]).unwrap_err().0.len(), 2);
+    assert!(legacy(r#"{"a": "{{user `b`}}", "b": "{{user `a`}}"}"#, &[]).is_err());
+    assert!(legacy(r#"{"a": "{{user `nope`}}"}"#, &[]).is_err());
+    assert!(legacy(r#"{"a": null}"#, &[("a", "")]).is_ok());
+}
