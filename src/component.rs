@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Node, OptionDoc, OptionGroups, decode};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
+use crate::env::Environment;
 use crate::event::Ui;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
@@ -236,6 +237,34 @@ pub trait Provisioning: Send + Sync {
 pub trait Builder: Send + Sync {
     /// Runs the whole build and undoes what must not stay. `None`: there is nothing to show for it.
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>>;
+
+    /// Who cleans up after runs of this builder that died, as the user that it builds as; `None`
+    /// if nothing of it outlives a run.
+    fn cleaner(&self, _cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        None
+    }
+}
+
+/// What a [`Cleaner`] works with.
+#[derive(Clone, Debug)]
+pub struct CleanupContext {
+    /// Where credentials are looked for.
+    pub environment: Arc<Environment>,
+    /// Takes the secrets that turn up.
+    pub redactor: Redactor,
+    /// Who says what is done.
+    pub ui: Ui,
+}
+
+/// Removes what dead runs have left.
+#[async_trait]
+pub trait Cleaner: Send + Sync {
+    /// Removes all that `journal` lists, in an order that works. What cannot be removed is stuck in
+    /// the journal, with the reason.
+    async fn clean(&self, journal: &Journal);
+
+    /// What [`clean`](Self::clean) would remove. What cannot be looked up is stuck in the journal.
+    async fn would_remove(&self, journal: &Journal) -> Vec<String>;
 }
 
 /// What a provisioner works with.

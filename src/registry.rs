@@ -1,17 +1,25 @@
 //! The only file that names every component.
 
+use crate::aws::access::Access;
+use crate::aws::cleanup::Ec2Cleaner;
 use crate::builder::amazon_ebs::AmazonEbs;
 use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::builder::qemu::Qemu;
 use crate::component::{
-    Builder, Component, DataSource, PostProcessor, Provisioner, Registered, prepare,
+    Builder, Cleaner, CleanupContext, Component, DataSource, PostProcessor, Provisioner,
+    Registered, prepare,
 };
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::post_processor;
 use crate::provisioner;
 use crate::source::Spanned;
+
+/// Those who clean up after dead runs, with the credentials that their tools find by themselves.
+pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
+    vec![Box::new(Ec2Cleaner { access: Access::default(), cx: cx.clone() })]
+}
 
 /// All builders, by name.
 pub static BUILDERS: &[Registered<dyn Builder>] =

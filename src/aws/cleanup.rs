@@ -1,9 +1,9 @@
 //! Cleaning up after a dead run: what its journal lists in EC2 is found and removed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use async_trait::async_trait;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -11,31 +11,25 @@ use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle};
 use crate::aws::made::{Clue, Place};
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
-use crate::env::Environment;
-use crate::event::Ui;
+use crate::component::{Cleaner, CleanupContext};
 use crate::journal::{Entry, Journal};
-use crate::secret::Redactor;
 
-/// Who cleans up, and as whom.
+/// Cleans up in EC2.
 #[derive(Clone, Debug)]
-pub struct Cleaner {
+pub struct Ec2Cleaner {
     /// Who calls the API; regions and endpoints are those of the journal.
     pub access: Access,
-    /// Where credentials are looked for.
-    pub environment: Arc<Environment>,
-    /// Takes the secrets that turn up.
-    pub redactor: Redactor,
-    /// Who says what is done.
-    pub ui: Ui,
+    /// What it works with.
+    pub cx: CleanupContext,
 }
 
 /// The accounts of a journal, or why they cannot be used.
 type Accounts = HashMap<Place, Result<Handle, String>>;
 
-impl Cleaner {
-    /// Removes all that `journal` lists: first what others depend on to go, then the rest, each as
-    /// much at a time as there is. What cannot be removed is stuck in the journal.
-    pub async fn clean(&self, journal: &Journal) {
+#[async_trait]
+impl Cleaner for Ec2Cleaner {
+    /// First what others depend on to go, then the rest, each as much at a time as there is.
+    async fn clean(&self, journal: &Journal) {
         let accounts = self.accounts(journal).await;
         for last in [false, true] {
             let entries = journal.entries();
@@ -44,8 +38,7 @@ impl Cleaner {
         }
     }
 
-    /// What [`clean`](Self::clean) would remove. What cannot be looked up is stuck in the journal.
-    pub async fn would_remove(&self, journal: &Journal) -> Vec<String> {
+    async fn would_remove(&self, journal: &Journal) -> Vec<String> {
         let accounts = self.accounts(journal).await;
         let entries = journal.entries();
         let looks = entries.iter().map(async |entry| {
@@ -54,6 +47,7 @@ impl Cleaner {
             });
             match found.await {
                 Ok(found) => {
+                    journal.free(&entry.thing);
                     found.map(|(_, id)| format!("{}: {} ({id})", entry.build, entry.thing))
                 }
                 Err(error) => {
@@ -64,7 +58,9 @@ impl Cleaner {
         });
         join_all(looks).await.into_iter().flatten().collect()
     }
+}
 
+impl Ec2Cleaner {
     async fn remove(&self, journal: &Journal, accounts: &Accounts, entry: &Entry) {
         let removed = self.with_removal(journal, accounts, entry, async |removal| {
             removal.remove(&entry.thing).await
@@ -91,9 +87,9 @@ impl Cleaner {
             account,
             journal,
             build: &entry.build,
-            ui: &self.ui.for_target(entry.build.as_str()),
+            ui: &self.cx.ui.for_target(entry.build.as_str()),
             cancel: &CancellationToken::new(),
-            patience: self.access.aws_polling.patience(&self.environment, INSTANCE_PATIENCE),
+            patience: self.access.aws_polling.patience(&self.cx.environment, INSTANCE_PATIENCE),
             suspicious: true,
         })
         .await
@@ -120,7 +116,7 @@ impl Cleaner {
             custom_endpoint_ec2: place.endpoint.clone().unwrap_or_default(),
             ..self.access.clone()
         };
-        let account = Account::open(&access, &self.environment, &self.redactor).await?;
+        let account = Account::open(&access, &self.cx.environment, &self.cx.redactor).await?;
         let here = account.place(&place.region);
         if here.endpoint != place.endpoint {
             let endpoint = here.endpoint.unwrap_or_default();

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::front::{self, Language, Planned, TemplateArguments, Wishes, assignment};
 use super::{Exit, Session};
-use crate::aws::access::Access;
-use crate::aws::cleanup::Cleaner;
+use crate::component::{Cleaner, CleanupContext};
 use crate::event::Ui;
 use crate::journal::Journal;
 use crate::journal::store::{Found, Holder, journals};
+use crate::registry;
 use crate::report::listing;
+use crate::source::SourceMap;
 
 /// `imgbake cleanup [flags]`
 #[derive(Args, Clone, Debug)]
@@ -24,6 +26,15 @@ pub struct Arguments {
     /// Where the journals are; otherwise IMGBAKE_STATE_DIR, or XDG's directory for state.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// The template whose credentials are used; otherwise those that AWS's own tools find.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub template: Option<PathBuf>,
+    /// A value for a variable of the template; wins over all files. May be repeated.
+    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
+    pub var: Vec<(String, String)>,
+    /// A file with values for variables of the template; later files win. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub var_file: Vec<PathBuf>,
 }
 
 /// The directory of the journals, if there is any place for them.
@@ -55,6 +66,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         ui.say("There is nothing to clean up.");
         return Exit::Success;
     }
+    let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -62,17 +74,40 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
             return Exit::Failure;
         }
     };
-    runtime.block_on(clean_all(session, ui, arguments.dry_run, &found))
+    runtime.block_on(clean_all(ui, &cleaners, arguments.dry_run, &found))
 }
 
-/// Cleans up after one run after the other; what stands in the way of one does not stop the others.
-async fn clean_all(session: &Session, ui: &Ui, dry_run: bool, all: &[Found]) -> Exit {
-    let cleaner = Cleaner {
-        access: Access::default(),
+/// Those who clean up: as the template's builds, or as whom the environment says.
+fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box<dyn Cleaner>>> {
+    let cx = CleanupContext {
         environment: session.environment.clone(),
         redactor: session.redactor.clone(),
         ui: ui.clone(),
     };
+    let Some(template) = arguments.template.clone() else { return Some(registry::cleaners(&cx)) };
+    let template = TemplateArguments {
+        only: Vec::new(),
+        except: Vec::new(),
+        var: arguments.var.clone(),
+        var_file: arguments.var_file.clone(),
+        config_type: Language::default(),
+        template,
+    };
+    let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
+    let mut sources = SourceMap::default();
+    let planned = front::plan(session, &template, wishes, &mut sources);
+    let Planned { plan, .. } = session.shown(ui, planned, &sources)?;
+    let cleaners: Vec<_> =
+        plan.builds.iter().filter_map(|build| build.builder.cleaner(&cx)).collect();
+    if cleaners.is_empty() {
+        ui.error("Error: no build of the template makes anything that could be left behind");
+        return None;
+    }
+    Some(cleaners)
+}
+
+/// Cleans up after one run after the other; what stands in the way of one does not stop the others.
+async fn clean_all(ui: &Ui, cleaners: &[Box<dyn Cleaner>], dry_run: bool, all: &[Found]) -> Exit {
     let mut exit = Exit::Success;
     for found in all {
         let run = &found.run;
@@ -82,8 +117,8 @@ async fn clean_all(session: &Session, ui: &Ui, dry_run: bool, all: &[Found]) -> 
             }
             Ok(Holder::Us(journal)) => {
                 let left = match dry_run {
-                    true => show(ui, &cleaner, run, &journal).await,
-                    false => clean(ui, &cleaner, run, &journal).await,
+                    true => show(ui, cleaners, run, &journal).await,
+                    false => clean(ui, cleaners, run, &journal).await,
                 };
                 exit = if left { Exit::LeftBehind } else { exit };
             }
@@ -97,9 +132,12 @@ async fn clean_all(session: &Session, ui: &Ui, dry_run: bool, all: &[Found]) -> 
 }
 
 /// Whether something is left.
-async fn clean(ui: &Ui, cleaner: &Cleaner, run: &str, journal: &Journal) -> bool {
+async fn clean(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journal) -> bool {
     ui.say(format!("Cleaning up after the run {run}"));
-    cleaner.clean(journal).await;
+    // What one of them may not remove, the next may.
+    for cleaner in cleaners {
+        cleaner.clean(journal).await;
+    }
     listing::list(ui, "These could not be removed:", &journal.left_behind());
     let left = journal.close().is_some();
     if !left {
@@ -109,8 +147,13 @@ async fn clean(ui: &Ui, cleaner: &Cleaner, run: &str, journal: &Journal) -> bool
 }
 
 /// Whether something could not be looked up.
-async fn show(ui: &Ui, cleaner: &Cleaner, run: &str, journal: &Journal) -> bool {
-    let found = cleaner.would_remove(journal).await;
+async fn show(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journal) -> bool {
+    let mut found = Vec::new();
+    for cleaner in cleaners {
+        found.extend(cleaner.would_remove(journal).await);
+    }
+    found.sort();
+    found.dedup();
     match found.as_slice() {
         [] => ui.say(format!("Nothing is left of the run {run}.")),
         found => {

@@ -149,6 +149,14 @@ impl Journal {
         }
     }
 
+    /// Somebody else can do what stood in its way.
+    pub fn free(&self, thing: &Thing) {
+        let mut book = self.book();
+        if let Some(line) = thing.entry().and_then(|entry| book.lines.get_mut(&entry)) {
+            line.stuck = None;
+        }
+    }
+
     /// The build that made all of `things` ended well: from now on its products are nobody's
     /// garbage. When this returns, that is on the disk, for all of them or for none.
     pub async fn done(&self, things: &[Arc<Thing>]) -> io::Result<()> {

@@ -4,9 +4,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::file::{EXTENSION, Place, Record, Writer};
 use super::{Book, Journal, Line, Shared};
+
+/// How long after its end the calls of a run may still take effect unseen.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// A journal that was found.
 #[derive(Debug)]
@@ -50,8 +54,12 @@ impl Found {
         let Some((file, records)) = Writer::take_over(&self.path)? else {
             return Ok(Holder::Somebody);
         };
+        let written = std::fs::metadata(&self.path)?.modified()?;
+        // A clock that was set back makes it fresh: that only costs time.
+        let is_fresh = written.elapsed().map_or(true, |age| age < FRESH);
         let mut book = Book { file: Some(file), ..Book::default() };
         records.into_iter().for_each(|record| book.replay(record));
+        book.lines.values().for_each(|line| line.thing.doubt(is_fresh));
         let dir = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let place = Some(Place { dir, run: self.run.clone() });
         Ok(Holder::Us(Journal(Arc::new(Shared { place, book: Mutex::new(book) }))))
@@ -65,7 +73,6 @@ impl Book {
             Record::Intent { entry, build, thing } => {
                 // Nobody knows whether the call was made.
                 thing.set_out();
-                thing.doubt(true);
                 thing.enter_as(entry);
                 self.next = self.next.max(entry + 1);
                 self.lines.insert(entry, Line { build, thing, stuck: None });

@@ -24,11 +24,14 @@ use tokio::join;
 
 use crate::aws::access::{self, Access};
 use crate::aws::account::{Account, Handle};
+use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
 use crate::builder::joined;
 use crate::builder::provision::provision;
 use crate::communicator::{self, KeyType};
-use crate::component::{Artifact, BuildContext, Builder, Check, Component};
+use crate::component::{
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+};
 use crate::step::Steps;
 
 use self::ami::AmiOptions;
@@ -148,6 +151,10 @@ impl Builder for AmazonEbs {
         let steps = Steps::new(cx);
         let amis = steps.finish(bake(cx, &steps, &job)).await?;
         Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+    }
+
+    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        Some(Box::new(Ec2Cleaner { access: self.0.access.clone(), cx: cx.clone() }))
     }
 }
 

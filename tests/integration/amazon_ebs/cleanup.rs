@@ -2,11 +2,13 @@
 //! left, and nothing else.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
 use super::bed::Bed;
@@ -119,10 +121,14 @@ fn environment(proxy: &Proxy) -> [(&'static str, String); 3] {
     ]
 }
 
-async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&'static str]) -> Run {
+async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&str]) -> Run {
     let mut command =
         Command::from(program.command(["cleanup"].into_iter().chain(flags.iter().copied())));
-    let output = command.envs(environment(proxy)).stdin(Stdio::null()).output().await.unwrap();
+    if !flags.contains(&"-template") {
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    }
+    command.env("AWS_ENDPOINT_URL", proxy.endpoint());
+    let output = command.stdin(Stdio::null()).output().await.unwrap();
     Run {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -130,11 +136,17 @@ async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&'static str]) -> Ru
     }
 }
 
-/// What the journals in the program's state directory say.
-fn journals(program: &Program) -> Vec<String> {
+/// The journals in the program's state directory.
+fn journal_files(program: &Program) -> Vec<PathBuf> {
     let dir = program.path(".local/state/imgbake/journal");
     let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
-    files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+/// What they say.
+fn journals(program: &Program) -> Vec<String> {
+    let files = journal_files(program).into_iter();
+    files.map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }
 
 /// Kills a build with SIGKILL at `moment`.
@@ -163,6 +175,11 @@ async fn nothing_is_left(cloud: &Cloud, template: Template, moment: &Moment) {
     let (program, proxy) = killed(cloud, template, moment).await;
     for journal in journals(&program) {
         assert!(!journal.contains(SECRET_KEY) && !journal.contains(ACCESS_KEY), "{journal}");
+    }
+    for journal in journal_files(&program) {
+        // It is old enough for EC2 to know all that it will ever know.
+        let file = std::fs::File::options().write(true).open(journal).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
     }
     let before = cloud.bed.inventory_of_all().await;
     let shown = cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
@@ -237,8 +254,7 @@ async fn what_cannot_be_removed_is_said_and_tried_again_next_time() {
     let moment = Moment { action: "StopInstances".to_owned(), nth: 0, takes_effect: true };
     let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
     // The credentials are of another account now.
-    let journal = program.path(".local/state/imgbake/journal");
-    let journal = std::fs::read_dir(journal).unwrap().next().unwrap().unwrap().path();
+    let [journal] = journal_files(&program).try_into().unwrap();
     let text = std::fs::read_to_string(&journal).unwrap();
     std::fs::write(&journal, text.replace("123456789012", "111122223333")).unwrap();
     let refused = cleanup(&program, &proxy, &[]).await.failed_with(4);
@@ -249,4 +265,33 @@ async fn what_cannot_be_removed_is_said_and_tried_again_next_time() {
     std::fs::write(&journal, text.replace("111122223333", "123456789012")).unwrap();
     cleanup(&program, &proxy, &[]).await.succeeded();
     assert_eq!(cloud.left().await, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_credentials_may_be_those_of_a_template() {
+    let cloud = Cloud::start().await;
+    let moment = Moment { action: "StopInstances".to_owned(), nth: 0, takes_effect: true };
+    let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
+    let mut builder = cloud.bed.options(json!({
+        "type": "amazon-ebs",
+        "access_key": "{{user `key`}}",
+        "secret_key": SECRET_KEY,
+        "skip_metadata_api_check": true,
+    }));
+    let template = |builder: &Json| json!({"variables": {"key": null}, "builders": [builder]});
+    program.write("t.json", template(&builder).to_string());
+    let key = format!("key={ACCESS_KEY}");
+    let flags = ["-template", "t.json", "-var", &key];
+    let cleaned = cleanup(&program, &proxy, &flags).await.succeeded();
+    assert!(!cleaned.stdout.contains(SECRET_KEY), "{cleaned:#?}");
+    assert_eq!(cloud.left().await, BTreeSet::new());
+
+    let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
+    for name in ["access_key", "secret_key"] {
+        builder.as_object_mut().unwrap().remove(name);
+    }
+    program.write("t.json", template(&builder).to_string());
+    // Nobody has any.
+    cleanup(&program, &proxy, &flags).await.failed_with(4);
+    assert!(!cloud.left().await.is_empty());
 }
