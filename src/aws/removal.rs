@@ -1,5 +1,6 @@
 //! What we made in EC2 is removed again: by the steps that made it, and by `imgbake cleanup`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -213,7 +214,7 @@ impl Removal<'_> {
         ec2: &aws_sdk_ec2::Client,
         ids: Vec<String>,
         made: impl Fn() -> Made,
-    ) -> anyhow::Result<Vec<std::sync::Arc<Thing>>> {
+    ) -> anyhow::Result<Vec<Arc<Thing>>> {
         let region = ec2.config().region().map(|region| region.as_ref()).unwrap_or_default();
         let thing = |id: String| made().thing(self.account, region).known_as(id).into();
         let things: Vec<_> = ids.into_iter().map(thing).collect();
@@ -225,7 +226,7 @@ impl Removal<'_> {
     async fn remove_all(
         &self,
         ec2: &aws_sdk_ec2::Client,
-        things: &[std::sync::Arc<Thing>],
+        things: &[Arc<Thing>],
     ) -> anyhow::Result<()> {
         let each = things.iter().map(async |thing| {
             let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
