@@ -136,7 +136,8 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read(&mut [0; 4096]).await.unwrap();
+            let read = stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(read > 0, "a request comes first");
             stream.write_all(text.as_bytes()).await.unwrap();
         });
         let vars = [(LOOKUP_VARIABLE.to_owned(), url)].into();
