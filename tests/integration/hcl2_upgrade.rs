@@ -78,14 +78,16 @@ fn the_tutorials_templates_validate_when_they_are_upgraded() {
 }
 
 /// Of the templates that the usual tool was asked about. A variable that nobody declares is empty
-/// in a legacy template, and must be set in HCL2.
+/// in a legacy template, and must be set in HCL2; one text for a list is a list there, and an error
+/// in HCL2.
 #[test]
 fn what_validates_still_does_when_it_is_upgraded() {
     let mut upgraded = 0;
     for entry in std::fs::read_dir(fixture("oracle/templates")).expect("the oracle") {
         let case = entry.expect("a case").path();
-        let is_undeclared = case.ends_with("584-undeclared-user-is-empty-in-builder");
-        if !case.join("template.json").exists() || is_undeclared {
+        let means_less = case.ends_with("584-undeclared-user-is-empty-in-builder")
+            || case.ends_with("018-ebs-weakly-typed");
+        if !case.join("template.json").exists() || means_less {
             continue;
         }
         let program = Program::new();

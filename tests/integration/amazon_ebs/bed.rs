@@ -117,8 +117,11 @@ impl Bed {
         let keys = ec2.describe_key_pairs().send().await.unwrap();
         all.extend(keys.key_pairs().iter().filter_map(|key| key.key_name.clone()));
         let groups = ec2.describe_security_groups().send().await.unwrap();
-        let groups = groups.security_groups().iter().filter_map(|group| group.group_name.clone());
-        all.extend(groups);
+        all.extend(
+            groups.security_groups().iter().map(|group| {
+                format!("{} {}", group.group_id().unwrap(), group.group_name().unwrap())
+            }),
+        );
         let volumes = ec2.describe_volumes().send().await.unwrap();
         all.extend(volumes.volumes().iter().filter_map(|volume| volume.volume_id.clone()));
         let images = ec2.describe_images().owners("self").send().await.unwrap();
@@ -168,10 +171,8 @@ impl Bed {
                     "ami" => drop(ec2.deregister_image().image_id(id).send().await),
                     "snap" => drop(ec2.delete_snapshot().snapshot_id(id).send().await),
                     "vol" => drop(ec2.delete_volume().volume_id(id).send().await),
-                    _ => {
-                        drop(ec2.delete_key_pair().key_name(id).send().await);
-                        drop(ec2.delete_security_group().group_name(id).send().await);
-                    }
+                    "sg" => drop(ec2.delete_security_group().group_id(id).send().await),
+                    _ => drop(ec2.delete_key_pair().key_name(id).send().await),
                 }
             }
         }

@@ -171,12 +171,12 @@ async fn a_second_signal_at_any_step_says_what_it_leaves() {
             if id.starts_with("vol-") || id.starts_with("snap-") {
                 continue;
             }
-            let id = id.split(' ').next().unwrap();
+            let (id, name) = id.split_once(' ').unwrap_or((&id, &id));
             // Where the API's answer did not arrive any more, the id is not known.
             let names = match id.split_once('-') {
                 Some(("i", _)) => [id, "instance with the tag imgbake:build="],
                 Some(("ami", _)) => [id, "AMI `baked`"],
-                _ => [id, id],
+                _ => [id, name],
             };
             let is_it = |line: &String| names.iter().any(|name| line.contains(name));
             let listed = list.is_some_and(|at| said[at..].iter().any(is_it));
