@@ -1,7 +1,7 @@
 //! Expressions → values: variables, locals, and the bodies that refer to them.
 //!
 //! [`evaluate`] takes the inputs in and evaluates variables and locals once; the [`Values`] that it
-//! makes turn every body of the template into plain configuration. [`unroll`] puts the blocks that
+//! makes turn every body of the template into plain configuration. [`unroll()`] puts the blocks that
 //! `dynamic` makes in a `build` into the template.
 //!
 //! | file | what is there |

@@ -2,8 +2,8 @@
 //!
 //! Only blanks at the start of lines and between tokens ever change: no token, no comment and no
 //! line does. The style is the usual tool's, byte for byte. Lines are laid out in four passes over
-//! one row of tokens: lines are cut into [cells](lines), then indented, then their tokens spaced
-//! ([`blanks`]), then the cells of neighbouring lines aligned.
+//! one row of tokens: lines are cut into cells, then indented, then their tokens spaced
+//! (`blanks`), then the cells of neighbouring lines aligned.
 
 mod blanks;
 pub mod files;
