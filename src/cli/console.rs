@@ -159,13 +159,9 @@ impl<'a> Console<'a> {
     /// What the functions of a legacy template may know outside of any build.
     fn scope(&self) -> Scope {
         Scope {
-            environment: self.session.environment.clone(),
             user_variables: self.values.user_variables(),
-            in_variables: false,
-            build_name: None,
-            build_type: None,
             template_dir: Some(self.template.dir.clone()),
-            build_data: None,
+            ..Scope::new(self.session.environment.clone())
         }
     }
 

@@ -144,21 +144,12 @@ fn page_of<T: ?Sized>(
 /// What the component says it needs when it is given nothing.
 fn required<T: ?Sized>(registered: &Registered<T>, environment: &Arc<Environment>) -> Vec<String> {
     let nowhere = Span::new(SourceMap::default().add("", ""), 0, 0);
-    let scope = Scope {
-        environment: environment.clone(),
-        user_variables: Arc::default(),
-        in_variables: false,
-        build_name: None,
-        build_type: None,
-        template_dir: None,
-        build_data: None,
-    };
     let facts = Facts {
         build_name: String::new(),
         builder_type: String::new(),
         force: false,
         debug: false,
-        scope,
+        scope: Scope::new(environment.clone()),
     };
     match (registered.prepare)(&Node::empty(nowhere), &facts, &Redactor::default()) {
         Ok(_) => Vec::new(),

@@ -81,14 +81,11 @@ impl Template {
     }
 }
 
-#[cfg(test)]
 impl Scope {
-    /// A scope that knows nothing, at the start of the epoch.
-    pub fn for_tests() -> Self {
-        let environment =
-            Environment::new(BTreeMap::new(), PathBuf::from("/"), Timestamp::UNIX_EPOCH);
+    /// The scope of a text that belongs to no build.
+    pub fn new(environment: Arc<Environment>) -> Self {
         Self {
-            environment: Arc::new(environment),
+            environment,
             user_variables: Arc::default(),
             in_variables: false,
             build_name: None,
@@ -96,5 +93,15 @@ impl Scope {
             template_dir: None,
             build_data: None,
         }
+    }
+}
+
+#[cfg(test)]
+impl Scope {
+    /// A scope that knows nothing, at the start of the epoch.
+    pub fn for_tests() -> Self {
+        let environment =
+            Environment::new(BTreeMap::new(), PathBuf::from("/"), Timestamp::UNIX_EPOCH);
+        Self::new(Arc::new(environment))
     }
 }

@@ -46,15 +46,7 @@ impl DataSources for BuiltInDataSources {
 impl BuiltInDataSources {
     /// There is no build yet.
     fn facts(&self, kind: &Spanned<String>) -> Facts {
-        let scope = Scope {
-            environment: self.environment.clone(),
-            user_variables: Arc::default(),
-            in_variables: false,
-            build_name: None,
-            build_type: None,
-            template_dir: None,
-            build_data: None,
-        };
+        let scope = Scope::new(self.environment.clone());
         let builder_type = kind.value.clone();
         Facts { build_name: String::new(), builder_type, force: false, debug: false, scope }
     }

@@ -88,13 +88,9 @@ impl<'a> Planner<'a> {
         redactor: &'a Redactor,
     ) -> Self {
         let scope = Scope {
-            environment: request.environment.clone(),
             user_variables: values.user_variables(),
-            in_variables: false,
-            build_name: None,
-            build_type: None,
             template_dir: Some(request.environment.cwd.join(&template.dir)),
-            build_data: None,
+            ..Scope::new(request.environment.clone())
         };
         Self { template, values, request, redactor, scope, found: Diagnostics::default() }
     }
