@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use russh::keys::ssh_key::LineEnding;
-use russh::keys::ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use russh::keys::ssh_encoding::Decode as _;
+use russh::keys::ssh_key::private::{EcdsaKeypair, EcdsaPrivateKey, KeypairData, RsaKeypair};
+use russh::keys::ssh_key::{LineEnding, sec1};
 use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -118,8 +121,39 @@ pub(super) fn parse(text: &str) -> Result<PrivateKey, KeyError> {
         Ok(key) if key.is_encrypted() => Err(KeyError::Encrypted),
         Ok(key) => Ok(key),
         Err(russh::keys::Error::KeyIsEncrypted) => Err(KeyError::Encrypted),
-        Err(error) => Err(KeyError::Unreadable(error.to_string())),
+        Err(error) => short_p256(text).ok_or_else(|| KeyError::Unreadable(error.to_string())),
     }
+}
+
+/// Reads an OpenSSH file of a P-256 key whose secret number starts with a zero byte, which OpenSSH
+/// does not write. One key of 256 is such a one, and the library refuses them as too short.
+fn short_p256(text: &str) -> Option<PrivateKey> {
+    let body = text.trim().strip_prefix("-----BEGIN OPENSSH PRIVATE KEY-----")?;
+    let body = body.strip_suffix("-----END OPENSSH PRIVATE KEY-----")?;
+    let file = STANDARD.decode(body.split_whitespace().collect::<String>()).ok()?;
+    let mut file = file.strip_prefix(b"openssh-key-v1\0")?;
+    let [cipher, _kdf] = [String::decode(&mut file).ok()?, String::decode(&mut file).ok()?];
+    let _kdf_options = Vec::<u8>::decode(&mut file).ok()?;
+    let count = u32::decode(&mut file).ok()?;
+    let _public = Vec::<u8>::decode(&mut file).ok()?;
+    let private = Vec::<u8>::decode(&mut file).ok()?;
+    if cipher != "none" || count != 1 {
+        return None;
+    }
+    let mut private = private.as_slice();
+    let [check, again] = [u32::decode(&mut private).ok()?, u32::decode(&mut private).ok()?];
+    let [_kind, curve] = [String::decode(&mut private).ok()?, String::decode(&mut private).ok()?];
+    let point = Vec::<u8>::decode(&mut private).ok()?;
+    let number = Vec::<u8>::decode(&mut private).ok()?;
+    let comment = String::decode(&mut private).ok()?;
+    if curve != "nistp256" || check != again {
+        return None;
+    }
+    let mut secret = [0; 32];
+    secret[32_usize.checked_sub(number.len())?..].copy_from_slice(&number);
+    let public = sec1::EncodedPoint::<sec1::consts::U32>::from_bytes(&point).ok()?;
+    let pair = EcdsaKeypair::NistP256 { public, private: EcdsaPrivateKey::from(secret) };
+    PrivateKey::new(KeypairData::Ecdsa(pair), comment).ok()
 }
 
 /// The text of a key file.
@@ -173,6 +207,37 @@ mod tests {
         let text = encrypted.to_openssh(LineEnding::LF).unwrap();
         assert!(matches!(parse(&text), Err(KeyError::Encrypted)));
         assert!(matches!(parse("no key"), Err(KeyError::Unreadable(_))));
+    }
+
+    /// An OpenSSH file of `key` with the first byte of its secret number left out, as OpenSSH
+    /// leaves out zeros.
+    fn without_first_byte(key: &PrivateKey) -> String {
+        let KeypairData::Ecdsa(EcdsaKeypair::NistP256 { public, private }) = key.key_data() else {
+            panic!("no P-256 key")
+        };
+        let text =
+            |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+        let kind =
+            [text(b"ecdsa-sha2-nistp256"), text(b"nistp256"), text(public.as_bytes())].concat();
+        let secret = [text(&private.as_slice()[1..]), text(b"me"), vec![1, 2, 3]].concat();
+        let private = [vec![7; 8], kind.clone(), secret].concat();
+        let head = [b"openssh-key-v1\0".to_vec(), text(b"none"), text(b"none"), text(b"")].concat();
+        let file = [head, 1_u32.to_be_bytes().to_vec(), text(&kind), text(&private)].concat();
+        let [begin, end] =
+            ["BEGIN", "END"].map(|word| format!("-----{word} OPENSSH PRIVATE KEY-----"));
+        format!("{begin}\n{}\n{end}\n", STANDARD.encode(file))
+    }
+
+    #[test]
+    fn a_short_ecdsa_key_is_read_as_openssh_writes_it() {
+        let key = TemporaryKey::generate(KeyType::Ecdsa, Some(256), "me").unwrap().key;
+        let KeypairData::Ecdsa(whole) = key.key_data() else { panic!("no ECDSA key") };
+        let read = parse(&without_first_byte(&key)).unwrap();
+        let KeypairData::Ecdsa(short) = read.key_data() else { panic!("no ECDSA key") };
+        assert_eq!(short.private_key_bytes()[0], 0);
+        assert_eq!(short.private_key_bytes()[1..], whole.private_key_bytes()[1..]);
+        assert_eq!(short.public_key_bytes(), whole.public_key_bytes());
+        assert_eq!(read.comment().as_str_lossy(), "me");
     }
 
     #[test]
