@@ -1,6 +1,6 @@
 //! A cloud, a machine, and the builder between them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +29,8 @@ use crate::support::{ACCESS_KEY, Moto, SECRET_KEY, Sshd};
 pub struct Bed {
     pub moto: Moto,
     pub sshd: Sshd,
+    /// Making a client takes as long as some builds: it reads the certificates of the system.
+    clients: Mutex<HashMap<&'static str, Client>>,
 }
 
 /// How a build ended, and all that was said in it.
@@ -66,7 +68,8 @@ impl Bed {
     /// A machine that accepts any key, as if it were the instance that EC2 gave the key to.
     pub fn new() -> Self {
         let any_key = "AuthorizedKeysCommand /bin/echo %t %k\nAuthorizedKeysCommandUser root";
-        Self { moto: Moto::start(), sshd: Sshd::start_with(any_key) }
+        let (moto, sshd) = (Moto::start(), Sshd::start_with(any_key));
+        Self { moto, sshd, clients: Mutex::default() }
     }
 
     /// The options of a build, changed by `changes`; `null` takes one away.
@@ -95,12 +98,15 @@ impl Bed {
     }
 
     pub fn ec2(&self, region: &'static str) -> Client {
-        let config = aws_sdk_ec2::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
-            .region(Region::new(region))
-            .endpoint_url(self.moto.endpoint());
-        Client::from_conf(config.build())
+        let make = || {
+            let config = aws_sdk_ec2::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+                .region(Region::new(region))
+                .endpoint_url(self.moto.endpoint());
+            Client::from_conf(config.build())
+        };
+        self.clients.lock().unwrap().entry(region).or_insert_with(make).clone()
     }
 
     /// Everything of ours that costs money or is in the way.

@@ -44,12 +44,19 @@ pub fn free_port() -> u16 {
 
 /// Waits until something listens on `port`, as long as `server` lives.
 fn wait_for_port(server: &mut Child, port: u16, what: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+    wait_for(port, what, || {
         if let Some(status) = server.try_wait().expect("a child to ask") {
             panic!("{what} ended early: {status}");
         }
+    });
+}
+
+/// Waits until something listens on `port`; `is_there` panics when nothing ever will.
+fn wait_for(port: u16, what: &str, mut is_there: impl FnMut()) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+        is_there();
         assert!(Instant::now() < deadline, "{what} does not listen on port {port}");
         pause(20);
     }

@@ -1,15 +1,67 @@
 //! The cloud of the tests: moto's server, and questions about what is left in it.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
 
-use super::{Server, free_port, wait_for_port};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Server, free_port, wait_for, wait_for_port};
 
 /// A running moto with its own empty account.
 #[derive(Debug)]
 pub struct Moto {
-    _server: Server,
+    _process: Process,
     /// On 127.0.0.1.
     pub port: u16,
+}
+
+/// What ends with a [`Moto`].
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its end")]
+enum Process {
+    Own(Server),
+    Forked(Forked),
+}
+
+/// A child of [`Motos`].
+#[derive(Debug)]
+struct Forked(Pid);
+
+impl Drop for Forked {
+    fn drop(&mut self) {
+        // It may have ended already; there is nobody to tell.
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+/// A moto that was loaded once, and is forked for each test; it ends with the test run.
+struct Motos {
+    ports: ChildStdin,
+    ids: BufReader<ChildStdout>,
+}
+
+impl Motos {
+    fn load() -> Self {
+        let mut child = Command::new("python3")
+            .args(["-c", include_str!("moto.py")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto's python3 is on the path (tests/run does that)");
+        let ports = child.stdin.take().expect("a pipe");
+        let ids = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { ports, ids }
+    }
+
+    fn fork(&mut self, port: u16) -> Forked {
+        writeln!(self.ports, "{port}").expect("moto reads (is it installed?)");
+        let mut id = String::new();
+        self.ids.read_line(&mut id).expect("moto answers");
+        let id = id.trim().parse().ok().and_then(Pid::from_raw);
+        Forked(id.expect("moto can be loaded (is it installed?)"))
+    }
 }
 
 /// The documented example key: no credential of anybody.
@@ -18,12 +70,19 @@ pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 impl Moto {
-    /// Starts a server; `tests/run` put `moto_server` on the path.
+    /// Starts a server; `tests/run` put moto's environment on the path.
     pub fn start() -> Self {
-        Self::start_with([("", ""); 0])
+        static MOTOS: LazyLock<Mutex<Motos>> = LazyLock::new(|| Mutex::new(Motos::load()));
+        let port = free_port();
+        let forked = MOTOS.lock().expect("nobody panicked before").fork(port);
+        let is_there = || {
+            assert!(rustix::process::test_kill_process(forked.0).is_ok(), "moto ended early");
+        };
+        wait_for(port, "moto", is_there);
+        Self { _process: Process::Forked(forked), port }
     }
 
-    /// Starts a server with more variables in its environment.
+    /// Starts a server with more variables in its environment, which takes seconds.
     pub fn start_with(
         vars: impl IntoIterator<Item = (impl AsRef<std::ffi::OsStr>, impl AsRef<std::ffi::OsStr>)>,
     ) -> Self {
@@ -38,7 +97,7 @@ impl Moto {
             .expect("moto_server is installed (tests/run does)");
         let mut server = Server(child);
         wait_for_port(&mut server.0, port, "moto_server");
-        Self { _server: server, port }
+        Self { _process: Process::Own(server), port }
     }
 
     /// Where its API is.

@@ -1,8 +1,11 @@
 //! OpenSSH's server on a loopback port: the "instance" of the tests.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -36,10 +39,13 @@ impl Sshd {
     }
 
     fn start_new(port: u16, config: &str) -> Self {
+        // Keys take longer to find than a server to start: the servers of a test run share them.
+        static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(new_keys);
         let dir = tempfile::Builder::new().prefix("imgbake-sshd").tempdir().expect("a directory");
-        for kind in ["ed25519", "rsa", "ecdsa"] {
-            generate_key(kind, &dir.path().join(format!("host_{kind}")));
-            generate_key(kind, &dir.path().join(format!("client_{kind}")));
+        for (name, key) in &*KEYS {
+            let mut file = fs::OpenOptions::new();
+            let file = file.write(true).create_new(true).mode(0o600).open(dir.path().join(name));
+            file.and_then(|mut file| file.write_all(key)).expect("a key");
         }
         Self::start_in(dir, port, config)
     }
@@ -50,11 +56,12 @@ impl Sshd {
             fs::read_to_string(path.join(format!("client_{kind}.pub"))).expect("a key")
         });
         fs::write(path.join("authorized_keys"), keys.concat()).expect("authorized_keys");
+        // With this SHLVL, bash does not read the start-up files of whoever runs the tests.
         let text = format!(
             "{config}\nPort {port}\nListenAddress 127.0.0.1\nPidFile none\nStrictModes no\n\
              HostKey {dir}/host_ed25519\nHostKey {dir}/host_rsa\nHostKey {dir}/host_ecdsa\n\
              AuthorizedKeysFile {dir}/authorized_keys\nPermitRootLogin yes\nUsePAM no\n\
-             MaxSessions 100\nMaxStartups 200:30:400\nSubsystem sftp internal-sftp\n",
+             SetEnv SHLVL=1\nMaxSessions 100\nMaxStartups 200:30:400\nSubsystem sftp internal-sftp\n",
             dir = path.display(),
         );
         let file = path.join("sshd_config");
@@ -118,6 +125,22 @@ impl Sshd {
             self.key("ed25519").display(),
         )
     }
+}
+
+/// Two keys of each kind, as files: for a server, and for who logs in.
+fn new_keys() -> Vec<(String, Vec<u8>)> {
+    let dir = tempfile::tempdir().expect("a directory");
+    for kind in ["ed25519", "rsa", "ecdsa"] {
+        for of in ["host", "client"] {
+            generate_key(kind, &dir.path().join(format!("{of}_{kind}")));
+        }
+    }
+    let files = fs::read_dir(dir.path()).expect("the directory").map(|file| {
+        let file = file.expect("a file");
+        let name = file.file_name().into_string().expect("a name");
+        (name, fs::read(file.path()).expect("a key"))
+    });
+    files.collect()
 }
 
 /// Who runs the tests.

@@ -1,0 +1,48 @@
+"""Motos without their start-up time: moto is loaded and warmed up once, then forked for each server.
+
+Each line on standard input is a port; a server with an empty account of its own listens there soon,
+and its process id is the line that answers. All servers end with this process, and this process with
+its standard input."""
+
+import ctypes
+import os
+import signal
+import sys
+
+from werkzeug.serving import run_simple
+from werkzeug.test import Client
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+def warm_up(app):
+    """Loads what the first calls would load; none of them changes anything."""
+    calls = [("ec2", "2016-11-15", "DescribeImages"), ("sts", "2011-06-15", "GetCallerIdentity")]
+    for region in ["us-east-1", "eu-west-1"]:
+        for service, version, action in calls:
+            scope = f"AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/{region}/{service}/aws4_request"
+            data = {"Action": action, "Version": version}
+            Client(app).post("/", data=data, headers={"Authorization": scope})
+
+
+def serve(app, port):
+    ctypes.CDLL(None).prctl(KILL_WITH_PARENT, signal.SIGKILL)
+    os.close(0)
+    run_simple("127.0.0.1", port, app, threaded=True)
+
+
+def main():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    app = DomainDispatcherApplication(create_backend_app)
+    app.debug = True
+    warm_up(app)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            serve(app, int(line))
+        print(pid, flush=True)
+
+
+main()
