@@ -1,4 +1,4 @@
-//! Trying again: one policy type, and waits that end when the run is cancelled.
+//! Trying again: waits that grow, and that end when the run is cancelled.
 
 use std::future::Future;
 use std::time::Duration;
@@ -46,42 +46,11 @@ impl Backoff {
             Some(wait.mul_f64(self.factor).min(self.longest))
         })
     }
-}
 
-/// What one try says.
-#[derive(Debug)]
-pub enum Try<T, E> {
-    /// It worked.
-    Done(T),
-    /// It may work later.
-    Again(E),
-    /// It never will.
-    Failed(E),
-}
-
-/// Calls `attempt` up to `tries` times with `backoff`'s waits between, until it is done or failed.
-/// The last error is returned when the tries are used up.
-pub async fn retry<T, E, F>(
-    cancel: &CancellationToken,
-    backoff: Backoff,
-    tries: usize,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, E>
-where
-    E: From<Cancelled>,
-    F: Future<Output = Try<T, E>>,
-{
-    let mut waits = backoff.waits().take(tries.saturating_sub(1));
-    loop {
-        let error = match attempt().await {
-            Try::Done(value) => return Ok(value),
-            Try::Failed(error) => return Err(error),
-            Try::Again(error) => error,
-        };
-        match waits.next() {
-            Some(wait) => sleep(cancel, wait).await?,
-            None => return Err(error),
-        }
+    /// The same, each shortened at random by up to a half: those who failed together do not all
+    /// come back together.
+    pub fn jittered(self) -> impl Iterator<Item = Duration> {
+        self.waits().map(|wait| wait.mul_f64(0.5 + fastrand::f64() / 2.0))
     }
 }
 
@@ -98,5 +67,8 @@ mod tests {
         };
         let waits: Vec<_> = backoff.waits().take(4).map(|wait| wait.as_millis()).collect();
         assert_eq!(waits, [200, 400, 500, 500]);
+        for (shorter, whole) in backoff.jittered().zip(backoff.waits()).take(100) {
+            assert!(whole / 2 <= shorter && shorter <= whole, "{shorter:?} of {whole:?}");
+        }
     }
 }

@@ -1,22 +1,27 @@
 //! Clients for one account and region. The builds of a run that call with the same access share
 //! them: one connection pool, one credentials cache, one look at who and where we are.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{AppName, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::Access;
-use crate::aws::credentials::{self, RoleProvider};
-use crate::aws::error::Called as _;
+use crate::aws::call::{Api, Ec2, Manner};
+use crate::aws::credentials::RoleProvider;
+use crate::aws::keys::Keys;
 use crate::aws::made::Place;
-use crate::aws::retry::{FIRST_WAIT, LONGEST_WAIT};
+use crate::aws::pace::Pace;
 use crate::aws::wait::Memory;
 use crate::diagnostic::did_you_mean;
 use crate::env::Environment;
@@ -26,6 +31,11 @@ use crate::secret::Redactor;
 #[derive(Debug)]
 pub struct Account {
     config: SdkConfig,
+    keys: Keys,
+    /// How often a call is tried.
+    tries: usize,
+    /// How fast calls come, by API and region.
+    paces: Mutex<HashMap<(&'static str, String), Arc<Pace>>>,
     ec2: aws_sdk_ec2::Client,
     region: String,
     endpoint: Option<String>,
@@ -67,14 +77,19 @@ impl Account {
         environment: &Arc<Environment>,
         redactor: &Redactor,
     ) -> anyhow::Result<Self> {
-        let mut config = sdk_config(access, environment, redactor).await;
+        let region = region(access, environment).await;
+        let mut keys = Keys::of(access, environment, region.clone(), redactor);
+        let mut config = sdk_config(access, region, &keys).await;
         let region = config.region().map(|region| region.as_ref().to_owned()).context(
             "no AWS region: give `region` in the template, or set AWS_REGION or a profile's region",
         )?;
+        let tries = if access.max_retries == 0 { 10 } else { access.max_retries as usize };
         if let Some(role) = access.assume_role.clone() {
-            let sts = sts_client(&config, environment);
-            let role = RoleProvider::new(sts, role, redactor.clone());
-            config = config.into_builder().credentials_provider(shared(role)).build();
+            let (pace, cancel) = Default::default();
+            let manner = Manner { tries, pace, keys, cancel };
+            let sts = Api::new(sts_client(&config, environment), manner);
+            keys = Keys::of_role(RoleProvider::new(sts, role), redactor);
+            config = config.into_builder().credentials_provider(shared(&keys)).build();
         }
         let endpoint = match access.custom_endpoint_ec2.as_str() {
             "" => endpoint(environment, "AWS_ENDPOINT_URL_EC2"),
@@ -82,9 +97,21 @@ impl Account {
         };
         let ec2 = ec2_client(&config, endpoint.as_deref(), None);
         let endpoint = endpoint.or_else(|| config.endpoint_url().map(str::to_owned));
-        let (regions, caller, memory) = Default::default();
+        let (paces, regions, caller, memory) = Default::default();
         let environment = environment.clone();
-        Ok(Self { config, ec2, region, endpoint, environment, regions, caller, memory })
+        Ok(Self {
+            config,
+            keys,
+            tries,
+            paces,
+            ec2,
+            region,
+            endpoint,
+            environment,
+            regions,
+            caller,
+            memory,
+        })
     }
 
     /// The region.
@@ -92,18 +119,33 @@ impl Account {
         &self.region
     }
 
-    /// EC2 in [`region`](Self::region).
-    pub fn ec2(&self) -> &aws_sdk_ec2::Client {
-        &self.ec2
+    /// EC2 in [`region`](Self::region); `cancel` ends its looks and waits.
+    pub fn ec2(&self, cancel: &CancellationToken) -> Ec2 {
+        self.ec2_in(&self.region, cancel)
     }
 
     /// EC2 in any region. `custom_endpoint_ec2` counts only for the account's own.
-    pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
-        if region == self.region {
-            return self.ec2.clone();
-        }
-        let endpoint = endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2");
-        ec2_client(&self.config, endpoint.as_deref(), Some(region))
+    pub fn ec2_in(&self, region: &str, cancel: &CancellationToken) -> Ec2 {
+        let client = match region == self.region {
+            true => self.ec2.clone(),
+            false => {
+                let endpoint = endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2");
+                ec2_client(&self.config, endpoint.as_deref(), Some(region))
+            }
+        };
+        Api::new(client, self.manner("ec2", region, cancel))
+    }
+
+    fn sts(&self, cancel: &CancellationToken) -> Api<aws_sdk_sts::Client> {
+        let client = sts_client(&self.config, &self.environment);
+        Api::new(client, self.manner("sts", &self.region, cancel))
+    }
+
+    /// How `api` is called in `region`.
+    fn manner(&self, api: &'static str, region: &str, cancel: &CancellationToken) -> Manner {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = paces.entry((api, region.to_owned())).or_default().clone();
+        Manner { tries: self.tries, pace, keys: self.keys.clone(), cancel: cancel.clone() }
     }
 
     /// Where things in `region` are, as the journal says it.
@@ -136,10 +178,11 @@ impl Account {
     }
 
     /// Refuses credentials that STS does not know; asked once for all builds.
-    pub async fn check_credentials(&self) -> anyhow::Result<()> {
+    pub async fn check_credentials(&self, cancel: &CancellationToken) -> anyhow::Result<()> {
         let ask = || async {
-            let sts = sts_client(&self.config, &self.environment);
-            let caller = sts.get_caller_identity().send().await.called("GetCallerIdentity")?;
+            let sts = self.sts(cancel);
+            let caller = sts.call("GetCallerIdentity", |sts| sts.get_caller_identity().send());
+            let caller = caller.await?;
             tracing::info!(arn = caller.arn(), region = self.region, "credentials are valid");
             anyhow::Ok(caller.account)
         };
@@ -148,9 +191,14 @@ impl Account {
     }
 
     /// Refuses `regions` that the account does not have; asked once for all builds.
-    pub async fn check_regions(&self, regions: &[&str]) -> anyhow::Result<()> {
+    pub async fn check_regions(
+        &self,
+        regions: &[&str],
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let ask = || async {
-            let answer = self.ec2.describe_regions().send().await.called("DescribeRegions")?;
+            let ec2 = self.ec2(cancel);
+            let answer = ec2.call("DescribeRegions", |ec2| ec2.describe_regions().send()).await?;
             let names = answer.regions().iter().filter_map(|region| region.region_name());
             anyhow::Ok(names.map(str::to_owned).collect())
         };
@@ -207,21 +255,16 @@ async fn region(access: &Access, environment: &Environment) -> Option<Region> {
     files.build().region().await
 }
 
-async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redactor) -> SdkConfig {
-    let tries = if access.max_retries == 0 { 10 } else { access.max_retries };
-    let retries = RetryConfig::adaptive()
-        .with_max_attempts(tries)
-        .with_initial_backoff(FIRST_WAIT)
-        .with_max_backoff(LONGEST_WAIT);
+async fn sdk_config(access: &Access, region: Option<Region>, keys: &Keys) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(10))
         .operation_attempt_timeout(Duration::from_secs(60))
         .build();
-    let region = region(access, environment).await;
-    let provider = credentials::provider(access, environment, redactor, region.clone()).await;
     let mut loader = aws_config::from_env()
-        .credentials_provider(provider)
-        .retry_config(retries)
+        .credentials_provider(shared(keys))
+        .identity_cache(IdentityCache::no_cache())
+        // See `aws/call.rs`.
+        .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
     if let Ok(name) = AppName::new(concat!("imgbake-", env!("CARGO_PKG_VERSION"))) {
         loader = loader.app_name(name);
@@ -238,10 +281,8 @@ async fn sdk_config(access: &Access, environment: &Environment, redactor: &Redac
     loader.load().await
 }
 
-fn shared(
-    provider: impl aws_credential_types::provider::ProvideCredentials + 'static,
-) -> aws_credential_types::provider::SharedCredentialsProvider {
-    aws_credential_types::provider::SharedCredentialsProvider::new(provider)
+fn shared(keys: &Keys) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(keys.clone())
 }
 
 /// The endpoint that the environment has for a service, or for all.

@@ -123,7 +123,7 @@ impl Ec2Cleaner {
             bail!("it was made at AWS, but the EC2 API is {endpoint} now (see AWS_ENDPOINT_URL)");
         }
         if let Some(wanted) = &place.account {
-            account.check_credentials().await?;
+            account.check_credentials(&CancellationToken::new()).await?;
             let here = account.place(&place.region).account.context("STS named no account")?;
             if here != *wanted {
                 bail!("it is in the account {wanted}, but the credentials are of {here}");

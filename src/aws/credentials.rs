@@ -11,32 +11,28 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{
-    ProvideCredentials, Result, SharedCredentialsProvider, future,
-};
+use aws_credential_types::provider::{Result, SharedCredentialsProvider};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::error::Called as _;
+use crate::aws::call::Api;
 use crate::env::Environment;
-use crate::secret::Redactor;
 
-/// The provider that `access` asks for; roles that a profile names are asked for in `region`. Keys that are given leave nothing to look for: no file is
-/// read and no metadata service is probed for them.
+/// The provider that `access` asks for; roles that a profile names are asked for in `region`. Keys
+/// that are given leave nothing to look for: no file is read and no metadata service is probed.
 pub(super) async fn provider(
     access: &Access,
     environment: &Environment,
-    redactor: &Redactor,
     region: Option<Region>,
 ) -> SharedCredentialsProvider {
     if let Some(credentials) = given(access) {
         return SharedCredentialsProvider::new(credentials);
     }
-    if !access.profile.is_empty() || access.shared_credentials_file.is_some() {
+    if names_files(access) {
         return SharedCredentialsProvider::new(of_profile(access, region));
     }
-    if let Some(credentials) = of_environment(environment, redactor) {
+    if let Some(credentials) = of_environment(environment) {
         return SharedCredentialsProvider::new(credentials);
     }
     if access.skip_metadata_api_check {
@@ -49,6 +45,32 @@ pub(super) async fn provider(
     SharedCredentialsProvider::new(chain.build().await)
 }
 
+/// Where [`provider`] looks, and what to do if nothing is there.
+pub(super) fn places(access: &Access) -> (String, &'static str) {
+    if names_files(access) {
+        let profile = if access.profile.is_empty() { "default" } else { &access.profile };
+        let place = format!("the profile `{profile}` of the shared config and credentials files");
+        return (place, "look at `profile` and `shared_credentials_file` in the template");
+    }
+    let metadata = match access.skip_metadata_api_check {
+        true => "",
+        false => ", or instance metadata",
+    };
+    let places = format!(
+        "the template, the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), the shared \
+         config and credentials files, a web identity (AWS_WEB_IDENTITY_TOKEN_FILE), a \
+         container's role{metadata}"
+    );
+    (
+        places,
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or have the job take on a role",
+    )
+}
+
+fn names_files(access: &Access) -> bool {
+    !access.profile.is_empty() || access.shared_credentials_file.is_some()
+}
+
 fn given(access: &Access) -> Option<Credentials> {
     let token = (!access.token.is_empty()).then(|| access.token.expose().to_owned());
     (!access.access_key.is_empty()).then(|| {
@@ -57,13 +79,10 @@ fn given(access: &Access) -> Option<Credentials> {
     })
 }
 
-fn of_environment(environment: &Environment, redactor: &Redactor) -> Option<Credentials> {
+fn of_environment(environment: &Environment) -> Option<Credentials> {
     let key = environment.get("AWS_ACCESS_KEY_ID")?;
     let secret = environment.get("AWS_SECRET_ACCESS_KEY")?;
     let token = environment.get("AWS_SESSION_TOKEN");
-    for secret in [Some(key), Some(secret), token].into_iter().flatten() {
-        redactor.register(secret);
-    }
     Some(Credentials::new(key, secret, token.map(str::to_owned), None, "environment"))
 }
 
@@ -93,21 +112,21 @@ fn without_instance_metadata(region: Option<Region>) -> CredentialsProviderChain
         .or_else("container", container)
 }
 
-/// Credentials of a role, taken on anew when they run out.
+/// Takes on a role.
 #[derive(Debug)]
 pub(super) struct RoleProvider {
-    sts: aws_sdk_sts::Client,
+    sts: Api<aws_sdk_sts::Client>,
     role: AssumeRole,
-    redactor: Redactor,
 }
 
 impl RoleProvider {
     /// Takes on `role` through `sts`, which has the credentials to begin with.
-    pub(super) fn new(sts: aws_sdk_sts::Client, role: AssumeRole, redactor: Redactor) -> Self {
-        Self { sts, role, redactor }
+    pub(super) fn new(sts: Api<aws_sdk_sts::Client>, role: AssumeRole) -> Self {
+        Self { sts, role }
     }
 
-    async fn assume(&self) -> Result {
+    /// New credentials of the role.
+    pub(super) async fn assume(&self) -> Result {
         let role = &self.role;
         let name = role.session_name.clone().unwrap_or_else(crate::aws::name::temporary);
         let policies =
@@ -115,7 +134,7 @@ impl RoleProvider {
         let tags = role.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value));
         let tags = tags.map(|tag| tag.build().map_err(CredentialsError::invalid_configuration));
         let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let answer = self
+        let request = self
             .sts
             .assume_role()
             .role_arn(&role.role_arn)
@@ -125,30 +144,16 @@ impl RoleProvider {
             .set_policy(role.policy.clone())
             .set_policy_arns((!role.policy_arns.is_empty()).then(|| policies.collect()))
             .set_tags(Some(tags.collect::<std::result::Result<Vec<_>, _>>()?))
-            .set_transitive_tag_keys(some(&role.transitive_tag_keys))
-            .send()
-            .await
-            .called("AssumeRole")
-            .map_err(CredentialsError::provider_error)?;
+            .set_transitive_tag_keys(some(&role.transitive_tag_keys));
+        let answer = self.sts.call("AssumeRole", |_| request.clone().send()).await;
+        let answer = answer.map_err(CredentialsError::invalid_configuration)?;
         let granted = answer
             .credentials()
             .ok_or_else(|| CredentialsError::unhandled("AssumeRole answered no credentials"))?;
-        for secret in [granted.secret_access_key(), granted.session_token()] {
-            self.redactor.register(secret);
-        }
         let until = SystemTime::UNIX_EPOCH
             + Duration::from_secs(u64::try_from(granted.expiration().secs()).unwrap_or(0));
         let (key, secret) = (granted.access_key_id(), granted.secret_access_key());
         let token = Some(granted.session_token().to_owned());
         Ok(Credentials::new(key, secret, token, Some(until), "assume_role"))
-    }
-}
-
-impl ProvideCredentials for RoleProvider {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(self.assume())
     }
 }

@@ -1,34 +1,195 @@
-//! What the failure of a call says: which call, the API's code and words, and what to do.
+//! What the failure of a call says: which call, the API's code and words, what it means for
+//! whoever called, and what people can do about it.
 
+use std::error::Error;
+
+use anyhow::Chain;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::retry::Cancelled;
 
 /// A call that failed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{action} failed: {message}")]
+#[error("{text}")]
 pub struct ApiError {
     /// The API's name of the call, e.g. `RunInstances`.
     pub action: &'static str,
     /// The API's code, e.g. `InvalidAMIID.NotFound`; `None` if there was no answer.
     pub code: Option<String>,
-    message: String,
+    /// What follows from it.
+    pub meaning: Meaning,
+    text: String,
+}
+
+/// What a failure means for whoever called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Too many calls came: this one was not done. Again, and slower.
+    Throttled,
+    /// The service is not well, or nobody heard its answer: the call may have been done.
+    Unsure,
+    /// The credentials have run out. Again, with new ones.
+    Expired,
+    /// There is no such thing; or not yet, where it was just made.
+    Unknown,
+    /// There is one already.
+    Taken,
+    /// Something else has to end first.
+    TooSoon,
+    /// AWS has no machine of this kind to give in this place.
+    NoCapacity,
+    /// The credentials may not do this.
+    Denied,
+    /// The run was interrupted before the call was made, or made again.
+    Interrupted,
+    /// No other try would change it.
+    Final,
+}
+
+/// What the codes mean that are more than [`Meaning::Final`]: of EC2, and of its neighbours.
+const CODES: &[(Meaning, &[&str])] = &[
+    (
+        Meaning::Throttled,
+        &[
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "PriorRequestNotComplete",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "SlowDown",
+            "Throttling",
+            "ThrottledException",
+            "ThrottlingException",
+            "TooManyRequestsException",
+        ],
+    ),
+    (
+        Meaning::Unsure,
+        &[
+            "IDPCommunicationError",
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "RequestTimeout",
+            "RequestTimeoutException",
+            "ServiceUnavailable",
+            "Unavailable",
+        ],
+    ),
+    (Meaning::Expired, &["ExpiredToken", "ExpiredTokenException", "RequestExpired"]),
+    (
+        Meaning::Unknown,
+        &["NoSuchEntity", "ParameterNotFound", "ParameterVersionNotFound", "TargetNotConnected"],
+    ),
+    (
+        Meaning::Taken,
+        &[
+            "EntityAlreadyExists",
+            "InvalidAMIName.Duplicate",
+            "InvalidGroup.Duplicate",
+            "InvalidKeyPair.Duplicate",
+            "InvalidLaunchTemplateName.AlreadyExistsException",
+            "InvalidPermission.Duplicate",
+        ],
+    ),
+    (
+        Meaning::TooSoon,
+        &[
+            "ConcurrentModification",
+            "DeleteConflict",
+            "DependencyViolation",
+            "IncorrectInstanceState",
+            "IncorrectState",
+            "InvalidGroup.InUse",
+            "InvalidSnapshot.InUse",
+            "VolumeInUse",
+        ],
+    ),
+    (
+        Meaning::NoCapacity,
+        &[
+            "InsufficientCapacityOnHost",
+            "InsufficientFreeAddressesInSubnet",
+            "InsufficientHostCapacity",
+            "InsufficientInstanceCapacity",
+            "InsufficientReservedInstanceCapacity",
+            "MaxSpotInstanceCountExceeded",
+            "SpotMaxPriceTooLow",
+            "UnfulfillableCapacity",
+            "Unsupported",
+        ],
+    ),
+    (
+        Meaning::Denied,
+        &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.Unauthorized"],
+    ),
+];
+
+/// How codes end that say that a thing is not known, e.g. `InvalidInstanceID.NotFound`.
+const UNKNOWN: &[&str] =
+    &[".NotFound", ".NotFoundException", ".Unknown", ".Unavailable", "ResourceNotFoundException"];
+
+impl Meaning {
+    /// Codes first; what has an unknown one is told by words, then by the HTTP status.
+    fn of(code: &str, message: &str, status: u16) -> Self {
+        let known = CODES.iter().find(|(_, codes)| codes.contains(&code));
+        match known {
+            Some((meaning, _)) => *meaning,
+            None if UNKNOWN.iter().any(|end| code.ends_with(end)) => Self::Unknown,
+            None if code == "InvalidParameterValue" => Self::of_parameter(message),
+            None if status == 429 => Self::Throttled,
+            None if status >= 500 => Self::Unsure,
+            None => Self::Final,
+        }
+    }
+
+    /// EC2 says of some things only in words that it does not know them yet, or that it is too
+    /// soon.
+    fn of_parameter(message: &str) -> Self {
+        if message.contains("iamInstanceProfile") {
+            Self::Unknown
+        } else if message.contains("Instance is not in state") {
+            Self::TooSoon
+        } else {
+            Self::Final
+        }
+    }
 }
 
 impl ApiError {
-    fn new<E>(action: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    pub(super) fn new<E>(action: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
+        E: ProvideErrorMetadata + Error + 'static,
     {
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let answer = error.as_service_error().map(ProvideErrorMetadata::meta);
-        let code = answer.and_then(|answer| answer.code()).map(str::to_owned);
-        let message = match (&code, answer.and_then(|answer| answer.message())) {
-            (Some(code), Some(message)) => format!("{message} ({code}){}", advice(code)),
-            (Some(code), None) => format!("{code}{}", advice(code)),
-            (None, _) => DisplayErrorContext(&error).to_string(),
+        let Some((code, answer)) = answer.and_then(|answer| Some((answer.code()?, answer))) else {
+            let (meaning, why) = unanswered(error);
+            return Self { action, code: None, meaning, text: format!("{action} failed: {why}") };
         };
-        Self { action, code, message }
+        let said = answer.message().unwrap_or_default();
+        let words = if said.is_empty() { code.to_owned() } else { format!("{said} ({code})") };
+        let (meaning, advice) = (Meaning::of(code, said, status), advice(code));
+        let text = format!("{action} failed: {words}{advice}");
+        Self { action, code: Some(code.to_owned()), meaning, text }
+    }
+
+    /// The run was interrupted before `action` was called, or called again.
+    pub(super) fn interrupted(action: &'static str) -> Self {
+        let (meaning, text) = (Meaning::Interrupted, Cancelled.to_string());
+        Self { action, code: None, meaning, text }
+    }
+
+    /// The same, where this was the last of several tries.
+    pub(super) fn after(self, tries: usize) -> Self {
+        match tries {
+            0 | 1 => self,
+            _ => Self { text: format!("{} (tried {tries} times)", self.text), ..self },
+        }
     }
 
     /// Whether the API said one of `codes`.
@@ -38,14 +199,63 @@ impl ApiError {
 
     /// Whether the API said that it does not know a thing, e.g. `InvalidInstanceID.NotFound`.
     pub fn is_unknown(&self) -> bool {
-        let code = self.code.as_deref().unwrap_or_default();
-        code.ends_with(".NotFound") || code.ends_with(".Unknown") || code.ends_with(".Unavailable")
+        self.meaning == Meaning::Unknown
     }
 
-    /// Whether the API never said what became of the call: it may have been done.
-    pub fn is_unanswered(&self) -> bool {
-        self.code.is_none()
+    /// Whether the API does not know something that `name` is the name or the id of.
+    pub fn is_ignorant_of(&self, name: &str) -> bool {
+        self.is_unknown() && self.text.contains(name)
     }
+}
+
+/// What it means that there was no answer that could be understood, and why there was none.
+fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> (Meaning, String)
+where
+    E: Error + 'static,
+{
+    let mut causes = Chain::new(error);
+    let credentials = causes.find_map(|error| error.downcast_ref::<CredentialsError>());
+    if let Some(error) = credentials {
+        return no_credentials(error);
+    }
+    let meaning = match error {
+        SdkError::ConstructionFailure(_) => Meaning::Final,
+        SdkError::DispatchFailure(failure) if failure.is_user() => Meaning::Final,
+        _ => Meaning::Unsure,
+    };
+    (meaning, format!("no answer came: {}", words(Chain::new(error))))
+}
+
+/// What it means that there is nothing to sign a call with.
+fn no_credentials(error: &CredentialsError) -> (Meaning, String) {
+    // Those who look for credentials have tried again themselves.
+    let meaning = match error {
+        CredentialsError::ProviderTimedOut(_) => Meaning::Unsure,
+        _ => Meaning::Final,
+    };
+    // The SDK's own words say only that there is none.
+    (meaning, words(Chain::new(error.source().unwrap_or(error))))
+}
+
+/// Layers of the SDK and of its HTTP client that say nothing themselves.
+const EMPTY_WORDS: &[&str] = &[
+    "dispatch failure",
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "io error",
+    "other",
+];
+
+/// What `errors` say, each the cause of the one before.
+fn words(errors: Chain<'_>) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for text in errors.map(ToString::to_string) {
+        let is_news = !said.iter().any(|known| known.contains(&text));
+        if is_news && !EMPTY_WORDS.contains(&text.as_str()) {
+            said.push(text);
+        }
+    }
+    said.join(": ")
 }
 
 /// What to do about the codes that people meet most.
@@ -71,40 +281,73 @@ fn advice(code: &str) -> &'static str {
     }
 }
 
-/// Names the call that a result comes from.
-pub trait Called<T> {
-    /// The result of `action`, its error in our words.
-    fn called(self, action: &'static str) -> Result<T, ApiError>;
-}
-
-impl<T, E> Called<T> for Result<T, SdkError<E, HttpResponse>>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    fn called(self, action: &'static str) -> Result<T, ApiError> {
-        self.map_err(|error| ApiError::new(action, error))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_ec2::error::ErrorMetadata;
     use aws_sdk_ec2::operation::run_instances::RunInstancesError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
 
     use super::*;
 
+    fn answered(status: u16, code: &str, message: &str) -> ApiError {
+        let answer = ErrorMetadata::builder().code(code).message(message).build();
+        let response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+        let error = SdkError::service_error(RunInstancesError::generic(answer), response);
+        ApiError::new("RunInstances", &error)
+    }
+
     #[test]
     fn a_failure_says_the_call_the_code_the_words_and_what_to_do() {
-        let answer = ErrorMetadata::builder()
-            .code("UnauthorizedOperation")
-            .message("You are not authorized to perform this operation.")
-            .build();
-        let response = HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
-        let error = SdkError::service_error(RunInstancesError::generic(answer), response);
-        let error = Err::<(), _>(error).called("RunInstances").unwrap_err();
+        let message = "You are not authorized to perform this operation.";
+        let error = answered(403, "UnauthorizedOperation", message);
         insta::assert_snapshot!(error, @"RunInstances failed: You are not authorized to perform this operation. (UnauthorizedOperation); allow this call in the IAM policy of the credentials that are used");
-        assert!(!error.is_unanswered());
+        assert_eq!(error.meaning, Meaning::Denied);
+        insta::assert_snapshot!(answered(500, "InternalError", "").after(3), @"RunInstances failed: InternalError (tried 3 times)");
+    }
+
+    #[test]
+    fn codes_words_and_the_status_tell_what_a_failure_means() {
+        for (status, code, message, meaning) in [
+            (503, "RequestLimitExceeded", "", Meaning::Throttled),
+            (429, "New", "", Meaning::Throttled),
+            (500, "New", "", Meaning::Unsure),
+            (400, "New", "", Meaning::Final),
+            (400, "InvalidInstanceID.NotFound", "", Meaning::Unknown),
+            (400, "InvalidAMIID.Unavailable", "", Meaning::Unknown),
+            (400, "InvalidParameterValue", "Value for iamInstanceProfile.name", Meaning::Unknown),
+            (400, "InvalidParameterValue", "Instance is not in state 'stopped'", Meaning::TooSoon),
+            (400, "InvalidParameterValue", "Value (x) for parameter y", Meaning::Final),
+            (500, "InsufficientInstanceCapacity", "", Meaning::NoCapacity),
+        ] {
+            assert_eq!(answered(status, code, message).meaning, meaning, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_code_has_one_meaning() {
+        let mut codes: Vec<_> = CODES.iter().flat_map(|(_, codes)| codes.iter()).collect();
+        codes.sort();
+        assert!(codes.windows(2).all(|two| two[0] != two[1]), "{codes:?}");
+    }
+
+    #[test]
+    fn where_no_answer_came_the_cause_is_said_and_no_type_of_the_sdk() {
+        let refused = std::io::Error::other("tcp connect error: Connection refused");
+        let error =
+            SdkError::<RunInstancesError, _>::dispatch_failure(ConnectorError::io(refused.into()));
+        let error = ApiError::new("RunInstances", &error);
+        insta::assert_snapshot!(error, @"RunInstances failed: no answer came: tcp connect error: Connection refused");
+        assert_eq!(error.meaning, Meaning::Unsure);
+
+        let none = CredentialsError::not_loaded("no AWS credentials were found");
+        let error = SdkError::<RunInstancesError, _>::dispatch_failure(ConnectorError::other(
+            none.into(),
+            None,
+        ));
+        let error = ApiError::new("RunInstances", &error);
+        insta::assert_snapshot!(error, @"RunInstances failed: no AWS credentials were found");
+        assert_eq!(error.meaning, Meaning::Final);
     }
 }

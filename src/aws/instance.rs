@@ -2,13 +2,14 @@
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, Reservation, Volume};
 
-use crate::aws::error::{ApiError, Called as _};
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 
 /// The instance `id`, if the API knows it.
-pub async fn by_id(ec2: &aws_sdk_ec2::Client, id: &str) -> Result<Option<Instance>, ApiError> {
+pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<Instance>, ApiError> {
     let request = ec2.describe_instances().instance_ids(id);
-    match request.send().await.called("DescribeInstances") {
+    match ec2.call("DescribeInstances", |_| request.clone().send()).await {
         Ok(answer) => Ok(first(answer.reservations)),
         Err(error) if error.is_unknown() => Ok(None),
         Err(error) => Err(error),
@@ -16,12 +17,10 @@ pub async fn by_id(ec2: &aws_sdk_ec2::Client, id: &str) -> Result<Option<Instanc
 }
 
 /// An instance that all of `filters` fit.
-pub async fn matching(
-    ec2: &aws_sdk_ec2::Client,
-    filters: Vec<Filter>,
-) -> Result<Option<Instance>, ApiError> {
+pub async fn matching(ec2: &Ec2, filters: Vec<Filter>) -> Result<Option<Instance>, ApiError> {
     let request = ec2.describe_instances().set_filters(Some(filters));
-    Ok(first(request.send().await.called("DescribeInstances")?.reservations))
+    let answer = ec2.call("DescribeInstances", |_| request.clone().send()).await?;
+    Ok(first(answer.reservations))
 }
 
 fn first(reservations: Option<Vec<Reservation>>) -> Option<Instance> {
@@ -35,7 +34,8 @@ pub fn state(instance: &Instance) -> InstanceStateName {
 }
 
 /// The volumes of the instance `id`.
-pub async fn volumes(ec2: &aws_sdk_ec2::Client, id: &str) -> Result<Vec<Volume>, ApiError> {
+pub async fn volumes(ec2: &Ec2, id: &str) -> Result<Vec<Volume>, ApiError> {
     let request = ec2.describe_volumes().filters(filter("attachment.instance-id", [id]));
-    Ok(request.send().await.called("DescribeVolumes")?.volumes.unwrap_or_default())
+    let answer = ec2.call("DescribeVolumes", |_| request.clone().send()).await?;
+    Ok(answer.volumes.unwrap_or_default())
 }

@@ -5,10 +5,11 @@
 //! | `access` | the options that every Amazon component has |
 //! | `account` | clients for one account and region, shared by the builds of a run |
 //! | `cleanup` | after runs that died |
-//! | `credentials` | who signs the calls |
+//! | `call` | the one place where calls are made, and made again |
+//! | `pace` | how fast calls come |
+//! | `keys`, `credentials` | who signs the calls |
 //! | `address` | this machine's address, as instances see it |
-//! | `error` | what a call's failure says |
-//! | `retry` | calls about things that the API does not know of yet |
+//! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
 //! | `made`, `removal` | what we make, as the journal says it; found again and removed |
@@ -18,14 +19,16 @@
 pub mod access;
 pub mod account;
 pub mod address;
+pub mod call;
 pub mod cleanup;
 mod credentials;
 pub mod error;
 pub mod image;
 pub mod instance;
+mod keys;
 pub mod made;
 pub mod name;
+mod pace;
 pub mod removal;
-pub mod retry;
 pub mod tags;
 pub mod wait;

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
-use crate::aws::error::{ApiError, Called as _};
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
 use crate::aws::image::{self, delete_snapshot, deregister, filter, own_by_name};
 use crate::aws::instance::{self, state};
 use crate::aws::made::{BUILD_TAG, Clue, Made};
-use crate::aws::retry::{again_on, until_known};
 use crate::aws::wait::{Seen, Wait};
 use crate::event::Ui;
 use crate::journal::{Journal, Thing};
@@ -51,12 +51,17 @@ impl Removal<'_> {
     pub async fn remove(&self, thing: &Thing) -> anyhow::Result<()> {
         if let Some((clue, id)) = self.find(thing).await? {
             self.journal.made(thing, &id);
-            let ec2 = self.account.ec2_in(&clue.r#in.region);
+            let ec2 = self.ec2_in(&clue.r#in.region);
+            let ec2 = if thing.is_new() { ec2.expecting([&id]) } else { ec2 };
             let keeps = thing.is_of_done_build();
             self.remove_found(&ec2, &clue, &id, keeps).await?;
         }
         self.journal.gone(thing);
         Ok(())
+    }
+
+    fn ec2_in(&self, region: &str) -> Ec2 {
+        self.account.ec2_in(region, self.cancel)
     }
 
     /// What `thing` is and its id, if it is there and ours.
@@ -68,7 +73,7 @@ impl Removal<'_> {
         if let Some(id) = thing.id().filter(|_| !self.suspicious) {
             return Ok(Some((clue, id.to_owned())));
         }
-        let ec2 = self.account.ec2_in(&clue.r#in.region);
+        let ec2 = self.ec2_in(&clue.r#in.region);
         let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
         for look in 1..=looks {
             if let Some(id) = find(&ec2, &clue.ec2, thing.id()).await? {
@@ -83,7 +88,7 @@ impl Removal<'_> {
 
     async fn remove_found(
         &self,
-        ec2: &aws_sdk_ec2::Client,
+        ec2: &Ec2,
         clue: &Clue,
         id: &str,
         build_is_done: bool,
@@ -95,13 +100,13 @@ impl Removal<'_> {
             }
             Made::SecurityGroup { name, .. } => {
                 self.ui.say(format!("Deleting the temporary security group {name}"));
-                self.delete_group(ec2, id).await
+                Ok(delete_group(ec2, id).await?)
             }
             Made::Instance { keeps, .. } => {
                 let keeps: &[String] = if build_is_done { keeps } else { &[] };
                 self.end_instance(ec2, id, keeps).await
             }
-            Made::Volume { .. } => self.delete_volume(ec2, id).await,
+            Made::Volume { .. } => Ok(delete_volume(ec2, id).await?),
             Made::Image { .. } => {
                 self.ui.say(format!(
                     "Deregistering {id} and deleting its snapshots: the build failed"
@@ -113,30 +118,12 @@ impl Removal<'_> {
                 self.ui.say(format!("Removing the copy in {region}: the build failed"));
                 self.remove_image(ec2, clue, id).await
             }
-            Made::Snapshot { .. } => delete_snapshot(ec2, id, self.cancel).await,
+            Made::Snapshot { .. } => Ok(delete_snapshot(ec2, id).await?),
         }
     }
 
-    async fn delete_group(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
-        let call = || async {
-            let request = ec2.delete_security_group().group_id(id);
-            match request.send().await.called("DeleteSecurityGroup") {
-                Err(error) if error.is_unknown() => Ok(()),
-                result => result.map(|_| ()),
-            }
-        };
-        // The interface of the terminated instance lets go of its group only after a while.
-        let passes_by = |error: &ApiError| error.is(&["DependencyViolation", "InvalidGroup.InUse"]);
-        again_on(self.cancel, passes_by, call).await
-    }
-
     /// Terminates an instance, and deletes its volumes but those on the devices that it `keeps`.
-    async fn end_instance(
-        &self,
-        ec2: &aws_sdk_ec2::Client,
-        id: &str,
-        keeps: &[String],
-    ) -> anyhow::Result<()> {
+    async fn end_instance(&self, ec2: &Ec2, id: &str, keeps: &[String]) -> anyhow::Result<()> {
         self.ui.say(format!("Terminating the instance {id}"));
         let mut orphans = Vec::new();
         for volume in instance::volumes(ec2, id).await? {
@@ -159,12 +146,9 @@ impl Removal<'_> {
         self.remove_all(ec2, &orphans).await
     }
 
-    async fn terminate(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
-        let call = || async {
-            let request = ec2.terminate_instances().instance_ids(id);
-            request.send().await.called("TerminateInstances")
-        };
-        until_known(self.cancel, call).await?;
+    async fn terminate(&self, ec2: &Ec2, id: &str) -> anyhow::Result<()> {
+        let request = ec2.terminate_instances().instance_ids(id);
+        ec2.remove("TerminateInstances", |_| request.clone().send()).await?;
         let memory = &self.account.memory;
         let wait = Wait { kind: "instance terminated", what: id, patience: self.patience, memory };
         wait.until(self.ui, self.cancel, || async {
@@ -176,23 +160,8 @@ impl Removal<'_> {
         .await
     }
 
-    async fn delete_volume(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
-        let call = || async {
-            match ec2.delete_volume().volume_id(id).send().await.called("DeleteVolume") {
-                Err(error) if error.is_unknown() => Ok(()),
-                result => result.map(|_| ()),
-            }
-        };
-        again_on(self.cancel, |error| error.is(&["VolumeInUse"]), call).await
-    }
-
     /// Removes an AMI and the snapshots that were made for it.
-    async fn remove_image(
-        &self,
-        ec2: &aws_sdk_ec2::Client,
-        clue: &Clue,
-        id: &str,
-    ) -> anyhow::Result<()> {
+    async fn remove_image(&self, ec2: &Ec2, clue: &Clue, id: &str) -> anyhow::Result<()> {
         let mut snapshots = match &clue.ec2 {
             Made::Image { instance, .. } => snapshots_of(ec2, instance, id).await?,
             _ => Vec::new(),
@@ -204,14 +173,14 @@ impl Removal<'_> {
         snapshots.dedup();
         let snapshot = || Made::Snapshot { image: id.to_owned() };
         let orphans = self.write_down(ec2, snapshots, snapshot).await?;
-        deregister(ec2, id, self.cancel).await?;
+        deregister(ec2, id).await?;
         self.remove_all(ec2, &orphans).await
     }
 
     /// Writes down what would be forgotten together with what it belongs to.
     async fn write_down(
         &self,
-        ec2: &aws_sdk_ec2::Client,
+        ec2: &Ec2,
         ids: Vec<String>,
         made: impl Fn() -> Made,
     ) -> anyhow::Result<Vec<Arc<Thing>>> {
@@ -223,11 +192,7 @@ impl Removal<'_> {
         Ok(things)
     }
 
-    async fn remove_all(
-        &self,
-        ec2: &aws_sdk_ec2::Client,
-        things: &[Arc<Thing>],
-    ) -> anyhow::Result<()> {
+    async fn remove_all(&self, ec2: &Ec2, things: &[Arc<Thing>]) -> anyhow::Result<()> {
         let each = things.iter().map(async |thing| {
             let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
             // A template may put somebody else's snapshot into its AMI.
@@ -237,43 +202,28 @@ impl Removal<'_> {
             };
             let removed = match (is_ours, &clue.ec2) {
                 (false, _) => Ok(()),
-                (true, Made::Snapshot { .. }) => delete_snapshot(ec2, id, self.cancel).await,
-                (true, _) => self.delete_volume(ec2, id).await,
+                (true, Made::Snapshot { .. }) => delete_snapshot(ec2, id).await,
+                (true, _) => delete_volume(ec2, id).await,
             };
             match &removed {
                 Ok(()) => self.journal.gone(thing),
-                Err(error) => self.journal.stuck(thing, format!("{error:#}")),
+                Err(error) => self.journal.stuck(thing, error.to_string()),
             }
-            removed
+            Ok(removed?)
         });
         join_all(each).await.into_iter().collect()
     }
 }
 
 /// The id of what `made` describes, if it is there and ours; `id` is what is known of it.
-async fn find(
-    ec2: &aws_sdk_ec2::Client,
-    made: &Made,
-    id: Option<&str>,
-) -> anyhow::Result<Option<String>> {
+async fn find(ec2: &Ec2, made: &Made, id: Option<&str>) -> anyhow::Result<Option<String>> {
     match made {
         Made::KeyPair { name, token } => find_key_pair(ec2, name, token).await,
         Made::SecurityGroup { name, token } => find_group(ec2, name, token, id).await,
-        Made::Instance { token, .. } => {
-            let wanted = narrowed(vec![of_build(token)], "instance-id", id);
-            let found = instance::matching(ec2, wanted).await?;
-            let found = found.filter(|found| state(found) != InstanceStateName::Terminated);
-            Ok(found.and_then(|found| found.instance_id))
-        }
+        Made::Instance { token, .. } => find_instance(ec2, token, id).await,
         Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
         Made::Image { name, instance } => find_image(ec2, name, instance, id).await,
-        Made::Copy { name, source, since } => {
-            let all = own_by_name(ec2, name).await?.into_iter();
-            let ours = all.filter(|image| is_copy(image, source, *since));
-            Ok(ours
-                .filter_map(|image| image.image_id)
-                .find(|found| id.is_none_or(|id| id == found)))
-        }
+        Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,
         Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
     }
 }
@@ -288,44 +238,56 @@ fn narrowed(mut filters: Vec<Filter>, name: &str, id: Option<&str>) -> Vec<Filte
     filters
 }
 
-async fn find_key_pair(
-    ec2: &aws_sdk_ec2::Client,
-    name: &str,
-    token: &str,
-) -> anyhow::Result<Option<String>> {
+/// The name of the key pair of our name and tag.
+pub async fn find_key_pair(ec2: &Ec2, name: &str, token: &str) -> anyhow::Result<Option<String>> {
     let wanted = vec![filter("key-name", [name]), of_build(token)];
-    let found = ec2.describe_key_pairs().set_filters(Some(wanted)).send().await;
-    let found = found.called("DescribeKeyPairs")?;
+    let request = ec2.describe_key_pairs().set_filters(Some(wanted));
+    let found = ec2.call("DescribeKeyPairs", |_| request.clone().send()).await?;
     Ok(found.key_pairs().first().and_then(|key| key.key_name.clone()))
 }
 
 /// Removes a key pair; it is no error if it is gone already.
-pub async fn delete_key_pair(ec2: &aws_sdk_ec2::Client, name: &str) -> Result<(), ApiError> {
-    match ec2.delete_key_pair().key_name(name).send().await.called("DeleteKeyPair") {
-        Err(error) if !error.is_unknown() => Err(error),
-        _ => Ok(()),
-    }
+pub async fn delete_key_pair(ec2: &Ec2, name: &str) -> Result<(), ApiError> {
+    ec2.remove("DeleteKeyPair", |ec2| ec2.delete_key_pair().key_name(name).send()).await
+}
+
+/// The interface of a terminated instance lets go of its group only after a while.
+async fn delete_group(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
+    ec2.remove("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await
+}
+
+async fn delete_volume(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
+    ec2.remove("DeleteVolume", |ec2| ec2.delete_volume().volume_id(id).send()).await
+}
+
+/// The id of the instance of our tag, unless it has ended.
+pub async fn find_instance(
+    ec2: &Ec2,
+    token: &str,
+    id: Option<&str>,
+) -> anyhow::Result<Option<String>> {
+    let wanted = narrowed(vec![of_build(token)], "instance-id", id);
+    let found = instance::matching(ec2, wanted).await?;
+    let found = found.filter(|found| state(found) != InstanceStateName::Terminated);
+    Ok(found.and_then(|found| found.instance_id))
 }
 
 /// The id of the security group of our name and tag.
 pub async fn find_group(
-    ec2: &aws_sdk_ec2::Client,
+    ec2: &Ec2,
     name: &str,
     token: &str,
     id: Option<&str>,
 ) -> anyhow::Result<Option<String>> {
     let wanted = narrowed(vec![filter("group-name", [name]), of_build(token)], "group-id", id);
-    let found = ec2.describe_security_groups().set_filters(Some(wanted)).send().await;
-    let found = found.called("DescribeSecurityGroups")?;
+    let request = ec2.describe_security_groups().set_filters(Some(wanted));
+    let found = ec2.call("DescribeSecurityGroups", |_| request.clone().send()).await?;
     Ok(found.security_groups().first().and_then(|group| group.group_id.clone()))
 }
 
-async fn find_volume(
-    ec2: &aws_sdk_ec2::Client,
-    instance: &str,
-    id: &str,
-) -> anyhow::Result<Option<String>> {
-    let found = match ec2.describe_volumes().volume_ids(id).send().await.called("DescribeVolumes") {
+async fn find_volume(ec2: &Ec2, instance: &str, id: &str) -> anyhow::Result<Option<String>> {
+    let request = ec2.describe_volumes().volume_ids(id);
+    let found = match ec2.call("DescribeVolumes", |_| request.clone().send()).await {
         Err(error) if error.is_unknown() => return Ok(None),
         found => found?,
     };
@@ -336,13 +298,9 @@ async fn find_volume(
     Ok(is_ours.then(|| id.to_owned()))
 }
 
-async fn find_snapshot(
-    ec2: &aws_sdk_ec2::Client,
-    image: &str,
-    id: &str,
-) -> anyhow::Result<Option<String>> {
+async fn find_snapshot(ec2: &Ec2, image: &str, id: &str) -> anyhow::Result<Option<String>> {
     let request = ec2.describe_snapshots().snapshot_ids(id).owner_ids("self");
-    let found = match request.send().await.called("DescribeSnapshots") {
+    let found = match ec2.call("DescribeSnapshots", |_| request.clone().send()).await {
         Err(error) if error.is_unknown() => return Ok(None),
         found => found?,
     };
@@ -355,7 +313,7 @@ async fn find_snapshot(
 
 /// The AMI of our name, if it was made of our instance.
 pub async fn find_image(
-    ec2: &aws_sdk_ec2::Client,
+    ec2: &Ec2,
     name: &str,
     instance: &str,
     id: Option<&str>,
@@ -373,17 +331,26 @@ pub async fn find_image(
     Ok(None)
 }
 
+/// The AMI of our name, if it is a copy of `source`, or not older than `since`.
+pub async fn find_copy(
+    ec2: &Ec2,
+    name: &str,
+    source: &str,
+    since: i64,
+    id: Option<&str>,
+) -> anyhow::Result<Option<String>> {
+    let all = own_by_name(ec2, name).await?.into_iter();
+    let ours = all.filter(|image| is_copy(image, source, since));
+    Ok(ours.filter_map(|image| image.image_id).find(|found| id.is_none_or(|id| id == found)))
+}
+
 /// The snapshots of `instance` that EC2 made for the AMI `id`, known before the AMI itself lists
 /// them.
-async fn snapshots_of(
-    ec2: &aws_sdk_ec2::Client,
-    instance: &str,
-    id: &str,
-) -> anyhow::Result<Vec<String>> {
+async fn snapshots_of(ec2: &Ec2, instance: &str, id: &str) -> anyhow::Result<Vec<String>> {
     let description = format!("Created by CreateImage({instance}) for {id}*");
     let request = ec2.describe_snapshots().owner_ids("self");
     let request = request.filters(filter("description", [description]));
-    let found = request.send().await.called("DescribeSnapshots")?;
+    let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
     let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
     Ok(ids.collect())
 }

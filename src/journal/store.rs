@@ -59,7 +59,7 @@ impl Found {
         let is_fresh = written.elapsed().map_or(true, |age| age < FRESH);
         let mut book = Book { file: Some(file), ..Book::default() };
         records.into_iter().for_each(|record| book.replay(record));
-        book.lines.values().for_each(|line| line.thing.doubt(is_fresh));
+        book.lines.values().filter(|_| is_fresh).for_each(|line| line.thing.doubt());
         let dir = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let place = Some(Place { dir, run: self.run.clone() });
         Ok(Holder::Us(Journal(Arc::new(Shared { place, book: Mutex::new(book) }))))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -35,10 +36,14 @@ pub struct Thing {
 /// What only the process knows that has the thing in its hands.
 #[derive(Debug, Default)]
 struct State {
+    known_since: OnceLock<Instant>,
     tried: AtomicBool,
     doubtful: AtomicBool,
     done: AtomicBool,
 }
+
+/// How long not everybody may know yet that something is there.
+const NEW: Duration = Duration::from_secs(60);
 
 impl Thing {
     /// A thing of this kind that will be known by `name`.
@@ -77,6 +82,11 @@ impl Thing {
         self.id.get().map(String::as_str)
     }
 
+    /// Whether its id became known only a moment ago.
+    pub fn is_new(&self) -> bool {
+        self.state.known_since.get().is_some_and(|since| since.elapsed() < NEW)
+    }
+
     /// See [`as_product`](Self::as_product).
     pub fn is_product(&self) -> bool {
         self.product
@@ -92,9 +102,9 @@ impl Thing {
         self.state.tried.load(Ordering::Relaxed)
     }
 
-    /// Whether the call went unanswered: the thing may show only after a moment.
-    pub fn doubt(&self, is_doubtful: bool) {
-        self.state.doubtful.store(is_doubtful, Ordering::Relaxed);
+    /// A call that may have made it went unanswered: the thing may show only after a moment.
+    pub fn doubt(&self) {
+        self.state.doubtful.store(true, Ordering::Relaxed);
     }
 
     /// See [`doubt`](Self::doubt).
@@ -124,6 +134,7 @@ impl Thing {
 
     /// Whether `id` is news.
     pub(super) fn learn(&self, id: &str) -> bool {
+        self.state.known_since.get_or_init(Instant::now);
         self.id.set(id.to_owned()).is_ok()
     }
 }

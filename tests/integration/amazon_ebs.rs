@@ -9,6 +9,8 @@ mod options;
 mod provisioning;
 mod proxy;
 mod signals;
+mod speed;
+mod storm;
 
 use std::collections::BTreeMap;
 

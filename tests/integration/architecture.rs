@@ -78,6 +78,19 @@ fn rooms_import_only_rooms_below_them() {
 }
 
 #[test]
+fn every_call_of_aws_goes_through_the_one_place_that_makes_it_again() {
+    let mut files = Vec::new();
+    rust_files(&source_dir(), &mut files);
+    let sends = Regex::new(r"\.send\(\)\s*\.await").expect("a pattern");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source file");
+        let of_aws = text.contains("aws_sdk_") || text.contains("aws::call");
+        let place = file.display();
+        assert!(!of_aws || !sends.is_match(&text), "{place} does not use `aws/call.rs`");
+    }
+}
+
+#[test]
 fn every_module_of_the_library_is_on_the_map_and_the_other_way_round() {
     let lib = fs::read_to_string(source_dir().join("lib.rs")).expect("lib.rs");
     let module = Regex::new(r"(?m)^(?:pub )?mod (\w+);").expect("a pattern");

@@ -73,12 +73,12 @@ impl Artifact for Amis {
 
     async fn destroy(&self) -> anyhow::Result<()> {
         for made in &self.images {
-            let ec2 = self.account.ec2_in(&made.region);
+            let ec2 = self.account.ec2_in(&made.region, &CancellationToken::new());
             let image = image::by_id(&ec2, &made.id).await?;
             let image = image.with_context(|| {
                 format!("there is no AMI {} in {} any more", made.id, made.region)
             })?;
-            image::remove(&ec2, &image, &CancellationToken::new()).await?;
+            image::remove(&ec2, &image).await?;
         }
         Ok(())
     }

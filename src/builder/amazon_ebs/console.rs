@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::aws::error::{ApiError, Called as _};
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
 use crate::builder::amazon_ebs::Job;
 use crate::communicator::{Announcement, Kind};
 use crate::component::BuildContext;
@@ -34,8 +35,8 @@ pub(super) struct Console {
 
 impl Console {
     /// Begins to look at the console of the instance `id`, if the build connects to it at all.
-    pub(super) fn watch(job: &Job, id: &str) -> Self {
-        let source = Source { ec2: job.account.ec2().clone(), instance: id.to_owned() };
+    pub(super) fn watch(cx: &BuildContext, job: &Job, id: &str) -> Self {
+        let source = Source { ec2: job.account.ec2(&cx.cancel), instance: id.to_owned() };
         let announcement = Announcement::default();
         let connects = job.settings.communicator.kind() != Kind::None;
         let watch = connects.then(|| {
@@ -71,7 +72,7 @@ impl Console {
 /// Where the console's text comes from.
 #[derive(Clone)]
 struct Source {
-    ec2: aws_sdk_ec2::Client,
+    ec2: Ec2,
     instance: String,
 }
 
@@ -92,11 +93,12 @@ impl Source {
     /// The text so far: up to now where the instance's hardware can tell, else as EC2 saw it last.
     async fn look(&self) -> Result<String, ApiError> {
         let request = self.ec2.get_console_output().instance_id(&self.instance);
-        let latest = request.clone().latest(true).send().await.called("GetConsoleOutput");
-        let answer = match latest {
-            Err(error) if error.is(&["UnsupportedOperation"]) => {
-                request.send().await.called("GetConsoleOutput")?
-            }
+        let look = async |latest: Option<bool>| {
+            let request = request.clone().set_latest(latest);
+            self.ec2.call("GetConsoleOutput", |_| request.clone().send()).await
+        };
+        let answer = match look(Some(true)).await {
+            Err(error) if error.is(&["UnsupportedOperation"]) => look(None).await?,
             answer => answer?,
         };
         let text = BASE64.decode(answer.output().unwrap_or_default()).unwrap_or_default();

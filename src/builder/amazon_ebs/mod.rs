@@ -174,7 +174,7 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     let (key, groups) = (key?, groups?);
     let instance =
         steps.run(RunInstance::new(job, &source, &network, key.name.clone(), groups)).await?;
-    let console = Console::watch(job, &instance.id);
+    let console = Console::watch(cx, job, &instance.id);
     let target = instance.target(key.temporary, console.announcement());
     provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
     let (stopped, machine) =

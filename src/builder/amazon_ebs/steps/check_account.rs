@@ -7,7 +7,6 @@ use tokio::join;
 use crate::aws::image::own_by_name;
 use crate::builder::amazon_ebs::Job;
 use crate::component::BuildContext;
-use crate::retry::or_cancelled;
 use crate::step::Step;
 
 /// Asks what can be asked before the build.
@@ -20,21 +19,21 @@ impl CheckAccount {
         Self { job: job.clone() }
     }
 
-    async fn check_credentials(&self) -> anyhow::Result<()> {
+    async fn check_credentials(&self, cx: &BuildContext) -> anyhow::Result<()> {
         match self.job.settings.access.skip_credential_validation {
             true => Ok(()),
-            false => self.job.account.check_credentials().await,
+            false => self.job.account.check_credentials(&cx.cancel).await,
         }
     }
 
-    async fn check_regions(&self) -> anyhow::Result<()> {
+    async fn check_regions(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let ami = &self.job.settings.ami;
         if ami.skip_region_validation {
             return Ok(());
         }
         let mut regions = vec![self.job.account.region()];
         regions.extend(ami.ami_regions.iter().map(String::as_str));
-        self.job.account.check_regions(&regions).await
+        self.job.account.check_regions(&regions, &cx.cancel).await
     }
 
     async fn check_name(&self, cx: &BuildContext) -> anyhow::Result<()> {
@@ -47,7 +46,7 @@ impl CheckAccount {
             return Ok(());
         }
         cx.ui.say(format!("Checking that no AMI is called `{name}`"));
-        let known = own_by_name(self.job.account.ec2(), name).await?;
+        let known = own_by_name(&self.job.ec2(cx), name).await?;
         if let Some(known) = known.first() {
             bail!(
                 "an AMI called `{name}` exists already in {}: {}; choose another `ami_name`, \
@@ -69,9 +68,8 @@ impl Step for CheckAccount {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let all =
-            async { join!(self.check_credentials(), self.check_regions(), self.check_name(cx)) };
-        let (credentials, regions, name) = or_cancelled(&cx.cancel, all).await?;
+        let (credentials, regions, name) =
+            join!(self.check_credentials(cx), self.check_regions(cx), self.check_name(cx));
         // Bad credentials are the cause of all that follows.
         credentials.and(regions).and(name)
     }

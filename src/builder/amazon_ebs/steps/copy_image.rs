@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use async_trait::async_trait;
+use aws_sdk_ec2::operation::copy_image::CopyImageOutput;
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use crate::aws::error::Called as _;
 use crate::aws::image::snapshots;
 use crate::aws::made::Made;
 use crate::aws::name::time_ordered_id;
+use crate::aws::removal::find_copy;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::create_image::{description, wait_for_image};
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi};
@@ -25,20 +26,22 @@ pub(crate) struct CopyImage {
     original: MadeImage,
     /// The regions, and what is made there.
     copies: Vec<(String, Arc<Thing>)>,
+    /// No copy is older than this, in seconds since 1970.
+    since: i64,
 }
 
 impl CopyImage {
     pub(crate) fn new(job: &Job, source: &SourceAmi, original: MadeImage) -> Self {
+        let since = Timestamp::now().as_second();
         let copy = |region: String| {
             let name = job.settings.ami.ami_name.clone();
-            let since = Timestamp::now().as_second();
             let made = Made::Copy { name, source: original.id.clone(), since };
             let made = made.thing(&job.account, &region);
             (region, Arc::new(made))
         };
         let regions = job.settings.ami.copies_from(job.account.region());
         let copies = regions.into_iter().map(copy).collect();
-        Self { job: job.clone(), source: source.clone(), original, copies }
+        Self { job: job.clone(), source: source.clone(), original, copies, since }
     }
 
     async fn copy(
@@ -47,7 +50,7 @@ impl CopyImage {
         region: &str,
         made: &Thing,
     ) -> anyhow::Result<MadeImage> {
-        let ec2 = self.job.account.ec2_in(region);
+        let ec2 = self.job.ec2_in(cx, region);
         let request = ec2
             .copy_image()
             .client_token(time_ordered_id())
@@ -56,9 +59,11 @@ impl CopyImage {
             .source_image_id(&self.original.id)
             .source_region(&self.original.region)
             .copy_image_tags(true);
-        made.set_out();
-        let answer = request.send().await.called("CopyImage")?;
-        let id = answer.image_id.context("CopyImage answered no id")?;
+        let name = &self.job.settings.ami.ami_name;
+        let id = |answer: CopyImageOutput| answer.image_id;
+        let look = || find_copy(&ec2, name, &self.original.id, self.since, None);
+        let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
+        let id = call.await?;
         cx.journal.made(made, &id);
         cx.ui.say(format!("Copying {} to {region}: {id}", self.original.id));
         let image = wait_for_image(cx, &self.job, &ec2, &id).await?;

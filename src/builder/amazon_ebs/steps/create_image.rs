@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use aws_sdk_ec2::operation::create_image::CreateImageOutput;
 use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
 
-use crate::aws::error::{ApiError, Called as _};
+use crate::aws::call::Ec2;
 use crate::aws::image::{by_id, snapshots};
 use crate::aws::made::Made;
 use crate::aws::removal::find_image;
-use crate::aws::retry::again_on;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::Job;
@@ -41,10 +41,6 @@ impl CreateImage {
         }
     }
 
-    fn ec2(&self) -> &aws_sdk_ec2::Client {
-        self.job.account.ec2()
-    }
-
     fn ami_name(&self) -> &str {
         &self.job.settings.ami.ami_name
     }
@@ -68,35 +64,20 @@ impl CreateImage {
         };
         // Snapshots get these tags in a later step, with their own.
         let tags = specification(ResourceType::Image, &run_tags).map(|tags| vec![tags]);
-        let request = self
-            .ec2()
+        let ec2 = self.job.ec2(cx);
+        let request = ec2
             .create_image()
             .instance_id(&self.instance)
             .name(self.ami_name())
             .set_description(description(cx, &self.job, &self.source)?)
             .set_block_device_mappings(self.disks())
             .set_tag_specifications(tags);
-        self.made.set_out();
-        let call = || async { request.clone().send().await.called("CreateImage") };
-        let id = match again_on(&cx.cancel, is_not_stopped_yet, call).await {
-            Ok(answer) => answer.image_id,
-            Err(error) => match self.find_if_duplicate(&error).await? {
-                Some(id) => Some(id),
-                None => return Err(error),
-            },
-        };
-        let id = id.context("CreateImage answered no id")?;
+        let id = |answer: CreateImageOutput| answer.image_id;
+        let look = || find_image(&ec2, self.ami_name(), &self.instance, None);
+        let call = ec2.make(&self.made, "CreateImage", |_| request.clone().send(), id, look);
+        let id = call.await?;
         cx.journal.made(&self.made, &id);
         Ok(id)
-    }
-
-    /// The AMI that an earlier, unanswered call made.
-    async fn find_if_duplicate(&self, error: &anyhow::Error) -> anyhow::Result<Option<String>> {
-        let error = error.downcast_ref::<ApiError>();
-        match error.is_some_and(|error| error.is(&["InvalidAMIName.Duplicate"])) {
-            true => find_image(self.ec2(), self.ami_name(), &self.instance, None).await,
-            false => Ok(None),
-        }
     }
 }
 
@@ -117,7 +98,7 @@ impl Step for CreateImage {
         let id = self.create(cx).await?;
         let region = self.job.account.region().to_owned();
         cx.ui.say(format!("AMI: {id}"));
-        let image = wait_for_image(cx, &self.job, self.ec2(), &id).await?;
+        let image = wait_for_image(cx, &self.job, &self.job.ec2(cx), &id).await?;
         Ok(MadeImage { region, id, snapshots: snapshots(&image) })
     }
 
@@ -148,7 +129,7 @@ pub(super) fn description(
 pub(super) async fn wait_for_image(
     cx: &BuildContext,
     job: &Job,
-    ec2: &aws_sdk_ec2::Client,
+    ec2: &Ec2,
     id: &str,
 ) -> anyhow::Result<Image> {
     let patience = job.patience(cx, IMAGE_PATIENCE);
@@ -156,7 +137,7 @@ pub(super) async fn wait_for_image(
     wait.until(&cx.ui, &cx.cancel, || look_at_image(ec2, id)).await
 }
 
-async fn look_at_image(ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<Seen<Image>> {
+async fn look_at_image(ec2: &Ec2, id: &str) -> anyhow::Result<Seen<Image>> {
     let Some(image) = by_id(ec2, id).await? else { return Ok(Seen::pending("not known yet")) };
     match image.state() {
         Some(ImageState::Available) => Ok(Seen::Ready(image)),
@@ -173,18 +154,12 @@ async fn look_at_image(ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<Se
 }
 
 /// The progress of the slowest snapshot, if EC2 says any.
-async fn progress(ec2: &aws_sdk_ec2::Client, ids: &[String]) -> Option<u8> {
+async fn progress(ec2: &Ec2, ids: &[String]) -> Option<u8> {
     if ids.is_empty() {
         return None;
     }
     let request = ec2.describe_snapshots().set_snapshot_ids(Some(ids.to_vec()));
-    let found = request.send().await.ok()?;
+    let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await.ok()?;
     let percent = |text: &str| text.trim_end_matches('%').parse().ok();
     found.snapshots().iter().filter_map(|snapshot| percent(snapshot.progress()?)).min()
-}
-
-fn is_not_stopped_yet(error: &ApiError) -> bool {
-    error.is(&["IncorrectInstanceState"])
-        || (error.is(&["InvalidParameterValue"])
-            && error.to_string().contains("Instance is not in state"))
 }

@@ -20,13 +20,13 @@ impl DeregisterOld {
 
     async fn clear(&self, cx: &BuildContext, region: &str) -> anyhow::Result<()> {
         let ami = &self.job.settings.ami;
-        let ec2 = self.job.account.ec2_in(region);
+        let ec2 = self.job.ec2_in(cx, region);
         for old in own_by_name(&ec2, &ami.ami_name).await? {
             let id = old.image_id().unwrap_or_default();
             cx.ui.say(format!("Deregistering {id}, the AMI called `{}` in {region}", ami.ami_name));
             match ami.force_delete_snapshot {
-                true => remove(&ec2, &old, &cx.cancel).await?,
-                false => deregister(&ec2, id, &cx.cancel).await?,
+                true => remove(&ec2, &old).await?,
+                false => deregister(&ec2, id).await?,
             }
         }
         Ok(())

@@ -4,13 +4,12 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{LocationType, Subnet, Vpc};
 
-use crate::aws::error::Called as _;
+use crate::aws::call::Ec2;
 use crate::aws::image::filter;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::run::SubnetFilter;
 use crate::builder::amazon_ebs::steps::api_filters;
 use crate::component::BuildContext;
-use crate::retry::or_cancelled;
 use crate::step::Step;
 
 /// Looks up what the template asks for, and as little else as possible.
@@ -46,21 +45,24 @@ impl FindNetwork {
     }
 
     async fn find(&self, cx: &BuildContext) -> anyhow::Result<Network> {
-        let run = &self.job.settings.run;
-        let mut network =
-            Network { vpc: self.vpc().await?, subnet: None, zone: given(&run.availability_zone) };
+        let (run, ec2) = (&self.job.settings.run, &self.job.ec2(cx));
+        let mut network = Network {
+            vpc: self.vpc(ec2).await?,
+            subnet: None,
+            zone: given(&run.availability_zone),
+        };
         if !run.subnet_id.is_empty() {
-            let found = self.subnets(&network, Some(&run.subnet_id), None).await?;
+            let found = self.subnets(ec2, &network, Some(&run.subnet_id), None).await?;
             let subnet = found.first().context("no such subnet")?;
             return Ok(Network::of(subnet));
         }
         if let Some(wanted) = &run.subnet_filter {
-            let found = self.subnets(&network, None, Some(wanted)).await?;
+            let found = self.subnets(ec2, &network, None, Some(wanted)).await?;
             return Ok(Network::of(&choose(found, wanted)?));
         }
         if run.associate_public_ip_address.is_some() {
             // A network interface of our own needs a subnet; without one EC2 still may find one.
-            match self.infer(&network).await {
+            match self.infer(ec2, &network).await {
                 Ok(inferred) => network = inferred,
                 Err(error) => {
                     cx.ui.say(format!("No subnet was found to put the machine in: {error:#}"))
@@ -69,7 +71,7 @@ impl FindNetwork {
         }
         if network.vpc.is_some()
             && network.subnet.is_none()
-            && !self.is_default_vpc(&network).await?
+            && !is_default_vpc(ec2, &network).await?
         {
             bail!(
                 "`vpc_id` is not the default VPC: say which subnet to use, in `subnet_id` or `subnet_filter`"
@@ -78,16 +80,15 @@ impl FindNetwork {
         Ok(network)
     }
 
-    async fn vpc(&self) -> anyhow::Result<Option<String>> {
+    async fn vpc(&self, ec2: &Ec2) -> anyhow::Result<Option<String>> {
         let run = &self.job.settings.run;
         if !run.vpc_id.is_empty() {
             return Ok(Some(run.vpc_id.clone()));
         }
         let Some(wanted) = &run.vpc_filter else { return Ok(None) };
-        let request = self.job.account.ec2().describe_vpcs();
-        let request = request.set_filters(Some(api_filters(&wanted.filters)));
-        let found = request.send().await.called("DescribeVpcs")?.vpcs.unwrap_or_default();
-        match found.as_slice() {
+        let request = ec2.describe_vpcs().set_filters(Some(api_filters(&wanted.filters)));
+        let found = ec2.call("DescribeVpcs", |_| request.clone().send()).await?;
+        match found.vpcs() {
             [vpc] => Ok(vpc.vpc_id().map(str::to_owned)),
             [] => bail!("no VPC matches `vpc_filter`"),
             several => bail!("{} VPCs match `vpc_filter`: make it narrower", several.len()),
@@ -96,6 +97,7 @@ impl FindNetwork {
 
     async fn subnets(
         &self,
+        ec2: &Ec2,
         network: &Network,
         id: Option<&str>,
         wanted: Option<&SubnetFilter>,
@@ -106,53 +108,50 @@ impl FindNetwork {
             filters.extend(network.vpc.iter().map(|vpc| filter("vpc-id", [vpc])));
             filters.extend(network.zone.iter().map(|zone| filter("availability-zone", [zone])));
         }
-        let request = self.job.account.ec2().describe_subnets().set_filters(Some(filters));
+        let request = ec2.describe_subnets().set_filters(Some(filters));
         let request = request.set_subnet_ids(id.map(|id| vec![id.to_owned()]));
-        Ok(request.send().await.called("DescribeSubnets")?.subnets.unwrap_or_default())
+        let found = ec2.call("DescribeSubnets", |_| request.clone().send()).await?;
+        Ok(found.subnets.unwrap_or_default())
     }
 
     /// The subnet with the most free addresses where the instance type is offered.
-    async fn infer(&self, network: &Network) -> anyhow::Result<Network> {
-        let ec2 = self.job.account.ec2();
+    async fn infer(&self, ec2: &Ec2, network: &Network) -> anyhow::Result<Network> {
         let kind = self.job.settings.run.instance_type.as_str();
         let vpc = match &network.vpc {
             Some(vpc) => vpc.clone(),
             None => {
-                let vpc = self.default_vpc().await?.context("the region has no default VPC")?;
+                let vpc = default_vpc(ec2).await?.context("the region has no default VPC")?;
                 vpc.vpc_id().unwrap_or_default().to_owned()
             }
         };
-        let offered = ec2
+        let request = ec2
             .describe_instance_type_offerings()
             .location_type(LocationType::AvailabilityZone)
-            .filters(filter("instance-type", [kind]))
-            .send()
-            .await
-            .called("DescribeInstanceTypeOfferings")?;
+            .filters(filter("instance-type", [kind]));
+        let offered = ec2.call("DescribeInstanceTypeOfferings", |_| request.clone().send()).await?;
         let zones: Vec<_> = offered
             .instance_type_offerings()
             .iter()
             .filter_map(|offering| offering.location())
             .collect();
         let within = Network { vpc: Some(vpc), ..network.clone() };
-        let mut found = self.subnets(&within, None, None).await?;
+        let mut found = self.subnets(ec2, &within, None, None).await?;
         found.retain(|subnet| subnet.availability_zone().is_some_and(|zone| zones.contains(&zone)));
         let best = found.iter().max_by_key(|subnet| subnet.available_ip_address_count());
         let best = best.with_context(|| format!("no subnet is in a zone that offers {kind}"))?;
         Ok(Network::of(best))
     }
+}
 
-    async fn default_vpc(&self) -> anyhow::Result<Option<Vpc>> {
-        let request =
-            self.job.account.ec2().describe_vpcs().filters(filter("is-default", ["true"]));
-        let found = request.send().await.called("DescribeVpcs")?;
-        Ok(found.vpcs.unwrap_or_default().into_iter().next())
-    }
+async fn default_vpc(ec2: &Ec2) -> anyhow::Result<Option<Vpc>> {
+    let request = ec2.describe_vpcs().filters(filter("is-default", ["true"]));
+    let found = ec2.call("DescribeVpcs", |_| request.clone().send()).await?;
+    Ok(found.vpcs.unwrap_or_default().into_iter().next())
+}
 
-    async fn is_default_vpc(&self, network: &Network) -> anyhow::Result<bool> {
-        let default = self.default_vpc().await?;
-        Ok(default.and_then(|vpc| vpc.vpc_id) == network.vpc)
-    }
+async fn is_default_vpc(ec2: &Ec2, network: &Network) -> anyhow::Result<bool> {
+    let default = default_vpc(ec2).await?;
+    Ok(default.and_then(|vpc| vpc.vpc_id) == network.vpc)
 }
 
 fn given(text: &str) -> Option<String> {
@@ -184,7 +183,7 @@ impl Step for FindNetwork {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Network> {
-        let network = or_cancelled(&cx.cancel, self.find(cx)).await??;
+        let network = self.find(cx).await?;
         if let Some(subnet) = &network.subnet {
             cx.ui.say(format!(
                 "Subnet: {subnet} ({})",

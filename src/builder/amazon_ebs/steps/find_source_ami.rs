@@ -6,12 +6,10 @@ use anyhow::{bail, ensure};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{DeviceType, Image};
 
-use crate::aws::error::Called as _;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::api_filters;
 use crate::component::BuildContext;
 use crate::interpolate::{BuildData, Dot};
-use crate::retry::or_cancelled;
 use crate::step::Step;
 
 /// Looks the source AMI up by id, by filter, or by both.
@@ -68,9 +66,9 @@ impl FindSourceAmi {
         Self { job: job.clone() }
     }
 
-    async fn look_up(&self) -> anyhow::Result<Vec<Image>> {
-        let run = &self.job.settings.run;
-        let mut request = self.job.account.ec2().describe_images();
+    async fn look_up(&self, cx: &BuildContext) -> anyhow::Result<Vec<Image>> {
+        let (run, ec2) = (&self.job.settings.run, self.job.ec2(cx));
+        let mut request = ec2.describe_images();
         if !run.source_ami.is_empty() {
             request = request.image_ids(&run.source_ami);
         }
@@ -80,7 +78,7 @@ impl FindSourceAmi {
                 .set_owners(Some(wanted.owners.clone()))
                 .include_deprecated(wanted.include_deprecated);
         }
-        let answer = request.send().await.called("DescribeImages")?;
+        let answer = ec2.call("DescribeImages", |_| request.clone().send()).await?;
         Ok(answer.images.unwrap_or_default())
     }
 
@@ -132,7 +130,7 @@ impl Step for FindSourceAmi {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<SourceAmi> {
-        let found = or_cancelled(&cx.cancel, self.look_up()).await??;
+        let found = self.look_up(cx).await?;
         let image = self.choose(found)?;
         self.check(&image)?;
         let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use aws_sdk_ec2::operation::create_key_pair::CreateKeyPairOutput;
 use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
 
-use crate::aws::error::Called as _;
 use crate::aws::made::Made;
 use crate::aws::name;
-use crate::aws::removal::delete_key_pair;
+use crate::aws::removal::{delete_key_pair, find_key_pair};
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::SourceAmi;
@@ -26,8 +26,7 @@ pub(crate) struct MakeKeyPair {
     job: Job,
     source: SourceAmi,
     /// What the key pair will be called, if one is made.
-    name: Option<String>,
-    made: Option<Arc<Thing>>,
+    made: Option<(String, Arc<Thing>)>,
 }
 
 /// The key pair of the machine.
@@ -39,8 +38,6 @@ pub(crate) struct Key {
     pub temporary: Option<Arc<TemporaryKey>>,
 }
 
-const DUPLICATE: &[&str] = &["InvalidKeyPair.Duplicate"];
-
 impl MakeKeyPair {
     pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
         let options = &job.settings.communicator;
@@ -48,11 +45,11 @@ impl MakeKeyPair {
         let name = options
             .needs_temporary_key()
             .then(|| if given.is_empty() { name::temporary() } else { given.clone() });
-        let made = name.clone().map(|name| {
-            let made = Made::KeyPair { name, token: job.token.clone() };
-            Arc::new(made.thing(&job.account, job.account.region()))
+        let made = name.map(|name| {
+            let made = Made::KeyPair { name: name.clone(), token: job.token.clone() };
+            (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
-        Self { job: job.clone(), source: source.clone(), name, made }
+        Self { job: job.clone(), source: source.clone(), made }
     }
 
     /// With `-debug`, the key is kept in this file while the build runs.
@@ -63,9 +60,10 @@ impl MakeKeyPair {
     }
 
     /// A name that the user chose may be the name of a key that is not ours.
-    async fn refuse_existing(&self, name: &str) -> anyhow::Result<()> {
-        let request = self.job.account.ec2().describe_key_pairs().key_names(name);
-        match request.send().await.called("DescribeKeyPairs") {
+    async fn refuse_existing(&self, cx: &BuildContext, name: &str) -> anyhow::Result<()> {
+        let ec2 = self.job.ec2(cx);
+        let request = ec2.describe_key_pairs().key_names(name);
+        match ec2.call("DescribeKeyPairs", |_| request.clone().send()).await {
             Ok(found) if !found.key_pairs().is_empty() => {
                 bail!(
                     "a key pair called `{name}` exists already: choose another `temporary_key_pair_name`"
@@ -77,32 +75,28 @@ impl MakeKeyPair {
         }
     }
 
-    async fn create(&self, cx: &BuildContext, name: &str) -> anyhow::Result<Secret> {
+    async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<Secret> {
         let tags = self.job.own_tags(cx, &self.source)?;
         let kind = match self.job.settings.communicator.temporary_key_type() {
             KeyType::Rsa => ApiKeyType::Rsa,
             KeyType::Ed25519 | KeyType::Ecdsa => ApiKeyType::Ed25519,
         };
-        let request = self
-            .job
-            .account
-            .ec2()
-            .create_key_pair()
-            .key_name(name)
-            .key_type(kind)
-            .set_tag_specifications(
-                specification(ResourceType::KeyPair, &tags).map(|tags| vec![tags]),
-            );
-        self.made.iter().for_each(|made| made.set_out());
-        let mut answer = request.clone().send().await.called("CreateKeyPair");
-        if answer.as_ref().is_err_and(|error| error.is(DUPLICATE)) {
-            // An earlier answer was lost, and with it the private key: make another one.
-            delete_key_pair(self.job.account.ec2(), name).await?;
-            answer = request.send().await.called("CreateKeyPair");
-        }
-        let answer = answer?;
-        self.made.iter().for_each(|made| cx.journal.made(made, name));
-        Ok(Secret::new(answer.key_material().context("CreateKeyPair answered no key")?))
+        let ec2 = self.job.ec2(cx);
+        let request = ec2.create_key_pair().key_name(name).key_type(kind).set_tag_specifications(
+            specification(ResourceType::KeyPair, &tags).map(|tags| vec![tags]),
+        );
+        // With an answer the private half is lost for good: away with the other one.
+        let forget = || async {
+            if find_key_pair(&ec2, name, &self.job.token).await?.is_some() {
+                delete_key_pair(&ec2, name).await?;
+            }
+            Ok(None)
+        };
+        let half = |answer: CreateKeyPairOutput| answer.key_material;
+        let call = ec2.make(made, "CreateKeyPair", |_| request.clone().send(), half, forget);
+        let material = call.await?;
+        cx.journal.made(made, name);
+        Ok(Secret::new(material))
     }
 }
 
@@ -115,20 +109,20 @@ impl Step for MakeKeyPair {
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {
-        self.made.iter().cloned().collect()
+        self.made.iter().map(|(_, made)| made.clone()).collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
         let options = &self.job.settings.communicator;
-        let Some(name) = &self.name else {
+        let Some((name, made)) = &self.made else {
             let name = &options.ssh_keypair_name;
             return Ok(Key { name: (!name.is_empty()).then(|| name.clone()), temporary: None });
         };
         if !options.temporary_key_pair_name.is_empty() {
-            self.refuse_existing(name).await?;
+            self.refuse_existing(cx, name).await?;
         }
         cx.ui.say(format!("Creating the temporary key pair {name}"));
-        let pem = self.create(cx, name).await?;
+        let pem = self.create(cx, name, made).await?;
         cx.redactor.register(pem.expose());
         if let Some(file) = self.debug_file(cx) {
             cx.ui
@@ -144,7 +138,7 @@ impl Step for MakeKeyPair {
             // It may never have been written.
             let _ = tokio::fs::remove_file(file).await;
         }
-        if let Some(made) = &self.made {
+        if let Some((_, made)) = &self.made {
             self.job.removal(cx).remove(made).await?;
         }
         Ok(())

@@ -33,6 +33,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_ec2::types::{Filter, Tag};
 
+use crate::aws::call::Ec2;
 use crate::aws::image::filter;
 use crate::aws::made::own_tags;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
@@ -56,6 +57,16 @@ pub(crate) struct MadeImage {
 }
 
 impl Job {
+    /// EC2 in the region of the build.
+    fn ec2(&self, cx: &BuildContext) -> Ec2 {
+        self.account.ec2(&cx.cancel)
+    }
+
+    /// EC2 in another region.
+    fn ec2_in(&self, cx: &BuildContext, region: &str) -> Ec2 {
+        self.account.ec2_in(region, &cx.cancel)
+    }
+
     /// How long nothing may change in a wait that has `default` patience.
     fn patience(&self, cx: &BuildContext, default: Duration) -> Duration {
         self.settings.access.aws_polling.patience(&cx.facts.scope.environment, default)

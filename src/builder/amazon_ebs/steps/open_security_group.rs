@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use async_trait::async_trait;
+use aws_sdk_ec2::operation::create_security_group::CreateSecurityGroupOutput;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType};
 
 use crate::aws::address::{Way, is_ipv6_cidr, own_cidr};
-use crate::aws::error::Called as _;
+use crate::aws::error::Meaning;
 use crate::aws::image::filter;
 use crate::aws::made::Made;
 use crate::aws::name;
 use crate::aws::removal::find_group;
-use crate::aws::retry::until_known;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::run::Interface;
@@ -29,29 +28,24 @@ pub(crate) struct OpenSecurityGroup {
     source: SourceAmi,
     network: Network,
     /// What the group will be called, if one is made.
-    name: Option<String>,
-    made: Option<Arc<Thing>>,
+    made: Option<(String, Arc<Thing>)>,
 }
 
 impl OpenSecurityGroup {
     pub(crate) fn new(job: &Job, source: &SourceAmi, network: &Network) -> Self {
         let name = job.settings.run.needs_temporary_group().then(name::temporary);
-        let made = name.clone().map(|name| {
-            let made = Made::SecurityGroup { name, token: job.token.clone() };
-            Arc::new(made.thing(&job.account, job.account.region()))
+        let made = name.map(|name| {
+            let made = Made::SecurityGroup { name: name.clone(), token: job.token.clone() };
+            (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
-        Self { job: job.clone(), source: source.clone(), network: network.clone(), name, made }
-    }
-
-    fn ec2(&self) -> &aws_sdk_ec2::Client {
-        self.job.account.ec2()
+        Self { job: job.clone(), source: source.clone(), network: network.clone(), made }
     }
 
     /// The groups that the template gives or describes.
-    async fn existing(&self) -> anyhow::Result<Vec<String>> {
-        let run = &self.job.settings.run;
+    async fn existing(&self, cx: &BuildContext) -> anyhow::Result<Vec<String>> {
+        let (run, ec2) = (&self.job.settings.run, self.job.ec2(cx));
         let given = run.given_groups();
-        let mut request = self.ec2().describe_security_groups();
+        let mut request = ec2.describe_security_groups();
         if let Some(wanted) = run.security_group_filter.as_ref().filter(|_| given.is_empty()) {
             let mut filters = api_filters(&wanted.filters);
             filters.extend(self.network.vpc.iter().map(|vpc| filter("vpc-id", [vpc])));
@@ -59,7 +53,7 @@ impl OpenSecurityGroup {
         } else {
             request = request.set_group_ids(Some(given));
         }
-        let found = request.send().await.called("DescribeSecurityGroups")?;
+        let found = ec2.call("DescribeSecurityGroups", |_| request.clone().send()).await?;
         let ids = found.security_groups().iter().filter_map(|group| group.group_id());
         let ids: Vec<_> = ids.map(str::to_owned).collect();
         anyhow::ensure!(!ids.is_empty(), "no security group matches `security_group_filter`");
@@ -80,27 +74,21 @@ impl OpenSecurityGroup {
         Ok(vec![own_cidr(&self.job.account, &cx.facts.scope.environment, way).await?])
     }
 
-    async fn create(&self, cx: &BuildContext, name: &str) -> anyhow::Result<String> {
+    async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<String> {
         let tags = self.job.own_tags(cx, &self.source)?;
         let specification = specification(ResourceType::SecurityGroup, &tags);
-        let request = self
-            .ec2()
+        let ec2 = self.job.ec2(cx);
+        let request = ec2
             .create_security_group()
             .group_name(name)
             .description("Temporary group for imgbake")
             .set_vpc_id(self.network.vpc.clone())
             .set_tag_specifications(specification.map(|tags| vec![tags]));
-        self.made.iter().for_each(|made| made.set_out());
-        let id = match request.send().await.called("CreateSecurityGroup") {
-            Ok(answer) => answer.group_id,
-            // The name is ours: an earlier answer was lost.
-            Err(error) if error.is(&["InvalidGroup.Duplicate"]) => {
-                find_group(self.ec2(), name, &self.job.token, None).await?
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let id = id.context("CreateSecurityGroup answered no id")?;
-        self.made.iter().for_each(|made| cx.journal.made(made, &id));
+        let id = |answer: CreateSecurityGroupOutput| answer.group_id;
+        let look = || find_group(&ec2, name, &self.job.token, None);
+        let call = ec2.make(made, "CreateSecurityGroup", |_| request.clone().send(), id, look);
+        let id = call.await?;
+        cx.journal.made(made, &id);
         Ok(id)
     }
 
@@ -117,15 +105,14 @@ impl OpenSecurityGroup {
             };
         }
         let permission = permission.build();
-        let call = || async {
-            let request = self.ec2().authorize_security_group_ingress();
-            let request = request.group_id(id).ip_permissions(permission.clone());
-            match request.send().await.called("AuthorizeSecurityGroupIngress") {
-                Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
-                result => result.map(|_| ()),
-            }
-        };
-        until_known(&cx.cancel, call).await
+        let ec2 = self.job.ec2(cx).expecting([id]);
+        let request = ec2.authorize_security_group_ingress().group_id(id);
+        let request = request.ip_permissions(permission);
+        match ec2.call("AuthorizeSecurityGroupIngress", |_| request.clone().send()).await {
+            // An earlier answer was lost.
+            Err(error) if error.meaning == Meaning::Taken => Ok(()),
+            result => Ok(result.map(|_| ())?),
+        }
     }
 }
 
@@ -138,12 +125,12 @@ impl Step for OpenSecurityGroup {
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {
-        self.made.iter().cloned().collect()
+        self.made.iter().map(|(_, made)| made.clone()).collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<String>> {
-        let Some(name) = &self.name else {
-            return or_cancelled(&cx.cancel, self.existing()).await?;
+        let Some((name, made)) = &self.made else {
+            return self.existing(cx).await;
         };
         let needs_way_in = self.job.settings.communicator.kind() != Kind::None;
         let sources = match needs_way_in {
@@ -151,7 +138,7 @@ impl Step for OpenSecurityGroup {
             false => Vec::new(),
         };
         cx.ui.say(format!("Creating the temporary security group {name}"));
-        let id = self.create(cx, name).await?;
+        let id = self.create(cx, name, made).await?;
         if needs_way_in {
             self.open(cx, &id, &sources).await?;
         }
@@ -160,7 +147,7 @@ impl Step for OpenSecurityGroup {
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
         match &self.made {
-            Some(made) => self.job.removal(cx).remove(made).await,
+            Some((_, made)) => self.job.removal(cx).remove(made).await,
             None => Ok(()),
         }
     }

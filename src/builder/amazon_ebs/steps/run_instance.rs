@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use aws_sdk_ec2::operation::run_instances::RunInstancesOutput;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, IamInstanceProfileSpecification, Instance,
@@ -12,11 +13,9 @@ use aws_sdk_ec2::types::{
     ShutdownBehavior as ApiShutdownBehavior, TagSpecification,
 };
 
-use crate::aws::error::{ApiError, Called as _};
 use crate::aws::instance::{by_id, state};
 use crate::aws::made::Made;
-use crate::aws::removal::INSTANCE_PATIENCE;
-use crate::aws::retry::again_on;
+use crate::aws::removal::{INSTANCE_PATIENCE, find_instance};
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::block_device::mappings;
@@ -81,15 +80,18 @@ impl RunInstance {
         &self.job.settings
     }
 
+    /// The instance profile: one may have just been made for this build.
+    fn profile(&self) -> Option<&String> {
+        Some(&self.settings().run.iam_instance_profile).filter(|name| !name.is_empty())
+    }
+
     async fn request(&self, cx: &BuildContext) -> anyhow::Result<RunInstancesFluentBuilder> {
         let run = &self.settings().run;
-        let profile = &run.iam_instance_profile;
-        let profile = IamInstanceProfileSpecification::builder().name(profile).build();
-        let profile = (!run.iam_instance_profile.is_empty()).then_some(profile);
-        let request = self
-            .job
-            .account
-            .ec2()
+        let profile = self
+            .profile()
+            .map(|name| IamInstanceProfileSpecification::builder().name(name).build());
+        let ec2 = self.job.ec2(cx);
+        let request = ec2
             .run_instances()
             .client_token(&self.job.token)
             .image_id(self.source.id())
@@ -148,26 +150,24 @@ impl RunInstance {
 
     async fn start(&self, cx: &BuildContext) -> anyhow::Result<String> {
         let request = self.request(cx).await?;
-        self.made.set_out();
-        let call = || async {
-            let called = request.clone().send().await.called("RunInstances");
-            self.made.doubt(called.as_ref().is_err_and(ApiError::is_unanswered));
-            called
-        };
-        let answer = again_on(&cx.cancel, is_unknown_profile, call).await?;
-        let id = answer.instances().first().and_then(|instance| instance.instance_id());
-        let id = id.context("RunInstances answered no instance")?;
-        cx.journal.made(&self.made, id);
-        Ok(id.to_owned())
+        let new = self.groups.iter().chain(&self.key_name);
+        let ec2 = self.job.ec2(cx).expecting(new.chain(self.profile()));
+        let id = |answer: RunInstancesOutput| answer.instances?.into_iter().next()?.instance_id;
+        let look = || find_instance(&ec2, &self.job.token, None);
+        let call = ec2.make(&self.made, "RunInstances", |_| request.clone().send(), id, look);
+        let id = call.await?;
+        cx.journal.made(&self.made, &id);
+        Ok(id)
     }
 
     /// Waits until the instance runs.
     async fn wait(&self, cx: &BuildContext, id: &str) -> anyhow::Result<Instance> {
         let memory = &self.job.account.memory;
         let patience = self.job.patience(cx, INSTANCE_PATIENCE);
+        let ec2 = self.job.ec2(cx);
         let wait = Wait { kind: "instance running", what: id, patience, memory };
         wait.until(&cx.ui, &cx.cancel, || async {
-            let seen = by_id(self.job.account.ec2(), id).await?;
+            let seen = by_id(&ec2, id).await?;
             let Some(instance) = seen else { return Ok(Seen::pending("not known yet")) };
             match state(&instance) {
                 InstanceStateName::Running => Ok(Seen::Ready(instance)),
@@ -192,8 +192,7 @@ impl RunInstance {
                 return Ok(host.to_owned());
             }
             retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
-            let seen =
-                retry::or_cancelled(&cx.cancel, by_id(self.job.account.ec2(), &id)).await??;
+            let seen = by_id(&self.job.ec2(cx), &id).await?;
             instance = seen.with_context(|| format!("the instance {id} is gone"))?;
         }
         bail!("the instance {id} has no address to connect to (`ssh_interface` says which is used)")
@@ -235,11 +234,6 @@ impl Step for RunInstance {
 fn why(instance: &Instance) -> String {
     let reason = instance.state_reason().and_then(|reason| reason.message());
     reason.map(|reason| format!(": {reason}")).unwrap_or_default()
-}
-
-/// A new instance profile is not known everywhere at once.
-fn is_unknown_profile(error: &ApiError) -> bool {
-    error.is(&["InvalidParameterValue"]) && error.to_string().contains("iamInstanceProfile")
 }
 
 /// The address that `wanted` is about. Without a wish, the private one counts only at `last`.

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{AttributeBooleanValue, AttributeValue};
 
-use crate::aws::error::Called as _;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::Running;
 use crate::component::BuildContext;
@@ -31,12 +30,13 @@ impl Step for SetAttributes {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let ami = &self.job.settings.ami;
-        let request = self.job.account.ec2().modify_instance_attribute().instance_id(&self.id);
+        let ec2 = self.job.ec2(cx);
+        let request = ec2.modify_instance_attribute().instance_id(&self.id);
         if ami.sriov_support {
             cx.ui.say("Enabling enhanced networking (SR-IOV)");
             let simple = AttributeValue::builder().value("simple").build();
             let request = request.clone().sriov_net_support(simple);
-            request.send().await.called("ModifyInstanceAttribute")?;
+            ec2.call("ModifyInstanceAttribute", |_| request.clone().send()).await?;
         }
         if let Some(ena) = ami.ena_support {
             cx.ui.say(format!(
@@ -44,7 +44,8 @@ impl Step for SetAttributes {
                 if ena { "Enabling" } else { "Disabling" }
             ));
             let value = AttributeBooleanValue::builder().value(ena).build();
-            request.ena_support(value).send().await.called("ModifyInstanceAttribute")?;
+            let request = request.ena_support(value);
+            ec2.call("ModifyInstanceAttribute", |_| request.clone().send()).await?;
         }
         Ok(())
     }

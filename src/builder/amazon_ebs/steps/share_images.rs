@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{
 };
 use futures::future::join_all;
 
-use crate::aws::error::Called as _;
+use crate::aws::call::Ec2;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::ami::AmiOptions;
 use crate::builder::amazon_ebs::steps::MadeImage;
@@ -28,17 +28,18 @@ impl ShareImages {
 
     async fn share(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
         let ami = &self.job.settings.ami;
-        let ec2 = self.job.account.ec2_in(&image.region);
+        let ec2 = self.job.ec2_in(cx, &image.region).expecting([&image.id]);
         let modify = || ec2.modify_image_attribute().image_id(&image.id);
         for (kind, permissions) in launch_permissions(ami) {
             cx.ui.say(format!("Letting {kind} launch {}", image.id));
             let add = LaunchPermissionModifications::builder().set_add(Some(permissions)).build();
-            modify().launch_permission(add).send().await.called("ModifyImageAttribute")?;
+            let request = modify().launch_permission(add);
+            ec2.call("ModifyImageAttribute", |_| request.clone().send()).await?;
         }
         if !ami.ami_product_codes.is_empty() {
             let codes = ami.ami_product_codes.clone();
             let request = modify().attribute("productCodes").set_product_codes(Some(codes));
-            request.send().await.called("ModifyImageAttribute")?;
+            ec2.call("ModifyImageAttribute", |_| request.clone().send()).await?;
         }
         for snapshot in &image.snapshots {
             self.share_snapshot(&ec2, snapshot).await?;
@@ -46,7 +47,7 @@ impl ShareImages {
         Ok(())
     }
 
-    async fn share_snapshot(&self, ec2: &aws_sdk_ec2::Client, id: &str) -> anyhow::Result<()> {
+    async fn share_snapshot(&self, ec2: &Ec2, id: &str) -> anyhow::Result<()> {
         let ami = &self.job.settings.ami;
         let modify = || {
             ec2.modify_snapshot_attribute()
@@ -56,11 +57,11 @@ impl ShareImages {
         };
         if !ami.snapshot_users.is_empty() {
             let request = modify().set_user_ids(Some(ami.snapshot_users.clone()));
-            request.send().await.called("ModifySnapshotAttribute")?;
+            ec2.call("ModifySnapshotAttribute", |_| request.clone().send()).await?;
         }
         if !ami.snapshot_groups.is_empty() {
             let request = modify().set_group_names(Some(ami.snapshot_groups.clone()));
-            request.send().await.called("ModifySnapshotAttribute")?;
+            ec2.call("ModifySnapshotAttribute", |_| request.clone().send()).await?;
         }
         Ok(())
     }

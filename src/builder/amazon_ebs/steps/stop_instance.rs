@@ -4,10 +4,9 @@ use anyhow::bail;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::InstanceStateName;
 
-use crate::aws::error::Called as _;
-use crate::aws::instance::state;
+use crate::aws::call::Ec2;
+use crate::aws::instance::{by_id, state};
 use crate::aws::removal::INSTANCE_PATIENCE;
-use crate::aws::retry::until_known;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::Running;
@@ -27,19 +26,14 @@ impl StopInstance {
 
     async fn stop(&self, cx: &BuildContext) -> anyhow::Result<()> {
         cx.ui.say(format!("Stopping the instance {}", self.id));
-        let call = || async {
-            let request = self.job.account.ec2().stop_instances().instance_ids(&self.id);
-            request.send().await.called("StopInstances")
-        };
-        until_known(&cx.cancel, call).await?;
+        let ec2 = self.job.ec2(cx).expecting([&self.id]);
+        let request = ec2.stop_instances().instance_ids(&self.id);
+        ec2.call("StopInstances", |_| request.clone().send()).await?;
         Ok(())
     }
 
-    async fn look(&self) -> anyhow::Result<Seen<()>> {
-        let request = self.job.account.ec2().describe_instances().instance_ids(&self.id);
-        let answer = request.send().await.called("DescribeInstances")?;
-        let instance = answer.reservations().iter().flat_map(|found| found.instances()).next();
-        match instance.map(state) {
+    async fn look(&self, ec2: &Ec2) -> anyhow::Result<Seen<()>> {
+        match by_id(ec2, &self.id).await?.as_ref().map(state) {
             Some(InstanceStateName::Stopped) => Ok(Seen::Ready(())),
             Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown) | None => {
                 bail!("the instance {} ended instead of stopping", self.id)
@@ -66,6 +60,7 @@ impl Step for StopInstance {
         let patience = self.job.patience(cx, INSTANCE_PATIENCE);
         let memory = &self.job.account.memory;
         let wait = Wait { kind: "instance stopped", what: &self.id, patience, memory };
-        wait.until(&cx.ui, &cx.cancel, || self.look()).await
+        let ec2 = self.job.ec2(cx);
+        wait.until(&cx.ui, &cx.cancel, || self.look(&ec2)).await
     }
 }

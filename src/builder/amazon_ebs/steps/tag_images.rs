@@ -5,8 +5,6 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::Tag;
 use futures::future::join_all;
 
-use crate::aws::error::Called as _;
-use crate::aws::retry::until_known;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi, render_tags};
 use crate::component::BuildContext;
@@ -52,13 +50,11 @@ impl TagImages {
             return Ok(());
         }
         cx.ui.say(format!("Tagging {} in {region}", ids.join(", ")));
-        let ec2 = self.job.account.ec2_in(region);
+        let ec2 = self.job.ec2_in(cx, region).expecting(ids);
         let request =
             ec2.create_tags().set_resources(Some(ids.to_vec())).set_tags(Some(tags.to_vec()));
-        let call = || async { request.clone().send().await.called("CreateTags") };
-        until_known(&cx.cancel, call)
-            .await
-            .with_context(|| format!("cannot tag {}", ids.join(", ")))?;
+        let tagged = ec2.call("CreateTags", |_| request.clone().send()).await;
+        tagged.with_context(|| format!("cannot tag {}", ids.join(", ")))?;
         Ok(())
     }
 }

@@ -1,0 +1,305 @@
+//! Calls of AWS's APIs. All go through here: this is the one place where a call is made again, and
+//! where it is known what to do about an answer that never came. The SDK itself tries once.
+//!
+//! | what a call does | method | if its answer was lost |
+//! |---|---|---|
+//! | looks, or sets a state | [`Api::call`] | it is made again |
+//! | makes something | [`Api::make`] | what it may have made is looked for first |
+//! | removes something | [`Api::remove`] | it is made again; what is not there is gone |
+
+use std::error::Error;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::error::{ApiError, Meaning};
+use crate::aws::keys::Keys;
+use crate::aws::pace::Pace;
+use crate::journal::Thing;
+use crate::retry::{self, Backoff, or_cancelled};
+
+/// EC2 in one region, as one build calls it.
+pub type Ec2 = Api<aws_sdk_ec2::Client>;
+
+/// An API, as one build calls it: with its patience, and until it is interrupted.
+#[derive(Clone, Debug)]
+pub struct Api<C> {
+    client: C,
+    manner: Manner,
+    /// What the API may not know yet.
+    new: Vec<String>,
+}
+
+/// How calls are made.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    /// How often a call is tried that is throttled or not answered.
+    pub tries: usize,
+    /// How fast calls come.
+    pub pace: Arc<Pace>,
+    /// Who signs them.
+    pub keys: Keys,
+    /// Ends looks, and the waits between tries. A call that changes something is always awaited.
+    pub cancel: CancellationToken,
+}
+
+/// The waits between tries.
+const WAITS: Backoff =
+    Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(10) };
+/// How long the API may take to know what was just made.
+const UNTIL_KNOWN: Duration = Duration::from_secs(60);
+/// The same, before it is taken for gone.
+const UNTIL_GONE: Duration = Duration::from_secs(10);
+/// How long something may be in the way of a call.
+const UNTIL_FREE: Duration = Duration::from_secs(180);
+/// How often credentials that have run out are replaced.
+const RENEWALS: usize = 3;
+/// How often a removal is tried that is denied: permissions, too, are not known everywhere at once.
+const DENIALS: usize = 4;
+/// When it is looked whether a call took effect that was not answered.
+const LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(400)];
+/// The same, where the API says that it did.
+const LOOKS_FOR_TAKEN: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
+
+impl<C> Deref for Api<C> {
+    type Target = C;
+    fn deref(&self) -> &C {
+        &self.client
+    }
+}
+
+/// The tries of one call so far.
+struct Tried {
+    since: Instant,
+    tries: usize,
+    renewals: usize,
+    /// Whether one of them may have been done, although nobody heard of it.
+    may_be_done: bool,
+}
+
+impl Tried {
+    fn nothing() -> Self {
+        Self { since: Instant::now(), tries: 0, renewals: 0, may_be_done: false }
+    }
+
+    fn count(&mut self, meaning: Meaning) {
+        self.tries += 1;
+        self.renewals += usize::from(meaning == Meaning::Expired);
+        self.may_be_done |= meaning == Meaning::Unsure;
+    }
+
+    fn for_less_than(&self, limit: Duration) -> bool {
+        self.since.elapsed() < limit
+    }
+}
+
+impl<C> Api<C> {
+    pub(super) fn new(client: C, manner: Manner) -> Self {
+        Self { client, manner, new: Vec::new() }
+    }
+
+    /// The same, for calls about `new` things: that the API does not know one of them passes.
+    pub fn expecting(&self, new: impl IntoIterator<Item = impl Into<String>>) -> Self
+    where
+        C: Clone,
+    {
+        Self { new: new.into_iter().map(Into::into).collect(), ..self.clone() }
+    }
+
+    /// Makes a call that looks, or that does no more when it is done twice.
+    pub async fn call<A, E, F>(
+        &self,
+        action: &'static str,
+        request: impl Fn(&C) -> F,
+    ) -> Result<A, ApiError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
+    {
+        debug_assert!(!makes_something(action), "{action} makes something: see `Api::make`");
+        let again = |error: &ApiError, tried: &Tried| match error.meaning {
+            Meaning::Unsure => tried.tries < self.manner.tries,
+            Meaning::Unknown => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
+            _ => false,
+        };
+        self.tried(action, request, again).await
+    }
+
+    /// Makes a call that makes `thing`, and says its id. Where it may have been made already,
+    /// `look` says whether it was.
+    pub async fn make<A, E, F, T, L>(
+        &self,
+        thing: &Thing,
+        action: &'static str,
+        request: impl Fn(&C) -> F,
+        id: impl Fn(A) -> Option<T>,
+        look: impl Fn() -> L,
+    ) -> anyhow::Result<T>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
+        L: Future<Output = anyhow::Result<Option<T>>>,
+    {
+        let again = |error: &ApiError, tried: &Tried| match error.meaning {
+            Meaning::TooSoon => tried.for_less_than(UNTIL_FREE),
+            Meaning::Unknown => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
+            _ => false,
+        };
+        thing.set_out();
+        let (mut tries, mut refusals) = (0, 0);
+        loop {
+            tries += 1;
+            let error = match self.tried(action, &request, again).await {
+                Ok(answer) => {
+                    return id(answer).with_context(|| format!("{action} answered no id"));
+                }
+                Err(error) => error,
+            };
+            if error.meaning == Meaning::Unsure {
+                thing.doubt();
+            }
+            let looks: &[Duration] = match error.meaning {
+                Meaning::Unsure => &LOOKS,
+                Meaning::Taken if thing.is_doubtful() => &LOOKS_FOR_TAKEN,
+                // No answer was lost: it may well be somebody else's.
+                Meaning::Taken => &LOOKS[..1],
+                _ => return Err(error.into()),
+            };
+            refusals += usize::from(error.meaning == Meaning::Taken);
+            for wait in looks {
+                self.pause(action, *wait).await?;
+                if let Some(found) = look().await? {
+                    tracing::info!(action, "it was done, although no answer came");
+                    return Ok(found);
+                }
+            }
+            if refusals > 1 || tries >= self.manner.tries {
+                return Err(error.after(tries).into());
+            }
+        }
+    }
+
+    /// Makes a call that removes something. What is not there any more is removed.
+    pub async fn remove<A, E, F>(
+        &self,
+        action: &'static str,
+        request: impl Fn(&C) -> F,
+    ) -> Result<(), ApiError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
+    {
+        let again = |error: &ApiError, tried: &Tried| match error.meaning {
+            Meaning::Unsure => tried.tries < self.manner.tries,
+            Meaning::TooSoon => tried.for_less_than(UNTIL_FREE),
+            Meaning::Denied => tried.tries < DENIALS,
+            Meaning::Unknown => {
+                let is_gone = tried.may_be_done || !tried.for_less_than(UNTIL_GONE);
+                self.is_about_new(error) && !is_gone
+            }
+            _ => false,
+        };
+        match self.tried(action, request, again).await {
+            Err(error) if !error.is_unknown() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what the API does not know was just made.
+    fn is_about_new(&self, error: &ApiError) -> bool {
+        self.new.iter().any(|new| error.is_ignorant_of(new))
+    }
+
+    /// Tries until it works, or fails with an error that `again` does not want another try for.
+    /// Throttling and expired credentials are dealt with here: nothing was done then.
+    async fn tried<A, E, F>(
+        &self,
+        action: &'static str,
+        request: impl Fn(&C) -> F,
+        again: impl Fn(&ApiError, &Tried) -> bool,
+    ) -> Result<A, ApiError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
+    {
+        let (mut tried, mut waits) = (Tried::nothing(), WAITS.jittered());
+        loop {
+            // The SDK's futures are deep and large.
+            let attempt = Box::pin(request(&self.client));
+            let error = match self.once(action, attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tried.count(error.meaning);
+            let goes_on = match error.meaning {
+                Meaning::Throttled => tried.tries < self.manner.tries,
+                Meaning::Expired => tried.renewals <= RENEWALS,
+                _ => again(&error, &tried),
+            };
+            if !goes_on {
+                return Err(error.after(tried.tries));
+            }
+            tracing::debug!(action, tries = tried.tries, %error, "the call is made again");
+            if error.meaning == Meaning::Expired {
+                self.manner.keys.renew();
+            }
+            self.pause(action, waits.next().unwrap_or(WAITS.longest)).await?;
+        }
+    }
+
+    /// One try, when it has its turn.
+    async fn once<A, E>(
+        &self,
+        action: &'static str,
+        attempt: impl Future<Output = Result<A, SdkError<E, HttpResponse>>>,
+    ) -> Result<A, ApiError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let Manner { pace, cancel, .. } = &self.manner;
+        self.pause(action, pace.turn(action, Instant::now())).await?;
+        let answer = match is_look(action) {
+            true => or_cancelled(cancel, attempt).await,
+            false => Ok(attempt.await),
+        };
+        let answer = answer.map_err(|_cancelled| ApiError::interrupted(action))?;
+        let answer = answer.map_err(|error| ApiError::new(action, &error));
+        match &answer {
+            Err(error) if error.meaning == Meaning::Throttled => {
+                pace.refused(action, Instant::now());
+            }
+            _ => pace.answered(action, Instant::now()),
+        }
+        answer
+    }
+
+    async fn pause(&self, action: &'static str, wait: Duration) -> Result<(), ApiError> {
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let waited = retry::sleep(&self.manner.cancel, wait).await;
+        waited.map_err(|_cancelled| ApiError::interrupted(action))
+    }
+}
+
+/// Whether a call changes nothing.
+fn is_look(action: &str) -> bool {
+    ["Describe", "Get", "List"].iter().any(|verb| action.starts_with(verb))
+}
+
+/// Whether a call that is made twice may make two things.
+fn makes_something(action: &str) -> bool {
+    const MAKE: [&str; 5] = ["Copy", "Create", "Import", "Register", "Run"];
+    action != "CreateTags" && MAKE.iter().any(|verb| action.starts_with(verb))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! The keys that sign calls: found once, kept as long as they are good, and found anew when they
+//! have run out, be it in the middle of a build.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::Region;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, Result, future};
+use tokio::sync::Mutex;
+
+use crate::aws::access::Access;
+use crate::aws::credentials::{self, RoleProvider};
+use crate::env::Environment;
+use crate::secret::Redactor;
+
+/// The keys of an account. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Keys(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    source: Source,
+    redactor: Redactor,
+    /// The keys, and when they were found.
+    found: Mutex<Option<(Credentials, Instant)>>,
+    /// Whether AWS says that they have run out.
+    ran_out: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// The usual places, or those that the template names.
+    Places { access: Box<Access>, environment: Arc<Environment>, region: Option<Region> },
+    /// A role that the template names.
+    Role(Box<RoleProvider>),
+}
+
+/// How long before their end keys are not used any more.
+const MARGIN: Duration = Duration::from_secs(30);
+/// Keys that were found this short a time ago are not what AWS refused: the calls were on the way.
+const NEW: Duration = Duration::from_secs(1);
+
+impl Keys {
+    /// The keys that `access` says or leads to; roles that a profile names are asked for in
+    /// `region`.
+    pub fn of(
+        access: &Access,
+        environment: &Arc<Environment>,
+        region: Option<Region>,
+        redactor: &Redactor,
+    ) -> Self {
+        let access = Box::new(access.clone());
+        Self::from(Source::Places { access, environment: environment.clone(), region }, redactor)
+    }
+
+    /// The keys of a role.
+    pub fn of_role(role: RoleProvider, redactor: &Redactor) -> Self {
+        Self::from(Source::Role(Box::new(role)), redactor)
+    }
+
+    fn from(source: Source, redactor: &Redactor) -> Self {
+        let (found, ran_out) = Default::default();
+        Self(Arc::new(Shared { source, redactor: redactor.clone(), found, ran_out }))
+    }
+
+    /// AWS says that the keys have run out: new ones are found before the next call.
+    pub fn renew(&self) {
+        self.0.ran_out.store(true, Ordering::Relaxed);
+    }
+
+    async fn provide(&self) -> Result {
+        let mut found = self.0.found.lock().await;
+        let ran_out = self.0.ran_out.swap(false, Ordering::Relaxed);
+        if let Some((keys, since)) = &*found
+            && is_good(keys, MARGIN)
+            && (!ran_out || since.elapsed() < NEW)
+        {
+            return Ok(keys.clone());
+        }
+        if found.is_some() {
+            tracing::info!("the AWS credentials have run out: looking for new ones");
+        }
+        match (self.find().await, &*found) {
+            (Ok(keys), _) => {
+                *found = Some((keys.clone(), Instant::now()));
+                Ok(keys)
+            }
+            // Seconds are left to try again.
+            (Err(error), Some((keys, _))) if !ran_out && is_good(keys, Duration::ZERO) => {
+                tracing::warn!(%error, "no new AWS credentials were found");
+                Ok(keys.clone())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn find(&self) -> Result {
+        let keys = match &self.0.source {
+            Source::Role(role) => role.assume().await?,
+            Source::Places { access, environment, region } => {
+                let provider = credentials::provider(access, environment, region.clone()).await;
+                let found = provider.provide_credentials().await;
+                found.map_err(|error| explained(error, access))?
+            }
+        };
+        for secret in [Some(keys.secret_access_key()), keys.session_token()].into_iter().flatten() {
+            self.0.redactor.register(secret);
+        }
+        Ok(keys)
+    }
+}
+
+fn is_good(keys: &Credentials, margin: Duration) -> bool {
+    keys.expiry().is_none_or(|end| end > SystemTime::now() + margin)
+}
+
+/// An error that says where keys were looked for, and what to do.
+fn explained(error: CredentialsError, access: &Access) -> CredentialsError {
+    if !matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+        return error;
+    }
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let (places, advice) = credentials::places(access);
+    CredentialsError::not_loaded(format!(
+        "no AWS credentials were found in {places}{cause}; {advice}"
+    ))
+}
+
+impl ProvideCredentials for Keys {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.provide())
+    }
+}

@@ -1,0 +1,59 @@
+//! What EC2 minds and moto does not: a call with the token of another one is that one, and two
+//! images of an account do not have one name.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::wire::{Answer, Call, Upstream};
+
+/// The answer to a token's first call, and what that call asked for.
+type Slot = Arc<tokio::sync::Mutex<Option<(Vec<(String, String)>, Answer)>>>;
+
+#[derive(Default)]
+pub(super) struct Manners {
+    tokens: Mutex<HashMap<(String, String), Slot>>,
+    /// Held while it is looked whether a name is free, until it is taken.
+    naming: tokio::sync::Mutex<()>,
+}
+
+impl Manners {
+    pub async fn answer(&self, call: &Call, upstream: &Upstream) -> Option<Answer> {
+        let Some(token) = call.get("ClientToken") else {
+            return self.named(call, upstream).await;
+        };
+        let key = (call.action.clone(), token.to_owned());
+        let slot = self.tokens.lock().unwrap().entry(key).or_default().clone();
+        let mut known = slot.lock().await;
+        if let Some((parameters, answer)) = &*known {
+            return Some(match *parameters == call.parameters {
+                true => answer.clone(),
+                false => Answer::error(call, "IdempotentParameterMismatch", "another request"),
+            });
+        }
+        let answer = self.named(call, upstream).await?;
+        *known = (answer.status == 200).then(|| (call.parameters.clone(), answer.clone()));
+        Some(answer)
+    }
+
+    async fn named(&self, call: &Call, upstream: &Upstream) -> Option<Answer> {
+        let makes_image = ["CreateImage", "CopyImage", "RegisterImage"];
+        let Some(name) = call.get("Name").filter(|_| makes_image.contains(&call.action.as_str()))
+        else {
+            return upstream.ask(call).await;
+        };
+        let _one_at_a_time = self.naming.lock().await;
+        let look = call.instead(&[
+            ("Action", "DescribeImages"),
+            ("Owner.1", "self"),
+            ("Filter.1.Name", "name"),
+            ("Filter.1.Value.1", name),
+        ]);
+        match upstream.ask(&look).await?.text.contains("<imageId>") {
+            true => {
+                let message = format!("AMI name {name} is already in use");
+                Some(Answer::error(call, "InvalidAMIName.Duplicate", &message))
+            }
+            false => upstream.ask(call).await,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A proxy in front of moto: it makes trouble, holds calls back, and is like EC2 where moto is not.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `fate` | what becomes of a call: by a script, or by a seed |
+//! | `slow` | machines and images that take their time |
+//! | `manners` | client tokens and names, as EC2 minds them |
+//! | `wire` | just enough HTTP |
+
+mod fate;
+mod manners;
+mod slow;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+pub use self::fate::{Fate, Rule, seeded};
+use self::manners::Manners;
+use self::slow::Clock;
+pub use self::slow::Times;
+pub use self::wire::Call;
+use self::wire::{Answer, Upstream};
+
+/// A proxy that is about to start.
+pub struct Setup {
+    upstream: String,
+    rule: Rule,
+    times: Times,
+    has_manners: bool,
+}
+
+impl Setup {
+    /// What becomes of calls.
+    pub fn with_rule(self, rule: Rule) -> Self {
+        Self { rule, ..self }
+    }
+
+    /// How long machines and images take.
+    pub fn with_times(self, times: Times) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Whether it minds tokens and names as EC2 does.
+    pub fn with_manners(self) -> Self {
+        Self { has_manners: true, ..self }
+    }
+
+    pub async fn start(self) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            upstream: Upstream::new(self.upstream),
+            rule: self.rule,
+            clock: Clock::new(self.times),
+            manners: self.has_manners.then(Manners::default),
+            calls: Mutex::default(),
+            held: watch::Sender::new(false),
+        });
+        let serving = shared.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = serving.clone();
+                // A client that goes away ends only its own connection.
+                tokio::spawn(async move { serve(stream, &shared).await });
+            }
+        });
+        Proxy { address, shared, task }
+    }
+}
+
+/// What the connections of a proxy share.
+struct Shared {
+    upstream: Upstream,
+    rule: Rule,
+    clock: Clock,
+    manners: Option<Manners>,
+    calls: Mutex<Vec<Call>>,
+    held: watch::Sender<bool>,
+}
+
+/// A running proxy.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    /// One in front of `upstream` (`http://…`) that does nothing yet.
+    pub fn before(upstream: String) -> Setup {
+        let rule: Rule = Box::new(|_, _| Fate::Passes);
+        Setup { upstream, rule, times: Times::default(), has_manners: false }
+    }
+
+    /// One in front of `upstream` that does what `rule` says.
+    pub async fn start(upstream: String, rule: Rule) -> Self {
+        Self::before(upstream).with_rule(rule).start().await
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How often `action` was called.
+    pub fn count(&self, action: &str) -> usize {
+        self.calls().iter().filter(|call| call.action == action).count()
+    }
+
+    /// All calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap().clone()
+    }
+
+    /// When calls wait.
+    pub async fn until_held(&self) {
+        self.shared.held.subscribe().wait_for(|held| *held).await.expect("a proxy");
+    }
+
+    /// All calls from now on wait.
+    pub fn hold(&self) {
+        self.shared.held.send_replace(true);
+    }
+
+    /// The calls that wait go on.
+    pub fn release(&self) {
+        self.shared.held.send_replace(false);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves one connection until a call is lost or the client goes.
+async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
+    loop {
+        let call = wire::read_call(&mut stream).await?;
+        let before = shared.note(&call);
+        let fate = (shared.rule)(&call.action, before);
+        if fate == Fate::Held {
+            shared.held.send_replace(true);
+        }
+        released(&stream, shared).await?;
+        let answer = match fate {
+            Fate::Vanishes => return None,
+            Fate::Refused(code) => Answer::error(&call, code, "refused"),
+            _ => shared.answer(&call).await?,
+        };
+        match fate {
+            Fate::LosesAnswer => return None,
+            Fate::Slow(wait) => tokio::time::sleep(wait).await,
+            Fate::HeldAfter => {
+                shared.held.send_replace(true);
+                released(&stream, shared).await?;
+            }
+            _ => {}
+        }
+        let answer = match fate {
+            Fate::Rewritten(from, to) => answer.rewritten(from, to),
+            _ => answer,
+        };
+        wire::write_answer(&mut stream, &answer).await?;
+    }
+}
+
+impl Shared {
+    /// How many calls of its name came before `call`.
+    fn note(&self, call: &Call) -> usize {
+        let mut calls = self.calls.lock().unwrap();
+        let before = calls.iter().filter(|known| known.action == call.action).count();
+        calls.push(call.clone());
+        before
+    }
+
+    async fn answer(&self, call: &Call) -> Option<Answer> {
+        let answer = match &self.manners {
+            Some(manners) => manners.answer(call, &self.upstream).await?,
+            None => self.upstream.ask(call).await?,
+        };
+        Some(self.clock.rewritten(call, answer))
+    }
+}
+
+/// Waits until no call is held, as long as the client waits, too: what it did not live to hear of
+/// is not passed on.
+async fn released(stream: &TcpStream, shared: &Shared) -> Option<()> {
+    let mut held = shared.held.subscribe();
+    let mut byte = [0];
+    if !*held.borrow_and_update() {
+        return Some(());
+    }
+    tokio::select! {
+        biased;
+        _ = stream.peek(&mut byte) => None,
+        released = held.wait_for(|held| !held) => released.ok().map(|_| ()),
+    }
+}

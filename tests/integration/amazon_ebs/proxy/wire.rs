@@ -1,0 +1,147 @@
+//! Just enough HTTP to take calls of AWS's APIs, pass them on, and answer.
+
+use regex::{NoExpand, Regex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A call that came.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its name, e.g. `RunInstances`.
+    pub action: String,
+    /// The access key that signed it, if one did.
+    pub key: Option<String>,
+    /// Its parameters.
+    pub parameters: Vec<(String, String)>,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Call {
+    fn new(head: String, body: Vec<u8>) -> Option<Self> {
+        let parameters: Vec<(String, String)> =
+            url::form_urlencoded::parse(&body).into_owned().collect();
+        let form = parameters.iter().find(|(name, _)| name == "Action");
+        // APIs that speak JSON name the call in a header: `x-amz-target: AmazonSSM.GetParameter`.
+        let action = match form {
+            Some((_, action)) => action.clone(),
+            None => header(&head, "x-amz-target")?.rsplit('.').next()?.to_owned(),
+        };
+        let key = head.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+        Some(Self { action, key: key.map(str::to_owned), parameters, head, body })
+    }
+
+    /// A parameter's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Another call by the same caller.
+    pub(super) fn instead(&self, parameters: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .append_pair("Version", self.get("Version").unwrap_or_default())
+            .finish();
+        Self::new(self.head.clone(), body.into_bytes()).expect("a call")
+    }
+
+    fn is_of_ec2(&self) -> bool {
+        self.get("Version") == Some("2016-11-15")
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    headers(head).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    head.lines().skip(1).filter_map(|line| line.split_once(": "))
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub status: u16,
+    pub text: String,
+}
+
+impl Answer {
+    /// An error, with the status that AWS sends with it.
+    pub fn error(call: &Call, code: &str, message: &str) -> Self {
+        let status = match code {
+            "RequestLimitExceeded" | "ServiceUnavailable" | "Unavailable" => 503,
+            "InternalError" | "InsufficientInstanceCapacity" => 500,
+            "UnauthorizedOperation" | "AccessDenied" | "ExpiredToken" => 403,
+            _ => 400,
+        };
+        let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        let text = match call.is_of_ec2() {
+            true => {
+                format!("<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>")
+            }
+            false => format!("<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>"),
+        };
+        Self { status, text }
+    }
+
+    /// With `to` in place of what the pattern `from` matches.
+    pub fn rewritten(self, from: &str, to: &str) -> Self {
+        let text = Regex::new(from).unwrap().replace_all(&self.text, NoExpand(to)).into_owned();
+        Self { text, ..self }
+    }
+}
+
+/// Who really answers.
+pub(super) struct Upstream {
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Upstream {
+    pub fn new(url: String) -> Self {
+        Self { url, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    pub async fn ask(&self, call: &Call) -> Option<Answer> {
+        let mut request = self.client.post(format!("{}/", self.url)).body(call.body.clone());
+        for (name, value) in headers(&call.head) {
+            if !["content-length", "connection"].contains(&name.to_lowercase().as_str()) {
+                request = request.header(name, value);
+            }
+        }
+        let answer = request.send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some(Answer { status, text: answer.text().await.ok()? })
+    }
+}
+
+pub(super) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> Option<()> {
+    let Answer { status, text } = answer;
+    let length = text.len();
+    let head = format!(
+        "HTTP/1.1 {status} x\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(text.as_bytes()).await.ok()
+}
+
+pub(super) async fn read_call(stream: &mut TcpStream) -> Option<Call> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let length = header(&head, "content-length").and_then(|length| length.parse().ok());
+    let mut body = bytes.split_off(end + 4);
+    while body.len() < length.unwrap_or(0) {
+        if stream.read_buf(&mut body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Call::new(head, body)
+}
