@@ -74,6 +74,13 @@ pub enum Message {
         /// Whether it did what it should.
         ok: bool,
     },
+    /// A part of the build's time ended that was not ours.
+    Spent {
+        /// Whose it was.
+        whose: Whose,
+        /// How long it was.
+        took: Duration,
+    },
     /// How far a transfer is.
     Progress(Progress),
     /// A question for the person at the terminal. The answer is `None` where nobody can answer.
@@ -94,6 +101,15 @@ pub enum Message {
     Record(&'static str, Vec<String>),
     /// Nothing more will be said.
     End,
+}
+
+/// Whose a part of a build's time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The cloud took its time.
+    Clouds,
+    /// The machine, and what the template does with it.
+    Templates,
 }
 
 /// One of the two streams of a process.
@@ -141,6 +157,7 @@ impl Message {
             names @ (Self::BuildsPlanned(_)
             | Self::StepStarted(_)
             | Self::StepFinished { .. }
+            | Self::Spent { .. }
             | Self::End) => names,
         }
     }

@@ -240,6 +240,7 @@ impl<'a> Steps<'a> {
             }
             return;
         }
+        let begun = Instant::now();
         // A person who watches each step sees one at a time.
         let (alone, chain): (Vec<_>, Vec<_>) =
             started.iter().rev().partition(|one| one.stands_alone() && !cx.facts.debug);
@@ -250,6 +251,9 @@ impl<'a> Steps<'a> {
         };
         let beside = alone.into_iter().map(|one| self.undo_one(&cx, &**one, ending));
         futures::future::join(in_order, futures::future::join_all(beside)).await;
+        let (step, took) = ("clean up".to_owned(), begun.elapsed());
+        let ok = cx.journal.left_behind().is_empty();
+        cx.ui.send(Message::StepFinished { step, took, ok });
     }
 
     /// The build ended well: what it was for is nobody's garbage any more.

@@ -1,6 +1,6 @@
-//! Waiting for a state. Looks are frequent at first and become rarer with time, so that an end is
-//! seen soon after it comes without asking the API more than it likes: a wait learns from how long
-//! it took so far, from the progress that the API reports, and from waits of its kind before it.
+//! Waiting for a state. An end is seen soon after it comes, without asking the API more than it
+//! likes: a wait learns from the progress that the API reports, from waits of its kind before it,
+//! and from how long it took so far.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::Ui;
+use crate::event::{Message, Ui, Whose};
 use crate::retry::{self, or_cancelled};
 
 /// What a look at a thing shows.
@@ -82,7 +82,9 @@ impl Wait<'_> {
         loop {
             let (state, progress) = match or_cancelled(cancel, look()).await?? {
                 Seen::Ready(value) => {
-                    self.memory.keep(self.kind, started.elapsed());
+                    let took = started.elapsed();
+                    self.memory.keep(self.kind, took);
+                    ui.send(Message::Spent { whose: Whose::Clouds, took });
                     return Ok(value);
                 }
                 Seen::Pending { state, progress } => (state, progress),
@@ -107,20 +109,19 @@ impl Wait<'_> {
 }
 
 const SHORTEST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(15);
+/// An end is seen a second too late, on average.
+const LONGEST: Duration = Duration::from_secs(2);
 
-/// How long to wait before the next look.
+/// How long to wait before the next look: the shorter the nearer the end is, as progress or the
+/// last wait of its kind foretell it; where nothing does, longer with time.
 fn next_look(elapsed: Duration, progress: Option<u8>, before: Option<Duration>) -> Duration {
-    // An end is seen at most a tenth too late.
-    let by_age = elapsed / 10;
-    // What is left, as its progress or the last wait of its kind foretell; most of it may pass
-    // unseen.
-    let by_progress = progress
-        .filter(|percent| (1..=99).contains(percent))
-        .map(|percent| elapsed.mul_f64(f64::from(100 - percent) / f64::from(percent)) / 4);
-    let by_memory = before.map(|took| took.mul_f64(0.8).saturating_sub(elapsed) / 2);
-    let expected = by_progress.or(by_memory).unwrap_or_default().min(Duration::from_secs(5));
-    by_age.max(expected).clamp(SHORTEST, LONGEST)
+    let percent = progress.filter(|percent| (1..=99).contains(percent)).map(f64::from);
+    let by_progress = percent.map(|percent| elapsed.mul_f64(100.0 / percent));
+    let pause = match by_progress.or(before) {
+        Some(end) => end.abs_diff(elapsed) / 4,
+        None => elapsed / 20,
+    };
+    pause.clamp(SHORTEST, LONGEST)
 }
 
 /// When something was last said about a wait: after 10 s, 20 s, 40 s, then each minute.
@@ -160,17 +161,18 @@ mod tests {
     #[test]
     fn looks_become_rarer_but_an_end_is_seen_soon() {
         assert_eq!(next_look(secs(0.0), None, None), SHORTEST);
-        assert_eq!(next_look(secs(60.0), None, None), secs(6.0));
+        assert_eq!(next_look(secs(20.0), None, None), secs(1.0));
         assert_eq!(next_look(secs(3600.0), None, None), LONGEST);
     }
 
     #[test]
-    fn a_wait_learns_from_progress_and_from_waits_before_it() {
-        assert_eq!(next_look(secs(10.0), Some(50), None), secs(2.5));
-        assert_eq!(next_look(secs(10.0), Some(99), None), secs(1.0));
-        assert_eq!(next_look(secs(0.0), None, Some(secs(30.0))), secs(5.0));
-        assert_eq!(next_look(secs(29.0), None, Some(secs(30.0))), secs(2.9));
-        assert_eq!(next_look(secs(0.0), None, Some(secs(0.1))), SHORTEST);
+    fn looks_come_often_when_the_end_is_near() {
+        assert_eq!(next_look(secs(10.0), Some(50), None), LONGEST);
+        assert_eq!(next_look(secs(10.0), Some(99), None), SHORTEST);
+        assert_eq!(next_look(secs(0.0), None, Some(secs(30.0))), LONGEST);
+        assert_eq!(next_look(secs(26.0), None, Some(secs(30.0))), secs(1.0));
+        assert_eq!(next_look(secs(30.5), None, Some(secs(30.0))), SHORTEST);
+        assert_eq!(next_look(secs(34.0), None, Some(secs(30.0))), secs(1.0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every builder with a machine does once it runs: connect, provision, forget the key.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::communicator::{Options, Target};
 use crate::component::{BuildContext, Communicator};
+use crate::event::{Message, Whose};
 use crate::interpolate::BuildData;
 use crate::step::{Ending, Step, Steps};
 
@@ -71,7 +73,7 @@ impl Step for Connect {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Self::Output> {
         let connecting = self.options.connect(cx, self.target.clone());
-        let connected = self.gone.run_until_cancelled(connecting).await;
+        let connected = timed(cx, self.gone.run_until_cancelled(connecting)).await;
         let connection = connected.context("the machine is gone")??;
         *self.open() = Some(connection.clone());
         Ok(connection)
@@ -101,8 +103,17 @@ impl Step for Provision {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        cx.provisioning.provision(cx, self.connection.clone(), self.data.clone()).await
+        let work = cx.provisioning.provision(cx, self.connection.clone(), self.data.clone());
+        timed(cx, work).await
     }
+}
+
+/// Awaits `work`, and says that its time is not ours.
+async fn timed<T>(cx: &BuildContext, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let result = work.await;
+    cx.ui.send(Message::Spent { whose: Whose::Templates, took: begun.elapsed() });
+    result
 }
 
 /// Takes the temporary key out of the machine.

@@ -44,6 +44,7 @@ impl Look for MachineReadable {
             Message::BuildsPlanned(_)
             | Message::StepStarted(_)
             | Message::StepFinished { .. }
+            | Message::Spent { .. }
             | Message::Progress(_)
             | Message::End => {}
         }

@@ -10,6 +10,7 @@ mod screen;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod words;
 
 use std::borrow::Cow;

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::prompt::Prompts;
 use super::screen::Screen;
+use super::timeline::Timeline;
 use super::{Look, shown, words};
 use crate::event::{Event, Message, Stream, Target};
 
@@ -24,12 +25,15 @@ pub(super) struct Terminal {
     timestamps: Option<TimeZone>,
     colors: HashMap<Arc<str>, u8>,
     prompts: Prompts,
+    /// Those of the builds that run.
+    timelines: HashMap<Arc<str>, Timeline>,
 }
 
 impl Terminal {
     /// With colours, and with times in front of each line, if they are wanted.
     pub fn new(color: bool, timestamps: Option<TimeZone>, prompts: Prompts) -> Self {
-        Self { color, timestamps, colors: HashMap::new(), prompts }
+        let (colors, timelines) = Default::default();
+        Self { color, timestamps, colors, prompts, timelines }
     }
 
     fn color_of(&self, target: Option<&Target>) -> Option<u8> {
@@ -73,7 +77,23 @@ impl Terminal {
         }
     }
 
-    fn finished(&self, about: &About<'_>, took: Duration, error: Option<&str>, out: &mut String) {
+    fn timeline(&mut self, target: Option<&Target>, tell: impl FnOnce(&mut Timeline)) {
+        if let Some(target) = target {
+            tell(self.timelines.entry(target.build.clone()).or_default());
+        }
+    }
+
+    fn finished(
+        &mut self,
+        about: &About<'_>,
+        took: Duration,
+        error: Option<&str>,
+        out: &mut String,
+    ) {
+        let timeline = about.target.and_then(|target| self.timelines.remove(&target.build));
+        if let Some(text) = timeline.and_then(|timeline| timeline.text(took)) {
+            self.lines(about, self.color_of(about.target), &text, out);
+        }
         let color = if error.is_some() { Some(RED) } else { self.color_of(about.target) };
         let text = finished(about.target, took, error);
         self.lines(&About { target: None, ..*about }, color, &shown(&text), out);
@@ -131,10 +151,13 @@ impl Look for Terminal {
                     self.lines(&about, Some(RED), &reason, screen.out());
                 }
             }
-            Message::StepStarted(_)
-            | Message::StepFinished { .. }
-            | Message::Record(..)
-            | Message::End => {}
+            Message::StepFinished { step, took, .. } => {
+                self.timeline(target, |timeline| timeline.step(step, event.at, took));
+            }
+            Message::Spent { whose, took } => {
+                self.timeline(target, |timeline| timeline.spent(whose, event.at, took));
+            }
+            Message::StepStarted(_) | Message::Record(..) | Message::End => {}
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What becomes of a finished artifact: chains of post-processors, and which artifacts stay.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 
 use super::provision::{bullet_list, unusable};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
-use crate::event::Ui;
+use crate::event::{Message, Ui, Whose};
 use crate::interpolate::BuildData;
 use crate::journal::{Journal, Thing};
 use crate::plan::PlannedPostProcessor;
@@ -119,7 +120,10 @@ impl PostProcessing {
             cancel: self.cancel.clone(),
             redactor: self.redactor.clone(),
         };
-        component.post_process(&context, input).await
+        let begun = Instant::now();
+        let processed = component.post_process(&context, input).await;
+        self.ui.send(Message::Spent { whose: Whose::Templates, took: begun.elapsed() });
+        processed
     }
 }
 

@@ -42,6 +42,7 @@ struct Motos {
 }
 
 impl Motos {
+    #[expect(clippy::zombie_processes, reason = "it ends with the test run, when its input does")]
     fn load() -> Self {
         let mut child = Command::new("python3")
             .args(["-c", include_str!("moto.py")])

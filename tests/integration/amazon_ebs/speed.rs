@@ -1,0 +1,61 @@
+//! No wasted second: where the cloud takes its time, a build takes hardly more.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use super::bed::Bed;
+use super::proxy::{Proxy, Times};
+use super::signals;
+use crate::support::{ACCESS_KEY, Program, SECRET_KEY};
+
+/// How long things take in this cloud; about as in the real one.
+const TIMES: Times = Times {
+    instance: Duration::from_secs(7),
+    stop: Duration::from_secs(5),
+    image: Duration::from_secs(13),
+};
+
+/// What the program prints, and how long it takes.
+async fn bake(bed: &Bed) -> (String, Duration) {
+    let proxy = Proxy::before(bed.moto.endpoint()).with_times(TIMES).start().await;
+    let program = Program::new();
+    let (name, text) = signals::hcl(bed);
+    program.write(name, text);
+    let mut command = Command::from(program.command(["build", name]));
+    command
+        .env("AWS_ENDPOINT_URL", proxy.endpoint())
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .stdin(Stdio::null());
+    let started = Instant::now();
+    let output = command.output().await.unwrap();
+    let took = started.elapsed();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    (said, took)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_takes_hardly_more_than_the_cloud_does() {
+    let bed = Bed::new();
+    let before = bed.inventory_of_all().await;
+    let clouds = TIMES.instance + TIMES.stop + TIMES.image;
+    let mut overheads = Vec::new();
+    // The other tests take processor time, too: the best of three counts.
+    for _ in 0..3 {
+        let (said, took) = bake(&bed).await;
+        println!("{said}\n{took:?}, of which the cloud's are {clouds:?}");
+        for line in ["Where the time went:", "s  run the instance, ", "s  imgbake itself"] {
+            assert!(said.contains(line), "{said}");
+        }
+        assert!(took >= clouds, "{took:?}");
+        overheads.push(took - clouds);
+        if took - clouds <= Duration::from_secs(3) {
+            return;
+        }
+        bed.sweep(&before).await;
+    }
+    panic!("beside the cloud's time, builds took {overheads:?}");
+}
