@@ -8,6 +8,7 @@ pub mod code;
 use std::collections::HashSet;
 
 pub use self::code::Code;
+use crate::budget::Exceeded;
 use crate::source::Span;
 
 /// How bad it is.
@@ -105,19 +106,47 @@ impl Diagnostic {
     }
 }
 
-/// All findings of a pass.
+impl From<Exceeded> for Diagnostic {
+    fn from(exceeded: Exceeded) -> Self {
+        let error = Self::error(code::TOO_MUCH, exceeded.summary()).because(exceeded.cause());
+        error.help("`imgbake explain T501` says what a template may ask for")
+    }
+}
+
+/// All findings of a pass; no more than anybody would read.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
+    /// How many are kept.
+    const MOST: usize = 1000;
+
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        match self.0.len() {
+            ..Self::MOST => self.0.push(diagnostic),
+            // That there is an error must not be lost behind warnings.
+            Self::MOST => self.0.push(Diagnostic {
+                severity: diagnostic.severity,
+                ..Diagnostic::error(code::TOO_MUCH, "there is more, which is not shown")
+            }),
+            _ if diagnostic.severity == Severity::Error => {
+                if let Some(last) = self.0.last_mut() {
+                    last.severity = Severity::Error;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether more would not be kept.
+    pub fn is_full(&self) -> bool {
+        self.0.len() > Self::MOST
     }
 
     /// Adds those of another pass.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+    pub fn extend(&mut self, other: impl IntoIterator<Item = Diagnostic>) {
+        other.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
     /// Adds what another pass found, and returns the value that it made, if it made one.
@@ -154,6 +183,21 @@ impl Diagnostics {
     }
 }
 
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<Exceeded> for Diagnostics {
+    fn from(exceeded: Exceeded) -> Self {
+        Diagnostic::from(exceeded).into()
+    }
+}
+
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
         Self(vec![diagnostic])
@@ -184,5 +228,17 @@ mod tests {
         assert_eq!(did_you_mean("aminame", names), Some("ami_name"));
         assert_eq!(did_you_mean("regoin", names), Some("region"));
         assert_eq!(did_you_mean("password", names), None);
+    }
+
+    #[test]
+    fn findings_beyond_what_anybody_reads_are_not_kept_but_an_error_among_them_counts() {
+        let mut found = Diagnostics::default();
+        let warning = || Diagnostic::warning(code::UNKNOWN_NAME, "odd");
+        found.extend(std::iter::repeat_with(warning).take(5000));
+        assert_eq!(found.0.len(), 1001);
+        assert!(!found.has_errors());
+        found.push(Diagnostic::error(code::UNKNOWN_NAME, "wrong"));
+        assert!(found.has_errors());
+        assert_eq!(found.0.len(), 1001);
     }
 }

@@ -42,8 +42,10 @@
 //! | `secret` | a type that cannot be printed, and the redactor |
 //! | `diagnostic` | what is wrong with an input |
 //! | `source` | texts and places in them |
+//! | `budget` | how much a template may ask of the machine that reads it |
 
 pub mod aws;
+pub mod budget;
 pub mod builder;
 pub mod cli;
 pub mod communicator;

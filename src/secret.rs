@@ -1,6 +1,7 @@
 //! Secrets: a type that cannot be printed, and the one redactor in front of every output.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -26,6 +27,11 @@ impl Secret {
         &self.0
     }
 
+    /// The order in which secrets are masked.
+    fn longer_first(&self, other: &Self) -> Ordering {
+        other.0.len().cmp(&self.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+
     /// Whether there is anything to hide.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -49,12 +55,14 @@ impl Redactor {
         let unix = secret.replace("\r\n", "\n");
         for text in [secret, &unix].into_iter().chain(unix.lines()) {
             let text = Secret::new(text);
-            if !text.expose().trim().is_empty() && !known.contains(&text) {
-                known.push(text);
+            // A secret that contains another must go first, or its rest would show.
+            let place = known.binary_search_by(|other| other.longer_first(&text));
+            if !text.expose().trim().is_empty()
+                && let Err(free) = place
+            {
+                known.insert(free, text);
             }
         }
-        // A secret that contains another must go first, or its rest would show.
-        known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Vec<Secret>> {
@@ -78,6 +86,11 @@ impl Redactor {
             Cow::Owned(clean) => clean,
             Cow::Borrowed(_) => text,
         }
+    }
+
+    /// How many secrets there are.
+    pub fn count(&self) -> usize {
+        self.known().len()
     }
 
     /// The length of the longest secret in bytes.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::budget::Budget;
+
 /// One file of a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(u32);
@@ -80,19 +82,19 @@ impl SourceFile {
     /// The position of the byte at `offset`.
     pub fn position(&self, offset: usize) -> Position {
         let (line, before) = self.before(offset);
-        Position { line, column: before.graphemes(true).count() + 1 }
+        Position { line, column: counted(before, |text| text.graphemes(true).count()) + 1 }
     }
 
     /// The column of the byte at `offset`, from 1, in code points.
     pub fn char_column(&self, offset: usize) -> usize {
-        self.before(offset).1.chars().count() + 1
+        counted(self.before(offset).1, |text| text.chars().count()) + 1
     }
 
     /// The line and the column of the byte at `offset`, both from 1; columns count code units of
     /// UTF-16.
     pub fn utf16_position(&self, offset: usize) -> (usize, usize) {
         let (line, before) = self.before(offset);
-        (line, before.encode_utf16().count() + 1)
+        (line, counted(before, |text| text.encode_utf16().count()) + 1)
     }
 
     /// The number of the line that the byte at `offset` is in, and the text of the line before it.
@@ -102,9 +104,14 @@ impl SourceFile {
         (line, &self.text[self.line_starts[line - 1]..offset])
     }
 
+    /// Where the line starts that the byte at `offset` is in.
+    pub fn line_start(&self, offset: usize) -> usize {
+        offset - self.before(offset).1.len()
+    }
+
     /// The line that the byte at `offset` is in, without its end.
     pub fn line(&self, offset: usize) -> &str {
-        self.lines_from(self.position(offset).line).next().unwrap_or_default()
+        self.lines_from(self.before(offset).0).next().unwrap_or_default()
     }
 
     /// The lines from number `first` on, counted from 1, without their ends.
@@ -114,13 +121,31 @@ impl SourceFile {
     }
 }
 
+/// What `count` makes of the start of a line. Nobody counts as far as the end of a line that a
+/// program wrote: there, bytes will do.
+fn counted(start: &str, count: impl Fn(&str) -> usize) -> usize {
+    const LONGEST: usize = 1 << 16;
+    if start.len() > LONGEST { start.len() } else { count(start) }
+}
+
 /// All texts that a run has read; the owner of every [`Span`]'s meaning.
 #[derive(Debug, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    budget: Budget,
 }
 
 impl SourceMap {
+    /// What reading and evaluating the texts is paid from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// What is read from now on is paid from a budget of its own.
+    pub fn renew_budget(&mut self) {
+        self.budget = Budget::default();
+    }
+
     /// Takes a text in and names it.
     pub fn add(&mut self, path: impl AsRef<Path>, text: impl Into<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));

@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::front::{self, Language, TemplateArguments, Wishes};
 use super::{Exit, Session};
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Place, Values};
 use crate::event::{Message, Ui};
@@ -142,15 +143,17 @@ impl<'a> Console<'a> {
         let file = self.sources.add("<console>", expression);
         match self.template.dialect {
             Dialect::Hcl => {
-                let expr = hcl::parse_expression(expression, Origin::File(file, 0))?;
-                self.values.printed(&expr, &Place::default())
+                let budget = Budget::default();
+                let expr = hcl::parse_expression(expression, Origin::File(file, 0), &budget)?;
+                self.values.printed(&expr, &Place::default(), &budget)
             }
             Dialect::Json => {
                 let rendered = interpolate::Template::parse(expression)
                     .and_then(|text| text.render(&self.scope(), &Dot::new()));
                 rendered.map_err(|error| {
                     let span = Span::new(file, error.offset, error.offset + 1);
-                    Diagnostic::error(code::INTERPOLATION, error.message).at(span).into()
+                    let code = error.code_or(code::INTERPOLATION);
+                    Diagnostic::error(code, error.message).at(span).into()
                 })
             }
         }

@@ -33,6 +33,7 @@ fn fixers() -> String {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Arguments { validate, template } = arguments;
+    template.warn_of_idle_flags(ui, "fix");
     front::for_each(session, ui, template.each(), |template| {
         fix_one(session, ui, &template.load_request(), *validate)
     })

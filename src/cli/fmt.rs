@@ -77,6 +77,7 @@ fn format_file(
     path: &Path,
     sources: &mut SourceMap,
 ) -> Result<bool, Diagnostics> {
+    sources.renew_budget();
     let file = load::text(path, sources)?;
     let (_, found) = hcl::parse_file(file, sources);
     found.into_result(())?;

@@ -69,6 +69,20 @@ impl TemplateArguments {
         LoadRequest { path: self.template.clone(), config_type: self.config_type.into() }
     }
 
+    /// Says which flags of these change nothing for a command that only reads the template's text. The
+    /// usual tool takes them, too.
+    pub fn warn_of_idle_flags(&self, ui: &Ui, command: &str) {
+        let flags = [
+            ("-only", self.only.is_empty()),
+            ("-except", self.except.is_empty()),
+            ("-var", self.var.is_empty()),
+            ("-var-file", self.var_file.is_empty()),
+        ];
+        for (flag, _) in flags.into_iter().filter(|(_, is_absent)| !is_absent) {
+            ui.error(format!("Warning: `{flag}` changes nothing for `{command}`"));
+        }
+    }
+
     /// The same for each of the templates that are meant, of which a pattern may fit several.
     pub fn each(&self) -> Result<Vec<Self>, Diagnostics> {
         let paths = load::matches(&self.template)?;
@@ -149,12 +163,13 @@ pub fn inputs(
         vars: arguments.var.clone(),
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
-        data_sources: Some(Arc::new(BuiltInDataSources {
-            environment: session.environment.clone(),
-            redactor: session.redactor.clone(),
-            ask: wishes.ask_data_sources,
-        })),
+        data_sources: Some(Arc::new(BuiltInDataSources::new(
+            session.environment.clone(),
+            session.redactor.clone(),
+            wishes.ask_data_sources,
+        ))),
         warn_undeclared: wishes.warn_undeclared,
+        budget: sources.budget().clone(),
     })
 }
 
@@ -194,7 +209,7 @@ pub fn plan(
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
     let (template, mut found) = load(arguments, sources)?;
-    found.0.extend(
+    found.extend(
         plan::publishing(&template, &session.environment)
             .map(|lost| if wishes.builds { lost } else { lost.into_warning() }),
     );

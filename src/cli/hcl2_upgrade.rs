@@ -29,6 +29,7 @@ pub struct Arguments {
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    arguments.template.warn_of_idle_flags(ui, "hcl2_upgrade");
     let templates = match &arguments.output_file {
         Some(_) => arguments.template.one().map(|one| vec![one]),
         None => arguments.template.each(),

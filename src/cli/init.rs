@@ -18,6 +18,7 @@ pub struct Arguments {
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    arguments.template.warn_of_idle_flags(ui, "init");
     let mut sources = SourceMap::default();
     let template = arguments.template.one();
     let loaded = template.and_then(|template| front::load(&template, &mut sources));

@@ -68,6 +68,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     });
     let mut valid = Vec::new();
     for template in &templates {
+        sources.renew_budget();
         match check(session, arguments, template, &mut sources) {
             Ok(warnings) => {
                 found.extend(warnings);

@@ -10,12 +10,12 @@ use russh::keys::ssh_key::private::{EcdsaKeypair, EcdsaPrivateKey, KeypairData, 
 use russh::keys::ssh_key::{LineEnding, sec1};
 use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
 /// The kinds of keys that can be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyType {
     /// Small, fast and modern.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::communicator::check::given;
 use crate::communicator::key::KeyType;
@@ -36,7 +36,7 @@ pub enum Kind {
 }
 
 /// How files get to the machine and back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TransferMethod {
     /// As streams through the machine's shell (`cat`, `tar`): the fast way, which needs no `scp`

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
 
 /// A signed length of time; option values are written `"5m"` or as a number of nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +115,13 @@ impl fmt::Display for GoDuration {
             write!(f, "{minutes}m")?;
         }
         write!(f, "{}s", (nanos % 60_000_000_000) as f64 / 1e9)
+    }
+}
+
+/// As documentation shows it.
+impl Serialize for GoDuration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

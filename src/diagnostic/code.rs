@@ -103,6 +103,8 @@ codes! {
     INTERPOLATION_SYNTAX = "T301";
     /// The template asks for another version or for a plugin that is not built in.
     REQUIREMENT = "T401";
+    /// A template asks for more than the machine that reads it may give.
+    TOO_MUCH = "T501";
 
     /// A name that nothing defines.
     UNKNOWN_NAME = "V001";

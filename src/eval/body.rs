@@ -1,5 +1,7 @@
 //! Bodies → plain configuration.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use crate::config::{Entry, Form, Node, NodeKind, UNKNOWN};
@@ -8,13 +10,14 @@ use crate::source::Span;
 use crate::template::ast::{Block, Body, Expr, ExprKind, Syntax};
 
 use super::dynamic::Dynamic;
-use super::expr::{Eval, Evaluator, Frame};
+use super::expr::{Eval, Evaluator, Frame, too_much};
 use super::types::Type;
 use super::value::{Data, Value};
 
 impl Evaluator<'_> {
     /// All of `body`, its errors together.
     pub(super) fn body_node(&self, body: &Body) -> Eval<Node> {
+        self.pay(4, body.span)?;
         let mut entries: IndexMap<String, Entry> = IndexMap::new();
         let mut found = Diagnostics::default();
         let form = match body.syntax {
@@ -29,11 +32,17 @@ impl Evaluator<'_> {
                 }
                 Err(errors) => found.extend(errors),
             }
+            if found.has_errors() && self.is_hopeless(&found) {
+                return Err(found);
+            }
         }
         let mut blocks: IndexMap<String, (Span, Vec<Node>)> = IndexMap::new();
         for block in &body.blocks {
             if let Err(errors) = self.add_block(block, &mut blocks) {
                 found.extend(errors);
+                if self.is_hopeless(&found) {
+                    return Err(found);
+                }
             }
         }
         for (name, (span, nodes)) in blocks {
@@ -92,7 +101,9 @@ impl Evaluator<'_> {
     /// The plain value of `expr`.
     pub(super) fn expr_node(&self, expr: &Expr) -> Eval<Node> {
         let value = self.eval(expr)?;
-        self.host.protect(&value);
+        // A node is larger than a value.
+        self.pay(value.traits().weight.saturating_mul(3), expr.span)?;
+        self.host.protect(&value).map_err(|exceeded| too_much(exceeded, expr.span))?;
         Ok(node(&value, expr))
     }
 }
@@ -125,9 +136,10 @@ fn node(value: &Value, expr: &Expr) -> Node {
             )
         }
         Data::Map(_, entries) | Data::Object(entries) => {
+            let written = written_entries(expr);
             let entry = |key: &str, value: &Value| {
-                let (key, place) = match written_entry(expr, key) {
-                    Some((key, place)) => (key.span, place),
+                let (key, place) = match written.get(key) {
+                    Some((key, place)) => (key.span, *place),
                     None => (expr.span, expr),
                 };
                 Entry { key, value: node(value, place), form: Form::Weak }
@@ -149,12 +161,15 @@ fn unknown(ty: &Type) -> NodeKind {
     }
 }
 
-/// The last entry of an object expression that is written with this very key.
-fn written_entry<'a>(expr: &'a Expr, key: &str) -> Option<(&'a Expr, &'a Expr)> {
-    let ExprKind::Object(items) = &expr.kind else { return None };
-    items
-        .iter()
-        .rev()
-        .find(|(written, _)| matches!(&written.kind, ExprKind::String(name) if name == key))
-        .map(|(key, value)| (key, value))
+/// The entries of an object expression whose keys are written out; of those with one key, the last.
+fn written_entries(expr: &Expr) -> HashMap<&str, (&Expr, &Expr)> {
+    let items = match &expr.kind {
+        ExprKind::Object(items) => items.as_slice(),
+        _ => &[],
+    };
+    let written = items.iter().filter_map(|(key, value)| match &key.kind {
+        ExprKind::String(name) => Some((name.as_str(), (key, value))),
+        _ => None,
+    });
+    written.collect()
 }

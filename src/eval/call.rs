@@ -5,7 +5,7 @@ use crate::source::{Span, Spanned};
 use crate::template::ast::Expr;
 
 use super::convert::convert;
-use super::expr::{Eval, Evaluator, error, suggest};
+use super::expr::{Eval, Evaluator, error, suggest, too_much};
 use super::functions::{Call, CallError, Function, Param, Run, find, names};
 use super::signature::Signature;
 use super::types::Type;
@@ -78,6 +78,7 @@ impl Evaluator<'_> {
             match (&value.data, value.items()) {
                 (Data::Unknown(_), _) => return Ok(None),
                 (_, Some(items)) => {
+                    self.pay(items.len(), last.span)?;
                     tail.extend(items.iter().map(|item| (item.clone().marked(mark), last.span)));
                 }
                 _ => return Err(bad_expansion(value.is_null(), last.span).into()),
@@ -107,7 +108,10 @@ impl Evaluator<'_> {
         for (at, (value, place)) in args.into_iter().enumerate() {
             let Some(param) = function.param(at) else { continue };
             sensitive |= value.has_secrets();
-            self.host.protect(&value);
+            if !function.constant {
+                self.pay_for(&value, place)?;
+            }
+            self.host.protect(&value).map_err(|exceeded| too_much(exceeded, place))?;
             match accept(function, param, &value, place) {
                 Ok(Some(value)) => values.push(value),
                 Ok(None) => unknown = true,
@@ -123,6 +127,9 @@ impl Evaluator<'_> {
         }
         let call = Call { args: values, host: self.host };
         let result = run(&call).map_err(|refused| report(function, refused, span, &places))?;
+        if !function.constant {
+            self.pay_for(&result, span)?;
+        }
         let is_public = function.public || matches!(result.data, Data::Bool(_));
         Ok(result.marked(sensitive && !is_public))
     }
@@ -165,6 +172,7 @@ fn report(function: &Function, refused: CallError, span: Span, places: &[Span]) 
         }
         CallError::Failed(cause) => error(code::FUNCTION_CALL, "Error in function call", span)
             .because(format!("Call to function \"{name}\" failed: {cause}.")),
+        CallError::Exceeded(exceeded) => return too_much(exceeded, span),
         CallError::NotBuilt(help) => {
             error(code::NOT_BUILT, &format!("The function \"{name}\" is not built yet"), span)
                 .because("imgbake refuses what it would otherwise ignore")

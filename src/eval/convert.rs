@@ -52,7 +52,9 @@ fn convert_data(value: &Value, target: &Type) -> Converted {
     let mismatch = || ConvertError::new(format!("{} required", target.requirement()));
     match (&value.data, target) {
         (_, Type::Any) => Ok(value.clone()),
-        (Data::Null(_), _) => Ok(Data::Null(target.clone()).public()),
+        (Data::Null(ty), _) if is_convertible(ty, target) || is_of_like_kind(ty, target) => {
+            Ok(Data::Null(target.clone()).public())
+        }
         (Data::Unknown(ty), _) if is_convertible(ty, target) => {
             Ok(Data::Unknown(target.clone()).public())
         }
@@ -64,11 +66,11 @@ fn convert_data(value: &Value, target: &Type) -> Converted {
         (Data::String(text), Type::Number) => text_to_number(text),
         (Data::String(text), Type::Bool) => text_to_bool(text),
         (Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items), Type::List(item)) => {
-            let (item, items) = convert_items(value, items, item)?;
+            let (item, items) = convert_items(value, items, item, "list")?;
             Ok(Value::list(item, items))
         }
         (Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items), Type::Set(item)) => {
-            let (item, items) = convert_items(value, items, item)?;
+            let (item, items) = convert_items(value, items, item, "set")?;
             Ok(Value::set(item, items))
         }
         (Data::Tuple(items), Type::Tuple(types)) => convert_tuple(items, types),
@@ -113,8 +115,8 @@ fn convert_items(
     value: &Value,
     items: &[Value],
     item: &Type,
+    kind: &str,
 ) -> Result<(Type, Vec<Value>), ConvertError> {
-    let kind = if matches!(value.data, Data::Set(..)) { "set" } else { "list" };
     let item = match element_type(value) {
         Some(own) if *item == Type::Any => own,
         _ => resolve(item, items.iter().map(Value::ty)).ok_or_else(|| {
@@ -229,7 +231,7 @@ fn convert_object(
 pub fn with_defaults(value: &Value, ty: &Type) -> Value {
     let filled = match (&value.data, ty) {
         (Data::Map(_, entries) | Data::Object(entries), Type::Object(fields)) => {
-            let mut filled = BTreeMap::clone(entries);
+            let mut filled = (**entries).clone();
             for (name, field) in fields.iter() {
                 match (filled.get(name), &field.default) {
                     (None, Some(default)) => filled.insert(name.clone(), default.clone()),
@@ -273,6 +275,13 @@ fn is_convertible(from: &Type, to: &Type) -> bool {
         (Type::String, Type::Number | Type::Bool) => true,
         _ => is_safely_convertible(from, to),
     }
+}
+
+/// Whether both hold items, or both hold entries.
+fn is_of_like_kind(from: &Type, to: &Type) -> bool {
+    let holds_items = |ty: &Type| matches!(ty, Type::List(_) | Type::Set(_) | Type::Tuple(_));
+    let holds_entries = |ty: &Type| matches!(ty, Type::Map(_) | Type::Object(_));
+    holds_items(from) && holds_items(to) || holds_entries(from) && holds_entries(to)
 }
 
 /// Whether every value of type `from` can be a value of type `to`.
@@ -332,10 +341,11 @@ pub fn unify(types: &[Type]) -> Option<Type> {
     if tuples == all {
         return unify_tuples(&known);
     }
-    known
-        .iter()
-        .find(|target| known.iter().all(|ty| is_safely_convertible(ty, target)))
-        .map(|ty| (*ty).clone())
+    let is_common = |target: &Type| {
+        known.contains(&target) && known.iter().all(|ty| is_safely_convertible(ty, target))
+    };
+    // Different kinds of types have only a primitive one in common.
+    [Type::String, Type::Number, Type::Bool].into_iter().find(is_common)
 }
 
 /// The common type of everything inside.

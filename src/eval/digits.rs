@@ -38,7 +38,8 @@ fn rounds_up(digits: &[u8], at: usize, end: usize) -> bool {
 }
 
 fn pad(digits: String, width: usize) -> String {
-    format!("{digits:0<width$}")
+    let zeros = "0".repeat(width.saturating_sub(digits.len()));
+    digits + &zeros
 }
 
 /// The next larger digits of the same length, padded to `width` (one longer after an overflow).
@@ -52,7 +53,7 @@ fn increment(digits: String, width: usize) -> String {
             return pad(String::from_utf8_lossy(&bytes).into_owned(), width);
         }
     }
-    format!("1{:0<width$}", String::from_utf8_lossy(&bytes))
+    format!("1{}", pad(String::from_utf8_lossy(&bytes).into_owned(), width))
 }
 
 /// Removes zeros at both ends.

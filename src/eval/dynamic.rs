@@ -71,6 +71,7 @@ impl Evaluator<'_> {
         }
         let turns = self.turns(for_each, &collection)?;
         let turns = turns.unwrap_or_else(|| vec![(Value::UNKNOWN, Value::UNKNOWN)]);
+        self.pay(turns.len().saturating_mul(6), for_each.span)?;
         let element = |(key, value)| Value::object([("key", key), ("value", value)]);
         Ok(turns.into_iter().map(element).collect())
     }
@@ -81,7 +82,7 @@ fn not_iterable(collection: &Value) -> Option<String> {
         Data::Null(_) => Some("Cannot use a null value in for_each.".to_owned()),
         Data::Bool(_) | Data::Number(_) | Data::String(_) => Some(format!(
             "Cannot use a {} value in for_each. An iterable collection is required.",
-            collection.ty()
+            collection.type_name()
         )),
         _ => None,
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::budget::{Budget, Exceeded, Limit};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{Expr, ExprKind};
@@ -10,10 +11,7 @@ use crate::template::ast::{Expr, ExprKind};
 use super::functions::Host;
 use super::number::Number;
 use super::show::brief;
-use super::value::{Data, Value};
-
-/// How deep expressions may be nested: far more than people write, and less than the stack holds.
-const MAX_DEPTH: u16 = 200;
+use super::value::{Data, Traits, Value};
 
 /// The outcome of an evaluation: a value or all that is wrong.
 pub type Eval<T = Value> = Result<T, Diagnostics>;
@@ -64,7 +62,7 @@ fn set_in(object: &mut Value, path: &[&str], value: Value) {
         *object = Value::object::<&str>([]);
     }
     if let Data::Object(entries) = &mut object.data {
-        set_in(Arc::make_mut(entries).entry((*name).into()).or_insert(Value::NULL), rest, value);
+        entries.update(name, |inside| set_in(inside, rest, value));
     }
 }
 
@@ -85,12 +83,13 @@ pub struct Evaluator<'a> {
     roots: &'a Roots,
     frame: Option<&'a Frame<'a>>,
     pub(super) host: &'a Host,
-    depth: u16,
+    depth: usize,
 }
 
 /// The value of an expression that refers to nothing and calls nothing.
-pub fn constant(expr: &Expr) -> Eval {
-    Evaluator::new(&Roots::default(), &Host::default()).eval(expr)
+pub fn constant(expr: &Expr, budget: &Budget) -> Eval {
+    let host = Host { budget: budget.clone(), ..Host::default() };
+    Evaluator::new(&Roots::default(), &host).eval(expr)
 }
 
 impl<'a> Evaluator<'a> {
@@ -111,14 +110,27 @@ impl<'a> Evaluator<'a> {
 
     /// The value of `expr`.
     pub fn eval(&self, expr: &Expr) -> Eval {
-        if self.depth >= MAX_DEPTH {
-            return Err(error(code::OPERATION, "Expression too deep", expr.span)
-                .because(format!("Expressions may be nested {MAX_DEPTH} deep."))
-                .help("name parts of it with locals")
-                .into());
-        }
+        self.pay(1, expr.span)?;
         let deeper = Self { depth: self.depth + 1, ..*self };
+        Limit::DEPTH.check(deeper.depth).map_err(|exceeded| too_much(exceeded, expr.span))?;
         deeper.eval_kind(expr).map_err(|found| self.explain(expr, found))
+    }
+
+    /// Pays for work that the expression at `span` causes.
+    pub(super) fn pay(&self, units: usize, span: Span) -> Result<(), Diagnostics> {
+        self.host.budget.pay(units).map_err(|exceeded| too_much(exceeded, span))
+    }
+
+    /// Pays for going through `value`, or for making it, on behalf of the expression at `span`.
+    pub(super) fn pay_for(&self, value: &Value, span: Span) -> Result<(), Diagnostics> {
+        let Traits { weight, depth, .. } = value.traits();
+        Limit::DEPTH.check(depth).map_err(|exceeded| too_much(exceeded, span))?;
+        self.pay(weight, span)
+    }
+
+    /// Whether looking for more errors is of no use: after the budget is spent, everything is one.
+    pub(super) fn is_hopeless(&self, found: &Diagnostics) -> bool {
+        self.host.budget.left() == 0 || found.is_full()
     }
 
     fn eval_kind(&self, expr: &Expr) -> Eval {
@@ -126,7 +138,10 @@ impl<'a> Evaluator<'a> {
             ExprKind::Null => Ok(Value::NULL),
             ExprKind::Bool(value) => Ok((*value).into()),
             ExprKind::Number(text) => self.eval_number(text, expr.span),
-            ExprKind::String(text) => Ok(Value::string(text)),
+            ExprKind::String(text) => {
+                self.pay(Budget::of_text(text.len()), expr.span)?;
+                Ok(Value::string(text))
+            }
             ExprKind::List(items) => self.eval_all(items).map(Value::tuple),
             ExprKind::Object(items) => self.eval_object(items),
             ExprKind::Template(parts) => self.eval_template(parts),
@@ -150,6 +165,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_number(&self, text: &str, span: Span) -> Eval {
+        Limit::DIGITS.check(text.len()).map_err(|exceeded| too_much(exceeded, span))?;
         let number = Number::parse(text).ok_or_else(|| {
             error(code::OPERATION, "Invalid number literal", span)
                 .because("This is not a number in decimal notation.")
@@ -164,7 +180,12 @@ impl<'a> Evaluator<'a> {
         for expr in exprs {
             match self.eval(expr) {
                 Ok(value) => values.push(value),
-                Err(errors) => found.extend(errors),
+                Err(errors) => {
+                    found.extend(errors);
+                    if self.is_hopeless(&found) {
+                        break;
+                    }
+                }
             }
         }
         if found.has_errors() { Err(found) } else { Ok(values) }
@@ -181,7 +202,12 @@ impl<'a> Evaluator<'a> {
                     entries.insert(key, value);
                 }
                 Ok((None, ..)) => unknown = true,
-                Err(errors) => found.extend(errors),
+                Err(errors) => {
+                    found.extend(errors);
+                    if self.is_hopeless(&found) {
+                        break;
+                    }
+                }
             }
         }
         if found.has_errors() {
@@ -273,10 +299,11 @@ impl<'a> Evaluator<'a> {
         }
         // What an attribute was sought in helps; what stands beside a name that does not exist, not.
         let is_sought = matches!(expr.kind, ExprKind::GetAttr { .. });
+        let mut operands = None;
         for diagnostic in &mut found.0 {
             let is_told = diagnostic.code != code::UNKNOWN_NAME || is_sought;
-            if diagnostic.notes.is_empty() && is_told {
-                diagnostic.notes = self.operands(expr);
+            if diagnostic.notes.is_empty() && is_told && diagnostic.code != code::TOO_MUCH {
+                diagnostic.notes = operands.get_or_insert_with(|| self.operands(expr)).clone();
             }
         }
         found
@@ -316,6 +343,11 @@ impl<'a> Evaluator<'a> {
             })
             .collect()
     }
+}
+
+/// What is said where the expression at `span` asks for too much.
+pub(super) fn too_much(exceeded: Exceeded, span: Span) -> Diagnostics {
+    Diagnostic::from(exceeded).at(span).into()
 }
 
 /// An error at `span`.

@@ -6,17 +6,44 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::budget::{Budget, Exceeded, Limit};
+
+/// What looking at one name costs.
+const NAME: usize = 50;
+
+/// Why there are no files.
+pub enum GlobError {
+    /// The pattern is none.
+    Pattern(String),
+    /// It would take too long.
+    Exceeded(Exceeded),
+}
+
+impl From<String> for GlobError {
+    fn from(cause: String) -> Self {
+        Self::Pattern(cause)
+    }
+}
+
+impl From<Exceeded> for GlobError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Exceeded(exceeded)
+    }
+}
+
 /// The regular files below `dir` that `pattern` names, relative to `dir`.
-pub fn files(dir: &Path, pattern: &str) -> Result<BTreeSet<String>, String> {
-    let mut found = BTreeSet::new();
+pub fn files(dir: &Path, pattern: &str, budget: &Budget) -> Result<BTreeSet<String>, GlobError> {
+    // Braces are multiplied out one after the other.
+    Limit::NESTING.check(pattern.matches('{').count())?;
+    let mut walk = Walk { budget, found: BTreeSet::new() };
     for alternative in alternatives(pattern)? {
         if alternative.is_empty() {
             continue;
         }
         let steps = alternative.split('/').map(Step::parse).collect::<Result<Vec<_>, _>>()?;
-        walk(dir, "", &steps, &mut found);
+        walk.on(dir, "", &steps)?;
     }
-    Ok(found)
+    Ok(walk.found)
 }
 
 /// One part of a pattern between slashes.
@@ -138,46 +165,68 @@ fn braces(pattern: &str) -> Result<Option<Braces<'_>>, String> {
     if depth > 0 { Err(BAD_PATTERN.to_owned()) } else { Ok(None) }
 }
 
-fn walk(dir: &Path, prefix: &str, steps: &[Step], found: &mut BTreeSet<String>) {
-    let Some((step, rest)) = steps.split_first() else { return };
-    match step {
-        Step::Name(name) => visit(dir, prefix, name, rest, found),
-        Step::Matching(regex) => {
-            for name in names(dir) {
-                if regex.is_match(&name) {
-                    visit(dir, prefix, &name, rest, found);
+/// A way through directories.
+struct Walk<'a> {
+    budget: &'a Budget,
+    found: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    /// Goes on in `dir`, which is called `prefix`.
+    fn on(&mut self, dir: &Path, prefix: &str, steps: &[Step]) -> Result<(), Exceeded> {
+        let Some((step, rest)) = steps.split_first() else { return Ok(()) };
+        match step {
+            Step::Name(name) => self.visit(dir, prefix, name, rest)?,
+            Step::Matching(regex) => {
+                for name in self.names(dir)? {
+                    if regex.is_match(&name) {
+                        self.visit(dir, prefix, &name, rest)?;
+                    }
+                }
+            }
+            Step::Anywhere => {
+                if !rest.is_empty() {
+                    self.on(dir, prefix, rest)?;
+                }
+                for name in self.names(dir)? {
+                    let path = dir.join(&name);
+                    // A link to a directory may lead back up.
+                    if path.is_dir() && !path.is_symlink() {
+                        self.on(&path, &format!("{prefix}{name}/"), steps)?;
+                    } else if rest.is_empty() {
+                        self.visit(dir, prefix, &name, rest)?;
+                    }
                 }
             }
         }
-        Step::Anywhere => {
-            if !rest.is_empty() {
-                walk(dir, prefix, rest, found);
-            }
-            for name in names(dir) {
-                let path = dir.join(&name);
-                // A link to a directory may lead back up.
-                if path.is_dir() && !path.is_symlink() {
-                    walk(&path, &format!("{prefix}{name}/"), steps, found);
-                } else if rest.is_empty() {
-                    visit(dir, prefix, &name, rest, found);
-                }
-            }
+        Ok(())
+    }
+
+    /// Takes the file `name`, or goes on inside of the directory.
+    fn visit(
+        &mut self,
+        dir: &Path,
+        prefix: &str,
+        name: &str,
+        rest: &[Step],
+    ) -> Result<(), Exceeded> {
+        self.budget.pay(NAME)?;
+        let path = dir.join(name);
+        if !rest.is_empty() {
+            self.on(&path, &format!("{prefix}{name}/"), rest)?;
+        } else if path.is_file() {
+            self.found.insert(format!("{prefix}{name}"));
         }
+        Ok(())
     }
-}
 
-/// Takes the file `name`, or goes on inside of the directory.
-fn visit(dir: &Path, prefix: &str, name: &str, rest: &[Step], found: &mut BTreeSet<String>) {
-    let path = dir.join(name);
-    if !rest.is_empty() {
-        walk(&path, &format!("{prefix}{name}/"), rest, found);
-    } else if path.is_file() {
-        found.insert(format!("{prefix}{name}"));
+    /// The names in a directory; of one that cannot be read, none.
+    fn names(&self, dir: &Path) -> Result<Vec<String>, Exceeded> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            self.budget.pay(NAME)?;
+            names.extend(entry.file_name().into_string().ok());
+        }
+        Ok(names)
     }
-}
-
-/// The names in a directory; of one that cannot be read, none.
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexSet;
+
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{Block, Body, Expr, Local, Template};
 
 use super::Inputs;
+use super::data::DataSources;
 use super::expr::{Evaluator, Roots};
 use super::functions::Host;
 use super::references;
@@ -16,8 +19,8 @@ use super::value::Value;
 #[derive(Clone, Copy)]
 enum Node<'a> {
     Local(&'a Local),
-    /// A `data` block with its two labels.
-    Data(&'a Block, [&'a str; 2]),
+    /// A `data` block with its two labels, and who answers it.
+    Data(&'a Block, [&'a str; 2], &'a dyn DataSources),
 }
 
 /// How far a node is.
@@ -36,7 +39,6 @@ struct Graph<'a> {
     /// For each node, those that it refers to.
     needs: Vec<Vec<usize>>,
     states: Vec<State>,
-    inputs: &'a Inputs,
     host: &'a Host,
     found: Diagnostics,
 }
@@ -50,9 +52,9 @@ pub fn evaluate(
     host: &Host,
 ) -> Diagnostics {
     let nodes: Vec<Node<'_>> = match &inputs.data_sources {
-        Some(_) => {
+        Some(sources) => {
             declare_data(template, roots);
-            let data = template.data.iter().filter_map(Node::of_data);
+            let data = template.data.iter().filter_map(|block| Node::of_data(block, &**sources));
             data.chain(template.locals.iter().map(Node::Local)).collect()
         }
         None => template.locals.iter().map(Node::Local).collect(),
@@ -61,7 +63,7 @@ pub fn evaluate(
         nodes.iter().enumerate().map(|(index, node)| (node.name(), index)).collect();
     let needs = nodes.iter().map(|node| node.needs(&names)).collect();
     let states = vec![State::New; nodes.len()];
-    let mut graph = Graph { nodes, needs, states, inputs, host, found: Diagnostics::default() };
+    let mut graph = Graph { nodes, needs, states, host, found: Diagnostics::default() };
     for start in 0..graph.nodes.len() {
         graph.visit(start, roots);
     }
@@ -76,9 +78,9 @@ fn declare_data(template: &Template, roots: &mut Roots) {
 }
 
 impl<'a> Node<'a> {
-    fn of_data(block: &'a Block) -> Option<Self> {
+    fn of_data(block: &'a Block, sources: &'a dyn DataSources) -> Option<Self> {
         match block.labels.as_slice() {
-            [kind, name] => Some(Self::Data(block, [&kind.value, &name.value])),
+            [kind, name] => Some(Self::Data(block, [&kind.value, &name.value], sources)),
             // That has been said when the template was read.
             _ => None,
         }
@@ -88,19 +90,19 @@ impl<'a> Node<'a> {
     fn name(&self) -> String {
         match self {
             Self::Local(local) => format!("local.{}", local.name.value),
-            Self::Data(_, [kind, name]) => format!("data.{kind}.{name}"),
+            Self::Data(_, [kind, name], _) => format!("data.{kind}.{name}"),
         }
     }
 
     fn span(&self) -> Span {
         match self {
             Self::Local(local) => local.name.span,
-            Self::Data(block, _) => block.span,
+            Self::Data(block, ..) => block.span,
         }
     }
 
     fn needs(&self, names: &HashMap<String, usize>) -> Vec<usize> {
-        let mut needs = Vec::new();
+        let mut needs = IndexSet::new();
         let mut found = |expr: &Expr| {
             references::each(expr, &mut |reference| {
                 let name = match reference.names.as_slice() {
@@ -110,43 +112,37 @@ impl<'a> Node<'a> {
                 };
                 if !reference.is_bound
                     && let Some(&index) = names.get(&name)
-                    && !needs.contains(&index)
                 {
-                    needs.push(index);
+                    needs.insert(index);
                 }
             });
         };
         match self {
             Self::Local(local) => found(&local.value),
-            Self::Data(block, _) => each_expression(&block.body, &mut found),
+            Self::Data(block, ..) => each_expression(&block.body, &mut found),
         }
-        needs
+        needs.into_iter().collect()
     }
 
-    fn evaluate(
-        &self,
-        roots: &Roots,
-        inputs: &Inputs,
-        host: &Host,
-    ) -> Result<(Value, Diagnostics), Diagnostics> {
+    fn evaluate(&self, roots: &Roots, host: &Host) -> Result<(Value, Diagnostics), Diagnostics> {
         let evaluator = Evaluator::new(roots, host);
-        match (self, &inputs.data_sources) {
-            (Self::Local(local), _) => {
+        match self {
+            Self::Local(local) => {
                 let value = evaluator.eval(&local.value)?.marked(local.sensitive);
                 if local.sensitive {
+                    evaluator.pay_for(&value, local.value.span)?;
                     value.texts().into_iter().for_each(|text| host.redactor.register(text));
                 }
                 Ok((value, Diagnostics::default()))
             }
-            (Self::Data(block, _), Some(sources)) => evaluator.data(block, &**sources),
-            (Self::Data(..), None) => Ok((Value::UNKNOWN, Diagnostics::default())),
+            Self::Data(block, _, sources) => evaluator.data(block, *sources),
         }
     }
 
     fn define(&self, value: Value, roots: &mut Roots) {
         match self {
             Self::Local(local) => roots.set_attribute(&["local", &local.name.value], value),
-            Self::Data(_, [kind, name]) => roots.set_attribute(&["data", kind, name], value),
+            Self::Data(_, [kind, name], _) => roots.set_attribute(&["data", kind, name], value),
         }
     }
 }
@@ -221,7 +217,7 @@ impl Graph<'_> {
             return;
         }
         let node = self.nodes[index];
-        match self.found.absorb(node.evaluate(roots, self.inputs, self.host)) {
+        match self.found.absorb(node.evaluate(roots, self.host)) {
             Some(value) => {
                 node.define(value, roots);
                 self.states[index] = State::Done;

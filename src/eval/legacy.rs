@@ -1,6 +1,6 @@
 //! User variables of legacy templates: texts that may call functions and refer to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
@@ -76,8 +76,7 @@ fn unset(variable: &Variable) -> Diagnostic {
         .help(format!("set it with -var {name}=… or in a file given with -var-file"))
 }
 
-/// Renders the values in passes over their sorted names: a value waits for the variables that it
-/// refers to.
+/// Renders the values by their names, but for those that wait for others that they refer to.
 fn resolve(
     mut waiting: BTreeMap<String, Raw>,
     template: &Template,
@@ -85,46 +84,70 @@ fn resolve(
     found: &mut Diagnostics,
 ) -> BTreeMap<String, String> {
     let mut scope = Scope {
-        environment: inputs.environment.clone(),
-        user_variables: Arc::default(),
         in_variables: true,
-        build_name: None,
-        build_type: None,
         template_dir: Some(template.dir.clone()),
-        build_data: None,
+        budget: inputs.budget.clone(),
+        ..Scope::new(inputs.environment.clone())
     };
-    let mut resolved: BTreeMap<String, String> = BTreeMap::new();
-    loop {
-        let ready: Vec<String> = waiting
-            .iter()
-            .filter(|(_, raw)| user_references(&raw.text).iter().all(|n| !waiting.contains_key(n)))
-            .map(|(name, _)| name.clone())
-            .collect();
-        if ready.is_empty() {
-            break;
-        }
-        scope.user_variables = Arc::new(resolved.clone());
-        for name in ready {
-            let Some(raw) = waiting.remove(&name) else { continue };
-            match render(&raw.text, &scope) {
-                Ok(text) => {
-                    resolved.insert(name, text);
-                }
-                Err(error) => {
-                    let summary =
-                        format!("error interpolating default value for '{name}': {error}");
-                    let diagnostic = Diagnostic::error(code::INTERPOLATION, summary).at(raw.span);
-                    found.push(diagnostic.because("this text cannot be rendered"));
-                    // Whoever refers to it should not fail a second time.
-                    resolved.insert(name, raw.text);
-                }
-            }
-        }
+    let mut order = Order::of(&waiting);
+    while let Some(name) = order.ready.pop_first() {
+        let Some(raw) = waiting.remove(&name) else { continue };
+        order.resolve(&name);
+        let text = render(&raw.text, &scope).unwrap_or_else(|error| {
+            let summary = format!("error interpolating default value for '{name}': {error}");
+            let code = error.code_or(code::INTERPOLATION);
+            let diagnostic = Diagnostic::error(code, summary).at(raw.span);
+            found.push(diagnostic.because("this text cannot be rendered"));
+            // Whoever refers to it should not fail a second time.
+            raw.text
+        });
+        Arc::make_mut(&mut scope.user_variables).insert(name, text);
     }
     for (name, raw) in waiting {
         found.push(unresolvable(&name, &raw));
     }
-    resolved
+    Arc::unwrap_or_clone(scope.user_variables)
+}
+
+/// Which variables can be rendered next.
+struct Order {
+    ready: BTreeSet<String>,
+    /// How many others each of the rest waits for.
+    missing: HashMap<String, usize>,
+    /// Who waits for a variable.
+    waiting: HashMap<String, Vec<String>>,
+}
+
+impl Order {
+    fn of(raw: &BTreeMap<String, Raw>) -> Self {
+        let (ready, missing, waiting) = (BTreeSet::new(), HashMap::new(), HashMap::new());
+        let mut order = Self { ready, missing, waiting };
+        for (name, Raw { text, .. }) in raw {
+            let needs: BTreeSet<String> = user_references(text).into_iter().collect();
+            let needs: Vec<String> = needs.into_iter().filter(|n| raw.contains_key(n)).collect();
+            if needs.is_empty() {
+                order.ready.insert(name.clone());
+            } else {
+                order.missing.insert(name.clone(), needs.len());
+            }
+            for need in needs {
+                order.waiting.entry(need).or_default().push(name.clone());
+            }
+        }
+        order
+    }
+
+    /// Whoever waits for nothing but `name` is ready now.
+    fn resolve(&mut self, name: &str) {
+        for waiting in self.waiting.remove(name).unwrap_or_default() {
+            if let Some(missing) = self.missing.get_mut(&waiting) {
+                *missing -= 1;
+                if *missing == 0 {
+                    self.ready.insert(waiting);
+                }
+            }
+        }
+    }
 }
 
 /// It refers to itself, or to others that refer back.
@@ -149,9 +172,11 @@ pub fn user_references(text: &str) -> Vec<String> {
 /// Renders `text`; fields like `{{ .Name }}`, which have a meaning only where the variable is
 /// used, stay.
 fn render(text: &str, scope: &Scope) -> Result<String, interpolate::Error> {
-    let kept = match Regex::new(r"\{\{\s*\.\w+\s*\}\}") {
-        Ok(field) => field.replace_all(text, "{{`$0`}}"),
-        Err(_) => text.into(),
+    static FIELD: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\{\{\s*\.\w+\s*\}\}").ok());
+    let kept = match FIELD.as_ref() {
+        Some(field) => field.replace_all(text, "{{`$0`}}"),
+        None => text.into(),
     };
     interpolate::Template::parse(&kept)?.render(scope, &Dot::new())
 }

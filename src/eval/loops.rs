@@ -63,6 +63,9 @@ impl Evaluator<'_> {
         collection: &Value,
     ) -> Eval<Option<Vec<(Value, Value)>>> {
         let mark = collection.sensitive;
+        let count = collection.items().map(|items| items.len());
+        let count = count.or(collection.entries().map(|entries| entries.len()));
+        self.pay(count.unwrap_or(0).saturating_mul(2), expr.span)?;
         let turns = match &collection.data {
             Data::Unknown(_) => return Ok(None),
             Data::List(_, items) | Data::Tuple(items) => items
@@ -85,7 +88,7 @@ impl Evaluator<'_> {
             _ => {
                 let cause = format!(
                     "A value of type {} cannot be used as the collection in a 'for' expression.",
-                    collection.ty()
+                    collection.type_name()
                 );
                 return Err(error(
                     code::WRONG_TYPE,

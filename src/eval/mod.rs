@@ -45,6 +45,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
@@ -75,6 +76,8 @@ pub struct Inputs {
     pub data_sources: Option<Arc<dyn DataSources>>,
     /// Whether a variable file that sets an undeclared variable is worth a warning.
     pub warn_undeclared: bool,
+    /// What evaluation is paid from.
+    pub budget: Budget,
 }
 
 /// Where in the template an expression stands, as far as that decides what it may refer to.
@@ -142,6 +145,7 @@ pub fn evaluate_partly(
         dir: template.dir.clone(),
         redactor: redactor.clone(),
         available: Available::All,
+        budget: inputs.budget.clone(),
     };
     let mut roots = Roots::default();
     let (user_variables, found) = match template.dialect {
@@ -175,8 +179,12 @@ impl Values {
     /// The plain configuration that `body` says: attributes by name, and the blocks of one type as
     /// a list of maps under that type, `dynamic` ones unrolled.
     pub fn body(&self, body: &Body, place: &Place<'_>) -> Result<Node, Diagnostics> {
+        /// What else is done for each component.
+        const COMPONENT: usize = 50;
         let roots = self.roots(place);
-        Evaluator::new(&roots, &self.0.host).body_node(body)
+        let evaluator = Evaluator::new(&roots, &self.0.host);
+        evaluator.pay(COMPONENT, body.span)?;
+        evaluator.body_node(body)
     }
 
     /// The plain value of `expr`.
@@ -185,11 +193,24 @@ impl Values {
         Evaluator::new(&roots, &self.0.host).expr_node(expr)
     }
 
-    /// `expr` as the console prints it.
-    pub fn printed(&self, expr: &Expr, place: &Place<'_>) -> Result<String, Diagnostics> {
+    /// `expr` as the console prints it, paid from a `budget` of its own.
+    pub fn printed(
+        &self,
+        expr: &Expr,
+        place: &Place<'_>,
+        budget: &Budget,
+    ) -> Result<String, Diagnostics> {
         let roots = self.roots(place);
-        let value = Evaluator::new(&roots, &self.0.host).eval(expr)?;
+        let host = Host { budget: budget.clone(), ..self.0.host.clone() };
+        let evaluator = Evaluator::new(&roots, &host);
+        let value = evaluator.eval(expr)?;
+        evaluator.pay_for(&value, expr.span)?;
         Ok(show::show(&value, &self.0.host.redactor))
+    }
+
+    /// What evaluation is paid from.
+    pub fn budget(&self) -> &Budget {
+        &self.0.host.budget
     }
 
     fn roots(&self, place: &Place<'_>) -> Roots {
@@ -207,9 +228,13 @@ impl Values {
     pub fn listing(&self) -> Listing {
         let list = |root: &str| {
             let entries = self.0.roots.get(root).and_then(Value::entries);
+            let Host { redactor, budget, .. } = &self.0.host;
             let listed = |(name, value): (&Arc<str>, &Value)| Listed {
                 name: name.to_string(),
-                value: go_format::quoted(&show::show(value, &self.0.host.redactor)),
+                value: match budget.pay(value.traits().weight) {
+                    Ok(()) => go_format::quoted(&show::show(value, redactor)),
+                    Err(exceeded) => format!("<{}>", exceeded.summary()),
+                },
             };
             entries.into_iter().flat_map(|entries| entries.iter().map(listed)).collect()
         };

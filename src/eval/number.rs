@@ -10,11 +10,12 @@ use dashu_base::{Abs, BitTest, DivRem, Sign, Signed, UnsignedAbs};
 use dashu_int::IBig;
 
 use super::digits::{parse_exponent, round_shortest, trim_digits};
+use crate::budget::Limit;
 
 /// The bits of a literal, and the most that any number has.
 const PRECISION: usize = 512;
-/// Beyond this binary exponent a number is infinite or zero.
-const MAX_EXPONENT: i64 = 1 << 18;
+/// Beyond this binary exponent a number is infinite or zero: in full, it would have 20,000 digits.
+const MAX_EXPONENT: i64 = 1 << 16;
 
 /// A number.
 #[derive(Clone, Debug)]
@@ -59,6 +60,7 @@ pub enum NumberError {
 impl Number {
     /// Reads a decimal number as HCL and Go write it: `-1.5e3`, `.5`, `Inf`.
     pub fn parse(text: &str) -> Option<Self> {
+        Limit::DIGITS.check(text.len()).ok()?;
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -158,6 +160,7 @@ impl Number {
 
     /// Reads a whole number in `base` (2 to 62; above 36 upper case letters follow lower case ones).
     pub fn parse_integer(text: &str, base: u32) -> Option<Self> {
+        Limit::DIGITS.check(text.len()).ok()?;
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -279,14 +282,27 @@ impl Number {
             (Repr::Infinite { .. }, _) => Ok(self.clone()),
             (_, Repr::Infinite { .. }) => Ok(other.clone()),
             (Repr::NegativeZero, Repr::NegativeZero) => Ok(self.clone()),
-            (a, b) => {
-                let ((a, a_exponent), (b, b_exponent)) = (a.parts(), b.parts());
-                let exponent = a_exponent.min(b_exponent);
-                let a = a << usize::try_from(a_exponent - exponent).unwrap_or(0);
-                let b = b << usize::try_from(b_exponent - exponent).unwrap_or(0);
-                Ok(Self::rounded(a + b, exponent, false, precision))
-            }
+            (a, b) => Ok(Self::sum(a.parts(), b.parts(), precision)),
         }
+    }
+
+    /// The sum of two finite numbers, rounded once.
+    fn sum(a: (IBig, i64), b: (IBig, i64), precision: usize) -> Self {
+        let ((large, high), (small, low)) = if top(&a) >= top(&b) { (a, b) } else { (b, a) };
+        let spare = (precision + 3).saturating_sub(large.bit_len());
+        let spare_exponent = high - i64::try_from(spare).unwrap_or(i64::MAX);
+        if !small.is_zero() && top(&(small.clone(), low)) < spare_exponent {
+            // It lies below the last bit, and only says in which direction to round.
+            let (sign, magnitude) = (large << spare).into_parts();
+            let away = sign == small.sign();
+            let magnitude = IBig::from(magnitude) - IBig::from(u8::from(!away));
+            let significand = if sign == Sign::Negative { -magnitude } else { magnitude };
+            return Self::rounded(significand, spare_exponent, true, precision);
+        }
+        let exponent = high.min(low);
+        let large = large << usize::try_from(high - exponent).unwrap_or(0);
+        let small = small << usize::try_from(low - exponent).unwrap_or(0);
+        Self::rounded(large + small, exponent, false, precision)
     }
 
     /// `x - y`.
@@ -443,13 +459,41 @@ impl Number {
         let digits = [scale(middle), scale(below), scale(above)].map(|value| value.to_string());
         let fraction = if exponent < 0 { exponent.unsigned_abs() } else { 0 };
         let width = digits.iter().map(String::len).max().unwrap_or(0);
-        let padded = digits.map(|text| format!("{text:0>width$}"));
+        let padded = digits.map(|text| "0".repeat(width - text.len()) + &text);
         // Rounding up may have made it one digit longer.
         let rounded = round_shortest(&padded, even);
         let point =
             i64::try_from(rounded.len()).unwrap_or(0) - i64::try_from(fraction).unwrap_or(0);
         trim_digits(rounded, point)
     }
+}
+
+/// The exponent of the first power of two above it; zero is below all.
+fn top((significand, exponent): &(IBig, i64)) -> i64 {
+    match significand.bit_len() {
+        0 => i64::MIN,
+        bits => exponent + i64::try_from(bits).unwrap_or(i64::MAX),
+    }
+}
+
+/// Compares finite numbers. Those of different size are never written out beside one another.
+fn compare(a: (IBig, i64), b: (IBig, i64)) -> Ordering {
+    let signum = |(significand, _): &(IBig, i64)| match significand.sign() {
+        _ if significand.is_zero() => 0,
+        Sign::Positive => 1,
+        Sign::Negative => -1,
+    };
+    let size = match signum(&a) {
+        -1 => top(&b).cmp(&top(&a)),
+        _ => top(&a).cmp(&top(&b)),
+    };
+    signum(&a).cmp(&signum(&b)).then(size).then_with(|| {
+        let exponent = a.1.min(b.1);
+        let write = |(significand, own): (IBig, i64)| {
+            significand << usize::try_from(own - exponent).unwrap_or(0)
+        };
+        write(a).cmp(&write(b))
+    })
 }
 
 impl Repr {
@@ -519,13 +563,7 @@ impl Ord for Number {
             _ => 0,
         };
         match (rank(self), rank(other)) {
-            (0, 0) => {
-                let ((a, a_exponent), (b, b_exponent)) = (self.repr.parts(), other.repr.parts());
-                let exponent = a_exponent.min(b_exponent);
-                let a = a << usize::try_from(a_exponent - exponent).unwrap_or(0);
-                let b = b << usize::try_from(b_exponent - exponent).unwrap_or(0);
-                a.cmp(&b)
-            }
+            (0, 0) => compare(self.repr.parts(), other.repr.parts()),
             (a, b) => a.cmp(&b),
         }
     }
@@ -581,6 +619,23 @@ mod tests {
         assert_eq!(number("1e-7").to_string(), "0.0000001");
         assert_eq!(number("123456789.125").to_string(), "123456789.125");
         assert_eq!(number("-0").to_string(), "-0");
+    }
+
+    #[test]
+    fn numbers_far_apart_add_up_and_compare_without_being_written_out() {
+        let (large, small) = (number("1e5000"), number("1e-5000"));
+        assert_eq!(large.add(&small).unwrap(), large);
+        assert_eq!(large.subtract(&small).unwrap(), large);
+        assert_eq!(large.negate().add(&small).unwrap(), large.negate());
+        assert!(small < large && large.negate() < small.negate() && small > number("0"));
+        // One bit below the last one still decides in which direction to round.
+        let power = |exponent: i64| Number::rounded(IBig::ONE, exponent, false, PRECISION);
+        let (last, below) = (power(-511), power(-512));
+        let sum = |a: &Number, b: &Number| a.add(b).unwrap();
+        assert_eq!(sum(&power(0), &below), power(0));
+        assert_eq!(sum(&sum(&power(0), &last), &below), sum(&power(0), &power(-510)));
+        assert_eq!(sum(&sum(&power(0), &below), &power(-600)), power(0));
+        assert_eq!(sum(&power(0), &power(-600).negate()), power(0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Operators and conditionals.
 
-use crate::diagnostic::{Diagnostic, code};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{BinaryOperator, Expr, UnaryOperator};
 
@@ -46,12 +46,21 @@ impl Evaluator<'_> {
         }
     }
 
-    fn operand(&self, expr: &Expr, side: &str, wanted: &Type) -> Eval {
-        let value = self.eval(expr)?;
-        Ok(convert(&value, wanted).map_err(|cause| {
-            error(code::OPERATION, "Invalid operand", expr.span)
-                .because(format!("Unsuitable value for {side} operand: {cause}."))
-        })?)
+    /// The values of both operands; those that have none of this type are said before those that
+    /// have none at all.
+    fn operands_of(&self, left: &Expr, right: &Expr, wanted: &Type) -> Operands {
+        let mut unsuitable = Diagnostics::default();
+        let mut operand = |expr: &Expr, side: &str| {
+            let value = self.eval(expr)?;
+            convert(&value, wanted).map_err(|cause| {
+                let found = error(code::OPERATION, "Invalid operand", expr.span)
+                    .because(format!("Unsuitable value for {side} operand: {cause}."));
+                unsuitable.push(found);
+                Diagnostics::default()
+            })
+        };
+        let (left, right) = (operand(left, "left"), operand(right, "right"));
+        Operands { left, right, unsuitable }
     }
 
     /// `&&` (decided by false) and `||` (decided by true): the side that decides makes the other
@@ -62,15 +71,17 @@ impl Evaluator<'_> {
             Data::Null(_) => !decisive,
             _ => false,
         };
-        let left = self.operand(left, "left", &Type::Bool)?;
-        if decides(&left) {
-            return Ok(Value::from(decisive).marked(left.sensitive));
+        let operands = self.operands_of(left, right, &Type::Bool);
+        if operands.unsuitable.0.is_empty() {
+            let known = [&operands.left, &operands.right];
+            let known = known.into_iter().filter_map(|side| side.as_ref().ok());
+            if known.clone().any(decides) {
+                let mark = known.into_iter().any(|side| side.sensitive);
+                return Ok(Value::from(decisive).marked(mark));
+            }
         }
-        let right = self.operand(right, "right", &Type::Bool)?;
+        let (left, right) = operands.both()?;
         let sensitive = left.sensitive || right.sensitive;
-        if decides(&right) {
-            return Ok(Value::from(decisive).marked(sensitive));
-        }
         let result = if left.is_null() || right.is_null() {
             return Err(null_operand(span).into());
         } else if left.is_unknown() || right.is_unknown() {
@@ -82,7 +93,9 @@ impl Evaluator<'_> {
     }
 
     fn eval_equal(&self, left: &Expr, right: &Expr, equal: bool) -> Eval {
+        let spans = left.span.to(right.span);
         let (left, right) = (self.eval(left)?, self.eval(right)?);
+        self.pay(left.traits().weight.min(right.traits().weight), spans)?;
         // Whether two values are equal says nothing that a person could read.
         Ok(match left.equals(&right) {
             Some(same) => (same == equal).into(),
@@ -97,8 +110,7 @@ impl Evaluator<'_> {
         left: &Expr,
         right: &Expr,
     ) -> Eval {
-        let left = self.operand(left, "left", &Type::Number)?;
-        let right = self.operand(right, "right", &Type::Number)?;
+        let (left, right) = self.operands_of(left, right, &Type::Number).both()?;
         let result = match (&left.data, &right.data) {
             (Data::Null(_), _) | (_, Data::Null(_)) => return Err(null_operand(span).into()),
             (Data::Number(left), Data::Number(right)) => {
@@ -116,13 +128,12 @@ impl Evaluator<'_> {
         yes: &Expr,
         no: &Expr,
     ) -> Eval {
-        let chosen = self.eval_condition(condition)?;
-        let (yes, no) = match (&chosen.data, self.eval(yes), self.eval(no)) {
-            // The branch that is not taken may fail; then only the other one has a type.
-            (Data::Bool(true), Ok(yes), Err(_)) => return Ok(yes.marked(chosen.sensitive)),
-            (Data::Bool(false), Err(_), Ok(no)) => return Ok(no.marked(chosen.sensitive)),
-            (_, yes, no) => (yes?, no?),
+        let (yes, no) = match (self.eval(yes), self.eval(no)) {
+            (Ok(yes), Ok(no)) => (yes, no),
+            (yes, no) => return self.of_failing_branch(condition, yes, no),
         };
+        self.pay_for(&yes, span)?;
+        self.pay_for(&no, span)?;
         let (yes_type, no_type) = (yes.ty(), no.ty());
         let mismatch = || {
             let cause = describe_mismatch(&yes_type, &no_type);
@@ -135,12 +146,24 @@ impl Evaluator<'_> {
             (_, Data::Null(Type::Any)) => yes_type.clone(),
             _ => unify(&[yes_type.clone(), no_type.clone()]).ok_or_else(mismatch)?,
         };
+        let chosen = self.eval_condition(condition)?;
         let result = match &chosen.data {
             Data::Bool(true) => convert(&yes, &common),
             Data::Bool(false) => convert(&no, &common),
             _ => Ok(Data::Unknown(common).public()),
         };
         Ok(result.map_err(|_| mismatch())?.marked(chosen.sensitive))
+    }
+
+    /// The branch that is not taken may fail; then only the other one has a type.
+    fn of_failing_branch(&self, condition: &Expr, yes: Eval, no: Eval) -> Eval {
+        let chosen = self.eval_condition(condition)?;
+        let taken = match &chosen.data {
+            Data::Bool(true) => yes,
+            Data::Bool(false) => no,
+            _ => Ok(Value::UNKNOWN),
+        };
+        Ok(taken?.marked(chosen.sensitive))
     }
 
     /// The value of a condition: a bool, or unknown.
@@ -155,6 +178,29 @@ impl Evaluator<'_> {
             error(code::WRONG_TYPE, "Incorrect condition type", condition.span)
                 .because("The condition expression must be of type bool.")
         })?)
+    }
+}
+
+/// Two operands, and those among them that are of the wrong type.
+struct Operands {
+    left: Eval,
+    right: Eval,
+    unsuitable: Diagnostics,
+}
+
+impl Operands {
+    fn both(self) -> Eval<(Value, Value)> {
+        let Self { left, right, mut unsuitable } = self;
+        match (left, right) {
+            (Ok(left), Ok(right)) => Ok((left, right)),
+            (left, right) => {
+                [left, right]
+                    .into_iter()
+                    .filter_map(Result::err)
+                    .for_each(|e| unsuitable.extend(e));
+                Err(unsuitable)
+            }
+        }
     }
 }
 

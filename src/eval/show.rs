@@ -89,7 +89,11 @@ pub fn brief(value: &Value, redactor: &Redactor) -> String {
     if value.sensitive {
         return "a sensitive value".to_owned();
     }
-    let kind = value.ty().kind_name();
+    let kind = match &value.data {
+        Data::Tuple(_) => "tuple",
+        Data::Object(_) => "object",
+        _ => value.ty().kind_name(),
+    };
     let count = value.children().count();
     let plural = if count == 1 { "" } else { "s" };
     match &value.data {

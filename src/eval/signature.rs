@@ -11,6 +11,8 @@ use super::functions::{Available, Function, Param, find, names};
 pub struct Signature {
     /// Its name.
     pub name: &'static str,
+    /// What it gives back.
+    pub about: &'static str,
     /// The parameters that every call has.
     pub params: Vec<Parameter>,
     /// The parameter that takes all further arguments.
@@ -42,6 +44,7 @@ impl From<&Function> for Signature {
     fn from(function: &Function) -> Self {
         Self {
             name: function.name,
+            about: function.about,
             params: function.params.iter().map(Parameter::from).collect(),
             rest: function.rest.as_ref().map(Parameter::from),
         }

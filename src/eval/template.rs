@@ -1,9 +1,10 @@
 //! Texts with `${ … }` and `%{ … }`.
 
+use crate::budget::{Budget, Exceeded, Limit};
 use crate::diagnostic::code;
 use crate::template::ast::{Expr, TemplatePart};
 
-use super::expr::{Eval, Evaluator, Frame, error};
+use super::expr::{Eval, Evaluator, Frame, error, too_much};
 use super::types::Type;
 use super::value::{Data, Value};
 
@@ -13,6 +14,15 @@ struct Text {
     text: String,
     unknown: bool,
     sensitive: bool,
+}
+
+impl Text {
+    fn push(&mut self, part: &str, budget: &Budget) -> Result<(), Exceeded> {
+        budget.pay(Budget::of_text(part.len()))?;
+        Limit::TEXT.check(self.text.len() + part.len())?;
+        self.text.push_str(part);
+        Ok(())
+    }
 }
 
 impl Evaluator<'_> {
@@ -37,7 +47,7 @@ impl Evaluator<'_> {
     fn append_part(&self, text: &mut Text, part: &TemplatePart) -> Eval<()> {
         match part {
             TemplatePart::Text(literal) => {
-                text.text.push_str(literal);
+                text.push(literal, &self.host.budget)?;
                 Ok(())
             }
             TemplatePart::Interpolation(expr) => self.append_value(text, expr),
@@ -89,17 +99,26 @@ impl Evaluator<'_> {
                          template.";
             return Err(error(code::WRONG_TYPE, SUMMARY, expr.span).because(cause).into());
         }
+        if value.is_unknown() {
+            text.unknown = true;
+            text.sensitive |= value.sensitive;
+            return Ok(());
+        }
         let part = self.as_string(&value).map_err(|cause| {
             let cause = format!("Cannot include the given value in a string template: {cause}.");
             error(code::WRONG_TYPE, SUMMARY, expr.span)
                 .because(cause)
                 .help("make a text of it: `join(\", \", …)`, `jsonencode(…)`")
         })?;
-        match part.as_str() {
-            Some(part_text) => text.text.push_str(part_text),
-            None => text.unknown = true,
-        }
-        self.host.protect(&part);
+        let pushed = match part.as_str() {
+            Some(part_text) => text.push(part_text, &self.host.budget),
+            None => {
+                text.unknown = true;
+                Ok(())
+            }
+        };
+        let protected = pushed.and_then(|()| self.host.protect(&part));
+        protected.map_err(|exceeded| too_much(exceeded, expr.span))?;
         text.sensitive |= part.sensitive;
         Ok(())
     }

@@ -29,6 +29,7 @@ fn evaluated(
         environment: Arc::new(environment),
         data_sources: None,
         warn_undeclared: false,
+        budget: Default::default(),
     };
     evaluate_partly(&template, &inputs, &Redactor::default())
 }

@@ -60,9 +60,11 @@ impl Evaluator<'_> {
             let frame = Frame { name: SPLAT_ITEM, value: &item, outer: self.frame() };
             results.push(self.within(&frame).eval(each)?);
         }
-        let result = match &value.data {
-            Data::List(..) | Data::Set(..) => sequence(results),
-            _ => Value::tuple(results),
+        let result = Value::tuple(results);
+        self.pay_for(&result, of.span)?;
+        let result = match (&value.data, result.items()) {
+            (Data::List(..) | Data::Set(..), Some(items)) => sequence(items.to_vec()),
+            _ => result,
         };
         Ok(result.marked(value.sensitive))
     }
@@ -121,7 +123,7 @@ fn attribute(value: &Value, name: &str) -> Result<Value, Missing> {
         }),
         Data::Bool(_) | Data::Number(_) | Data::String(_) => Err((
             UNSUPPORTED,
-            format!("Can't access attributes on a primitive-typed value ({}).", value.ty()),
+            format!("Can't access attributes on a primitive-typed value ({}).", value.type_name()),
         )),
         Data::List(Type::Object(_), _) => Err((UNSUPPORTED, attribute_of_each("list", name))),
         Data::Set(Type::Object(_), _) => Err((UNSUPPORTED, attribute_of_each("set", name))),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::template::ast::{Expr, ExprKind};
 
@@ -109,13 +110,15 @@ pub enum Optionals {
 }
 
 /// The type that `expr` names, e.g. `list(object({ size = number }))`.
-pub fn parse(expr: &Expr, optionals: Optionals) -> Result<Type, Diagnostics> {
+pub fn parse(expr: &Expr, optionals: Optionals, budget: &Budget) -> Result<Type, Diagnostics> {
     match &expr.kind {
-        ExprKind::Parenthesis(inner) => parse(inner, optionals),
+        ExprKind::Parenthesis(inner) => parse(inner, optionals, budget),
         ExprKind::Variable(name) => keyword(expr, name),
         // HCL JSON writes a type as a string.
         ExprKind::String(name) => keyword(expr, name),
-        ExprKind::Call { name, args, .. } => constructor(expr, &name.value, args, optionals),
+        ExprKind::Call { name, args, .. } => {
+            constructor(expr, &name.value, args, optionals, budget)
+        }
         _ => {
             let text = "A type specification is either a primitive type keyword (bool, number, \
                         string) or a complex type constructor call, like list(string).";
@@ -172,18 +175,19 @@ fn constructor(
     name: &str,
     args: &[Expr],
     optionals: Optionals,
+    budget: &Budget,
 ) -> Result<Type, Diagnostics> {
     match (name, args) {
         ("bool" | "string" | "number" | "any", _) => Err(invalid(
             expr,
             format!("Primitive type keyword \"{name}\" does not expect arguments."),
         )),
-        ("list", [item]) => Ok(Type::List(Arc::new(parse(item, optionals)?))),
-        ("set", [item]) => Ok(Type::Set(Arc::new(parse(item, optionals)?))),
-        ("map", [item]) => Ok(Type::Map(Arc::new(parse(item, optionals)?))),
+        ("list", [item]) => Ok(Type::List(Arc::new(parse(item, optionals, budget)?))),
+        ("set", [item]) => Ok(Type::Set(Arc::new(parse(item, optionals, budget)?))),
+        ("map", [item]) => Ok(Type::Map(Arc::new(parse(item, optionals, budget)?))),
         ("list" | "set" | "map" | "object" | "tuple", []) => keyword(expr, name),
         ("list" | "set" | "map", _) => keyword(expr, name),
-        ("object", [fields]) => object(fields, optionals),
+        ("object", [fields]) => object(fields, optionals, budget),
         ("tuple", [items]) => {
             let ExprKind::List(items) = &items.kind else {
                 return Err(invalid(
@@ -192,7 +196,10 @@ fn constructor(
                 ));
             };
             Ok(Type::Tuple(
-                items.iter().map(|item| parse(item, optionals)).collect::<Result<_, _>>()?,
+                items
+                    .iter()
+                    .map(|item| parse(item, optionals, budget))
+                    .collect::<Result<_, _>>()?,
             ))
         }
         ("object" | "tuple", _) => keyword(expr, name),
@@ -204,7 +211,7 @@ fn constructor(
     }
 }
 
-fn object(expr: &Expr, optionals: Optionals) -> Result<Type, Diagnostics> {
+fn object(expr: &Expr, optionals: Optionals, budget: &Budget) -> Result<Type, Diagnostics> {
     let ExprKind::Object(items) = &expr.kind else {
         return Err(invalid(
             expr,
@@ -218,23 +225,23 @@ fn object(expr: &Expr, optionals: Optionals) -> Result<Type, Diagnostics> {
             ExprKind::String(name) | ExprKind::Variable(name) => name.as_str(),
             _ => return Err(invalid(key, "Object constructor map keys must be attribute names.")),
         };
-        fields.insert(Arc::from(name), field(value, optionals)?);
+        fields.insert(Arc::from(name), field(value, optionals, budget)?);
     }
     Ok(Type::Object(Arc::new(fields)))
 }
 
-fn field(expr: &Expr, optionals: Optionals) -> Result<Field, Diagnostics> {
+fn field(expr: &Expr, optionals: Optionals, budget: &Budget) -> Result<Field, Diagnostics> {
     let ExprKind::Call { name, args, .. } = &expr.kind else {
-        return Ok(Field::required(parse(expr, optionals)?));
+        return Ok(Field::required(parse(expr, optionals, budget)?));
     };
     match (name.value.as_str(), args.as_slice()) {
         ("optional", [ty]) => {
-            let ty = parse(ty, optionals)?;
+            let ty = parse(ty, optionals, budget)?;
             Ok(Field { ty, optional: optionals == Optionals::WithDefaults, default: None })
         }
         ("optional", [ty, default]) if optionals == Optionals::WithDefaults => {
-            let ty = parse(ty, optionals)?;
-            let value = super::expr::constant(default)?;
+            let ty = parse(ty, optionals, budget)?;
+            let value = super::expr::constant(default, budget)?;
             let value = super::convert::convert(&super::convert::with_defaults(&value, &ty), &ty)
                 .map_err(|error| {
                 let text = format!(
@@ -255,6 +262,6 @@ fn field(expr: &Expr, optionals: Optionals) -> Result<Field, Diagnostics> {
             expr,
             "Optional attribute modifier requires the attribute type as its argument.",
         )),
-        _ => Ok(Field::required(parse(expr, optionals)?)),
+        _ => Ok(Field::required(parse(expr, optionals, budget)?)),
     }
 }

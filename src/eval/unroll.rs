@@ -3,6 +3,7 @@
 //!
 //! Those inside of a component's own body are unrolled with it, by `body`.
 
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, code};
 use crate::source::Spanned;
 use crate::template::ast::{Block, Body, Build, Expr, ExprKind, Template};
@@ -28,7 +29,7 @@ pub fn unroll(mut template: Template, values: Values) -> (Template, Values, Diag
         let body = unroller.body(&written.body);
         let (made, found) = build_of(Block { body, ..written.clone() });
         // What is to be warned of has been said when the template was read.
-        unroller.found.0.extend(found.0.into_iter().filter(|one| one.severity == Severity::Error));
+        unroller.found.extend(found.into_iter().filter(|one| one.severity == Severity::Error));
         *build = Build { written: Some(written), ..made };
     }
     let Unroller { roots, found, .. } = unroller;
@@ -67,9 +68,11 @@ impl Unroller<'_> {
     fn made(&mut self, block: &Block, kind: &Spanned<String>) -> Eval<Vec<Block>> {
         let dynamic = Dynamic::read(block, &kind.value)?;
         let elements = self.evaluator().elements(&dynamic)?;
+        let written = dynamic.content.span.end - dynamic.content.span.start;
         elements
             .into_iter()
             .map(|element| {
+                self.evaluator().pay(Budget::WORD + written as usize, block.span)?;
                 let element = self.roots.add_element(element);
                 let labels = self.labels(&dynamic, element)?;
                 let mut body = dynamic.content.clone();
@@ -96,9 +99,11 @@ impl Unroller<'_> {
         };
         let given = self.evaluator().eval(&made(&labels.value, dynamic.iterator, element))?;
         let (Data::List(_, items) | Data::Tuple(items)) = &given.data else {
-            return Err(
-                refused(format!("A list of strings is required, not {}.", given.ty())).into()
-            );
+            return Err(refused(format!(
+                "A list of strings is required, not {}.",
+                given.type_name()
+            ))
+            .into());
         };
         let label = |item: &Value| {
             let text =

@@ -1,16 +1,19 @@
 //! Values: what expressions are evaluated to.
 //!
 //! A value is known, unknown or null, always of a [`Type`], and may be sensitive; whatever is made
-//! of a sensitive value is sensitive too. The insides are shared: a clone costs a counter.
+//! of a sensitive value is sensitive too. The insides are shared: a clone costs a counter. What
+//! would need a walk through all of a value is known beforehand: see [`Traits`].
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::number::Number;
 use super::types::{Field, Type};
+use crate::budget::Budget;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,19 +38,125 @@ pub enum Data {
     /// A text in normal form C.
     String(Arc<str>),
     /// A list and the type of its items.
-    List(Type, Arc<[Value]>),
+    List(Type, Items),
     /// A set, in order and without duplicates, and the type of its items.
-    Set(Type, Arc<[Value]>),
+    Set(Type, Items),
     /// A map and the type of its values.
     Map(Type, Entries),
     /// A tuple.
-    Tuple(Arc<[Value]>),
+    Tuple(Items),
     /// An object.
     Object(Entries),
 }
 
+/// What is known of a value without looking through it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// What it costs to go through all of it, in units of a [`Budget`]; what several parts share
+    /// counts for each of them.
+    pub weight: usize,
+    /// How many values are inside of one another.
+    pub depth: usize,
+    /// Whether anything in it is unknown.
+    unknown: bool,
+    /// Whether anything in it is sensitive.
+    secret: bool,
+}
+
+impl Traits {
+    /// Takes in those of a part.
+    fn add(self, part: Self) -> Self {
+        Self {
+            weight: self.weight.saturating_add(part.weight),
+            depth: self.depth.max(part.depth + 1),
+            unknown: self.unknown || part.unknown,
+            secret: self.secret || part.secret,
+        }
+    }
+
+    /// Of a key and a value.
+    fn of_entry(key: &str, value: &Value) -> Self {
+        let own = value.traits();
+        Self { weight: own.weight.saturating_add(Budget::of_text(key.len())), ..own }
+    }
+
+    fn of_entries<'a>(entries: impl IntoIterator<Item = (&'a Arc<str>, &'a Value)>) -> Self {
+        let parts = entries.into_iter().map(|(key, value)| Self::of_entry(key, value));
+        parts.fold(Self::default(), Self::add)
+    }
+}
+
+/// What lists, sets and tuples hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Items {
+    all: Arc<[Value]>,
+    traits: Traits,
+}
+
+impl FromIterator<Value> for Items {
+    fn from_iter<I: IntoIterator<Item = Value>>(items: I) -> Self {
+        let all: Arc<[Value]> = items.into_iter().collect();
+        let traits = all.iter().map(Value::traits).fold(Traits::default(), Traits::add);
+        Self { all, traits }
+    }
+}
+
+impl Deref for Items {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.all
+    }
+}
+
 /// What maps and objects hold, sorted by key.
-pub type Entries = Arc<BTreeMap<Arc<str>, Value>>;
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entries {
+    all: Arc<BTreeMap<Arc<str>, Value>>,
+    traits: Traits,
+}
+
+impl Entries {
+    /// Changes the value of `key`, which is null if there was none. If nobody else has these
+    /// entries, it costs no more where there are many.
+    pub fn update(&mut self, key: &str, change: impl FnOnce(&mut Value)) {
+        let all = Arc::make_mut(&mut self.all);
+        match all.get_mut(key) {
+            Some(value) => {
+                change(value);
+                self.traits = Traits::of_entries(all.iter());
+            }
+            None => {
+                let mut value = Value::NULL;
+                change(&mut value);
+                self.traits = self.traits.add(Traits::of_entry(key, &value));
+                all.insert(key.into(), value);
+            }
+        }
+    }
+}
+
+impl<K: Into<Arc<str>>> FromIterator<(K, Value)> for Entries {
+    fn from_iter<I: IntoIterator<Item = (K, Value)>>(entries: I) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
+        entries.collect::<BTreeMap<Arc<str>, Value>>().into()
+    }
+}
+
+impl From<BTreeMap<Arc<str>, Value>> for Entries {
+    fn from(all: BTreeMap<Arc<str>, Value>) -> Self {
+        let traits = Traits::of_entries(&all);
+        Self { all: Arc::new(all), traits }
+    }
+}
+
+impl Deref for Entries {
+    type Target = BTreeMap<Arc<str>, Value>;
+
+    fn deref(&self) -> &BTreeMap<Arc<str>, Value> {
+        &self.all
+    }
+}
 
 impl Data {
     /// Shown to everyone.
@@ -83,20 +192,22 @@ impl Value {
     /// A set of `item`s, sorted and freed from duplicates.
     pub fn set(item: Type, items: impl IntoIterator<Item = Self>) -> Self {
         let mut items: Vec<Self> = items.into_iter().collect();
-        items.sort_by(compare);
+        match item {
+            Type::Bool | Type::Number | Type::String => items.sort_by(compare),
+            _ => items.sort_by_cached_key(set_key),
+        }
         items.dedup();
-        Data::Set(item, items.into()).public()
+        Data::Set(item, items.into_iter().collect()).public()
     }
 
     /// An object.
     pub fn object<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
-        let entries = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
-        Data::Object(Arc::new(entries)).public()
+        Data::Object(entries.into_iter().collect()).public()
     }
 
     /// A map of `item`s.
     pub fn map(item: Type, entries: BTreeMap<Arc<str>, Self>) -> Self {
-        Data::Map(item, Arc::new(entries)).public()
+        Data::Map(item, entries.into()).public()
     }
 
     /// Sensitive if `mark` is or it already was.
@@ -122,6 +233,15 @@ impl Value {
         }
     }
 
+    /// What messages call its type: as [`ty`](Self::ty) is written, but without looking through it.
+    pub fn type_name(&self) -> String {
+        match &self.data {
+            Data::Tuple(_) => "tuple".to_owned(),
+            Data::Object(_) => "object".to_owned(),
+            _ => self.ty().to_string(),
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.data, Data::Null(_))
@@ -141,7 +261,7 @@ impl Value {
     }
 
     /// The items of a list, set or tuple.
-    pub fn items(&self) -> Option<&Arc<[Self]>> {
+    pub fn items(&self) -> Option<&Items> {
         match &self.data {
             Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items) => Some(items),
             _ => None,
@@ -165,19 +285,29 @@ impl Value {
         }
     }
 
-    /// Whether `is` holds for it or anything inside.
-    fn any(&self, is: fn(&Self) -> bool) -> bool {
-        is(self) || self.children().any(|child| child.any(is))
+    /// What is known of it without looking through it.
+    pub fn traits(&self) -> Traits {
+        let inside = match &self.data {
+            Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items) => items.traits,
+            Data::Map(_, entries) | Data::Object(entries) => entries.traits,
+            Data::String(text) => {
+                Traits { weight: Budget::of_text(text.len()) - 1, ..Traits::default() }
+            }
+            Data::Unknown(_) => Traits { unknown: true, ..Traits::default() },
+            _ => Traits::default(),
+        };
+        let secret = inside.secret || self.sensitive;
+        Traits { weight: inside.weight.saturating_add(1), secret, ..inside }
     }
 
     /// Whether nothing in it is unknown.
     pub fn is_wholly_known(&self) -> bool {
-        !self.any(Self::is_unknown)
+        !self.traits().unknown
     }
 
     /// Whether anything in it is sensitive.
     pub fn has_secrets(&self) -> bool {
-        self.any(|value| value.sensitive)
+        self.traits().secret
     }
 
     /// Every text in it, keys of maps left out.
@@ -191,6 +321,8 @@ impl Value {
     /// `==`: no conversion; `None` while something is unknown.
     pub fn equals(&self, other: &Self) -> Option<bool> {
         match (&self.data, &other.data) {
+            (Data::Unknown(ty), _) if ty.is_concrete() && !other.may_be(ty) => Some(false),
+            (_, Data::Unknown(ty)) if ty.is_concrete() && !self.may_be(ty) => Some(false),
             (Data::Unknown(_), _) | (_, Data::Unknown(_)) => None,
             (Data::Null(_), Data::Null(_)) => Some(true),
             (Data::Null(_), _) | (_, Data::Null(_)) => Some(false),
@@ -202,18 +334,25 @@ impl Value {
         }
     }
 
-    fn inside_equals(&self, other: &Self) -> Option<bool> {
-        if self.children().count() != other.children().count() {
-            return Some(false);
+    /// Whether it could be equal to a value of the type `ty`, as far as the types say.
+    fn may_be(&self, ty: &Type) -> bool {
+        match self.ty() {
+            Type::Any => true,
+            own => !own.is_concrete() || own == *ty,
         }
-        if let (Some(a), Some(b)) = (self.entries(), other.entries())
-            && !a.keys().eq(b.keys())
-        {
-            return Some(false);
+    }
+
+    /// Of two values of one type.
+    fn inside_equals(&self, other: &Self) -> Option<bool> {
+        match (self.items(), other.items(), self.entries(), other.entries()) {
+            (Some(a), Some(b), ..) if a.len() != b.len() => return Some(false),
+            (.., Some(a), Some(b)) if !a.keys().eq(b.keys()) => return Some(false),
+            (Some(_), Some(_), ..) | (.., Some(_), Some(_)) => {}
+            _ => return self.equals(other),
         }
         let mut certain = true;
         for (a, b) in self.children().zip(other.children()) {
-            match a.equals(b) {
+            match a.inside_equals(b) {
                 Some(true) => {}
                 Some(false) => return Some(false),
                 None => certain = false,
@@ -244,6 +383,14 @@ impl From<i64> for Value {
 impl From<usize> for Value {
     fn from(value: usize) -> Self {
         Number::from(value).into()
+    }
+}
+
+impl Value {
+    /// Whether the set `self` has `item`, which must be of the type of its items.
+    pub fn has(&self, item: &Self) -> bool {
+        let items = self.items().map_or(&[] as &[Self], |items| items);
+        items.binary_search_by(|own| compare(own, item)).is_ok()
     }
 }
 

@@ -1,8 +1,9 @@
 //! HCL2 input variables: which value wins, and whether it may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::Span;
 use crate::template::ast::{Expr, Template, Validation, Variable};
@@ -43,8 +44,10 @@ impl Given<'_> {
 pub fn evaluate(template: &Template, inputs: &Inputs, host: &Host) -> (Variables, Diagnostics) {
     let mut found = undeclared(template, inputs);
     let mut values = Variables::new();
+    let givens = Givens::of(inputs);
     for variable in &template.variables {
-        match evaluate_one(variable, inputs, host, &mut found) {
+        let given = givens.winner(&variable.name.value);
+        match evaluate_one(variable, given, host, &mut found) {
             Ok(value) => {
                 values.insert(variable.name.value.as_str().into(), value);
             }
@@ -57,27 +60,55 @@ pub fn evaluate(template: &Template, inputs: &Inputs, host: &Host) -> (Variables
     (values, found)
 }
 
+/// What is given for each variable, by its name.
+struct Givens<'a> {
+    environment: HashMap<&'a str, &'a str>,
+    files: HashMap<&'a str, &'a Expr>,
+    command_line: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Givens<'a> {
+    /// Of several of one kind the last one counts.
+    fn of(inputs: &'a Inputs) -> Self {
+        let set = |(name, text): (&'a str, &'a str)| Some((name.strip_prefix("PKR_VAR_")?, text));
+        let assigned = inputs.var_files.iter().flatten();
+        let given = inputs.vars.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        Self {
+            environment: inputs.environment.vars().filter_map(set).collect(),
+            files: assigned.map(|given| (given.name.value.as_str(), &given.value)).collect(),
+            command_line: given.collect(),
+        }
+    }
+
+    fn winner(&self, name: &str) -> Given<'a> {
+        if let Some(text) = self.command_line.get(name) {
+            return Given::CommandLine(text);
+        }
+        if let Some(value) = self.files.get(name) {
+            return Given::File(value);
+        }
+        self.environment.get(name).map_or(Given::Default, |text| Given::Environment(text))
+    }
+}
+
 fn evaluate_one(
     variable: &Variable,
-    inputs: &Inputs,
+    given: Given<'_>,
     host: &Host,
     found: &mut Diagnostics,
 ) -> Result<Value, Diagnostics> {
     let declared = match &variable.type_expr {
-        Some(expr) => Some(types::parse(expr, Optionals::WithDefaults)?),
+        Some(expr) => Some(types::parse(expr, Optionals::WithDefaults, &host.budget)?),
         None => None,
     };
     let default = default_value(variable, declared.as_ref(), host)?;
     let ty = declared.unwrap_or_else(|| implied_type(default.as_ref()));
-    let name = variable.name.value.as_str();
-    let setting = format!("PKR_VAR_{name}");
-    let given = winner(name, &setting, inputs);
     let value = match (given, default) {
         (Given::Default, Some(default)) => default,
         (Given::Default, None) => {
             return Err(unset(variable).into());
         }
-        (given, _) => given_value(variable, given, &ty)?,
+        (given, _) => given_value(variable, given, &ty, &host.budget)?,
     };
     let value = value.marked(variable.sensitive);
     if variable.sensitive {
@@ -125,26 +156,17 @@ fn implied_type(default: Option<&Value>) -> Type {
     }
 }
 
-fn winner<'a>(name: &str, setting: &str, inputs: &'a Inputs) -> Given<'a> {
-    if let Some((_, text)) = inputs.vars.iter().rev().find(|(given, _)| given == name) {
-        return Given::CommandLine(text);
-    }
-    let assigned = inputs.var_files.iter().rev().flat_map(|file| file.iter().rev());
-    if let Some(assignment) = assigned.into_iter().find(|given| given.name.value == name) {
-        return Given::File(&assignment.value);
-    }
-    match inputs.environment.vars().find(|(given, _)| *given == setting) {
-        Some((_, text)) => Given::Environment(text),
-        None => Given::Default,
-    }
-}
-
-fn given_value(variable: &Variable, given: Given<'_>, ty: &Type) -> Result<Value, Diagnostics> {
+fn given_value(
+    variable: &Variable,
+    given: Given<'_>,
+    ty: &Type,
+    budget: &Budget,
+) -> Result<Value, Diagnostics> {
     let (value, span) = match given {
         Given::Default => (Value::NULL, variable.name.span),
-        Given::File(expr) => (constant(expr)?, expr.span),
+        Given::File(expr) => (constant(expr, budget)?, expr.span),
         Given::Environment(text) | Given::CommandLine(text) => {
-            (text_value(variable, given, text, ty)?, variable.name.span)
+            (text_value(variable, given, text, ty, budget)?, variable.name.span)
         }
     };
     Ok(convert(&with_defaults(&value, ty), ty).map_err(|cause| {
@@ -169,12 +191,14 @@ fn text_value(
     given: Given<'_>,
     text: &str,
     ty: &Type,
+    budget: &Budget,
 ) -> Result<Value, Diagnostics> {
     if matches!(ty, Type::String | Type::Number | Type::Any) {
         return Ok(Value::string(text));
     }
     let origin = Origin::Span(variable.name.span);
-    let value = hcl::parse_expression(text, origin).and_then(|expr| constant(&expr));
+    let value =
+        hcl::parse_expression(text, origin, budget).and_then(|expr| constant(&expr, budget));
     value.map_err(|errors| {
         let (name, kind) = (&variable.name.value, ty.kind_name());
         let source = match given {
@@ -212,12 +236,13 @@ fn unset(variable: &Variable) -> Diagnostic {
 fn undeclared(template: &Template, inputs: &Inputs) -> Diagnostics {
     let mut found = Diagnostics::default();
     let names = || template.variables.iter().map(|variable| variable.name.value.as_str());
+    let declared: HashSet<&str> = names().collect();
     let hint = |name: &str| match did_you_mean(name, names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("declare it: variable \"{name}\" {{}}"),
     };
     for (name, _) in &inputs.vars {
-        if names().all(|declared| declared != name) {
+        if !declared.contains(name.as_str()) {
             let cause = format!(
                 "A {name:?} variable was passed in the command line but was not found in known \
                  variables."
@@ -233,7 +258,7 @@ fn undeclared(template: &Template, inputs: &Inputs) -> Diagnostics {
     if inputs.warn_undeclared {
         for assignment in inputs.var_files.iter().flatten() {
             let name = &assignment.name.value;
-            if names().all(|declared| declared != name) {
+            if !declared.contains(name.as_str()) && !found.is_full() {
                 found.push(
                     Diagnostic::warning(code::UNDECLARED_VARIABLE, "Undefined variable")
                         .at(assignment.name.span)

@@ -17,7 +17,7 @@ pub fn text(page: &Page) -> String {
             "{}: {} of Packer that imgbake does not have yet.\n\nA template that uses it is refused; {}",
             page.name, page.kind, "`imgbake explain C004` says more.",
         ),
-        Page::Function(signature) => format!("{signature}\n\nA function of HCL2 templates."),
+        Page::Function(signature) => format!("{signature}\n\n{}", wrapped(signature.about, 0)),
     };
     text.trim_end().to_owned()
 }

@@ -3,17 +3,15 @@
 use serde_json::Value;
 
 use super::parse::{Command, Node, Operand, OperandKind, Pipeline};
-use super::value::{MAX_TEXT, is_true, print, type_name};
+use super::value::{is_true, print, type_name, weight};
 use super::{Dot, Error, Scope, functions};
-
-/// How many nodes may be rendered: loops inside of loops multiply.
-const MAX_STEPS: usize = 1_000_000;
+use crate::budget::{Budget, Limit};
 
 /// Renders a parsed text.
 pub(super) fn render(nodes: &[Node], scope: &Scope, dot: &Dot) -> Result<String, Error> {
     let root: Value = dot.clone().into_iter().collect::<serde_json::Map<_, _>>().into();
     let variables = vec![("$".to_owned(), root.clone())];
-    let mut renderer = Renderer { scope, variables, text: String::new(), steps: 0 };
+    let mut renderer = Renderer { scope, variables, text: String::new() };
     renderer.list(nodes, &root)?;
     Ok(renderer.text)
 }
@@ -30,7 +28,6 @@ struct Renderer<'a> {
     scope: &'a Scope,
     variables: Vec<(String, Value)>,
     text: String,
-    steps: usize,
 }
 
 impl Renderer<'_> {
@@ -45,18 +42,15 @@ impl Renderer<'_> {
     }
 
     fn node(&mut self, node: &Node, dot: &Value) -> Result<Flow, Error> {
-        self.steps += 1;
-        if self.steps > MAX_STEPS || self.text.len() > MAX_TEXT {
-            let message = "the rendered text grows without end".to_owned();
-            return Err(Error { offset: 0, message });
-        }
         match node {
-            Node::Text(text) => self.text += text,
-            Node::Action(pipeline, written) if self.is_late(pipeline) => self.text += written,
+            Node::Text(text) => self.push(text, 0)?,
+            Node::Action(pipeline, written) if self.is_late(pipeline) => {
+                self.push(written, pipeline.offset)?;
+            }
             Node::Action(pipeline, _) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    self.text += &print(&value);
+                    self.push(&print(&value), pipeline.offset)?;
                 }
             }
             Node::If { condition, yes, no } => {
@@ -81,6 +75,19 @@ impl Renderer<'_> {
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::On)
+    }
+
+    fn push(&mut self, text: &str, offset: usize) -> Result<(), Error> {
+        let check = Limit::TEXT.check(self.text.len() + text.len());
+        check.map_err(|exceeded| Error::too_much(offset, exceeded))?;
+        self.pay(Budget::of_text(text.len()), offset)?;
+        self.text += text;
+        Ok(())
+    }
+
+    fn pay(&self, units: usize, offset: usize) -> Result<(), Error> {
+        let paid = self.scope.budget.pay(units);
+        paid.map_err(|exceeded| Error::too_much(offset, exceeded))
     }
 
     /// In the `variables` section, fields are for whoever uses the variable: `{{ .X }}` stays.
@@ -120,18 +127,20 @@ impl Renderer<'_> {
                 pairs.into_iter().map(|(key, value)| (key.into(), value)).collect()
             }
             Value::Number(count) if count.is_i64() || count.is_u64() => {
-                let count = count.as_u64().unwrap_or(0).min(MAX_STEPS as u64);
+                let count = count.as_u64().unwrap_or(0);
+                self.pay(usize::try_from(count).unwrap_or(usize::MAX), values.offset)?;
                 (0..count).map(|index| (index.into(), index.into())).collect()
             }
             other => {
                 let message = format!("range cannot go through a {}", type_name(&other));
-                return Err(Error { offset: values.offset, message });
+                return Err(Error::new(values.offset, message));
             }
         };
         if pairs.is_empty() {
             return self.list(no, dot);
         }
         for (key, value) in pairs {
+            self.pay(1, values.offset)?;
             let flow = self.scoped(|renderer| {
                 renderer.set_loop_variables(values, key, &value);
                 renderer.list(yes, &value)
@@ -192,7 +201,7 @@ impl Renderer<'_> {
         let OperandKind::Function(name) = &first.kind else {
             if let Some(argument) = arguments.first() {
                 let message = "this is no function and takes no arguments".to_owned();
-                return Err(Error { offset: argument.offset, message });
+                return Err(Error::new(argument.offset, message));
             }
             return self.operand(first, dot);
         };
@@ -226,22 +235,26 @@ impl Renderer<'_> {
             last = Some(value);
         }
         let message = "wrong number of args: want at least 1 got 0".to_owned();
-        piped.or(last).ok_or(Error { offset, message })
+        piped.or(last).ok_or(Error::new(offset, message))
     }
 
     fn call(&self, name: &str, arguments: &[Value], offset: usize) -> Result<Value, Error> {
         let value = functions::call(name, arguments, self.scope)
-            .map_err(|cause| Error { offset, message: format!("error calling {name}: {cause}") })?;
-        match &value {
-            Value::String(text) if text.len() > MAX_TEXT => {
-                let message = format!("the result of {name} is too large");
-                Err(Error { offset, message })
-            }
-            _ => Ok(value),
-        }
+            .map_err(|cause| Error::new(offset, format!("error calling {name}: {cause}")))?;
+        let length = value.as_str().map_or(0, str::len);
+        Limit::TEXT.check(length).map_err(|exceeded| Error::too_much(offset, exceeded))?;
+        self.pay(weight(&value), offset)?;
+        Ok(value)
     }
 
+    /// An operand's value is a copy.
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Error> {
+        let value = self.operand_value(operand, dot)?;
+        self.pay(weight(&value), operand.offset)?;
+        Ok(value)
+    }
+
+    fn operand_value(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Error> {
         let value = match &operand.kind {
             OperandKind::Dot => return fields_of(dot, &operand.fields, operand.offset),
             OperandKind::Variable(name) => {
@@ -270,12 +283,12 @@ fn fields_of(value: &Value, names: &[String], offset: usize) -> Result<Value, Er
             Value::Object(entries) => entries.get(name).unwrap_or(&Value::Null),
             Value::Null => {
                 let message = format!("there is no value to take the field {name} of");
-                return Err(Error { offset, message });
+                return Err(Error::new(offset, message));
             }
             other => {
                 let kind = type_name(other);
                 let message = format!("can't evaluate field {name} in type {kind}");
-                return Err(Error { offset, message });
+                return Err(Error::new(offset, message));
             }
         };
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::value::type_name;
 use super::{Scope, builtin, time};
+use crate::budget::Limit;
 use crate::env::PACKER_VERSION;
 
 /// A function: what it knows, and its arguments.
@@ -205,7 +206,7 @@ fn replace_all(_: &Scope, arguments: &[Value]) -> Result<Value, String> {
 /// `new`, if putting it everywhere into `source` cannot exhaust the memory.
 fn bounded<'a>(source: &str, new: &'a str) -> Result<&'a str, String> {
     let largest = (source.len() + 1).saturating_mul(new.len());
-    if largest > super::value::MAX_TEXT { Err("the result is too large".into()) } else { Ok(new) }
+    Limit::TEXT.check(largest).map(|()| new).map_err(|exceeded| exceeded.to_string())
 }
 
 /// What a name of an image may hold is the builder's matter.

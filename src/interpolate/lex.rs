@@ -1,9 +1,7 @@
 //! Text → tokens: plain text, and what stands between `{{` and `}}`.
 
 use super::Error;
-
-/// How large a text may be: 16 MiB.
-const MAX_TEXT: usize = 16 << 20;
+use crate::budget::Limit;
 
 /// One token and where it begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,10 +47,7 @@ pub(super) enum Kind {
 
 /// All tokens of `text`.
 pub(super) fn lex(text: &str) -> Result<Vec<Token>, Error> {
-    if text.len() > MAX_TEXT {
-        let message = format!("the text is larger than {} MiB", MAX_TEXT >> 20);
-        return Err(Error { offset: MAX_TEXT, message });
-    }
+    Limit::TEXT.check(text.len()).map_err(|exceeded| Error::too_much(0, exceeded))?;
     let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
     lexer.run()?;
     Ok(lexer.tokens)
@@ -288,5 +283,5 @@ fn is_word(c: char) -> bool {
 }
 
 fn error(offset: usize, message: impl Into<String>) -> Error {
-    Error { offset, message: message.into() }
+    Error::new(offset, message)
 }

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use self::parts::{Part, Term, parts};
+use crate::budget::{Budget, Exceeded};
+use crate::diagnostic::{Code, code};
 use crate::env::Environment;
 
 /// What went wrong in a template text, and at which byte of it.
@@ -33,6 +35,23 @@ pub struct Error {
     pub offset: usize,
     /// What is wrong there.
     pub message: String,
+    /// Whether it is only that the text asks for too much.
+    pub is_too_much: bool,
+}
+
+impl Error {
+    fn new(offset: usize, message: impl Into<String>) -> Self {
+        Self { offset, message: message.into(), is_too_much: false }
+    }
+
+    fn too_much(offset: usize, exceeded: Exceeded) -> Self {
+        Self { offset, message: exceeded.to_string(), is_too_much: true }
+    }
+
+    /// The code of a diagnostic about it, which is `otherwise` unless the text asks for too much.
+    pub fn code_or(&self, otherwise: Code) -> Code {
+        if self.is_too_much { code::TOO_MUCH } else { otherwise }
+    }
 }
 
 /// The fields that `.Name` reaches: set by the component that renders.
@@ -60,6 +79,8 @@ pub struct Scope {
     /// `{{build "X"}}`: `None` where the language has no such data (builders), empty before the
     /// machine runs (then `{{build "X"}}` stands for itself).
     pub build_data: Option<BuildData>,
+    /// What rendering is paid from.
+    pub budget: Budget,
 }
 
 /// A parsed text.
@@ -92,6 +113,7 @@ impl Scope {
             build_type: None,
             template_dir: None,
             build_data: None,
+            budget: Budget::default(),
         }
     }
 }

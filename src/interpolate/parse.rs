@@ -4,10 +4,8 @@ use serde_json::Value;
 
 use super::lex::{Kind, Token, lex};
 use super::{Error, functions};
+use crate::budget::Limit;
 use crate::diagnostic::did_you_mean;
-
-/// How deep parentheses and blocks may nest; deeper ones could overflow the stack.
-const MAX_DEPTH: usize = 100;
 
 /// A part of a template.
 #[derive(Clone, Debug)]
@@ -226,10 +224,8 @@ impl Parser<'_> {
     }
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        if self.depth == MAX_DEPTH {
-            let message = format!("nested too deep: the limit is {MAX_DEPTH} levels");
-            return Err(error(self.offset(), message));
-        }
+        let check = Limit::NESTING.check(self.depth + 1);
+        check.map_err(|exceeded| Error::too_much(self.offset(), exceeded))?;
         self.depth += 1;
         let result = read(self);
         self.depth -= 1;
@@ -257,6 +253,8 @@ impl Parser<'_> {
         }
         if declares {
             self.variables.extend(variables.iter().cloned());
+            let check = Limit::VARIABLES.check(self.variables.len());
+            check.map_err(|exceeded| Error::too_much(offset, exceeded))?;
         }
         Ok(Pipeline { offset, variables, declares, commands })
     }
@@ -443,5 +441,5 @@ fn number(text: &str, offset: usize) -> Result<Value, Error> {
 }
 
 fn error(offset: usize, message: String) -> Error {
-    Error { offset, message }
+    Error::new(offset, message)
 }

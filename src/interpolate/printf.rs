@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::value::{print_inner, type_name};
+use crate::budget::Limit;
 
-/// The widest that one value may be padded to.
-const MAX_WIDTH: usize = 10_000;
+/// The widest that one value may be padded to; Go reads a format up to a larger number only.
+const MAX_WIDTH: usize = 1_000_000;
 
 /// What stands between `%` and the verb.
 #[derive(Default)]
@@ -27,10 +28,13 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> Result<String, String
     let mut rest = format;
     while let Some(at) = rest.find('%') {
         text += &rest[..at];
-        let (flags, after) = flags(&rest[at + 1..])?;
+        let (flags, after) = flags(&rest[at + 1..]);
+        let longest = flags.width.max(flags.precision.unwrap_or(0));
+        Limit::TEXT.check(text.len() + longest).map_err(|exceeded| exceeded.to_string())?;
         let Some(verb) = after.chars().next() else {
             text += "%!(NOVERB)";
-            return Ok(text);
+            rest = "";
+            break;
         };
         rest = &after[verb.len_utf8()..];
         if verb == '%' {
@@ -51,7 +55,8 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> Result<String, String
     Ok(text)
 }
 
-fn flags(text: &str) -> Result<(Flags, &str), String> {
+/// The flags at the start of `text`, and what follows them.
+fn flags(text: &str) -> (Flags, &str) {
     let mut flags = Flags::default();
     let mut rest = text;
     while let Some(flag) = rest.chars().next() {
@@ -65,22 +70,23 @@ fn flags(text: &str) -> Result<(Flags, &str), String> {
         }
         rest = &rest[1..];
     }
-    (flags.width, rest) = number(rest)?;
+    (flags.width, rest) = number(rest);
     if let Some(after) = rest.strip_prefix('.') {
-        let (precision, after) = number(after)?;
+        let (precision, after) = number(after);
         flags.precision = Some(precision);
         rest = after;
     }
-    Ok((flags, rest))
+    (flags, rest)
 }
 
-fn number(text: &str) -> Result<(usize, &str), String> {
+/// The number at the start of `text`, and what follows it: nothing, if it is too large.
+fn number(text: &str) -> (usize, &str) {
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let digits = &text[..text.len() - rest.len()];
     match digits.parse() {
-        Ok(number) if number <= MAX_WIDTH => Ok((number, rest)),
-        _ if digits.is_empty() => Ok((0, rest)),
-        _ => Err(format!("the width {digits} is too large")),
+        Ok(number) if number <= MAX_WIDTH => (number, rest),
+        _ if digits.is_empty() => (0, rest),
+        _ => (0, ""),
     }
 }
 
@@ -143,27 +149,32 @@ fn integer_text(verb: char, integer: i64, flags: &Flags) -> Option<String> {
         'U' => return Some(format!("U+{magnitude:04X}")),
         _ => return None,
     };
-    let digits = format!("{digits:0>width$}", width = flags.precision.unwrap_or(0));
+    let digits = filled(&digits, flags.precision.unwrap_or(0), "0");
     Some(format!("{}{digits}", sign(integer < 0, flags)))
 }
 
 fn float_text(verb: char, float: f64, flags: &Flags) -> Option<String> {
+    /// No float has more digits than this that are no zeros.
+    const MOST_DIGITS: usize = 1100;
     let magnitude = float.abs();
+    let precision = flags.precision.unwrap_or(6);
+    let (digits, zeros) = (precision.min(MOST_DIGITS), precision.saturating_sub(MOST_DIGITS));
     let digits = match verb {
-        'f' | 'F' => format!("{magnitude:.*}", flags.precision.unwrap_or(6)),
-        'e' => exponent(&format!("{magnitude:.*e}", flags.precision.unwrap_or(6))),
+        'f' | 'F' => format!("{magnitude:.digits$}") + &"0".repeat(zeros),
+        'e' => exponent(&format!("{magnitude:.digits$e}"), zeros),
         'g' => print_inner(&Value::from(magnitude)),
         _ => return None,
     };
     Some(format!("{}{digits}", sign(float < 0.0, flags)))
 }
 
-/// Go writes at least two digits of an exponent, and its sign.
-fn exponent(text: &str) -> String {
+/// Go writes at least two digits of an exponent, and its sign. So many zeros are missing before it.
+fn exponent(text: &str, zeros: usize) -> String {
     let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let zeros = "0".repeat(zeros);
     match exponent.strip_prefix('-') {
-        Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-        None => format!("{digits}e+{exponent:0>2}"),
+        Some(exponent) => format!("{digits}{zeros}e-{exponent:0>2}"),
+        None => format!("{digits}{zeros}e+{exponent:0>2}"),
     }
 }
 
@@ -179,12 +190,18 @@ fn sign(negative: bool, flags: &Flags) -> &'static str {
 fn pad(text: String, is_number: bool, flags: &Flags) -> String {
     let width = flags.width;
     if flags.minus {
-        return format!("{text:<width$}");
+        let blanks = " ".repeat(width.saturating_sub(text.chars().count()));
+        return text + &blanks;
     }
     if flags.zero && is_number {
         let signed = text.starts_with(['-', '+', ' ']);
         let (sign, digits) = text.split_at(usize::from(signed));
-        return format!("{sign}{digits:0>width$}", width = width.saturating_sub(sign.len()));
+        return format!("{sign}{}", filled(digits, width.saturating_sub(sign.len()), "0"));
     }
-    format!("{text:>width$}")
+    filled(&text, width, " ")
+}
+
+/// `text` with `filler` before it up to the width; `format!` takes no large ones.
+fn filled(text: &str, width: usize, filler: &str) -> String {
+    filler.repeat(width.saturating_sub(text.chars().count())) + text
 }

@@ -253,10 +253,14 @@ fn hostile_texts_are_refused_not_obeyed() {
     let chain = "{{if 0}}{{else if 0}}".to_owned() + &"{{else if 0}}".repeat(100_000);
     assert!(refused(&chain).contains("nested too deep"));
     let loops = "{{range 1000000}}{{range 1000000}}x{{end}}{{end}}";
-    assert!(refused(loops).contains("grows without end"));
+    assert!(refused(loops).contains("too much work"));
     let doubling = "{{$x := `xxxxxxxxxxxxxxxx`}}".to_owned() + &"{{$x = print $x $x}}".repeat(60);
     assert!(refused(&doubling).contains("too large"));
-    assert!(refused("{{printf `%999999999d` 1}}").contains("too large"));
+    let wide = "{{printf `".to_owned() + &"%1000000d".repeat(70) + "`" + &" 1".repeat(70) + "}}";
+    assert!(refused(&wide).contains("too large"));
+    assert_eq!(rendered("{{printf `%999999999d` 1}}"), "%!(NOVERB)%!(EXTRA int=1)");
+    let names = (0..2000).map(|n| format!("{{{{$x{n} := 1}}}}")).collect::<String>();
+    assert!(refused(&names).contains("too many variables"));
 }
 
 proptest! {

@@ -2,8 +2,21 @@
 
 use serde_json::Value;
 
-/// How large a value's text, or the rendered text, may become: 16 MiB.
-pub(super) const MAX_TEXT: usize = 16 << 20;
+use crate::budget::Budget;
+
+/// What a value costs to copy or to go through.
+pub(super) fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => Budget::of_text(text.len()),
+        Value::Array(items) => 1 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(entries) => {
+            let entry =
+                |(key, value): (&String, &Value)| Budget::of_text(key.len()) + weight(value);
+            1 + entries.iter().map(entry).sum::<usize>()
+        }
+        _ => 1,
+    }
+}
 
 /// Whether `{{if}}` takes `value` for true: anything but false, zero and the empty.
 pub(super) fn is_true(value: &Value) -> bool {

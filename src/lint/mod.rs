@@ -75,7 +75,7 @@ pub fn check(subject: &Subject<'_>, levels: &Levels) -> Diagnostics {
         };
         let findings = (rule.check)(subject).into_iter();
         let loud = findings.filter(|found| !allow::is_allowed(found, subject.sources));
-        found.0.extend(loud.map(|found| Diagnostic { severity, ..found }));
+        found.extend(loud.map(|found| Diagnostic { severity, ..found }));
     }
     found.without_repetitions()
 }

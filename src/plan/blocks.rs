@@ -147,7 +147,7 @@ impl Blocks<'_> {
     }
 
     fn check_name(&mut self, name: &Spanned<String>, known: &[String], strict: bool) {
-        self.found.0.extend(candidate::unknown_name(name, known).map(|unknown| match strict {
+        self.found.extend(candidate::unknown_name(name, known).map(|unknown| match strict {
             true => unknown,
             false => unknown.into_warning(),
         }));

@@ -1,6 +1,8 @@
 //! How a plan's `data` blocks are answered: checked like any component, and asked one at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::Runtime;
 
 use crate::component::{Facts, Outputs};
 use crate::config::Node;
@@ -15,12 +17,11 @@ use crate::source::Spanned;
 /// The data sources that are built in.
 #[derive(Debug)]
 pub struct BuiltInDataSources {
-    /// The environment and the clock.
-    pub environment: Arc<Environment>,
-    /// Takes the secrets among their options.
-    pub redactor: Redactor,
-    /// Whether to ask them. Otherwise their options are checked, and their answers stay unknown.
-    pub ask: bool,
+    environment: Arc<Environment>,
+    redactor: Redactor,
+    ask: bool,
+    /// What waits for their answers; only a template with data sources needs it this early.
+    runtime: OnceLock<std::io::Result<Runtime>>,
 }
 
 impl DataSources for BuiltInDataSources {
@@ -32,7 +33,7 @@ impl DataSources for BuiltInDataSources {
         let registered = registry::DATA_SOURCE.find(kind)?;
         let (source, warnings) = (registered.prepare)(body, &self.facts(kind), &self.redactor)?;
         let outputs = match self.ask {
-            true => Some(finish(source.look_up()).map_err(|error| {
+            true => Some(self.finish(source.look_up()).map_err(|error| {
                 Diagnostic::error(code::DATA_SOURCE, format!("`{}` has no answer", kind.value))
                     .at(kind.span)
                     .because(format!("{error:#}"))
@@ -44,16 +45,28 @@ impl DataSources for BuiltInDataSources {
 }
 
 impl BuiltInDataSources {
+    /// They take the secrets among their options to `redactor`. Unless they are to be `ask`ed, their
+    /// options are checked, and their answers stay unknown.
+    pub fn new(environment: Arc<Environment>, redactor: Redactor, ask: bool) -> Self {
+        Self { environment, redactor, ask, runtime: OnceLock::new() }
+    }
+
+    /// Waits for an answer.
+    fn finish(
+        &self,
+        answer: impl Future<Output = anyhow::Result<Outputs>>,
+    ) -> anyhow::Result<Outputs> {
+        let start = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match self.runtime.get_or_init(start) {
+            Ok(runtime) => runtime.block_on(answer),
+            Err(error) => Err(anyhow::anyhow!("nothing can wait for it: {error}")),
+        }
+    }
+
     /// There is no build yet.
     fn facts(&self, kind: &Spanned<String>) -> Facts {
         let scope = Scope::new(self.environment.clone());
         let builder_type = kind.value.clone();
         Facts { build_name: String::new(), builder_type, force: false, debug: false, scope }
     }
-}
-
-/// Waits for the answer. Only a template with data sources needs a runtime this early.
-fn finish(answer: impl Future<Output = anyhow::Result<Outputs>>) -> anyhow::Result<Outputs> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(answer)
 }

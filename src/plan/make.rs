@@ -28,7 +28,7 @@ pub fn make(
     redactor: &Redactor,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut planner = Planner::new(template, values, request, redactor);
-    planner.found.0.extend(nothing_to_build(template));
+    planner.found.extend(nothing_to_build(template));
     let candidates = planner.candidates();
     let mut selection = Selection::new(request, template.dialect);
     let chosen: Vec<_> = candidates
@@ -90,6 +90,7 @@ impl<'a> Planner<'a> {
         let scope = Scope {
             user_variables: values.user_variables(),
             template_dir: Some(request.environment.cwd.join(&template.dir)),
+            budget: values.budget().clone(),
             ..Scope::new(request.environment.clone())
         };
         Self { template, values, request, redactor, scope, found: Diagnostics::default() }
@@ -98,7 +99,7 @@ impl<'a> Planner<'a> {
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
         let mut candidates = Vec::new();
         for build in &self.template.builds {
-            self.found.0.extend(without_source(build, self.template.dialect));
+            self.found.extend(without_source(build, self.template.dialect));
             for candidate in candidate::of_build(self.template, build, &self.scope) {
                 match candidate {
                     Ok(candidate) => candidates.push(candidate),

@@ -25,6 +25,7 @@ fn plan(name: &str, text: &str, only: &[&str], except: &[&str]) -> (Option<Plan>
         environment: environment.clone(),
         data_sources: None,
         warn_undeclared: false,
+        budget: Default::default(),
     };
     let redactor = Redactor::default();
     let (values, _) = eval::evaluate(&template, &inputs, &redactor).unwrap();

@@ -3,13 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::budget::Limit;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::{FileId, SourceMap, Span, Spanned};
 use crate::template::ast::{Attribute, Body, Dialect, Expr, Template};
 use crate::template::{hcl, json, root};
-
-/// The largest file that is read: 64 MiB.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// The two syntaxes of HCL2 templates, in the order in which their files are merged.
 const TEMPLATE_SUFFIXES: [&str; 2] = [".pkr.hcl", ".pkr.json"];
@@ -124,13 +122,28 @@ fn load_hcl(
         let error = Diagnostic::error(code::UNREADABLE, summary);
         return Err(error.help("an HCL2 template is named *.pkr.hcl or *.pkr.json").into());
     }
-    let mut diagnostics = Diagnostics::default();
-    let mut bodies = Vec::new();
+    let mut unreadable = Diagnostics::default();
+    let mut files = Vec::new();
     for path in paths {
         match read(&path, sources) {
-            Ok(file) => bodies.extend(hcl_file(file, &path, sources, &mut diagnostics)),
-            Err(unreadable) => diagnostics.extend(unreadable),
+            Ok(file) => files.push(file),
+            Err(found) => unreadable.extend(found),
         }
+    }
+    hcl2(&files, unreadable, request, sources)
+}
+
+/// Reads texts of `sources` as the HCL2 template that `request` means. `diagnostics` is why others
+/// could not be read.
+pub fn hcl2(
+    files: &[FileId],
+    mut diagnostics: Diagnostics,
+    request: &LoadRequest,
+    sources: &SourceMap,
+) -> Result<(Template, Diagnostics), Diagnostics> {
+    let mut bodies = Vec::new();
+    for &file in files {
+        bodies.extend(hcl_file(file, sources, &mut diagnostics));
     }
     let incomplete = diagnostics.has_errors();
     let (template, findings) = root::template(bodies, &request.dir(), incomplete);
@@ -139,16 +152,11 @@ fn load_hcl(
 }
 
 /// A file of an HCL2 template, in the syntax that its name says.
-fn hcl_file(
-    file: FileId,
-    path: &Path,
-    sources: &SourceMap,
-    diagnostics: &mut Diagnostics,
-) -> Option<Body> {
-    let (body, findings) = if has_suffix(path, &[".json"]) {
+fn hcl_file(file: FileId, sources: &SourceMap, diagnostics: &mut Diagnostics) -> Option<Body> {
+    let (body, findings) = if has_suffix(&sources.file(file).path, &[".json"]) {
         let (root, syntax) = json::parse(file, sources);
         diagnostics.extend(syntax);
-        json::hcl::file(root?)
+        json::hcl::file(root?, sources.budget())
     } else {
         hcl::parse_file(file, sources)
     };
@@ -163,14 +171,22 @@ pub fn var_file(
     dialect: Dialect,
     sources: &mut SourceMap,
 ) -> Result<Vec<VarAssignment>, Diagnostics> {
-    let is_json = has_suffix(path, &[".json"]);
-    if dialect == Dialect::Hcl && !is_json && !has_suffix(path, &[".hcl"]) {
+    if dialect == Dialect::Hcl && !has_suffix(path, &[".json", ".hcl"]) {
         let summary = format!("`{}` is neither *.hcl nor *.json", path.display());
         let error = Diagnostic::error(code::UNREADABLE, summary);
         return Err(error.help("rename the variable file to *.pkrvars.hcl").into());
     }
     let file = read(path, sources)?;
-    if dialect == Dialect::Hcl && !is_json {
+    assignments(file, dialect, sources)
+}
+
+/// Reads a text of `sources` as a variable file, in the syntax that its name says.
+pub fn assignments(
+    file: FileId,
+    dialect: Dialect,
+    sources: &SourceMap,
+) -> Result<Vec<VarAssignment>, Diagnostics> {
+    if dialect == Dialect::Hcl && !has_suffix(&sources.file(file).path, &[".json"]) {
         return hcl_var_file(file, sources);
     }
     let (root, mut diagnostics) = json::parse(file, sources);
@@ -278,7 +294,7 @@ fn read(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
 
 fn read_all(input: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    input.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    input.take(Limit::TEXT.most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -290,10 +306,9 @@ fn add(
 ) -> Result<FileId, Diagnostics> {
     let bytes = bytes.map_err(|error| unreadable(path, &error))?;
     let name = path.display();
-    if bytes.len() as u64 > MAX_BYTES {
-        let error = Diagnostic::error(code::UNREADABLE, format!("`{name}` is too large"));
-        return Err(error.note(format!("the limit is {} MiB", MAX_BYTES >> 20)).into());
-    }
+    sources.budget().pay_text(bytes.len()).map_err(|exceeded| {
+        Diagnostic::from(exceeded).note(format!("this is about the file `{name}`"))
+    })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(sources.add(path, text)),
         Err(error) => {

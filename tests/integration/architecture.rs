@@ -116,7 +116,7 @@ fn every_test_file_is_run() {
 fn only_the_documented_example_key_stands_in_the_repository() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = std::process::Command::new("git")
-        .args(["grep", "-hoE", "A(KIA|SIA)[0-9A-Z]{16}", "--", "."])
+        .args(["grep", "-haoE", "A(KIA|SIA)[0-9A-Z]{16}", "--", "."])
         .current_dir(root)
         .output()
         .expect("git");

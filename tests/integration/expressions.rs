@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use imgbake::budget::Budget;
 use imgbake::diagnostic::Diagnostics;
 use imgbake::env::Environment;
 use imgbake::eval::{self, Inputs, Place, Values};
@@ -68,6 +69,7 @@ fn scope() -> (Values, SourceMap) {
         environment: Arc::new(environment),
         data_sources: None,
         warn_undeclared: true,
+        budget: Default::default(),
     };
     let (values, _) = eval::evaluate(&template, &inputs, &Redactor::default()).unwrap();
     (values, sources)
@@ -77,7 +79,7 @@ fn scope() -> (Values, SourceMap) {
 fn parse(text: &str, sources: &mut SourceMap) -> Result<Expr, Diagnostics> {
     if !text.contains('\n') {
         let file = sources.add("console", text);
-        return hcl::parse_expression(text, Origin::File(file, 0));
+        return hcl::parse_expression(text, Origin::File(file, 0), &Budget::default());
     }
     let file = sources.add("expr.pkr.hcl", format!("locals {{\n  oracle = {text}\n}}\n"));
     let (body, found) = hcl::parse_file(file, sources);
@@ -88,7 +90,8 @@ fn parse(text: &str, sources: &mut SourceMap) -> Result<Expr, Diagnostics> {
 }
 
 fn answer(values: &Values, text: &str, sources: &mut SourceMap) -> Result<String, String> {
-    let printed = parse(text, sources).and_then(|expr| values.printed(&expr, &Place::default()));
+    let printed = parse(text, sources)
+        .and_then(|expr| values.printed(&expr, &Place::default(), &Budget::default()));
     printed.map_err(|found| {
         let first = &found.0[0];
         format!("Error: {}\n{}", first.summary, first.cause.as_deref().unwrap_or_default())

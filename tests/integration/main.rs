@@ -10,6 +10,7 @@ mod support;
 
 mod amazon_ebs;
 mod architecture;
+mod bounds;
 mod build;
 mod completion;
 mod console;
@@ -21,6 +22,7 @@ mod expressions;
 mod fix;
 mod fmt;
 mod formats;
+mod fuzz;
 mod hcl2_upgrade;
 mod hcp_registry;
 mod lint;

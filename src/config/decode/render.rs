@@ -80,7 +80,10 @@ fn render_text(
 }
 
 fn refused(code: crate::diagnostic::Code, error: Error, span: Span, option: &str) -> Diagnostic {
-    Diagnostic::error(code, format!("the `{{{{ … }}}}` text of `{option}` cannot be used"))
-        .at(span)
-        .because(error.message)
+    Diagnostic::error(
+        error.code_or(code),
+        format!("the `{{{{ … }}}}` text of `{option}` cannot be used"),
+    )
+    .at(span)
+    .because(error.message)
 }

@@ -12,16 +12,28 @@ use crate::eval::types::Type;
 use crate::eval::value::{Data, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("alltrue", &[Param::new("list", Want::ListOfBool)], |call| {
-        Ok(call.items(0).iter().all(is_true).into())
-    }),
-    Function::new("anytrue", &[Param::new("list", Want::ListOfBool)], |call| {
-        Ok(call.items(0).iter().any(is_true).into())
-    }),
-    Function::new("chunklist", &[Param::new("list", Want::List), Param::number("size")], chunklist)
-        .partial(),
+    Function::new(
+        "alltrue",
+        "Whether all of the list is true; an empty list is.",
+        &[Param::new("list", Want::ListOfBool)],
+        |call| Ok(call.items(0).iter().all(is_true).into()),
+    ),
+    Function::new(
+        "anytrue",
+        "Whether one of the list is true; an empty list is not.",
+        &[Param::new("list", Want::ListOfBool)],
+        |call| Ok(call.items(0).iter().any(is_true).into()),
+    ),
+    Function::new(
+        "chunklist",
+        "The list cut into lists of a size; 0 cuts nothing.",
+        &[Param::new("list", Want::List), Param::number("size")],
+        chunklist,
+    )
+    .partial(),
     Function::variadic(
         "coalesce",
+        "The first value that is neither null nor an empty text.",
         &[],
         Param::any("vals").or_null().or_unknown().or_untyped(),
         coalesce,
@@ -29,27 +41,70 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .partial(),
     Function::variadic(
         "coalescelist",
+        "The first list that is not empty.",
         &[],
         Param::any("vals").or_null().or_unknown().or_untyped(),
         coalescelist,
     )
     .partial(),
-    Function::new("compact", &[Param::new("list", Want::ListOfString)], |call| {
-        let kept = call.items(0).iter().filter(|item| item.as_str().is_some_and(|t| !t.is_empty()));
-        Ok(Value::list(Type::String, kept.cloned()))
-    }),
-    Function::variadic("concat", &[], Param::any("seqs"), concat).partial(),
-    Function::new("contains", &[Param::any("list"), Param::any("value")], contains),
-    Function::new("distinct", &[Param::new("list", Want::List)], distinct),
-    Function::new("element", &[Param::any("list"), Param::number("index")], element).partial(),
-    Function::new("flatten", &[Param::any("list")], flatten),
-    Function::new("index", &[Param::any("list"), Param::any("value")], index),
-    Function::new("keys", &[Param::any("inputMap")], keys).partial(),
-    Function::new("length", &[Param::any("value").or_unknown().or_untyped()], length)
-        .partial()
-        .public(),
+    Function::new(
+        "compact",
+        "The list without empty texts and nulls.",
+        &[Param::new("list", Want::ListOfString)],
+        |call| {
+            let kept =
+                call.items(0).iter().filter(|item| item.as_str().is_some_and(|t| !t.is_empty()));
+            Ok(Value::list(Type::String, kept.cloned()))
+        },
+    ),
+    Function::variadic("concat", "The lists one after the other.", &[], Param::any("seqs"), concat)
+        .partial(),
+    Function::new(
+        "contains",
+        "Whether a list, tuple or set has a value.",
+        &[Param::any("list"), Param::any("value")],
+        contains,
+    ),
+    Function::new(
+        "distinct",
+        "The list with every value once.",
+        &[Param::new("list", Want::List)],
+        distinct,
+    ),
+    Function::new(
+        "element",
+        "The item at an index, which goes around at the end of the list.",
+        &[Param::any("list"), Param::number("index")],
+        element,
+    )
+    .partial()
+    .constant(),
+    Function::new(
+        "flatten",
+        "The items of all lists inside of a list, however deep.",
+        &[Param::any("list")],
+        flatten,
+    ),
+    Function::new(
+        "index",
+        "Where a value stands first in a list.",
+        &[Param::any("list"), Param::any("value")],
+        index,
+    ),
+    Function::new("keys", "The keys of a map or object, sorted.", &[Param::any("inputMap")], keys)
+        .partial(),
+    Function::new(
+        "length",
+        "How many items a collection has, or characters a text.",
+        &[Param::any("value").or_unknown().or_untyped()],
+        length,
+    )
+    .partial()
+    .public()
+    .constant(),
     Function::new(
         "lookup",
+        "The value of a key, or the default if the map has no such key.",
         &[
             Param::any("inputMap"),
             Param::string("key"),
@@ -57,20 +112,48 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         lookup,
     )
+    .partial()
+    .constant(),
+    Function::variadic(
+        "merge",
+        "The entries of all maps and objects; of one key the last counts.",
+        &[],
+        Param::any("maps").or_null().or_untyped(),
+        merge,
+    )
     .partial(),
-    Function::variadic("merge", &[], Param::any("maps").or_null().or_untyped(), merge).partial(),
-    Function::variadic("range", &[], Param::number("params"), range),
-    Function::new("reverse", &[Param::any("list")], reverse).partial(),
+    Function::variadic(
+        "range",
+        "The numbers from a start (0) up to before a limit, in steps of 1 or as given; 1024 at most.",
+        &[],
+        Param::number("params"),
+        range,
+    ),
+    Function::new("reverse", "The list from its end to its start.", &[Param::any("list")], reverse)
+        .partial(),
     Function::new(
         "slice",
+        "The items from one index up to before another.",
         &[Param::any("list"), Param::number("start_index"), Param::number("end_index")],
         slice,
     )
     .partial(),
-    Function::new("sort", &[Param::new("list", Want::ListOfString)], sort),
-    Function::new("values", &[Param::any("mapping")], values).partial(),
+    Function::new(
+        "sort",
+        "The texts in the order of their code points.",
+        &[Param::new("list", Want::ListOfString)],
+        sort,
+    ),
+    Function::new(
+        "values",
+        "The values of a map or object, sorted by key.",
+        &[Param::any("mapping")],
+        values,
+    )
+    .partial(),
     Function::new(
         "zipmap",
+        "A map of keys to the values at the same places.",
         &[Param::new("keys", Want::ListOfString), Param::any("values")],
         zipmap,
     )
@@ -152,8 +235,8 @@ fn concat(call: &Call<'_>) -> Outcome {
             Data::List(..) => {}
             Data::Tuple(_) => all_lists = false,
             _ => {
-                let cause = "all arguments must be lists or tuples; got ".to_owned()
-                    + &value.ty().to_string();
+                let cause =
+                    "all arguments must be lists or tuples; got ".to_owned() + &value.type_name();
                 return Err(CallError::argument(at, cause));
             }
         }
@@ -181,6 +264,8 @@ fn contains(call: &Call<'_>) -> Outcome {
 fn distinct(call: &Call<'_>) -> Outcome {
     let mut kept: Vec<Value> = Vec::new();
     for item in call.items(0) {
+        // Each is held against those before it.
+        call.pay(kept.len().saturating_mul(item.traits().weight) / 16)?;
         if !kept.iter().any(|seen| seen.equals(item) == Some(true)) {
             kept.push(item.clone());
         }
@@ -190,7 +275,7 @@ fn distinct(call: &Call<'_>) -> Outcome {
 
 fn element(call: &Call<'_>) -> Outcome {
     let (Data::List(_, items) | Data::Tuple(items)) = &call.args[0].data else {
-        let cause = format!("cannot read elements from {}", call.args[0].ty());
+        let cause = format!("cannot read elements from {}", call.args[0].type_name());
         return Err(CallError::failed(cause));
     };
     let at =
@@ -249,19 +334,24 @@ fn keys(call: &Call<'_>) -> Outcome {
 fn length(call: &Call<'_>) -> Outcome {
     let value = &call.args[0];
     match &value.data {
-        Data::String(text) => Ok(text.graphemes(true).count().into()),
+        Data::String(text) => {
+            call.pay_text(text.len())?;
+            Ok(text.graphemes(true).count().into())
+        }
         Data::Bool(_) | Data::Number(_) => Err(CallError::failed(
             "argument must be a string, a collection type, or a structural type",
         )),
         Data::Unknown(Type::Tuple(items)) => Ok(items.len().into()),
         Data::Unknown(Type::Object(fields)) => Ok(fields.len().into()),
         Data::Unknown(_) => Ok(Data::Unknown(Type::Number).public()),
-        _ => Ok(value.children().count().into()),
+        Data::Map(_, entries) | Data::Object(entries) => Ok(entries.len().into()),
+        _ => Ok(value.items().map_or(0, |items| items.len()).into()),
     }
 }
 
 fn lookup(call: &Call<'_>) -> Outcome {
     let (map, key, default) = (&call.args[0], call.text(1), &call.args[2]);
+    call.pay(default.traits().weight)?;
     match &map.data {
         Data::Object(entries) => Ok(entries.get(key).cloned().unwrap_or_else(|| default.clone())),
         Data::Map(item, entries) => {
@@ -280,7 +370,7 @@ fn merge(call: &Call<'_>) -> Outcome {
     let mut merged: BTreeMap<Arc<str>, Value> = BTreeMap::new();
     let mut map_types = Vec::new();
     let mut all_maps = !call.args.is_empty();
-    for (at, value) in call.args.iter().enumerate() {
+    for value in &call.args {
         match &value.data {
             Data::Null(Type::Map(item)) => map_types.push((**item).clone()),
             Data::Null(_) => {}
@@ -294,8 +384,8 @@ fn merge(call: &Call<'_>) -> Outcome {
             }
             _ => {
                 let cause =
-                    format!("arguments must be maps or objects, got {:?}", value.ty().to_string());
-                return Err(CallError::argument(at, cause));
+                    format!("arguments must be maps or objects, got {:?}", value.type_name());
+                return Err(CallError::failed(cause));
             }
         }
     }
@@ -353,7 +443,7 @@ fn reverse(call: &Call<'_>) -> Outcome {
         }
         Data::Tuple(items) => Ok(Value::tuple(reversed(items))),
         _ => {
-            let cause = format!("can only reverse list or tuple values, not {}", value.ty());
+            let cause = format!("can only reverse list or tuple values, not {}", value.type_name());
             Err(CallError::argument(0, cause))
         }
     }

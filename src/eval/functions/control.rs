@@ -12,27 +12,33 @@ use crate::template::ast::Expr;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "try",
+        about: "The value of the first expression that has one.",
         params: &[],
         rest: Some(Param::any("expressions")),
         run: Run::Expressions(try_each),
         partial: true,
         public: false,
+        constant: false,
     },
     Function {
         name: "can",
+        about: "Whether an expression has a value.",
         params: &[Param::any("expression")],
         rest: None,
         run: Run::Expressions(can),
         partial: true,
         public: false,
+        constant: false,
     },
     Function {
         name: "convert",
+        about: "A value as a type, written like the type of a variable.",
         params: &[Param::any("value"), Param::any("type")],
         rest: None,
         run: Run::Expressions(convert_to),
         partial: true,
         public: false,
+        constant: false,
     },
 ];
 
@@ -52,6 +58,7 @@ fn try_each(evaluator: &Evaluator<'_>, span: Span, args: &[Expr]) -> Eval {
             // What is not known yet may still fail, so nothing can be said.
             Ok(value) if !value.is_wholly_known() => return Ok(Value::UNKNOWN),
             Ok(value) => return Ok(value),
+            Err(errors) if evaluator.is_hopeless(&errors) => return Err(errors),
             Err(errors) => {
                 for error in errors.0 {
                     why.push_str("\n- ");
@@ -76,6 +83,7 @@ fn can(evaluator: &Evaluator<'_>, _span: Span, args: &[Expr]) -> Eval {
     Ok(match evaluator.eval(arg) {
         Ok(value) if !value.is_wholly_known() => Data::Unknown(Type::Bool).public(),
         Ok(_) => true.into(),
+        Err(errors) if evaluator.is_hopeless(&errors) => return Err(errors),
         Err(_) => false.into(),
     })
 }
@@ -83,8 +91,9 @@ fn can(evaluator: &Evaluator<'_>, _span: Span, args: &[Expr]) -> Eval {
 /// The first argument as the type that the second one names.
 fn convert_to(evaluator: &Evaluator<'_>, _span: Span, args: &[Expr]) -> Eval {
     let [value, ty] = args else { return Ok(Value::UNKNOWN) };
-    let ty = types::parse(ty, Optionals::NoDefaults)?;
+    let ty = types::parse(ty, Optionals::NoDefaults, &evaluator.host.budget)?;
     let given = evaluator.eval(value)?;
+    evaluator.pay_for(&given, value.span)?;
     Ok(convert::convert(&given, &ty).map_err(|cause| {
         Diagnostic::error(code::FUNCTION_CALL, "Invalid function argument")
             .at(value.span)

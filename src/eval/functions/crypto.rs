@@ -12,18 +12,52 @@ use super::{Call, CallError, Function, Outcome, Param};
 use crate::eval::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::variadic("bcrypt", &[Param::string("str")], Param::number("cost"), bcrypt),
-    Function::new("md5", &[Param::string("str")], digest::<md5::Md5>),
+    Function::variadic(
+        "bcrypt",
+        "The hash of a password, at a cost of 10 or as given.",
+        &[Param::string("str")],
+        Param::number("cost"),
+        bcrypt,
+    ),
+    Function::new(
+        "md5",
+        "The MD5 digest in hexadecimal digits.",
+        &[Param::string("str")],
+        digest::<md5::Md5>,
+    ),
     Function::new(
         "rsadecrypt",
+        "The text that was encrypted for an RSA key (PKCS #1 v1.5) and written in Base64.",
         &[Param::string("ciphertext"), Param::string("privatekey")],
         rsadecrypt,
     ),
-    Function::new("sha1", &[Param::string("str")], digest::<sha1::Sha1>),
-    Function::new("sha256", &[Param::string("str")], digest::<sha2::Sha256>),
-    Function::new("sha512", &[Param::string("str")], digest::<sha2::Sha512>),
-    Function::new("uuidv4", &[], |_| Ok(Value::string(Uuid::new_v4().to_string()))),
-    Function::new("uuidv5", &[Param::string("namespace"), Param::string("name")], uuidv5),
+    Function::new(
+        "sha1",
+        "The SHA-1 digest in hexadecimal digits.",
+        &[Param::string("str")],
+        digest::<sha1::Sha1>,
+    ),
+    Function::new(
+        "sha256",
+        "The SHA-256 digest in hexadecimal digits.",
+        &[Param::string("str")],
+        digest::<sha2::Sha256>,
+    ),
+    Function::new(
+        "sha512",
+        "The SHA-512 digest in hexadecimal digits.",
+        &[Param::string("str")],
+        digest::<sha2::Sha512>,
+    ),
+    Function::new("uuidv4", "A random UUID.", &[], |_| {
+        Ok(Value::string(Uuid::new_v4().to_string()))
+    }),
+    Function::new(
+        "uuidv5",
+        "The UUID of a name in a namespace: `dns`, `url`, `oid`, `x500` or another UUID.",
+        &[Param::string("namespace"), Param::string("name")],
+        uuidv5,
+    ),
 ];
 
 fn digest<D: Digest>(call: &Call<'_>) -> Outcome {
@@ -48,6 +82,8 @@ fn bcrypt(call: &Call<'_>) -> Outcome {
             }
         },
     };
+    // Each step of the cost doubles the time.
+    call.pay(100 << cost)?;
     let text = call.text(0);
     if text.len() > 72 {
         return Err(CallError::failed(
@@ -83,6 +119,7 @@ fn rsadecrypt(call: &Call<'_>) -> Outcome {
             call.text(0)
         ))
     })?;
+    call.pay(20_000)?;
     let key = private_key(call.text(1)).map_err(CallError::failed)?;
     let plain = key
         .decrypt(Pkcs1v15Encrypt, &sealed)

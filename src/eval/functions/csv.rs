@@ -1,13 +1,18 @@
 //! `csvdecode`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Call, CallError, Function, Outcome, Param};
 use crate::eval::types::{Field, Type};
 use crate::eval::value::Value;
 
-pub(super) const FUNCTIONS: &[Function] =
-    &[Function::new("csvdecode", &[Param::string("str")], csvdecode)];
+pub(super) const FUNCTIONS: &[Function] = &[Function::new(
+    "csvdecode",
+    "A list of objects, one for each line after the first, which names the columns.",
+    &[Param::string("str")],
+    csvdecode,
+)];
 
 /// A list of objects, keyed by the first line.
 fn csvdecode(call: &Call<'_>) -> Outcome {
@@ -19,8 +24,9 @@ fn csvdecode(call: &Call<'_>) -> Outcome {
         Some((_, header)) => header,
         None => return Err(CallError::failed("missing header line")),
     };
-    for (at, name) in header.iter().enumerate() {
-        if header[..at].contains(name) {
+    let mut names = HashSet::new();
+    for name in &header {
+        if !names.insert(name) {
             return Err(CallError::failed(format!("duplicate column name {name:?}")));
         }
     }

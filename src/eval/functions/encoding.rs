@@ -10,24 +10,39 @@ use super::{Call, CallError, Function, Outcome, Param};
 use crate::eval::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("base64decode", &[Param::string("str")], base64decode),
-    Function::new("base64encode", &[Param::string("str")], |call| {
+    Function::new(
+        "base64decode",
+        "The text that Base64 stands for.",
+        &[Param::string("str")],
+        base64decode,
+    ),
+    Function::new("base64encode", "The text in Base64.", &[Param::string("str")], |call| {
         Ok(Value::string(STANDARD.encode(call.text(0))))
     }),
-    Function::new("base64gzip", &[Param::string("str")], base64gzip),
+    Function::new(
+        "base64gzip",
+        "The text, compressed with gzip, in Base64.",
+        &[Param::string("str")],
+        base64gzip,
+    ),
     Function::new(
         "textdecodebase64",
+        "The text that Base64 stands for in a character encoding.",
         &[Param::string("source"), Param::string("encoding")],
         textdecodebase64,
     ),
     Function::new(
         "textencodebase64",
+        "The text in a character encoding, in Base64.",
         &[Param::string("string"), Param::string("encoding")],
         textencodebase64,
     ),
-    Function::new("urlencode", &[Param::string("str")], |call| {
-        Ok(Value::string(url_escape(call.text(0))))
-    }),
+    Function::new(
+        "urlencode",
+        "The text as it stands in the query of a URL.",
+        &[Param::string("str")],
+        |call| Ok(Value::string(url_escape(call.text(0)))),
+    ),
 ];
 
 fn base64decode(call: &Call<'_>) -> Outcome {
@@ -38,7 +53,7 @@ fn base64decode(call: &Call<'_>) -> Outcome {
         .decode(data)
         .map_err(|_| CallError::failed(format!("failed to decode base64 data '{text}'")))?;
     let text = String::from_utf8(bytes).map_err(|_| {
-        CallError::failed("the result of decoding the provided string is not valid UTF-8")
+        CallError::failed("the result of decoding the the provided string is not valid UTF-8")
     })?;
     Ok(Value::string(text))
 }

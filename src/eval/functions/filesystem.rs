@@ -1,13 +1,16 @@
 //! Files and paths.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Available, Call, CallError, Function, Outcome, Param};
+use crate::budget::Limit;
 use crate::eval::expr::{Evaluator, Roots};
-use crate::eval::glob;
+use crate::eval::glob::{self, GlobError};
 use crate::eval::references;
 use crate::eval::types::Type;
 use crate::eval::value::Value;
@@ -16,30 +19,64 @@ use crate::template::ast::Expr;
 use crate::template::hcl::{self, Origin};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("abspath", &[Param::string("path")], |call| {
-        let path = call.host.environment.cwd.join(call.text(0));
-        Ok(Value::string(clean(&path.to_string_lossy())))
-    }),
-    Function::new("basename", &[Param::string("path")], |call| {
+    Function::new(
+        "abspath",
+        "The path from the root, as seen from the working directory.",
+        &[Param::string("path")],
+        |call| {
+            let path = call.host.environment.cwd.join(call.text(0));
+            Ok(Value::string(clean(&path.to_string_lossy())))
+        },
+    ),
+    Function::new("basename", "The last part of a path.", &[Param::string("path")], |call| {
         Ok(Value::string(base(call.text(0))))
     }),
-    Function::new("dirname", &[Param::string("path")], |call| {
+    Function::new("dirname", "A path without its last part.", &[Param::string("path")], |call| {
         Ok(Value::string(directory(call.text(0))))
     }),
-    Function::new("env", &[Param::string("key")], |call| {
-        Ok(Value::string(call.host.environment.get(call.text(0)).unwrap_or_default()))
-    }),
-    Function::new("file", &[Param::string("path")], |call| {
-        read_text(call, call.text(0)).map(Value::string)
-    }),
-    Function::new("filebase64", &[Param::string("path")], filebase64),
-    Function::new("fileexists", &[Param::string("path")], fileexists),
-    Function::new("fileset", &[Param::string("path"), Param::string("pattern")], fileset),
-    Function::new("pathexpand", &[Param::string("path")], |call| {
-        expand_home(call, call.text(0)).map(Value::string)
-    }),
-    Function::new("templatefile", &[Param::string("path"), Param::any("vars")], templatefile)
-        .partial(),
+    Function::new(
+        "env",
+        "A variable of the environment; empty if it is not set. Only the default of a variable may ask.",
+        &[Param::string("key")],
+        |call| Ok(Value::string(call.host.environment.get(call.text(0)).unwrap_or_default())),
+    ),
+    Function::new(
+        "file",
+        "The text of a file, whose path is relative to the template.",
+        &[Param::string("path")],
+        |call| read_text(call, call.text(0)).map(Value::string),
+    ),
+    Function::new(
+        "filebase64",
+        "The bytes of a file in Base64; its path is relative to the working directory.",
+        &[Param::string("path")],
+        filebase64,
+    ),
+    Function::new(
+        "fileexists",
+        "Whether there is a file at a path relative to the template.",
+        &[Param::string("path")],
+        fileexists,
+    ),
+    Function::new(
+        "fileset",
+        "The files below a directory whose paths fit a pattern: `*`, `**`, `?`, `[a-z]`, `{a,b}`.",
+        &[Param::string("path"), Param::string("pattern")],
+        fileset,
+    ),
+    Function::new(
+        "pathexpand",
+        "The path with a `~` at its start replaced by the home directory.",
+        &[Param::string("path")],
+        |call| expand_home(call, call.text(0)).map(Value::string),
+    ),
+    Function::new(
+        "templatefile",
+        "A file as a template, rendered with nothing but the given variables.",
+        &[Param::string("path"), Param::any("vars")],
+        templatefile,
+    )
+    .partial(),
 ];
 
 /// A leading `~` replaced by the home directory.
@@ -61,10 +98,19 @@ fn locate(call: &Call<'_>, path: &str) -> Result<PathBuf, CallError> {
     Ok(call.host.environment.cwd.join(&call.host.dir).join(clean(&expanded)))
 }
 
+/// All of a file. Whatever it is, no more of it is read than a text may have.
+fn read(call: &Call<'_>, path: &Path) -> Result<io::Result<Vec<u8>>, CallError> {
+    let mut bytes = Vec::new();
+    let most = Limit::TEXT.most as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    call.pay_text(bytes.len())?;
+    Ok(read.map(|_| bytes))
+}
+
 fn read_text(call: &Call<'_>, path: &str) -> Result<String, CallError> {
     let file = locate(call, path)?;
     let shown = clean(path);
-    let bytes = std::fs::read(file).map_err(|error| {
+    let bytes = read(call, &file)?.map_err(|error| {
         CallError::failed(match error.kind() {
             std::io::ErrorKind::NotFound => format!("no file exists at {shown}"),
             _ => format!("failed to read {shown}"),
@@ -82,7 +128,7 @@ fn read_text(call: &Call<'_>, path: &str) -> Result<String, CallError> {
 /// Relative to the working directory, without `~`: the reference has it so.
 fn filebase64(call: &Call<'_>) -> Outcome {
     let path = call.text(0);
-    let bytes = std::fs::read(call.host.environment.cwd.join(path)).map_err(|error| {
+    let bytes = read(call, &call.host.environment.cwd.join(path))?.map_err(|error| {
         let cause = match error.kind() {
             std::io::ErrorKind::NotFound => format!("open {path}: no such file or directory"),
             std::io::ErrorKind::IsADirectory => format!("read {path}: is a directory"),
@@ -109,9 +155,13 @@ fn fileexists(call: &Call<'_>) -> Outcome {
 
 fn fileset(call: &Call<'_>) -> Outcome {
     let dir = locate(call, call.text(0))?;
-    let found = glob::files(&dir, call.text(1)).map_err(|cause| {
-        CallError::failed(format!("failed to glob pattern {:?}: {cause}", call.text(1)))
-    })?;
+    let found =
+        glob::files(&dir, call.text(1), &call.host.budget).map_err(|error| match error {
+            GlobError::Pattern(cause) => {
+                CallError::failed(format!("failed to glob pattern {:?}: {cause}", call.text(1)))
+            }
+            GlobError::Exceeded(exceeded) => exceeded.into(),
+        })?;
     Ok(Value::set(Type::String, found.iter().map(Value::string)))
 }
 
@@ -167,7 +217,8 @@ fn templatefile(call: &Call<'_>) -> Outcome {
             found.0.first().map(|first| describe(first, &sources)).unwrap_or_default(),
         )
     };
-    let template = hcl::parse_template(&text, Origin::File(file, 0)).map_err(describe)?;
+    let template =
+        hcl::parse_template(&text, Origin::File(file, 0), &call.host.budget).map_err(describe)?;
     let mut roots = Roots::default();
     for (name, value) in vars.iter() {
         roots.set(name, value.clone().marked(call.args[1].sensitive));

@@ -3,6 +3,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Call, CallError, Function, Outcome, Param, json_encode};
+use crate::budget::Limit;
 use crate::eval::convert::convert;
 use crate::eval::go_format;
 use crate::eval::number::Number;
@@ -10,17 +11,26 @@ use crate::eval::types::Type;
 use crate::eval::value::{Data, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::variadic("format", &[Param::string("format")], ARGS, |call| {
-        let refs: Vec<&Value> = call.args.iter().skip(1).collect();
-        format(call.text(0), &refs).map(Value::string)
-    }),
-    Function::variadic("formatlist", &[Param::string("format")], ARGS, formatlist),
+    Function::variadic(
+        "format",
+        "Values in a text with Go's verbs: `%s`, `%d`, `%05.2f`, `%q`, `%v`.",
+        &[Param::string("format")],
+        ARGS,
+        |call| {
+            let refs: Vec<&Value> = call.args.iter().skip(1).collect();
+            format(call, &refs).map(Value::string)
+        },
+    ),
+    Function::variadic(
+        "formatlist",
+        "`format` for each item of the lists among the arguments.",
+        &[Param::string("format")],
+        ARGS,
+        formatlist,
+    ),
 ];
 
 const ARGS: Param = Param::any("args").or_null();
-
-/// Widths and precisions beyond this are mistakes.
-const WIDEST: usize = 10_000;
 
 /// One `%…` of a format string.
 #[derive(Debug, Default)]
@@ -41,10 +51,10 @@ struct Verb {
     argument: usize,
 }
 
-/// `format` applied to `args`.
-fn format(format: &str, args: &[&Value]) -> Result<String, CallError> {
-    let mut text = String::with_capacity(format.len());
-    let mut rest = Scanner { text: format, at: 0 };
+/// The format of `call` applied to `args`.
+fn format(call: &Call<'_>, args: &[&Value]) -> Result<String, CallError> {
+    let mut text = String::new();
+    let mut rest = Scanner { text: call.text(0), at: 0 };
     let (mut next, mut used) = (0, 0);
     while let Some(character) = rest.next() {
         if character != '%' {
@@ -57,6 +67,7 @@ fn format(format: &str, args: &[&Value]) -> Result<String, CallError> {
             continue;
         }
         let verb = rest.verb(next)?;
+        verb.pay(call)?;
         next = verb.argument + 1;
         used = used.max(next);
         let value = args.get(verb.argument).ok_or_else(|| {
@@ -126,10 +137,6 @@ impl Scanner<'_> {
             self.next();
             verb.precision = Some(self.number().unwrap_or(0));
         }
-        if verb.width > WIDEST || verb.precision.is_some_and(|digits| digits > WIDEST) {
-            let cause = format!("a width or precision of more than {WIDEST} at offset {offset}");
-            return Err(CallError::failed(cause));
-        }
         if self.peek() == Some('[') {
             self.next();
             verb.argument = self.argument()?;
@@ -168,6 +175,14 @@ impl Scanner<'_> {
 }
 
 impl Verb {
+    /// Pays for the blanks and digits that it asks for.
+    fn pay(&self, call: &Call<'_>) -> Result<(), CallError> {
+        let is_number = !matches!(self.mode, 's' | 'q' | 'v' | 't');
+        let digits = self.precision.filter(|_| is_number).unwrap_or(0);
+        Limit::DIGITS.check(digits)?;
+        call.pay_text(self.width.saturating_add(digits.saturating_mul(8)))
+    }
+
     fn unsupported(&self, cause: impl std::fmt::Display) -> CallError {
         CallError::failed(format!(
             "unsupported value for {:?} at {}: {cause}",
@@ -284,6 +299,9 @@ impl Verb {
 
     /// Fills up to the width, which counts what a reader sees as characters.
     fn pad(&self, text: String) -> String {
+        if self.width == 0 {
+            return text;
+        }
         let missing = self.width.saturating_sub(text.graphemes(true).count());
         match (missing, self.minus) {
             (0, _) => text,
@@ -322,7 +340,7 @@ fn formatlist(call: &Call<'_>) -> Outcome {
             .iter()
             .map(|arg| arg.items().and_then(|items| items.get(turn)).unwrap_or(arg))
             .collect();
-        let line = format(call.text(0), &values).map_err(|error| match error {
+        let line = format(call, &values).map_err(|error| match error {
             CallError::Failed(cause) => {
                 CallError::failed(format!("error on format iteration {turn}: {cause}"))
             }

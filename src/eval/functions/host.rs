@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::budget::{Budget, Exceeded};
 use crate::env::Environment;
 use crate::eval::value::Value;
 use crate::secret::Redactor;
@@ -34,6 +35,8 @@ pub struct Host {
     pub redactor: Redactor,
     /// What may be called.
     pub available: Available,
+    /// What evaluation is paid from.
+    pub budget: Budget,
 }
 
 /// A host that has nothing and lets nothing be called.
@@ -45,6 +48,7 @@ impl Default for Host {
             dir: PathBuf::new(),
             redactor: Redactor::default(),
             available: Available::Nothing,
+            budget: Budget::default(),
         }
     }
 }
@@ -58,16 +62,19 @@ impl Host {
     /// Sees to it that the texts of a sensitive value, which is about to become part of something
     /// else, are not shown. A text that consists of known secrets needs nothing; a derived one of
     /// very few characters stays out, or it would mask half of every output.
-    pub fn protect(&self, value: &Value) {
+    pub fn protect(&self, value: &Value) -> Result<(), Exceeded> {
         const SHORTEST: usize = 4;
         if !value.has_secrets() {
-            return;
+            return Ok(());
         }
+        // Each text is held against each known secret.
+        self.budget.pay(value.traits().weight.saturating_mul(1 + self.redactor.count() / 8))?;
         for text in value.texts() {
             let known = self.redactor.redact(text) != text;
             if !known && text.chars().count() >= SHORTEST {
                 self.redactor.register(text);
             }
         }
+        Ok(())
     }
 }

@@ -5,18 +5,33 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::{CallError, Function, Param};
+use crate::budget::{Budget, Limit};
 use crate::eval::number::Number;
 use crate::eval::types::Type;
 use crate::eval::value::{Data, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("jsonencode", &[Param::any("val").or_null().or_untyped()], |call| {
-        Ok(Value::string(encode(&call.args[0])))
-    }),
-    Function::new("jsondecode", &[Param::string("str")], |call| {
-        decode(call.text(0)).map_err(CallError::failed)
-    }),
+    Function::new(
+        "jsonencode",
+        "The value as JSON.",
+        &[Param::any("val").or_null().or_untyped()],
+        |call| match has_infinity(&call.args[0]) {
+            true => Err(CallError::failed("cannot serialize infinity as JSON")),
+            false => Ok(Value::string(encode(&call.args[0]))),
+        },
+    ),
+    Function::new(
+        "jsondecode",
+        "The value that a JSON text stands for.",
+        &[Param::string("str")],
+        |call| decode(call.text(0), &call.host.budget),
+    ),
 ];
+
+fn has_infinity(value: &Value) -> bool {
+    let is_infinite = matches!(&value.data, Data::Number(number) if number.is_infinite());
+    is_infinite || value.children().any(has_infinity)
+}
 
 /// `value` as JSON without blanks.
 pub fn encode(value: &Value) -> String {
@@ -79,24 +94,27 @@ fn write_string(to: &mut String, text: &str) {
 }
 
 /// What JSON text says; objects and arrays become objects and tuples.
-pub fn decode(text: &str) -> Result<Value, String> {
-    let mut decoder = Decoder { text, at: 0, depth: 0 };
+pub fn decode(text: &str, budget: &Budget) -> Decoded<Value> {
+    let mut decoder = Decoder { text, at: 0, depth: 0, budget };
     decoder.skip_blanks();
     if decoder.peek().is_none() {
-        return Err("EOF".to_owned());
+        return Err("EOF".into());
     }
     let value = decoder.value()?;
     decoder.skip_blanks();
     match decoder.peek() {
         None => Ok(value),
-        Some(_) => Err("extraneous data after JSON object".to_owned()),
+        Some(_) => Err("extraneous data after JSON object".into()),
     }
 }
+
+type Decoded<T> = Result<T, CallError>;
 
 struct Decoder<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    budget: &'a Budget,
 }
 
 impl Decoder<'_> {
@@ -110,20 +128,19 @@ impl Decoder<'_> {
     }
 
     /// The character here is not what `context` says.
-    fn unexpected<T>(&self, context: &str) -> Result<T, String> {
+    fn unexpected<T>(&self, context: &str) -> Decoded<T> {
         match self.peek() {
-            Some(character) => Err(format!("invalid character {character:?} {context}")),
-            None => Err("unexpected EOF".to_owned()),
+            Some(character) => Err(format!("invalid character {character:?} {context}").into()),
+            None => Err("unexpected EOF".into()),
         }
     }
 
-    fn value(&mut self) -> Result<Value, String> {
-        const DEEPEST: usize = 200;
+    fn value(&mut self) -> Decoded<Value> {
         self.skip_blanks();
         self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(format!("nested more than {DEEPEST} deep"));
-        }
+        // The value is one level deeper than its brackets.
+        Limit::DEPTH.check(self.depth)?;
+        self.budget.pay(1)?;
         let value = match self.peek() {
             Some('{') => self.object(),
             Some('[') => self.array(),
@@ -138,7 +155,7 @@ impl Decoder<'_> {
         value
     }
 
-    fn word(&mut self, word: &str, value: Value) -> Result<Value, String> {
+    fn word(&mut self, word: &str, value: Value) -> Decoded<Value> {
         for expected in word.chars() {
             if self.peek() != Some(expected) {
                 return self.unexpected(&format!("in literal {word} (expecting {expected:?})"));
@@ -148,7 +165,7 @@ impl Decoder<'_> {
         Ok(value)
     }
 
-    fn object(&mut self) -> Result<Value, String> {
+    fn object(&mut self) -> Decoded<Value> {
         let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();
         self.at += 1;
         self.skip_blanks();
@@ -181,7 +198,7 @@ impl Decoder<'_> {
         Ok(Value::object(entries))
     }
 
-    fn array(&mut self) -> Result<Value, String> {
+    fn array(&mut self) -> Decoded<Value> {
         let mut items = Vec::new();
         self.at += 1;
         self.skip_blanks();
@@ -209,7 +226,7 @@ impl Decoder<'_> {
         count
     }
 
-    fn number(&mut self) -> Result<Value, String> {
+    fn number(&mut self) -> Decoded<Value> {
         let start = self.at;
         if self.peek() == Some('-') {
             self.at += 1;
@@ -235,10 +252,11 @@ impl Decoder<'_> {
             }
         }
         let text = &self.text[start..self.at];
+        Limit::DIGITS.check(text.len())?;
         Ok(Number::parse(text).ok_or_else(|| format!("invalid number {text}"))?.into())
     }
 
-    fn string(&mut self) -> Result<String, String> {
+    fn string(&mut self) -> Decoded<String> {
         let mut text = String::new();
         self.at += 1;
         loop {
@@ -261,7 +279,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, String> {
+    fn escape(&mut self) -> Decoded<char> {
         let Some(selector) = self.peek() else { return self.unexpected("") };
         let character = match selector {
             '"' | '\\' | '/' => selector,
@@ -281,7 +299,7 @@ impl Decoder<'_> {
     }
 
     /// A lone half of a surrogate pair becomes the replacement character.
-    fn unicode_escape(&mut self) -> Result<char, String> {
+    fn unicode_escape(&mut self) -> Decoded<char> {
         let high = self.hex4()?;
         let is_high = (0xd800..0xdc00).contains(&high);
         if is_high && self.text[self.at..].starts_with("\\u") {
@@ -297,7 +315,7 @@ impl Decoder<'_> {
         Ok(char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
-    fn hex4(&mut self) -> Result<u32, String> {
+    fn hex4(&mut self) -> Decoded<u32> {
         let mut code = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|character| character.to_digit(16));

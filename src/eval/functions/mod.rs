@@ -21,11 +21,13 @@ mod string;
 mod table;
 mod time;
 mod yaml;
+mod yaml_writer;
 
 use super::expr::{Eval, Evaluator};
 use super::number::{Number, NumberError};
 use super::types::Type;
 use super::value::{Data, Value};
+use crate::budget::Exceeded;
 use crate::source::Span;
 use crate::template::ast::Expr;
 
@@ -38,6 +40,8 @@ pub use table::{find, names};
 pub struct Function {
     /// Its name in templates.
     pub name: &'static str,
+    /// What it gives back, in a sentence.
+    pub about: &'static str,
     /// The parameters that every call has.
     pub params: &'static [Param],
     /// The parameter that takes all further arguments.
@@ -48,6 +52,8 @@ pub struct Function {
     pub partial: bool,
     /// Whether its result may be shown even where its arguments may not.
     pub public: bool,
+    /// Whether it takes no longer where its arguments are larger.
+    pub constant: bool,
 }
 
 /// How a function is given its arguments.
@@ -79,6 +85,8 @@ pub enum CallError {
     Failed(String),
     /// imgbake does not have it.
     NotBuilt(String),
+    /// It would cost more than there is.
+    Exceeded(Exceeded),
 }
 
 impl CallError {
@@ -90,6 +98,24 @@ impl CallError {
     /// Argument `at` is wrong because of `cause`.
     pub fn argument(at: usize, cause: impl ToString) -> Self {
         Self::Argument(at, cause.to_string())
+    }
+}
+
+impl From<String> for CallError {
+    fn from(cause: String) -> Self {
+        Self::Failed(cause)
+    }
+}
+
+impl From<&str> for CallError {
+    fn from(cause: &str) -> Self {
+        Self::Failed(cause.to_owned())
+    }
+}
+
+impl From<Exceeded> for CallError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Exceeded(exceeded)
     }
 }
 
@@ -183,27 +209,31 @@ impl Function {
     /// A function of a fixed number of values.
     pub const fn new(
         name: &'static str,
+        about: &'static str,
         params: &'static [Param],
         run: fn(&Call<'_>) -> Outcome,
     ) -> Self {
-        Self { name, params, rest: None, run: Run::Values(run), partial: false, public: false }
+        Self {
+            name,
+            about,
+            params,
+            rest: None,
+            run: Run::Values(run),
+            partial: false,
+            public: false,
+            constant: false,
+        }
     }
 
     /// A function that takes more arguments of one kind at the end.
     pub const fn variadic(
         name: &'static str,
+        about: &'static str,
         params: &'static [Param],
         rest: Param,
         run: fn(&Call<'_>) -> Outcome,
     ) -> Self {
-        Self {
-            name,
-            params,
-            rest: Some(rest),
-            run: Run::Values(run),
-            partial: false,
-            public: false,
-        }
+        Self { rest: Some(rest), ..Self::new(name, about, params, run) }
     }
 
     /// Takes values with something unknown inside.
@@ -216,6 +246,11 @@ impl Function {
         Self { public: true, ..self }
     }
 
+    /// Takes no longer where its arguments are larger.
+    pub const fn constant(self) -> Self {
+        Self { constant: true, ..self }
+    }
+
     /// The parameter that takes argument number `at`.
     pub fn param(&self, at: usize) -> Option<&Param> {
         self.params.get(at).or(self.rest.as_ref())
@@ -223,6 +258,16 @@ impl Function {
 }
 
 impl Call<'_> {
+    /// Pays for work beyond that which the sizes of arguments and result tell.
+    pub fn pay(&self, units: usize) -> Result<(), CallError> {
+        Ok(self.host.budget.pay(units)?)
+    }
+
+    /// Pays for a text of so many bytes before it is made.
+    pub fn pay_text(&self, bytes: usize) -> Result<(), CallError> {
+        Ok(self.host.budget.pay_text(bytes)?)
+    }
+
     /// Argument `at`, which is a text.
     pub fn text(&self, at: usize) -> &str {
         self.args.get(at).and_then(Value::as_str).unwrap_or_default()

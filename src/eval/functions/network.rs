@@ -7,18 +7,25 @@ use crate::eval::types::Type;
 use crate::eval::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("cidrhost", &[Param::string("prefix"), Param::number("hostnum")], cidrhost),
-    Function::new("cidrnetmask", &[Param::string("prefix")], |call| {
+    Function::new(
+        "cidrhost",
+        "The address of a host in a network, by its number; a negative one counts from the end.",
+        &[Param::string("prefix"), Param::number("hostnum")],
+        cidrhost,
+    ),
+    Function::new("cidrnetmask", "The mask of a network.", &[Param::string("prefix")], |call| {
         let prefix = Prefix::parse(call.text(0))?;
         Ok(Value::string(prefix.family.address(prefix.mask()).to_string()))
     }),
     Function::new(
         "cidrsubnet",
+        "A network inside of another: longer by some bits, and its number among all of that length.",
         &[Param::string("prefix"), Param::number("newbits"), Param::number("netnum")],
         cidrsubnet,
     ),
     Function::variadic(
         "cidrsubnets",
+        "Networks inside of another, one after the other, each longer by some bits.",
         &[Param::string("prefix")],
         Param::number("newbits"),
         cidrsubnets,

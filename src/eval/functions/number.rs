@@ -1,27 +1,78 @@
 //! Numbers.
 
 use super::{Call, CallError, Function, Outcome, Param};
+use crate::budget::Limit;
 use crate::eval::convert::convert;
 use crate::eval::number::Number;
 use crate::eval::types::Type;
 use crate::eval::value::{Data, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("abs", &[Param::number("num")], |call| Ok(call.number(0).abs().into())),
-    Function::new("ceil", &[Param::number("num")], |call| Ok(call.number(0).ceil().into())),
-    Function::new("floor", &[Param::number("num")], |call| Ok(call.number(0).floor().into())),
-    Function::new("log", &[Param::number("num"), Param::number("base")], |call| {
-        let (number, base) = (call.number(0).to_f64(), call.number(1).to_f64());
-        from_float(number.ln() / base.ln())
+    Function::new("abs", "The number without its sign.", &[Param::number("num")], |call| {
+        Ok(call.number(0).abs().into())
     }),
-    Function::variadic("max", &[], Param::number("numbers"), |call| pick(call, Number::gt)),
-    Function::variadic("min", &[], Param::number("numbers"), |call| pick(call, Number::lt)),
-    Function::new("parseint", &[Param::any("number"), Param::number("base")], parseint),
-    Function::new("pow", &[Param::number("num"), Param::number("power")], |call| {
-        from_float(call.number(0).to_f64().powf(call.number(1).to_f64()))
-    }),
-    Function::new("signum", &[Param::number("num")], |call| Ok(call.whole(0)?.signum().into())),
-    Function::new("sum", &[Param::any("list")], sum),
+    Function::new(
+        "ceil",
+        "The next whole number that is not smaller.",
+        &[Param::number("num")],
+        |call| {
+            // Zero has no sign here.
+            Ok(call.number(0).ceil().add(&0.into())?.into())
+        },
+    ),
+    Function::new(
+        "floor",
+        "The next whole number that is not larger.",
+        &[Param::number("num")],
+        |call| Ok(call.number(0).floor().add(&0.into())?.into()),
+    ),
+    Function::new(
+        "log",
+        "The logarithm of a number to a base.",
+        &[Param::number("num"), Param::number("base")],
+        |call| {
+            let (number, base) = (call.number(0).to_f64(), call.number(1).to_f64());
+            from_float(number.ln() / base.ln())
+        },
+    ),
+    Function::variadic(
+        "max",
+        "The largest of the numbers.",
+        &[],
+        Param::number("numbers"),
+        |call| pick(call, Number::gt),
+    ),
+    Function::variadic(
+        "min",
+        "The smallest of the numbers.",
+        &[],
+        Param::number("numbers"),
+        |call| pick(call, Number::lt),
+    ),
+    Function::new(
+        "parseint",
+        "The whole number that a text writes in a base from 2 to 62.",
+        &[Param::any("number"), Param::number("base")],
+        parseint,
+    ),
+    Function::new(
+        "pow",
+        "A number raised to a power.",
+        &[Param::number("num"), Param::number("power")],
+        |call| from_float(call.number(0).to_f64().powf(call.number(1).to_f64())),
+    ),
+    Function::new(
+        "signum",
+        "-1, 0 or 1: the sign of a whole number.",
+        &[Param::number("num")],
+        |call| Ok(call.whole(0)?.signum().into()),
+    ),
+    Function::new(
+        "sum",
+        "The sum of a list's numbers, of which there must be one.",
+        &[Param::any("list")],
+        sum,
+    ),
 ];
 
 fn from_float(value: f64) -> Outcome {
@@ -38,9 +89,10 @@ fn pick(call: &Call<'_>, better: fn(&Number, &Number) -> bool) -> Outcome {
 
 fn parseint(call: &Call<'_>) -> Outcome {
     let Some(text) = call.args[0].as_str() else {
-        let cause = format!("first argument must be a string, not {}", call.args[0].ty());
+        let cause = format!("first argument must be a string, not {}", call.args[0].type_name());
         return Err(CallError::argument(0, cause));
     };
+    Limit::DIGITS.check(text.len())?;
     let base = call.number(1).to_i64().map_err(|error| CallError::argument(1, error))?;
     let base =
         u32::try_from(base).ok().filter(|base| (2..=62).contains(base)).ok_or_else(|| {

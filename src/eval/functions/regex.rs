@@ -2,35 +2,69 @@
 
 use ::regex::{Captures, Regex, RegexBuilder};
 
-use super::{CallError, Function, Param};
+use super::{Call, CallError, Function, Outcome, Param};
 use crate::eval::types::{Field, Type};
 use crate::eval::value::{Data, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("regex", &[Param::string("pattern"), Param::string("string")], |call| {
-        let (regex, form) = compile(call.text(0)).map_err(|e| CallError::argument(0, e))?;
-        let found = regex.captures(call.text(1)).ok_or_else(|| {
-            CallError::failed("pattern did not match any part of the given string")
-        })?;
-        Ok(form.value(&found))
-    }),
-    Function::new("regexall", &[Param::string("pattern"), Param::string("string")], |call| {
-        let (regex, form) = compile(call.text(0)).map_err(|e| CallError::argument(0, e))?;
-        let found = regex.captures_iter(call.text(1)).map(|found| form.value(&found));
-        Ok(Value::list(form.ty(), found))
-    }),
     Function::new(
-        "regex_replace",
-        &[Param::string("str"), Param::string("pattern"), Param::string("replace")],
+        "regex",
+        "What a regular expression of RE2 matches first: a text, a list of its groups, or an object of its named groups.",
+        &[Param::string("pattern"), Param::string("string")],
         |call| {
-            let regex = parse(call.text(1)).map_err(|cause| {
-                let cause = cause.replacen(" in ", ": `", 1) + "`";
-                CallError::failed(format!("error parsing regexp: {cause}"))
+            let (regex, form) = compile(call)?;
+            let found = regex.captures(call.text(1)).ok_or_else(|| {
+                CallError::failed("pattern did not match any part of the given string")
             })?;
-            Ok(Value::string(regex.replace_all(call.text(0), call.text(2))))
+            Ok(form.value(&found))
         },
     ),
+    Function::new(
+        "regexall",
+        "A list of everything that a regular expression matches.",
+        &[Param::string("pattern"), Param::string("string")],
+        |call| {
+            let (regex, form) = compile(call)?;
+            let mut values = Vec::new();
+            for found in regex.captures_iter(call.text(1)) {
+                pay_match(call, call.text(1))?;
+                values.push(form.value(&found));
+            }
+            Ok(Value::list(form.ty(), values))
+        },
+    ),
+    Function::new(
+        "regex_replace",
+        "The text with all matches replaced; `$1` or `${name}` stands for a group.",
+        &[Param::string("str"), Param::string("pattern"), Param::string("replace")],
+        regex_replace,
+    ),
 ];
+
+fn regex_replace(call: &Call<'_>) -> Outcome {
+    let regex = parse(call, call.text(1))?.map_err(|cause| {
+        let cause = cause.replacen(" in ", ": `", 1) + "`";
+        CallError::failed(format!("error parsing regexp: {cause}"))
+    })?;
+    let (text, new) = (call.text(0), call.text(2));
+    let references = new.matches('$').count();
+    let (mut replaced, mut end) = (String::new(), 0);
+    for found in regex.captures_iter(text) {
+        let whole = found.get_match();
+        pay_match(call, text)?;
+        let most = whole.len().saturating_mul(references).saturating_add(new.len());
+        call.pay_text(replaced.len().saturating_add(most))?;
+        replaced.push_str(&text[end..whole.start()]);
+        found.expand(new, &mut replaced);
+        end = whole.end();
+    }
+    Ok(Value::string(replaced + &text[end..]))
+}
+
+/// Pays for the search for one of many matches in `text`: each may look at all that follows.
+fn pay_match(call: &Call<'_>, text: &str) -> Result<(), CallError> {
+    call.pay(1 + text.len() / 1024)
+}
 
 /// What a match is: the whole text, a tuple of its groups, or an object of its named groups.
 enum Form {
@@ -67,25 +101,35 @@ impl Form {
     }
 }
 
-fn compile(pattern: &str) -> Result<(Regex, Form), String> {
-    let regex = parse(pattern).map_err(|cause| format!("invalid regexp pattern: {cause}"))?;
+/// The pattern of `regex` or `regexall`.
+fn compile(call: &Call<'_>) -> Result<(Regex, Form), CallError> {
+    let wrong = |cause: &str| CallError::argument(0, format!("invalid regexp pattern: {cause}"));
+    let regex = parse(call, call.text(0))?.map_err(|cause| wrong(&cause))?;
     let names: Vec<Option<&str>> = regex.capture_names().skip(1).collect();
     let named: Vec<String> = names.iter().flatten().map(|name| (*name).to_owned()).collect();
     let form = match (names.len(), named.len()) {
         (0, _) => Form::Whole,
         (count, 0) => Form::Numbered(count),
         (count, named_count) if count == named_count => Form::Named(named),
-        _ => {
-            return Err("invalid regexp pattern: cannot mix both named and unnamed capture groups"
-                .to_owned());
-        }
+        _ => return Err(wrong("cannot mix both named and unnamed capture groups")),
     };
     Ok((regex, form))
 }
 
 /// A pattern whose `\d`, `\w`, `\s` and `\b` mean ASCII, as in RE2.
-fn parse(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&ascii_classes(pattern)).build().map_err(|error| describe(pattern, &error))
+fn parse(call: &Call<'_>, pattern: &str) -> Result<Result<Regex, String>, CallError> {
+    /// The sizes that a compiled pattern may have, and what they cost.
+    const SIZES: [(usize, usize); 3] = [(1 << 16, 500), (1 << 20, 10_000), (10 << 20, 200_000)];
+    let ascii = ascii_classes(pattern);
+    let mut result = Err(String::new());
+    for (size, cost) in SIZES {
+        call.pay(cost)?;
+        result = match RegexBuilder::new(&ascii).size_limit(size).build() {
+            Err(::regex::Error::CompiledTooBig(_)) => Err("expression too large".to_owned()),
+            built => return Ok(built.map_err(|error| describe(pattern, &error))),
+        };
+    }
+    Ok(result)
 }
 
 fn ascii_classes(pattern: &str) -> String {

@@ -8,17 +8,21 @@ use crate::eval::value::{Data, Value};
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::variadic(
         "setintersection",
+        "What all the sets have in common.",
         &[Param::new("first_set", Want::Set)],
         Param::new("other_sets", Want::Set),
-        |call| {
-            combine(call, |sets, item| {
-                sets.iter().all(|set| set.iter().any(|own| own.equals(item) == Some(true)))
-            })
-        },
+        |call| combine(call, |sets, item| sets.iter().all(|set| set.has(item))),
     ),
-    Function::variadic("setproduct", &[], Param::any("sets"), setproduct),
+    Function::variadic(
+        "setproduct",
+        "All combinations of one item of each list or set.",
+        &[],
+        Param::any("sets"),
+        setproduct,
+    ),
     Function::variadic(
         "setunion",
+        "What is in any of the sets.",
         &[Param::new("first_set", Want::Set)],
         Param::new("other_sets", Want::Set),
         |call| combine(call, |_, _| true),
@@ -26,7 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// The items of all sets, brought to one type, that `keep` wants.
-fn combine(call: &Call<'_>, keep: fn(&[Vec<Value>], &Value) -> bool) -> Outcome {
+fn combine(call: &Call<'_>, keep: fn(&[Value], &Value) -> bool) -> Outcome {
     let types: Vec<Type> =
         call.args.iter().filter(|set| set.children().next().is_some()).map(Value::ty).collect();
     let item = match unify(&types) {
@@ -38,16 +42,15 @@ fn combine(call: &Call<'_>, keep: fn(&[Vec<Value>], &Value) -> bool) -> Outcome 
     for set in &call.args {
         let items: Result<Vec<Value>, _> =
             set.children().map(|value| convert(value, &item)).collect();
-        sets.push(items.map_err(CallError::failed)?);
+        sets.push(Value::set(item.clone(), items.map_err(CallError::failed)?));
     }
     let all: Vec<Value> =
-        sets.iter().flatten().filter(|value| keep(&sets, value)).cloned().collect();
+        sets.iter().flat_map(Value::children).filter(|value| keep(&sets, value)).cloned().collect();
     Ok(Value::set(item, all))
 }
 
 /// All combinations of one item of each, as tuples: a set of them if only sets were given.
 fn setproduct(call: &Call<'_>) -> Outcome {
-    const MOST: usize = 100_000;
     if call.args.len() < 2 {
         return Err(CallError::failed("at least two arguments are required"));
     }
@@ -58,10 +61,8 @@ fn setproduct(call: &Call<'_>) -> Outcome {
         types.push(item);
         pools.push(items);
     }
-    let size = pools.iter().try_fold(1usize, |size, pool| size.checked_mul(pool.len()));
-    if size.is_none_or(|size| size > MOST) {
-        return Err(CallError::failed(format!("more than {MOST} combinations")));
-    }
+    let size = pools.iter().fold(1usize, |size, pool| size.saturating_mul(pool.len()));
+    call.pay(size.saturating_mul(pools.len()))?;
     let combinations = pools.iter().fold(vec![Vec::new()], |heads: Vec<Vec<Value>>, pool| {
         heads
             .iter()

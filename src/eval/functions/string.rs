@@ -7,73 +7,130 @@ use crate::eval::types::Type;
 use crate::eval::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("chomp", &[Param::string("str")], |call| {
-        Ok(Value::string(call.text(0).trim_end_matches(['\r', '\n'])))
-    }),
-    Function::new("endswith", &[Param::string("str"), Param::string("suffix")], |call| {
-        Ok(call.text(0).ends_with(call.text(1)).into())
-    }),
-    Function::new("indent", &[Param::number("spaces"), Param::string("str")], indent),
+    Function::new(
+        "chomp",
+        "The text without line ends at its end.",
+        &[Param::string("str")],
+        |call| Ok(Value::string(call.text(0).trim_end_matches(['\r', '\n']))),
+    ),
+    Function::new(
+        "endswith",
+        "Whether a text ends with another.",
+        &[Param::string("str"), Param::string("suffix")],
+        |call| Ok(call.text(0).ends_with(call.text(1)).into()),
+    ),
+    Function::new(
+        "indent",
+        "The text with blanks before all lines but the first.",
+        &[Param::number("spaces"), Param::string("str")],
+        indent,
+    ),
     Function::variadic(
         "join",
+        "The texts of lists, with a separator between them.",
         &[Param::string("separator")],
         Param::new("lists", Want::ListOfString),
         join,
     ),
-    Function::new("lower", &[Param::string("str")], |call| {
+    Function::new("lower", "The text in small letters.", &[Param::string("str")], |call| {
         Ok(Value::string(call.text(0).chars().map(to_lower).collect::<String>()))
     }),
     Function::new(
         "replace",
+        "The text with every occurrence of a part replaced by another text.",
         &[Param::string("str"), Param::string("substr"), Param::string("replace")],
-        |call| Ok(Value::string(call.text(0).replace(call.text(1), call.text(2)))),
+        replace,
     ),
-    Function::new("split", &[Param::string("separator"), Param::string("str")], split),
-    Function::new("startswith", &[Param::string("str"), Param::string("prefix")], |call| {
-        Ok(call.text(0).starts_with(call.text(1)).into())
-    }),
-    Function::new("strcontains", &[Param::string("str"), Param::string("substr")], |call| {
-        Ok(call.text(0).contains(call.text(1)).into())
-    }),
-    Function::new("strrev", &[Param::string("str")], |call| {
-        Ok(Value::string(call.text(0).graphemes(true).rev().collect::<String>()))
-    }),
+    Function::new(
+        "split",
+        "The parts of a text between separators.",
+        &[Param::string("separator"), Param::string("str")],
+        split,
+    ),
+    Function::new(
+        "startswith",
+        "Whether a text starts with another.",
+        &[Param::string("str"), Param::string("prefix")],
+        |call| Ok(call.text(0).starts_with(call.text(1)).into()),
+    ),
+    Function::new(
+        "strcontains",
+        "Whether a text has another in it.",
+        &[Param::string("str"), Param::string("substr")],
+        |call| Ok(call.text(0).contains(call.text(1)).into()),
+    ),
+    Function::new(
+        "strrev",
+        "The text from its end to its start.",
+        &[Param::string("str")],
+        |call| Ok(Value::string(call.text(0).graphemes(true).rev().collect::<String>())),
+    ),
     Function::new(
         "substr",
+        "A part of a text: from an offset, of a length. -1 means the rest; a negative offset counts from the end.",
         &[Param::string("str"), Param::number("offset"), Param::number("length")],
         substr,
     ),
-    Function::new("title", &[Param::string("str")], |call| Ok(Value::string(title(call.text(0))))),
-    Function::new("trim", &[Param::string("str"), Param::string("cutset")], |call| {
-        let cutset: Vec<char> = call.text(1).chars().collect();
-        Ok(Value::string(call.text(0).trim_matches(cutset.as_slice())))
-    }),
-    Function::new("trimprefix", &[Param::string("str"), Param::string("prefix")], |call| {
-        let text = call.text(0);
-        Ok(Value::string(text.strip_prefix(call.text(1)).unwrap_or(text)))
-    }),
-    Function::new("trimspace", &[Param::string("str")], |call| {
-        Ok(Value::string(call.text(0).trim()))
-    }),
-    Function::new("trimsuffix", &[Param::string("str"), Param::string("suffix")], |call| {
-        let text = call.text(0);
-        Ok(Value::string(text.strip_suffix(call.text(1)).unwrap_or(text)))
-    }),
-    Function::new("upper", &[Param::string("str")], |call| {
+    Function::new(
+        "title",
+        "The text with a capital letter at the start of each word.",
+        &[Param::string("str")],
+        |call| Ok(Value::string(title(call.text(0)))),
+    ),
+    Function::new(
+        "trim",
+        "The text without any of the given characters at its start and end.",
+        &[Param::string("str"), Param::string("cutset")],
+        |call| {
+            let cutset: Vec<char> = call.text(1).chars().collect();
+            Ok(Value::string(call.text(0).trim_matches(cutset.as_slice())))
+        },
+    ),
+    Function::new(
+        "trimprefix",
+        "The text without a prefix.",
+        &[Param::string("str"), Param::string("prefix")],
+        |call| {
+            let text = call.text(0);
+            Ok(Value::string(text.strip_prefix(call.text(1)).unwrap_or(text)))
+        },
+    ),
+    Function::new(
+        "trimspace",
+        "The text without white space at its start and end.",
+        &[Param::string("str")],
+        |call| Ok(Value::string(call.text(0).trim())),
+    ),
+    Function::new(
+        "trimsuffix",
+        "The text without a suffix.",
+        &[Param::string("str"), Param::string("suffix")],
+        |call| {
+            let text = call.text(0);
+            Ok(Value::string(text.strip_suffix(call.text(1)).unwrap_or(text)))
+        },
+    ),
+    Function::new("upper", "The text in capital letters.", &[Param::string("str")], |call| {
         Ok(Value::string(call.text(0).chars().map(to_upper).collect::<String>()))
     }),
 ];
 
 /// Indents all lines but the first.
 fn indent(call: &Call<'_>) -> Outcome {
-    const WIDEST: i64 = 10_000;
-    let spaces = call.whole(0)?;
-    if !(0..=WIDEST).contains(&spaces) {
-        let cause = format!("the number of spaces must be between 0 and {WIDEST}");
-        return Err(CallError::argument(0, cause));
-    }
-    let pad = " ".repeat(usize::try_from(spaces).unwrap_or(0));
+    let spaces = usize::try_from(call.whole(0)?)
+        .map_err(|_| CallError::argument(0, "the number of spaces must not be negative"))?;
+    call.pay_text(call.text(1).matches('\n').count().saturating_mul(spaces))?;
+    let pad = match call.text(1).contains('\n') {
+        true => " ".repeat(spaces),
+        false => String::new(),
+    };
     Ok(Value::string(call.text(1).replace('\n', &format!("\n{pad}"))))
+}
+
+fn replace(call: &Call<'_>) -> Outcome {
+    let (text, old, new) = (call.text(0), call.text(1), call.text(2));
+    call.pay_text(text.matches(old).count().saturating_mul(new.len()))?;
+    Ok(Value::string(text.replace(old, new)))
 }
 
 fn join(call: &Call<'_>) -> Outcome {
@@ -99,6 +156,7 @@ fn join(call: &Call<'_>) -> Outcome {
             }
         }
     }
+    call.pay_text(parts.len().saturating_mul(call.text(0).len()))?;
     Ok(Value::string(parts.join(call.text(0))))
 }
 

@@ -9,36 +9,68 @@ use crate::eval::value::Value;
 use crate::interpolate::time as clock;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("formatdate", &[Param::string("format"), Param::string("time")], |call| {
-        let at = Moment::parse(call.text(1)).map_err(|cause| {
-            CallError::argument(1, format!("not a valid RFC3339 timestamp: {cause}"))
-        })?;
-        format_date(call.text(0), &at)
-            .map(Value::string)
-            .map_err(|cause| CallError::argument(0, cause))
-    }),
-    Function::variadic("legacy_isotime", &[], Param::string("format"), |call| {
-        let started = call.host.environment.started;
-        match call.args.len() {
-            0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
-            1 => Ok(Value::string(clock::format(call.text(0), started))),
-            _ => Err(CallError::failed("too many values, 1 needed")),
-        }
-    }),
-    Function::variadic("legacy_strftime", &[], Param::string("format"), |call| {
-        let started = call.host.environment.started;
-        match call.args.len() {
-            0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
-            1 => Ok(Value::string(clock::strftime(call.text(0), started))),
-            _ => Err(CallError::failed("too many values, 1 needed")),
-        }
-    }),
-    Function::new("rfc3339_parse", &[Param::string("timestamp")], rfc3339_parse),
-    Function::new("timeadd", &[Param::string("timestamp"), Param::string("duration")], timeadd),
-    Function::new("timestamp", &[], |_| {
+    Function::new(
+        "formatdate",
+        "A time in a form of `YYYY MM DD hh mm ss ZZZZ` and the like; text stands in single quotes.",
+        &[Param::string("format"), Param::string("time")],
+        |call| {
+            let at = Moment::parse(call.text(1)).map_err(|cause| {
+                CallError::argument(1, format!("not a valid RFC3339 timestamp: {cause}"))
+            })?;
+            format_date(call.text(0), &at)
+                .map(Value::string)
+                .map_err(|cause| CallError::argument(0, cause))
+        },
+    ),
+    Function::variadic(
+        "legacy_isotime",
+        "The start of this run, in a layout as Go has them (`2006-01-02`). Better: `timestamp` and `formatdate`.",
+        &[],
+        Param::string("format"),
+        |call| {
+            let started = call.host.environment.started;
+            match call.args.len() {
+                0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
+                1 => Ok(Value::string(clock::format(call.text(0), started))),
+                _ => Err(CallError::failed("too many values, 1 needed")),
+            }
+        },
+    ),
+    Function::variadic(
+        "legacy_strftime",
+        "The start of this run, in a form of `%Y-%m-%d`. Better: `timestamp` and `formatdate`.",
+        &[],
+        Param::string("format"),
+        |call| {
+            let started = call.host.environment.started;
+            match call.args.len() {
+                0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
+                1 => Ok(Value::string(clock::strftime(call.text(0), started))),
+                _ => Err(CallError::failed("too many values, 1 needed")),
+            }
+        },
+    ),
+    Function::new(
+        "rfc3339_parse",
+        "The parts of a time: `year`, `month`, `day`, `hour`, `unix`, `weekday_name` and more.",
+        &[Param::string("timestamp")],
+        rfc3339_parse,
+    ),
+    Function::new(
+        "timeadd",
+        "The time that is a duration (`1h30m`, `-5s`) later.",
+        &[Param::string("timestamp"), Param::string("duration")],
+        timeadd,
+    ),
+    Function::new("timestamp", "The time now, in UTC, as RFC 3339 writes it.", &[], |_| {
         Ok(Value::string(clock::format(clock::RFC3339, Timestamp::now())))
     }),
-    Function::new("unix_timestamp_parse", &[Param::number("unix_timestamp")], unix_timestamp_parse),
+    Function::new(
+        "unix_timestamp_parse",
+        "The parts of a time that is given in seconds since 1970.",
+        &[Param::number("unix_timestamp")],
+        unix_timestamp_parse,
+    ),
 ];
 
 /// A local time and its distance from UTC.

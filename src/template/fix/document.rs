@@ -20,7 +20,7 @@ impl Document {
         let Some(root) = root else { return Err(found) };
         let mut twice = Diagnostics::default();
         root.refuse_duplicates(&mut twice);
-        found.0.extend(twice.0.into_iter().map(|error| error.help(LATER_COUNTS).into_warning()));
+        found.extend(twice.into_iter().map(|error| error.help(LATER_COUNTS).into_warning()));
         refuse_shapes(&root, &mut found);
         match root.into_plain(&mut found) {
             Value::Object(mut root) => {

@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use hcl_edit::parser;
 
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::{FileId, SourceMap, Span};
 use crate::template::ast::{Body, Expr, Syntax};
@@ -47,7 +48,7 @@ impl Origin {
 pub fn parse_file(file: FileId, sources: &SourceMap) -> (Body, Diagnostics) {
     let text: &str = &sources.file(file).text;
     let origin = Origin::File(file, 0);
-    let Checked { copy, mut diagnostics } = syntax::check_file(text, origin);
+    let Checked { copy, mut diagnostics } = syntax::check_file(text, origin, sources.budget());
     let mut lowering = Lowering::new(text, &copy, origin, 0);
     let body = match parser::parse_body(&copy) {
         Ok(body) => lowering.body(&body, 0..text.len()),
@@ -61,8 +62,8 @@ pub fn parse_file(file: FileId, sources: &SourceMap) -> (Body, Diagnostics) {
 }
 
 /// Reads `text` as one expression, as `-var` values of a structural type are written.
-pub fn parse_expression(text: &str, origin: Origin) -> Result<Expr, Diagnostics> {
-    let Checked { copy, diagnostics } = syntax::check_expression(text, origin);
+pub fn parse_expression(text: &str, origin: Origin, budget: &Budget) -> Result<Expr, Diagnostics> {
+    let Checked { copy, diagnostics } = syntax::check_expression(text, origin, budget);
     let ((), _) = diagnostics.into_result(())?;
     let start = copy.len() - copy.trim_start().len();
     let parsed = parser::parse_expr(copy.trim());
@@ -74,8 +75,8 @@ pub fn parse_expression(text: &str, origin: Origin) -> Result<Expr, Diagnostics>
 
 /// Reads `text` as a template without quotes, as the strings of HCL's JSON syntax and the files of
 /// `templatefile` are.
-pub fn parse_template(text: &str, origin: Origin) -> Result<Expr, Diagnostics> {
-    let Checked { copy, diagnostics } = syntax::check_template(text, origin);
+pub fn parse_template(text: &str, origin: Origin, budget: &Budget) -> Result<Expr, Diagnostics> {
+    let Checked { copy, diagnostics } = syntax::check_template(text, origin, budget);
     let ((), _) = diagnostics.into_result(())?;
     let template = parser::parse_template(&copy).map_err(|error| unforeseen(&error, origin, 0))?;
     let mut lowering = Lowering::new(text, &copy, origin, 0);

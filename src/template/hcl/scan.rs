@@ -166,6 +166,12 @@ impl<'t> Scanner<'t> {
         Self { text, at, outer: Vec::new(), mode, comment_is_open: false }
     }
 
+    /// Reads what follows as code, whatever it stands in.
+    pub fn start_over(&mut self) {
+        self.outer.clear();
+        self.mode = Mode::Code { braces: 0 };
+    }
+
     /// What is not read yet.
     fn rest(&self) -> &'t str {
         &self.text[self.at..]

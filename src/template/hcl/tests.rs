@@ -25,7 +25,7 @@ fn mistakes(value: &str) -> Vec<String> {
 fn shape(text: &str) -> String {
     let mut sources = SourceMap::default();
     let file = sources.add("expr", text);
-    let expr = parse_expression(text, Origin::File(file, 0)).expect(text);
+    let expr = parse_expression(text, Origin::File(file, 0), sources.budget()).expect(text);
     let mut written = String::new();
     write_expr(&expr, &mut written);
     written

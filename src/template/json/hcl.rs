@@ -7,6 +7,7 @@
 use indexmap::map::Entry;
 
 use super::{Kind, Member, Value, duplicate};
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Spanned;
 use crate::template::ast::{Attribute, Block, Body, Expr, ExprKind, Syntax};
@@ -23,8 +24,8 @@ const COMPONENT_BLOCKS: &[BlockShape] = &[BlockShape::new("dynamic", &["block"])
 const DYNAMIC_BLOCKS: &[BlockShape] = &[BlockShape::new("content", &[])];
 
 /// The body of a whole file.
-pub(in crate::template) fn file(root: Value) -> (Body, Diagnostics) {
-    let mut lowering = Lowering::default();
+pub(in crate::template) fn file(root: Value, budget: &Budget) -> (Body, Diagnostics) {
+    let mut lowering = Lowering { budget, diagnostics: Diagnostics::default() };
     let body = lowering.body(root, "", ROOT_BLOCKS);
     (body, lowering.diagnostics)
 }
@@ -57,12 +58,12 @@ fn inner_shapes(kind: &str) -> &'static [BlockShape] {
     }
 }
 
-#[derive(Default)]
-struct Lowering {
+struct Lowering<'a> {
+    budget: &'a Budget,
     diagnostics: Diagnostics,
 }
 
-impl Lowering {
+impl Lowering<'_> {
     /// The object `value` as the body of a block of type `kind`.
     fn body(&mut self, value: Value, kind: &str, shapes: &'static [BlockShape]) -> Body {
         let mut body = Body::empty(value.span, Syntax::Json);
@@ -150,7 +151,7 @@ impl Lowering {
         if !text.contains(['$', '%']) {
             return Expr { kind: ExprKind::String(text), span };
         }
-        match parse_template(&text, origin(&text, span)) {
+        match parse_template(&text, origin(&text, span), self.budget) {
             Ok(expr) => Expr { span, ..expr },
             Err(diagnostics) => {
                 self.diagnostics.extend(diagnostics);
@@ -165,7 +166,7 @@ impl Lowering {
             self.diagnostics.push(must_be("`type`", "a string", &value));
             return value.into_expr();
         };
-        match parse_expression(text, origin(text, value.span)) {
+        match parse_expression(text, origin(text, value.span), self.budget) {
             Ok(expr) => expr,
             Err(diagnostics) => {
                 self.diagnostics.extend(diagnostics);

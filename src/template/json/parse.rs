@@ -2,11 +2,9 @@
 //! a file are said at once.
 
 use super::{Kind, Member, Value};
+use crate::budget::{Budget, Exceeded, Limit};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::{FileId, SourceMap, Span, Spanned};
-
-/// How deep lists and objects may nest; deeper ones could overflow the stack.
-const MAX_DEPTH: usize = 128;
 
 /// How many mistakes are said before the text is given up as no JSON.
 const MAX_ERRORS: usize = 20;
@@ -21,6 +19,7 @@ pub(in crate::template) fn parse(
         at: 0,
         file,
         depth: 0,
+        budget: sources.budget(),
         diagnostics: Diagnostics::default(),
     };
     let value = parser.document().ok();
@@ -38,6 +37,7 @@ struct Parser<'t> {
     at: usize,
     file: FileId,
     depth: usize,
+    budget: &'t Budget,
     diagnostics: Diagnostics,
 }
 
@@ -67,6 +67,7 @@ impl<'t> Parser<'t> {
 
     fn value(&mut self, what: &str) -> Parsed<Value> {
         let start = self.at;
+        self.hold(self.budget.pay(Budget::WORD))?;
         let kind = match self.peek() {
             Some('{') => self.nested(Self::object)?,
             Some('[') => self.nested(Self::array)?,
@@ -84,10 +85,7 @@ impl<'t> Parser<'t> {
     }
 
     fn nested(&mut self, read: impl FnOnce(&mut Self) -> Parsed<Kind>) -> Parsed<Kind> {
-        if self.depth == MAX_DEPTH {
-            let error = self.error_here("this is nested too deep");
-            return self.give_up(error.because(format!("the limit is {MAX_DEPTH} levels")));
-        }
+        self.hold(Limit::NESTING.check(self.depth + 1))?;
         self.depth += 1;
         let kind = read(self);
         self.depth -= 1;
@@ -124,6 +122,7 @@ impl<'t> Parser<'t> {
 
     fn member(&mut self) -> Parsed<Member> {
         let start = self.at;
+        self.hold(self.budget.pay(Budget::WORD))?;
         let key = self.key()?;
         let key = Spanned::new(key, self.span(start, self.at));
         self.skip_space()?;
@@ -447,6 +446,11 @@ impl<'t> Parser<'t> {
             None => "the end of the file".into(),
             Some(c) => format!("`{c}`"),
         }
+    }
+
+    fn hold(&mut self, checked: Result<(), Exceeded>) -> Parsed<()> {
+        let at = self.span(self.at, self.at);
+        checked.or_else(|exceeded| self.give_up(Diagnostic::from(exceeded).at(at)))
     }
 
     fn say(&mut self, diagnostic: Diagnostic) -> Parsed<()> {

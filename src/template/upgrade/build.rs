@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::data::Images;
 use super::options::{self, Options};
 use super::text::{Place, Texts};
-use super::write::{Block, Item, Value, quoted};
+use super::write::{Block, Item, Value, is_key, quoted};
 use crate::config::GoDuration;
 use crate::template::ast::{Attribute, Build, ComponentBlock, Expr, ExprKind, Template};
 
@@ -129,6 +129,7 @@ fn filter(name: &str, value: &Expr, texts: &mut Texts<'_>) -> Vec<Item> {
 fn overrides(members: &[(Expr, Expr)], texts: &mut Texts<'_>) -> Vec<(String, Value)> {
     let renamed = |(old, options): (&str, &Expr)| {
         let name = texts.names().overridden(old);
+        let name = if is_key(&name) { name } else { quoted(&name) };
         (name, options::expression(options, texts, Place::Build))
     };
     options::sorted(members).into_iter().map(renamed).collect()

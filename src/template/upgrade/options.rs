@@ -1,7 +1,7 @@
 //! The options of a component → the body of its block.
 
 use super::text::{Place, Texts};
-use super::write::{Block, Item, Value, is_name, quoted};
+use super::write::{Block, Item, Value, is_key, is_name, quoted};
 use crate::template::ast::{Expr, ExprKind};
 
 /// Options that are blocks even where they hold only plain values. Other objects of plain values are
@@ -86,7 +86,7 @@ pub(super) fn expression(value: &Expr, texts: &mut Texts<'_>, place: Place) -> V
         }
         ExprKind::Object(members) => {
             let member = |(name, value): (&str, &Expr)| {
-                let key = match is_name(name) {
+                let key = match is_key(name) {
                     true => name.to_owned(),
                     false => texts.quoted(name, place),
                 };

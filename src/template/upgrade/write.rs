@@ -146,6 +146,11 @@ pub(super) fn is_name(name: &str) -> bool {
     starts && chars.all(|c| unicode_ident::is_xid_continue(c) || c == '-')
 }
 
+/// Whether `name` can be the key of an object without quotes: `{ for …` is something else.
+pub(super) fn is_key(name: &str) -> bool {
+    is_name(name) && name != "for"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

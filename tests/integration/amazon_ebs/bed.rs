@@ -245,6 +245,7 @@ impl Build {
                 build_type: Some("amazon-ebs".into()),
                 template_dir: Some(PathBuf::from("/tmp")),
                 build_data: None,
+                budget: Default::default(),
             },
         }
     }

@@ -73,6 +73,7 @@ impl Build {
             build_type: None,
             template_dir: None,
             build_data: None,
+            budget: Default::default(),
         };
         let facts = Facts {
             build_name: "test".into(),

@@ -37,6 +37,9 @@ impl<'t> Checker<'t> {
         let mut names = Names::new();
         loop {
             self.skip_newlines();
+            if self.diagnostics.is_full() {
+                self.at = self.tokens.len() - 1;
+            }
             if self.peek().kind == TokenKind::End || self.looking_at("}") {
                 return;
             }

@@ -19,19 +19,10 @@ mod expression;
 mod template;
 
 use super::Origin;
-use super::scan::{Scanner, Token, TokenKind, scan, scan_template};
+use super::scan::{Token, TokenKind, scan, scan_template};
+use crate::budget::{Budget, Limit};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
-
-/// The most tokens that a text may have; the tree of more would fill the memory.
-const MAX_TOKENS: usize = 1 << 20;
-
-/// How deep expressions and blocks may nest; `hcl-edit` has a limit of 64.
-const MAX_DEPTH: usize = 60;
-
-/// How many operators and accesses may lie above one another: a row of them makes a tree as deep as
-/// the row is long, and trees are walked by recursion. `hcl-edit` has a limit of 128 operators.
-const MAX_LINKS: usize = 120;
 
 /// The copy, and what is wrong with the text.
 pub struct Checked {
@@ -42,16 +33,16 @@ pub struct Checked {
 }
 
 /// Checks a whole file of arguments and blocks.
-pub fn check_file(text: &str, origin: Origin) -> Checked {
-    Checker::new(text, &code_tokens(text), origin).run(|checker| {
+pub fn check_file(text: &str, origin: Origin, budget: &Budget) -> Checked {
+    Checker::new(text, &code_tokens(text, budget), origin).run(budget, |checker| {
         checker.file();
         Ok(())
     })
 }
 
 /// Checks a single expression.
-pub fn check_expression(text: &str, origin: Origin) -> Checked {
-    Checker::new(text, &code_tokens(text), origin).run(|checker| {
+pub fn check_expression(text: &str, origin: Origin, budget: &Budget) -> Checked {
+    Checker::new(text, &code_tokens(text, budget), origin).run(budget, |checker| {
         checker.with_newlines(false, |checker| {
             checker.expression()?;
             match checker.peek() {
@@ -63,38 +54,32 @@ pub fn check_expression(text: &str, origin: Origin) -> Checked {
 }
 
 /// Checks a template without quotes.
-pub fn check_template(text: &str, origin: Origin) -> Checked {
-    let mut tokens = Vec::new();
-    take_string(scan_template(text), 0, &mut tokens);
+pub fn check_template(text: &str, origin: Origin, budget: &Budget) -> Checked {
+    let mut tokens: Vec<Token> = scan_template(text).take(affordable(budget)).collect();
     end_tokens(text, &mut tokens);
-    Checker::new(text, &tokens, origin).run(|checker| checker.template(None))
+    Checker::new(text, &tokens, origin).run(budget, |checker| checker.template(None))
 }
 
-/// The tokens of arguments, blocks or an expression, up to one more than there may be. A string that
-/// is not closed ends with its line: the next line is most likely the next argument, not text.
-fn code_tokens(text: &str) -> Vec<Token> {
+/// The tokens of arguments, blocks or an expression, up to one more than can be paid for. A string
+/// that is not closed ends with its line: the next line is most likely the next argument, not text.
+fn code_tokens(text: &str, budget: &Budget) -> Vec<Token> {
     let mut tokens = Vec::new();
-    let mut from = 0;
-    while take_string(scan(&text[from..]), from, &mut tokens) {
-        from = tokens.last().map_or(text.len(), |last| last.end);
+    let mut scanner = scan(text);
+    while tokens.len() < affordable(budget)
+        && let Some(token) = scanner.next()
+    {
+        tokens.push(token);
+        if token.kind == TokenKind::QuotedNewline {
+            scanner.start_over();
+        }
     }
     end_tokens(text, &mut tokens);
     tokens
 }
 
-/// Takes tokens of a text that begins at `from` up to the end of an unclosed string; says whether
-/// there was one.
-fn take_string(scanner: Scanner<'_>, from: usize, tokens: &mut Vec<Token>) -> bool {
-    for token in scanner {
-        if tokens.len() > MAX_TOKENS {
-            return false;
-        }
-        tokens.push(Token { start: from + token.start, end: from + token.end, ..token });
-        if token.kind == TokenKind::QuotedNewline {
-            return true;
-        }
-    }
-    false
+/// One more than the tokens that can be paid for.
+fn affordable(budget: &Budget) -> usize {
+    budget.left() / Budget::WORD + 1
 }
 
 fn end_tokens(text: &str, tokens: &mut Vec<Token>) {
@@ -144,16 +129,17 @@ impl<'t> Checker<'t> {
         }
     }
 
-    fn run(mut self, check: impl FnOnce(&mut Self) -> Parsed<()>) -> Checked {
-        if self.tokens.len() > MAX_TOKENS + 1 {
-            let error = Diagnostic::error(code::HCL_SYNTAX, "this text is too large");
-            let error = error.at(self.span(self.tokens[MAX_TOKENS]));
-            let cause = format!("the limit is {MAX_TOKENS} words and signs");
-            self.diagnostics.push(error.because(cause));
-            self.copy.clear();
-        } else {
+    fn run(mut self, budget: &Budget, check: impl FnOnce(&mut Self) -> Parsed<()>) -> Checked {
+        // The end, which is always there, costs nothing.
+        let last = self.tokens.len() - 1;
+        match budget.pay(last * Budget::WORD) {
+            Err(exceeded) => {
+                let at = self.span(self.tokens[last.saturating_sub(1)]);
+                self.diagnostics.push(Diagnostic::from(exceeded).at(at));
+                self.copy.clear();
+            }
             // Whatever was abandoned has been said.
-            let _ = check(&mut self);
+            Ok(()) => drop(check(&mut self)),
         }
         let copy = String::from_utf8_lossy(&self.copy).into_owned();
         Checked { copy, diagnostics: self.diagnostics }
@@ -242,10 +228,7 @@ impl<'t> Checker<'t> {
 
     /// Runs `read` one level deeper; refuses what is nested too deep.
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth == MAX_DEPTH {
-            let error = self.error(self.peek(), "this is nested too deep");
-            return self.refuse(error.because(format!("the limit is {MAX_DEPTH} levels")));
-        }
+        self.hold(Limit::NESTING, self.depth + 1)?;
         self.depth += 1;
         let links = std::mem::take(&mut self.links);
         let result = read(self);
@@ -257,11 +240,13 @@ impl<'t> Checker<'t> {
     /// Counts one more operator or access.
     fn link(&mut self) -> Parsed<()> {
         self.links += 1;
-        if self.links <= MAX_LINKS {
-            return Ok(());
-        }
-        let error = self.error(self.peek(), "this expression is too long");
-        self.refuse(error.because(format!("the limit is {MAX_LINKS} operators and accesses")))
+        self.hold(Limit::CHAIN, self.links)
+    }
+
+    /// Refuses what is beyond a limit.
+    fn hold(&mut self, limit: Limit, count: usize) -> Parsed<()> {
+        let at = self.span(self.peek());
+        limit.check(count).or_else(|exceeded| self.refuse(Diagnostic::from(exceeded).at(at)))
     }
 
     fn span(&self, token: Token) -> Span {

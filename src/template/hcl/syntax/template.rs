@@ -2,6 +2,8 @@
 
 use super::super::scan::{Token, TokenKind};
 use super::{Checker, Parsed};
+use crate::budget::Limit;
+use crate::diagnostic::Diagnostic;
 
 /// A directive that waits for its end.
 struct Pending<'t> {
@@ -192,8 +194,10 @@ impl<'t> Checker<'t> {
         if !matches!(word, "if" | "for") {
             return self.end_or_split(word, start, pending);
         }
-        if pending.len() + self.depth >= super::MAX_DEPTH {
-            return self.refuse_at(start, "this is nested too deep");
+        let depth = pending.len() + self.depth + 1;
+        if let Err(exceeded) = Limit::NESTING.check(depth) {
+            let at = self.span(start);
+            return self.refuse(Diagnostic::from(exceeded).at(at));
         }
         pending.push(Pending { word, token: start, split: false });
         if word == "for" {

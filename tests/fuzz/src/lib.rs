@@ -1,0 +1,16 @@
+//! The rooms of imgbake that read what people write, and what these need: links to `src/`. Without
+//! those that reach clouds and machines, all of the program is instrumented in a minute.
+
+pub mod budget;
+pub mod component;
+pub mod config;
+pub mod diagnostic;
+pub mod env;
+pub mod eval;
+pub mod event;
+pub mod guest;
+pub mod interpolate;
+pub mod journal;
+pub mod secret;
+pub mod source;
+pub mod template;
