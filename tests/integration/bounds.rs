@@ -11,7 +11,6 @@ use imgbake::diagnostic::{Diagnostics, code};
 use imgbake::eval::{self, Inputs};
 use imgbake::secret::Redactor;
 use imgbake::source::SourceMap;
-use imgbake::template::format::format;
 use imgbake::template::load::{self, ConfigType, LoadRequest};
 
 use crate::support::{Program, Run};
