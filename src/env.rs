@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::identity::Role;
+
 /// The version of the usual tool whose templates this program understands: `packer.version`,
 /// `{{packer_version}}`, and what `required_version` is compared with.
 pub const PACKER_VERSION: &str = "1.16.0";
@@ -19,6 +21,8 @@ pub struct Environment {
     pub started: Timestamp,
     /// One id for the whole run, exported as `PACKER_RUN_UUID`.
     pub run_uuid: String,
+    /// The role that the run takes on in AWS, if it was told one.
+    pub role: Option<Role>,
 }
 
 impl Environment {
@@ -37,7 +41,12 @@ impl Environment {
             Some(given) if !given.is_empty() => given.clone(),
             _ => uuid::Uuid::new_v4().to_string(),
         };
-        Self { vars, cwd, started, run_uuid }
+        Self { vars, cwd, started, run_uuid, role: None }
+    }
+
+    /// The same, with a role to take on.
+    pub fn taking_on(self, role: Option<Role>) -> Self {
+        Self { role, ..self }
     }
 
     /// The variable `name`, unless it is unset or empty.

@@ -2,6 +2,7 @@
 //!
 //! Every text passes the redactor on its way into an event, so that whoever listens cannot leak.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::diagnostic::Severity;
 use crate::secret::Redactor;
+use crate::source::{Place, Position};
 
 /// One thing said, by whom and when.
 #[derive(Debug)]
@@ -42,6 +45,39 @@ impl fmt::Display for Target {
     }
 }
 
+/// A part of a build, as people tell what happens to it. A build goes through them in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// What must be known and there before a machine starts.
+    Prepare,
+    /// The machine starts.
+    Launch,
+    /// The way into it.
+    Connect,
+    /// One provisioner, as the template calls it.
+    Provision(String),
+    /// The image is made of the machine.
+    Image,
+    /// What must not stay goes.
+    Cleanup,
+    /// One post-processor, as the template calls it.
+    PostProcess(String),
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prepare => f.write_str("prepare"),
+            Self::Launch => f.write_str("launch"),
+            Self::Connect => f.write_str("connect"),
+            Self::Provision(name) => write!(f, "provision: {name}"),
+            Self::Image => f.write_str("image"),
+            Self::Cleanup => f.write_str("cleanup"),
+            Self::PostProcess(name) => write!(f, "post-process: {name}"),
+        }
+    }
+}
+
 /// The kinds of things said.
 #[derive(Debug)]
 pub enum Message {
@@ -61,10 +97,19 @@ pub enum Message {
     },
     /// Findings about a template, drawn; several lines.
     Diagnostics(String),
+    /// A note for whoever looks for a mistake.
+    Debug(String),
+    /// A remark for whoever shows files with remarks; people have read it already.
+    Annotation(Annotation),
     /// The builds that are about to run, in order.
     BuildsPlanned(Vec<String>),
     /// A step of a build begins.
-    StepStarted(String),
+    StepStarted {
+        /// Its name.
+        step: String,
+        /// The part of the build that it belongs to.
+        phase: Phase,
+    },
     /// A step of a build ended.
     StepFinished {
         /// Its name, as it was when it started.
@@ -74,10 +119,19 @@ pub enum Message {
         /// Whether it did what it should.
         ok: bool,
     },
+    /// A part of a build begins that is no step.
+    PhaseStarted(Phase),
+    /// The part that began last ended.
+    PhaseFinished {
+        /// Whether it did what it should.
+        ok: bool,
+    },
     /// A part of the build's time ended that was not ours.
     Spent {
         /// Whose it was.
         whose: Whose,
+        /// What it was spent on, e.g. `instance running`.
+        what: &'static str,
         /// How long it was.
         took: Duration,
     },
@@ -91,14 +145,11 @@ pub enum Message {
         answer: oneshot::Sender<Option<String>>,
     },
     /// A build ended.
-    BuildFinished {
-        /// How long it took.
-        took: Duration,
-        /// Why it failed, if it did.
-        error: Option<String>,
-    },
+    BuildFinished(Box<Finished>),
     /// A machine-readable record: its type and its fields.
     Record(&'static str, Vec<String>),
+    /// Answered when everything that was said before was shown.
+    Settle(std::sync::mpsc::Sender<()>),
     /// Nothing more will be said.
     End,
 }
@@ -134,6 +185,72 @@ pub struct Progress {
     pub finished: bool,
 }
 
+/// A remark, at a place of a file if it is about one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// How bad it is.
+    pub severity: Severity,
+    /// From where to where; the end is behind the last character.
+    pub place: Option<(Place, Position)>,
+    /// A few words.
+    pub title: String,
+    /// All of it; may be several lines.
+    pub text: String,
+}
+
+/// How a build ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// Where in the template it failed; the source of the build if nothing better is known.
+    pub place: Place,
+    /// What is left of it.
+    pub products: Vec<Product>,
+}
+
+/// An artifact, as far as it can be told.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// Which kind of component made it.
+    pub builder_id: String,
+    /// Its identity.
+    pub id: String,
+    /// The files that it consists of.
+    pub files: Vec<String>,
+    /// For people.
+    pub description: String,
+    /// The machine images that it stands for, by region.
+    pub images: BTreeMap<String, String>,
+    /// What the machine said of itself, e.g. `SourceAMI`.
+    pub facts: BTreeMap<String, String>,
+}
+
+impl Finished {
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        let products = self.products.iter_mut().flat_map(|product| {
+            let texts = [&mut product.id, &mut product.description];
+            texts.into_iter().chain(&mut product.files).chain(product.facts.values_mut())
+        });
+        for text in self.error.iter_mut().chain(products) {
+            *text = redactor.clean(std::mem::take(text));
+        }
+        self
+    }
+}
+
+impl Phase {
+    fn redacted(self, redactor: &Redactor) -> Self {
+        match self {
+            Self::Provision(name) => Self::Provision(redactor.clean(name)),
+            Self::PostProcess(name) => Self::PostProcess(redactor.clean(name)),
+            fixed => fixed,
+        }
+    }
+}
+
 impl Message {
     /// The same without secrets.
     fn redacted(self, redactor: &Redactor) -> Self {
@@ -142,22 +259,27 @@ impl Message {
             Self::Say(text) => Self::Say(clean(text)),
             Self::Error(text) => Self::Error(clean(text)),
             Self::Text(text) => Self::Text(clean(text)),
+            Self::Debug(text) => Self::Debug(clean(text)),
             Self::Output { stream, text } => Self::Output { stream, text: clean(text) },
             Self::Diagnostics(text) => Self::Diagnostics(clean(text)),
             Self::Ask { question, answer } => Self::Ask { question: clean(question), answer },
-            Self::BuildFinished { took, error } => {
-                Self::BuildFinished { took, error: error.map(clean) }
+            Self::BuildFinished(finished) => {
+                Self::BuildFinished(Box::new(finished.redacted(redactor)))
             }
             Self::Record(kind, fields) => {
                 Self::Record(kind, fields.into_iter().map(clean).collect())
             }
+            Self::Annotation(one) => Self::Annotation(Annotation { text: clean(one.text), ..one }),
+            Self::PhaseStarted(phase) => Self::PhaseStarted(phase.redacted(redactor)),
             Self::Progress(progress) => {
                 Self::Progress(Progress { what: clean(progress.what), ..progress })
             }
             names @ (Self::BuildsPlanned(_)
-            | Self::StepStarted(_)
+            | Self::StepStarted { .. }
             | Self::StepFinished { .. }
             | Self::Spent { .. }
+            | Self::PhaseFinished { .. }
+            | Self::Settle(_)
             | Self::End) => names,
         }
     }
@@ -235,6 +357,14 @@ impl Ui {
         let (answer, reply) = oneshot::channel();
         self.send(Message::Ask { question: question.into(), answer });
         reply.await.ok().flatten()
+    }
+
+    /// Waits until all that was said so far was shown. Not for tasks: it blocks.
+    pub fn settle(&self) {
+        let (sender, settled) = std::sync::mpsc::channel();
+        self.send(Message::Settle(sender));
+        // Where nobody listens, there is nothing to wait for.
+        let _ = settled.recv();
     }
 
     /// The redactor that everything said here passes.

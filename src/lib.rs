@@ -13,6 +13,8 @@
 //!
 //! | room | what happens there |
 //! |---|---|
+//! | `init` | the first process of a container: signals and orphans |
+//! | `action` | the GitHub Action: inputs → the same commands → outputs |
 //! | `cli` | one file per command: arguments in, exit code out |
 //! | `report` | events → people and machines: terminal, machine-readable; diagnostics drawn |
 //! | `explain` | what a code, a component, an option or a function is |
@@ -26,6 +28,7 @@
 //! | `data_source` | `http`, `null`: values looked up for a template |
 //! | `communicator` | the connection to a machine: SSH, none |
 //! | `aws` | the EC2 account: credentials, clients, waiters |
+//! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports |
 //! | `eval` | expressions → values: types, functions, locals in order |
 //! | `template` | text → tree, for both languages; `fix`, `fmt`, `hcl2_upgrade` rewrite texts |
@@ -39,11 +42,13 @@
 //! | `event` | what a run says |
 //! | `retry` | trying again; waits that end on cancel |
 //! | `env` | the environment and the clock enter here |
+//! | `identity` | who a run is, and what proves it |
 //! | `secret` | a type that cannot be printed, and the redactor |
 //! | `diagnostic` | what is wrong with an input |
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
 
+pub mod action;
 pub mod aws;
 pub mod budget;
 pub mod builder;
@@ -57,7 +62,10 @@ pub mod env;
 pub mod eval;
 pub mod event;
 pub mod explain;
+pub mod github;
 pub mod guest;
+pub mod identity;
+pub mod init;
 pub mod interpolate;
 pub mod journal;
 pub mod lint;

@@ -54,6 +54,41 @@ impl Backoff {
     }
 }
 
+/// What one try says.
+#[derive(Debug)]
+pub enum Try<T, E> {
+    /// It worked.
+    Done(T),
+    /// It may work later.
+    Again(E),
+    /// It never will.
+    Failed(E),
+}
+
+/// Tries up to `tries` times with `backoff`'s waits between, until it is done or failed. The last
+/// error comes back when the tries are used up.
+pub async fn retry<T, E, F>(
+    backoff: Backoff,
+    tries: usize,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E>
+where
+    F: Future<Output = Try<T, E>>,
+{
+    let mut waits = backoff.jittered().take(tries.saturating_sub(1));
+    loop {
+        let error = match attempt().await {
+            Try::Done(value) => return Ok(value),
+            Try::Failed(error) => return Err(error),
+            Try::Again(error) => error,
+        };
+        match waits.next() {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

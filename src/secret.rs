@@ -46,7 +46,15 @@ impl fmt::Debug for Secret {
 
 /// Replaces every known secret in a text. Clones share one list.
 #[derive(Clone, Debug, Default)]
-pub struct Redactor(Arc<RwLock<Vec<Secret>>>);
+pub struct Redactor(Arc<RwLock<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// In the order in which they became known.
+    by_age: Vec<Secret>,
+    /// A secret that contains another must go first, or its rest would show.
+    by_length: Vec<Secret>,
+}
 
 impl Redactor {
     /// Makes `secret`, and each of its lines, unprintable from now on.
@@ -56,23 +64,29 @@ impl Redactor {
         for text in [secret, &unix].into_iter().chain(unix.lines()) {
             let text = Secret::new(text);
             // A secret that contains another must go first, or its rest would show.
-            let place = known.binary_search_by(|other| other.longer_first(&text));
+            let place = known.by_length.binary_search_by(|other| other.longer_first(&text));
             if !text.expose().trim().is_empty()
                 && let Err(free) = place
             {
-                known.insert(free, text);
+                known.by_length.insert(free, text.clone());
+                known.by_age.push(text);
             }
         }
     }
 
-    fn known(&self) -> RwLockReadGuard<'_, Vec<Secret>> {
+    /// The secrets that became known after the first `count`, for whoever hides them elsewhere.
+    pub fn since(&self, count: usize) -> Vec<Secret> {
+        self.known().by_age.get(count..).unwrap_or_default().to_vec()
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// `text` without any registered secret.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
-        for secret in self.known().iter() {
+        for secret in &self.known().by_length {
             if text.contains(secret.expose()) {
                 text = Cow::Owned(text.replace(secret.expose(), MASK));
             }
@@ -90,19 +104,19 @@ impl Redactor {
 
     /// How many secrets there are.
     pub fn count(&self) -> usize {
-        self.known().len()
+        self.known().by_age.len()
     }
 
     /// The length of the longest secret in bytes.
     pub fn longest(&self) -> usize {
-        self.known().first().map_or(0, |secret| secret.expose().len())
+        self.known().by_length.first().map_or(0, |secret| secret.expose().len())
     }
 
     /// Where to cut `text` near the byte `at` so that no secret is cut in two: before it if
     /// possible, else after. `text` should reach [`longest`](Self::longest) bytes beyond `at`.
     pub fn cut_near(&self, text: &str, at: usize) -> usize {
         let at = text.floor_char_boundary(at);
-        for secret in self.known().iter().map(Secret::expose) {
+        for secret in self.known().by_length.iter().map(Secret::expose) {
             let from = text.floor_char_boundary(at.saturating_sub(secret.len()));
             let to = text.ceil_char_boundary((at + secret.len()).min(text.len()));
             let mut found = text[from..to].match_indices(secret).map(|(start, _)| from + start);

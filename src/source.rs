@@ -1,5 +1,6 @@
 //! The texts that people wrote, and places in them.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,12 +55,28 @@ impl<T> Spanned<T> {
 
 /// A line and a column, both counted from 1; columns count what a reader sees as characters
 /// (grapheme clusters), as HCL does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Line, from 1.
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
+}
+
+/// A place as messages say it: `web.pkr.hcl:12:3`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The file's name, as the user wrote it or relative to that.
+    pub file: String,
+    /// Where in it.
+    pub position: Position,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        write!(f, "{}:{line}:{column}", self.file)
+    }
 }
 
 /// One text, with the name that messages call it by.
@@ -168,10 +185,10 @@ impl SourceMap {
         self.file(span.file).position(span.start as usize)
     }
 
-    /// Where `span` starts, for messages: `web.pkr.hcl:12:3`.
-    pub fn locate(&self, span: Span) -> String {
-        let Position { line, column } = self.position(span);
-        format!("{}:{line}:{column}", self.file(span.file).path.display())
+    /// Where `span` starts, for messages.
+    pub fn locate(&self, span: Span) -> Place {
+        let file = self.file(span.file).path.display().to_string();
+        Place { file, position: self.position(span) }
     }
 
     /// The text that `span` covers.
@@ -192,6 +209,6 @@ mod tests {
         let at = map.file(file).text.find('y').unwrap();
         let span = Span::new(file, at, at + 1);
         assert_eq!(map.position(span), Position { line: 2, column: 9 });
-        assert_eq!(map.locate(span), "a.pkr.hcl:2:9");
+        assert_eq!(map.locate(span).to_string(), "a.pkr.hcl:2:9");
     }
 }

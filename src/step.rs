@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{BuildContext, OnError};
-use crate::event::Message;
+use crate::event::{Message, Phase};
 use crate::journal::Thing;
 use crate::retry::{self, Cancelled};
 
@@ -45,6 +45,11 @@ pub trait Step: Send + Sync {
 
     /// How messages call it.
     fn name(&self) -> &'static str;
+
+    /// The part of the build that it belongs to.
+    fn phase(&self) -> Phase {
+        Phase::Prepare
+    }
 
     /// What exists from now on outside of us that must be undone. Asked before `run`, and after it
     /// for what was decided only then; the step tells the journal ids as soon as it hears them.
@@ -148,7 +153,7 @@ impl<'a> Steps<'a> {
 
     async fn run_once<S: Step>(&self, step: &S, name: &'static str) -> anyhow::Result<S::Output> {
         let started = Instant::now();
-        self.cx.ui.send(Message::StepStarted(name.to_owned()));
+        self.cx.ui.send(Message::StepStarted { step: name.to_owned(), phase: step.phase() });
         let result = caught(step.run(self.cx)).await;
         let (took, ok) = (started.elapsed(), result.is_ok());
         self.cx.ui.send(Message::StepFinished { step: name.to_owned(), took, ok });
@@ -241,19 +246,24 @@ impl<'a> Steps<'a> {
             return;
         }
         let begun = Instant::now();
+        cx.ui.send(Message::PhaseStarted(Phase::Cleanup));
         // A person who watches each step sees one at a time.
         let (alone, chain): (Vec<_>, Vec<_>) =
             started.iter().rev().partition(|one| one.stands_alone() && !cx.facts.debug);
         let in_order = async {
+            let mut ok = true;
             for one in chain {
-                self.undo_one(&cx, &**one, ending).await;
+                ok &= self.undo_one(&cx, &**one, ending).await;
             }
+            ok
         };
         let beside = alone.into_iter().map(|one| self.undo_one(&cx, &**one, ending));
-        futures::future::join(in_order, futures::future::join_all(beside)).await;
+        let (in_order, beside) =
+            futures::future::join(in_order, futures::future::join_all(beside)).await;
         let (step, took) = ("clean up".to_owned(), begun.elapsed());
-        let ok = cx.journal.left_behind().is_empty();
+        let ok = in_order && beside.into_iter().all(|ok| ok);
         cx.ui.send(Message::StepFinished { step, took, ok });
+        cx.ui.send(Message::PhaseFinished { ok });
     }
 
     /// The build ended well: what it was for is nobody's garbage any more.
@@ -264,18 +274,23 @@ impl<'a> Steps<'a> {
         }
     }
 
-    async fn undo_one(&self, cx: &BuildContext, step: &dyn Undo, ending: Ending) {
+    /// Whether nothing is left of it.
+    async fn undo_one(&self, cx: &BuildContext, step: &dyn Undo, ending: Ending) -> bool {
         let name = step.name();
         self.pause(&format!("Pausing before cleanup of step '{name}'. Press enter to continue."))
             .await;
         let undone = caught(step.undo(cx, ending)).await;
         let made = step.makes();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
-            Ok(()) => made.iter().for_each(|thing| cx.journal.gone(thing)),
+            Ok(()) => {
+                made.iter().for_each(|thing| cx.journal.gone(thing));
+                true
+            }
             Err(error) => {
                 let why = format!("{error:#}");
                 made.iter().for_each(|thing| cx.journal.stuck(thing, why.as_str()));
                 cx.ui.error(why);
+                false
             }
         }
     }

@@ -16,15 +16,17 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::access::Access;
+use crate::aws::access::{Access, AssumeRole};
 use crate::aws::call::{Api, Ec2, Manner};
-use crate::aws::credentials::RoleProvider;
+use crate::aws::credentials::{self, RoleProvider};
 use crate::aws::keys::Keys;
 use crate::aws::made::Place;
 use crate::aws::pace::Pace;
 use crate::aws::wait::Memory;
+use crate::aws::web_identity::WebIdentity;
 use crate::diagnostic::did_you_mean;
 use crate::env::Environment;
+use crate::identity::{Proof, Role};
 use crate::secret::Redactor;
 
 /// An account as it is seen from one region.
@@ -84,11 +86,13 @@ impl Account {
             "no AWS region: give `region` in the template, or set AWS_REGION or a profile's region",
         )?;
         let tries = if access.max_retries == 0 { 10 } else { access.max_retries as usize };
-        if let Some(role) = access.assume_role.clone() {
+        let told = environment.role.as_ref().filter(|_| !credentials::are_given(access));
+        let roles = told.into_iter().map(RoleToTakeOn::Told);
+        for role in roles.chain(access.assume_role.iter().map(RoleToTakeOn::Named)) {
             let (pace, cancel) = Default::default();
             let manner = Manner { tries, pace, keys, cancel };
             let sts = Api::new(sts_client(&config, environment), manner);
-            keys = Keys::of_role(RoleProvider::new(sts, role), redactor);
+            keys = role.keys(sts, redactor);
             config = config.into_builder().credentials_provider(shared(&keys)).build();
         }
         let endpoint = match access.custom_endpoint_ec2.as_str() {
@@ -211,6 +215,31 @@ impl Account {
             }
         }
         Ok(())
+    }
+}
+
+/// A role that is taken on with the keys before it.
+enum RoleToTakeOn<'a> {
+    /// The run was told to.
+    Told(&'a Role),
+    /// The template names it.
+    Named(&'a AssumeRole),
+}
+
+impl RoleToTakeOn<'_> {
+    /// Its keys, which are asked for through `sts`.
+    fn keys(self, sts: Api<aws_sdk_sts::Client>, redactor: &Redactor) -> Keys {
+        let role: AssumeRole = match self {
+            Self::Named(role) => role.clone(),
+            Self::Told(role) => match &role.proof {
+                Proof::Credentials => role.into(),
+                Proof::Tokens(tokens) => {
+                    let role = WebIdentity::new(sts, role.clone(), tokens.clone());
+                    return Keys::of_web_identity(role, redactor);
+                }
+            },
+        };
+        Keys::of_role(RoleProvider::new(sts, role), redactor)
     }
 }
 

@@ -13,11 +13,12 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{Result, SharedCredentialsProvider};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+use aws_sdk_sts::types::{self, PolicyDescriptorType, Tag};
 
 use crate::aws::access::{Access, AssumeRole};
 use crate::aws::call::Api;
 use crate::env::Environment;
+use crate::identity::Role;
 
 /// The provider that `access` asks for; roles that a profile names are asked for in `region`. Keys
 /// that are given leave nothing to look for: no file is read and no metadata service is probed.
@@ -67,6 +68,11 @@ pub(super) fn places(access: &Access) -> (String, &'static str) {
     )
 }
 
+/// Whether `access` itself says who signs.
+pub(super) fn are_given(access: &Access) -> bool {
+    !access.access_key.is_empty() || names_files(access)
+}
+
 fn names_files(access: &Access) -> bool {
     !access.profile.is_empty() || access.shared_credentials_file.is_some()
 }
@@ -112,6 +118,17 @@ fn without_instance_metadata(region: Option<Region>) -> CredentialsProviderChain
         .or_else("container", container)
 }
 
+impl From<&Role> for AssumeRole {
+    fn from(role: &Role) -> Self {
+        Self {
+            role_arn: role.arn.clone(),
+            session_name: Some(role.session_name.clone()),
+            duration_seconds: role.duration.and_then(|length| length.as_secs().try_into().ok()),
+            ..Self::default()
+        }
+    }
+}
+
 /// Takes on a role.
 #[derive(Debug)]
 pub(super) struct RoleProvider {
@@ -147,13 +164,16 @@ impl RoleProvider {
             .set_transitive_tag_keys(some(&role.transitive_tag_keys));
         let answer = self.sts.call("AssumeRole", |_| request.clone().send()).await;
         let answer = answer.map_err(CredentialsError::invalid_configuration)?;
-        let granted = answer
-            .credentials()
-            .ok_or_else(|| CredentialsError::unhandled("AssumeRole answered no credentials"))?;
-        let until = SystemTime::UNIX_EPOCH
-            + Duration::from_secs(u64::try_from(granted.expiration().secs()).unwrap_or(0));
-        let (key, secret) = (granted.access_key_id(), granted.secret_access_key());
-        let token = Some(granted.session_token().to_owned());
-        Ok(Credentials::new(key, secret, token, Some(until), "assume_role"))
+        let granted = answer.credentials().map(of_session);
+        granted.ok_or_else(|| CredentialsError::unhandled("AssumeRole answered no credentials"))
     }
+}
+
+/// The credentials of a session.
+pub(super) fn of_session(granted: &types::Credentials) -> Credentials {
+    let seconds = u64::try_from(granted.expiration().secs()).unwrap_or(0);
+    let until = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let (key, secret) = (granted.access_key_id(), granted.secret_access_key());
+    let token = Some(granted.session_token().to_owned());
+    Credentials::new(key, secret, token, Some(until), "role")
 }

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::aws::access::Access;
 use crate::aws::credentials::{self, RoleProvider};
+use crate::aws::web_identity::WebIdentity;
 use crate::env::Environment;
 use crate::secret::Redactor;
 
@@ -35,8 +36,10 @@ struct Shared {
 enum Source {
     /// The usual places, or those that the template names.
     Places { access: Box<Access>, environment: Arc<Environment>, region: Option<Region> },
-    /// A role that the template names.
+    /// A role that the template names, or the run was told.
     Role(Box<RoleProvider>),
+    /// A role for tokens of an identity provider.
+    WebIdentity(Box<WebIdentity>),
 }
 
 /// How long before their end keys are not used any more.
@@ -62,6 +65,11 @@ impl Keys {
         Self::from(Source::Role(Box::new(role)), redactor)
     }
 
+    /// The keys of a role for tokens.
+    pub fn of_web_identity(role: WebIdentity, redactor: &Redactor) -> Self {
+        Self::from(Source::WebIdentity(Box::new(role)), redactor)
+    }
+
     fn from(source: Source, redactor: &Redactor) -> Self {
         let (found, ran_out) = Default::default();
         Self(Arc::new(Shared { source, redactor: redactor.clone(), found, ran_out }))
@@ -76,7 +84,7 @@ impl Keys {
         let mut found = self.0.found.lock().await;
         let ran_out = self.0.ran_out.swap(false, Ordering::Relaxed);
         if let Some((keys, since)) = &*found
-            && is_good(keys, MARGIN)
+            && is_good(keys, margin(keys, *since))
             && (!ran_out || since.elapsed() < NEW)
         {
             return Ok(keys.clone());
@@ -101,6 +109,9 @@ impl Keys {
     async fn find(&self) -> Result {
         let keys = match &self.0.source {
             Source::Role(role) => role.assume().await?,
+            Source::WebIdentity(role) => {
+                role.assume().await.map_err(CredentialsError::provider_error)?
+            }
             Source::Places { access, environment, region } => {
                 let provider = credentials::provider(access, environment, region.clone()).await;
                 let found = provider.provide_credentials().await;
@@ -112,6 +123,13 @@ impl Keys {
         }
         Ok(keys)
     }
+}
+
+/// How long before their end keys that were found at `since` are not used any more: a quarter of
+/// their time if that is less, for keys that last only seconds are good, too.
+fn margin(keys: &Credentials, since: Instant) -> Duration {
+    let end = keys.expiry().and_then(|end| end.duration_since(SystemTime::now()).ok());
+    MARGIN.min((end.unwrap_or_default() + since.elapsed()) / 4)
 }
 
 fn is_good(keys: &Credentials, margin: Duration) -> bool {

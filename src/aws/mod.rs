@@ -8,6 +8,7 @@
 //! | `call` | the one place where calls are made, and made again |
 //! | `pace` | how fast calls come |
 //! | `keys`, `credentials` | who signs the calls |
+//! | `web_identity` | a role for tokens of an identity provider |
 //! | `address` | this machine's address, as instances see it |
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
@@ -32,3 +33,4 @@ mod pace;
 pub mod removal;
 pub mod tags;
 pub mod wait;
+mod web_identity;

@@ -84,7 +84,7 @@ impl Wait<'_> {
                 Seen::Ready(value) => {
                     let took = started.elapsed();
                     self.memory.keep(self.kind, took);
-                    ui.send(Message::Spent { whose: Whose::Clouds, took });
+                    ui.send(Message::Spent { whose: Whose::Clouds, what: self.kind, took });
                     return Ok(value);
                 }
                 Seen::Pending { state, progress } => (state, progress),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::communicator::{Options, Target};
 use crate::component::{BuildContext, Communicator};
-use crate::event::{Message, Whose};
+use crate::event::{Message, Phase, Whose};
 use crate::interpolate::BuildData;
 use crate::step::{Ending, Step, Steps};
 
@@ -71,9 +71,13 @@ impl Step for Connect {
         "connect"
     }
 
+    fn phase(&self) -> Phase {
+        Phase::Connect
+    }
+
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Self::Output> {
         let connecting = self.options.connect(cx, self.target.clone());
-        let connected = timed(cx, self.gone.run_until_cancelled(connecting)).await;
+        let connected = timed(cx, self.name(), self.gone.run_until_cancelled(connecting)).await;
         let connection = connected.context("the machine is gone")??;
         *self.open() = Some(connection.clone());
         Ok(connection)
@@ -102,17 +106,22 @@ impl Step for Provision {
         "provision"
     }
 
+    /// What is said before the first provisioner is about the connection.
+    fn phase(&self) -> Phase {
+        Phase::Connect
+    }
+
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let work = cx.provisioning.provision(cx, self.connection.clone(), self.data.clone());
-        timed(cx, work).await
+        timed(cx, self.name(), work).await
     }
 }
 
 /// Awaits `work`, and says that its time is not ours.
-async fn timed<T>(cx: &BuildContext, work: impl Future<Output = T>) -> T {
+async fn timed<T>(cx: &BuildContext, what: &'static str, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let result = work.await;
-    cx.ui.send(Message::Spent { whose: Whose::Templates, took: begun.elapsed() });
+    cx.ui.send(Message::Spent { whose: Whose::Templates, what, took: begun.elapsed() });
     result
 }
 
@@ -129,6 +138,10 @@ impl Step for ForgetKey {
 
     fn name(&self) -> &'static str {
         "forget the temporary key"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

@@ -15,6 +15,7 @@ use super::cleanup::journal_dir;
 use super::front::{self, Planned, TemplateArguments, Wishes};
 use super::{Exit, Session};
 use crate::component::OnError;
+use crate::config::GoDuration;
 use crate::event::Ui;
 use crate::journal::Journal;
 use crate::plan::Plan;
@@ -82,11 +83,57 @@ impl From<OnErrorFlag> for OnError {
     }
 }
 
+/// How builds are run, whoever asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct How {
+    /// How many run at a time; `None` is all of them.
+    pub parallel: Option<usize>,
+    /// One at a time, waiting for Enter after each step.
+    pub debug: bool,
+    /// What happens to a build's machine when a step fails.
+    pub on_error: OnError,
+    /// Where the journal is kept, if not in the usual place.
+    pub state_dir: Option<PathBuf>,
+    /// When all that still run are cancelled.
+    pub time_limit: Option<Duration>,
+}
+
+impl From<&Arguments> for How {
+    fn from(arguments: &Arguments) -> Self {
+        Self {
+            parallel: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
+            debug: arguments.debug,
+            on_error: arguments.on_error.into(),
+            state_dir: arguments.state_dir.clone(),
+            time_limit: None,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Baked {
+    /// The exit code.
+    pub exit: Exit,
+    /// What came of the builds; `None` if nobody waited for them, or they could not be started.
+    pub outcome: Option<Outcome>,
+    /// The run that `imgbake cleanup` is told, if something is left.
+    pub left: Option<String>,
+}
+
 /// Loads, plans, runs and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
     let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
-    let exit = match plan(session, arguments, reporter.ui()) {
-        Some((plan, sources)) => run_on_runtime(plan, sources, session, arguments, reporter.ui()),
+    let ui = reporter.ui();
+    let exit = match plan(session, arguments, ui) {
+        Some((plan, sources)) => {
+            let baked = bake(plan, sources, session, &arguments.into(), ui);
+            baked.outcome.iter().for_each(|outcome| listing::show(outcome, ui));
+            if let Some(run) = baked.left {
+                ui.error(format!("`imgbake cleanup -run {run}` removes what is left"));
+            }
+            baked.exit
+        }
         None => Exit::Failure,
     };
     match exit {
@@ -98,7 +145,7 @@ pub fn run(session: &Session, arguments: &Arguments) -> Exit {
 }
 
 /// How long the last words may take to be read after a second interruption.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The front half; `None` after saying what is wrong.
 fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, SourceMap)> {
@@ -130,45 +177,46 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
     }
 }
 
-fn run_on_runtime(
-    plan: Plan,
-    sources: SourceMap,
-    session: &Session,
-    arguments: &Arguments,
-    ui: &Ui,
-) -> Exit {
+/// Runs `plan`, made from `sources`, on threads of its own.
+pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &Ui) -> Baked {
     let request = RunRequest {
-        parallel_builds: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
-        debug: arguments.debug,
-        on_error: arguments.on_error.into(),
+        parallel_builds: how.parallel,
+        debug: how.debug,
+        on_error: how.on_error,
         environment: session.environment.clone(),
         sources: Arc::new(sources),
-        journal: journal(session, arguments, ui),
+        journal: journal(session, how, ui),
+    };
+    let failed = |what: &str, error: io::Error| {
+        ui.error(format!("{what}: {error}"));
+        Baked { exit: Exit::Failure, outcome: None, left: None }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            ui.error(format!("cannot start the threads that run builds: {error}"));
-            return Exit::Failure;
+        Err(error) => return failed("cannot start the threads that run builds", error),
+    };
+    let watched = {
+        let _entered = runtime.enter();
+        match Signals::new() {
+            Ok(signals) => Watched { signals, time_limit: how.time_limit, ui: ui.clone() },
+            Err(error) => return failed("cannot listen for signals", error),
         }
     };
-    let exit = runtime.block_on(supervise(plan, &request, ui, session.redactor.clone()));
-    let left = match exit {
+    let redactor = session.redactor.clone();
+    let outcome = runtime.block_on(watched.run(plan, &request, redactor));
+    let left = match outcome {
+        Some(_) => request.journal.close(),
         // Builds still run, and may have more to write.
-        Exit::Interrupted => request.journal.run(),
-        _ => request.journal.close(),
+        None => request.journal.run(),
     };
-    if let Some(run) = left {
-        ui.error(format!("`imgbake cleanup -run {run}` removes what is left"));
-    }
     // After a second interruption builds still run; nobody waits for them.
     runtime.shutdown_background();
-    exit
+    Baked { exit: outcome.as_ref().map_or(Exit::Interrupted, exit_of), outcome, left }
 }
 
 /// The journal of the run.
-fn journal(session: &Session, arguments: &Arguments, ui: &Ui) -> Journal {
-    let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
+fn journal(session: &Session, how: &How, ui: &Ui) -> Journal {
+    let Some(dir) = journal_dir(session, how.state_dir.as_deref()) else {
         ui.error("There is no place for a journal, and without one nobody can clean up after a run that is killed: set HOME, or give -state-dir");
         return Journal::default();
     };
@@ -179,34 +227,57 @@ fn journal(session: &Session, arguments: &Arguments, ui: &Ui) -> Journal {
     Journal::in_dir(&dir, &format!("{started}-{}", &random[..8]))
 }
 
-/// Runs the plan. The first signal cancels it; the second says what is left, and gives up.
-async fn supervise(plan: Plan, request: &RunRequest, ui: &Ui, redactor: Redactor) -> Exit {
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => {
-            ui.error(format!("cannot listen for signals: {error}"));
-            return Exit::Failure;
-        }
-    };
-    let cancel = CancellationToken::new();
-    let mut run = pin!(run::execute(plan, request, ui.clone(), redactor, cancel.clone()));
-    let outcome = loop {
-        tokio::select! {
-            outcome = &mut run => break outcome,
-            name = signals.next() => {
-                if cancel.is_cancelled() {
-                    ui.error(format!("Giving up after receiving {name} again"));
-                    listing::list(ui, "These may still exist:", &request.journal.present());
-                    return Exit::Interrupted;
+/// A run that can be interrupted, and has an end.
+struct Watched {
+    signals: Signals,
+    time_limit: Option<Duration>,
+    ui: Ui,
+}
+
+impl Watched {
+    /// Runs the plan. The first signal or the end of its time cancels it; the second signal says
+    /// what is left, and gives up.
+    async fn run(
+        mut self,
+        plan: Plan,
+        request: &RunRequest,
+        redactor: Redactor,
+    ) -> Option<Outcome> {
+        let ui = &self.ui;
+        let cancel = CancellationToken::new();
+        let mut run = pin!(run::execute(plan, request, ui.clone(), redactor, cancel.clone()));
+        let mut time_is_up = pin!(after(self.time_limit));
+        let mut interrupted = false;
+        loop {
+            // First the deed: what is said after a cancellation was cancelled.
+            tokio::select! {
+                outcome = &mut run => return Some(outcome),
+                limit = &mut time_is_up, if !cancel.is_cancelled() => {
+                    cancel.cancel();
+                    ui.error(format!("Cancelling build: it has had its {limit}"));
                 }
-                // First the deed: what is said after this was cancelled.
-                cancel.cancel();
-                ui.error(format!("Cancelling build after receiving {name}"));
+                name = self.signals.next() => {
+                    if interrupted {
+                        ui.error(format!("Giving up after receiving {name} again"));
+                        listing::list(ui, "These may still exist:", &request.journal.present());
+                        return None;
+                    }
+                    interrupted = true;
+                    cancel.cancel();
+                    ui.error(format!("Cancelling build after receiving {name}"));
+                }
             }
         }
-    };
-    listing::show(&outcome, ui);
-    exit_of(&outcome)
+    }
+}
+
+/// Waits for the end of a time limit; for ever if there is none.
+async fn after(limit: Option<Duration>) -> GoDuration {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+    GoDuration::from(limit.unwrap_or_default())
 }
 
 /// How the program ends after a run.

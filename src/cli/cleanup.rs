@@ -1,6 +1,8 @@
 //! `imgbake cleanup`: removes what runs that died, or could not remove everything, left behind.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -15,7 +17,7 @@ use crate::report::listing;
 use crate::source::SourceMap;
 
 /// `imgbake cleanup [flags]`
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Arguments {
     /// Shows what would be removed, and removes nothing.
     #[arg(long)]
@@ -43,7 +45,18 @@ pub(super) fn journal_dir(session: &Session, given: Option<&Path>) -> Option<Pat
     Some(session.environment.cwd.join(state).join("journal"))
 }
 
-pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    run_until(session, ui, arguments, Instant::now())
+}
+
+/// As [`run`], but runs that are still alive are waited for until `deadline`: they may be undoing
+/// what they did.
+pub(crate) fn run_until(
+    session: &Session,
+    ui: &Ui,
+    arguments: &Arguments,
+    deadline: Instant,
+) -> Exit {
     let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
         ui.error("Error: nobody says where the journals are: set HOME, or give -state-dir");
         return Exit::Failure;
@@ -74,7 +87,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
             return Exit::Failure;
         }
     };
-    runtime.block_on(clean_all(ui, &cleaners, arguments.dry_run, &found))
+    let all = All { ui, cleaners: &cleaners, dry_run: arguments.dry_run, deadline };
+    runtime.block_on(all.clean(&found))
 }
 
 /// Those who clean up: as the template's builds, or as whom the environment says.
@@ -106,29 +120,59 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
     Some(cleaners)
 }
 
-/// Cleans up after one run after the other; what stands in the way of one does not stop the others.
-async fn clean_all(ui: &Ui, cleaners: &[Box<dyn Cleaner>], dry_run: bool, all: &[Found]) -> Exit {
-    let mut exit = Exit::Success;
-    for found in all {
-        let run = &found.run;
-        match found.take_over() {
-            Ok(Holder::Somebody) => {
-                ui.say(format!("The run {run} is still alive: it is left alone."));
-            }
-            Ok(Holder::Us(journal)) => {
-                let left = match dry_run {
-                    true => show(ui, cleaners, run, &journal).await,
-                    false => clean(ui, cleaners, run, &journal).await,
-                };
-                exit = if left { Exit::LeftBehind } else { exit };
-            }
-            Err(error) => {
-                ui.error(format!("Error: the journal of the run {run} cannot be used: {error}"));
-                exit = Exit::LeftBehind;
+/// The cleaning up after all runs that were found.
+struct All<'a> {
+    ui: &'a Ui,
+    cleaners: &'a [Box<dyn Cleaner>],
+    dry_run: bool,
+    /// Until when a run that is alive is waited for.
+    deadline: Instant,
+}
+
+/// How often to see whether a run is still alive.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl All<'_> {
+    /// One run after the other; what stands in the way of one does not stop the others.
+    async fn clean(&self, all: &[Found]) -> Exit {
+        let mut exit = Exit::Success;
+        for found in all {
+            let run = &found.run;
+            match self.take_over(found).await {
+                Ok(Holder::Somebody) => {
+                    self.ui.say(format!("The run {run} is still alive: it is left alone."));
+                }
+                Ok(Holder::Us(journal)) => {
+                    let left = match self.dry_run {
+                        true => show(self.ui, self.cleaners, run, &journal).await,
+                        false => clean(self.ui, self.cleaners, run, &journal).await,
+                    };
+                    exit = if left { Exit::LeftBehind } else { exit };
+                }
+                Err(error) => {
+                    self.ui.error(format!(
+                        "Error: the journal of the run {run} cannot be used: {error}"
+                    ));
+                    exit = Exit::LeftBehind;
+                }
             }
         }
+        exit
     }
-    exit
+
+    async fn take_over(&self, found: &Found) -> io::Result<Holder> {
+        let mut said = false;
+        loop {
+            let holder = found.take_over()?;
+            if matches!(holder, Holder::Us(_)) || Instant::now() >= self.deadline {
+                return Ok(holder);
+            }
+            if !std::mem::replace(&mut said, true) {
+                self.ui.say(format!("Waiting for the run {}, which is still alive", found.run));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 /// Whether something is left.

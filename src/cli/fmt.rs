@@ -45,7 +45,7 @@ impl Arguments {
 /// How long to look for the smallest difference before any will do.
 const DIFF_LIMIT: Duration = Duration::from_secs(2);
 
-pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let mut sources = SourceMap::default();
     let mut found = Diagnostics::default();
     let mut changed = false;

@@ -23,7 +23,7 @@ pub struct Arguments {
 
 pub(super) use hcl::values;
 
-pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let templates = arguments.template.each();
     front::for_each(session, ui, templates, |template| inspect(session, ui, template))
 }

@@ -59,7 +59,7 @@ impl FormatFlag {
     }
 }
 
-pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let mut sources = SourceMap::default();
     let mut found = Diagnostics::default();
     let templates = arguments.template.each().unwrap_or_else(|errors| {
@@ -96,7 +96,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
 }
 
 /// All that is found in one template; as an error, if one is among it.
-fn check(
+pub(crate) fn check(
     session: &Session,
     arguments: &Arguments,
     template: &TemplateArguments,

@@ -8,6 +8,7 @@ mod sarif;
 use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::event::Annotation;
 use crate::secret::Redactor;
 use crate::source::{Position, SourceMap, Span};
 
@@ -42,6 +43,16 @@ pub fn render(
     }
 }
 
+/// The same for whoever shows files with remarks, in order.
+pub fn annotations(
+    diagnostics: &Diagnostics,
+    sources: &SourceMap,
+    redactor: &Redactor,
+) -> Vec<Annotation> {
+    let diagnostics = redacted(diagnostics, redactor);
+    sorted(&diagnostics).into_iter().map(|found| github::annotation(found, sources)).collect()
+}
+
 /// By file and place, those without a place last.
 fn sorted(diagnostics: &Diagnostics) -> Vec<&Diagnostic> {
     let mut sorted: Vec<&Diagnostic> = diagnostics.0.iter().collect();
@@ -63,7 +74,7 @@ fn redacted(diagnostics: &Diagnostics, redactor: &Redactor) -> Diagnostics {
 }
 
 /// `error` or `warning`, which all forms call it.
-fn level(severity: Severity) -> &'static str {
+pub(super) fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

@@ -11,6 +11,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::env::Environment;
+use crate::event::{Message, Ui};
 use crate::secret::Redactor;
 
 /// The target of what was shown to people, which the file repeats and standard error does not.
@@ -25,15 +26,46 @@ pub(super) fn on_stderr(environment: &Environment) -> bool {
 /// Panics are logged instead of printed: they may hold secrets.
 pub fn start(environment: &Environment, redactor: &Redactor) -> io::Result<()> {
     let stderr = on_stderr(environment).then(|| Destination::new(io::stderr(), redactor));
+    start_with(stderr, environment, redactor)
+}
+
+/// The same, for whoever reads it where everything else is read: `ui` says it, if there is one.
+pub fn start_said(
+    ui: Option<Ui>,
+    environment: &Environment,
+    redactor: &Redactor,
+) -> io::Result<()> {
+    let said = ui.map(|ui| Destination::new(Said(ui), redactor));
+    start_with(said, environment, redactor)
+}
+
+/// Says each entry.
+struct Said(Ui);
+
+impl Write for Said {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        self.0.send(Message::Debug(String::from_utf8_lossy(entry).into_owned()));
+        Ok(entry.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn start_with(
+    people: Option<Destination>,
+    environment: &Environment,
+    redactor: &Redactor,
+) -> io::Result<()> {
     let file = match environment.get("PACKER_LOG_PATH") {
         Some(path) => Some(Destination::new(File::create(environment.cwd.join(path))?, redactor)),
         None => None,
     };
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    if stderr.is_none() && file.is_none() {
+    if people.is_none() && file.is_none() {
         return Ok(());
     }
-    let layers = [(stderr, LevelFilter::OFF), (file, LevelFilter::TRACE)];
+    let layers = [(people, LevelFilter::OFF), (file, LevelFilter::TRACE)];
     let layers: Vec<_> = layers
         .into_iter()
         .filter_map(|(destination, ui)| {

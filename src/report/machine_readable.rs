@@ -27,12 +27,10 @@ impl Look for MachineReadable {
                 text.split('\n').for_each(|line| ui(kind, &prefixed(target, line)));
             }
             Message::Diagnostics(text) => ui("error", shown(&text).trim_end()),
-            Message::BuildFinished { took, error: None } => {
-                ui("say", &finished(target, took, None));
-            }
-            Message::BuildFinished { took, error } => {
-                ui("error", &shown(&finished(target, took, error.as_deref())));
-            }
+            Message::BuildFinished(end) => match end.error.as_deref() {
+                None => ui("say", &finished(target, end.took, None)),
+                error => ui("error", &shown(&finished(target, end.took, error))),
+            },
             Message::Record(kind, fields) => {
                 let target = target.map_or("", |target| &*target.build);
                 record(event.at, target, kind, fields.iter().map(String::as_str), out);
@@ -42,10 +40,15 @@ impl Look for MachineReadable {
                 ui("error", &prefixed(target, &format!("nobody can be asked: {question}")));
             }
             Message::BuildsPlanned(_)
-            | Message::StepStarted(_)
+            | Message::StepStarted { .. }
             | Message::StepFinished { .. }
+            | Message::PhaseStarted(_)
+            | Message::PhaseFinished { .. }
             | Message::Spent { .. }
+            | Message::Annotation(_)
+            | Message::Debug(_)
             | Message::Progress(_)
+            | Message::Settle(_)
             | Message::End => {}
         }
     }

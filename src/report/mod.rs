@@ -1,6 +1,7 @@
 //! Events and diagnostics → people and machines.
 
 pub mod diagnostics;
+pub mod github;
 pub mod listing;
 pub mod log;
 mod machine_readable;
@@ -16,12 +17,18 @@ mod words;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
+use self::github::log::Log;
+use self::github::story::Story;
 use self::machine_readable::MachineReadable;
 use self::progress::Bars;
 use self::prompt::Prompts;
@@ -69,6 +76,17 @@ const WIDTH_OF_LOGS: usize = 100;
 trait Look: Send {
     /// Renders `event`; it is written soon after.
     fn show(&mut self, event: Event, screen: &mut Screen);
+
+    /// How long it lets nothing happen before it wants to be [`idle`](Self::idle).
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Nothing was said for a while.
+    fn idle(&mut self, _now: Timestamp, _screen: &mut Screen) {}
+
+    /// Nothing more will be said.
+    fn end(&mut self, _screen: &mut Screen) {}
 }
 
 /// The owner of standard output and standard error: shows all that is said through its [`Ui`], on
@@ -90,6 +108,18 @@ impl Reporter {
         let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
         let screen = Screen::new(out, Box::new(io::stderr()), bars);
         Self::listen(look(style, environment), screen, redactor)
+    }
+
+    /// Begins to listen, and speaks to GitHub's runner, which reads standard output. What happens is
+    /// kept in `story`.
+    pub fn for_github(
+        settings: github::Settings,
+        story: Arc<Mutex<Story>>,
+        redactor: Redactor,
+    ) -> Self {
+        let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
+        let screen = Screen::new(out, Box::new(io::stderr()), Bars::none());
+        Self::listen(Box::new(Log::new(settings, story, redactor.clone())), screen, redactor)
     }
 
     fn listen(look: Box<dyn Look>, screen: Screen, redactor: Redactor) -> Self {
@@ -145,18 +175,56 @@ fn unbuffered(stream: impl std::os::fd::AsFd) -> io::Result<Box<dyn Write + Send
 
 /// Shows events until the end is said: as many as there are in one go, then writes.
 fn show_all(mut events: UnboundedReceiver<Event>, mut look: Box<dyn Look>, mut screen: Screen) {
-    while let Some(event) = events.blocking_recv() {
-        let mut next = Some(event);
+    let clock = look.patience().and_then(Clock::new);
+    loop {
+        let mut next = match &clock {
+            None => events.blocking_recv(),
+            Some(clock) => match clock.next(&mut events) {
+                Ok(next) => next,
+                Err(_idle) => {
+                    look.idle(Timestamp::now(), &mut screen);
+                    screen.flush();
+                    continue;
+                }
+            },
+        };
+        if next.is_none() {
+            return;
+        }
         while let Some(event) = next {
             note(&event);
+            if let Message::Settle(settled) = &event.message {
+                screen.flush();
+                // Who waited has gone: so be it.
+                let _ = settled.send(());
+            }
             let last = matches!(event.message, Message::End);
             look.show(event, &mut screen);
             if last {
+                look.end(&mut screen);
                 return screen.flush();
             }
             next = if screen.is_full() { None } else { events.try_recv().ok() };
         }
         screen.flush();
+    }
+}
+
+/// Waits for events, but not for ever.
+struct Clock {
+    runtime: tokio::runtime::Runtime,
+    patience: Duration,
+}
+
+impl Clock {
+    /// `None` where the system gives none: then nothing idles.
+    fn new(patience: Duration) -> Option<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().ok()?;
+        Some(Self { runtime, patience })
+    }
+
+    fn next(&self, events: &mut UnboundedReceiver<Event>) -> Result<Option<Event>, Elapsed> {
+        self.runtime.block_on(async { timeout(self.patience, events.recv()).await })
     }
 }
 
@@ -171,11 +239,13 @@ fn note(event: &Event) {
         Message::Error(text) | Message::Diagnostics(text) => {
             tracing::warn!(target: log::UI, build = target, "{text}");
         }
-        Message::StepStarted(step) => tracing::debug!(build = target, step, "step started"),
+        Message::StepStarted { step, .. } => tracing::debug!(build = target, step, "step started"),
+        Message::Spent { what, took, .. } => tracing::debug!(build = target, what, ?took, "spent"),
         Message::StepFinished { step, took, ok } => {
             tracing::debug!(build = target, step, ?took, ok, "step finished");
         }
-        Message::BuildFinished { took, error } => {
+        Message::BuildFinished(finished) => {
+            let (took, error) = (finished.took, finished.error.as_deref());
             tracing::info!(build = target, ?took, error, "build finished");
         }
         _ => {}

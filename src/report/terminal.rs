@@ -141,8 +141,8 @@ impl Look for Terminal {
             }
             Message::Diagnostics(text) => screen.err(&text),
             Message::BuildsPlanned(builds) => self.planned(builds, screen.out()),
-            Message::BuildFinished { took, error } => {
-                self.finished(&about, took, error.as_deref(), screen.out());
+            Message::BuildFinished(finished) => {
+                self.finished(&about, finished.took, finished.error.as_deref(), screen.out());
             }
             Message::Progress(progress) => screen.bars.show(target, &progress),
             Message::Ask { question, answer } => {
@@ -154,10 +154,17 @@ impl Look for Terminal {
             Message::StepFinished { step, took, .. } => {
                 self.timeline(target, |timeline| timeline.step(step, event.at, took));
             }
-            Message::Spent { whose, took } => {
+            Message::Spent { whose, took, .. } => {
                 self.timeline(target, |timeline| timeline.spent(whose, event.at, took));
             }
-            Message::StepStarted(_) | Message::Record(..) | Message::End => {}
+            Message::StepStarted { .. }
+            | Message::PhaseStarted(_)
+            | Message::PhaseFinished { .. }
+            | Message::Annotation(_)
+            | Message::Debug(_)
+            | Message::Record(..)
+            | Message::Settle(_)
+            | Message::End => {}
         }
     }
 }

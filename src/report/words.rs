@@ -28,6 +28,17 @@ pub(super) fn duration(duration: Duration) -> String {
     if parts.is_empty() { "0 seconds".to_owned() } else { parts.join(" ") }
 }
 
+/// The same, short: `1m 3s`, in whole seconds.
+pub(super) fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m {seconds}s"),
+        _ => format!("{hours}h {minutes}m"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +56,8 @@ mod tests {
             assert_eq!(duration(Duration::from_millis(millis)), words);
         }
         assert_eq!(duration(Duration::from_nanos(17_650_999)), "17 milliseconds 650 microseconds");
+        for (seconds, words) in [(0, "0s"), (63, "1m 3s"), (7384, "2h 3m")] {
+            assert_eq!(short(Duration::from_secs(seconds)), words);
+        }
     }
 }

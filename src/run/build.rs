@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 use futures::FutureExt as _;
+use serde_json::Value as Json;
 
-use super::BuildOutcome;
 use super::engine::Shared;
 use super::post_process::{self, PostProcessing};
 use super::provision::Provisioners;
+use super::{BuildOutcome, Located};
 use crate::component::{Artifact, BuildContext};
-use crate::event::Message;
+use crate::event::{Finished, Message, Product};
 use crate::plan::{PlannedBuild, PlannedPostProcessor};
 use crate::retry::Cancelled;
 use crate::source::SourceMap;
@@ -22,6 +23,7 @@ use crate::step::panic_text;
 pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
     let started = Instant::now();
     let name = planned.name.clone();
+    let source = shared.request.sources.locate(planned.span);
     let ui = shared.ui.for_target(name.as_str());
     let (artifacts, error) = match AssertUnwindSafe(work(planned, shared)).catch_unwind().await {
         Ok(done) => done,
@@ -31,9 +33,33 @@ pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
         }
     };
     let took = started.elapsed();
-    let said = error.as_ref().map(|error| format!("{error:#}"));
-    ui.send(Message::BuildFinished { took, error: said });
+    let failed_at = error.as_ref().and_then(|error| error.downcast_ref::<Located>());
+    ui.send(Message::BuildFinished(Box::new(Finished {
+        took,
+        error: error.as_ref().map(|error| format!("{error:#}")),
+        place: failed_at.map_or(source, |located| located.place.clone()),
+        products: artifacts.iter().map(|artifact| product(&**artifact)).collect(),
+    })));
     BuildOutcome { name, took, artifacts, error }
+}
+
+/// What can be told of an artifact. The images are what every builder of machine images says of
+/// its regions.
+fn product(artifact: &dyn Artifact) -> Product {
+    let metadata = artifact.state("atlas.artifact.metadata");
+    let metadata = metadata.iter().filter_map(Json::as_object).flatten();
+    let image = |(key, id): (&String, &Json)| {
+        Some((key.strip_prefix("region.")?.to_owned(), id.as_str()?.to_owned()))
+    };
+    let facts = artifact.build_data().into_iter();
+    Product {
+        builder_id: artifact.builder_id().to_owned(),
+        id: artifact.id(),
+        files: artifact.files().iter().map(|file| file.display().to_string()).collect(),
+        description: artifact.describe(),
+        images: metadata.filter_map(image).collect(),
+        facts: facts.filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect(),
+    }
 }
 
 /// Builds, then post-processes: what is left, and what went wrong.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::component::{Artifact, OnError};
 use crate::env::Environment;
 use crate::journal::Journal;
-use crate::source::SourceMap;
+use crate::source::{Place, SourceMap};
 
 pub use self::engine::execute;
 
@@ -51,6 +51,16 @@ pub struct Outcome {
     pub left_behind: Vec<String>,
     /// What nobody tried to remove, because `-on-error` said so.
     pub untouched: Vec<String>,
+}
+
+/// What went wrong, and where in the template it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {what}")]
+pub(crate) struct Located {
+    /// The place.
+    place: Place,
+    /// The sentence.
+    what: String,
 }
 
 /// How one build ended.

@@ -6,9 +6,10 @@ use std::time::Instant;
 use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 
+use super::Located;
 use super::provision::{bullet_list, unusable};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
-use crate::event::{Message, Ui, Whose};
+use crate::event::{Message, Phase, Ui, Whose};
 use crate::interpolate::BuildData;
 use crate::journal::{Journal, Thing};
 use crate::plan::PlannedPostProcessor;
@@ -80,8 +81,8 @@ impl PostProcessing {
                 Ok(processed) => processed,
                 Err(error) => {
                     let place = self.sources.locate(planned.span);
-                    let context = format!("{place}: Post-processor failed");
-                    progress.results.errors.push(error.context(context));
+                    let what = "Post-processor failed".to_owned();
+                    progress.results.errors.push(error.context(Located { place, what }));
                     if index > 0 {
                         progress.keep(current);
                     }
@@ -108,6 +109,18 @@ impl PostProcessing {
         if self.cancel.is_cancelled() {
             return Err(Cancelled.into());
         }
+        let name = planned.name.as_ref().unwrap_or(&planned.kind);
+        self.ui.send(Message::PhaseStarted(Phase::PostProcess(name.clone())));
+        let processed = self.process(planned, input).await;
+        self.ui.send(Message::PhaseFinished { ok: processed.is_ok() });
+        processed
+    }
+
+    async fn process(
+        &self,
+        planned: &PlannedPostProcessor,
+        input: Arc<dyn Artifact>,
+    ) -> anyhow::Result<Processed> {
         let kind = &planned.kind;
         self.ui.say(match &planned.name {
             Some(name) if name != kind => format!("Running post-processor: {name} (type {kind})"),
@@ -122,7 +135,8 @@ impl PostProcessing {
         };
         let begun = Instant::now();
         let processed = component.post_process(&context, input).await;
-        self.ui.send(Message::Spent { whose: Whose::Templates, took: begun.elapsed() });
+        let (whose, what, took) = (Whose::Templates, "post-processing", begun.elapsed());
+        self.ui.send(Message::Spent { whose, what, took });
         processed
     }
 }

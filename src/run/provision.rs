@@ -6,14 +6,15 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::RunRequest;
+use super::{Located, RunRequest};
 use crate::component::{BuildContext, Communicator, Facts, ProvisionContext, Provisioning};
 use crate::config::GoDuration;
 use crate::diagnostic::Diagnostics;
+use crate::event::{Message, Phase};
 use crate::interpolate::BuildData;
 use crate::plan::PlannedProvisioner;
 use crate::retry::{self, Cancelled};
@@ -79,7 +80,8 @@ impl Provisioners {
                 let question = "Pausing before the next provisioner. Press enter to continue.";
                 retry::or_cancelled(&cx.cancel, cx.ui.ask(question)).await?;
             }
-            self.run_one(cx, machine, planned).await?;
+            let name = planned.name.as_ref().unwrap_or(&planned.kind);
+            self.run_one(cx, machine, planned, Phase::Provision(name.clone())).await?;
         }
         Ok(())
     }
@@ -90,8 +92,12 @@ impl Provisioners {
         cx: &BuildContext,
         machine: &Machine,
         planned: &PlannedProvisioner,
+        phase: Phase,
     ) -> anyhow::Result<()> {
-        let Err(error) = with_retries(cx, machine, planned).await else { return Ok(()) };
+        cx.ui.send(Message::PhaseStarted(phase));
+        let result = with_retries(cx, machine, planned).await;
+        cx.ui.send(Message::PhaseFinished { ok: result.is_ok() });
+        let Err(error) = result else { return Ok(()) };
         if planned.continue_on_error && !cx.cancel.is_cancelled() {
             cx.ui.error(format!(
                 "Warning: Provisioner failed with \"{error:#}\", but continue_on_error is set; continuing the build."
@@ -99,7 +105,8 @@ impl Provisioners {
             return Ok(());
         }
         let place = self.request.sources.locate(planned.span);
-        Err(error).with_context(|| format!("{place}: the provisioner {} failed", called(planned)))
+        let what = format!("the provisioner {} failed", called(planned));
+        Err(error.context(Located { place, what }))
     }
 }
 
@@ -123,7 +130,7 @@ impl Provisioning for Provisioners {
         let failed = self.failed().take();
         let (Some(machine), Some(planned)) = (failed, &self.error_cleanup) else { return };
         cx.ui.say("Provisioning step had errors: Running the cleanup provisioner, if present...");
-        if let Err(error) = self.run_one(cx, &machine, planned).await {
+        if let Err(error) = self.run_one(cx, &machine, planned, Phase::Cleanup).await {
             cx.ui.error(format!("the error-cleanup provisioner failed, too: {error:#}"));
         }
     }

@@ -1,7 +1,7 @@
 //! The `amazon-ebs` builder against a real EC2 API (moto) and a real SSH server.
 
 mod access;
-mod bed;
+pub mod bed;
 mod cleanup;
 mod failures;
 mod moment;

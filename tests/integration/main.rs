@@ -8,6 +8,7 @@
 
 mod support;
 
+mod action;
 mod amazon_ebs;
 mod architecture;
 mod bounds;
@@ -25,6 +26,7 @@ mod formats;
 mod fuzz;
 mod hcl2_upgrade;
 mod hcp_registry;
+mod init;
 mod lint;
 mod machines;
 mod patterns;

@@ -10,6 +10,7 @@ use crate::builder::qemu::artifact::remove_directory;
 use crate::builder::qemu::kept::Kept;
 use crate::builder::qemu::options::{Disks, Format};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::journal::Thing;
 use crate::step::{Ending, Step};
 use crate::vm::cd::{self, Cd};
@@ -215,6 +216,10 @@ impl Step for Compact {
 
     fn name(&self) -> &'static str {
         "compact the disk"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::builder::qemu::kept::Kept;
 use crate::component::{BuildContext, Communicator};
-use crate::event::Stream;
+use crate::event::{Phase, Stream};
 use crate::retry::or_cancelled;
 use crate::step::{Ending, Step};
 use crate::vm::http_server::{HttpServer, Options, Site};
@@ -75,6 +75,10 @@ impl Step for Start {
         "start the machine"
     }
 
+    fn phase(&self) -> Phase {
+        Phase::Launch
+    }
+
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Arc<Machine>> {
         cx.ui.say("Starting VM, booting disk image");
         let started = Machine::start(&cx.cancel, &self.binary, &self.args, self.with_console);
@@ -130,6 +134,10 @@ impl Step for Shutdown {
 
     fn name(&self) -> &'static str {
         "shut the machine down"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

@@ -277,7 +277,7 @@ impl Build {
             let (mut said, mut steps) = (Vec::new(), Vec::new());
             while let Some(event) = heard.recv().await {
                 match event.message {
-                    Message::StepStarted(step) => {
+                    Message::StepStarted { step, .. } => {
                         if let Trouble::Interrupted(at, later) = &trouble
                             && *at == step
                         {

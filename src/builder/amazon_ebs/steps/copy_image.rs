@@ -16,6 +16,7 @@ use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::create_image::{description, wait_for_image};
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::journal::Thing;
 use crate::step::{Ending, Step};
 
@@ -77,6 +78,10 @@ impl Step for CopyImage {
 
     fn name(&self) -> &'static str {
         "copy the AMI"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {

@@ -17,6 +17,7 @@ use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::block_device::mappings;
 use crate::builder::amazon_ebs::steps::{IMAGE_PATIENCE, MadeImage, Running, SourceAmi};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::journal::Thing;
 use crate::step::{Ending, Step};
 
@@ -87,6 +88,10 @@ impl Step for CreateImage {
 
     fn name(&self) -> &'static str {
         "create the AMI"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {

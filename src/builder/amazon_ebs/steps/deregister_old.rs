@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::aws::image::{deregister, own_by_name, remove};
 use crate::builder::amazon_ebs::Job;
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::step::Step;
 
 /// Deregisters the account's AMIs that have the name of the new one. It cannot be undone, and EC2
@@ -39,6 +40,10 @@ impl Step for DeregisterOld {
 
     fn name(&self) -> &'static str {
         "deregister old AMIs"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

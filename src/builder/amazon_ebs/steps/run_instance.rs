@@ -24,6 +24,7 @@ use crate::builder::amazon_ebs::steps::{Network, SourceAmi, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::{Announcement, HostKey, Target, TemporaryKey};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::journal::Thing;
 use crate::retry;
 use crate::step::{Ending, Step};
@@ -205,6 +206,10 @@ impl Step for RunInstance {
 
     fn name(&self) -> &'static str {
         "run the instance"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Launch
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {

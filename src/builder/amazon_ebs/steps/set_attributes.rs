@@ -6,6 +6,7 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, AttributeValue};
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::Running;
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::step::Step;
 
 /// Sets `ena_support` and `sriov_support` on the stopped instance, where they are given.
@@ -26,6 +27,10 @@ impl Step for SetAttributes {
 
     fn name(&self) -> &'static str {
         "set the instance's attributes"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::ami::AmiOptions;
 use crate::builder::amazon_ebs::steps::MadeImage;
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::step::Step;
 
 /// Sets launch permissions, product codes and volume permissions, one call for each kind.
@@ -90,6 +91,10 @@ impl Step for ShareImages {
 
     fn name(&self) -> &'static str {
         "share the AMI"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

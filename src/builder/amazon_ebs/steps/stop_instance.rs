@@ -11,6 +11,7 @@ use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::Running;
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::step::Step;
 
 /// Stops the instance; or, with `disable_stop_instance`, waits until it has stopped itself.
@@ -49,6 +50,10 @@ impl Step for StopInstance {
 
     fn name(&self) -> &'static str {
         "stop the instance"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

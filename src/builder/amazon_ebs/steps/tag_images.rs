@@ -8,6 +8,7 @@ use futures::future::join_all;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi, render_tags};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::step::Step;
 
 /// Writes `tags` on AMIs and snapshots, then `snapshot_tags` on the snapshots alone.
@@ -65,6 +66,10 @@ impl Step for TagImages {
 
     fn name(&self) -> &'static str {
         "tag the AMI"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {

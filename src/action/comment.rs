@@ -1,0 +1,102 @@
+//! The comment on the pull request that the run is about.
+
+use std::fmt::Write as _;
+use std::sync::PoisonError;
+
+use super::inputs::{Command, Comment};
+use super::{Action, annotate};
+use crate::cli::Exit;
+use crate::diagnostic::Severity;
+use crate::event::Ui;
+use crate::github::comments::{LONGEST_COMMENT, Note, Posted, post};
+use crate::report::github::story::Story;
+use crate::report::github::summary::{About, summary};
+
+/// What the marker and the last line need.
+const MARGIN: usize = 2048;
+
+/// Comments, where there is a pull request and something to say; a comment that cannot be written
+/// fails nothing.
+pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
+    let inputs = &action.inputs;
+    let says = matches!(inputs.command, Command::Build | Command::Validate);
+    // An interrupted run has no time for this.
+    if inputs.comment == Comment::Never || !says || exit == Exit::Interrupted {
+        return;
+    }
+    let (Some(number), Some(token)) = (action.context.pull_request(), &inputs.github_token) else {
+        return;
+    };
+    let story = action.story.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let note = note(action, exit, about, &story);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let posted = match runtime {
+        Ok(runtime) => runtime.block_on(post(&action.context, token, number, &note)),
+        Err(error) => Err(error.into()),
+    };
+    match posted {
+        Ok(Posted::Created(url)) => ui.say(format!("Commented: {url}")),
+        Ok(Posted::Updated(url)) => ui.say(format!("Updated the comment: {url}")),
+        Ok(Posted::NoNews) => ui.say("The pull request knows all of this already."),
+        Ok(Posted::Outdated) => ui.say("A later run has commented already."),
+        Ok(Posted::NotAllowed) => warn(ui, &not_allowed(action)),
+        Err(error) => warn(ui, &format!("the pull request got no comment: {error:#}")),
+    }
+}
+
+fn warn(ui: &Ui, why: &str) {
+    let text = format!("{why}; the summary of the step says the same");
+    annotate(ui, Severity::Warning, "no comment", text);
+}
+
+fn not_allowed(action: &Action) -> String {
+    match action.context.fork() {
+        Some(fork) => {
+            format!("a run for a pull request from the fork {fork} may not comment")
+        }
+        None => {
+            "the token may not comment: give the job `pull-requests: write`, or `comment: never`"
+                .to_owned()
+        }
+    }
+}
+
+fn note(action: &Action, exit: Exit, about: &About, story: &Story) -> Note {
+    let context = &action.context;
+    let inputs = &action.inputs;
+    let about = About { brief: true, ..about.clone() };
+    let room = LONGEST_COMMENT - MARGIN;
+    let text = summary(story, &about, jiff::Timestamp::now(), room);
+    let url = context.run_url();
+    let sha = context.sha.get(..7).unwrap_or(&context.sha);
+    let text = format!("{text}\n<sub>[The run]({url}) of {sha} has the rest.</sub>\n");
+    let key = format!(
+        "{}\n{}\n{}\n{:?}\n{:?}\n{:?}",
+        context.workflow, context.job, inputs.command, inputs.templates, inputs.only, inputs.except
+    );
+    let found = !story.annotations.is_empty();
+    Note {
+        key,
+        text: action.session.redactor.clean(text),
+        news: news(story, exit),
+        always: inputs.comment == Comment::Always,
+        worth_a_first: found || inputs.command == Command::Build,
+    }
+}
+
+/// What a reader would call news: how the builds ended and what they made, and what was found.
+fn news(story: &Story, exit: Exit) -> String {
+    let mut news = format!("{exit:?}\n");
+    for (name, build) in &story.builds {
+        let end = build.finished.as_ref();
+        let error = end.and_then(|end| end.error.as_deref());
+        let ids: Vec<_> =
+            end.into_iter().flat_map(|end| &end.products).map(|one| &one.id).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(news, "{name} {error:?} {ids:?}");
+    }
+    for one in &story.annotations {
+        let _ = writeln!(news, "{:?} {:?} {}", one.severity, one.place, one.text);
+    }
+    news
+}

@@ -1,0 +1,587 @@
+//! The inputs of the action: what `with:` says in a workflow, as the runner hands it on.
+//!
+//! The runner sets `INPUT_NAME` for every input that `action.yml` declares, empty where the workflow
+//! says nothing, and for those that nobody knows, too. All are read as text first: a value may be a
+//! secret, and no error shows one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::component::OnError;
+use crate::config::GoDuration;
+use crate::diagnostic::did_you_mean;
+use crate::env::Environment;
+use crate::secret::Secret;
+
+/// What the action is asked for.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// What to do.
+    pub command: Command,
+    /// Templates: files, directories, patterns.
+    pub templates: Vec<PathBuf>,
+    /// Only these builds.
+    pub only: Vec<String>,
+    /// Without these builds and post-processors.
+    pub except: Vec<String>,
+    /// Values of variables, as `-var` takes them.
+    pub variables: Vec<(String, String)>,
+    /// Files with values of variables.
+    pub variable_files: Vec<PathBuf>,
+    /// Values of variables that nobody may see.
+    pub secrets: Vec<(String, Secret)>,
+    /// The region, where the template does not say one.
+    pub aws_region: Option<String>,
+    /// The role to take on.
+    pub role: Option<RoleInputs>,
+    /// What happens to a build's machine when a step fails.
+    pub on_error: OnError,
+    /// How many builds run at a time.
+    pub parallel: Option<usize>,
+    /// When a pull request gets a comment.
+    pub comment: Comment,
+    /// Who comments.
+    pub github_token: Option<Secret>,
+    /// Whether a warning fails the step.
+    pub fail_on_warnings: bool,
+    /// When builds are cancelled.
+    pub timeout: Option<Duration>,
+    /// Whether nothing is made, written or removed.
+    pub dry_run: bool,
+}
+
+/// The inputs about the role.
+#[derive(Clone, Debug)]
+pub struct RoleInputs {
+    /// Its ARN.
+    pub arn: String,
+    /// The name of the session; made of the run if not given.
+    pub session_name: Option<String>,
+    /// How long credentials last.
+    pub duration: Option<Duration>,
+    /// For whom the identity token is.
+    pub audience: Option<String>,
+    /// Whether the role is taken on with the credentials that are there.
+    pub chaining: bool,
+}
+
+/// The words of the input `command`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Bakes.
+    Build,
+    /// Says what is wrong.
+    Validate,
+    /// Brings files into canonical style.
+    Fmt,
+    /// Shows what templates consist of.
+    Inspect,
+    /// Removes what dead runs have left.
+    Cleanup,
+    /// Lists the builds, for a job each.
+    Plan,
+}
+
+const COMMANDS: &[(&str, Command)] = &[
+    ("build", Command::Build),
+    ("validate", Command::Validate),
+    ("fmt", Command::Fmt),
+    ("inspect", Command::Inspect),
+    ("cleanup", Command::Cleanup),
+    ("plan", Command::Plan),
+];
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = COMMANDS.iter().find(|(_, command)| command == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
+/// Commands that are not built yet.
+const NOT_BUILT: &[&str] = &["merge"];
+
+/// The words of the input `on-error`. There is nobody to ask.
+const ON_ERROR: &[(&str, OnError)] = &[
+    ("cleanup", OnError::Cleanup),
+    ("abort", OnError::Abort),
+    ("run-cleanup-provisioner", OnError::RunCleanupProvisioner),
+];
+
+/// The words of the input `comment`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comment {
+    /// No comment.
+    Never,
+    /// Where there is something to say that was not said before.
+    OnChange,
+    /// After each run.
+    Always,
+}
+
+const COMMENT: &[(&str, Comment)] =
+    &[("never", Comment::Never), ("on-change", Comment::OnChange), ("always", Comment::Always)];
+
+/// The values of YAML that are true, and those that are false.
+const BOOLEANS: &[(&str, bool)] = &[
+    ("true", true),
+    ("True", true),
+    ("TRUE", true),
+    ("false", false),
+    ("False", false),
+    ("FALSE", false),
+];
+
+/// Inputs as they come.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Texts {
+    command: Option<String>,
+    templates: Option<String>,
+    only: Option<String>,
+    except: Option<String>,
+    variables: Option<String>,
+    variable_files: Option<String>,
+    secrets: Option<String>,
+    aws_region: Option<String>,
+    role_to_assume: Option<String>,
+    role_session_name: Option<String>,
+    role_duration: Option<String>,
+    audience: Option<String>,
+    role_chaining: Option<String>,
+    on_error: Option<String>,
+    parallel: Option<String>,
+    comment: Option<String>,
+    github_token: Option<String>,
+    fail_on_warnings: Option<String>,
+    timeout: Option<String>,
+    dry_run: Option<String>,
+}
+
+/// The names of all inputs, as `action.yml` declares them.
+pub const NAMES: [&str; 21] = [
+    "command",
+    "templates",
+    "only",
+    "except",
+    "variables",
+    "variable-files",
+    "secrets",
+    "aws-region",
+    "role-to-assume",
+    "role-session-name",
+    "role-duration",
+    "audience",
+    "role-chaining",
+    "on-error",
+    "parallel",
+    "comment",
+    "github-token",
+    "working-directory",
+    "fail-on-warnings",
+    "timeout",
+    "dry-run",
+];
+
+const PREFIX: &str = "INPUT_";
+
+/// `INPUT_AWS-REGION` and `INPUT_AWS_REGION` → `aws-region`: some shells drop variables with a
+/// hyphen in their name, so whoever starts us through one writes the other.
+fn given(environment: &Environment) -> BTreeMap<String, String> {
+    let inputs = environment.vars().filter_map(|(name, value)| {
+        let name = name.strip_prefix(PREFIX)?.to_lowercase().replace('_', "-");
+        (!value.trim().is_empty()).then(|| (name, value.to_owned()))
+    });
+    inputs.collect()
+}
+
+/// The directory that the action works in, as far as the inputs say: known before all else.
+pub fn working_directory(environment: &Environment) -> Option<PathBuf> {
+    given(environment).remove("working-directory").map(|dir| PathBuf::from(dir.trim()))
+}
+
+impl Inputs {
+    /// Reads them from `environment`.
+    ///
+    /// # Errors
+    /// A sentence for each that is unknown or malformed.
+    pub fn read(environment: &Environment) -> Result<Self, Vec<String>> {
+        let mut given = given(environment);
+        // We are there already.
+        given.remove("working-directory");
+        let mut wrong = Vec::new();
+        given.retain(|name, _| {
+            let known = NAMES.contains(&name.as_str());
+            if !known {
+                let meant = did_you_mean(name, NAMES);
+                let hint = meant.map(|meant| format!("; did you mean `{meant}`?"));
+                wrong.push(format!("there is no input `{name}`{}", hint.unwrap_or_default()));
+            }
+            known
+        });
+        let prefixed = given.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), value));
+        let texts = match envy::prefixed(PREFIX).from_iter::<_, Texts>(prefixed) {
+            Ok(texts) => texts,
+            Err(_) => {
+                wrong.push("the inputs cannot be read".to_owned());
+                return Err(wrong);
+            }
+        };
+        let mut reader = Reader { wrong };
+        let inputs = reader.inputs(texts);
+        match inputs {
+            Some(inputs) if reader.wrong.is_empty() => Ok(inputs),
+            _ => Err(reader.wrong),
+        }
+    }
+}
+
+/// Texts → values. What is wrong is collected.
+struct Reader {
+    wrong: Vec<String>,
+}
+
+impl Reader {
+    fn inputs(&mut self, texts: Texts) -> Option<Inputs> {
+        let text = |text: &Option<String>| text.as_deref().map(str::trim).map(str::to_owned);
+        let command = self.command(texts.command.as_deref());
+        let role = self.role(&texts);
+        let variables = self.mapping("variables", texts.variables.as_deref());
+        let secrets = self.mapping("secrets", texts.secrets.as_deref());
+        let on_error = self.word("on-error", texts.on_error.as_deref(), ON_ERROR);
+        let parallel = self.number("parallel", texts.parallel.as_deref());
+        let comment = self.word("comment", texts.comment.as_deref(), COMMENT);
+        let fail_on_warnings = self.boolean("fail-on-warnings", texts.fail_on_warnings.as_deref());
+        let timeout = self.duration("timeout", texts.timeout.as_deref());
+        let dry_run = self.boolean("dry-run", texts.dry_run.as_deref());
+        let templates = paths(texts.templates.as_deref());
+        Some(Inputs {
+            command: command?,
+            templates: if templates.is_empty() { vec![PathBuf::from(".")] } else { templates },
+            only: list(texts.only.as_deref()),
+            except: list(texts.except.as_deref()),
+            variables,
+            variable_files: paths(texts.variable_files.as_deref()),
+            secrets: secrets.into_iter().map(|(name, text)| (name, Secret::new(text))).collect(),
+            aws_region: text(&texts.aws_region),
+            role,
+            on_error: on_error.unwrap_or_default(),
+            parallel,
+            comment: comment.unwrap_or(Comment::OnChange),
+            github_token: text(&texts.github_token).map(Secret::new),
+            fail_on_warnings,
+            timeout,
+            dry_run,
+        })
+    }
+
+    fn refuse(&mut self, name: &str, why: impl fmt::Display) {
+        self.wrong.push(format!("the input `{name}`: {why}"));
+    }
+
+    fn command(&mut self, text: Option<&str>) -> Option<Command> {
+        let text = text.map(str::trim);
+        if let Some(name) = text.filter(|name| NOT_BUILT.contains(name)) {
+            self.refuse("command", format!("`{name}` is not built yet"));
+            return None;
+        }
+        if text.is_none() {
+            self.refuse("command", format!("say one of {}", words(COMMANDS)));
+        }
+        self.word("command", text, COMMANDS)
+    }
+
+    fn word<T: Copy>(&mut self, name: &str, text: Option<&str>, known: &[(&str, T)]) -> Option<T> {
+        let text = text?.trim();
+        let found = known.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            // Who mixes up inputs may have put a secret here: only what is near a word is shown.
+            let meant = did_you_mean(text, known.iter().map(|(word, _)| *word));
+            let hint = meant.map(|meant| format!("; did you mean `{meant}`?"));
+            let hint = hint.unwrap_or_default();
+            self.refuse(name, format!("it must be one of {}{hint}", words(known)));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn boolean(&mut self, name: &str, text: Option<&str>) -> bool {
+        let found = text.map(|text| BOOLEANS.iter().find(|(word, _)| *word == text.trim()));
+        match found {
+            None => false,
+            Some(Some((_, value))) => *value,
+            Some(None) => {
+                self.refuse(name, "it must be `true` or `false`");
+                false
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str, text: Option<&str>) -> Option<usize> {
+        let number = usize::from_str(text?.trim()).ok().filter(|number| *number > 0);
+        if number.is_none() {
+            self.refuse(name, "it must be a number above 0");
+        }
+        number
+    }
+
+    fn duration(&mut self, name: &str, text: Option<&str>) -> Option<Duration> {
+        let duration = GoDuration::parse(text?.trim()).ok().map(GoDuration::get);
+        let duration = duration.filter(|duration| !duration.is_zero());
+        if duration.is_none() {
+            self.refuse(name, "it must be a length of time such as `90m` or `1h30m`");
+        }
+        duration
+    }
+
+    /// A mapping in YAML. What is no text is written as HCL2 reads it.
+    fn mapping(&mut self, name: &str, text: Option<&str>) -> Vec<(String, String)> {
+        let Some(text) = text else { return Vec::new() };
+        let mapping: serde_yaml::Mapping = match serde_yaml::from_str(text) {
+            Ok(mapping) => mapping,
+            Err(error) => {
+                // The message of the parser may quote the text.
+                let place = error.location().map(|place| format!(" (line {})", place.line()));
+                let place = place.unwrap_or_default();
+                self.refuse(name, format!("it must be a mapping in YAML, `name: value`{place}"));
+                return Vec::new();
+            }
+        };
+        let mut values = Vec::new();
+        for (key, value) in &mapping {
+            match (key.as_str(), variable(value)) {
+                (Some(key), Some(value)) => values.push((key.to_owned(), value)),
+                (Some(key), None) => self.refuse(name, format!("`{key}` has no value")),
+                (None, _) => self.refuse(name, "each key must be the name of a variable"),
+            }
+        }
+        values
+    }
+
+    fn role(&mut self, texts: &Texts) -> Option<RoleInputs> {
+        let duration = self.role_duration(texts.role_duration.as_deref());
+        let session_name = texts.role_session_name.as_deref().map(str::trim);
+        if session_name.is_some_and(|name| !is_session_name(name)) {
+            let rule = "2 to 64 letters, digits and characters of `_+=,.@-`";
+            self.refuse("role-session-name", format!("it must be {rule}"));
+        }
+        let chaining = self.boolean("role-chaining", texts.role_chaining.as_deref());
+        let Some(arn) = texts.role_to_assume.as_deref().map(str::trim) else {
+            let given = [
+                ("role-session-name", texts.role_session_name.is_some()),
+                ("role-duration", texts.role_duration.is_some()),
+                ("audience", texts.audience.is_some()),
+                ("role-chaining", chaining),
+            ];
+            for (name, _) in given.into_iter().filter(|(_, given)| *given) {
+                self.refuse(name, "it is about `role-to-assume`, which is not given");
+            }
+            return None;
+        };
+        if !is_role(arn) {
+            self.refuse(
+                "role-to-assume",
+                "it must be the ARN of a role: `arn:aws:iam::123456789012:role/NAME`",
+            );
+        }
+        if chaining && texts.audience.is_some() {
+            self.refuse("audience", "no identity token is asked for with `role-chaining`");
+        }
+        Some(RoleInputs {
+            arn: arn.to_owned(),
+            session_name: session_name.map(str::to_owned),
+            duration,
+            audience: texts.audience.as_deref().map(|audience| audience.trim().to_owned()),
+            chaining,
+        })
+    }
+
+    /// In seconds, as other actions have it, or with a unit.
+    fn role_duration(&mut self, text: Option<&str>) -> Option<Duration> {
+        let text = text?.trim();
+        let duration = match text.parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => GoDuration::parse(text).ok().map(GoDuration::get),
+        };
+        let allowed = Duration::from_secs(15 * 60)..=Duration::from_secs(12 * 3600);
+        let duration = duration.filter(|duration| allowed.contains(duration));
+        if duration.is_none() {
+            let rule = "seconds between 900 and 43200, or a length of time such as `1h`";
+            self.refuse("role-duration", format!("it must be {rule}"));
+        }
+        duration
+    }
+}
+
+fn words<T>(known: &[(&str, T)]) -> String {
+    known.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The lines that say something.
+fn lines(text: Option<&str>) -> Vec<String> {
+    let lines = text.unwrap_or_default().lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn paths(text: Option<&str>) -> Vec<PathBuf> {
+    lines(text).into_iter().map(PathBuf::from).collect()
+}
+
+/// The same, also parted by commas.
+fn list(text: Option<&str>) -> Vec<String> {
+    let lines = lines(text);
+    let items = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+    items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// A value of a variable as `-var` takes it: texts as they are, lists and maps as HCL2.
+fn variable(value: &serde_yaml::Value) -> Option<String> {
+    use serde_yaml::Value;
+    match value {
+        Value::Null => None,
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(value) => Some(value.to_string()),
+        Value::String(text) => Some(text.clone()),
+        Value::Tagged(tagged) => variable(&tagged.value),
+        Value::Sequence(_) | Value::Mapping(_) => {
+            let json = serde_json::to_string(value).ok()?;
+            // What would be a template in HCL2 is text here.
+            Some(json.replace("${", "$${").replace("%{", "%%{"))
+        }
+    }
+}
+
+fn is_session_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    (2..=64).contains(&name.len()) && name.chars().all(allowed)
+}
+
+fn is_role(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [scheme, partition, service, region, account, role] = parts.as_slice() else {
+        return false;
+    };
+    let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
+    let fixed = (*scheme, *service, *region) == ("arn", "iam", "");
+    let name = role.strip_prefix("role/").is_some_and(|name| !name.is_empty());
+    fixed && partition.starts_with("aws") && is_account && name
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn read(inputs: &[(&str, &str)]) -> Result<Inputs, Vec<String>> {
+        let vars = inputs
+            .iter()
+            .map(|(name, value)| (format!("INPUT_{}", name.to_uppercase()), (*value).to_owned()));
+        Inputs::read(&Environment::new(vars.collect(), "/".into(), Timestamp::UNIX_EPOCH))
+    }
+
+    #[test]
+    fn every_input_becomes_a_value() {
+        let inputs = read(&[
+            ("command", "build"),
+            ("templates", "images/web.pkr.hcl\n\n  images/*.json  \n"),
+            ("only", "amazon-ebs.web, qemu.*\nnull.x"),
+            ("variables", "region: eu-west-1\nsize: 8\nfast: true\nzones: [a, \"${b}\"]\n"),
+            ("variable_files", "a.pkrvars.hcl"),
+            ("secrets", "token: s3cret"),
+            ("aws-region", "eu-west-1 "),
+            ("role-to-assume", "arn:aws-us-gov:iam::123456789012:role/path/baker"),
+            ("role-duration", "3600"),
+            ("role-session-name", "images@7"),
+            ("audience", "sts.example.com"),
+            ("on-error", "abort"),
+            ("parallel", "3"),
+            ("comment", "always"),
+            ("github-token", "ghs_x"),
+            ("fail-on-warnings", "True"),
+            ("timeout", "1h30m"),
+            ("dry-run", "false"),
+        ])
+        .unwrap();
+        assert_eq!(inputs.command, Command::Build);
+        assert_eq!(inputs.templates, ["images/web.pkr.hcl", "images/*.json"].map(PathBuf::from));
+        assert_eq!(inputs.only, ["amazon-ebs.web", "qemu.*", "null.x"]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let zones = pair("zones", r#"["a","$${b}"]"#);
+        let variables =
+            [pair("region", "eu-west-1"), pair("size", "8"), pair("fast", "true"), zones];
+        assert_eq!(inputs.variables, variables);
+        assert_eq!(inputs.variable_files, [PathBuf::from("a.pkrvars.hcl")]);
+        assert_eq!(inputs.secrets, [("token".to_owned(), Secret::new("s3cret"))]);
+        assert_eq!(inputs.aws_region.as_deref(), Some("eu-west-1"));
+        let role = inputs.role.unwrap();
+        assert_eq!(role.arn, "arn:aws-us-gov:iam::123456789012:role/path/baker");
+        assert_eq!(role.duration, Some(Duration::from_secs(3600)));
+        assert_eq!(inputs.on_error, OnError::Abort);
+        assert_eq!((inputs.parallel, inputs.comment), (Some(3), Comment::Always));
+        assert_eq!(inputs.timeout, Some(Duration::from_secs(5400)));
+        assert!(inputs.fail_on_warnings && !inputs.dry_run);
+    }
+
+    #[test]
+    fn what_is_not_given_has_a_default() {
+        let inputs = read(&[("command", "validate"), ("only", ""), ("parallel", "")]).unwrap();
+        assert_eq!(inputs.templates, [PathBuf::from(".")]);
+        assert!(inputs.only.is_empty() && inputs.parallel.is_none() && inputs.role.is_none());
+        assert_eq!((inputs.comment, inputs.on_error), (Comment::OnChange, OnError::Cleanup));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once_and_no_value_is_shown() {
+        let secret = "hunter2";
+        let wrong = read(&[
+            ("comand", "build"),
+            ("command", secret),
+            ("args", secret),
+            ("variables", "hunter2"),
+            ("secrets", "token: !x [hunter2"),
+            ("role-to-assume", "arn:aws:iam::123456789012:user/hunter2"),
+            ("role-session-name", "hunter2 hunter2"),
+            ("role-duration", "60"),
+            ("role-chaining", secret),
+            ("on-error", "ask"),
+            ("parallel", "0"),
+            ("comment", "on-chnage"),
+            ("timeout", "90"),
+            ("dry-run", "yes"),
+        ])
+        .unwrap_err()
+        .join("\n");
+        assert!(!wrong.contains(secret), "{wrong}");
+        insta::assert_snapshot!(wrong);
+    }
+
+    #[test]
+    fn what_is_about_a_role_needs_one() {
+        let wrong = read(&[("command", "build"), ("audience", "x"), ("role-duration", "1h")]);
+        assert_eq!(wrong.unwrap_err().len(), 2);
+        let role = ("role-to-assume", "arn:aws:iam::123456789012:role/x");
+        let wrong =
+            read(&[("command", "build"), role, ("audience", "x"), ("role-chaining", "true")]);
+        assert_eq!(wrong.unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn commands_that_are_not_built_are_refused_by_name() {
+        let wrong = read(&[("command", "merge")]).unwrap_err();
+        assert_eq!(wrong, ["the input `command`: `merge` is not built yet"]);
+        assert!(read(&[]).unwrap_err()[0].contains("say one of `build`"));
+    }
+
+    #[test]
+    fn action_yml_declares_the_inputs_that_are_read() {
+        let text = include_str!("../../action.yml");
+        let action: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+        let declared: Vec<_> = action["inputs"].as_mapping().unwrap().keys().collect();
+        assert_eq!(declared, NAMES.iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,144 @@
+//! The manifest of a run: what was built, for programs and for the next run to compare with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
+
+use anyhow::Context as _;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::github::Context;
+use crate::report::github::story::Story;
+use crate::report::github::summary::Change;
+
+/// The file, in the working directory.
+pub(super) const FILE: &str = "imgbake-manifest.json";
+
+/// What the fields mean. Later versions may add to them.
+const VERSION: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    version: u32,
+    run: Run,
+    builds: IndexMap<String, Build>,
+}
+
+/// The run of the workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Run {
+    repository: String,
+    sha: String,
+    url: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Build {
+    result: String,
+    seconds: u64,
+    artifacts: Vec<Artifact>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Artifact {
+    builder_id: String,
+    id: String,
+    files: Vec<String>,
+    /// Machine images by region.
+    images: BTreeMap<String, String>,
+    /// What the machine said of itself, e.g. `SourceAMI`.
+    facts: BTreeMap<String, String>,
+}
+
+/// A manifest that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// JSON on one line.
+    pub text: String,
+    /// As later steps find it: relative to the checkout.
+    pub path: String,
+    /// What is other than in the one before, if there was one.
+    pub changes: Option<Vec<Change>>,
+}
+
+impl Written {
+    /// Whether it lists other artifacts than the one before.
+    pub fn changed(&self) -> bool {
+        self.changes.as_ref().is_none_or(|changes| !changes.is_empty())
+    }
+}
+
+impl Manifest {
+    /// What `story` tells.
+    pub fn of(story: &Story, context: &Context) -> Self {
+        let builds = story.builds.iter().map(|(name, build)| {
+            let finished = build.finished.as_ref();
+            let failed = finished.is_none_or(|end| end.error.is_some());
+            let products = finished.map_or(&[][..], |end| end.products.as_slice());
+            let artifacts = products.iter().map(|product| Artifact {
+                builder_id: product.builder_id.clone(),
+                id: product.id.clone(),
+                files: product.files.clone(),
+                images: product.images.clone(),
+                facts: product.facts.clone(),
+            });
+            let build = Build {
+                result: if failed { "failure" } else { "success" }.to_owned(),
+                seconds: finished.map_or(0, |end| end.took.as_secs()),
+                artifacts: artifacts.collect(),
+            };
+            (name.clone(), build)
+        });
+        let run = Run {
+            repository: context.repository.clone(),
+            sha: context.sha.clone(),
+            url: context.run_url(),
+        };
+        Self { version: VERSION, run, builds: builds.collect() }
+    }
+
+    /// The one of an earlier run, if there is one that can be read.
+    pub fn before() -> Option<Self> {
+        serde_json::from_slice(&fs::read(FILE).ok()?).ok()
+    }
+
+    /// Writes it in place of the one before.
+    pub fn write(&self, context: &Context) -> anyhow::Result<Written> {
+        let before = Self::before();
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(FILE, text + "\n").with_context(|| format!("{FILE} cannot be written"))?;
+        hand_over(Path::new(FILE));
+        let path = std::path::absolute(FILE)?;
+        Ok(Written {
+            text: serde_json::to_string(self)?,
+            path: context.in_repository(&path).display().to_string(),
+            changes: before.map(|before| self.changes_since(&before)),
+        })
+    }
+
+    /// The builds whose artifacts are other ones than `before`.
+    fn changes_since(&self, before: &Self) -> Vec<Change> {
+        let ids = |manifest: &Self, name: &str| -> Vec<String> {
+            let build = manifest.builds.get(name).into_iter();
+            build.flat_map(|build| &build.artifacts).map(|artifact| artifact.id.clone()).collect()
+        };
+        let gone = before.builds.keys().filter(|name| !self.builds.contains_key(*name));
+        let changes = self.builds.keys().chain(gone).map(|name| Change {
+            build: name.clone(),
+            before: ids(before, name),
+            now: ids(self, name),
+        });
+        changes.filter(|change| change.before != change.now).collect()
+    }
+}
+
+/// In a container we are root: what stays in the checkout belongs to whom the checkout belongs.
+fn hand_over(path: &Path) {
+    if let Ok(owner) = fs::metadata(".") {
+        // Only root may; whoever else wrote the file owns it already.
+        let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
+    }
+}

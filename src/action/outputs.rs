@@ -1,0 +1,204 @@
+//! The outputs of the step. All of them are set by every command, so that no workflow has to know
+//! which are.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::{Value as Json, json};
+
+use super::manifest::Written;
+use super::{Action, annotate};
+use crate::cli::Exit;
+use crate::diagnostic::Severity;
+use crate::event::{Product, Ui};
+use crate::report::github::story::{BuildStory, Story};
+
+/// What later steps read.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    /// The image of the only build.
+    ami_id: String,
+    /// All images: build → region → id.
+    ami_ids: IndexMap<String, BTreeMap<String, String>>,
+    artifacts: Vec<Json>,
+    failed_builds: Vec<String>,
+    pub manifest: Option<Written>,
+    /// Whether the builds were interrupted.
+    pub cancelled: bool,
+    /// What `strategy.matrix` takes.
+    pub matrix: Option<Json>,
+    pub duration: Duration,
+}
+
+impl Outputs {
+    /// Takes what came of the builds.
+    pub fn of_builds(&mut self, story: &Story) {
+        for (name, build) in &story.builds {
+            let finished = build.finished.as_ref();
+            if finished.is_none_or(|end| end.error.is_some()) {
+                self.failed_builds.push(name.clone());
+            }
+            for product in products(build) {
+                self.artifacts.push(json!({
+                    "build": name,
+                    "builder-id": product.builder_id,
+                    "id": product.id,
+                    "files": product.files,
+                }));
+                let images = self.ami_ids.entry(name.clone()).or_default();
+                images.extend(product.images.clone());
+            }
+        }
+        self.ami_ids.retain(|_, images| !images.is_empty());
+        if let [(name, images)] = self.ami_ids.iter().collect::<Vec<_>>().as_slice() {
+            let home = home(&story.builds[name.as_str()]);
+            let id = home.and_then(|home| images.get(home)).or_else(|| images.values().next());
+            self.ami_id = id.cloned().unwrap_or_default();
+        }
+    }
+
+    /// Images that are the only ones in their region, by region.
+    fn by_region(&self) -> BTreeMap<&str, &str> {
+        let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (region, id) in self.ami_ids.values().flatten() {
+            all.entry(region).or_default().push(id);
+        }
+        let single = all.into_iter().filter(|(_, ids)| ids.len() == 1);
+        single.map(|(region, ids)| (region, ids[0])).collect()
+    }
+
+    /// Names and values.
+    fn all(&self, exit: Exit) -> Vec<(String, String)> {
+        let result = match exit {
+            Exit::Success => "success",
+            _ if self.cancelled || exit == Exit::Interrupted => "cancelled",
+            _ => "failure",
+        };
+        let manifest = self.manifest.as_ref();
+        let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+        let mut all: Vec<(String, String)> = [
+            ("result", result.to_owned()),
+            ("duration", self.duration.as_secs().to_string()),
+            ("ami-id", self.ami_id.clone()),
+            ("ami-ids", json!(self.ami_ids).to_string()),
+            ("artifacts", json!(self.artifacts).to_string()),
+            ("failed-builds", json!(self.failed_builds).to_string()),
+            ("changed", manifest.is_some_and(Written::changed).to_string()),
+            ("manifest", text(manifest.map(|written| &written.text))),
+            ("manifest-path", text(manifest.map(|written| &written.path))),
+            ("matrix", self.matrix.as_ref().map(Json::to_string).unwrap_or_default()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let regions = self.by_region();
+        all.extend(regions.iter().map(|(region, id)| (format!("ami-{region}"), (*id).to_owned())));
+        all
+    }
+
+    /// Writes all of them for the runner.
+    pub fn write(&self, action: &Action, exit: Exit, ui: &Ui) {
+        let mut swallowed = Vec::new();
+        let written: io::Result<()> = self.all(exit).iter().try_for_each(|(name, value)| {
+            if action.session.redactor.redact(value) != value.as_str() {
+                swallowed.push(name.clone());
+            }
+            action.files.output(name, value)
+        });
+        if let Err(error) = written {
+            let why = format!("the outputs cannot be written: GITHUB_OUTPUT: {error}");
+            annotate(ui, Severity::Warning, "imgbake", why);
+        }
+        if !swallowed.is_empty() {
+            let names = swallowed.join(", ");
+            let why = format!(
+                "the value of a secret stands in these outputs, and GitHub hands none of them on to other jobs: {names}; a secret that is part of an id, a name or a number is no secret"
+            );
+            annotate(ui, Severity::Warning, "imgbake", why);
+        }
+    }
+}
+
+fn products(build: &BuildStory) -> &[Product] {
+    build.finished.as_ref().map_or(&[], |end| end.products.as_slice())
+}
+
+/// The region that a build worked in.
+fn home(build: &BuildStory) -> Option<&str> {
+    products(build).iter().find_map(|product| product.facts.get("BuildRegion")).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Finished;
+    use crate::source::{Place, Position};
+
+    fn product(images: &[(&str, &str)], region: &str) -> Product {
+        let text = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
+        Product {
+            builder_id: "mitchellh.amazonebs".into(),
+            id: "ids".into(),
+            files: Vec::new(),
+            description: String::new(),
+            images: images.iter().map(text).collect(),
+            facts: [("BuildRegion".to_owned(), region.to_owned())].into(),
+        }
+    }
+
+    fn story(builds: &[(&str, Option<&str>, Vec<Product>)]) -> Story {
+        let mut story = Story::default();
+        for (name, error, products) in builds {
+            let place = Place { file: "a".into(), position: Position { line: 1, column: 1 } };
+            let error = error.map(str::to_owned);
+            let (took, products) = (Duration::ZERO, products.clone());
+            let finished = Some(Finished { took, error, place, products });
+            let build = BuildStory { finished, ..BuildStory::default() };
+            story.builds.insert((*name).to_owned(), build);
+        }
+        story
+    }
+
+    fn all(story: &Story) -> BTreeMap<String, String> {
+        let mut outputs = Outputs::default();
+        outputs.of_builds(story);
+        outputs.all(Exit::Success).into_iter().collect()
+    }
+
+    #[test]
+    fn one_build_has_an_image_which_is_that_of_its_own_region() {
+        let images = [("eu-west-1", "ami-1"), ("us-east-1", "ami-2")];
+        let all = all(&story(&[("web", None, vec![product(&images, "us-east-1")])]));
+        assert_eq!(all["ami-id"], "ami-2");
+        assert_eq!(all["ami-ids"], r#"{"web":{"eu-west-1":"ami-1","us-east-1":"ami-2"}}"#);
+        assert_eq!((all["ami-eu-west-1"].as_str(), all["failed-builds"].as_str()), ("ami-1", "[]"));
+    }
+
+    #[test]
+    fn several_builds_have_no_single_image() {
+        let all = all(&story(&[
+            ("web", None, vec![product(&[("us-east-1", "ami-1")], "us-east-1")]),
+            ("db", None, vec![product(&[("us-east-1", "ami-2"), ("eu-west-1", "ami-3")], "x")]),
+            ("cache", Some("no"), Vec::new()),
+        ]));
+        assert_eq!(all["ami-id"], "");
+        assert!(!all.contains_key("ami-us-east-1"), "there are two");
+        assert_eq!(all["ami-eu-west-1"], "ami-3");
+        assert_eq!(all["failed-builds"], r#"["cache"]"#);
+    }
+
+    #[test]
+    fn every_output_is_always_there() {
+        let outputs = Outputs::default().all(Exit::Failure);
+        let names: Vec<_> = outputs.iter().map(|(name, _)| name.as_str()).collect();
+        let text = include_str!("../../action.yml");
+        let action: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+        let mut declared: Vec<_> =
+            action["outputs"].as_mapping().unwrap().keys().filter_map(|key| key.as_str()).collect();
+        declared.sort_unstable();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, declared);
+    }
+}

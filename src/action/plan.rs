@@ -1,0 +1,37 @@
+//! `command: plan`: a list of the builds that a workflow makes a matrix of, one job each.
+
+use serde_json::json;
+
+use super::Action;
+use super::build::plan;
+use super::outputs::Outputs;
+use crate::cli::Exit;
+use crate::cli::front::Wishes;
+use crate::event::Ui;
+use crate::source::SourceMap;
+
+/// How many jobs GitHub makes of a matrix.
+const MOST_JOBS: usize = 256;
+
+pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
+    let mut sources = SourceMap::default();
+    let mut entries = Vec::new();
+    let wishes = Wishes::default();
+    let (plan, found) = plan(action, wishes, &mut sources);
+    if !action.findings(ui, &found, &sources) {
+        return Exit::Failure;
+    }
+    let Some(plan) = plan else { return Exit::Failure };
+    for build in &plan.builds {
+        let place = sources.locate(build.span);
+        entries.push(json!({"name": build.name, "only": build.name, "templates": place.file}));
+        ui.say(build.name.clone());
+    }
+    if entries.len() > MOST_JOBS {
+        let count = entries.len();
+        ui.error(format!("GitHub makes {MOST_JOBS} jobs of a matrix at most, and these are {count}: give `only` or `templates` to several matrices"));
+        return Exit::Failure;
+    }
+    outputs.matrix = Some(json!({"include": entries}));
+    Exit::Success
+}

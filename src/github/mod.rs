@@ -1,0 +1,32 @@
+//! GitHub, as a step of a workflow meets it. Only this room reads `GITHUB_*`, `RUNNER_*` and
+//! `ACTIONS_*`.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `context` | the run, the event that started it, the pull request |
+//! | `comments` | one comment on a pull request |
+//! | `oidc` | identity tokens: who the job is |
+//! | `files` | outputs, state and summary: files that the runner reads when the step ends |
+
+pub mod comments;
+pub mod context;
+pub mod files;
+pub mod oidc;
+
+pub use self::context::Context;
+pub use self::files::Files;
+
+/// Variables that belong to the runner and to this program, and to nothing that it starts: with
+/// them a script could write the step's outputs, or ask for credentials in the job's name.
+pub fn is_private(name: &str) -> bool {
+    const FILES: [&str; 6] = [
+        "GITHUB_ENV",
+        "GITHUB_OUTPUT",
+        "GITHUB_PATH",
+        "GITHUB_STATE",
+        "GITHUB_STEP_SUMMARY",
+        "GITHUB_ARTIFACTS",
+    ];
+    FILES.contains(&name)
+        || ["INPUT_", "STATE_", "ACTIONS_"].iter().any(|prefix| name.starts_with(prefix))
+}

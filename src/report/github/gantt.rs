@@ -1,0 +1,55 @@
+//! When what happened, as a Mermaid diagram.
+
+use jiff::Timestamp;
+
+use super::story::{Story, Stretch};
+
+/// GitHub draws no diagram whose text is longer than 50,000 characters.
+const LONGEST: usize = 45_000;
+
+/// The diagram; `None` if there is nothing to draw, or too much. What has not ended is drawn until
+/// `now`.
+pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
+    let mut text = "gantt\n  dateFormat x\n  axisFormat %H:%M:%S\n".to_owned();
+    let head = text.len();
+    for (name, build) in &story.builds {
+        let stretches = build.stretches.iter().filter(|stretch| !stretch.contains);
+        let mut stretches: Vec<_> = stretches.collect();
+        if stretches.is_empty() {
+            continue;
+        }
+        stretches.sort_by_key(|stretch| stretch.from);
+        text.push_str(&format!("  section {}\n", plain(name)));
+        for stretch in stretches {
+            text.push_str(&bar(stretch, now));
+        }
+    }
+    let is_drawn = text.len() > head && text.len() <= LONGEST;
+    is_drawn.then_some(text)
+}
+
+fn bar(stretch: &Stretch, now: Timestamp) -> String {
+    let (mark, what) = match (stretch.failed, stretch.waiting) {
+        (true, _) => ("crit", plain(&stretch.what)),
+        (false, true) => ("active", format!("waiting for {}", plain(stretch.what.trim()))),
+        (false, false) => ("done", plain(&stretch.what)),
+    };
+    let from = stretch.from.as_millisecond();
+    let until = stretch.until.unwrap_or(now).as_millisecond().max(from + 1);
+    format!("  {what} :{mark}, {from}, {until}\n")
+}
+
+/// `text` without what means something in a diagram.
+fn plain(text: &str) -> String {
+    let keep = |next: char| match next {
+        next if next.is_alphanumeric() || " .-_/()".contains(next) => next,
+        _ => ' ',
+    };
+    text.chars()
+        .map(keep)
+        .take(80)
+        .collect::<String>()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,344 @@
+//! The log of a step in GitHub Actions.
+//!
+//! Groups cannot be nested, and a title cannot be changed once it is written. So each part of a build
+//! is one group that is written as a whole when the part has ended, with its duration in the title;
+//! builds that run at the same time never get between each other's lines. What runs meanwhile shows in
+//! a line now and then, about the build that has been at the same thing for longest. A part that
+//! prints very much is written in pieces. What failed is not folded away: its last lines stand open
+//! under the error.
+//!
+//! All that is written is [`inert`], but for the commands that are made here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::command::{Command, inert};
+use super::story::Story;
+use super::{Settings, in_repository};
+use crate::diagnostic::Severity;
+use crate::event::{Annotation, Event, Finished, Message, Phase, Target};
+use crate::report::screen::Screen;
+use crate::report::{Look, words};
+use crate::secret::Redactor;
+
+/// A part that prints more than this is written before it ends.
+const FULL: usize = 256 * 1024;
+
+/// How long nothing may show while builds run.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How many remarks of one kind the runner takes from a step.
+const ANNOTATIONS: usize = 10;
+
+/// A secret that is shorter would blot out half of the log; the redactor hides it all the same.
+const SHORTEST_MASK: usize = 4;
+
+/// Shows events as a step's log.
+pub(in crate::report) struct Log {
+    settings: Settings,
+    story: Arc<Mutex<Story>>,
+    redactor: Redactor,
+    /// How many secrets the runner knows of.
+    masked: usize,
+    /// What the runner must hear to listen again while guests speak; nobody can guess it.
+    token: String,
+    /// The part of each build that is going on.
+    parts: IndexMap<Arc<str>, Part>,
+    annotated: HashMap<Severity, usize>,
+    /// When something was last written.
+    written: Timestamp,
+}
+
+/// The part of a build that is going on.
+struct Part {
+    phase: Phase,
+    since: Timestamp,
+    lines: String,
+    /// Whether a guest or child has printed some of the lines.
+    hostile: bool,
+    failed: bool,
+    /// How many pieces of it are written.
+    pieces: usize,
+    /// The last line, also when it is written already.
+    last: String,
+}
+
+impl Log {
+    pub fn new(settings: Settings, story: Arc<Mutex<Story>>, redactor: Redactor) -> Self {
+        Self {
+            settings,
+            story,
+            redactor,
+            masked: 0,
+            token: Uuid::new_v4().simple().to_string(),
+            parts: IndexMap::new(),
+            annotated: HashMap::new(),
+            written: Timestamp::now(),
+        }
+    }
+
+    fn write(&mut self, screen: &mut Screen, at: Timestamp, text: &str) {
+        self.written = at;
+        screen.out().extend([text, "\n"]);
+    }
+
+    /// Has the runner hide secrets that it does not know of. Never while it does not listen.
+    fn mask(&mut self, screen: &mut Screen) {
+        for secret in self.redactor.since(self.masked) {
+            self.masked += 1;
+            let text = secret.expose().trim();
+            // Each line of a longer one is a secret by itself.
+            if text.chars().count() >= SHORTEST_MASK && !text.contains(['\n', '\r']) {
+                screen.out().push_str(&format!("{}\n", Command::new("add-mask", text)));
+            }
+        }
+    }
+
+    /// A new part of `build` begins, unless it goes on.
+    fn turn_to(&mut self, build: &Arc<str>, phase: Phase, at: Timestamp, screen: &mut Screen) {
+        if self.parts.get(build).is_some_and(|part| part.phase == phase) {
+            return;
+        }
+        self.close(build, at, screen);
+        self.parts.insert(build.clone(), Part::new(phase, at));
+    }
+
+    /// The part of `build` that is going on has ended.
+    fn close(&mut self, build: &Arc<str>, at: Timestamp, screen: &mut Screen) {
+        let Some(mut part) = self.parts.shift_remove(build) else { return };
+        let took = words::short(at.duration_since(part.since).unsigned_abs());
+        let mark = if part.failed { "✗ " } else { "" };
+        let piece = match part.pieces {
+            0 => String::new(),
+            before => format!(" (part {})", before + 1),
+        };
+        let title = format!("{mark}{build}: {}{piece}, {took}", part.phase);
+        self.group(&title, &mut part, at, screen);
+    }
+
+    /// Writes what `part` has said so far as a group; nothing can get in between.
+    fn group(&mut self, title: &str, part: &mut Part, at: Timestamp, screen: &mut Screen) {
+        if part.lines.is_empty() {
+            return self.write(screen, at, &inert(title));
+        }
+        let (stop, resume) = match part.hostile {
+            true => self.stop_and_resume(),
+            false => Default::default(),
+        };
+        let title = Command::new("group", inert(title));
+        let text = format!("{title}\n{stop}{}{resume}::endgroup::", part.lines);
+        self.write(screen, at, &text);
+        part.lines.clear();
+        part.hostile = false;
+        part.pieces += 1;
+    }
+
+    /// What makes the runner deaf, and what makes it listen again.
+    fn stop_and_resume(&self) -> (String, String) {
+        (format!("::stop-commands::{}\n", self.token), format!("::{}::\n", self.token))
+    }
+
+    /// A build says `text`.
+    fn say(&mut self, said: &Said<'_>, text: &str, screen: &mut Screen) {
+        let red = said.is_error && self.settings.color;
+        let (open, close) = if red { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let lines = text.split('\n').map(|line| inert(line.trim_end()));
+        let Some(target) = said.target else {
+            let text = lines.map(|line| format!("{open}{line}{close}")).collect::<Vec<_>>();
+            return self.write(screen, said.at, &text.join("\n"));
+        };
+        let Some(part) = self.parts.get_mut(&target.build) else {
+            let name = inert(&target.build).into_owned();
+            let text = lines.map(|line| format!("{open}{name}: {line}{close}")).collect::<Vec<_>>();
+            return self.write(screen, said.at, &text.join("\n"));
+        };
+        part.hostile |= said.is_hostile;
+        for line in lines {
+            part.lines.extend([open, &line, close, "\n"]);
+            part.last.clear();
+            part.last.push_str(&line);
+        }
+        if part.lines.len() >= FULL {
+            self.write_piece(&target.build, said.at, screen);
+        }
+    }
+
+    /// Writes what the part of `build` has said so far.
+    fn write_piece(&mut self, build: &Arc<str>, at: Timestamp, screen: &mut Screen) {
+        let Some(mut part) = self.parts.shift_remove(build) else { return };
+        let since = words::short(at.duration_since(part.since).unsigned_abs());
+        let piece = part.pieces + 1;
+        let title = format!("{build}: {} (part {piece}), going on for {since}", part.phase);
+        self.group(&title, &mut part, at, screen);
+        self.parts.insert(build.clone(), part);
+    }
+
+    /// Where nothing has shown for a while: what the build does that has been at it for longest.
+    fn progress(&mut self, now: Timestamp, screen: &mut Screen) {
+        if now.duration_since(self.written).unsigned_abs() < QUIET {
+            return;
+        }
+        let Some((build, part)) = self.parts.iter().min_by_key(|(_, part)| part.since) else {
+            return;
+        };
+        let since = words::short(now.duration_since(part.since).unsigned_abs());
+        let others = match self.parts.len() - 1 {
+            0 => String::new(),
+            1 => ", and 1 other build".to_owned(),
+            count => format!(", and {count} other builds"),
+        };
+        let last = match part.last.as_str() {
+            "" => String::new(),
+            last => format!(": {}", last.chars().take(200).collect::<String>()),
+        };
+        let line = format!("{build}: {}, going on for {since}{others}{last}", part.phase);
+        let (open, close) = if self.settings.color { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        let line = format!("{open}{}{close}", inert(&line));
+        self.write(screen, now, &line);
+    }
+
+    fn finished(&mut self, target: &Target, end: &Finished, at: Timestamp, screen: &mut Screen) {
+        if let Some(part) = self.parts.get_mut(&target.build) {
+            part.failed |= end.error.is_some();
+        }
+        self.close(&target.build, at, screen);
+        let (build, took) = (&target.build, words::short(end.took));
+        let Some(error) = &end.error else {
+            let line = inert(&format!("✓ {build} finished after {took}")).into_owned();
+            return self.write(screen, at, &line);
+        };
+        let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = story.builds.get(&**build).and_then(|build| build.failed.clone());
+        drop(story);
+        let title = match &failed {
+            Some((phase, _)) => format!("{build} failed in {phase}"),
+            None => format!("{build} failed"),
+        };
+        let text = format!("{build} failed after {took}: {error}");
+        let place = Some((end.place.clone(), end.place.position));
+        let annotation = Annotation { severity: Severity::Error, place, title, text };
+        self.annotate(&annotation, at, screen);
+        if let Some((_, lines)) = failed.filter(|(_, lines)| !lines.is_empty()) {
+            let (stop, resume) = self.stop_and_resume();
+            let lines: String = lines.iter().map(|line| format!("  {}\n", inert(line))).collect();
+            let heading = "The last lines before it failed:";
+            self.write(screen, at, &format!("{heading}\n{stop}{lines}{}", resume.trim_end()));
+        }
+    }
+
+    /// Tells the runner, which shows it in the log, too; as long as it takes more.
+    fn annotate(&mut self, annotation: &Annotation, at: Timestamp, screen: &mut Screen) {
+        let count = self.annotated.entry(annotation.severity).or_default();
+        *count += 1;
+        if *count > ANNOTATIONS {
+            let is_error = annotation.severity == Severity::Error;
+            let said = Said { target: None, at, is_error, is_hostile: false };
+            return self.say(&said, &annotation.text, screen);
+        }
+        let mut annotation = annotation.clone();
+        if let Some((place, _)) = &mut annotation.place {
+            place.file = in_repository(&self.settings.root, &place.file);
+        }
+        self.write(screen, at, &Command::from(&annotation).to_string());
+    }
+}
+
+/// About what, when and by whom something is said.
+struct Said<'a> {
+    target: Option<&'a Target>,
+    at: Timestamp,
+    is_error: bool,
+    /// Whether a guest or child says it.
+    is_hostile: bool,
+}
+
+impl Part {
+    fn new(phase: Phase, since: Timestamp) -> Self {
+        let (lines, last) = Default::default();
+        Self { phase, since, lines, hostile: false, failed: false, pieces: 0, last }
+    }
+}
+
+impl Look for Log {
+    fn show(&mut self, event: Event, screen: &mut Screen) {
+        self.mask(screen);
+        self.story.lock().unwrap_or_else(PoisonError::into_inner).hear(&event);
+        let Event { at, target, message, .. } = event;
+        let target = target.as_ref();
+        let said = |is_error, is_hostile| Said { target, at, is_error, is_hostile };
+        match message {
+            Message::Say(text) => self.say(&said(false, false), &text, screen),
+            Message::Error(text) => self.say(&said(true, false), &text, screen),
+            Message::Output { text, .. } => self.say(&said(false, true), &text, screen),
+            Message::Text(text) | Message::Diagnostics(text) => {
+                self.say(&said(false, false), text.trim_end(), screen);
+            }
+            // Dropping the answer says that nobody will give one.
+            Message::Ask { question, .. } => {
+                self.say(&said(true, false), &format!("nobody can be asked: {question}"), screen);
+            }
+            Message::Annotation(annotation) => self.annotate(&annotation, at, screen),
+            Message::Debug(text) => {
+                screen.out().push_str(&format!("{}\n", Command::new("debug", text.trim_end())));
+            }
+            Message::BuildFinished(end) => {
+                if let Some(target) = target {
+                    self.finished(target, &end, at, screen);
+                }
+            }
+            message => {
+                if let Some(target) = target {
+                    self.moved_on(&target.build, message, at, screen);
+                }
+            }
+        }
+        self.progress(at, screen);
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(QUIET)
+    }
+
+    fn idle(&mut self, now: Timestamp, screen: &mut Screen) {
+        self.mask(screen);
+        self.progress(now, screen);
+    }
+
+    fn end(&mut self, screen: &mut Screen) {
+        let now = Timestamp::now();
+        self.mask(screen);
+        for build in self.parts.keys().cloned().collect::<Vec<_>>() {
+            self.write_piece(&build, now, screen);
+        }
+    }
+}
+
+impl Log {
+    /// A build comes to another step or part.
+    fn moved_on(&mut self, build: &Arc<str>, message: Message, at: Timestamp, screen: &mut Screen) {
+        match message {
+            Message::StepStarted { phase, .. } => self.turn_to(build, phase, at, screen),
+            Message::StepFinished { ok, .. } => {
+                if let Some(part) = self.parts.get_mut(build) {
+                    part.failed |= !ok;
+                }
+            }
+            Message::PhaseStarted(phase) => {
+                self.close(build, at, screen);
+                self.parts.insert(build.clone(), Part::new(phase, at));
+            }
+            Message::PhaseFinished { ok } => {
+                if let Some(part) = self.parts.get_mut(build) {
+                    part.failed |= !ok;
+                }
+                self.close(build, at, screen);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The summary of a step, in Markdown.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::markdown::{block, code, inline, prose};
+use super::story::{BuildStory, Story};
+use super::{gantt, in_repository};
+use crate::diagnostic::Severity;
+use crate::event::{Annotation, Phase};
+use crate::report::words;
+
+/// What a summary tells beside what happened.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// What the step did: `build`.
+    pub command: String,
+    /// Whether it ended well.
+    pub ok: bool,
+    /// Where the files of the commit can be looked at, up to the name: `https://…/blob/SHA/`.
+    pub files: String,
+    /// How the directory is called there that names of files are relative to.
+    pub root: PathBuf,
+    /// What is other than in the manifest before, if there was one.
+    pub changes: Option<Vec<Change>>,
+    /// Whether it stands between what people write: without a diagram, and with details folded.
+    pub brief: bool,
+}
+
+/// What became of a build's artifacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The build.
+    pub build: String,
+    /// What there was.
+    pub before: Vec<String>,
+    /// What there is.
+    pub now: Vec<String>,
+}
+
+/// How much is told; the less, the shorter.
+#[derive(Clone, Copy, Debug)]
+struct Detail {
+    diagram: bool,
+    last_lines: usize,
+    rows: usize,
+}
+
+const DETAILS: [Detail; 4] = [
+    Detail { diagram: true, last_lines: super::story::LAST_LINES, rows: 1000 },
+    Detail { diagram: true, last_lines: 10, rows: 500 },
+    Detail { diagram: false, last_lines: 3, rows: 200 },
+    Detail { diagram: false, last_lines: 0, rows: 50 },
+];
+
+/// The summary, as much of it as fits into `room` bytes.
+pub fn summary(story: &Story, about: &About, now: Timestamp, room: usize) -> String {
+    let mut shortest = String::new();
+    for detail in DETAILS {
+        shortest = with(story, about, now, detail);
+        if shortest.len() <= room {
+            return shortest;
+        }
+    }
+    let cut = shortest.floor_char_boundary(room.saturating_sub(CUT.len()));
+    let cut = shortest[..cut].rfind('\n').unwrap_or(cut);
+    format!("{}{CUT}", &shortest[..cut])
+}
+
+const CUT: &str = "\n\nThere is more than fits here: the log has all of it.\n";
+
+fn with(story: &Story, about: &About, now: Timestamp, detail: Detail) -> String {
+    let mut out = heading(story, about);
+    out.push_str(&builds(story, now, detail));
+    out.push_str(&findings(story, about, detail));
+    out.push_str(&failures(story, about, detail));
+    if let Some(changes) = &about.changes {
+        out.push_str(&changed(changes, detail));
+    }
+    if let Some(diagram) = gantt::diagram(story, now).filter(|_| detail.diagram && !about.brief) {
+        out.push_str(&format!(
+            "\n### Timeline\n\n```mermaid\n{diagram}```\n\nWaits are marked as active, what failed as critical.\n"
+        ));
+    }
+    out
+}
+
+fn heading(story: &Story, about: &About) -> String {
+    let mark = if about.ok { "✅" } else { "❌" };
+    let count = story.builds.len();
+    let good = story.builds.values().filter(|build| succeeded(build)).count();
+    let what = match count {
+        0 => String::new(),
+        1 if good == 1 => ": the build succeeded".to_owned(),
+        1 => ": the build failed".to_owned(),
+        _ => format!(": {good} of {count} builds succeeded"),
+    };
+    format!("## {mark} imgbake {}{what}\n", inline(&about.command))
+}
+
+fn succeeded(build: &BuildStory) -> bool {
+    build.finished.as_ref().is_some_and(|end| end.error.is_none())
+}
+
+fn builds(story: &Story, now: Timestamp, detail: Detail) -> String {
+    if story.builds.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n| build | | images and files | took |\n|---|---|---|---|\n".to_owned();
+    for (name, build) in story.builds.iter().take(detail.rows) {
+        let mark = match (&build.finished, succeeded(build)) {
+            (Some(_), true) => "✅ succeeded",
+            (Some(_), false) => "❌ failed",
+            (None, _) => "⏹️ did not end",
+        };
+        let took = words::short(build.took(now));
+        out.push_str(&format!("| {} | {mark} | {} | {took} |\n", code(name), products(build)));
+    }
+    let more = story.builds.len().saturating_sub(detail.rows);
+    if more > 0 {
+        out.push_str(&format!("\n… and {more} more.\n"));
+    }
+    out
+}
+
+/// Images with links to where they can be looked at; files.
+fn products(build: &BuildStory) -> String {
+    let products = build.finished.iter().flat_map(|end| &end.products);
+    let mut cells = Vec::new();
+    for product in products {
+        let images = product.images.iter();
+        cells.extend(images.map(|(region, id)| {
+            format!("[{}]({}) {}", inline(id), console(region, id), inline(region))
+        }));
+        if product.images.is_empty() {
+            cells.extend(product.files.iter().map(|file| code(file)));
+        }
+    }
+    cells.dedup();
+    let more = cells.len().saturating_sub(MOST_PRODUCTS);
+    cells.truncate(MOST_PRODUCTS);
+    if more > 0 {
+        cells.push(format!("… and {more} more"));
+    }
+    cells.join("<br>")
+}
+
+const MOST_PRODUCTS: usize = 20;
+
+/// The page of an AMI.
+fn console(region: &str, id: &str) -> String {
+    let host = match region {
+        region if region.starts_with("cn-") => "console.amazonaws.cn".to_owned(),
+        region if region.starts_with("us-gov-") => "console.amazonaws-us-gov.com".to_owned(),
+        region => format!("{region}.console.aws.amazon.com"),
+    };
+    let plain = |text: &str| -> String {
+        text.chars().filter(|next| next.is_ascii_alphanumeric() || *next == '-').collect()
+    };
+    let (region, id) = (plain(region), plain(id));
+    format!("https://{host}/ec2/home?region={region}#ImageDetails:imageId={id}")
+}
+
+fn findings(story: &Story, about: &About, detail: Detail) -> String {
+    let found = &story.annotations;
+    if found.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n### Findings\n\n| | where | what |\n|---|---|---|\n".to_owned();
+    for one in found.iter().take(detail.rows) {
+        let mark = if one.severity == Severity::Error { "❌" } else { "⚠️" };
+        let text = prose(&one.text.lines().take(4).collect::<Vec<_>>().join(" — "));
+        out.push_str(&format!("| {mark} | {} | {text} |\n", place(one, about)));
+    }
+    let more = found.len().saturating_sub(detail.rows);
+    if more > 0 {
+        out.push_str(&format!("\n… and {more} more.\n"));
+    }
+    out
+}
+
+/// A link to the line that a remark is about.
+fn place(one: &Annotation, about: &About) -> String {
+    let Some((place, _)) = &one.place else { return String::new() };
+    let line = place.position.line;
+    let path = in_repository(&about.root, &place.file);
+    let shown = code(&format!("{path}:{line}"));
+    if about.files.is_empty() || path.starts_with(['/', '<']) {
+        return shown;
+    }
+    let encode = |part: &str| -> String {
+        url::form_urlencoded::byte_serialize(part.as_bytes())
+            .collect::<String>()
+            .replace('+', "%20")
+    };
+    let path: Vec<String> = path.split('/').map(encode).collect();
+    format!("[{shown}]({}{}#L{line})", about.files, path.join("/"))
+}
+
+fn failures(story: &Story, about: &About, detail: Detail) -> String {
+    let mut out = String::new();
+    for (name, build) in story.builds.iter().filter(|(_, build)| !succeeded(build)) {
+        let Some(end) = &build.finished else { continue };
+        let Some(error) = &end.error else { continue };
+        let (phase, lines) = match &build.failed {
+            Some((phase, lines)) => (Some(phase), lines.iter().map(String::as_str).collect()),
+            None => (None, Vec::new()),
+        };
+        let during = phase.map(|phase| format!(" in {}", inline(&phase.to_string())));
+        let during = during.unwrap_or_default();
+        out.push_str(&format!("\n### {} failed{during}\n\n{}", code(name), block(&limited(error))));
+        let skipped = lines.len().saturating_sub(detail.last_lines);
+        if detail.last_lines > 0 && !lines.is_empty() {
+            let last = block(&lines[skipped..].join("\n"));
+            let open = if about.brief { "" } else { " open" };
+            out.push_str(&format!(
+                "\n<details{open}><summary>The last lines before it failed</summary>\n\n{last}\n</details>\n"
+            ));
+        }
+        if let Some(hint) = phase.and_then(hint) {
+            out.push_str(&format!("\n> [!TIP]\n> {hint}\n"));
+        }
+    }
+    out
+}
+
+/// An error may repeat what a server said.
+fn limited(error: &str) -> String {
+    error.chars().take(4000).collect()
+}
+
+/// What to look at first where a part of a build fails.
+fn hint(phase: &Phase) -> Option<&'static str> {
+    match phase {
+        Phase::Connect => Some(
+            "Check that the security group lets this runner in (imgbake's own one does), that the subnet leads here, and `ssh_username`.",
+        ),
+        Phase::Provision(_) => Some(
+            "`on-error: abort` leaves the machine as it is, to be looked at; `imgbake build -debug` on your own machine stops before each provisioner.",
+        ),
+        Phase::Cleanup => Some(
+            "What could not be removed is removed by the end of the job, or by `command: cleanup`.",
+        ),
+        Phase::Prepare | Phase::Launch | Phase::Image | Phase::PostProcess(_) => None,
+    }
+}
+
+fn changed(changes: &[Change], detail: Detail) -> String {
+    if changes.is_empty() {
+        return "\n### Against the previous manifest\n\nThe artifacts are the same.\n".to_owned();
+    }
+    let list = |all: &[String]| match all {
+        [] => "–".to_owned(),
+        all => all.iter().map(|one| code(one)).collect::<Vec<_>>().join("<br>"),
+    };
+    let mut out =
+        "\n### Against the previous manifest\n\n| build | before | now |\n|---|---|---|\n"
+            .to_owned();
+    for Change { build, before, now } in changes.iter().take(detail.rows) {
+        out.push_str(&format!("| {} | {} | {} |\n", code(build), list(before), list(now)));
+    }
+    out
+}

@@ -1,0 +1,132 @@
+//! What each `command` does, and what is refused.
+
+use serde_json::json;
+
+use super::runner::Runner;
+
+pub const GOOD: &str = r#"
+source "null" "web" { communicator = "none" }
+source "null" "db" { communicator = "none" }
+build { sources = ["null.web", "null.db"] }
+"#;
+
+#[test]
+fn inputs_that_are_wrong_are_refused_all_at_once_and_no_value_is_shown() {
+    let step = Runner::new("buidl")
+        .with("tempaltes", "hunter2")
+        .with("dry-run", "hunter2")
+        .with("secrets", "[hunter2")
+        .run()
+        .failed();
+    let said: Vec<_> = step.log.annotations.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(said.iter().any(|one| one.contains("did you mean `templates`?")), "{said:?}");
+    assert!(said.iter().any(|one| one.contains("did you mean `build`?")), "{said:?}");
+    assert!(!step.log.raw.contains("hunter2"), "{}", step.log.raw);
+}
+
+#[test]
+fn validate_says_what_is_wrong_beside_the_lines_that_it_is_about() {
+    let bad = GOOD.replace("communicator", "comunicator");
+    let step = Runner::new("validate")
+        .with("templates", "a.pkr.hcl\n*/b.pkr.hcl")
+        .with("working-directory", "images")
+        .file("images/a.pkr.hcl", GOOD)
+        .file("images/sub/b.pkr.hcl", bad)
+        .run()
+        .failed();
+    let found = &step.log.annotations;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found[0].properties["file"], "images/sub/b.pkr.hcl");
+    assert_eq!((found[0].properties["line"].as_str(), found[0].kind.as_str()), ("2", "error"));
+    assert!(found[0].message.contains("did you mean `communicator`?"), "{found:?}");
+    assert!(step.log.open().contains("sub/b.pkr.hcl:2:23"), "{:#?}", step.log);
+    assert_eq!(step.outputs["result"], "failure");
+}
+
+#[test]
+fn validate_needs_no_credentials_even_where_a_role_is_given() {
+    let head = json!({"repo": {"full_name": "stranger/images"}});
+    let step = Runner::new("validate")
+        .event("pull_request", &json!({"number": 3, "pull_request": {"number": 3, "head": head}}))
+        .with("role-to-assume", "arn:aws:iam::123456789012:role/baker")
+        .file("web.pkr.hcl", GOOD)
+        .run()
+        .succeeded();
+    assert_eq!(step.outputs["result"], "success");
+    assert!(step.log.open().contains("The configuration is valid."), "{:#?}", step.log);
+}
+
+#[test]
+fn a_warning_fails_the_step_where_that_is_asked_for() {
+    let unused = format!("{GOOD}\nvariable \"unused\" {{ default = \"\" }}\n");
+    let runner = Runner::new("validate").file("web.pkr.hcl", unused);
+    let step = runner.run().succeeded();
+    assert_eq!(step.log.annotations[0].kind, "warning");
+    runner.with("fail-on-warnings", "true").run().failed();
+}
+
+#[test]
+fn plan_lists_the_builds_for_a_matrix() {
+    let step = Runner::new("plan")
+        .with("templates", "images/*.pkr.hcl")
+        .with("except", "null.db")
+        .file("images/web.pkr.hcl", GOOD)
+        .run()
+        .succeeded();
+    let entry = json!({"name": "null.web", "only": "null.web", "templates": "images/web.pkr.hcl"});
+    assert_eq!(step.json("matrix"), json!({"include": [entry]}));
+}
+
+#[test]
+fn fmt_writes_what_changes_and_a_dry_run_only_fails() {
+    let runner = Runner::new("fmt").file("web.pkr.hcl", "a=1\n");
+    let dry = Runner::new("fmt").with("dry-run", "true").file("web.pkr.hcl", "a=1\n");
+    let step = dry.run();
+    assert_eq!(step.code, Some(3), "{step:#?}");
+    assert!(step.log.open().contains("+a = 1"), "{step:#?}");
+    assert_eq!(dry.program.read("web.pkr.hcl"), "a=1\n");
+    runner.run().succeeded();
+    assert_eq!(runner.program.read("web.pkr.hcl"), "a = 1\n");
+}
+
+#[test]
+fn inspect_shows_what_a_template_consists_of() {
+    let step = Runner::new("inspect").file("web.pkr.hcl", GOOD).run().succeeded();
+    assert!(step.log.open().contains("null.web"), "{:#?}", step.log);
+}
+
+#[test]
+fn a_key_that_is_stored_is_warned_of() {
+    let step = Runner::new("validate")
+        .file("web.pkr.hcl", GOOD)
+        .var("AWS_ACCESS_KEY_ID", crate::support::ACCESS_KEY)
+        .with("variables", format!("key: {}", crate::support::ACCESS_KEY))
+        .run();
+    let found: Vec<_> = step.log.annotations.iter().map(|one| one.message.as_str()).collect();
+    assert!(found[0].contains("AWS_ACCESS_KEY_ID") && found[0].contains("role-to-assume"));
+    assert!(found[1].contains("`key`"), "{found:?}");
+}
+
+#[test]
+fn the_problem_matcher_reads_what_validate_draws() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("examples/workflows/problem-matcher.json"));
+    let json: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+    let patterns = json["problemMatcher"][0]["pattern"].as_array().unwrap();
+    let [first, second] = [&patterns[0], &patterns[1]]
+        .map(|pattern| regex::Regex::new(pattern["regexp"].as_str().unwrap()).unwrap());
+    let program = crate::support::Program::new();
+    program.write("web.pkr.hcl", GOOD.replace("communicator", "comunicator"));
+    let drawn = program.run(["validate", "web.pkr.hcl"]).failed_with(1).stderr;
+    // The lines of a problem follow each other.
+    let lines: Vec<_> = drawn.lines().collect();
+    let found: Vec<_> = lines
+        .windows(2)
+        .filter_map(|pair| Some((first.captures(pair[0])?, second.captures(pair[1])?)))
+        .collect();
+    assert_eq!(found.len(), 2, "{drawn}");
+    let (what, place) = &found[0];
+    assert_eq!((&what[1], &what[2]), ("error", "C002"));
+    assert_eq!((&place[1], &place[2], &place[3]), ("web.pkr.hcl", "2", "23"));
+}

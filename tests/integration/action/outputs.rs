@@ -1,0 +1,96 @@
+//! What later steps read.
+
+use serde_json::json;
+
+use super::runner::Runner;
+use crate::amazon_ebs::bed::Bed;
+
+/// The environment that points AWS clients at `endpoint`, with no credentials in it.
+pub fn aws(endpoint: &str) -> [(&'static str, String); 2] {
+    [("AWS_ENDPOINT_URL", endpoint.to_owned()), ("AWS_EC2_METADATA_DISABLED", "true".to_owned())]
+}
+
+/// A template with one build, which runs `script` on the machine.
+pub fn amazon(bed: &Bed, script: &str) -> String {
+    let (port, user) = (bed.sshd.port, &bed.sshd.user);
+    format!(
+        r#"source "amazon-ebs" "web" {{
+  region        = "us-east-1"
+  ami_name      = "web-{{{{uuid}}}}"
+  ami_regions   = ["eu-west-1"]
+  instance_type = "t3.micro"
+  source_ami_filter {{
+    filters     = {{ name = "ubuntu/images/*ubuntu-xenial-16.04-amd64-server-*" }}
+    owners      = ["099720109477"]
+    most_recent = true
+  }}
+  ssh_host      = "127.0.0.1"
+  ssh_port      = {port}
+  ssh_username  = "{user}"
+}}
+build {{
+  sources = ["source.amazon-ebs.web"]
+  provisioner "shell" {{ inline = ["{script}"] }}
+}}
+"#
+    )
+}
+
+#[test]
+fn a_build_gives_its_amis_to_later_steps() {
+    let bed = Bed::new();
+    let runner = Runner::new("build").vars(bed.moto.environment());
+    let step = runner.file("web.pkr.hcl", amazon(&bed, "uname")).run().succeeded();
+    let ids = &step.json("ami-ids")["amazon-ebs.web"];
+    assert_eq!(ids["us-east-1"], step.outputs["ami-id"]);
+    assert_eq!(ids["eu-west-1"], step.outputs["ami-eu-west-1"]);
+    assert!(step.outputs["ami-id"].starts_with("ami-"), "{:?}", step.outputs);
+    assert_eq!(step.outputs["changed"], "true");
+    assert_eq!(step.outputs["result"], "success");
+    assert_eq!(step.outputs["manifest-path"], "imgbake-manifest.json");
+    let manifest = step.json("manifest");
+    let artifact = &manifest["builds"]["amazon-ebs.web"]["artifacts"][0];
+    assert_eq!(artifact["images"], *ids);
+    assert_eq!(artifact["facts"]["BuildRegion"], "us-east-1");
+    let groups: Vec<_> = step.log.groups();
+    let parts = ["prepare", "launch", "connect", "provision: shell", "image", "cleanup"];
+    assert_eq!(groups, parts.map(|part| format!("amazon-ebs.web: {part}")));
+}
+
+#[test]
+fn two_templates_with_builds_of_one_name_are_told_apart() {
+    let template = r#"source "null" "web" { communicator = "none" }
+build { sources = ["null.web"] }
+"#;
+    let step = Runner::new("build")
+        .with("templates", "*.pkr.hcl")
+        .file("a.pkr.hcl", template)
+        .file("b.pkr.hcl", template)
+        .run()
+        .succeeded();
+    let open = step.log.open();
+    assert!(open.contains("✓ a.pkr.hcl: null.web finished"), "{open}");
+    assert!(open.contains("✓ b.pkr.hcl: null.web finished"), "{open}");
+}
+
+#[test]
+fn nothing_starts_while_anything_is_wrong_with_any_template() {
+    let step = Runner::new("build")
+        .with("templates", "*.pkr.hcl")
+        .file("a.pkr.hcl", super::commands::GOOD)
+        .file("b.pkr.hcl", super::commands::GOOD.replace("communicator", "comunicator"))
+        .run()
+        .failed();
+    assert!(!step.log.open().contains("finished after"), "{:#?}", step.log);
+    assert_eq!(step.json("ami-ids"), json!({}));
+}
+
+#[test]
+fn an_output_that_a_mask_would_swallow_is_reported() {
+    let step = Runner::new("build")
+        .file("web.pkr.hcl", format!("{}variable \"password\" {{}}\n", super::commands::GOOD))
+        .with("secrets", "password: null.web")
+        .run();
+    let warned = step.log.annotations.iter().find(|one| one.message.contains("secret"));
+    assert!(warned.is_some_and(|one| one.message.contains("manifest")), "{:#?}", step.log);
+}

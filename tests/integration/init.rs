@@ -1,0 +1,50 @@
+//! The program as the first process of a container.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Program, pause};
+
+/// A build that runs `script` on this machine, in a namespace whose first process is the program.
+fn first_process(program: &Program, script: &str) -> Child {
+    let template = format!(
+        "source \"null\" \"web\" {{ communicator = \"none\" }}\nbuild {{\n  sources = [\"null.web\"]\n  provisioner \"shell-local\" {{ inline = [\"{script}\"] }}\n}}\n"
+    );
+    program.write("web.pkr.hcl", template);
+    let inner = program.command(["build", "web.pkr.hcl"]);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(program.dir()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("unshare, as root")
+}
+
+#[test]
+fn orphans_that_end_are_seen_off() {
+    let program = Program::new();
+    let script = "(sleep 0.1 & ) ; sleep 1; cat /proc/[0-9]*/stat";
+    let run = Program::finish(first_process(&program, script)).succeeded();
+    assert!(run.stdout.contains(" (imgbake) "), "{}", run.stdout);
+    assert!(!run.stdout.contains(") Z "), "{}", run.stdout);
+}
+
+#[test]
+fn signals_reach_the_program_and_its_exit_code_comes_out() {
+    let program = Program::new();
+    let child = first_process(&program, "touch started; sleep 60");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !program.path("started").exists() {
+        assert!(Instant::now() < deadline, "the build starts");
+        pause(50);
+    }
+    let first = Command::new("pgrep").args(["-P", &child.id().to_string()]).output().unwrap();
+    let first = String::from_utf8(first.stdout).unwrap();
+    let status = Command::new("kill").args(["-INT", first.trim()]).status().unwrap();
+    assert!(status.success());
+    let asked = Instant::now();
+    let run = Program::finish(child).failed_with(1);
+    assert!(run.stdout.contains("Cancelling build after receiving interrupt"), "{}", run.stdout);
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
