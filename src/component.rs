@@ -19,6 +19,7 @@ use crate::event::Ui;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
 use crate::journal::Journal;
+use crate::permission::Permission;
 use crate::secret::Redactor;
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
@@ -237,6 +238,11 @@ pub trait Provisioning: Send + Sync {
 pub trait Builder: Send + Sync {
     /// Runs the whole build and undoes what must not stay. `None`: there is nothing to show for it.
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>>;
+
+    /// What its AWS account must allow, so that it can build and clean up; nothing if it needs none.
+    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+        Vec::new()
+    }
 
     /// Who cleans up after runs of this builder that died, as the user that it builds as; `None`
     /// if nothing of it outlives a run.

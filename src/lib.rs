@@ -37,6 +37,7 @@
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `config` | evaluated bodies → typed options, declared once |
 //! | `interpolate` | the `{{ … }}` language |
+//! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print, made harmless |
 //! | `event` | what a run says |
@@ -69,6 +70,7 @@ pub mod init;
 pub mod interpolate;
 pub mod journal;
 pub mod lint;
+pub mod permission;
 pub mod plan;
 pub mod post_processor;
 pub mod provisioner;

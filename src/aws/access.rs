@@ -11,8 +11,7 @@ use crate::env::Environment;
 use crate::secret::Secret;
 
 /// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] =
-    &["decode_authorization_messages", "insecure_skip_tls_verify", "mfa_code", "vault_aws_engine"];
+pub const NOT_BUILT: &[&str] = &["vault_aws_engine"];
 
 /// Who calls the API, and where.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -33,8 +32,16 @@ pub struct Access {
     pub shared_credentials_file: Option<PathBuf>,
     /// A role to take on with these credentials.
     pub assume_role: Option<AssumeRole>,
+    /// The number that the MFA device of the user shows, to take on the role of `assume_role` with. It
+    /// can be used once: for builds of more than an hour, give `duration_seconds`, too.
+    pub mfa_code: Secret,
     /// The address of another EC2 API. It is for `region` only; `AWS_ENDPOINT_URL` is for all.
     pub custom_endpoint_ec2: String,
+    /// Whether any certificate will do, even one that nobody vouches for.
+    pub insecure_skip_tls_verify: bool,
+    /// Whether STS is asked what it means when a call is not allowed. It needs a permission of its
+    /// own: `sts:DecodeAuthorizationMessage`.
+    pub decode_authorization_messages: bool,
     /// How many times a call is tried when it is throttled or the network fails; 10 if 0.
     pub max_retries: u32,
     /// Whether to begin without asking STS who the credentials belong to.
@@ -97,6 +104,15 @@ impl Polling {
 }
 
 impl Access {
+    /// The region that the template or the environment says; a profile may still know another.
+    pub fn region_given(&self, environment: &Environment) -> Option<String> {
+        let given = Some(self.region.as_str()).filter(|region| !region.is_empty());
+        let given = given
+            .or_else(|| environment.get("AWS_REGION"))
+            .or_else(|| environment.get("AWS_DEFAULT_REGION"));
+        given.map(str::to_owned)
+    }
+
     /// Reports what is wrong, and hands the secrets to the redactor.
     pub fn check(&self, check: &mut Check<'_>) {
         for secret in [&self.access_key, &self.secret_key, &self.token] {
@@ -111,6 +127,9 @@ impl Access {
         }
         if self.assume_role.as_ref().is_some_and(|role| role.role_arn.is_empty()) {
             check.missing("assume_role.role_arn", "say which role to take on");
+        }
+        if !self.mfa_code.is_empty() && self.assume_role.is_none() {
+            check.missing("assume_role", "`mfa_code` is for taking on a role: say which");
         }
         if !self.custom_endpoint_ec2.is_empty()
             && let Err(error) = url::Url::parse(&self.custom_endpoint_ec2)

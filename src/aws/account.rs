@@ -9,16 +9,20 @@ use anyhow::{Context as _, bail};
 use aws_config::identity::IdentityCache;
 use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{AppName, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, Ec2, Manner};
-use crate::aws::credentials::{self, RoleProvider};
+use crate::aws::call::{Api, Ec2, Iam, Manner};
+use crate::aws::credentials::{self, Mfa, RoleProvider};
+use crate::aws::error::ApiError;
+use crate::aws::insecure;
 use crate::aws::keys::Keys;
 use crate::aws::made::Place;
 use crate::aws::pace::Pace;
@@ -27,7 +31,7 @@ use crate::aws::web_identity::WebIdentity;
 use crate::diagnostic::did_you_mean;
 use crate::env::Environment;
 use crate::identity::{Proof, Role};
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Secret};
 
 /// An account as it is seen from one region.
 #[derive(Debug)]
@@ -79,20 +83,25 @@ impl Account {
         environment: &Arc<Environment>,
         redactor: &Redactor,
     ) -> anyhow::Result<Self> {
+        let http = access.insecure_skip_tls_verify.then(insecure::client).transpose();
+        let http = http.context("no client for HTTPS can be made")?;
         let region = region(access, environment).await;
-        let mut keys = Keys::of(access, environment, region.clone(), redactor);
-        let mut config = sdk_config(access, region, &keys).await;
+        let mut keys = Keys::of(access, environment, region.clone(), http.clone(), redactor);
+        let mut config = sdk_config(access, region, &keys, http).await;
         let region = config.region().map(|region| region.as_ref().to_owned()).context(
             "no AWS region: give `region` in the template, or set AWS_REGION or a profile's region",
         )?;
         let tries = if access.max_retries == 0 { 10 } else { access.max_retries as usize };
         let told = environment.role.as_ref().filter(|_| !credentials::are_given(access));
         let roles = told.into_iter().map(RoleToTakeOn::Told);
-        for role in roles.chain(access.assume_role.iter().map(RoleToTakeOn::Named)) {
+        let named = access.assume_role.iter();
+        let named = named.map(|role| RoleToTakeOn::Named(role, &access.mfa_code));
+        for role in roles.chain(named) {
             let (pace, cancel) = Default::default();
             let manner = Manner { tries, pace, keys, cancel };
-            let sts = Api::new(sts_client(&config, environment), manner);
-            keys = role.keys(sts, redactor);
+            let sts = Api::new(sts_client(&config, environment), manner.clone());
+            let iam = Api::new(iam_client(&config, environment), manner);
+            keys = role.keys(sts, iam, redactor);
             config = config.into_builder().credentials_provider(shared(&keys)).build();
         }
         let endpoint = match access.custom_endpoint_ec2.as_str() {
@@ -126,6 +135,12 @@ impl Account {
     /// EC2 in [`region`](Self::region); `cancel` ends its looks and waits.
     pub fn ec2(&self, cancel: &CancellationToken) -> Ec2 {
         self.ec2_in(&self.region, cancel)
+    }
+
+    /// IAM, which is the same in all regions.
+    pub fn iam(&self, cancel: &CancellationToken) -> Iam {
+        let client = iam_client(&self.config, &self.environment);
+        Api::new(client, self.manner("iam", &self.region, cancel))
     }
 
     /// EC2 in any region. `custom_endpoint_ec2` counts only for the account's own.
@@ -194,6 +209,21 @@ impl Account {
         Ok(())
     }
 
+    /// `error` with what AWS has encoded in it, why a call is not allowed, in words. That is asked for
+    /// only where the template wants it: it takes a permission.
+    pub async fn decoded(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(encoded) = error.downcast_ref().and_then(ApiError::encoded) else { return error };
+        let sts = self.sts(&CancellationToken::new());
+        let request = sts.decode_authorization_message().encoded_message(encoded);
+        match sts.call("DecodeAuthorizationMessage", |_| request.clone().send()).await {
+            Ok(answer) => {
+                let decoded = answer.decoded_message().unwrap_or_default();
+                anyhow::anyhow!(format!("{error:#}").replace(encoded, decoded))
+            }
+            Err(why) => error.context(format!("what it says encoded cannot be read: {why}")),
+        }
+    }
+
     /// Refuses `regions` that the account does not have; asked once for all builds.
     pub async fn check_regions(
         &self,
@@ -222,24 +252,25 @@ impl Account {
 enum RoleToTakeOn<'a> {
     /// The run was told to.
     Told(&'a Role),
-    /// The template names it.
-    Named(&'a AssumeRole),
+    /// The template names it, and may give what the user's MFA device shows.
+    Named(&'a AssumeRole, &'a Secret),
 }
 
 impl RoleToTakeOn<'_> {
-    /// Its keys, which are asked for through `sts`.
-    fn keys(self, sts: Api<aws_sdk_sts::Client>, redactor: &Redactor) -> Keys {
-        let role: AssumeRole = match self {
-            Self::Named(role) => role.clone(),
+    /// Its keys, which are asked for through `sts`; `iam` knows the devices of the user.
+    fn keys(self, sts: Api<aws_sdk_sts::Client>, iam: Iam, redactor: &Redactor) -> Keys {
+        let (role, mfa): (AssumeRole, _) = match self {
+            Self::Named(role, code) if code.is_empty() => (role.clone(), None),
+            Self::Named(role, code) => (role.clone(), Some(Mfa::new(code.clone(), iam))),
             Self::Told(role) => match &role.proof {
-                Proof::Credentials => role.into(),
+                Proof::Credentials => (role.into(), None),
                 Proof::Tokens(tokens) => {
                     let role = WebIdentity::new(sts, role.clone(), tokens.clone());
                     return Keys::of_web_identity(role, redactor);
                 }
             },
         };
-        Keys::of_role(RoleProvider::new(sts, role), redactor)
+        Keys::of_role(RoleProvider::new(sts, role, mfa), redactor)
     }
 }
 
@@ -270,12 +301,8 @@ fn slot(key: Key) -> Slot {
 
 /// The region that the template, the environment or the profile says.
 async fn region(access: &Access, environment: &Environment) -> Option<Region> {
-    let given = Some(access.region.as_str()).filter(|region| !region.is_empty());
-    let given = given
-        .or_else(|| environment.get("AWS_REGION"))
-        .or_else(|| environment.get("AWS_DEFAULT_REGION"));
-    if let Some(given) = given {
-        return Some(Region::new(given.to_owned()));
+    if let Some(given) = access.region_given(environment) {
+        return Some(Region::new(given));
     }
     let mut files = ProfileFileRegionProvider::builder();
     if !access.profile.is_empty() {
@@ -284,7 +311,12 @@ async fn region(access: &Access, environment: &Environment) -> Option<Region> {
     files.build().region().await
 }
 
-async fn sdk_config(access: &Access, region: Option<Region>, keys: &Keys) -> SdkConfig {
+async fn sdk_config(
+    access: &Access,
+    region: Option<Region>,
+    keys: &Keys,
+    http: Option<SharedHttpClient>,
+) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(10))
         .operation_attempt_timeout(Duration::from_secs(60))
@@ -295,6 +327,11 @@ async fn sdk_config(access: &Access, region: Option<Region>, keys: &Keys) -> Sdk
         // See `aws/call.rs`.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
+    if let Some(http) = http {
+        // It sends what it is given at once, and the SDK sees nothing of that.
+        let unwatched = StalledStreamProtectionConfig::disabled();
+        loader = loader.http_client(http).stalled_stream_protection(unwatched);
+    }
     if let Ok(name) = AppName::new(concat!("imgbake-", env!("CARGO_PKG_VERSION"))) {
         loader = loader.app_name(name);
     }
@@ -340,6 +377,14 @@ fn sts_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_sts::Cli
         own.set_endpoint_url(Some(endpoint));
     }
     aws_sdk_sts::Client::from_conf(own.build())
+}
+
+fn iam_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_iam::Client {
+    let mut own = aws_sdk_iam::config::Builder::from(config);
+    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_IAM") {
+        own.set_endpoint_url(Some(endpoint));
+    }
+    aws_sdk_iam::Client::from_conf(own.build())
 }
 
 fn ec2_client(

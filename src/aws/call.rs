@@ -28,6 +28,9 @@ use crate::retry::{self, Backoff, or_cancelled};
 /// EC2 in one region, as one build calls it.
 pub type Ec2 = Api<aws_sdk_ec2::Client>;
 
+/// IAM, as one build calls it.
+pub type Iam = Api<aws_sdk_iam::Client>;
+
 /// An API, as one build calls it: with its patience, and until it is interrupted.
 #[derive(Clone, Debug)]
 pub struct Api<C> {

@@ -178,6 +178,13 @@ impl ApiError {
         Self { action, code: Some(code.to_owned()), meaning, text }
     }
 
+    /// A failure that a good answer to `action` tells of.
+    pub fn answered(action: &'static str, code: &str, message: &str) -> Self {
+        let meaning = Meaning::of(code, message, 200);
+        let text = format!("{action} failed: {message}{}", advice(code));
+        Self { action, code: Some(code.to_owned()), meaning, text }
+    }
+
     /// The run was interrupted before `action` was called, or called again.
     pub(super) fn interrupted(action: &'static str) -> Self {
         let (meaning, text) = (Meaning::Interrupted, Cancelled.to_string());
@@ -197,7 +204,8 @@ impl ApiError {
         self.code.as_deref().is_some_and(|code| codes.contains(&code))
     }
 
-    /// Whether the API said that it does not know a thing, e.g. `InvalidInstanceID.NotFound`.
+    /// Whether the API said that it does not know a thing, e.g. `InvalidInstanceID.NotFound`; IAM
+    /// says `NoSuchEntity`.
     pub fn is_unknown(&self) -> bool {
         self.meaning == Meaning::Unknown
     }
@@ -205,6 +213,12 @@ impl ApiError {
     /// Whether the API does not know something that `name` is the name or the id of.
     pub fn is_ignorant_of(&self, name: &str) -> bool {
         self.is_unknown() && self.text.contains(name)
+    }
+
+    /// Why the call is not allowed, as only STS can read it.
+    pub fn encoded(&self) -> Option<&str> {
+        let (_, rest) = self.text.split_once("Encoded authorization failure message: ")?;
+        rest.split_whitespace().next()
     }
 }
 

@@ -36,6 +36,16 @@ pub fn snapshots(image: &Image) -> Vec<String> {
     disks.filter_map(|disk| disk.snapshot_id()).map(str::to_owned).collect()
 }
 
+/// Has an AMI of ours be deregistered that the template wanted to be protected.
+pub async fn lift_protection(ec2: &Ec2, image: &Image) -> Result<(), ApiError> {
+    if !image.deregistration_protection().is_some_and(|state| state.starts_with("enabled")) {
+        return Ok(());
+    }
+    let request = ec2.disable_image_deregistration_protection();
+    let request = request.image_id(image.image_id().unwrap_or_default());
+    ec2.remove("DisableImageDeregistrationProtection", |_| request.clone().send()).await
+}
+
 /// Removes an AMI; it is no error if it is gone already.
 pub async fn deregister(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
     ec2.remove("DeregisterImage", |ec2| ec2.deregister_image().image_id(id).send()).await

@@ -10,6 +10,7 @@ use aws_config::Region;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::Mutex;
 
 use crate::aws::access::Access;
@@ -35,7 +36,12 @@ struct Shared {
 #[derive(Debug)]
 enum Source {
     /// The usual places, or those that the template names.
-    Places { access: Box<Access>, environment: Arc<Environment>, region: Option<Region> },
+    Places {
+        access: Box<Access>,
+        environment: Arc<Environment>,
+        region: Option<Region>,
+        http: Option<SharedHttpClient>,
+    },
     /// A role that the template names, or the run was told.
     Role(Box<RoleProvider>),
     /// A role for tokens of an identity provider.
@@ -49,15 +55,16 @@ const NEW: Duration = Duration::from_secs(1);
 
 impl Keys {
     /// The keys that `access` says or leads to; roles that a profile names are asked for in
-    /// `region`.
+    /// `region`, through the client `http`.
     pub fn of(
         access: &Access,
         environment: &Arc<Environment>,
         region: Option<Region>,
+        http: Option<SharedHttpClient>,
         redactor: &Redactor,
     ) -> Self {
-        let access = Box::new(access.clone());
-        Self::from(Source::Places { access, environment: environment.clone(), region }, redactor)
+        let (access, environment) = (Box::new(access.clone()), environment.clone());
+        Self::from(Source::Places { access, environment, region, http }, redactor)
     }
 
     /// The keys of a role.
@@ -112,8 +119,9 @@ impl Keys {
             Source::WebIdentity(role) => {
                 role.assume().await.map_err(CredentialsError::provider_error)?
             }
-            Source::Places { access, environment, region } => {
-                let provider = credentials::provider(access, environment, region.clone()).await;
+            Source::Places { access, environment, region, http } => {
+                let (region, http) = (region.clone(), http.clone());
+                let provider = credentials::provider(access, environment, region, http).await;
                 let found = provider.provide_credentials().await;
                 found.map_err(|error| explained(error, access))?
             }

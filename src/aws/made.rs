@@ -55,6 +55,20 @@ pub enum Made {
         /// The devices whose volumes stay if the build ends well.
         keeps: Vec<String>,
     },
+    /// An instance profile and a role of this name that have our tag.
+    Profile {
+        /// Its name.
+        name: String,
+        /// The value of [`BUILD_TAG`].
+        token: String,
+    },
+    /// A launch template of this name that has our tag.
+    LaunchTemplate {
+        /// Its name.
+        name: String,
+        /// The value of [`BUILD_TAG`].
+        token: String,
+    },
     /// A volume that outlives our instance.
     Volume {
         /// The instance.
@@ -62,6 +76,13 @@ pub enum Made {
     },
     /// An AMI of this name that was made of our instance.
     Image {
+        /// Its name.
+        name: String,
+        /// The instance.
+        instance: String,
+    },
+    /// An AMI of this name that was made of our instance, only to be copied.
+    Intermediary {
         /// Its name.
         name: String,
         /// The instance.
@@ -75,6 +96,11 @@ pub enum Made {
         source: String,
         /// It is not older than this, in seconds since 1970.
         since: i64,
+    },
+    /// The snapshots that EC2 keeps ready for instances of our AMI.
+    FastLaunch {
+        /// The AMI.
+        image: String,
     },
     /// A snapshot that outlives our AMI.
     Snapshot {
@@ -107,7 +133,8 @@ impl Made {
     /// This in `region`, before it is there.
     pub fn thing(self, account: &Account, region: &str) -> Thing {
         let (kind, name) = self.words();
-        let is_product = matches!(self, Self::Image { .. } | Self::Copy { .. });
+        let is_product =
+            matches!(self, Self::Image { .. } | Self::Copy { .. } | Self::FastLaunch { .. });
         let clue = Clue { ec2: self, r#in: account.place(region) };
         // Strings and numbers always have a JSON form.
         let clue = serde_json::to_value(clue).unwrap_or_default();
@@ -123,8 +150,12 @@ impl Made {
             Self::Instance { token, .. } => {
                 ("instance", format!("with the tag {BUILD_TAG}={token}"))
             }
+            Self::Profile { name, .. } => ("instance profile", name.clone()),
+            Self::LaunchTemplate { name, .. } => ("launch template", name.clone()),
             Self::Volume { instance } => ("volume", format!("of {instance}")),
             Self::Image { name, .. } | Self::Copy { name, .. } => ("AMI", format!("`{name}`")),
+            Self::Intermediary { name, .. } => ("intermediary AMI", format!("`{name}`")),
+            Self::FastLaunch { image } => ("fast launch", format!("of {image}")),
             Self::Snapshot { image } => ("snapshot", format!("of {image}")),
         }
     }
@@ -132,6 +163,6 @@ impl Made {
     /// Whether things that need others to be gone first are of this kind: groups and volumes wait
     /// for their instances, snapshots for their AMIs.
     pub fn goes_last(&self) -> bool {
-        !matches!(self, Self::Instance { .. } | Self::Image { .. } | Self::Copy { .. })
+        matches!(self, Self::SecurityGroup { .. } | Self::Volume { .. } | Self::Snapshot { .. })
     }
 }

@@ -9,27 +9,33 @@
 //! | `pace` | how fast calls come |
 //! | `keys`, `credentials` | who signs the calls |
 //! | `web_identity` | a role for tokens of an identity provider |
+//! | `insecure` | connections that trust any certificate |
 //! | `address` | this machine's address, as instances see it |
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
+//! | `profile` | what instances may do in the account, for a while |
 //! | `made`, `removal` | what we make, as the journal says it; found again and removed |
+//! | `allow` | what the account must allow |
 //! | `tags` | tags, as templates write them |
 //! | `name` | names of temporary things |
 
 pub mod access;
 pub mod account;
 pub mod address;
+pub mod allow;
 pub mod call;
 pub mod cleanup;
 mod credentials;
 pub mod error;
 pub mod image;
+mod insecure;
 pub mod instance;
 mod keys;
 pub mod made;
 pub mod name;
 mod pace;
+pub mod profile;
 pub mod removal;
 pub mod tags;
 pub mod wait;

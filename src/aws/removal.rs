@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
-use crate::aws::call::Ec2;
+use crate::aws::call::{Ec2, Iam};
 use crate::aws::error::ApiError;
 use crate::aws::image::{self, delete_snapshot, deregister, filter, own_by_name};
 use crate::aws::instance::{self, state};
 use crate::aws::made::{BUILD_TAG, Clue, Made};
+use crate::aws::profile;
 use crate::aws::wait::{Seen, Wait};
 use crate::event::Ui;
 use crate::journal::{Journal, Thing};
@@ -76,7 +77,9 @@ impl Removal<'_> {
         let ec2 = self.ec2_in(&clue.r#in.region);
         let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
         for look in 1..=looks {
-            if let Some(id) = find(&ec2, &clue.ec2, thing.id()).await? {
+            if let Some(id) =
+                find(&self.account.iam(self.cancel), &ec2, &clue.ec2, thing.id()).await?
+            {
                 return Ok(Some((clue, id)));
             }
             if look < looks {
@@ -106,6 +109,14 @@ impl Removal<'_> {
                 let keeps: &[String] = if build_is_done { keeps } else { &[] };
                 self.end_instance(ec2, id, keeps).await
             }
+            Made::Profile { name, .. } => {
+                self.ui.say(format!("Deleting the temporary instance profile {name} and its role"));
+                profile::remove(&self.account.iam(self.cancel), name).await
+            }
+            Made::LaunchTemplate { name, .. } => {
+                self.ui.say(format!("Deleting the temporary launch template {name}"));
+                Ok(delete_launch_template(ec2, name).await?)
+            }
             Made::Volume { .. } => Ok(delete_volume(ec2, id).await?),
             Made::Image { .. } => {
                 self.ui.say(format!(
@@ -113,10 +124,18 @@ impl Removal<'_> {
                 ));
                 self.remove_image(ec2, clue, id).await
             }
+            Made::Intermediary { .. } => {
+                self.ui.say(format!("Removing the intermediary AMI {id} and its snapshots"));
+                self.remove_image(ec2, clue, id).await
+            }
             Made::Copy { .. } => {
                 let region = &clue.r#in.region;
                 self.ui.say(format!("Removing the copy in {region}: the build failed"));
                 self.remove_image(ec2, clue, id).await
+            }
+            Made::FastLaunch { image } => {
+                self.ui.say(format!("Disabling fast launch of {image}"));
+                Ok(disable_fast_launch(ec2, image).await?)
             }
             Made::Snapshot { .. } => Ok(delete_snapshot(ec2, id).await?),
         }
@@ -163,11 +182,14 @@ impl Removal<'_> {
     /// Removes an AMI and the snapshots that were made for it.
     async fn remove_image(&self, ec2: &Ec2, clue: &Clue, id: &str) -> anyhow::Result<()> {
         let mut snapshots = match &clue.ec2 {
-            Made::Image { instance, .. } => snapshots_of(ec2, instance, id).await?,
+            Made::Image { instance, .. } | Made::Intermediary { instance, .. } => {
+                snapshots_of(ec2, instance, id).await?
+            }
             _ => Vec::new(),
         };
         if let Some(image) = image::by_id(ec2, id).await? {
             snapshots.extend(image::snapshots(&image));
+            image::lift_protection(ec2, &image).await?;
         }
         snapshots.sort();
         snapshots.dedup();
@@ -197,7 +219,9 @@ impl Removal<'_> {
             let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
             // A template may put somebody else's snapshot into its AMI.
             let is_ours = match clue.ec2 {
-                Made::Snapshot { .. } => find(ec2, &clue.ec2, Some(id)).await?.is_some(),
+                Made::Snapshot { .. } => {
+                    find(&self.account.iam(self.cancel), ec2, &clue.ec2, Some(id)).await?.is_some()
+                }
                 _ => true,
             };
             let removed = match (is_ours, &clue.ec2) {
@@ -216,14 +240,24 @@ impl Removal<'_> {
 }
 
 /// The id of what `made` describes, if it is there and ours; `id` is what is known of it.
-async fn find(ec2: &Ec2, made: &Made, id: Option<&str>) -> anyhow::Result<Option<String>> {
+async fn find(
+    iam: &Iam,
+    ec2: &Ec2,
+    made: &Made,
+    id: Option<&str>,
+) -> anyhow::Result<Option<String>> {
     match made {
         Made::KeyPair { name, token } => find_key_pair(ec2, name, token).await,
         Made::SecurityGroup { name, token } => find_group(ec2, name, token, id).await,
         Made::Instance { token, .. } => find_instance(ec2, token, id).await,
+        Made::Profile { name, token } => profile::find(iam, name, token).await,
+        Made::LaunchTemplate { name, token } => find_launch_template(ec2, name, token).await,
         Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
-        Made::Image { name, instance } => find_image(ec2, name, instance, id).await,
+        Made::Image { name, instance } | Made::Intermediary { name, instance } => {
+            find_image(ec2, name, instance, id).await
+        }
         Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,
+        Made::FastLaunch { image } => find_fast_launch(ec2, image).await,
         Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
     }
 }
@@ -270,6 +304,35 @@ pub async fn find_instance(
     let found = instance::matching(ec2, wanted).await?;
     let found = found.filter(|found| state(found) != InstanceStateName::Terminated);
     Ok(found.and_then(|found| found.instance_id))
+}
+
+/// `image`, which is ours, if EC2 keeps snapshots ready for it.
+async fn find_fast_launch(ec2: &Ec2, image: &str) -> anyhow::Result<Option<String>> {
+    let request = ec2.describe_fast_launch_images().image_ids(image);
+    let found = ec2.call("DescribeFastLaunchImages", |_| request.clone().send()).await?;
+    Ok(found.fast_launch_images().first().and_then(|found| found.image_id.clone()))
+}
+
+async fn disable_fast_launch(ec2: &Ec2, image: &str) -> Result<(), ApiError> {
+    let request = ec2.disable_fast_launch().image_id(image).force(true);
+    ec2.remove("DisableFastLaunch", |_| request.clone().send()).await
+}
+
+/// The name of the launch template of our name and tag.
+pub async fn find_launch_template(
+    ec2: &Ec2,
+    name: &str,
+    token: &str,
+) -> anyhow::Result<Option<String>> {
+    let wanted = vec![filter("launch-template-name", [name]), of_build(token)];
+    let request = ec2.describe_launch_templates().set_filters(Some(wanted));
+    let found = ec2.call("DescribeLaunchTemplates", |_| request.clone().send()).await?;
+    Ok(found.launch_templates().first().and_then(|found| found.launch_template_name.clone()))
+}
+
+async fn delete_launch_template(ec2: &Ec2, name: &str) -> Result<(), ApiError> {
+    let request = ec2.delete_launch_template().launch_template_name(name);
+    ec2.remove("DeleteLaunchTemplate", |_| request.clone().send()).await
 }
 
 /// The id of the security group of our name and tag.

@@ -13,7 +13,8 @@ use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Sub
 use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
-    Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, init, inspect, validate,
+    Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, iam_policy, init,
+    inspect, validate,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -53,6 +54,8 @@ pub enum Command {
     Validate(Box<validate::Arguments>),
     /// Removes what runs that died have left in the cloud.
     Cleanup(Box<cleanup::Arguments>),
+    /// Prints the IAM policy that the builds of a template need.
+    IamPolicy(Box<iam_policy::Arguments>),
     /// Rewrites what an old legacy template has in an old form.
     Fix(Box<fix::Arguments>),
     /// Writes a legacy template as an HCL2 file.

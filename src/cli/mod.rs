@@ -12,6 +12,7 @@ pub mod fmt;
 pub mod front;
 pub mod hcl2_upgrade;
 pub mod help;
+pub mod iam_policy;
 pub mod init;
 pub mod inspect;
 pub mod validate;
@@ -86,6 +87,9 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Hcl2Upgrade(arguments) => {
             session.reporting(|ui| hcl2_upgrade::run(session, ui, arguments))
+        }
+        Command::IamPolicy(arguments) => {
+            session.reporting(|ui| iam_policy::run(session, ui, arguments))
         }
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),

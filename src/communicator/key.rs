@@ -168,10 +168,11 @@ pub(super) fn public_of(private: &Secret) -> Option<String> {
     parse(private.expose()).ok()?.public_key().to_openssh().ok()
 }
 
-/// Removes the lines that end in `comment` from the `authorized_keys` below `home`.
-pub(super) fn forget_command(sudo: &str, home: &str, comment: &str) -> String {
+/// Takes the lines that end in the comment of `key` out of the `authorized_keys` below `home`, and
+/// prints the name of the file if the key is still there.
+pub(super) fn forget_command(sudo: &str, home: &str, key: &TemporaryKey) -> String {
     let mut pattern = String::new();
-    for character in comment.chars() {
+    for character in key.comment().chars() {
         if r".[]*^$/\".contains(character) {
             pattern.push('\\');
         }
@@ -179,7 +180,12 @@ pub(super) fn forget_command(sudo: &str, home: &str, comment: &str) -> String {
     }
     let file = format!("{home}/.ssh/authorized_keys");
     let script = super::ssh::quote(&format!("/ {pattern}$/d"));
-    format!("{sudo}sed -i.bak {script} {file}; {sudo}rm -f {file}.bak")
+    let public = key.public_openssh();
+    let alone = super::ssh::quote(public.split(' ').nth(1).unwrap_or(&public));
+    format!(
+        "{sudo}sed -i.bak {script} {file}; {sudo}rm -f {file}.bak; \
+         {sudo}grep -lF {alone} {file} 2>/dev/null"
+    )
 }
 
 #[cfg(test)]
@@ -191,13 +197,21 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join(".ssh/authorized_keys");
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        let key = TemporaryKey::generate(KeyType::Ed25519, None, "packer_1.2").unwrap();
+        let forget = || {
+            let command = forget_command("", &home.path().display().to_string(), &key);
+            let output = std::process::Command::new("sh").arg("-c").arg(command).output();
+            String::from_utf8(output.unwrap().stdout).unwrap()
+        };
         let kept = "ssh-ed25519 AAAA me@here\nssh-rsa BBBB packer_1x2\nssh-rsa CCCC spacker_1.2\n";
-        std::fs::write(&file, format!("{kept}ssh-ed25519 DDDD packer_1.2\n")).unwrap();
-        let command = forget_command("", &home.path().display().to_string(), "packer_1.2");
-        let status = std::process::Command::new("sh").arg("-c").arg(command).status();
-        assert!(status.unwrap().success());
+        std::fs::write(&file, format!("{kept}{}\n", key.public_openssh())).unwrap();
+        assert_eq!(forget(), "");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
         assert_eq!(std::fs::read_dir(home.path().join(".ssh")).unwrap().count(), 1);
+        // Somebody gave it another comment.
+        let renamed = key.public_openssh().replace("packer_1.2", "me");
+        std::fs::write(&file, renamed).unwrap();
+        assert_eq!(forget(), format!("{}\n", file.display()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use russh::keys::PublicKey;
 
-use crate::component::{BuildContext, Communicator};
+use crate::component::{BuildContext, Communicator, Exit};
 use crate::interpolate::BuildData;
 use crate::retry;
 use crate::secret::Secret;
@@ -82,14 +82,21 @@ impl Options {
         }
         cx.ui.say("Trying to remove ephemeral keys from authorized_keys files");
         let places = [("", "~"), ("sudo ", "/root")];
-        let command = places.map(|(sudo, home)| key::forget_command(sudo, home, key.comment()));
+        let command = places.map(|(sudo, home)| key::forget_command(sudo, home, key));
         let command = command.join("; ");
         let (exit, printed) = retry::or_cancelled(&cx.cancel, communicator.run_captured(&command))
             .await?
             .context("cannot remove the temporary key from authorized_keys")?;
-        if exit.status() != 0 {
-            let cause = crate::guest::harmless(&printed.stderr);
-            tracing::warn!("the temporary key may still be in an authorized_keys file: {cause}");
+        if exit == Exit::Disconnected {
+            cx.ui.error("Whether the temporary key is gone was not seen: the connection was lost");
+        }
+        let left = crate::guest::harmless(&printed.stdout);
+        let left = left.lines().collect::<Vec<_>>().join(", ");
+        if !left.is_empty() {
+            cx.ui.error(format!(
+                "The temporary key is still in {left}, and would be in the image. Nobody has its \
+                 private half any more when the build is done."
+            ));
         }
         Ok(())
     }

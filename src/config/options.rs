@@ -121,3 +121,4 @@ option_groups!(A B C D E);
 option_groups!(A B C D E F);
 option_groups!(A B C D E F G);
 option_groups!(A B C D E F G H);
+option_groups!(A B C D E F G H I);

@@ -139,7 +139,7 @@ codes! {
     OPTION_VALUE = "C005";
     /// A required option that is missing.
     MISSING_OPTION = "C006";
-    /// An option that `fix` rewrites.
+    /// An option that is out of date.
     DEPRECATED_OPTION = "C007";
 
     /// `-only` or `-except` that names nothing.
@@ -161,6 +161,8 @@ codes! {
     IMDSV1_ALLOWED = "L106";
     /// The volumes of the image are not encrypted.
     UNENCRYPTED_VOLUME = "L107";
+    /// The machine's user data holds a secret.
+    USER_DATA_SECRET = "L108";
     /// A variable that nothing uses.
     UNUSED_VARIABLE = "L201";
     /// A local that nothing uses.

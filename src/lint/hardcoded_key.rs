@@ -38,7 +38,7 @@ fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
 }
 
 /// Where ids of access keys begin in `text`.
-fn ids(text: &str) -> impl Iterator<Item = usize> {
+pub(super) fn ids(text: &str) -> impl Iterator<Item = usize> {
     PREFIXES.into_iter().flat_map(move |prefix| {
         text.match_indices(prefix).map(|(at, _)| at).filter(move |&at| is_id(text, at))
     })

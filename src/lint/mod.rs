@@ -19,6 +19,7 @@ mod unencrypted_volume;
 mod unpinned_latest;
 mod unused_local;
 mod unused_variable;
+mod user_data_secret;
 
 use crate::config::Node;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
@@ -58,6 +59,7 @@ static RULES: &[Rule] = &[
     unpinned_latest::RULE,
     imdsv1_allowed::RULE,
     unencrypted_volume::RULE,
+    user_data_secret::RULE,
     unused_variable::RULE,
     unused_local::RULE,
     sleep_for_boot::RULE,

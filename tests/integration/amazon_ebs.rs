@@ -3,9 +3,11 @@
 mod access;
 pub mod bed;
 mod cleanup;
+mod effects;
 mod failures;
 mod moment;
 mod options;
+mod policy;
 mod provisioning;
 mod proxy;
 mod signals;

@@ -26,6 +26,7 @@ mod formats;
 mod fuzz;
 mod hcl2_upgrade;
 mod hcp_registry;
+mod iam_policy;
 mod init;
 mod lint;
 mod machines;

@@ -57,7 +57,7 @@ impl Script {
 fn api(tries: usize) -> Api<()> {
     let environment = Environment::new(Default::default(), "/".into(), jiff::Timestamp::UNIX_EPOCH);
     let access = Default::default();
-    let keys = Keys::of(&access, &Arc::new(environment), None, &Redactor::default());
+    let keys = Keys::of(&access, &Arc::new(environment), None, None, &Redactor::default());
     let (pace, cancel) = Default::default();
     Api::new((), Manner { tries, pace, keys, cancel })
 }

@@ -1,23 +1,13 @@
 //! The options of the image that is made.
 
+use anyhow::Context as _;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::component::Check;
 use crate::config::Late;
-
-/// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] = &[
-    "deprecate_at",
-    "deregistration_protection",
-    "encrypt_boot",
-    "imds_support",
-    "kms_key_id",
-    "region_kms_key_ids",
-    "skip_save_build_region",
-    "snapshot_copy_duration_minutes",
-];
 
 /// What the image is called, and who may use it where.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -40,10 +30,6 @@ pub struct AmiOptions {
     pub ami_ou_arns: Vec<String>,
     /// Product codes of the AMI.
     pub ami_product_codes: Vec<String>,
-    /// Regions that the AMI is copied to. The region of the build is none of them.
-    pub ami_regions: Vec<String>,
-    /// Whether regions are not looked up before the build.
-    pub skip_region_validation: bool,
     /// Tags of the AMI and of its snapshots; keys and values may use `{{ .SourceAMI }}` and its
     /// like.
     pub tags: TagMap,
@@ -66,6 +52,38 @@ pub struct AmiOptions {
     pub force_deregister: bool,
     /// Whether `force_deregister` deletes their snapshots, too.
     pub force_delete_snapshot: bool,
+    /// `v2.0`: instances of the AMI ask for IMDSv2 unless they are started otherwise.
+    pub imds_support: Option<ImdsSupport>,
+    /// When the AMI is deprecated: a time such as `2030-12-31T23:59:59Z`. It can still be used then,
+    /// but is not found any more by whom it is shared with.
+    pub deprecate_at: String,
+    /// Whether the AMI can be deregistered.
+    pub deregistration_protection: DeregistrationProtection,
+}
+
+/// Which metadata service instances of an AMI have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum ImdsSupport {
+    /// Only IMDSv2.
+    #[serde(rename = "v2.0")]
+    V2,
+}
+
+/// Whether an AMI can be deregistered.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DeregistrationProtection {
+    /// Whether somebody has to switch this off first.
+    pub enabled: bool,
+    /// The same; and the AMI is still protected for a day after that.
+    pub with_cooldown: bool,
+}
+
+impl DeregistrationProtection {
+    /// Whether it is wanted.
+    pub fn is_on(&self) -> bool {
+        self.enabled || self.with_cooldown
+    }
 }
 
 /// How a machine is virtualized.
@@ -99,17 +117,28 @@ impl AmiOptions {
         for (option, blocks) in [("tag", &self.tag), ("snapshot_tag", &self.snapshot_tag)] {
             check_tags(option, blocks, check);
         }
+        self.check_end(check);
     }
 
-    /// The regions to copy to from `region`, each once.
-    pub fn copies_from(&self, region: &str) -> Vec<String> {
-        let mut regions: Vec<String> = Vec::new();
-        for wanted in &self.ami_regions {
-            if wanted != region && !regions.contains(wanted) {
-                regions.push(wanted.clone());
+    fn check_end(&self, check: &mut Check<'_>) {
+        match self.deprecated_from() {
+            Err(error) => {
+                check.error("deprecate_at", format!("{error:#}"));
             }
+            Ok(Some(at)) if at <= check.facts.scope.environment.started => {
+                check.error("deprecate_at", "EC2 takes no time that is over");
+            }
+            Ok(_) => {}
         }
-        regions
+    }
+
+    /// When the AMI is deprecated, if ever.
+    pub fn deprecated_from(&self) -> anyhow::Result<Option<Timestamp>> {
+        if self.deprecate_at.is_empty() {
+            return Ok(None);
+        }
+        let at = self.deprecate_at.parse();
+        at.map(Some).context("write a date, a time and a time zone: 2030-12-31T23:59:59Z")
     }
 }
 

@@ -78,6 +78,7 @@ impl Artifact for Amis {
             let image = image.with_context(|| {
                 format!("there is no AMI {} in {} any more", made.id, made.region)
             })?;
+            image::lift_protection(&ec2, &image).await?;
             image::remove(&ec2, &image).await?;
         }
         Ok(())

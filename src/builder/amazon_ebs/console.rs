@@ -12,11 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
-use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::{Announcement, Kind};
 use crate::component::BuildContext;
+use crate::permission::Permission;
 use crate::retry::{Backoff, or_cancelled};
 
 /// The waits before looks: no machine shows anything at once.
@@ -45,6 +47,13 @@ impl Console {
             AbortOnDropHandle::new(tokio::spawn(watch))
         });
         Self { source, announcement, _watch: watch }
+    }
+
+    /// What the account must allow for it.
+    pub(super) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let connects = settings.communicator.kind() != Kind::None;
+        let look = || at.on_ours("instance", &["GetConsoleOutput"]);
+        connects.then(look).into_iter().collect()
     }
 
     /// What the console shows sooner or later.

@@ -6,10 +6,9 @@ use serde::Deserialize;
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon_ebs::ami::check_tags;
 use crate::builder::amazon_ebs::block_device::BlockDevice;
+use crate::builder::amazon_ebs::copies::CopyOptions;
+use crate::builder::amazon_ebs::fast_launch::FastLaunch;
 use crate::component::Check;
-
-/// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] = &["fast_launch"];
 
 /// Disks, and what becomes of them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -29,11 +28,13 @@ pub struct EbsOptions {
     pub run_volume_tag: Vec<TagBlock>,
     /// Whether instance stores are kept out of the AMI (`xvdca` to `xvdcz` are mapped to nothing).
     pub no_ephemeral: bool,
+    /// Windows only: instances that EC2 starts ahead of time, so that later ones come up sooner.
+    pub fast_launch: FastLaunch,
 }
 
 impl EbsOptions {
-    /// Reports what is wrong.
-    pub fn check(&self, check: &mut Check<'_>) {
+    /// Reports what is wrong, also with the region of the build and of its `copies`.
+    pub fn check(&self, region: &str, copies: &CopyOptions, check: &mut Check<'_>) {
         for (option, devices) in [
             ("ami_block_device_mappings", &self.ami_block_device_mappings),
             ("launch_block_device_mappings", &self.launch_block_device_mappings),
@@ -41,5 +42,6 @@ impl EbsOptions {
             devices.iter().for_each(|device| device.check(option, check));
         }
         check_tags("run_volume_tag", &self.run_volume_tag, check);
+        self.fast_launch.check(region, copies, check);
     }
 }

@@ -2,15 +2,17 @@
 //! it may use.
 
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
+use aws_sdk_ec2::types::builders::RequestLaunchTemplateDataBuilder;
 use aws_sdk_ec2::types::{
     CapacityReservationPreference, CapacityReservationSpecification, CapacityReservationTarget,
-    CreditSpecificationRequest, EnclaveOptionsRequest, LicenseConfigurationRequest, Placement,
-    Tenancy as ApiTenancy,
+    CreditSpecificationRequest, EnclaveOptionsRequest, LaunchTemplateLicenseConfigurationRequest,
+    LaunchTemplatePlacementRequest, LicenseConfigurationRequest, Placement, Tenancy as ApiTenancy,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::component::Check;
+use crate::diagnostic::code;
 
 /// The hardware: placement, reserved capacity, credits, enclaves, licences.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -95,18 +97,30 @@ fn is_burstable(instance_type: &str) -> bool {
 }
 
 impl HardwareOptions {
-    /// Reports what is wrong, also with the machine's type.
-    pub fn check(&self, instance_type: &str, check: &mut Check<'_>) {
+    /// Reports what is wrong, also with the types that the machine may have.
+    pub fn check(&self, types: &[&str], check: &mut Check<'_>) {
         self.check_placement(check);
         self.check_capacity(check);
-        if self.is_unlimited() && !instance_type.is_empty() && !is_burstable(instance_type) {
+        if self.is_unlimited()
+            && let Some(other) = types.iter().find(|kind| !is_burstable(kind))
+        {
             let family = BURSTABLE.join(", ");
-            let cause = format!("only {family} have credits, and this is {instance_type}");
+            let cause = format!("only {family} have credits, and this is {other}");
             check.error("enable_unlimited_credits", cause);
         }
-        if self.enable_nitro_enclave && instance_type.starts_with('t') {
-            let cause = format!("burstable machines such as {instance_type} have no enclaves");
+        if self.enable_nitro_enclave
+            && let Some(burstable) = types.iter().find(|kind| kind.starts_with('t'))
+        {
+            let cause = format!("burstable machines such as {burstable} have no enclaves");
             check.error("enable_nitro_enclave", cause);
+        }
+        if self.enable_t2_unlimited {
+            let text = "`enable_t2_unlimited` is called `enable_unlimited_credits` now";
+            check.warn(code::DEPRECATED_OPTION, "enable_t2_unlimited", text);
+        }
+        if self.tenancy.is_some() {
+            let text = "`tenancy` is `placement.tenancy` now";
+            check.warn(code::DEPRECATED_OPTION, "tenancy", text);
         }
         for license in &self.license_specifications {
             if license.license_configuration_request.license_configuration_arn.is_empty() {
@@ -147,8 +161,47 @@ impl HardwareOptions {
         }
     }
 
-    fn is_unlimited(&self) -> bool {
+    /// Whether more CPU time than there are credits for may be used.
+    pub(super) fn is_unlimited(&self) -> bool {
         self.enable_unlimited_credits || self.enable_t2_unlimited
+    }
+
+    /// What EC2 does not give to spot instances, and whether it is asked for.
+    pub(super) fn not_for_spot(&self) -> [(&'static str, bool); 7] {
+        let reserves = self.capacity_reservation_preference == Some(Preference::Open);
+        let placement = &self.placement;
+        [
+            ("enable_nitro_enclave", self.enable_nitro_enclave),
+            ("capacity_reservation_preference", reserves),
+            ("capacity_reservation_id", !self.capacity_reservation_id.is_empty()),
+            ("capacity_reservation_group_arn", !self.capacity_reservation_group_arn.is_empty()),
+            ("placement.tenancy", self.tenancy() == Some(ApiTenancy::Host)),
+            ("placement.host_id", !placement.host_id.is_empty()),
+            ("placement.host_resource_group_arn", !placement.host_resource_group_arn.is_empty()),
+        ]
+    }
+
+    /// What a machine is started with beside its own parts, as ARNs call it.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &'static str> {
+        let reserves = !self.capacity_reservation_id.is_empty()
+            || !self.capacity_reservation_group_arn.is_empty();
+        let on_host = !self.placement.host_id.is_empty()
+            || !self.placement.host_resource_group_arn.is_empty();
+        let parts = [("capacity-reservation", reserves), ("dedicated-host", on_host)];
+        parts.into_iter().filter(|(_, is_used)| *is_used).map(|(part, _)| part)
+    }
+
+    fn credits(&self, types: &[&str]) -> Option<CreditSpecificationRequest> {
+        let credits = if self.is_unlimited() { "unlimited" } else { "standard" };
+        let credits = CreditSpecificationRequest::builder().cpu_credits(credits).build();
+        // EC2 takes no word on credits for others.
+        types.iter().all(|kind| is_burstable(kind)).then_some(credits)
+    }
+
+    fn licenses(&self) -> impl Iterator<Item = &str> {
+        self.license_specifications
+            .iter()
+            .map(|license| license.license_configuration_request.license_configuration_arn.as_str())
     }
 
     /// Adds all of this to the `request` for a machine of `instance_type` in `zone`.
@@ -158,30 +211,49 @@ impl HardwareOptions {
         instance_type: &str,
         zone: Option<&str>,
     ) -> RunInstancesFluentBuilder {
-        let credits = if self.is_unlimited() { "unlimited" } else { "standard" };
-        let credits = CreditSpecificationRequest::builder().cpu_credits(credits).build();
         let enclave = EnclaveOptionsRequest::builder().enabled(true).build();
-        let licenses = self.license_specifications.iter().map(|license| {
-            let arn = &license.license_configuration_request.license_configuration_arn;
-            LicenseConfigurationRequest::builder().license_configuration_arn(arn).build()
-        });
-        let licenses = (!self.license_specifications.is_empty()).then(|| licenses.collect());
+        let license =
+            |arn| LicenseConfigurationRequest::builder().license_configuration_arn(arn).build();
+        let licenses = (!self.license_specifications.is_empty()).then(|| self.licenses());
         request
             .set_placement(self.placement(zone))
-            .set_credit_specification(is_burstable(instance_type).then_some(credits))
+            .set_credit_specification(self.credits(&[instance_type]))
             .set_enclave_options(self.enable_nitro_enclave.then_some(enclave))
-            .set_license_specifications(licenses)
+            .set_license_specifications(licenses.map(|all| all.map(license).collect()))
             .capacity_reservation_specification(self.capacity())
+    }
+
+    /// Adds what spot instances can have of this to a launch template for `types`.
+    pub(super) fn ask_for_spot(
+        &self,
+        request: RequestLaunchTemplateDataBuilder,
+        types: &[&str],
+    ) -> RequestLaunchTemplateDataBuilder {
+        let license = |arn| {
+            LaunchTemplateLicenseConfigurationRequest::builder()
+                .license_configuration_arn(arn)
+                .build()
+        };
+        let licenses = (!self.license_specifications.is_empty()).then(|| self.licenses());
+        let placed = |tenancy| LaunchTemplatePlacementRequest::builder().tenancy(tenancy).build();
+        request
+            .set_placement(self.tenancy().map(placed))
+            .set_credit_specification(self.credits(types))
+            .set_license_specifications(licenses.map(|all| all.map(license).collect()))
+    }
+
+    fn tenancy(&self) -> Option<ApiTenancy> {
+        self.placement.tenancy.or(self.tenancy).map(|tenancy| match tenancy {
+            Tenancy::Default => ApiTenancy::Default,
+            Tenancy::Dedicated => ApiTenancy::Dedicated,
+            Tenancy::Host => ApiTenancy::Host,
+        })
     }
 
     fn placement(&self, zone: Option<&str>) -> Option<Placement> {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let placement = &self.placement;
-        let tenancy = placement.tenancy.or(self.tenancy).map(|tenancy| match tenancy {
-            Tenancy::Default => ApiTenancy::Default,
-            Tenancy::Dedicated => ApiTenancy::Dedicated,
-            Tenancy::Host => ApiTenancy::Host,
-        });
+        let tenancy = self.tenancy();
         let (host, group) = (given(&placement.host_id), given(&placement.host_resource_group_arn));
         let asked = zone.is_some() || tenancy.is_some() || host.is_some() || group.is_some();
         let request = Placement::builder()

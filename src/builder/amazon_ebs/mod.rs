@@ -3,8 +3,9 @@
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `ami`, `run`, `hardware`, `ebs`, `block_device` | the options, beside [`Access`] and the communicator's |
+//! | `ami`, `copies`, `run`, `spot`, `hardware`, `profile`, `ebs`, `block_device`, `fast_launch` | the options, beside [`Access`] and the communicator's |
 //! | `steps/` | one file for each step |
+//! | `permissions` | what the account must allow |
 //! | `console` | the host keys that the instance shows on its console |
 //! | `artifact` | the AMIs that come out |
 
@@ -12,9 +13,14 @@ mod ami;
 mod artifact;
 mod block_device;
 mod console;
+mod copies;
 mod ebs;
+mod fast_launch;
 mod hardware;
+mod permissions;
+mod profile;
 mod run;
+mod spot;
 mod steps;
 
 use std::sync::Arc;
@@ -32,17 +38,23 @@ use crate::communicator::{self, KeyType};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
+use crate::env::Environment;
+use crate::permission::Permission;
 use crate::step::Steps;
 
 use self::ami::AmiOptions;
 use self::artifact::Amis;
 use self::console::Console;
+use self::copies::CopyOptions;
 use self::ebs::EbsOptions;
 use self::hardware::HardwareOptions;
+use self::profile::ProfileOptions;
 use self::run::RunOptions;
+use self::spot::SpotOptions;
 use self::steps::{
-    CheckAccount, CopyImage, CreateImage, DeregisterOld, FindNetwork, FindSourceAmi, MakeKeyPair,
-    OpenSecurityGroup, RunInstance, SetAttributes, ShareImages, StopInstance, TagImages,
+    CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork,
+    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, RunInstance, SetAttributes,
+    SetLifetime, ShareImages, StopInstance, TagImages,
 };
 
 /// Makes an AMI from an instance.
@@ -54,7 +66,10 @@ pub struct AmazonEbs(Arc<Settings>);
 struct Settings {
     access: Access,
     ami: AmiOptions,
+    copies: CopyOptions,
     run: RunOptions,
+    spot: SpotOptions,
+    profile: ProfileOptions,
     hardware: HardwareOptions,
     ebs: EbsOptions,
     communicator: communicator::Options,
@@ -62,13 +77,15 @@ struct Settings {
     force: bool,
 }
 
-const LISTS: &[&[&str]] =
-    &[access::NOT_BUILT, ami::NOT_BUILT, run::NOT_BUILT, ebs::NOT_BUILT, communicator::NOT_BUILT];
-const COUNT: usize = access::NOT_BUILT.len()
-    + ami::NOT_BUILT.len()
-    + run::NOT_BUILT.len()
-    + ebs::NOT_BUILT.len()
-    + communicator::NOT_BUILT.len();
+impl Settings {
+    /// Whether the AMI that is made must be the first of its name where it is made.
+    fn is_first_of_its_name(&self) -> bool {
+        !self.ebs.skip_create_ami && !self.copies.skip_save_build_region
+    }
+}
+
+const LISTS: &[&[&str]] = &[access::NOT_BUILT, run::NOT_BUILT, communicator::NOT_BUILT];
+const COUNT: usize = access::NOT_BUILT.len() + run::NOT_BUILT.len() + communicator::NOT_BUILT.len();
 
 impl Component for AmazonEbs {
     const TYPE: &'static str = "amazon-ebs";
@@ -82,23 +99,46 @@ impl Component for AmazonEbs {
         "SourceAMIOwner",
         "SourceAMIOwnerName",
     ];
-    type Options =
-        (Access, AmiOptions, RunOptions, HardwareOptions, EbsOptions, communicator::Options);
+    type Options = (
+        Access,
+        AmiOptions,
+        CopyOptions,
+        RunOptions,
+        SpotOptions,
+        ProfileOptions,
+        HardwareOptions,
+        EbsOptions,
+        communicator::Options,
+    );
 
     fn prepare(
-        (access, ami, run, hardware, ebs, communicator): Self::Options,
+        (access, ami, copies, run, spot, profile, hardware, ebs, communicator): Self::Options,
         check: &mut Check<'_>,
     ) -> Option<Self> {
         access.check(check);
         ami.check(check);
+        copies.check(&ami, check);
         run.check(check);
-        hardware.check(&run.instance_type, check);
-        ebs.check(check);
+        spot.check(&run.instance_type, &ami, &hardware, check);
+        profile.check(check);
+        hardware.check(&spot.types(&run.instance_type), check);
+        ebs.check(&access.region, &copies, check);
         communicator.check(check);
         check_keys(&communicator, check);
         check_way_in(&run, &communicator, check);
         let force = check.facts.force || ami.force_deregister;
-        Some(Self(Arc::new(Settings { access, ami, run, hardware, ebs, communicator, force })))
+        Some(Self(Arc::new(Settings {
+            access,
+            ami,
+            copies,
+            run,
+            spot,
+            profile,
+            hardware,
+            ebs,
+            communicator,
+            force,
+        })))
     }
 }
 
@@ -149,8 +189,17 @@ impl Builder for AmazonEbs {
         let account = Account::open(&self.0.access, environment, &cx.redactor).await?;
         let job = Job { account, settings: self.0.clone(), token: time_ordered_id() };
         let steps = Steps::new(cx);
-        let amis = steps.finish(bake(cx, &steps, &job)).await?;
+        let amis = match steps.finish(bake(cx, &steps, &job)).await {
+            Err(error) if self.0.access.decode_authorization_messages => {
+                return Err(job.account.decoded(error).await);
+            }
+            amis => amis?,
+        };
         Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+    }
+
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        permissions::all(&self.0, environment)
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
@@ -167,13 +216,14 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     );
     checked?;
     let (source, network) = (source?, network?);
-    let (key, groups) = join!(
+    let (key, groups, profile) = join!(
         steps.run(MakeKeyPair::new(job, &source)),
         steps.run(OpenSecurityGroup::new(job, &source, &network)),
+        steps.run(MakeProfile::new(job, &source)),
     );
-    let (key, groups) = (key?, groups?);
-    let instance =
-        steps.run(RunInstance::new(job, &source, &network, key.name.clone(), groups)).await?;
+    let (key, groups, profile) = (key?, groups?, profile?);
+    let instance = RunInstance::new(job, &source, &network, key.name.clone(), groups, profile);
+    let instance = steps.run(instance).await?;
     let console = Console::watch(cx, job, &instance.id);
     let target = instance.target(key.temporary, console.announcement());
     provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
@@ -190,5 +240,10 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     let images = steps.run(CopyImage::new(job, &source, image)).await?;
     steps.run(ShareImages::new(job, &images)).await?;
     steps.run(TagImages::new(job, &source, &images)).await?;
+    steps.run(EnableFastLaunch::new(job, &images)).await?;
+    steps.run(SetLifetime::new(job, &images)).await?;
+    if images.is_empty() {
+        return Ok(None);
+    }
     Ok(Some(Amis::new(job.account.clone(), images, source.build_data(&instance.id))))
 }

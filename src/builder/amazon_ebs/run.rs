@@ -18,22 +18,8 @@ use crate::builder::amazon_ebs::ami::check_tags;
 use crate::component::Check;
 
 /// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] = &[
-    "block_duration_minutes",
-    "fleet_tag",
-    "fleet_tags",
-    "pause_before_ssm",
-    "session_manager_port",
-    "skip_profile_validation",
-    "spot_allocation_strategy",
-    "spot_instance_types",
-    "spot_price",
-    "spot_price_auto_product",
-    "spot_tag",
-    "spot_tags",
-    "temporary_iam_instance_profile_policy_document",
-    "windows_password_timeout",
-];
+pub const NOT_BUILT: &[&str] =
+    &["pause_before_ssm", "session_manager_port", "windows_password_timeout"];
 
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -43,7 +29,8 @@ pub struct RunOptions {
     pub source_ami: String,
     /// How to find the AMI to start from.
     pub source_ami_filter: Option<AmiFilter>,
-    /// The instance type, e.g. `t3.micro`.
+    /// The instance type, e.g. `t3.micro`. For a spot instance, `spot_instance_types` may be given
+    /// instead.
     pub instance_type: String,
     /// The availability zone; chosen by AWS if not given.
     pub availability_zone: String,
@@ -69,8 +56,6 @@ pub struct RunOptions {
     /// `true`, the default: only this machine's own address may connect through the temporary
     /// security group. To open it to more, give `temporary_security_group_source_cidrs`.
     pub temporary_security_group_source_public_ip: bool,
-    /// The IAM instance profile of the machine.
-    pub iam_instance_profile: String,
     /// Whether the machine is optimized for EBS.
     pub ebs_optimized: bool,
     /// What a shutdown from within does: `stop` or `terminate`.
@@ -110,7 +95,6 @@ impl Default for RunOptions {
             security_group_filter: None,
             temporary_security_group_source_cidrs: Vec::new(),
             temporary_security_group_source_public_ip: true,
-            iam_instance_profile: String::new(),
             ebs_optimized: false,
             shutdown_behavior: ShutdownBehavior::Stop,
             disable_stop_instance: false,
@@ -265,9 +249,6 @@ impl RunOptions {
     pub fn check(&self, check: &mut Check<'_>) {
         self.check_source(check);
         self.check_network(check);
-        if self.instance_type.is_empty() {
-            check.missing("instance_type", "say which machine to use, e.g. \"t3.micro\"");
-        }
         if !self.user_data.is_empty() && self.user_data_file.is_some() {
             check.error("user_data_file", "give either `user_data` or `user_data_file`");
         }

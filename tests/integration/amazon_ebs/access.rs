@@ -138,6 +138,107 @@ async fn a_web_identity_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_token_goes_with_its_key() {
+    let keys = json!({
+        "access_key": OTHER_KEY, "secret_key": SECRET_KEY, "token": "session",
+        "region": "us-east-1",
+    });
+    let calls = calls(keys, &[], &[]).await;
+    assert!(calls.iter().all(|call| call.token.as_deref() == Some("session")), "{calls:?}");
+}
+
+/// A build of which only the access is looked at, and which fails.
+fn build(vars: &[(&str, String)], options: Json) -> crate::support::Run {
+    let program = Program::new().with(vars.iter().cloned());
+    let mut builder = json!({
+        "type": "amazon-ebs", "ami_name": "baked", "instance_type": "t3.micro",
+        "source_ami": "ami-00000000000000000", "ssh_username": "ubuntu", "region": "us-east-1",
+        "max_retries": 1,
+    });
+    builder.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    program.write("t.json", json!({"builders": [builder]}).to_string());
+    program.run(["build", "t.json"]).failed_with(1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_key_is_noticed() {
+    // Three calls need no permission, and make a user who may do anything; then moto checks.
+    let moto = Moto::start_with([("INITIAL_NO_AUTH_ACTION_COUNT", "3")]);
+    let iam = moto.iam();
+    iam.create_user().user_name("baker").send().await.unwrap();
+    let everything = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+    let allow = iam.put_user_policy().user_name("baker").policy_name("everything");
+    allow.policy_document(everything).send().await.unwrap();
+    let made = iam.create_access_key().user_name("baker").send().await.unwrap();
+    let key = made.access_key().unwrap();
+    let endpoint = [("AWS_ENDPOINT_URL", moto.endpoint())];
+    let with = |secret: &str| {
+        build(&endpoint, json!({"access_key": key.access_key_id(), "secret_key": secret})).stdout
+    };
+    let right = with(key.secret_access_key());
+    assert!(right.contains("InvalidAMIID.NotFound"), "{right}");
+    let wrong = with(SECRET_KEY);
+    assert!(wrong.contains("SignatureDoesNotMatch"), "{wrong}");
+}
+
+#[test]
+fn any_certificate_will_do_if_the_template_says_so() {
+    let moto = Moto::start_with_tls();
+    let keys = KEYS.map(|(name, value)| (name, value.to_owned()));
+    let endpoint = ("AWS_ENDPOINT_URL", format!("https://127.0.0.1:{}", moto.port));
+    let vars: Vec<_> = keys.into_iter().chain([endpoint]).collect();
+    let strict = build(&vars, json!({}));
+    assert!(strict.stdout.contains("certificate"), "{}", strict.stdout);
+    let role = json!({"role_arn": "arn:aws:iam::123456789012:role/baker"});
+    let easy = build(&vars, json!({"insecure_skip_tls_verify": true, "assume_role": role}));
+    assert!(easy.stdout.contains("InvalidAMIID.NotFound"), "{}", easy.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metadata_service_is_not_asked_if_the_template_says_so() {
+    let asked = async |options: Json| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = format!("http://{}", listener.local_addr().unwrap());
+        let vars = [
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", service),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9".to_owned()),
+        ];
+        let run = tokio::task::spawn_blocking(move || build(&vars, options));
+        tokio::select! {
+            _ = listener.accept() => true,
+            run = run => {
+                assert!(run.unwrap().stdout.contains("credentials"));
+                false
+            }
+        }
+    };
+    assert!(asked(json!({})).await);
+    assert!(!asked(json!({"skip_metadata_api_check": true})).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mfa_code_is_used_once() {
+    let bed = Bed::new();
+    // The role's credentials have run out by the time that they are used.
+    let rule = |action: &str, _| match action {
+        "AssumeRole" => Fate::Rewritten(
+            "<Expiration>[^<]*</Expiration>",
+            "<Expiration>2026-01-01T00:00:00Z</Expiration>",
+        ),
+        _ => Fate::Passes,
+    };
+    let proxy = Proxy::start(bed.moto.endpoint(), Box::new(rule)).await;
+    let role = json!({"role_arn": "arn:aws:iam::123456789012:role/baker"});
+    let options = json!({"mfa_code": "123456", "assume_role": role, "max_retries": 1});
+    let error = Build::of(bed.options(options), proxy.endpoint()).run().await.error();
+    assert!(error.contains("an `mfa_code` can be used only once"), "{error}");
+    assert_eq!(proxy.count("AssumeRole"), 1);
+    let call = proxy.calls().into_iter().find(|call| call.action == "AssumeRole").unwrap();
+    // The user may not ask for her devices; the one that is called as she is will do.
+    assert!(call.get("SerialNumber").unwrap().ends_with(":mfa/moto"), "{call:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_debug_the_key_is_in_a_file_as_long_as_the_build_runs() {
     let bed = Bed::new();
     let dir = tempfile::tempdir().unwrap();

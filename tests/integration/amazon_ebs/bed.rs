@@ -67,8 +67,7 @@ const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 impl Bed {
     /// A machine that accepts any key, as if it were the instance that EC2 gave the key to.
     pub fn new() -> Self {
-        let any_key = "AuthorizedKeysCommand /bin/echo %t %k\nAuthorizedKeysCommandUser root";
-        let (moto, sshd) = (Moto::start(), Sshd::start_with(any_key));
+        let (moto, sshd) = (Moto::start(), Sshd::start_with_any_key());
         Self { moto, sshd, clients: Mutex::default() }
     }
 
@@ -134,13 +133,28 @@ impl Bed {
         all.extend(images.images().iter().filter_map(|image| image.image_id.clone()));
         let snapshots = ec2.describe_snapshots().owner_ids("self").send().await.unwrap();
         all.extend(snapshots.snapshots().iter().filter_map(|one| one.snapshot_id.clone()));
+        let templates = ec2.describe_launch_templates().send().await.unwrap();
+        let templates = templates.launch_templates().iter();
+        all.extend(templates.filter_map(|one| one.launch_template_id.clone()));
         all
+    }
+
+    /// Roles and instance profiles, which are the same in all regions.
+    async fn roles(&self) -> BTreeSet<String> {
+        let iam = self.moto.iam();
+        let roles = iam.list_roles().send().await.unwrap();
+        let profiles = iam.list_instance_profiles().send().await.unwrap();
+        let roles = roles.roles().iter().map(|role| format!("role {}", role.role_name()));
+        let profiles = profiles.instance_profiles().iter();
+        let profiles = profiles.map(|one| format!("profile {}", one.instance_profile_name()));
+        roles.chain(profiles).collect()
     }
 
     /// The same, of both regions that the tests build in.
     pub async fn inventory_of_all(&self) -> BTreeSet<String> {
-        let (here, abroad) = tokio::join!(self.inventory("us-east-1"), self.inventory("eu-west-1"));
-        here.into_iter().chain(abroad).collect()
+        let (here, abroad) = (self.inventory("us-east-1"), self.inventory("eu-west-1"));
+        let (here, abroad, roles) = tokio::join!(here, abroad, self.roles());
+        here.into_iter().chain(abroad).chain(roles).collect()
     }
 
     /// Removes images, wherever they are, and their snapshots.
@@ -177,6 +191,7 @@ impl Bed {
                     "ami" => drop(ec2.deregister_image().image_id(id).send().await),
                     "snap" => drop(ec2.delete_snapshot().snapshot_id(id).send().await),
                     "vol" => drop(ec2.delete_volume().volume_id(id).send().await),
+                    "lt" => drop(ec2.delete_launch_template().launch_template_id(id).send().await),
                     "sg" => drop(ec2.delete_security_group().group_id(id).send().await),
                     _ => drop(ec2.delete_key_pair().key_name(id).send().await),
                 }
@@ -209,6 +224,7 @@ pub struct Build {
     pub vars: BTreeMap<String, String>,
     pub force: bool,
     pub debug: bool,
+    pub on_error: OnError,
     /// The working directory.
     pub cwd: PathBuf,
 }
@@ -216,7 +232,8 @@ pub struct Build {
 impl Build {
     pub fn of(options: Json, endpoint: String) -> Self {
         let (trouble, vars, cwd) = (Trouble::None, BTreeMap::new(), "/tmp".into());
-        Self { options, endpoint, trouble, vars, force: false, debug: false, cwd }
+        let on_error = OnError::Cleanup;
+        Self { options, endpoint, trouble, vars, force: false, debug: false, on_error, cwd }
     }
 
     pub fn with(mut self, trouble: Trouble) -> Self {
@@ -257,6 +274,14 @@ impl Build {
         Ok((builder, facts, redactor))
     }
 
+    /// What `validate` warns of.
+    pub fn warnings(&self) -> Vec<String> {
+        let prepared =
+            prepare::<AmazonEbs>(&node(&self.options), &self.facts(), &Redactor::default());
+        let (_, found) = prepared.unwrap_or_else(|found| panic!("{found:#?}"));
+        found.0.into_iter().map(|warning| warning.summary).collect()
+    }
+
     pub async fn run(self) -> Ended {
         let (builder, facts, redactor) = self.check().unwrap_or_else(|found| panic!("{found:#?}"));
         let (ui, mut heard) = Ui::redacting(redactor.clone());
@@ -266,7 +291,7 @@ impl Build {
             facts: Arc::new(facts),
             ui: ui.for_target("ubuntu"),
             cancel: CancellationToken::new(),
-            on_error: OnError::Cleanup,
+            on_error: self.on_error,
             journal: Journal::default(),
             redactor,
             provisioning: double.clone(),

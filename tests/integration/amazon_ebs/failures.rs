@@ -8,12 +8,13 @@ use super::bed::{Bed, Build, Trouble};
 use super::proxy::{Fate, Proxy};
 
 /// All steps of a build that makes everything that can be made.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 19] = [
     "check the account",
     "find the source AMI",
     "find the network",
     "make a key pair",
     "open a security group",
+    "make an instance profile",
     "run the instance",
     "connect",
     "provision",
@@ -25,6 +26,8 @@ const STEPS: [&str; 16] = [
     "copy the AMI",
     "share the AMI",
     "tag the AMI",
+    "enable fast launch",
+    "set the AMI's lifetime",
 ];
 
 fn everything(bed: &Bed) -> serde_json::Value {
@@ -33,26 +36,37 @@ fn everything(bed: &Bed) -> serde_json::Value {
         "tags": {"Name": "web"},
         "ssh_clear_authorized_keys": true,
         "launch_block_device_mappings": [{"device_name": "/dev/sdh", "volume_size": 8}],
+        "temporary_iam_instance_profile_policy_document": {
+            "Statement": [{"Effect": "Allow", "Action": ["logs:*"], "Resource": ["*"]}],
+        },
     }))
+}
+
+/// A spot instance, an intermediary AMI, and what EC2 makes beside them.
+fn other_ways(bed: &Bed) -> serde_json::Value {
+    let mut options = everything(bed);
+    options["spot_price"] = json!("auto");
+    options["encrypt_boot"] = json!(true);
+    options
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_at_any_step_leaves_nothing() {
     let bed = Bed::new();
-    let before = bed.inventory("us-east-1").await;
-    let before_abroad = bed.inventory("eu-west-1").await;
-    for step in STEPS {
+    let before = bed.inventory_of_all().await;
+    let other_steps = ["run the instance", "create the AMI", "copy the AMI", "tag the AMI"];
+    let moments = STEPS.map(|step| (step, false)).into_iter();
+    for (step, other) in moments.chain(other_steps.map(|step| (step, true))) {
         for later in [0, 15] {
             let trouble = Trouble::Interrupted(step.to_owned(), Duration::from_millis(later));
-            let build = Build::of(everything(&bed), bed.moto.endpoint()).with(trouble);
-            let ended = build.run().await;
+            let options = if other { other_ways(&bed) } else { everything(&bed) };
+            let ended = Build::of(options, bed.moto.endpoint()).with(trouble).run().await;
             assert!(ended.steps.contains(&step.to_owned()), "{step}: {:?}", ended.steps);
             if let Ok(Some(artifact)) = &ended.result {
                 // The interruption came too late: the build was done.
                 artifact.destroy().await.unwrap();
             }
-            assert_eq!(bed.inventory("us-east-1").await, before, "{step}: {:?}", ended.said);
-            assert_eq!(bed.inventory("eu-west-1").await, before_abroad, "{step}");
+            assert_eq!(bed.inventory_of_all().await, before, "{step}: {:?}", ended.said);
             assert_eq!(ended.journal.present(), Vec::<String>::new(), "{step}");
             assert_eq!(ended.journal.left_behind().len(), 0, "{step}");
         }
@@ -78,9 +92,9 @@ async fn a_failing_provisioner_leaves_nothing() {
 }
 
 /// The calls of an undisturbed build that change something.
-async fn changes(bed: &Bed) -> Vec<String> {
+async fn changes(bed: &Bed, options: &serde_json::Value) -> Vec<String> {
     let proxy = Proxy::before(bed.moto.endpoint()).start().await;
-    let ended = Build::of(everything(bed), proxy.endpoint()).run().await;
+    let ended = Build::of(options.clone(), proxy.endpoint()).run().await;
     let mut names: Vec<_> = proxy.calls().into_iter().map(|call| call.action).collect();
     names.retain(|name| !name.starts_with("Describe") && !name.starts_with("Get"));
     ended.artifact().destroy().await.unwrap();
@@ -91,22 +105,28 @@ async fn changes(bed: &Bed) -> Vec<String> {
 async fn a_call_whose_answer_is_lost_is_done_once() {
     let bed = Bed::new();
     let before = bed.inventory_of_all().await;
-    let changes = changes(&bed).await;
-    assert!(changes.len() > 12, "{changes:?}");
-    for (at, call) in changes.iter().enumerate() {
-        let nth = changes[..at].iter().filter(|name| *name == call).count();
-        let lost = call.clone();
-        let rule = move |action: &str, before: usize| match action == lost && before == nth {
-            true => Fate::LosesAnswer,
-            false => Fate::Passes,
-        };
-        let proxy = Proxy::before(bed.moto.endpoint()).with_rule(Box::new(rule)).with_manners();
-        let proxy = proxy.start().await;
-        let ended = Build::of(everything(&bed), proxy.endpoint()).run().await;
-        assert!(proxy.count(call) > nth, "{call}");
-        assert_eq!(ended.journal.present(), Vec::<String>::new(), "{call}");
-        ended.artifact().destroy().await.unwrap_or_else(|error| panic!("{call}: {error:#}"));
-        assert_eq!(bed.inventory_of_all().await, before, "{call}: {:?}", ended.said);
+    let (all, other) = (everything(&bed), other_ways(&bed));
+    let changes_of_all = changes(&bed, &all).await;
+    assert!(changes_of_all.len() > 16, "{changes_of_all:?}");
+    let mut new = changes(&bed, &other).await;
+    new.retain(|call| !changes_of_all.contains(call));
+    assert!(new.contains(&"CreateFleet".to_owned()), "{new:?}");
+    for (changes, options) in [(changes_of_all, all), (new, other)] {
+        for (at, call) in changes.iter().enumerate() {
+            let nth = changes[..at].iter().filter(|name| *name == call).count();
+            let lost = call.clone();
+            let rule = move |action: &str, before: usize| match action == lost && before == nth {
+                true => Fate::LosesAnswer,
+                false => Fate::Passes,
+            };
+            let proxy = Proxy::before(bed.moto.endpoint()).with_rule(Box::new(rule));
+            let proxy = proxy.with_manners().start().await;
+            let ended = Build::of(options.clone(), proxy.endpoint()).run().await;
+            assert!(proxy.count(call) > nth, "{call}");
+            assert_eq!(ended.journal.present(), Vec::<String>::new(), "{call}");
+            ended.artifact().destroy().await.unwrap_or_else(|error| panic!("{call}: {error:#}"));
+            assert_eq!(bed.inventory_of_all().await, before, "{call}: {:?}", ended.said);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the options do, and what is wrong with them.
 
+use imgbake::diagnostic::Severity;
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Build};
@@ -23,7 +24,8 @@ fn findings(changes: Json) -> Vec<String> {
             let line = |found: imgbake::diagnostic::Diagnostic| {
                 format!("{}: {}", found.summary, found.cause.unwrap_or_default())
             };
-            found.0.into_iter().map(line).collect()
+            let errors = found.0.into_iter().filter(|found| found.severity == Severity::Error);
+            errors.map(line).collect()
         }
     }
 }
@@ -33,9 +35,17 @@ fn good_options_are_accepted() {
     assert_eq!(findings(json!({})), Vec::<String>::new());
 }
 
+/// What is said of each of these.
+fn refused(wrong: &[Json]) -> String {
+    let lines = wrong
+        .iter()
+        .map(|wrong| format!("{wrong}\n    {}", findings(wrong.clone()).join("\n    ")));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn wrong_options_are_refused() {
-    let wrong = [
+    insta::assert_snapshot!(refused(&[
         json!({"ami_name": null}),
         json!({"ami_name": "ab"}),
         json!({"ami_name": "web:1"}),
@@ -53,16 +63,50 @@ fn wrong_options_are_refused() {
         json!({"user_data": "x", "user_data_file": "/etc/passwd"}),
         json!({"ena_support": true, "ami_virtualization_type": "paravirtual"}),
         json!({"launch_block_device_mappings": [{"volume_size": 8}]}),
-        json!({"spot_price": "auto"}),
         json!({"vault_aws_engine": {"name": "x"}}),
-        json!({"fast_launch": {"enable_fast_launch": true}}),
-        json!({"encrypt_boot": true}),
-    ];
-    let lines: Vec<_> = wrong
-        .iter()
-        .map(|wrong| format!("{wrong}\n    {}", findings(wrong.clone()).join("\n    ")))
-        .collect();
-    insta::assert_snapshot!(lines.join("\n"));
+        json!({"mfa_code": "123456"}),
+    ]));
+}
+
+#[test]
+fn wrong_options_of_spot_instances_copies_and_lifetimes_are_refused() {
+    insta::assert_snapshot!(refused(&[
+        json!({"spot_price": "cheap"}),
+        json!({"spot_instance_types": ["t3.micro"], "spot_price": "auto"}),
+        json!({"spot_instance_types": ["t3.micro"], "instance_type": null}),
+        json!({"spot_tags": {"Team": "images"}}),
+        json!({"fleet_tag": [{"key": "Team", "value": "images"}]}),
+        json!({"spot_price": "auto", "ena_support": true}),
+        json!({"spot_price": "auto", "sriov_support": true}),
+        json!({"spot_price": "auto", "instance_type": "t2.micro", "enable_unlimited_credits": true}),
+        json!({"spot_price": "auto", "instance_type": "m5.large", "enable_nitro_enclave": true}),
+        json!({"spot_price": "auto", "capacity_reservation_id": "cr-1"}),
+        json!({"block_duration_minutes": 90}),
+        json!({"temporary_iam_instance_profile_policy_document": {"Statement": []}}),
+        json!({"temporary_iam_instance_profile_policy_document": {"Statement": [{"Effect": "Yes"}]}}),
+        json!({"kms_key_id": "alias/images"}),
+        json!({"encrypt_boot": true, "kms_key_id": "images"}),
+        json!({"encrypt_boot": true, "ami_users": ["111122223333"]}),
+        json!({
+            "encrypt_boot": true, "kms_key_id": "alias/images", "snapshot_users": ["111122223333"],
+            "ami_regions": ["eu-west-1"], "region_kms_key_ids": {"eu-west-1": ""},
+        }),
+        json!({
+            "encrypt_boot": true, "ami_regions": ["eu-west-1"],
+            "region_kms_key_ids": {"eu-west-2": "alias/images"},
+        }),
+        json!({"snapshot_copy_duration_minutes": 20}),
+        json!({"deprecate_at": "tomorrow"}),
+        json!({"deprecate_at": "2020-12-31T23:59:59Z"}),
+        json!({"imds_support": "v1.0"}),
+        json!({"fast_launch": {"max_parallel_launches": 5, "target_resource_count": 0}}),
+        json!({"fast_launch": {"template_id": "lt-1", "template_name": "x"}}),
+        json!({"fast_launch": {"template_version": 1}}),
+        json!({"fast_launch": {"region_launch_templates": [{"region": "eu-west-1"}]}}),
+        json!({"fast_launch": {"region_launch_templates": [
+            {"region": "us-east-1"}, {"region": "us-east-1", "template_id": "lt-1", "template_version": 0},
+        ]}}),
+    ]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,83 +138,6 @@ async fn the_instance_is_started_as_the_template_says() {
     let tokens = instance.metadata_options().unwrap().http_tokens().unwrap();
     assert_eq!(tokens.as_str(), "required");
     assert!(!ended.said.iter().any(|line| line.contains("security group")), "{:?}", ended.said);
-}
-
-/// The parameters of the `RunInstances` of a build with these options, as they reach EC2.
-async fn run_instances(changes: Json) -> Vec<(String, String)> {
-    let bed = Bed::new();
-    let refused = |action: &str, _| match action {
-        // Nothing needs to run: the request says it all.
-        "RunInstances" => Fate::Refused("Unsupported"),
-        _ => Fate::Passes,
-    };
-    let proxy = Proxy::start(bed.moto.endpoint(), Box::new(refused)).await;
-    let ended = Build::of(bed.options(changes), proxy.endpoint()).run().await;
-    assert!(ended.error().contains("RunInstances failed"), "{}", ended.error());
-    let call = proxy.calls().into_iter().find(|call| call.action == "RunInstances");
-    call.expect("a call").parameters
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_hardware_is_asked_for_as_the_template_says() {
-    let has = |request: &[(String, String)], expected: &[(&str, &str)]| {
-        for &(name, value) in expected {
-            let found = request.iter().find(|(known, _)| known == name);
-            assert_eq!(found.map(|(_, found)| found.as_str()), Some(value), "{name}: {request:?}");
-        }
-    };
-    let plain = run_instances(json!({})).await;
-    has(
-        &plain,
-        &[
-            ("CreditSpecification.CpuCredits", "standard"),
-            ("CapacityReservationSpecification.CapacityReservationPreference", "none"),
-        ],
-    );
-    let asked = |name: &str| plain.iter().any(|(known, _)| known.starts_with(name));
-    assert!(!asked("Placement") && !asked("EnclaveOptions") && !asked("LicenseSpecification"));
-
-    let large = run_instances(json!({
-        "instance_type": "m6i.large",
-        "availability_zone": "us-east-1b",
-        "placement": {"tenancy": "host", "host_id": "h-0123456789abcdef0"},
-        "capacity_reservation_id": "cr-1",
-        "enable_nitro_enclave": true,
-        "license_specifications": [{"license_configuration_request": {
-            "license_configuration_arn": "arn:aws:license-manager:us-east-1:1:license-configuration:lic-1",
-        }}],
-    }))
-    .await;
-    has(
-        &large,
-        &[
-            ("Placement.AvailabilityZone", "us-east-1b"),
-            ("Placement.Tenancy", "host"),
-            ("Placement.HostId", "h-0123456789abcdef0"),
-            (
-                "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId",
-                "cr-1",
-            ),
-            ("EnclaveOptions.Enabled", "true"),
-            (
-                "LicenseSpecification.1.LicenseConfigurationArn",
-                "arn:aws:license-manager:us-east-1:1:license-configuration:lic-1",
-            ),
-        ],
-    );
-    assert!(!large.iter().any(|(name, _)| name.starts_with("CreditSpecification")));
-
-    let older = json!({
-        "tenancy": "dedicated", "enable_t2_unlimited": true, "capacity_reservation_preference": "open",
-    });
-    has(
-        &run_instances(older).await,
-        &[
-            ("Placement.Tenancy", "dedicated"),
-            ("CreditSpecification.CpuCredits", "unlimited"),
-            ("CapacityReservationSpecification.CapacityReservationPreference", "open"),
-        ],
-    );
 }
 
 #[test]
@@ -251,7 +218,7 @@ async fn the_host_key_on_the_console_is_the_only_one_accepted() {
         ended.said
     );
 
-    let another = shown(&crate::support::Sshd::start().host_key("ed25519"));
+    let another = shown(&bed.sshd.key("ed25519").with_extension("pub"));
     let proxy = Proxy::start(bed.moto.endpoint(), console(&another)).await;
     let ended = Build::of(bed.options(json!({})), proxy.endpoint()).run().await;
     let error = ended.error();

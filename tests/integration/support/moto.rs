@@ -87,9 +87,22 @@ impl Moto {
     pub fn start_with(
         vars: impl IntoIterator<Item = (impl AsRef<std::ffi::OsStr>, impl AsRef<std::ffi::OsStr>)>,
     ) -> Self {
+        Self::spawn(&[], vars)
+    }
+
+    /// Starts a server that speaks TLS, with a certificate that nobody vouches for.
+    pub fn start_with_tls() -> Self {
+        Self::spawn(&["-s"], [("", ""); 0])
+    }
+
+    fn spawn(
+        args: &[&str],
+        vars: impl IntoIterator<Item = (impl AsRef<std::ffi::OsStr>, impl AsRef<std::ffi::OsStr>)>,
+    ) -> Self {
         let port = free_port();
         let child = Command::new("moto_server")
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .args(args)
             .envs(vars)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -104,6 +117,18 @@ impl Moto {
     /// Where its API is.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its IAM.
+    pub fn iam(&self) -> aws_sdk_iam::Client {
+        let credentials =
+            aws_sdk_iam::config::Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
+        let config = aws_sdk_iam::Config::builder()
+            .behavior_version(aws_sdk_iam::config::BehaviorVersion::latest())
+            .credentials_provider(credentials)
+            .region(aws_sdk_iam::config::Region::new("us-east-1"))
+            .endpoint_url(self.endpoint());
+        aws_sdk_iam::Client::from_conf(config.build())
     }
 
     /// The environment that points AWS clients at it.

@@ -4,9 +4,11 @@ use anyhow::bail;
 use async_trait::async_trait;
 use tokio::join;
 
+use crate::aws::allow::Regions;
 use crate::aws::image::own_by_name;
-use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
+use crate::permission::Permission;
 use crate::step::Step;
 
 /// Asks what can be asked before the build.
@@ -19,6 +21,14 @@ impl CheckAccount {
         Self { job: job.clone() }
     }
 
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let looks_for_name = !settings.force && settings.is_first_of_its_name();
+        let regions = (!settings.copies.skip_region_validation).then_some("DescribeRegions");
+        let name = looks_for_name.then_some("DescribeImages");
+        [regions, name].into_iter().flatten().map(|call| at.look(&[call])).collect()
+    }
+
     async fn check_credentials(&self, cx: &BuildContext) -> anyhow::Result<()> {
         match self.job.settings.access.skip_credential_validation {
             true => Ok(()),
@@ -27,12 +37,12 @@ impl CheckAccount {
     }
 
     async fn check_regions(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let ami = &self.job.settings.ami;
-        if ami.skip_region_validation {
+        let copies = &self.job.settings.copies;
+        if copies.skip_region_validation {
             return Ok(());
         }
         let mut regions = vec![self.job.account.region()];
-        regions.extend(ami.ami_regions.iter().map(String::as_str));
+        regions.extend(copies.ami_regions.iter().map(String::as_str));
         self.job.account.check_regions(&regions, &cx.cancel).await
     }
 
@@ -42,7 +52,7 @@ impl CheckAccount {
             cx.ui.say(format!("AMIs called `{name}` that exist will be deregistered"));
             return Ok(());
         }
-        if self.job.settings.ebs.skip_create_ami {
+        if !self.job.settings.is_first_of_its_name() {
             return Ok(());
         }
         cx.ui.say(format!("Checking that no AMI is called `{name}`"));

@@ -1,4 +1,5 @@
-//! The AMI is copied to the other regions, all at the same time.
+//! The AMI is copied to the other regions, all at the same time; where it is to be encrypted, to its
+//! own region, too.
 
 use std::sync::Arc;
 
@@ -8,16 +9,19 @@ use aws_sdk_ec2::operation::copy_image::CopyImageOutput;
 use futures::future::join_all;
 use jiff::Timestamp;
 
+use crate::aws::allow::Regions;
 use crate::aws::image::snapshots;
 use crate::aws::made::Made;
 use crate::aws::name::time_ordered_id;
 use crate::aws::removal::find_copy;
-use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::copies::CopyTo;
 use crate::builder::amazon_ebs::steps::create_image::{description, wait_for_image};
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi};
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
+use crate::permission::Permission;
 use crate::step::{Ending, Step};
 
 /// Copies the AMI. A failed build leaves no copy.
@@ -25,8 +29,8 @@ pub(crate) struct CopyImage {
     job: Job,
     source: SourceAmi,
     original: MadeImage,
-    /// The regions, and what is made there.
-    copies: Vec<(String, Arc<Thing>)>,
+    /// What is copied where, and what is made there.
+    copies: Vec<(CopyTo, Arc<Thing>)>,
     /// No copy is older than this, in seconds since 1970.
     since: i64,
 }
@@ -34,23 +38,40 @@ pub(crate) struct CopyImage {
 impl CopyImage {
     pub(crate) fn new(job: &Job, source: &SourceAmi, original: MadeImage) -> Self {
         let since = Timestamp::now().as_second();
-        let copy = |region: String| {
+        let copy = |to: CopyTo| {
             let name = job.settings.ami.ami_name.clone();
             let made = Made::Copy { name, source: original.id.clone(), since };
-            let made = made.thing(&job.account, &region);
-            (region, Arc::new(made))
+            let made = made.thing(&job.account, &to.region);
+            (to, Arc::new(made))
         };
-        let regions = job.settings.ami.copies_from(job.account.region());
-        let copies = regions.into_iter().map(copy).collect();
+        let copies = job.settings.copies.copies_from(job.account.region());
+        let copies = copies.into_iter().map(copy).collect();
         Self { job: job.clone(), source: source.clone(), original, copies, since }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let copies = settings.copies.copies_from(at.own());
+        if copies.is_empty() {
+            return Vec::new();
+        }
+        let mut all = vec![
+            at.everywhere(&["image", "snapshot"], &["CopyImage"]),
+            at.look(&["DescribeImages", "DescribeSnapshots"]),
+            at.everywhere(&["image"], &["DeregisterImage"]),
+            at.everywhere(&["snapshot"], &["DeleteSnapshot"]),
+        ];
+        all.extend(at.keys(copies.iter().filter_map(|copy| copy.kms_key_id.as_ref())));
+        all
     }
 
     async fn copy(
         &self,
         cx: &BuildContext,
-        region: &str,
+        to: &CopyTo,
         made: &Thing,
     ) -> anyhow::Result<MadeImage> {
+        let region = to.region.as_str();
         let ec2 = self.job.ec2_in(cx, region);
         let request = ec2
             .copy_image()
@@ -59,14 +80,20 @@ impl CopyImage {
             .set_description(description(cx, &self.job, &self.source)?)
             .source_image_id(&self.original.id)
             .source_region(&self.original.region)
-            .copy_image_tags(true);
+            .copy_image_tags(true)
+            .set_encrypted(to.encrypted)
+            .set_kms_key_id(to.kms_key_id.clone())
+            .set_snapshot_copy_completion_duration_minutes(
+                self.job.settings.copies.snapshot_copy_duration_minutes,
+            );
         let name = &self.job.settings.ami.ami_name;
         let id = |answer: CopyImageOutput| answer.image_id;
         let look = || find_copy(&ec2, name, &self.original.id, self.since, None);
         let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);
-        cx.ui.say(format!("Copying {} to {region}: {id}", self.original.id));
+        let how = if to.encrypted == Some(true) { ", encrypted" } else { "" };
+        cx.ui.say(format!("Copying {} to {region}{how}: {id}", self.original.id));
         let image = wait_for_image(cx, &self.job, &ec2, &id).await?;
         Ok(MadeImage { region: region.to_owned(), id, snapshots: snapshots(&image) })
     }
@@ -89,13 +116,16 @@ impl Step for CopyImage {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<MadeImage>> {
-        let copies = self.copies.iter().map(|(region, made)| self.copy(cx, region, made));
-        let mut made = vec![self.original.clone()];
+        let copies = self.copies.iter().map(|(to, made)| self.copy(cx, to, made));
+        let mut made = match self.job.settings.copies.is_intermediary() {
+            true => Vec::new(),
+            false => vec![self.original.clone()],
+        };
         let mut failed = Vec::new();
-        for ((region, _), copied) in self.copies.iter().zip(join_all(copies).await) {
+        for ((to, _), copied) in self.copies.iter().zip(join_all(copies).await) {
             match copied {
                 Ok(image) => made.push(image),
-                Err(error) => failed.push(format!("{region}: {error:#}")),
+                Err(error) => failed.push(format!("{}: {error:#}", to.region)),
             }
         }
         if !failed.is_empty() {

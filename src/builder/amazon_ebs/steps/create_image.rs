@@ -1,4 +1,4 @@
-//! The AMI is made of the stopped machine.
+//! The AMI is made of the machine.
 
 use std::sync::Arc;
 
@@ -7,43 +7,63 @@ use async_trait::async_trait;
 use aws_sdk_ec2::operation::create_image::CreateImageOutput;
 use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
 
+use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::image::{by_id, snapshots};
 use crate::aws::made::Made;
+use crate::aws::name;
 use crate::aws::removal::find_image;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::block_device::mappings;
 use crate::builder::amazon_ebs::steps::{IMAGE_PATIENCE, MadeImage, Running, SourceAmi};
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
+use crate::permission::Permission;
 use crate::step::{Ending, Step};
 
 /// Makes the AMI and waits until it can be used. A failed build leaves neither it nor its
-/// snapshots.
+/// snapshots; of an intermediary one, that is so in any case.
 pub(crate) struct CreateImage {
     job: Job,
     source: SourceAmi,
     instance: String,
+    name: String,
     made: Arc<Thing>,
 }
 
 impl CreateImage {
     pub(crate) fn new(job: &Job, source: &SourceAmi, instance: &Running) -> Self {
-        let name = job.settings.ami.ami_name.clone();
-        let made = Made::Image { name, instance: instance.id.clone() };
+        let (instance, temporary) = (instance.id.clone(), job.settings.copies.is_intermediary());
+        let name = if temporary { name::temporary() } else { job.settings.ami.ami_name.clone() };
+        let made = match temporary {
+            true => Made::Intermediary { name: name.clone(), instance: instance.clone() },
+            false => Made::Image { name: name.clone(), instance: instance.clone() },
+        };
         Self {
             job: job.clone(),
             source: source.clone(),
-            instance: instance.id.clone(),
+            instance,
+            name,
             made: Arc::new(made.thing(&job.account, job.account.region())),
         }
     }
 
-    fn ami_name(&self) -> &str {
-        &self.job.settings.ami.ami_name
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let keys = settings.ebs.ami_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
+        let mut all = vec![
+            at.on_ours("instance", &["CreateImage"]),
+            at.on(&["image", "snapshot"], &["CreateImage"]),
+            at.tag_with(&["image"], &["CreateImage"]),
+            at.look(&["DescribeImages", "DescribeSnapshots"]),
+            at.on(&["image"], &["DeregisterImage"]),
+            at.on(&["snapshot"], &["DeleteSnapshot"]),
+        ];
+        all.extend(at.keys(keys.filter(|key| !key.is_empty())));
+        all
     }
 
     fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
@@ -69,12 +89,12 @@ impl CreateImage {
         let request = ec2
             .create_image()
             .instance_id(&self.instance)
-            .name(self.ami_name())
+            .name(&self.name)
             .set_description(description(cx, &self.job, &self.source)?)
             .set_block_device_mappings(self.disks())
             .set_tag_specifications(tags);
         let id = |answer: CreateImageOutput| answer.image_id;
-        let look = || find_image(&ec2, self.ami_name(), &self.instance, None);
+        let look = || find_image(&ec2, &self.name, &self.instance, None);
         let call = ec2.make(&self.made, "CreateImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(&self.made, &id);
@@ -99,7 +119,11 @@ impl Step for CreateImage {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
-        cx.ui.say(format!("Creating the AMI `{}` from {}", self.ami_name(), self.instance));
+        let kind = match self.job.settings.copies.is_intermediary() {
+            true => "an intermediary AMI",
+            false => "the AMI",
+        };
+        cx.ui.say(format!("Creating {kind} `{}` from {}", self.name, self.instance));
         let id = self.create(cx).await?;
         let region = self.job.account.region().to_owned();
         cx.ui.say(format!("AMI: {id}"));
@@ -109,8 +133,8 @@ impl Step for CreateImage {
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         match ending {
-            Ending::Done => Ok(()),
-            Ending::Failed => self.job.removal(cx).remove(&self.made).await,
+            Ending::Done if self.made.is_product() => Ok(()),
+            _ => self.job.removal(cx).remove(&self.made).await,
         }
     }
 

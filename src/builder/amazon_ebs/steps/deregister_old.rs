@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 
+use crate::aws::allow::Regions;
 use crate::aws::image::{deregister, own_by_name, remove};
-use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
+use crate::permission::Permission;
 use crate::step::Step;
 
 /// Deregisters the account's AMIs that have the name of the new one. It cannot be undone, and EC2
@@ -17,6 +19,19 @@ pub(crate) struct DeregisterOld {
 impl DeregisterOld {
     pub(crate) fn new(job: &Job) -> Self {
         Self { job: job.clone() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        if !settings.force {
+            return Vec::new();
+        }
+        let mut all =
+            vec![at.look(&["DescribeImages"]), at.everywhere(&["image"], &["DeregisterImage"])];
+        if settings.ami.force_delete_snapshot {
+            all.push(at.everywhere(&["snapshot"], &["DeleteSnapshot"]));
+        }
+        all
     }
 
     async fn clear(&self, cx: &BuildContext, region: &str) -> anyhow::Result<()> {
@@ -50,9 +65,7 @@ impl Step for DeregisterOld {
         if !self.job.settings.force {
             return Ok(());
         }
-        let own = self.job.account.region().to_owned();
-        let regions = self.job.settings.ami.copies_from(&own);
-        for region in regions.iter().chain([&own]) {
+        for region in &self.job.settings.copies.regions(self.job.account.region()) {
             self.clear(cx, region).await?;
         }
         Ok(())

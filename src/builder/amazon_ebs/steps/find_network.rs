@@ -4,12 +4,14 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{LocationType, Subnet, Vpc};
 
+use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::image::filter;
-use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::run::SubnetFilter;
 use crate::builder::amazon_ebs::steps::api_filters;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
+use crate::permission::Permission;
 use crate::step::Step;
 
 /// Looks up what the template asks for, and as little else as possible.
@@ -42,6 +44,21 @@ impl Network {
 impl FindNetwork {
     pub(crate) fn new(job: &Job) -> Self {
         Self { job: job.clone() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let run = &settings.run;
+        let subnet = !run.subnet_id.is_empty() || run.subnet_filter.is_some();
+        let vpc = !run.vpc_id.is_empty() || run.vpc_filter.is_some();
+        let infers = !subnet && run.associate_public_ip_address.is_some();
+        let looks_at_vpcs = run.vpc_filter.is_some() || infers || (vpc && !subnet);
+        let calls = [
+            ("DescribeSubnets", subnet || infers),
+            ("DescribeVpcs", looks_at_vpcs),
+            ("DescribeInstanceTypeOfferings", infers),
+        ];
+        calls.iter().filter(|(_, is_made)| *is_made).map(|(call, _)| at.look(&[call])).collect()
     }
 
     async fn find(&self, cx: &BuildContext) -> anyhow::Result<Network> {
@@ -116,7 +133,7 @@ impl FindNetwork {
 
     /// The subnet with the most free addresses where the instance type is offered.
     async fn infer(&self, ec2: &Ec2, network: &Network) -> anyhow::Result<Network> {
-        let kind = self.job.settings.run.instance_type.as_str();
+        let types = self.job.settings.spot.types(&self.job.settings.run.instance_type);
         let vpc = match &network.vpc {
             Some(vpc) => vpc.clone(),
             None => {
@@ -127,7 +144,7 @@ impl FindNetwork {
         let request = ec2
             .describe_instance_type_offerings()
             .location_type(LocationType::AvailabilityZone)
-            .filters(filter("instance-type", [kind]));
+            .filters(filter("instance-type", types.iter().copied()));
         let offered = ec2.call("DescribeInstanceTypeOfferings", |_| request.clone().send()).await?;
         let zones: Vec<_> = offered
             .instance_type_offerings()
@@ -138,7 +155,9 @@ impl FindNetwork {
         let mut found = self.subnets(ec2, &within, None, None).await?;
         found.retain(|subnet| subnet.availability_zone().is_some_and(|zone| zones.contains(&zone)));
         let best = found.iter().max_by_key(|subnet| subnet.available_ip_address_count());
-        let best = best.with_context(|| format!("no subnet is in a zone that offers {kind}"))?;
+        let best = best.with_context(|| {
+            format!("no subnet is in a zone that offers {}", types.join(" or "))
+        })?;
         Ok(Network::of(best))
     }
 }

@@ -6,10 +6,12 @@ use anyhow::{bail, ensure};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{DeviceType, Image};
 
+use crate::aws::allow::Regions;
 use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::api_filters;
 use crate::component::BuildContext;
 use crate::interpolate::{BuildData, Dot};
+use crate::permission::Permission;
 use crate::step::Step;
 
 /// Looks the source AMI up by id, by filter, or by both.
@@ -64,6 +66,11 @@ impl SourceAmi {
 impl FindSourceAmi {
     pub(crate) fn new(job: &Job) -> Self {
         Self { job: job.clone() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![at.look(&["DescribeImages"])]
     }
 
     async fn look_up(&self, cx: &BuildContext) -> anyhow::Result<Vec<Image>> {

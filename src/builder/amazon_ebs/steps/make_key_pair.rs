@@ -8,15 +8,17 @@ use async_trait::async_trait;
 use aws_sdk_ec2::operation::create_key_pair::CreateKeyPairOutput;
 use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
 
+use crate::aws::allow::Regions;
 use crate::aws::made::Made;
 use crate::aws::name;
 use crate::aws::removal::{delete_key_pair, find_key_pair};
 use crate::aws::tags::specification;
-use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::SourceAmi;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::{KeyType, TemporaryKey};
 use crate::component::BuildContext;
 use crate::journal::Thing;
+use crate::permission::Permission;
 use crate::secret::Secret;
 use crate::step::{Ending, Step};
 
@@ -50,6 +52,19 @@ impl MakeKeyPair {
             (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
         Self { job: job.clone(), source: source.clone(), made }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        if !settings.communicator.needs_temporary_key() {
+            return Vec::new();
+        }
+        vec![
+            at.make("key-pair", &["CreateKeyPair"]),
+            at.tag_with(&["key-pair"], &["CreateKeyPair"]),
+            at.look(&["DescribeKeyPairs"]),
+            at.on_ours("key-pair", &["DeleteKeyPair"]),
+        ]
     }
 
     /// With `-debug`, the key is kept in this file while the build runs.

@@ -7,18 +7,20 @@ use aws_sdk_ec2::operation::create_security_group::CreateSecurityGroupOutput;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType};
 
 use crate::aws::address::{Way, is_ipv6_cidr, own_cidr};
+use crate::aws::allow::Regions;
 use crate::aws::error::Meaning;
 use crate::aws::image::filter;
 use crate::aws::made::Made;
 use crate::aws::name;
 use crate::aws::removal::find_group;
 use crate::aws::tags::specification;
-use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::run::Interface;
 use crate::builder::amazon_ebs::steps::{Network, SourceAmi, api_filters};
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::Kind;
 use crate::component::BuildContext;
 use crate::journal::Thing;
+use crate::permission::Permission;
 use crate::retry::or_cancelled;
 use crate::step::{Ending, Step};
 
@@ -39,6 +41,25 @@ impl OpenSecurityGroup {
             (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
         Self { job: job.clone(), source: source.clone(), network: network.clone(), made }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let look = at.look(&["DescribeSecurityGroups"]);
+        if !settings.run.needs_temporary_group() {
+            return vec![look];
+        }
+        let mut all = vec![
+            look,
+            at.make("security-group", &["CreateSecurityGroup"]),
+            at.on(&["vpc"], &["CreateSecurityGroup"]),
+            at.tag_with(&["security-group"], &["CreateSecurityGroup"]),
+            at.on_ours("security-group", &["DeleteSecurityGroup"]),
+        ];
+        if settings.communicator.kind() != Kind::None {
+            all.push(at.on_ours("security-group", &["AuthorizeSecurityGroupIngress"]));
+        }
+        all
     }
 
     /// The groups that the template gives or describes.

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{AttributeBooleanValue, AttributeValue};
 
-use crate::builder::amazon_ebs::Job;
+use crate::aws::allow::Regions;
 use crate::builder::amazon_ebs::steps::Running;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
+use crate::permission::Permission;
 use crate::step::Step;
 
 /// Sets `ena_support` and `sriov_support` on the stopped instance, where they are given.
@@ -18,6 +20,14 @@ pub(crate) struct SetAttributes {
 impl SetAttributes {
     pub(crate) fn new(job: &Job, instance: &Running) -> Self {
         Self { job: job.clone(), id: instance.id.clone() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let ami = &settings.ami;
+        let is_set = ami.sriov_support || ami.ena_support.is_some();
+        let modify = || at.on_ours("instance", &["ModifyInstanceAttribute"]);
+        is_set.then(modify).into_iter().collect()
     }
 }
 

@@ -1,22 +1,25 @@
-//! Others may use the AMI and its snapshots, in every region.
+//! What is said of the AMI and its snapshots in every region: who may use them, and how.
 
 use async_trait::async_trait;
 use aws_sdk_ec2::types::builders::LaunchPermissionBuilder;
 use aws_sdk_ec2::types::{
-    LaunchPermission, LaunchPermissionModifications, OperationType, PermissionGroup,
-    SnapshotAttributeName,
+    AttributeValue, LaunchPermission, LaunchPermissionModifications, OperationType,
+    PermissionGroup, SnapshotAttributeName,
 };
 use futures::future::join_all;
 
+use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::builder::amazon_ebs::Job;
-use crate::builder::amazon_ebs::ami::AmiOptions;
+use crate::builder::amazon_ebs::ami::{AmiOptions, ImdsSupport};
 use crate::builder::amazon_ebs::steps::MadeImage;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
+use crate::permission::Permission;
 use crate::step::Step;
 
-/// Sets launch permissions, product codes and volume permissions, one call for each kind.
+/// Sets launch permissions, product codes, IMDS support and volume permissions, one call for each
+/// kind.
 pub(crate) struct ShareImages {
     job: Job,
     images: Vec<MadeImage>,
@@ -25,6 +28,18 @@ pub(crate) struct ShareImages {
 impl ShareImages {
     pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
         Self { job: job.clone(), images: images.to_vec() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let ami = &settings.ami;
+        let of_image = !launch_permissions(ami).is_empty()
+            || !ami.ami_product_codes.is_empty()
+            || ami.imds_support.is_some();
+        let of_snapshots = !ami.snapshot_users.is_empty() || !ami.snapshot_groups.is_empty();
+        let image = || at.everywhere(&["image"], &["ModifyImageAttribute"]);
+        let snapshot = || at.everywhere(&["snapshot"], &["ModifySnapshotAttribute"]);
+        [of_image.then(image), of_snapshots.then(snapshot)].into_iter().flatten().collect()
     }
 
     async fn share(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
@@ -40,6 +55,12 @@ impl ShareImages {
         if !ami.ami_product_codes.is_empty() {
             let codes = ami.ami_product_codes.clone();
             let request = modify().attribute("productCodes").set_product_codes(Some(codes));
+            ec2.call("ModifyImageAttribute", |_| request.clone().send()).await?;
+        }
+        if let Some(ImdsSupport::V2) = ami.imds_support {
+            cx.ui.say(format!("Having instances of {} ask for IMDSv2", image.id));
+            let v2 = AttributeValue::builder().value("v2.0").build();
+            let request = modify().imds_support(v2);
             ec2.call("ModifyImageAttribute", |_| request.clone().send()).await?;
         }
         for snapshot in &image.snapshots {

@@ -4,17 +4,20 @@ use anyhow::bail;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::InstanceStateName;
 
+use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::instance::{by_id, state};
 use crate::aws::removal::INSTANCE_PATIENCE;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon_ebs::Job;
 use crate::builder::amazon_ebs::steps::Running;
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
+use crate::permission::Permission;
 use crate::step::Step;
 
-/// Stops the instance; or, with `disable_stop_instance`, waits until it has stopped itself.
+/// Stops the instance; or, with `disable_stop_instance`, waits until it has stopped itself. EC2 does
+/// not stop spot instances: it reboots them when it makes the image.
 pub(crate) struct StopInstance {
     job: Job,
     id: String,
@@ -23,6 +26,18 @@ pub(crate) struct StopInstance {
 impl StopInstance {
     pub(crate) fn new(job: &Job, instance: &Running) -> Self {
         Self { job: job.clone(), id: instance.id.clone() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let mut all = Vec::new();
+        if !settings.spot.is_wanted() {
+            all.push(at.look(&["DescribeInstances"]));
+            if !settings.run.disable_stop_instance {
+                all.push(at.on_ours("instance", &["StopInstances"]));
+            }
+        }
+        all
     }
 
     async fn stop(&self, cx: &BuildContext) -> anyhow::Result<()> {
@@ -57,6 +72,9 @@ impl Step for StopInstance {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.job.settings.spot.is_wanted() {
+            return Ok(());
+        }
         if self.job.settings.run.disable_stop_instance {
             cx.ui.say(format!("Waiting for the instance {} to stop itself", self.id));
         } else {

@@ -5,10 +5,12 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::Tag;
 use futures::future::join_all;
 
-use crate::builder::amazon_ebs::Job;
+use crate::aws::allow::Regions;
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi, render_tags};
+use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;
+use crate::permission::Permission;
 use crate::step::Step;
 
 /// Writes `tags` on AMIs and snapshots, then `snapshot_tags` on the snapshots alone.
@@ -21,6 +23,17 @@ pub(crate) struct TagImages {
 impl TagImages {
     pub(crate) fn new(job: &Job, source: &SourceAmi, images: &[MadeImage]) -> Self {
         Self { job: job.clone(), source: source.clone(), images: images.to_vec() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let (ami, run) = (&settings.ami, &settings.run);
+        let maps = [&ami.tags, &ami.snapshot_tags, &run.run_tags];
+        let blocks = [&ami.tag, &ami.snapshot_tag, &run.run_tag];
+        let is_tagged = maps.iter().any(|map| !map.is_empty())
+            || blocks.iter().any(|blocks| !blocks.is_empty());
+        let tag = || at.everywhere(&["image", "snapshot"], &["CreateTags"]);
+        is_tagged.then(tag).into_iter().collect()
     }
 
     /// The tags of snapshots: those of the run, of the AMI and their own; the last one wins.

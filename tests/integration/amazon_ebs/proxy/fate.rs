@@ -14,6 +14,10 @@ pub enum Fate {
     Vanishes,
     /// It never arrives; the answer is an error of this code.
     Refused(&'static str),
+    /// It never arrives; the answer has this status and text.
+    Answered(u16, &'static str),
+    /// It never arrives; the answer says that it was done.
+    Done,
     /// It is passed on; in the answer, what this pattern matches is replaced by those words.
     Rewritten(&'static str, &'static str),
     /// It is passed on; the answer comes this much later.

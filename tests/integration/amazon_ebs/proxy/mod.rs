@@ -150,6 +150,8 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         let answer = match fate {
             Fate::Vanishes => return None,
             Fate::Refused(code) => Answer::error(&call, code, "refused"),
+            Fate::Answered(status, text) => Answer { status, text: text.to_owned() },
+            Fate::Done => Answer::done(&call),
             _ => shared.answer(&call).await?,
         };
         match fate {

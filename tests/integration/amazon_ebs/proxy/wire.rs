@@ -11,6 +11,12 @@ pub struct Call {
     pub action: String,
     /// The access key that signed it, if one did.
     pub key: Option<String>,
+    /// The session token that belongs to the key, if there is one.
+    pub token: Option<String>,
+    /// The region that it is for.
+    pub region: Option<String>,
+    /// The service that it is for, e.g. `ec2`.
+    pub service: Option<String>,
     /// Its parameters.
     pub parameters: Vec<(String, String)>,
     head: String,
@@ -27,8 +33,13 @@ impl Call {
             Some((_, action)) => action.clone(),
             None => header(&head, "x-amz-target")?.rsplit('.').next()?.to_owned(),
         };
-        let key = head.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
-        Some(Self { action, key: key.map(str::to_owned), parameters, head, body })
+        let scope = head.split_once("Credential=").map(|(_, rest)| rest).unwrap_or_default();
+        // key/date/region/service/aws4_request
+        let part = |nth| scope.split('/').nth(nth).filter(|part| !part.is_empty());
+        let token = header(&head, "x-amz-security-token");
+        let [key, region, service, token] =
+            [part(0), part(2), part(3), token].map(|part| part.map(str::to_owned));
+        Some(Self { action, key, token, region, service, parameters, head, body })
     }
 
     /// A parameter's value.
@@ -82,6 +93,13 @@ impl Answer {
             false => format!("<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>"),
         };
         Self { status, text }
+    }
+
+    /// That it was done.
+    pub fn done(call: &Call) -> Self {
+        let action = &call.action;
+        let text = format!("<{action}Response><return>true</return></{action}Response>");
+        Self { status: 200, text }
     }
 
     /// With `to` in place of what the pattern `from` matches.

@@ -1,33 +1,37 @@
 //! The machine: started, awaited, and in the end terminated with all its volumes.
 
+mod on_demand;
+mod spot;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
-use aws_sdk_ec2::operation::run_instances::RunInstancesOutput;
-use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
-    BlockDeviceMapping, IamInstanceProfileSpecification, Instance,
-    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, ResourceType,
-    ShutdownBehavior as ApiShutdownBehavior, TagSpecification,
+    BlockDeviceMapping, Instance, InstanceStateName, ResourceType, TagSpecification,
 };
 
+use crate::aws::allow::Regions;
+use crate::aws::call::Ec2;
 use crate::aws::instance::{by_id, state};
 use crate::aws::made::Made;
-use crate::aws::removal::{INSTANCE_PATIENCE, find_instance};
+use crate::aws::removal::INSTANCE_PATIENCE;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::block_device::mappings;
-use crate::builder::amazon_ebs::run::{Interface, ShutdownBehavior};
+use crate::builder::amazon_ebs::run::Interface;
 use crate::builder::amazon_ebs::steps::{Network, SourceAmi, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
-use crate::communicator::{Announcement, HostKey, Target, TemporaryKey};
+use crate::communicator::{Announcement, HostKey, Kind, Target, TemporaryKey};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
+use crate::permission::Permission;
 use crate::retry;
 use crate::step::{Ending, Step};
+
+use self::spot::LaunchTemplate;
 
 /// Starts the instance and waits until it runs.
 pub(crate) struct RunInstance {
@@ -36,7 +40,10 @@ pub(crate) struct RunInstance {
     network: Network,
     key_name: Option<String>,
     groups: Vec<String>,
+    profile: Option<String>,
     made: Arc<Thing>,
+    /// What a spot instance is started from.
+    template: Option<LaunchTemplate>,
 }
 
 /// The machine, running.
@@ -62,6 +69,7 @@ impl RunInstance {
         network: &Network,
         key_name: Option<String>,
         groups: Vec<String>,
+        profile: Option<String>,
     ) -> Self {
         let disks = job.settings.ebs.launch_block_device_mappings.iter();
         let keeps = disks.filter(|disk| disk.delete_on_termination == Some(false));
@@ -73,7 +81,9 @@ impl RunInstance {
             network: network.clone(),
             key_name,
             groups,
+            profile,
             made: Arc::new(made.thing(&job.account, job.account.region())),
+            template: job.settings.spot.is_wanted().then(|| LaunchTemplate::new(job)),
         }
     }
 
@@ -81,56 +91,32 @@ impl RunInstance {
         &self.job.settings
     }
 
-    /// The instance profile: one may have just been made for this build.
-    fn profile(&self) -> Option<&String> {
-        Some(&self.settings().run.iam_instance_profile).filter(|name| !name.is_empty())
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let mut all = match settings.spot.is_wanted() {
+            true => spot::permissions(settings, at),
+            false => on_demand::permissions(settings, at),
+        };
+        let keys = settings.ebs.launch_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
+        all.extend(at.keys(keys.filter(|key| !key.is_empty())));
+        all.extend([
+            at.look(&["DescribeInstances", "DescribeVolumes"]),
+            at.on_ours("instance", &["TerminateInstances"]),
+            // They may be those of an instance that is gone, and have none of our tags.
+            at.on(&["volume"], &["DeleteVolume"]),
+        ]);
+        all
     }
 
-    async fn request(&self, cx: &BuildContext) -> anyhow::Result<RunInstancesFluentBuilder> {
-        let run = &self.settings().run;
-        let profile = self
-            .profile()
-            .map(|name| IamInstanceProfileSpecification::builder().name(name).build());
-        let ec2 = self.job.ec2(cx);
-        let request = ec2
-            .run_instances()
-            .client_token(&self.job.token)
-            .image_id(self.source.id())
-            .instance_type(InstanceType::from(run.instance_type.as_str()))
-            .min_count(1)
-            .max_count(1)
-            .set_key_name(self.key_name.clone())
-            .set_iam_instance_profile(profile)
-            .set_user_data(run.encoded_user_data().await?)
-            .set_block_device_mappings(self.disks())
-            .set_tag_specifications(Some(self.tags(cx)?))
-            .metadata_options(run.metadata_options.request())
-            .ebs_optimized(run.ebs_optimized)
-            .instance_initiated_shutdown_behavior(match run.shutdown_behavior {
-                ShutdownBehavior::Stop => ApiShutdownBehavior::Stop,
-                ShutdownBehavior::Terminate => ApiShutdownBehavior::Terminate,
-            });
-        let zone = self.network.zone.as_deref();
-        let request = self.settings().hardware.ask_for(request, &run.instance_type, zone);
-        Ok(self.with_network(request))
+    /// EC2, which may not know yet what was just made for the machine.
+    fn ec2(&self, cx: &BuildContext) -> Ec2 {
+        let new = self.groups.iter().chain(&self.key_name).chain(&self.profile);
+        self.job.ec2(cx).expecting(new)
     }
 
-    fn with_network(&self, request: RunInstancesFluentBuilder) -> RunInstancesFluentBuilder {
-        let public = self.settings().run.associate_public_ip_address;
-        match (&self.network.subnet, public) {
-            (Some(subnet), Some(public)) => request.network_interfaces(
-                InstanceNetworkInterfaceSpecification::builder()
-                    .device_index(0)
-                    .associate_public_ip_address(public)
-                    .subnet_id(subnet)
-                    .set_groups(Some(self.groups.clone()))
-                    .delete_on_termination(true)
-                    .build(),
-            ),
-            (subnet, _) => request
-                .set_subnet_id(subnet.clone())
-                .set_security_group_ids(Some(self.groups.clone())),
-        }
+    /// The types that the machine may have; without spot instances there is one.
+    fn types(&self) -> Vec<&str> {
+        self.settings().spot.types(&self.settings().run.instance_type)
     }
 
     fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
@@ -150,13 +136,10 @@ impl RunInstance {
     }
 
     async fn start(&self, cx: &BuildContext) -> anyhow::Result<String> {
-        let request = self.request(cx).await?;
-        let new = self.groups.iter().chain(&self.key_name);
-        let ec2 = self.job.ec2(cx).expecting(new.chain(self.profile()));
-        let id = |answer: RunInstancesOutput| answer.instances?.into_iter().next()?.instance_id;
-        let look = || find_instance(&ec2, &self.job.token, None);
-        let call = ec2.make(&self.made, "RunInstances", |_| request.clone().send(), id, look);
-        let id = call.await?;
+        let id = match &self.template {
+            Some(template) => self.start_spot(cx, template).await?,
+            None => self.start_on_demand(cx).await?,
+        };
         cx.journal.made(&self.made, &id);
         Ok(id)
     }
@@ -183,7 +166,8 @@ impl RunInstance {
 
     /// The address to connect to. A public one may come a moment after the instance runs.
     async fn host(&self, cx: &BuildContext, mut instance: Instance) -> anyhow::Result<String> {
-        if !self.settings().communicator.ssh_host.is_empty() {
+        let communicator = &self.settings().communicator;
+        if communicator.kind() == Kind::None || !communicator.ssh_host.is_empty() {
             return Ok(String::new());
         }
         let id = instance.instance_id().unwrap_or_default().to_owned();
@@ -213,14 +197,19 @@ impl Step for RunInstance {
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {
-        vec![self.made.clone()]
+        let template = self.template.iter().map(|template| template.made.clone());
+        template.chain([self.made.clone()]).collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Running> {
-        cx.ui.say(format!("Starting an instance: {}", self.settings().run.instance_type));
+        let kind = if self.template.is_some() { "a spot instance" } else { "an instance" };
+        cx.ui.say(format!("Starting {kind}: {}", self.types().join(" or ")));
         let id = self.start(cx).await?;
         cx.ui.say(format!("Instance: {id}"));
         let instance = self.wait(cx, &id).await?;
+        if self.template.is_some() {
+            self.tag_request(cx, &instance).await?;
+        }
         if cx.facts.debug {
             let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
             cx.ui.say(format!("Public DNS: {}", or_none(instance.public_dns_name())));
@@ -231,7 +220,12 @@ impl Step for RunInstance {
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        self.job.removal(cx).remove(&self.made).await
+        let instance = self.job.removal(cx).remove(&self.made).await;
+        let template = match &self.template {
+            Some(template) => self.job.removal(cx).remove(&template.made).await,
+            None => Ok(()),
+        };
+        instance.and(template)
     }
 }
 

@@ -1,0 +1,146 @@
+//! What the account must allow, in the words of EC2 and IAM: where things are, and which are ours.
+
+use crate::aws::made::RUN_TAG;
+use crate::permission::Permission;
+
+/// The regions that a build works in, as far as they are known.
+#[derive(Clone, Debug)]
+pub struct Regions {
+    /// Where it builds.
+    own: Option<String>,
+    /// Where it leaves images beside that.
+    others: Vec<String>,
+}
+
+impl Regions {
+    /// Builds in `own` and copies to `others`.
+    pub fn new(own: Option<String>, others: &[String]) -> Self {
+        let mut others = others.to_vec();
+        others.retain(|region| Some(region) != own.as_ref());
+        Self { own, others }
+    }
+
+    /// `aws`, or what AWS's other halves are called.
+    fn partition(&self) -> &'static str {
+        match self.own.as_deref() {
+            Some(region) if region.starts_with("cn-") => "aws-cn",
+            Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+
+    /// The region of the build; `*` if nobody knows it yet.
+    pub fn own(&self) -> &str {
+        self.own.as_deref().unwrap_or("*")
+    }
+
+    /// The ARNs of things of these `kinds` where the build is done.
+    fn here(&self, kinds: &[&str]) -> Vec<String> {
+        let (partition, region) = (self.partition(), self.own());
+        kinds.iter().map(|kind| format!("arn:{partition}:ec2:{region}:*:{kind}/*")).collect()
+    }
+
+    /// Calls that look at things, and can be about all of them only.
+    pub fn look(&self, calls: &[&str]) -> Permission {
+        let permission = ec2(calls);
+        match &self.own {
+            Some(own) => {
+                let regions = [own].into_iter().chain(&self.others);
+                permission.when("StringEquals", "aws:RequestedRegion", regions.cloned())
+            }
+            None => permission,
+        }
+    }
+
+    /// Calls about things of these `kinds` where the build is done.
+    pub fn on(&self, kinds: &[&str], calls: &[&str]) -> Permission {
+        ec2(calls).on(self.here(kinds))
+    }
+
+    /// Calls about things of these `kinds` wherever there are images of the build.
+    pub fn everywhere(&self, kinds: &[&str], calls: &[&str]) -> Permission {
+        let partition = self.partition();
+        let others = self.others.iter().flat_map(|region| {
+            kinds.iter().map(move |kind| format!("arn:{partition}:ec2:{region}:*:{kind}/*"))
+        });
+        ec2(calls).on(self.here(kinds).into_iter().chain(others))
+    }
+
+    /// Calls about things of this `kind` that a run of ours has made.
+    pub fn on_ours(&self, kind: &str, calls: &[&str]) -> Permission {
+        let tag = format!("aws:ResourceTag/{RUN_TAG}");
+        self.on(&[kind], calls).when("StringLike", &tag, ["*"])
+    }
+
+    /// Calls that make things of this `kind` with our tag.
+    pub fn make(&self, kind: &str, calls: &[&str]) -> Permission {
+        let tag = format!("aws:RequestTag/{RUN_TAG}");
+        self.on(&[kind], calls).when("StringLike", &tag, ["*"])
+    }
+
+    /// Tags that `calls` give to what they make.
+    pub fn tag_with(&self, kinds: &[&str], calls: &[&str]) -> Permission {
+        let permission = self.on(kinds, &["CreateTags"]);
+        permission.when("StringEquals", "ec2:CreateAction", calls.iter().copied()).made_by_service()
+    }
+
+    /// Calls of IAM about the temporary roles and profiles of builds.
+    pub fn temporary_roles(&self, calls: &[&str]) -> Permission {
+        let partition = self.partition();
+        let kinds = ["instance-profile", "role"];
+        let arns = kinds.map(|kind| format!("arn:{partition}:iam::*:{kind}/packer-*"));
+        iam(calls).on(arns)
+    }
+
+    /// Calls of IAM about this instance profile.
+    pub fn profile(&self, name: &str, calls: &[&str]) -> Permission {
+        iam(calls).on([format!("arn:{}:iam::*:instance-profile/{name}", self.partition())])
+    }
+
+    /// That machines are given the roles that `pattern` fits.
+    pub fn pass_role(&self, pattern: &str) -> Permission {
+        let partition = self.partition();
+        let service =
+            if partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" };
+        iam(&["PassRole"])
+            .on([format!("arn:{partition}:iam::*:role/{pattern}")])
+            .when("StringEquals", "iam:PassedToService", [service])
+            .made_by_service()
+    }
+
+    /// That EC2 uses these KMS `keys` for disks in the caller's name.
+    pub fn keys(&self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Permission> {
+        let arns: Vec<String> = keys.into_iter().map(|key| self.key(key.as_ref())).collect();
+        if arns.is_empty() {
+            return Vec::new();
+        }
+        let through_ec2 = |calls: &[&str]| {
+            let calls = calls.iter().map(|call| format!("kms:{call}"));
+            Permission::new(calls)
+                .on(arns.clone())
+                .when("StringLike", "kms:ViaService", ["ec2.*.amazonaws.com*"])
+                .made_by_service()
+        };
+        let use_them = ["Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt*"];
+        let grant = through_ec2(&["CreateGrant"]);
+        vec![through_ec2(&use_them), grant.when("Bool", "kms:GrantIsForAWSResource", ["true"])]
+    }
+
+    /// The ARN of a key that is given by ARN or id; an alias does not say which one.
+    fn key(&self, given: &str) -> String {
+        let id = if given.starts_with("alias/") { "*" } else { given };
+        match given.starts_with("arn:") && !given.contains(":alias/") {
+            true => given.to_owned(),
+            false if given.starts_with("arn:") => format!("arn:{}:kms:*:*:key/*", self.partition()),
+            false => format!("arn:{}:kms:*:*:key/{id}", self.partition()),
+        }
+    }
+}
+
+fn ec2(calls: &[&str]) -> Permission {
+    Permission::new(calls.iter().map(|call| format!("ec2:{call}")))
+}
+
+fn iam(calls: &[&str]) -> Permission {
+    Permission::new(calls.iter().map(|call| format!("iam:{call}")))
+}

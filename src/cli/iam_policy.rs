@@ -1,0 +1,41 @@
+//! `imgbake iam-policy`: what the AWS account must allow, so that a template can be built.
+
+use clap::Args;
+
+use super::front::{self, Planned, TemplateArguments, Wishes};
+use super::{Exit, Session};
+use crate::event::Ui;
+use crate::permission::policy;
+use crate::source::SourceMap;
+
+/// `imgbake iam-policy [flags] TEMPLATE`
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// What `build -force` needs, too: it removes AMIs of the same name.
+    #[arg(long)]
+    pub force: bool,
+    /// Which template, and what it is given.
+    #[command(flatten)]
+    pub template: TemplateArguments,
+}
+
+pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    let wishes = Wishes { force: arguments.force, ..Wishes::default() };
+    let mut sources = SourceMap::default();
+    let planned = arguments
+        .template
+        .one()
+        .and_then(|template| front::plan(session, &template, wishes, &mut sources));
+    let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
+        return Exit::Failure;
+    };
+    let builds = plan.builds.iter();
+    let permissions: Vec<_> =
+        builds.flat_map(|build| build.builder.permissions(&session.environment)).collect();
+    if permissions.is_empty() {
+        ui.error("Error: no build of the template needs an AWS account");
+        return Exit::Failure;
+    }
+    ui.say(format!("{:#}", policy(permissions)));
+    Exit::Success
+}
