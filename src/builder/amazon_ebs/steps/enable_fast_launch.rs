@@ -19,6 +19,7 @@ use crate::builder::amazon_ebs::fast_launch::TemplateOf;
 use crate::builder::amazon_ebs::steps::MadeImage;
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::journal::Thing;
 use crate::permission::Permission;
 use crate::step::{Ending, Step};
@@ -141,6 +142,10 @@ impl Step for EnableFastLaunch {
 
     fn name(&self) -> &'static str {
         "enable fast launch"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     fn makes(&self) -> Vec<Arc<Thing>> {

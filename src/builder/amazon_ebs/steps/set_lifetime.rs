@@ -8,6 +8,7 @@ use crate::aws::allow::Regions;
 use crate::builder::amazon_ebs::steps::MadeImage;
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
+use crate::event::Phase;
 use crate::permission::Permission;
 use crate::step::Step;
 
@@ -72,6 +73,10 @@ impl Step for SetLifetime {
 
     fn name(&self) -> &'static str {
         "set the AMI's lifetime"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
