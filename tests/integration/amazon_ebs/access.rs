@@ -173,12 +173,16 @@ async fn a_wrong_secret_key_is_noticed() {
     let key = made.access_key().unwrap();
     let endpoint = [("AWS_ENDPOINT_URL", moto.endpoint())];
     let with = |secret: &str| {
-        build(&endpoint, json!({"access_key": key.access_key_id(), "secret_key": secret})).stdout
+        let keys = json!({
+            "access_key": key.access_key_id(), "secret_key": secret,
+            "skip_credential_validation": true,
+        });
+        build(&endpoint, keys).stdout
     };
     let right = with(key.secret_access_key());
     assert!(right.contains("InvalidAMIID.NotFound"), "{right}");
     let wrong = with(SECRET_KEY);
-    assert!(wrong.contains("SignatureDoesNotMatch"), "{wrong}");
+    assert!(wrong.contains("AuthFailure"), "{wrong}");
 }
 
 #[test]
