@@ -20,7 +20,7 @@ use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
 use crate::journal::Journal;
 use crate::permission::Permission;
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Secret};
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
 pub trait Component: Sized {
@@ -341,7 +341,22 @@ pub enum OutputType {
 }
 
 /// The answer of a data source: a value for each of its [`OUTPUTS`](Component::OUTPUTS).
-pub type Outputs = BTreeMap<String, serde_json::Value>;
+pub type Outputs = BTreeMap<&'static str, Output>;
+
+/// One value of an answer.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Everyone may see it.
+    Public(serde_json::Value),
+    /// A text that no output may show.
+    Secret(Secret),
+}
+
+impl<T: Into<serde_json::Value>> From<T> for Output {
+    fn from(value: T) -> Self {
+        Self::Public(value.into())
+    }
+}
 
 /// Looks values up for a template, before anything is planned from it.
 #[async_trait]

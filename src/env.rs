@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::identity::Role;
+use crate::secret::SecretStore;
 
 /// The version of the usual tool whose templates this program understands: `packer.version`,
 /// `{{packer_version}}`, and what `required_version` is compared with.
@@ -23,6 +25,8 @@ pub struct Environment {
     pub run_uuid: String,
     /// The role that the run takes on in AWS, if it was told one.
     pub role: Option<Role>,
+    /// Where the template functions `aws_secretsmanager` and `aws_secretsmanager_raw` read from.
+    pub secrets: Option<Arc<dyn SecretStore>>,
 }
 
 impl Environment {
@@ -41,12 +45,17 @@ impl Environment {
             Some(given) if !given.is_empty() => given.clone(),
             _ => uuid::Uuid::new_v4().to_string(),
         };
-        Self { vars, cwd, started, run_uuid, role: None }
+        Self { vars, cwd, started, run_uuid, role: None, secrets: None }
     }
 
     /// The same, with a role to take on.
     pub fn taking_on(self, role: Option<Role>) -> Self {
         Self { role, ..self }
+    }
+
+    /// The same with a store of secrets.
+    pub fn with_secrets(self, secrets: Arc<dyn SecretStore>) -> Self {
+        Self { secrets: Some(secrets), ..self }
     }
 
     /// The variable `name`, unless it is unset or empty.

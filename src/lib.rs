@@ -25,7 +25,7 @@
 //! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `shell-local`, `ansible-local`, `breakpoint` |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
-//! | `data_source` | `http`, `null`: values looked up for a template |
+//! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `communicator` | the connection to a machine: SSH, none |
 //! | `aws` | the EC2 account: credentials, clients, waiters |
 //! | `github` | the run of a workflow, as its step sees it |

@@ -46,8 +46,13 @@ pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[
 ];
 
 /// All data sources, by name.
-pub static DATA_SOURCES: &[Registered<dyn DataSource>] =
-    &[data_source::<data_source::http::Http>(), data_source::<data_source::null::Null>()];
+pub static DATA_SOURCES: &[Registered<dyn DataSource>] = &[
+    data_source::<data_source::amazon_ami::AmazonAmi>(),
+    data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
+    data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
+    data_source::<data_source::http::Http>(),
+    data_source::<data_source::null::Null>(),
+];
 
 /// What is known of one kind of component.
 #[derive(Debug)]
@@ -140,9 +145,6 @@ pub static DATA_SOURCE: Kind<dyn DataSource> = Kind {
     name: "data source",
     built: DATA_SOURCES,
     not_built: &[
-        "amazon-ami",
-        "amazon-parameterstore",
-        "amazon-secretsmanager",
         "hcp-packer-artifact",
         "hcp-packer-image",
         "hcp-packer-iteration",

@@ -44,6 +44,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A store of secrets outside of us, which template functions read from.
+pub trait SecretStore: fmt::Debug + Send + Sync {
+    /// The secret `name` as it is kept, or why it cannot be read.
+    fn whole(&self, name: &str) -> Result<Secret, String>;
+    /// What the secret `name` has under `key`; without a key, all of a plain text or the only
+    /// entry.
+    fn entry(&self, name: &str, key: Option<&str>) -> Result<Secret, String>;
+}
+
 /// Replaces every known secret in a text. Clones share one list.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor(Arc<RwLock<Known>>);

@@ -35,6 +35,7 @@ use crate::event::{Annotation, Message, Ui};
 use crate::github::files::LONGEST_SUMMARY;
 use crate::github::{self, Context, Files};
 use crate::identity::{Proof, Role};
+use crate::plan::AwsSecrets;
 use crate::report::github::Settings;
 use crate::report::github::story::Story;
 use crate::report::github::summary::{About, summary};
@@ -173,8 +174,9 @@ impl Surroundings {
             redactor.register(secret.expose());
         }
         let role = role(&inputs, &environment, &context, redactor)?;
+        let for_work = AwsSecrets::in_environment(for_work(&environment, &inputs, role), redactor);
         let session = Session {
-            environment: Arc::new(for_work(&environment, &inputs, role)),
+            environment: Arc::new(for_work),
             style: Style { machine_readable: false, color: Some(false), timestamps: false },
             redactor: redactor.clone(),
         };

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, Ec2, Iam, Manner};
+use crate::aws::call::{Api, Ec2, Iam, Manner, Ssm};
 use crate::aws::credentials::{self, Mfa, RoleProvider};
 use crate::aws::error::ApiError;
 use crate::aws::insecure;
@@ -165,6 +165,31 @@ impl Account {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         let pace = paces.entry((api, region.to_owned())).or_default().clone();
         Manner { tries: self.tries, pace, keys: self.keys.clone(), cancel: cancel.clone() }
+    }
+
+    /// Systems Manager in [`region`](Self::region).
+    pub fn ssm(&self, cancel: &CancellationToken) -> Ssm {
+        let mut own = aws_sdk_ssm::config::Builder::from(&self.config);
+        own.set_endpoint_url(self.endpoint_of("AWS_ENDPOINT_URL_SSM"));
+        let client = aws_sdk_ssm::Client::from_conf(own.build());
+        Api::new(client, self.manner("ssm", &self.region, cancel))
+    }
+
+    /// Secrets Manager in [`region`](Self::region).
+    pub fn secrets_manager(
+        &self,
+        cancel: &CancellationToken,
+    ) -> Api<aws_sdk_secretsmanager::Client> {
+        let mut own = aws_sdk_secretsmanager::config::Builder::from(&self.config);
+        own.set_endpoint_url(self.endpoint_of("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
+        let client = aws_sdk_secretsmanager::Client::from_conf(own.build());
+        Api::new(client, self.manner("secretsmanager", &self.region, cancel))
+    }
+
+    /// The endpoint that the environment or the profile has for a service.
+    fn endpoint_of(&self, service: &str) -> Option<String> {
+        let endpoint = endpoint(&self.environment, service);
+        endpoint.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 
     /// Where things in `region` are, as the journal says it.

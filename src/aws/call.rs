@@ -27,6 +27,8 @@ use crate::retry::{self, Backoff, or_cancelled};
 
 /// EC2 in one region, as one build calls it.
 pub type Ec2 = Api<aws_sdk_ec2::Client>;
+/// Systems Manager in one region, as one build calls it.
+pub type Ssm = Api<aws_sdk_ssm::Client>;
 
 /// IAM, as one build calls it.
 pub type Iam = Api<aws_sdk_iam::Client>;

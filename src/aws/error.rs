@@ -83,7 +83,13 @@ const CODES: &[(Meaning, &[&str])] = &[
     (Meaning::Expired, &["ExpiredToken", "ExpiredTokenException", "RequestExpired"]),
     (
         Meaning::Unknown,
-        &["NoSuchEntity", "ParameterNotFound", "ParameterVersionNotFound", "TargetNotConnected"],
+        &[
+            "DoesNotExistException",
+            "NoSuchEntity",
+            "ParameterNotFound",
+            "ParameterVersionNotFound",
+            "TargetNotConnected",
+        ],
     ),
     (
         Meaning::Taken,
@@ -287,6 +293,10 @@ fn advice(code: &str) -> &'static str {
         "OptInRequired" => "; enable the region for the account first",
         "InsufficientInstanceCapacity" | "Unsupported" => {
             "; choose another availability zone or instance type"
+        }
+        "TargetNotConnected" => {
+            "; the instance needs the SSM agent, a profile that lets it connect \
+             (AmazonSSMManagedInstanceCore), and a way to the Systems Manager endpoints"
         }
         "InstanceLimitExceeded" | "VcpuLimitExceeded" => {
             "; ask AWS for a higher limit, or end other instances"

@@ -69,6 +69,13 @@ pub enum Made {
         /// The value of [`BUILD_TAG`].
         token: String,
     },
+    /// A session of Systems Manager with our instance.
+    Session {
+        /// The instance.
+        instance: String,
+        /// Why it was started, as the session says: nobody else has this reason.
+        reason: String,
+    },
     /// A volume that outlives our instance.
     Volume {
         /// The instance.
@@ -152,6 +159,7 @@ impl Made {
             }
             Self::Profile { name, .. } => ("instance profile", name.clone()),
             Self::LaunchTemplate { name, .. } => ("launch template", name.clone()),
+            Self::Session { instance, .. } => ("session", format!("with {instance}")),
             Self::Volume { instance } => ("volume", format!("of {instance}")),
             Self::Image { name, .. } | Self::Copy { name, .. } => ("AMI", format!("`{name}`")),
             Self::Intermediary { name, .. } => ("intermediary AMI", format!("`{name}`")),

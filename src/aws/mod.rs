@@ -19,6 +19,9 @@
 //! | `allow` | what the account must allow |
 //! | `tags` | tags, as templates write them |
 //! | `name` | names of temporary things |
+//! | `search` | looking for an AMI as templates describe it |
+//! | `secrets` | Secrets Manager |
+//! | `ssm/` | connections to instances through Systems Manager |
 
 pub mod access;
 pub mod account;
@@ -37,6 +40,9 @@ pub mod name;
 mod pace;
 pub mod profile;
 pub mod removal;
+pub mod search;
+pub mod secrets;
+pub mod ssm;
 pub mod tags;
 pub mod wait;
 mod web_identity;

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
-use crate::aws::call::{Ec2, Iam};
-use crate::aws::error::ApiError;
+use crate::aws::call::Ec2;
+use crate::aws::error::{ApiError, Meaning};
 use crate::aws::image::{self, delete_snapshot, deregister, filter, own_by_name};
 use crate::aws::instance::{self, state};
 use crate::aws::made::{BUILD_TAG, Clue, Made};
 use crate::aws::profile;
+use crate::aws::ssm::session;
 use crate::aws::wait::{Seen, Wait};
 use crate::event::Ui;
 use crate::journal::{Journal, Thing};
@@ -77,9 +78,7 @@ impl Removal<'_> {
         let ec2 = self.ec2_in(&clue.r#in.region);
         let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
         for look in 1..=looks {
-            if let Some(id) =
-                find(&self.account.iam(self.cancel), &ec2, &clue.ec2, thing.id()).await?
-            {
+            if let Some(id) = self.look(&ec2, &clue.ec2, thing.id()).await? {
                 return Ok(Some((clue, id)));
             }
             if look < looks {
@@ -87,6 +86,34 @@ impl Removal<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The id of what `made` describes, if it is there and ours; `id` is what is known of it.
+    async fn look(
+        &self,
+        ec2: &Ec2,
+        made: &Made,
+        id: Option<&str>,
+    ) -> anyhow::Result<Option<String>> {
+        match made {
+            Made::KeyPair { name, token } => find_key_pair(ec2, name, token).await,
+            Made::SecurityGroup { name, token } => find_group(ec2, name, token, id).await,
+            Made::Instance { token, .. } => find_instance(ec2, token, id).await,
+            Made::Session { instance, reason } => {
+                session::find(&self.account.ssm(self.cancel), instance, reason, id).await
+            }
+            Made::Profile { name, token } => {
+                profile::find(&self.account.iam(self.cancel), name, token).await
+            }
+            Made::LaunchTemplate { name, token } => find_launch_template(ec2, name, token).await,
+            Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
+            Made::Image { name, instance } | Made::Intermediary { name, instance } => {
+                find_image(ec2, name, instance, id).await
+            }
+            Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,
+            Made::FastLaunch { image } => find_fast_launch(ec2, image).await,
+            Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
+        }
     }
 
     async fn remove_found(
@@ -117,6 +144,7 @@ impl Removal<'_> {
                 self.ui.say(format!("Deleting the temporary launch template {name}"));
                 Ok(delete_launch_template(ec2, name).await?)
             }
+            Made::Session { instance, .. } => self.end_session(instance, id).await,
             Made::Volume { .. } => Ok(delete_volume(ec2, id).await?),
             Made::Image { .. } => {
                 self.ui.say(format!(
@@ -138,6 +166,17 @@ impl Removal<'_> {
                 Ok(disable_fast_launch(ec2, image).await?)
             }
             Made::Snapshot { .. } => Ok(delete_snapshot(ec2, id).await?),
+        }
+    }
+
+    /// Ends a session. Who may not do that has to leave it: it ends with its instance.
+    async fn end_session(&self, instance: &str, id: &str) -> anyhow::Result<()> {
+        match session::terminate(&self.account.ssm(self.cancel), id).await {
+            Err(error) if error.meaning == Meaning::Denied => {
+                self.ui.say(format!("The session {id} ends with {instance}: {error}"));
+                Ok(())
+            }
+            ended => Ok(ended?),
         }
     }
 
@@ -219,9 +258,7 @@ impl Removal<'_> {
             let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
             // A template may put somebody else's snapshot into its AMI.
             let is_ours = match clue.ec2 {
-                Made::Snapshot { .. } => {
-                    find(&self.account.iam(self.cancel), ec2, &clue.ec2, Some(id)).await?.is_some()
-                }
+                Made::Snapshot { .. } => self.look(ec2, &clue.ec2, Some(id)).await?.is_some(),
                 _ => true,
             };
             let removed = match (is_ours, &clue.ec2) {
@@ -236,29 +273,6 @@ impl Removal<'_> {
             Ok(removed?)
         });
         join_all(each).await.into_iter().collect()
-    }
-}
-
-/// The id of what `made` describes, if it is there and ours; `id` is what is known of it.
-async fn find(
-    iam: &Iam,
-    ec2: &Ec2,
-    made: &Made,
-    id: Option<&str>,
-) -> anyhow::Result<Option<String>> {
-    match made {
-        Made::KeyPair { name, token } => find_key_pair(ec2, name, token).await,
-        Made::SecurityGroup { name, token } => find_group(ec2, name, token, id).await,
-        Made::Instance { token, .. } => find_instance(ec2, token, id).await,
-        Made::Profile { name, token } => profile::find(iam, name, token).await,
-        Made::LaunchTemplate { name, token } => find_launch_template(ec2, name, token).await,
-        Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
-        Made::Image { name, instance } | Made::Intermediary { name, instance } => {
-            find_image(ec2, name, instance, id).await
-        }
-        Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,
-        Made::FastLaunch { image } => find_fast_launch(ec2, image).await,
-        Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
     }
 }
 

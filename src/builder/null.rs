@@ -66,6 +66,7 @@ impl Builder for Null {
             port: None,
             key: None,
             host_key: HostKey::FirstUse,
+            way: None,
         };
         let data = BuildData::from([("ID".to_owned(), "Null".into())]);
         let steps = Steps::new(cx);

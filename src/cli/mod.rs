@@ -27,6 +27,7 @@ pub use self::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::event::{Message, Ui};
+use crate::plan::AwsSecrets;
 use crate::report::{self, Reporter};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
@@ -48,8 +49,9 @@ pub fn main(args: Vec<OsString>) -> Exit {
         Ok(invocation) => invocation,
         Err(refusal) => return print(&refusal),
     };
+    let redactor = Redactor::default();
     let environment = match Environment::of_process() {
-        Ok(environment) => Arc::new(environment),
+        Ok(environment) => Arc::new(AwsSecrets::in_environment(environment, &redactor)),
         Err(error) => {
             return print(&Refusal {
                 text: format!("Error: the working directory cannot be found out: {error}\n"),
@@ -57,8 +59,7 @@ pub fn main(args: Vec<OsString>) -> Exit {
             });
         }
     };
-    let session =
-        Session { environment, style: style_of(&invocation), redactor: Redactor::default() };
+    let session = Session { environment, style: style_of(&invocation), redactor };
     if let Err(error) = report::log::start(&session.environment, &session.redactor) {
         return print(&Refusal {
             text: format!("Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"),

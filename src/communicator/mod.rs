@@ -10,10 +10,12 @@ mod key;
 mod none;
 mod options;
 mod ssh;
+mod way;
 
 pub use announcement::Announcement;
 pub use key::{KeyType, TemporaryKey};
 pub use options::{Kind, NOT_BUILT, Options, TransferMethod};
+pub use way::{Transport, Way};
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Target {
     pub key: Option<Arc<TemporaryKey>>,
     /// What is known of the machine's own key.
     pub host_key: HostKey,
+    /// A way to the machine's SSH server that needs no address of it.
+    pub way: Option<Arc<dyn Way>>,
 }
 
 /// How the machine proves that it is the one that was started.

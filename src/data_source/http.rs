@@ -126,9 +126,9 @@ impl DataSource for Http {
         }
         let body = answer.bytes().await.context("the answer broke off")?;
         Ok(Outputs::from([
-            ("url".to_owned(), self.url.clone().into()),
-            ("body".to_owned(), String::from_utf8_lossy(&body).into()),
-            ("request_headers".to_owned(), headers),
+            ("url", self.url.clone().into()),
+            ("body", String::from_utf8_lossy(&body).into()),
+            ("request_headers", headers.into()),
         ]))
     }
 }

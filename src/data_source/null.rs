@@ -38,6 +38,6 @@ impl Component for Null {
 #[async_trait]
 impl DataSource for Null {
     async fn look_up(&self) -> anyhow::Result<Outputs> {
-        Ok(Outputs::from([("output".to_owned(), self.input.clone())]))
+        Ok(Outputs::from([("output", self.input.clone().into())]))
     }
 }

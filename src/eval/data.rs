@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::component::{OutputType, Outputs};
+use crate::component::{Output, OutputType, Outputs};
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::source::Spanned;
@@ -45,19 +45,29 @@ impl Evaluator<'_> {
         let body = self.body_node(&block.body)?;
         let kind = block.labels.first().unwrap_or(&block.kind);
         let (answer, warnings) = sources.look_up(kind, &body)?;
+        for output in answer.outputs.iter().flat_map(|outputs| outputs.values()) {
+            if let Output::Secret(secret) = output {
+                self.host.redactor.register(secret.expose());
+            }
+        }
         Ok((value(&answer), warnings))
     }
 }
 
 fn value(answer: &Answer) -> Value {
-    let output = |(name, ty): &(&'static str, OutputType)| {
-        let known = answer.outputs.as_ref().map(|outputs| outputs.get(*name));
-        (*name, output(*ty, known.map(|value| value.unwrap_or(&serde_json::Value::Null))))
+    let value = |(name, ty): &(&'static str, OutputType)| {
+        let value = match answer.outputs.as_ref().map(|outputs| outputs.get(name)) {
+            None => output(*ty, None),
+            Some(None) => output(*ty, Some(&serde_json::Value::Null)),
+            Some(Some(Output::Public(value))) => output(*ty, Some(value)),
+            Some(Some(Output::Secret(secret))) => Value::string(secret.expose()).marked(true),
+        };
+        (*name, value)
     };
-    Value::object(answer.types.iter().map(output))
+    Value::object(answer.types.iter().map(value))
 }
 
-/// An output of a data source, unknown if it was not asked.
+/// An output that everyone may see, unknown if the data source was not asked.
 fn output(ty: OutputType, known: Option<&serde_json::Value>) -> Value {
     let ty = match ty {
         OutputType::Any => return known.map_or(Value::UNKNOWN, from_json),

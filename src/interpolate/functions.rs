@@ -6,14 +6,30 @@ use super::value::type_name;
 use super::{Scope, builtin, time};
 use crate::budget::Limit;
 use crate::env::PACKER_VERSION;
+use crate::secret::SecretStore;
 
 /// A function: what it knows, and its arguments.
 type Function = fn(&Scope, &[Value]) -> Result<Value, String>;
 
 /// The engine's own functions. Those that Go's templates have are in [`builtin`].
 const FUNCTIONS: &[(&str, Function)] = &[
-    ("aws_secretsmanager", |scope, _| variables_only(scope, "AWS Secrets Manager")),
-    ("aws_secretsmanager_raw", |scope, _| variables_only(scope, "AWS Secrets Manager")),
+    ("aws_secretsmanager", |scope, arguments| {
+        let (name, key) = match arguments {
+            [name] => (string(name)?, None),
+            [name, key] => (string(name)?, Some(string(key)?)),
+            _ => {
+                let got = arguments.len();
+                return Err(format!(
+                    "wrong number of args for aws_secretsmanager: want 1 or 2 got {got}"
+                ));
+            }
+        };
+        Ok(secrets(scope)?.entry(name, key)?.expose().into())
+    }),
+    ("aws_secretsmanager_raw", |scope, arguments| {
+        let name = text("aws_secretsmanager_raw", arguments)?;
+        Ok(secrets(scope)?.whole(name)?.expose().into())
+    }),
     ("build", build),
     ("build_name", |scope, arguments| {
         none("build_name", arguments)?;
@@ -24,7 +40,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
         fact(scope.build_type.as_deref(), "build_type not available")
     }),
     ("clean_resource_name", clean_resource_name),
-    ("consul_key", |scope, _| variables_only(scope, "Consul")),
+    ("consul_key", |scope, _| not_built(scope, "Consul")),
     ("env", env),
     ("isotime", isotime),
     ("lower", |_, arguments| Ok(recase(text("lower", arguments)?, char::to_lowercase).into())),
@@ -55,7 +71,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("upper", |_, arguments| Ok(recase(text("upper", arguments)?, char::to_uppercase).into())),
     ("user", user),
     ("uuid", uuid),
-    ("vault", |scope, _| variables_only(scope, "Vault")),
+    ("vault", |scope, _| not_built(scope, "Vault")),
 ];
 
 /// Whether a function of this name exists.
@@ -114,14 +130,22 @@ fn fact(value: Option<&str>, otherwise: &str) -> Result<Value, String> {
     value.filter(|value| !value.is_empty()).map(Value::from).ok_or_else(|| otherwise.to_owned())
 }
 
-/// The stores of secrets: for the `variables` section only, and not built yet.
-fn variables_only(scope: &Scope, store: &str) -> Result<Value, String> {
-    if scope.in_variables {
-        return Err(format!(
-            "reading from {store} is not built in imgbake yet; pass the value with -var or env"
-        ));
-    }
-    Err(format!("{store} vars are only allowed in the variables section"))
+/// The stores of secrets are for the `variables` section only.
+fn variables_only(scope: &Scope, store: &str) -> Result<(), String> {
+    let refused = || format!("{store} vars are only allowed in the variables section");
+    scope.in_variables.then_some(()).ok_or_else(refused)
+}
+
+fn secrets(scope: &Scope) -> Result<&dyn SecretStore, String> {
+    variables_only(scope, "AWS Secrets Manager")?;
+    scope.environment.secrets.as_deref().ok_or_else(|| "there is no store of secrets here".into())
+}
+
+fn not_built(scope: &Scope, store: &str) -> Result<Value, String> {
+    variables_only(scope, store)?;
+    Err(format!(
+        "reading from {store} is not built in imgbake yet; pass the value with -var or env"
+    ))
 }
 
 fn user(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {

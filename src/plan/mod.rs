@@ -9,6 +9,7 @@ mod make;
 mod meta;
 mod recipe;
 mod requirements;
+mod secrets;
 mod select;
 mod structure;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use self::hcp::publishing;
 pub use self::make::make;
 pub use self::meta::meta_arguments;
 pub use self::requirements::requirements;
+pub use self::secrets::AwsSecrets;
 pub use self::structure::structure;
 
 /// What the command line says about the plan.

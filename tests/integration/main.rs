@@ -9,6 +9,7 @@
 mod support;
 
 mod action;
+mod amazon_data_sources;
 mod amazon_ebs;
 mod architecture;
 mod bounds;
@@ -33,6 +34,7 @@ mod machines;
 mod patterns;
 mod provisioners;
 mod ssh;
+mod ssm;
 mod templates;
 mod tutorial;
 

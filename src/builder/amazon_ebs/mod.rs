@@ -34,7 +34,7 @@ use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
 use crate::builder::joined;
 use crate::builder::provision::provision;
-use crate::communicator::{self, KeyType};
+use crate::communicator::{self, KeyType, Kind};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
@@ -53,8 +53,8 @@ use self::run::RunOptions;
 use self::spot::SpotOptions;
 use self::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork,
-    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, RunInstance, SetAttributes,
-    SetLifetime, ShareImages, StopInstance, TagImages,
+    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
+    SetAttributes, SetLifetime, ShareImages, StopInstance, TagImages,
 };
 
 /// Makes an AMI from an instance.
@@ -125,7 +125,7 @@ impl Component for AmazonEbs {
         ebs.check(&access.region, &copies, check);
         communicator.check(check);
         check_keys(&communicator, check);
-        check_way_in(&run, &communicator, check);
+        check_way_in(&run, &profile, &communicator, check);
         let force = check.facts.force || ami.force_deregister;
         Some(Self(Arc::new(Settings {
             access,
@@ -156,11 +156,25 @@ fn check_keys(options: &communicator::Options, check: &mut Check<'_>) {
 }
 
 /// Behind a bastion or a proxy the machine sees their address, which we cannot know.
-fn check_way_in(run: &RunOptions, options: &communicator::Options, check: &mut Check<'_>) {
+fn check_way_in(
+    run: &RunOptions,
+    profile: &ProfileOptions,
+    options: &communicator::Options,
+    check: &mut Check<'_>,
+) {
     let through = [
         ("ssh_bastion_host", &options.ssh_bastion_host),
         ("ssh_proxy_host", &options.ssh_proxy_host),
     ];
+    if run.is_behind_session_manager() {
+        check_session_manager(options, &through, check);
+        if !profile.is_wanted() {
+            let help = "give a profile with the policy AmazonSSMManagedInstanceCore: without it \
+                        the machine cannot connect to Systems Manager";
+            check.missing("iam_instance_profile", help);
+        }
+        return;
+    }
     let through = through.iter().find(|(_, host)| !host.is_empty());
     if let Some((option, _)) = through
         && run.needs_temporary_group()
@@ -170,6 +184,24 @@ fn check_way_in(run: &RunOptions, options: &communicator::Options, check: &mut C
             "say which address the host of `{option}` connects from, or give `security_group_ids`"
         );
         check.missing("temporary_security_group_source_cidrs", help);
+    }
+}
+
+/// Through Systems Manager goes SSH only, and no other way beside it.
+fn check_session_manager(
+    options: &communicator::Options,
+    through: &[(&str, &String)],
+    check: &mut Check<'_>,
+) {
+    if options.kind() != Kind::Ssh {
+        check.error("ssh_interface", "`session_manager` is a way for the communicator `ssh`");
+    }
+    for (option, host) in through.iter().chain(&[("ssh_host", &options.ssh_host)]) {
+        if !host.is_empty() {
+            let cause =
+                "with `ssh_interface = \"session_manager\"` no address leads to the machine";
+            check.error(option, cause).help = Some(format!("leave `{option}` away"));
+        }
     }
 }
 
@@ -225,7 +257,10 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     let instance = RunInstance::new(job, &source, &network, key.name.clone(), groups, profile);
     let instance = steps.run(instance).await?;
     let console = Console::watch(cx, job, &instance.id);
-    let target = instance.target(key.temporary, console.announcement());
+    let mut target = instance.target(key.temporary, console.announcement());
+    if job.settings.run.is_behind_session_manager() {
+        target = steps.run(OpenTunnel::new(cx, job, &instance, target)).await?;
+    }
     provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
     let (stopped, machine) =
         join!(steps.run(StopInstance::new(job, &instance)), console.confirm_host_key(cx));

@@ -6,8 +6,8 @@ use crate::builder::amazon_ebs::Settings;
 use crate::builder::amazon_ebs::console::Console;
 use crate::builder::amazon_ebs::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork,
-    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, RunInstance, SetAttributes,
-    SetLifetime, ShareImages, StopInstance, TagImages,
+    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
+    SetAttributes, SetLifetime, ShareImages, StopInstance, TagImages,
 };
 use crate::config::UNKNOWN;
 use crate::env::Environment;
@@ -27,6 +27,7 @@ pub(super) fn all(settings: &Settings, environment: &Environment) -> Vec<Permiss
     all.extend(MakeProfile::permissions(settings, &at));
     all.extend(RunInstance::permissions(settings, &at));
     all.extend(Console::permissions(settings, &at));
+    all.extend(OpenTunnel::permissions(settings));
     all.extend(StopInstance::permissions(settings, &at));
     if !settings.ebs.skip_create_ami {
         all.extend(SetAttributes::permissions(settings, &at));

@@ -8,18 +8,18 @@ use aws_sdk_ec2::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::address::is_ipv6_cidr;
+use crate::aws::search::{AmiFilter, Filters};
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon_ebs::ami::check_tags;
 use crate::component::Check;
+use crate::config::GoDuration;
 
 /// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] =
-    &["pause_before_ssm", "session_manager_port", "windows_password_timeout"];
+pub const NOT_BUILT: &[&str] = &["windows_password_timeout"];
 
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -74,8 +74,14 @@ pub struct RunOptions {
     /// The machine's metadata service.
     pub metadata_options: MetadataOptions,
     /// Which of the machine's addresses to connect to: `public_ip`, `private_ip`, `public_dns`,
-    /// `private_dns` or `ipv6`. If not given, its public address in a VPC, else its private one.
+    /// `private_dns` or `ipv6`; or `session_manager`: to none, but through AWS Systems Manager. If
+    /// not given, its public address in a VPC, else its private one.
     pub ssh_interface: Option<Interface>,
+    /// How long to wait before connecting through Systems Manager.
+    pub pause_before_ssm: GoDuration,
+    /// A port of this host that leads to the machine's SSH server while it is reached through
+    /// Systems Manager, for other programs. The build itself needs none.
+    pub session_manager_port: Option<u16>,
 }
 
 impl Default for RunOptions {
@@ -104,26 +110,10 @@ impl Default for RunOptions {
             user_data_file: None,
             metadata_options: MetadataOptions::default(),
             ssh_interface: None,
+            pause_before_ssm: GoDuration::default(),
+            session_manager_port: None,
         }
     }
-}
-
-/// Filters by name, as `DescribeImages` and its like have them; a value may be a comma-separated
-/// list of alternatives.
-pub type Filters = IndexMap<String, String>;
-
-/// How to find an AMI.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct AmiFilter {
-    /// Filters of `DescribeImages`, e.g. `name`; `*` and `?` stand for any text and any character.
-    pub filters: Filters,
-    /// Whose AMIs: account ids, `self`, `amazon`.
-    pub owners: Vec<String>,
-    /// Whether to take the newest of several; otherwise exactly one must be found.
-    pub most_recent: bool,
-    /// Whether deprecated AMIs count.
-    pub include_deprecated: bool,
 }
 
 /// How to find a VPC or security groups.
@@ -170,7 +160,7 @@ pub enum Interface {
     PrivateDns,
     /// The IPv6 address.
     Ipv6,
-    /// Through AWS Systems Manager: not built yet.
+    /// None: through AWS Systems Manager.
     SessionManager,
 }
 
@@ -258,9 +248,6 @@ impl RunOptions {
         if !(1..=64).contains(&self.metadata_options.http_put_response_hop_limit) {
             check.error("metadata_options.http_put_response_hop_limit", "1 to 64 hops");
         }
-        if self.ssh_interface == Some(Interface::SessionManager) {
-            check.error("ssh_interface", "`session_manager` is not built yet");
-        }
         check_tags("run_tag", &self.run_tag, check);
     }
 
@@ -297,6 +284,11 @@ impl RunOptions {
                 "say who may connect instead, in `temporary_security_group_source_cidrs`",
             );
         }
+    }
+
+    /// Whether the machine is reached through AWS Systems Manager: then nobody connects to it.
+    pub fn is_behind_session_manager(&self) -> bool {
+        self.ssh_interface == Some(Interface::SessionManager)
     }
 
     /// The security groups that exist and are given by id.

@@ -203,6 +203,7 @@ impl Qemu {
             // The guest makes its key at its first boot, and only this process can be at the other
             // end of the forwarded port.
             host_key: HostKey::FirstUse,
+            way: None,
         };
         let mut data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         if let Some(address) = surroundings.http {

@@ -1,24 +1,19 @@
 //! How the bytes get to a server: directly, through a SOCKS5 proxy, or through a bastion.
 
 use std::io::Cursor;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::server::{Connection, Server};
+use crate::communicator::{Transport, Way};
 use crate::retry::Backoff;
 use crate::secret::Secret;
-
-/// A connection before SSH is spoken on it.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// Any of them.
-pub(super) type Transport = Box<dyn Stream>;
 
 /// The way to a server.
 #[derive(Debug)]
@@ -26,6 +21,7 @@ pub(super) enum Route {
     Direct,
     Socks5(Proxy),
     Bastion(Box<Bastion>),
+    Way(Arc<dyn Way>),
 }
 
 /// A SOCKS5 proxy.
@@ -41,7 +37,7 @@ pub(super) struct Proxy {
 #[derive(Debug)]
 pub(super) struct Bastion {
     pub(super) server: Server,
-    pub(super) connection: tokio::sync::Mutex<Option<std::sync::Arc<Connection>>>,
+    pub(super) connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
 }
 
 /// Why one attempt did not reach a server.
@@ -76,14 +72,17 @@ const IMPATIENT: Duration = Duration::from_secs(1);
 /// How long a server may take to greet, and every sixteenth attempt to reach one that is far away.
 const PATIENT: Duration = Duration::from_secs(15);
 
-/// Attempts until a server greets; each begins while those before it may still be pending. Ends
-/// only with success; `failed` hears why each attempt failed.
+/// Attempts until a server greets; each begins while those before it may still be pending.
+/// `failed` hears why each attempt failed.
+///
+/// # Errors
+/// When the route itself is gone.
 pub(super) async fn until_greeted(
     route: &Route,
     host: &str,
     port: u16,
-    mut failed: impl FnMut(DialError),
-) -> Transport {
+    mut failed: impl FnMut(&DialError),
+) -> Result<Transport, DialError> {
     let accepted = AtomicUsize::new(0);
     let mut pending = FuturesUnordered::new();
     let (mut attempts, mut greetings) = (BETWEEN_ATTEMPTS.waits(), BETWEEN_GREETINGS.waits());
@@ -96,8 +95,13 @@ pub(super) async fn until_greeted(
         loop {
             tokio::select! {
                 Some(result) = pending.next() => match result {
-                    Ok(transport) => return transport,
-                    Err(error) => failed(error),
+                    Ok(transport) => return Ok(transport),
+                    Err(error) => {
+                        failed(&error);
+                        if pending.is_empty() && route.is_gone().await {
+                            return Err(error);
+                        }
+                    }
                 },
                 () = &mut wait => {
                     if was_accepted || accepted.load(Ordering::Relaxed) == 0 {
@@ -157,6 +161,27 @@ impl Route {
                     .await?;
                 Ok(Box::new(channel.into_stream()))
             }
+            Self::Way(way) => Ok(way.dial().await?),
+        }
+    }
+
+    /// Whether no attempt can succeed until the route is prepared anew.
+    async fn is_gone(&self) -> bool {
+        match self {
+            Self::Direct | Self::Socks5(_) => false,
+            Self::Bastion(bastion) => {
+                let connection = bastion.connection.lock().await;
+                connection.as_ref().is_none_or(|connection| connection.handle.is_closed())
+            }
+            Self::Way(way) => !way.is_open(),
+        }
+    }
+
+    /// What stands in the way of preparing it.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Way(way) => way.trouble(),
+            _ => None,
         }
     }
 }

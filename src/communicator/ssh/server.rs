@@ -10,10 +10,11 @@ use russh::client::{Config, Handle};
 
 use super::algorithm;
 use super::auth::{self, AuthError, Method, Refused};
-use super::dial::{Route, Transport, until_greeted};
+use super::dial::{Route, until_greeted};
 use super::handler::{Answers, Error};
 use super::host_key::{HostKeys, Mismatch};
 use super::tunnel::Tunnel;
+use crate::communicator::Transport;
 use crate::event::Ui;
 use crate::retry::Backoff;
 
@@ -78,6 +79,8 @@ pub(super) enum LoginError {
     #[error("the bastion {server}: {error}")]
     Bastion { server: String, error: Box<LoginError> },
     #[error("{0}")]
+    NoWay(String),
+    #[error("{0}")]
     NoCommonAlgorithm(String),
     #[error("handshake failed: {0}")]
     Handshake(String),
@@ -106,7 +109,10 @@ impl Server {
         let Some(timeout) = patience.timeout else { return trying.await };
         match tokio::time::timeout(timeout, trying).await {
             Ok(result) => result,
-            Err(_) => Err(LoginError::Timeout { waited: timeout, error: last_error }),
+            Err(_) => {
+                let error = last_error.or_else(|| self.route.trouble());
+                Err(LoginError::Timeout { waited: timeout, error })
+            }
         }
     }
 
@@ -151,17 +157,25 @@ impl Server {
         let transport = until_greeted(&self.route, &self.host, self.port, |error| {
             *last_error = Some(error.to_string());
         })
-        .await;
+        .await
+        .map_err(|error| LoginError::Handshake(error.to_string()))?;
         match tokio::time::timeout(HANDSHAKE, self.log_in(transport)).await {
             Ok(result) => result,
             Err(_) => Err(LoginError::Handshake(format!("no answer within {HANDSHAKE:?}"))),
         }
     }
 
-    /// Sees to it that there is a connection to the bastion. One that refuses us is not waited for:
-    /// unlike the machine, it was there before.
+    /// Sees to it that there is a connection to the bastion, or another way. A bastion that refuses
+    /// us is not waited for: unlike the machine, it was there before.
     async fn prepare_route(&self) -> Result<(), LoginError> {
-        let Route::Bastion(bastion) = &self.route else { return Ok(()) };
+        let bastion = match &self.route {
+            Route::Direct | Route::Socks5(_) => return Ok(()),
+            Route::Way(way) => {
+                let opened = way.open().await;
+                return opened.map_err(|error| LoginError::NoWay(format!("{error:#}")));
+            }
+            Route::Bastion(bastion) => bastion,
+        };
         let mut connection = bastion.connection.lock().await;
         if connection.as_ref().is_some_and(|connection| !connection.handle.is_closed()) {
             return Ok(());

@@ -38,7 +38,10 @@ pub(super) async fn server(
     Ok(Server {
         host: host.to_owned(),
         port,
-        route: route(options, cx).await?,
+        route: match &target.way {
+            Some(way) => Route::Way(way.clone()),
+            None => route(options, cx).await?,
+        },
         user: options.ssh_username.clone(),
         methods: methods(options, environment, target).await?,
         host_keys: Arc::new(HostKeys::new(target.host_key.clone())),
@@ -76,6 +79,7 @@ pub(super) fn advice(error: &LoginError) -> &'static str {
             "check `ssh_username` and the key or password; a machine that sets up its users late needs a larger `ssh_timeout` or `ssh_handshake_attempts`"
         }
         LoginError::Bastion { .. } => "check the `ssh_bastion_…` options",
+        LoginError::NoWay(_) => "more time would not help",
         LoginError::NoCommonAlgorithm(_) => "see `ssh_ciphers` and `ssh_key_exchange_algorithms`",
         LoginError::Handshake(_) => "see the server's log for the reason",
         LoginError::Timeout { .. } => {

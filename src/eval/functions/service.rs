@@ -1,6 +1,8 @@
-//! Functions that ask a service; none of them is built yet, and each says so.
+//! Functions that ask a service.
 
 use super::{Call, CallError, Function, Outcome, Param};
+use crate::eval::value::Value;
+use crate::secret::{Secret, SecretStore};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(
@@ -13,18 +15,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(
         "aws_secretsmanager",
         "A secret of AWS Secrets Manager, or one key of it.",
-        &[Param::string("name"), Param::string("key").or_null()],
-        refuse,
+        &[Param::string("name"), Param::string("key").or_null().or_untyped()],
+        aws_secretsmanager,
     ),
     Function::new(
         "aws_secretsmanager_raw",
         "The whole text of a secret of AWS Secrets Manager.",
         &[Param::string("name")],
-        refuse,
+        aws_secretsmanager_raw,
     ),
 ];
 
 fn refuse(_call: &Call<'_>) -> Outcome {
     let help = "give the value through a variable, e.g. with PKR_VAR_… in the environment";
     Err(CallError::NotBuilt(help.to_owned()))
+}
+
+fn aws_secretsmanager(call: &Call<'_>) -> Outcome {
+    let key = call.args.get(1).and_then(Value::as_str);
+    read(call, |store| store.entry(call.text(0), key))
+}
+
+fn aws_secretsmanager_raw(call: &Call<'_>) -> Outcome {
+    read(call, |store| store.whole(call.text(0)))
+}
+
+/// What the store says; nobody may see it.
+fn read(call: &Call<'_>, what: impl FnOnce(&dyn SecretStore) -> Result<Secret, String>) -> Outcome {
+    let store = call.host.environment.secrets.as_deref();
+    let store = store.ok_or_else(|| CallError::failed("there is no store of secrets here"))?;
+    let secret = what(store).map_err(CallError::failed)?;
+    Ok(Value::string(secret.expose()).marked(true))
 }

@@ -60,6 +60,13 @@ fn wrong_options_are_refused() {
         json!({"temporary_key_pair_type": "ecdsa"}),
         json!({"ssh_keypair_name": "mine"}),
         json!({"ssh_interface": "session_manager"}),
+        json!({
+            "ssh_interface": "session_manager", "iam_instance_profile": "p",
+            "ssh_host": "127.0.0.1", "ssh_proxy_host": "proxy",
+        }),
+        json!({
+            "ssh_interface": "session_manager", "iam_instance_profile": "p", "communicator": "none",
+        }),
         json!({"user_data": "x", "user_data_file": "/etc/passwd"}),
         json!({"ena_support": true, "ami_virtualization_type": "paravirtual"}),
         json!({"launch_block_device_mappings": [{"volume_size": 8}]}),

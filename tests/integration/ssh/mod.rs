@@ -116,7 +116,7 @@ impl Build {
 }
 
 fn target(host_key: HostKey) -> Target {
-    Target { host: "127.0.0.1".into(), port: None, key: None, host_key }
+    Target { host: "127.0.0.1".into(), port: None, key: None, host_key, way: None }
 }
 
 /// How to reach `sshd`, with its Ed25519 key.

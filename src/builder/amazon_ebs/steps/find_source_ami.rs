@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::{DeviceType, Image};
 
 use crate::aws::allow::Regions;
+use crate::aws::search::{self, Found};
 use crate::builder::amazon_ebs::Job;
-use crate::builder::amazon_ebs::steps::api_filters;
 use crate::component::BuildContext;
 use crate::interpolate::{BuildData, Dot};
 use crate::permission::Permission;
@@ -73,39 +73,21 @@ impl FindSourceAmi {
         vec![at.look(&["DescribeImages"])]
     }
 
-    async fn look_up(&self, cx: &BuildContext) -> anyhow::Result<Vec<Image>> {
-        let (run, ec2) = (&self.job.settings.run, self.job.ec2(cx));
-        let mut request = ec2.describe_images();
-        if !run.source_ami.is_empty() {
-            request = request.image_ids(&run.source_ami);
-        }
-        if let Some(wanted) = &run.source_ami_filter {
-            request = request
-                .set_filters(Some(api_filters(&wanted.filters)))
-                .set_owners(Some(wanted.owners.clone()))
-                .include_deprecated(wanted.include_deprecated);
-        }
-        let answer = ec2.call("DescribeImages", |_| request.clone().send()).await?;
-        Ok(answer.images.unwrap_or_default())
-    }
-
-    fn choose(&self, mut found: Vec<Image>) -> anyhow::Result<Image> {
+    async fn look_up(&self, cx: &BuildContext) -> anyhow::Result<Image> {
         let run = &self.job.settings.run;
-        let newest = run.source_ami_filter.as_ref().is_some_and(|filter| filter.most_recent);
-        found.sort_by(|one, other| other.creation_date().cmp(&one.creation_date()));
-        match found.len() {
-            0 => bail!(
+        let id = Some(run.source_ami.as_str()).filter(|id| !id.is_empty());
+        let wanted = run.source_ami_filter.as_ref();
+        match search::find(&self.job.ec2(cx), id, wanted).await? {
+            Found::One(image) => Ok(*image),
+            Found::None => bail!(
                 "no AMI in {} matches `{}`",
                 self.job.account.region(),
-                if run.source_ami_filter.is_some() { "source_ami_filter" } else { "source_ami" }
+                if wanted.is_some() { "source_ami_filter" } else { "source_ami" }
             ),
-            1 => {}
-            _ if newest => {}
-            several => bail!(
+            Found::Several(several) => bail!(
                 "{several} AMIs match `source_ami_filter`: make it narrower, or set `most_recent`"
             ),
         }
-        Ok(found.swap_remove(0))
     }
 
     /// Whether an image for this build can be made from `image`.
@@ -137,8 +119,7 @@ impl Step for FindSourceAmi {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<SourceAmi> {
-        let found = self.look_up(cx).await?;
-        let image = self.choose(found)?;
+        let image = self.look_up(cx).await?;
         self.check(&image)?;
         let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());
         cx.ui.say(format!("Source AMI: {id} ({name})"));

@@ -10,6 +10,7 @@ mod find_source_ami;
 mod make_key_pair;
 mod make_profile;
 mod open_security_group;
+mod open_tunnel;
 mod run_instance;
 mod set_attributes;
 mod set_lifetime;
@@ -27,6 +28,7 @@ pub(super) use find_source_ami::{FindSourceAmi, SourceAmi};
 pub(super) use make_key_pair::MakeKeyPair;
 pub(super) use make_profile::MakeProfile;
 pub(super) use open_security_group::OpenSecurityGroup;
+pub(super) use open_tunnel::OpenTunnel;
 pub(super) use run_instance::{RunInstance, Running};
 pub(super) use set_attributes::SetAttributes;
 pub(super) use set_lifetime::SetLifetime;
@@ -37,15 +39,13 @@ pub(super) use tag_images::TagImages;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_ec2::types::{Filter, Tag};
+use aws_sdk_ec2::types::Tag;
 
 use crate::aws::call::Ec2;
-use crate::aws::image::filter;
 use crate::aws::made::own_tags;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::tags::{self, TagBlock, TagMap};
 use crate::builder::amazon_ebs::Job;
-use crate::builder::amazon_ebs::run::Filters;
 use crate::component::BuildContext;
 
 /// How long an image or snapshot may stay without progress.
@@ -122,9 +122,4 @@ fn render_tags(
 ) -> anyhow::Result<Vec<Tag>> {
     tags::render(map, blocks, &cx.facts.scope, &source.dot())
         .with_context(|| format!("cannot render `{option}`"))
-}
-
-/// A template's filters as the API wants them: alternatives are parted by commas.
-fn api_filters(filters: &Filters) -> Vec<Filter> {
-    filters.iter().map(|(name, values)| filter(name, values.split(',').map(str::trim))).collect()
 }

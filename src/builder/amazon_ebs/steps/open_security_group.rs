@@ -13,9 +13,10 @@ use crate::aws::image::filter;
 use crate::aws::made::Made;
 use crate::aws::name;
 use crate::aws::removal::find_group;
+use crate::aws::search::api_filters;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::run::Interface;
-use crate::builder::amazon_ebs::steps::{Network, SourceAmi, api_filters};
+use crate::builder::amazon_ebs::steps::{Network, SourceAmi};
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::Kind;
 use crate::component::BuildContext;
@@ -153,7 +154,9 @@ impl Step for OpenSecurityGroup {
         let Some((name, made)) = &self.made else {
             return self.existing(cx).await;
         };
-        let needs_way_in = self.job.settings.communicator.kind() != Kind::None;
+        let settings = &self.job.settings;
+        let needs_way_in =
+            settings.communicator.kind() != Kind::None && !settings.run.is_behind_session_manager();
         let sources = match needs_way_in {
             true => or_cancelled(&cx.cancel, self.sources(cx)).await??,
             false => Vec::new(),

@@ -58,7 +58,7 @@ impl Running {
     /// Where to connect to, and how to know the machine.
     pub(crate) fn target(&self, key: Option<Arc<TemporaryKey>>, host_key: Announcement) -> Target {
         let host_key = HostKey::Announced(host_key);
-        Target { host: self.host.clone(), port: None, key, host_key }
+        Target { host: self.host.clone(), port: None, key, host_key, way: None }
     }
 }
 
@@ -172,9 +172,12 @@ impl RunInstance {
         }
         let id = instance.instance_id().unwrap_or_default().to_owned();
         let wanted = self.settings().run.ssh_interface;
-        for look in 1..=3 {
-            if let Some(host) = address(&instance, wanted, look == 3) {
+        for look in 1.. {
+            if let Some(host) = address(&instance, wanted, look == LOOKS) {
                 return Ok(host.to_owned());
+            }
+            if look == LOOKS {
+                break;
             }
             retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
             let seen = by_id(&self.job.ec2(cx), &id).await?;
@@ -229,6 +232,9 @@ impl Step for RunInstance {
     }
 }
 
+/// How often the instance's address is looked for, a second apart.
+const LOOKS: usize = 3;
+
 /// What EC2 says of the reason for the state.
 fn why(instance: &Instance) -> String {
     let reason = instance.state_reason().and_then(|reason| reason.message());
@@ -246,7 +252,7 @@ fn address(instance: &Instance, wanted: Option<Interface>, last: bool) -> Option
         Some(Interface::PublicDns) => instance.public_dns_name(),
         Some(Interface::PrivateDns) => instance.private_dns_name(),
         Some(Interface::Ipv6) => instance.ipv6_address(),
-        Some(Interface::SessionManager) => None,
+        Some(Interface::SessionManager) => Some("localhost"),
         None if instance.vpc_id().is_some() => public.or(private.filter(|_| last)),
         None => instance.public_dns_name(),
     };
@@ -265,6 +271,33 @@ mod tests {
         assert_eq!(address(&without, None, true), Some("10.0.0.1"));
         let with = instance.public_ip_address("198.51.100.1").build();
         assert_eq!(address(&with, None, false), Some("198.51.100.1"));
-        assert_eq!(address(&with, Some(Interface::PrivateIp), false), Some("10.0.0.1"));
+    }
+
+    #[test]
+    fn each_interface_is_an_address_and_no_other_takes_its_place() {
+        let all = Instance::builder()
+            .vpc_id("vpc-1")
+            .public_ip_address("198.51.100.1")
+            .private_ip_address("10.0.0.1")
+            .public_dns_name("public.example")
+            .private_dns_name("private.example")
+            .ipv6_address("2001:db8::1")
+            .build();
+        let addresses = [
+            (Interface::PublicIp, "198.51.100.1"),
+            (Interface::PrivateIp, "10.0.0.1"),
+            (Interface::PublicDns, "public.example"),
+            (Interface::PrivateDns, "private.example"),
+            (Interface::Ipv6, "2001:db8::1"),
+        ];
+        let nothing = Instance::builder().public_dns_name("").build();
+        for (interface, expected) in addresses {
+            assert_eq!(address(&all, Some(interface), false), Some(expected));
+            assert_eq!(address(&nothing, Some(interface), true), None, "{interface:?}");
+        }
+        let tunnel = Some(Interface::SessionManager);
+        assert_eq!(address(&nothing, tunnel, false), Some("localhost"));
+        let classic = Instance::builder().public_dns_name("public.example").build();
+        assert_eq!(address(&classic, None, false), Some("public.example"), "in no VPC");
     }
 }

@@ -1,0 +1,32 @@
+//! How the bytes get to a machine that no address leads to.
+
+use std::{fmt, io};
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connection before SSH is spoken on it.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Any of them.
+pub type Transport = Box<dyn Stream>;
+
+/// A way to a machine's SSH server that its builder keeps.
+#[async_trait]
+pub trait Way: fmt::Debug + Send + Sync {
+    /// Waits until it is open.
+    ///
+    /// # Errors
+    /// When it never will be.
+    async fn open(&self) -> anyhow::Result<()>;
+
+    /// Whether it is open; it may close at any time, and be opened again.
+    fn is_open(&self) -> bool;
+
+    /// Why it is not open yet.
+    fn trouble(&self) -> Option<String>;
+
+    /// A new connection, if it is open.
+    async fn dial(&self) -> io::Result<Transport>;
+}

@@ -1,0 +1,30 @@
+//! What the data sources of Amazon have in common: who asks.
+
+use std::sync::Arc;
+
+use crate::aws::access::Access;
+use crate::aws::account::{Account, Handle};
+use crate::component::Check;
+use crate::env::Environment;
+use crate::secret::Redactor;
+
+/// Who asks, before anybody has.
+#[derive(Debug)]
+pub(super) struct Caller {
+    access: Access,
+    environment: Arc<Environment>,
+    redactor: Redactor,
+}
+
+impl Caller {
+    /// Whoever `access` says, in the world that `check` knows.
+    pub(super) fn new(access: Access, check: &Check<'_>) -> Self {
+        let environment = check.facts.scope.environment.clone();
+        Self { access, environment, redactor: check.redactor.clone() }
+    }
+
+    /// The account to ask.
+    pub(super) async fn account(&self) -> anyhow::Result<Handle> {
+        Account::open(&self.access, &self.environment, &self.redactor).await
+    }
+}

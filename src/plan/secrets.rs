@@ -1,0 +1,77 @@
+//! The store that template functions read secrets from: AWS Secrets Manager, as the environment
+//! leads to it.
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::access::Access;
+use crate::aws::account::Account;
+use crate::aws::secrets::{self, CURRENT, Version};
+use crate::env::Environment;
+use crate::secret::{Redactor, Secret, SecretStore};
+
+/// AWS Secrets Manager. Each secret is asked for once.
+#[derive(Debug)]
+pub struct AwsSecrets {
+    environment: Arc<Environment>,
+    redactor: Redactor,
+    known: Mutex<HashMap<String, Secret>>,
+}
+
+impl AwsSecrets {
+    /// `environment` with the store that its credentials and its region lead to.
+    pub fn in_environment(environment: Environment, redactor: &Redactor) -> Environment {
+        let secrets = Self {
+            environment: Arc::new(environment.clone()),
+            redactor: redactor.clone(),
+            known: Mutex::default(),
+        };
+        environment.with_secrets(Arc::new(secrets))
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<Secret> {
+        // Whoever waits here for the same secret is spared the question.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(secret) = known.get(name) {
+            return Ok(secret.clone());
+        }
+        let secret = finish(self.ask(name))?;
+        self.redactor.register(secret.expose());
+        known.insert(name.to_owned(), secret.clone());
+        Ok(secret)
+    }
+
+    async fn ask(&self, name: &str) -> anyhow::Result<Secret> {
+        let account = Account::open(&Access::default(), &self.environment, &self.redactor).await?;
+        let version = Version::Stage(CURRENT.to_owned());
+        let found = secrets::secret(&account, name, version, &CancellationToken::new()).await?;
+        let string = found.secret_string.with_context(|| format!("the secret `{name}` is no text"));
+        string.map(Secret::new)
+    }
+}
+
+impl SecretStore for AwsSecrets {
+    fn whole(&self, name: &str) -> Result<Secret, String> {
+        self.read(name).map_err(|error| format!("{error:#}"))
+    }
+
+    fn entry(&self, name: &str, key: Option<&str>) -> Result<Secret, String> {
+        let entry = self.read(name).and_then(|secret| secrets::chosen(secret.expose(), key));
+        let entry = entry.map_err(|error| format!("{error:#}"))?;
+        self.redactor.register(&entry);
+        Ok(Secret::new(entry))
+    }
+}
+
+/// Waits for an answer. A template is also looked at while builds run, in their runtime: so this
+/// has a thread and a runtime of its own.
+fn finish<T: Send>(answer: impl Future<Output = anyhow::Result<T>> + Send) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let finished = thread::scope(|scope| scope.spawn(|| runtime.block_on(answer)).join());
+    finished.unwrap_or_else(|panic| resume_unwind(panic))
+}
