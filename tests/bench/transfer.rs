@@ -271,8 +271,13 @@ fn child(arguments: &[String]) {
             ssh_private_key_file: Some(key.into()),
             ..Options::default()
         };
-        let target =
-            Target { host: String::new(), port: None, key: None, host_key: HostKey::FirstUse };
+        let target = Target {
+            host: String::new(),
+            port: None,
+            key: None,
+            host_key: HostKey::FirstUse,
+            way: None,
+        };
         let machine = options.connect(&cx, target).await.unwrap();
         transfer(&*machine, what, dir, &ui).await;
         machine.close().await;
@@ -320,6 +325,7 @@ fn context() -> (BuildContext, Ui) {
         build_type: None,
         template_dir: None,
         build_data: None,
+        budget: Default::default(),
     };
     let facts = Facts {
         build_name: "bench".into(),

@@ -181,15 +181,15 @@ impl<'a> Request<'a> {
 }
 
 fn find<'a>(rest: &'a Json, method: &Method, path: &str) -> (&'a Json, HashMap<String, String>) {
+    let names = Regex::new(r"\{(\w+)\}").unwrap();
+    let as_pattern = |template: &str| {
+        Regex::new(&format!("^{}$", names.replace_all(template, "(?P<$1>[^/]+)"))).unwrap()
+    };
     for (template, operations) in rest["paths"].as_object().unwrap() {
-        let pattern = Regex::new(r"\{(\w+)\}").unwrap().replace_all(template, "(?P<$1>[^/]+)");
-        let Some(found) =
-            Regex::new(&format!("^{pattern}$")).unwrap().captures(path).map(|found| {
-                let names = Regex::new(r"\{(\w+)\}").unwrap();
-                let names = names.captures_iter(template).map(|name| name[1].to_owned());
-                names.map(|name| (name.clone(), found[name.as_str()].to_owned())).collect()
-            })
-        else {
+        let Some(found) = as_pattern(template).captures(path).map(|found| {
+            let names = names.captures_iter(template).map(|name| name[1].to_owned());
+            names.map(|name| (name.clone(), found[name.as_str()].to_owned())).collect()
+        }) else {
             continue;
         };
         let operation = &operations[method.as_str().to_lowercase()];

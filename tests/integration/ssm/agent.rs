@@ -190,7 +190,7 @@ impl Agent {
                     Some(Ok(_)) => {}
                     _ => self.socket = None,
                 },
-                Some(port) = self.from_port.recv() => self.from_port(port).await,
+                Some(port) = self.from_port.recv() => self.heard_from_port(port).await,
                 _ = tick.tick() => self.tick().await,
             }
         }
@@ -435,7 +435,7 @@ impl Agent {
         });
     }
 
-    async fn from_port(&mut self, port: Port) {
+    async fn heard_from_port(&mut self, port: Port) {
         if self.script.dies.is_some_and(|after| self.heard > after) {
             return;
         }
