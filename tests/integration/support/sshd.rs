@@ -44,13 +44,18 @@ impl Sshd {
     }
 
     fn start_new(port: u16, config: &str) -> Self {
-        // Keys take longer to find than a server to start: the servers of a test run share them.
-        static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(new_keys);
+        // RSA keys take longer to find than a server to start: the servers of a test run share them.
+        static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(rsa_keys);
         let dir = tempfile::Builder::new().prefix("imgbake-sshd").tempdir().expect("a directory");
         for (name, key) in &*KEYS {
             let mut file = fs::OpenOptions::new();
             let file = file.write(true).create_new(true).mode(0o600).open(dir.path().join(name));
             file.and_then(|mut file| file.write_all(key)).expect("a key");
+        }
+        for kind in ["ed25519", "ecdsa"] {
+            for of in ["host", "client"] {
+                generate_key(kind, &dir.path().join(format!("{of}_{kind}")));
+            }
         }
         Self::start_in(dir, port, config)
     }
@@ -132,13 +137,11 @@ impl Sshd {
     }
 }
 
-/// Two keys of each kind, as files: for a server, and for who logs in.
-fn new_keys() -> Vec<(String, Vec<u8>)> {
+/// Two RSA keys, as files: for a server, and for who logs in.
+fn rsa_keys() -> Vec<(String, Vec<u8>)> {
     let dir = tempfile::tempdir().expect("a directory");
-    for kind in ["ed25519", "rsa", "ecdsa"] {
-        for of in ["host", "client"] {
-            generate_key(kind, &dir.path().join(format!("{of}_{kind}")));
-        }
+    for of in ["host", "client"] {
+        generate_key("rsa", &dir.path().join(format!("{of}_rsa")));
     }
     let files = fs::read_dir(dir.path()).expect("the directory").map(|file| {
         let file = file.expect("a file");
