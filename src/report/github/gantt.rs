@@ -10,7 +10,12 @@ const LONGEST: usize = 45_000;
 /// The diagram; `None` if there is nothing to draw, or too much. What has not ended is drawn until
 /// `now`.
 pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
-    let mut text = "gantt\n  dateFormat x\n  axisFormat %H:%M:%S\n".to_owned();
+    let longest = story.builds.keys().map(|name| plain(name).chars().count()).max()?;
+    // Names stand left of the bars, and not under them.
+    let room = (longest * 7 + 24).clamp(75, 400);
+    let mut text = format!(
+        "%%{{init: {{\"gantt\": {{\"leftPadding\": {room}}}}}}}%%\ngantt\n  dateFormat x\n  axisFormat %H:%M:%S\n"
+    );
     let head = text.len();
     for (name, build) in &story.builds {
         let stretches = build.stretches.iter().filter(|stretch| !stretch.contains);

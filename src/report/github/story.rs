@@ -112,6 +112,10 @@ impl BuildStory {
                 if finished.error.is_some() {
                     self.fail();
                 }
+                // What it was torn out of has ended, too.
+                for open in self.stretches.iter_mut().filter(|one| one.until.is_none()) {
+                    open.until = Some(at);
+                }
                 self.finished = Some((**finished).clone());
             }
             _ => {}

@@ -80,7 +80,7 @@ fn with(story: &Story, about: &About, now: Timestamp, detail: Detail) -> String 
     }
     if let Some(diagram) = gantt::diagram(story, now).filter(|_| detail.diagram && !about.brief) {
         out.push_str(&format!(
-            "\n### Timeline\n\n```mermaid\n{diagram}```\n\nWaits are marked as active, what failed as critical.\n"
+            "\n### Timeline\n\n```mermaid\n{diagram}```\n\nGrey: at work. Blue: waiting. Red: failed.\n"
         ));
     }
     out
