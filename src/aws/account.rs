@@ -170,7 +170,9 @@ impl Account {
     /// Systems Manager in [`region`](Self::region).
     pub fn ssm(&self, cancel: &CancellationToken) -> Ssm {
         let mut own = aws_sdk_ssm::config::Builder::from(&self.config);
-        own.set_endpoint_url(self.endpoint_of("AWS_ENDPOINT_URL_SSM"));
+        if let Some(endpoint) = endpoint(&self.environment, "AWS_ENDPOINT_URL_SSM") {
+            own.set_endpoint_url(Some(endpoint));
+        }
         let client = aws_sdk_ssm::Client::from_conf(own.build());
         Api::new(client, self.manner("ssm", &self.region, cancel))
     }
@@ -181,15 +183,11 @@ impl Account {
         cancel: &CancellationToken,
     ) -> Api<aws_sdk_secretsmanager::Client> {
         let mut own = aws_sdk_secretsmanager::config::Builder::from(&self.config);
-        own.set_endpoint_url(self.endpoint_of("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
+        if let Some(endpoint) = endpoint(&self.environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER") {
+            own.set_endpoint_url(Some(endpoint));
+        }
         let client = aws_sdk_secretsmanager::Client::from_conf(own.build());
         Api::new(client, self.manner("secretsmanager", &self.region, cancel))
-    }
-
-    /// The endpoint that the environment or the profile has for a service.
-    fn endpoint_of(&self, service: &str) -> Option<String> {
-        let endpoint = endpoint(&self.environment, service);
-        endpoint.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 
     /// Where things in `region` are, as the journal says it.
@@ -376,7 +374,8 @@ fn shared(keys: &Keys) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(keys.clone())
 }
 
-/// The endpoint that the environment has for a service, or for all.
+/// The endpoint that the environment has for a service, or for all. Where it has none, the SDK looks
+/// into the profile, which may have one for the service, too.
 fn endpoint(environment: &Environment, of_service: &str) -> Option<String> {
     if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some("true") {
         return None;
