@@ -57,7 +57,7 @@ impl OpenSecurityGroup {
             at.tag_with(&["security-group"], &["CreateSecurityGroup"]),
             at.on_ours("security-group", &["DeleteSecurityGroup"]),
         ];
-        if settings.communicator.kind() != Kind::None {
+        if needs_way_in(settings) {
             all.push(at.on_ours("security-group", &["AuthorizeSecurityGroupIngress"]));
         }
         all
@@ -138,6 +138,11 @@ impl OpenSecurityGroup {
     }
 }
 
+/// Whether anybody connects to a port of the machine.
+fn needs_way_in(settings: &Settings) -> bool {
+    settings.communicator.kind() != Kind::None && !settings.run.is_behind_session_manager()
+}
+
 #[async_trait]
 impl Step for OpenSecurityGroup {
     type Output = Vec<String>;
@@ -154,9 +159,7 @@ impl Step for OpenSecurityGroup {
         let Some((name, made)) = &self.made else {
             return self.existing(cx).await;
         };
-        let settings = &self.job.settings;
-        let needs_way_in =
-            settings.communicator.kind() != Kind::None && !settings.run.is_behind_session_manager();
+        let needs_way_in = needs_way_in(&self.job.settings);
         let sources = match needs_way_in {
             true => or_cancelled(&cx.cancel, self.sources(cx)).await??,
             false => Vec::new(),

@@ -194,11 +194,13 @@ fn networks(scene: &Scene) -> Vec<Case> {
             format!("security_group_id: RunInstances SecurityGroupId.1 = {group}"),
         ),
     ];
-    let found_by_test = "ssh_interface: test: \
-                         the_private_address_counts_only_after_the_public_one_had_its_time";
-    let all = all.into_iter().map(|(options, shows)| {
-        case(options, &format!("{shows}\n{found_by_test}")).without_machine()
-    });
+    let elsewhere = "
+        ssh_interface: test: the_private_address_counts_only_after_the_public_one_had_its_time
+        pause_before_ssm: test: an_image_is_baked_on_a_machine_that_nobody_can_connect_to
+        session_manager_port: test: other_programs_get_a_port_of_this_host_if_the_template_wants_one";
+    let all = all
+        .into_iter()
+        .map(|(options, shows)| case(options, &(shows + elsewhere)).without_machine());
     all.collect()
 }
 
