@@ -27,28 +27,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The start of this run, in a layout as Go has them (`2006-01-02`). Better: `timestamp` and `formatdate`.",
         &[],
         Param::string("format"),
-        |call| {
-            let started = call.host.environment.started;
-            match call.args.len() {
-                0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
-                1 => Ok(Value::string(clock::format(call.text(0), started))),
-                _ => Err(CallError::failed("too many values, 1 needed")),
-            }
-        },
+        |call| started(call, clock::format),
     ),
     Function::variadic(
         "legacy_strftime",
         "The start of this run, in a form of `%Y-%m-%d`. Better: `timestamp` and `formatdate`.",
         &[],
         Param::string("format"),
-        |call| {
-            let started = call.host.environment.started;
-            match call.args.len() {
-                0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
-                1 => Ok(Value::string(clock::strftime(call.text(0), started))),
-                _ => Err(CallError::failed("too many values, 1 needed")),
-            }
-        },
+        |call| started(call, clock::strftime),
     ),
     Function::new(
         "rfc3339_parse",
@@ -300,6 +286,16 @@ fn verb_rule(verb: &str) -> &'static str {
         Some(b's') => "second must either be \"s\" or \"ss\"",
         Some(b'Z') => "timezone must be Z, ZZZZ, or ZZZZZ",
         _ => "",
+    }
+}
+
+/// The start of this run, as `write` does it for the layout that may be given.
+fn started(call: &Call<'_>, write: fn(&str, Timestamp) -> String) -> Outcome {
+    let started = call.host.environment.started;
+    match call.args.len() {
+        0 => Ok(Value::string(clock::format(clock::RFC3339, started))),
+        1 => Ok(Value::string(write(call.text(0), started))),
+        _ => Err(CallError::failed("too many values, 1 needed")),
     }
 }
 
