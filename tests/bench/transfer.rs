@@ -20,11 +20,9 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use imgbake::communicator::{HostKey, Options, Target};
-use imgbake::component::{BuildContext, Communicator, Facts, Provisioning, Upload};
+use imgbake::component::{BuildContext, Communicator, Upload};
 use imgbake::env::Environment;
 use imgbake::event::Ui;
-use imgbake::interpolate::{BuildData, Scope};
-use imgbake::secret::Redactor;
 use support::{Sshd, free_port, pause};
 
 /// One way, so that a round trip takes twice as long.
@@ -298,50 +296,11 @@ async fn transfer(machine: &dyn Communicator, what: &str, dir: &str, ui: &Ui) {
     done.unwrap();
 }
 
-struct Nothing;
-
-#[async_trait::async_trait]
-impl Provisioning for Nothing {
-    async fn provision(
-        &self,
-        _: &BuildContext,
-        _: Arc<dyn Communicator>,
-        _: BuildData,
-    ) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
-
 /// A build that nobody listens to.
 fn context() -> (BuildContext, Ui) {
     let (ui, mut said) = Ui::new();
     tokio::spawn(async move { while said.recv().await.is_some() {} });
     let environment = Environment::new(BTreeMap::new(), "/".into(), jiff::Timestamp::UNIX_EPOCH);
-    let scope = Scope {
-        environment: Arc::new(environment),
-        user_variables: Arc::default(),
-        in_variables: false,
-        build_name: None,
-        build_type: None,
-        template_dir: None,
-        build_data: None,
-        budget: Default::default(),
-    };
-    let facts = Facts {
-        build_name: "bench".into(),
-        builder_type: "null".into(),
-        force: false,
-        debug: false,
-        scope,
-    };
-    let cx = BuildContext {
-        facts: Arc::new(facts),
-        ui: ui.clone(),
-        cancel: tokio_util::sync::CancellationToken::new(),
-        on_error: Default::default(),
-        journal: Default::default(),
-        redactor: Redactor::default(),
-        provisioning: Arc::new(Nothing),
-    };
+    let cx = support::build_context("null", environment, ui.clone());
     (cx, ui)
 }

@@ -2,7 +2,6 @@
 //! STS, whose sessions really end. What it lets through goes on to moto.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +18,7 @@ use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::fixture;
+use crate::support::{Served, fixture};
 
 /// The role that the job may take on.
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/image-baker";
@@ -30,8 +29,7 @@ const SUBJECT: &str = "repo:org/images:ref:refs/heads/main";
 /// The servers; they end with the value.
 pub struct Gate {
     shared: Arc<Shared>,
-    port: u16,
-    _runtime: tokio::runtime::Runtime,
+    served: Served,
 }
 
 struct Shared {
@@ -78,22 +76,13 @@ impl Gate {
             state: Mutex::default(),
             rules,
         });
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
         let app = Router::new().route("/id-token", get(token)).fallback(aws);
-        let app = app.with_state(shared.clone());
-        let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = listener.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { shared, port, _runtime: runtime }
+        let served = Served::start(app.with_state(shared.clone()));
+        Self { shared, served }
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.served.url()
     }
 
     /// What the runner says to a job with `id-token: write`.

@@ -2,7 +2,6 @@
 //! description of it, and so is what is answered.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -12,15 +11,14 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use regex::Regex;
 use serde_json::{Value as Json, json};
 
-use crate::support::fixture;
+use crate::support::{Served, fixture};
 
 pub const TOKEN: &str = "ghs_token-of-this-job";
 
 /// The server; it ends with the value.
 pub struct GitHub {
     shared: Arc<Shared>,
-    port: u16,
-    _runtime: tokio::runtime::Runtime,
+    served: Served,
 }
 
 struct Shared {
@@ -54,22 +52,13 @@ impl GitHub {
         let rest = serde_json::from_str(&text).unwrap();
         let state = Mutex::new(Thread { next: 1000, ..Thread::default() });
         let shared = Arc::new(Shared { rest, state });
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        // As on an own GitHub server, the interface is not at the root.
-        let app = Router::new().fallback(serve).with_state(shared.clone());
-        let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = listener.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { shared, port, _runtime: runtime }
+        let served = Served::start(Router::new().fallback(serve).with_state(shared.clone()));
+        Self { shared, served }
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/api/v3", self.port)
+        // As on an own GitHub server, the interface is not at the root.
+        format!("{}/api/v3", self.served.url())
     }
 
     pub fn thread(&self) -> MutexGuard<'_, Thread> {

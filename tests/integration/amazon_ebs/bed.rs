@@ -206,6 +206,29 @@ impl Bed {
     }
 }
 
+/// A cloud of its own, and what is in it by itself.
+pub struct Cloud {
+    pub bed: Bed,
+    pub before: BTreeSet<String>,
+}
+
+impl Cloud {
+    pub async fn start() -> Self {
+        Self::of(tokio::task::spawn_blocking(Bed::new).await.unwrap()).await
+    }
+
+    /// Whatever is in `bed` now belongs there.
+    pub async fn of(bed: Bed) -> Self {
+        let before = bed.inventory_of_all().await;
+        Self { bed, before }
+    }
+
+    /// What came since, and did not go.
+    pub async fn left(&self) -> BTreeSet<String> {
+        self.bed.inventory_of_all().await.difference(&self.before).cloned().collect()
+    }
+}
+
 /// When a build is interrupted or made to fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {

@@ -11,7 +11,7 @@ use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use super::bed::Bed;
+use super::bed::{Bed, Cloud};
 use super::proxy::{Fate, Proxy};
 use super::signals::{self, Template};
 use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
@@ -24,26 +24,15 @@ const LAST_CALLS: [&str; 4] =
     ["TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteKeyPair"];
 
 /// A cloud with things in it that look like ours.
-struct Cloud {
-    bed: Bed,
-    before: BTreeSet<String>,
-}
-
-impl Cloud {
-    async fn start() -> Self {
-        let bed = tokio::task::spawn_blocking(Bed::new).await.unwrap();
-        for region in ["us-east-1", "eu-west-1"] {
-            look_alikes(&bed, region).await;
-        }
-        let before = bed.inventory_of_all().await;
-        // What is older than a copy of ours is so by a second, the API's measure.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        Self { bed, before }
+async fn confusing_cloud() -> Cloud {
+    let bed = tokio::task::spawn_blocking(Bed::new).await.unwrap();
+    for region in ["us-east-1", "eu-west-1"] {
+        look_alikes(&bed, region).await;
     }
-
-    async fn left(&self) -> BTreeSet<String> {
-        self.bed.inventory_of_all().await.difference(&self.before).cloned().collect()
-    }
+    let cloud = Cloud::of(bed).await;
+    // What is older than a copy of ours is so by a second, the API's measure.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    cloud
 }
 
 /// Somebody else's things: the same prefixes, the same tags with other values; abroad, even the
@@ -202,7 +191,7 @@ async fn nothing_is_left(cloud: &Cloud, template: Template, moment: &Moment) {
 }
 
 async fn kill_at_every_call(template: Template) {
-    let clouds = futures::future::join_all((0..CLOUDS).map(|_| Cloud::start())).await;
+    let clouds = futures::future::join_all((0..CLOUDS).map(|_| confusing_cloud())).await;
     let moments = moments(&clouds[0], template).await;
     let names: BTreeSet<_> = moments.iter().map(|moment| moment.action.as_str()).collect();
     for wanted in LAST_CALLS[2..].iter().chain(&["CreateKeyPair", "RunInstances", "CreateImage"]) {
@@ -230,7 +219,7 @@ async fn an_hcl_build_that_is_killed_at_any_call_is_cleaned_up_after() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_alive_is_left_alone() {
-    let cloud = Cloud::start().await;
+    let cloud = confusing_cloud().await;
     let rule = |action: &str, _| match action {
         "StopInstances" => Fate::Held,
         _ => Fate::Passes,
@@ -250,7 +239,7 @@ async fn a_run_that_is_alive_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_removed_is_said_and_tried_again_next_time() {
-    let cloud = Cloud::start().await;
+    let cloud = confusing_cloud().await;
     let moment = Moment { action: "StopInstances".to_owned(), nth: 0, takes_effect: true };
     let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
     // The credentials are of another account now.
@@ -269,7 +258,7 @@ async fn what_cannot_be_removed_is_said_and_tried_again_next_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_credentials_may_be_those_of_a_template() {
-    let cloud = Cloud::start().await;
+    let cloud = confusing_cloud().await;
     let moment = Moment { action: "StopInstances".to_owned(), nth: 0, takes_effect: true };
     let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
     let mut builder = cloud.bed.options(json!({

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::bed::Bed;
+use super::bed::{Bed, Cloud};
 use super::moment::{Bake, Baked, Moment, Signals};
 
 /// How many builds are disturbed at a time, each in a cloud of its own.
@@ -56,24 +56,6 @@ pub fn hcl(bed: &Bed) -> (&'static str, String) {
         bed.sshd.port, bed.sshd.user,
     );
     ("web.pkr.hcl", text)
-}
-
-/// A cloud, and what is in it by itself.
-struct Cloud {
-    bed: Bed,
-    before: BTreeSet<String>,
-}
-
-impl Cloud {
-    async fn start() -> Self {
-        let bed = tokio::task::spawn_blocking(Bed::new).await.unwrap();
-        let before = bed.inventory_of_all().await;
-        Self { bed, before }
-    }
-
-    async fn left(&self) -> BTreeSet<String> {
-        self.bed.inventory_of_all().await.difference(&self.before).cloned().collect()
-    }
 }
 
 /// Makes a template for a cloud.

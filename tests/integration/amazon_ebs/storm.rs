@@ -1,31 +1,18 @@
 //! Faults are normal: many builds at a time, while calls are throttled, fail, get lost on the way
 //! there or back, or are answered late.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use serde_json::json;
 
-use super::bed::{Bed, Build};
+use super::bed::{Build, Cloud};
 use super::proxy::{Proxy, Rule, seeded};
 
 /// How many builds run at a time in each cloud.
 const AT_A_TIME: usize = 8;
 
-/// A cloud of its own, as some of the builds see it.
-struct Cloud {
-    bed: Bed,
-    before: BTreeSet<String>,
-}
-
 impl Cloud {
-    async fn start() -> Self {
-        let bed = tokio::task::spawn_blocking(Bed::new).await.unwrap();
-        let before = bed.inventory_of_all().await;
-        Self { bed, before }
-    }
-
     /// Runs `count` builds while `rule` decides what becomes of their calls; all succeed, each with
     /// one AMI, and nothing else is left.
     async fn bake(&self, count: usize, rule: Rule) -> Duration {
@@ -47,8 +34,7 @@ impl Cloud {
             build.artifact();
             assert_eq!(build.journal.present(), Vec::<String>::new(), "{:#?}", build.said);
         }
-        let left = self.bed.inventory_of_all().await;
-        let new: Vec<_> = left.difference(&self.before).collect();
+        let new = self.left().await;
         let of = |kind: &str| new.iter().filter(|one| one.starts_with(kind)).count();
         assert_eq!((of("ami-"), of("snap-"), new.len()), (count, count, 2 * count), "{new:?}");
         println!("{count} builds in {took:?}, {} calls", proxy.calls().len());

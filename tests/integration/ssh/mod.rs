@@ -14,34 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use imgbake::communicator::{HostKey, Options, Target};
-use imgbake::component::{BuildContext, Communicator, Facts, Provisioning};
+use imgbake::component::{BuildContext, Communicator};
 use imgbake::config::GoDuration;
 use imgbake::env::Environment;
 use imgbake::event::{Message, Ui};
-use imgbake::interpolate::{BuildData, Scope};
-use imgbake::secret::Redactor;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::Sshd;
+use crate::support::{Sshd, build_context};
 
 /// A build that keeps what it says.
 struct Build {
     cx: BuildContext,
     said: Arc<Mutex<Vec<Message>>>,
-}
-
-struct Nothing;
-
-#[async_trait::async_trait]
-impl Provisioning for Nothing {
-    async fn provision(
-        &self,
-        _: &BuildContext,
-        _: Arc<dyn Communicator>,
-        _: BuildData,
-    ) -> anyhow::Result<()> {
-        Ok(())
-    }
 }
 
 impl Build {
@@ -65,33 +48,7 @@ impl Build {
             .map(|(name, value)| ((*name).to_owned(), value.display().to_string()))
             .collect();
         let environment = Environment::new(vars, "/".into(), jiff::Timestamp::now());
-        let scope = Scope {
-            environment: Arc::new(environment),
-            user_variables: Arc::default(),
-            in_variables: false,
-            build_name: None,
-            build_type: None,
-            template_dir: None,
-            build_data: None,
-            budget: Default::default(),
-        };
-        let facts = Facts {
-            build_name: "test".into(),
-            builder_type: "null".into(),
-            force: false,
-            debug: false,
-            scope,
-        };
-        let cx = BuildContext {
-            facts: Arc::new(facts),
-            ui,
-            cancel: CancellationToken::new(),
-            on_error: Default::default(),
-            journal: Default::default(),
-            redactor: Redactor::default(),
-            provisioning: Arc::new(Nothing),
-        };
-        Self { cx, said }
+        Self { cx: build_context("null", environment, ui), said }
     }
 
     async fn connect(&self, options: &Options) -> anyhow::Result<Arc<dyn Communicator>> {

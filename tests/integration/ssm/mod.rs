@@ -14,19 +14,16 @@ use imgbake::aws::access::Access;
 use imgbake::aws::account::Account;
 use imgbake::aws::ssm::{PATIENCE, Plan, Tunnel};
 use imgbake::communicator::{HostKey, Options, Target};
-use imgbake::component::{BuildContext, Communicator, Exit, Facts, OnError, Provisioning, Upload};
+use imgbake::component::{BuildContext, Communicator, Exit, Upload};
 use imgbake::config::GoDuration;
 use imgbake::env::Environment;
 use imgbake::event::Ui;
-use imgbake::interpolate::{BuildData, Scope};
-use imgbake::journal::Journal;
-use imgbake::secret::Redactor;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use self::agent::Script;
 use self::service::{Manner, Service};
-use crate::support::{ACCESS_KEY, SECRET_KEY, Sshd};
+use crate::support::{ACCESS_KEY, SECRET_KEY, Sshd, build_context};
 
 /// A machine behind the service, and a way to it.
 struct Bench {
@@ -34,20 +31,6 @@ struct Bench {
     sshd: Sshd,
     tunnel: Tunnel,
     cx: BuildContext,
-}
-
-struct Nothing;
-
-#[async_trait::async_trait]
-impl Provisioning for Nothing {
-    async fn provision(
-        &self,
-        _: &BuildContext,
-        _: Arc<dyn Communicator>,
-        _: BuildData,
-    ) -> anyhow::Result<()> {
-        Ok(())
-    }
 }
 
 impl Bench {
@@ -155,21 +138,7 @@ fn context(service: &Service) -> BuildContext {
     let environment = Environment::new(vars, "/".into(), jiff::Timestamp::now());
     let (ui, mut events) = Ui::new();
     tokio::spawn(async move { while events.recv().await.is_some() {} });
-    BuildContext {
-        facts: Arc::new(Facts {
-            build_name: "test".into(),
-            builder_type: "amazon-ebs".into(),
-            force: false,
-            debug: false,
-            scope: Scope::new(Arc::new(environment)),
-        }),
-        ui: ui.for_target("test"),
-        cancel: CancellationToken::new(),
-        on_error: OnError::Cleanup,
-        journal: Journal::default(),
-        redactor: Redactor::default(),
-        provisioning: Arc::new(Nothing),
-    }
+    build_context("amazon-ebs", environment, ui.for_target("test"))
 }
 
 async fn says(machine: &dyn Communicator, command: &str) -> String {

@@ -3,7 +3,6 @@
 //! It forwards every call. On the way it lets the key of a key pair into the [`Instance`], as EC2's
 //! first boot does, and answers with that instance's address instead of moto's invented one.
 
-use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,14 +13,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri};
 use regex::Regex;
 
-use super::{ACCESS_KEY, Instance, Moto, SECRET_KEY, fixture};
+use super::{ACCESS_KEY, Instance, Moto, SECRET_KEY, Served, fixture};
 
 /// A cloud whose instances are one [`Instance`].
 #[derive(Debug)]
 pub struct Cloud {
     shared: Arc<Shared>,
-    port: u16,
-    _runtime: tokio::runtime::Runtime,
+    served: Served,
 }
 
 #[derive(Debug)]
@@ -39,18 +37,8 @@ impl Cloud {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let instance = Instance::start();
         let shared = Arc::new(Shared { moto, instance, http, actions: Mutex::default() });
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let app = Router::new().fallback(forward).with_state(shared.clone());
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .expect("a free port");
-        let port = listener.local_addr().expect("a bound address").port();
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { shared, port, _runtime: runtime }
+        let served = Served::start(Router::new().fallback(forward).with_state(shared.clone()));
+        Self { shared, served }
     }
 
     /// The machine behind its instances.
@@ -71,7 +59,7 @@ impl Cloud {
     /// The environment that points the program here.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         [
-            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ENDPOINT_URL", self.served.url()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

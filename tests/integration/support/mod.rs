@@ -6,10 +6,12 @@
 #![allow(dead_code, unused_imports, reason = "not every capability needs every server")]
 
 mod cloud;
+mod context;
 mod guest;
 mod instance;
 mod moto;
 mod program;
+mod served;
 mod sshd;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,10 +20,12 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 pub use cloud::Cloud;
+pub use context::build_context;
 pub use guest::{GREETING, Then, debian_disk, processes_with, small_disk};
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
 pub use program::{Program, Run, signal};
+pub use served::Served;
 pub use sshd::{Sshd, current_user, generate_key};
 
 /// Where fixtures are.

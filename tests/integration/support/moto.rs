@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Server, free_port, wait_for, wait_for_port};
+use super::{Server, fixture, free_port, wait_for, wait_for_port};
 
 /// A running moto with its own empty account.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ impl Motos {
     fn load() -> Self {
         let mut child = Command::new("python3")
             .args(["-c", include_str!("moto.py")])
+            // Two of the images that moto knows: with all of them, whoever asks for snapshots is
+            // told of a thousand.
+            .env("MOTO_AMIS_PATH", fixture("canonical-amis.json"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
