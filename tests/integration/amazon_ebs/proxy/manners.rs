@@ -1,5 +1,5 @@
-//! What EC2 minds and moto does not: a call with the token of another one is that one, and two
-//! images of an account do not have one name.
+//! What AWS minds and moto does not: a call with the token of another one is that one, two images of
+//! an account do not have one name, and what is gone can be removed again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,6 +8,12 @@ use super::wire::{Answer, Call, Upstream};
 
 /// The answer to a token's first call, and what that call asked for.
 type Slot = Arc<tokio::sync::Mutex<Option<(Vec<(String, String)>, Answer)>>>;
+
+/// What has no good word from moto where its thing is gone: the call, moto's status, AWS's code.
+const GONE: [(&str, u16, &str); 2] = [
+    ("RemoveRoleFromInstanceProfile", 500, "NoSuchEntity"),
+    ("DeleteLaunchTemplate", 400, "InvalidLaunchTemplateName.NotFoundException"),
+];
 
 #[derive(Default)]
 pub(super) struct Manners {
@@ -36,15 +42,10 @@ impl Manners {
     }
 
     async fn named(&self, call: &Call, upstream: &Upstream) -> Option<Answer> {
-        if call.action == "RemoveRoleFromInstanceProfile" {
+        if let Some((_, status, code)) = GONE.iter().find(|(action, ..)| *action == call.action) {
             let answer = upstream.ask(call).await?;
-            // What is not there is too much for moto.
-            let is_lost = answer.status == 500;
-            return Some(if is_lost {
-                Answer::error(call, "NoSuchEntity", "not there")
-            } else {
-                answer
-            });
+            let is_gone = answer.status == *status;
+            return Some(if is_gone { Answer::error(call, code, "not there") } else { answer });
         }
         let makes_image = ["CreateImage", "CopyImage", "RegisterImage"];
         let Some(name) = call.get("Name").filter(|_| makes_image.contains(&call.action.as_str()))
