@@ -260,6 +260,7 @@ impl Watched {
                     if interrupted {
                         ui.error(format!("Giving up after receiving {name} again"));
                         listing::list(ui, "These may still exist:", &request.journal.present());
+                        listing::list(ui, "These are finished, and stay:", &request.journal.products());
                         return None;
                     }
                     interrupted = true;

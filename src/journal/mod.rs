@@ -40,6 +40,8 @@ struct Book {
     next: u64,
     /// What is not settled yet, the oldest first.
     lines: BTreeMap<u64, Line>,
+    /// What builds were for that ended well.
+    products: Vec<Line>,
     file: Option<Writer>,
 }
 
@@ -165,7 +167,8 @@ impl Journal {
         let file = {
             let mut book = self.book();
             for thing in things.iter().filter(|thing| thing.is_product()) {
-                thing.entry().and_then(|entry| book.lines.remove(&entry));
+                let line = thing.entry().and_then(|entry| book.lines.remove(&entry));
+                book.products.extend(line);
             }
             book.file.clone()
         };
@@ -192,7 +195,12 @@ impl Journal {
         self.book().lines.values().map(Line::text).collect()
     }
 
-    /// The same, for whoever cleans up.
+    /// All that builds which ended well have made to stay.
+    pub fn products(&self) -> Vec<String> {
+        self.book().products.iter().map(Line::text).collect()
+    }
+
+    /// What still exists, for whoever cleans up.
     pub fn entries(&self) -> Vec<Entry> {
         let entry = |line: &Line| Entry { build: line.build.clone(), thing: line.thing.clone() };
         self.book().lines.values().map(entry).collect()

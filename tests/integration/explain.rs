@@ -105,6 +105,7 @@ fn options_are_explained() {
         "amazon-ebs.launch_block_device_mappings",
         "amazon-ebs.shutdown_behavior",
         "amazon-ebs.spot_price",
+        "amazon-ebs.vault_aws_engine",
         "shell.start_retry_timeout",
         "shell.pause_before",
         "qemu.disk_size",

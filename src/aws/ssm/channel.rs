@@ -309,7 +309,6 @@ impl Task {
         let now = Instant::now();
         if matches!(message.kind, Kind::Output | Kind::Acknowledge) {
             self.was_heard = true;
-            self.outgoing.resume();
         }
         match message.kind {
             Kind::Output => {
@@ -332,7 +331,7 @@ impl Task {
                 let why = why.map_or(String::new(), |why| format!(": {why}"));
                 return Some(End::Closed(format!("the session was ended{why}")));
             }
-            Kind::PausePublication => self.outgoing.pause(),
+            Kind::PausePublication => self.outgoing.pause(now),
             Kind::StartPublication => self.outgoing.resume(),
             Kind::Input | Kind::Other => {
                 tracing::debug!("a message of a kind that says nothing to us");

@@ -28,7 +28,8 @@ pub(super) struct Outgoing {
     /// The highest number that has arrived.
     arrived: Option<i64>,
     round_trip: RoundTrip,
-    is_paused: bool,
+    /// Since when the other side does not listen.
+    paused: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ struct Sent {
     bytes: Bytes,
     /// Since when this connection has it.
     since: Instant,
+    /// When it was sent last.
+    last: Instant,
     due: Instant,
     /// How often this connection got it.
     tries: u32,
@@ -64,7 +67,7 @@ impl Outgoing {
             due: BTreeSet::new(),
             arrived: None,
             round_trip: RoundTrip::default(),
-            is_paused: false,
+            paused: None,
         }
     }
 
@@ -74,7 +77,8 @@ impl Outgoing {
         self.next += 1;
         let bytes = draft.into_input(payload_type, sequence);
         let due = now + self.round_trip.timeout(1);
-        let sent = Sent { bytes: bytes.clone(), since: now, due, tries: 1, tries_before: 0 };
+        let sent =
+            Sent { bytes: bytes.clone(), since: now, last: now, due, tries: 1, tries_before: 0 };
         self.on_their_way.insert(sequence, sent);
         self.due.insert((due, sequence));
         bytes
@@ -83,7 +87,7 @@ impl Outgoing {
     /// Whether another one may be sent. To an agent that does not listen goes one at a time: that
     /// shows when it listens again.
     pub(super) fn has_room(&self) -> bool {
-        self.on_their_way.len() < if self.is_paused { 1 } else { WINDOW }
+        self.on_their_way.len() < if self.paused.is_some() { 1 } else { WINDOW }
     }
 
     /// Whether none is on its way.
@@ -91,14 +95,14 @@ impl Outgoing {
         self.on_their_way.is_empty()
     }
 
-    /// The other side does not listen.
-    pub(super) fn pause(&mut self) {
-        self.is_paused = true;
+    /// The other side does not listen any more.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.paused = Some(now);
     }
 
-    /// The other side was heard.
+    /// The other side listens again.
     pub(super) fn resume(&mut self) {
-        self.is_paused = false;
+        self.paused = None;
     }
 
     /// Number `sequence` has arrived.
@@ -106,6 +110,10 @@ impl Outgoing {
         self.arrived = self.arrived.max(Some(sequence));
         if let Some(sent) = self.on_their_way.remove(&sequence) {
             self.due.remove(&(sent.due, sequence));
+            // Acknowledgements of what was sent before may come late.
+            if self.paused.is_some_and(|since| sent.last > since) {
+                self.resume();
+            }
             // Of a second try it is not known which one an acknowledgement is about.
             if sent.tries + sent.tries_before == 1 {
                 self.round_trip.learn(now - sent.since);
@@ -120,7 +128,7 @@ impl Outgoing {
 
     /// While the other side does not listen, only the oldest counts.
     fn next_due(&self) -> Option<(Instant, i64)> {
-        match self.is_paused {
+        match self.paused.is_some() {
             true => self.on_their_way.iter().next().map(|(&sequence, sent)| (sent.due, sequence)),
             false => self.due.first().copied(),
         }
@@ -143,6 +151,7 @@ impl Outgoing {
             return Overdue::Lost;
         }
         sent.tries += 1;
+        sent.last = now;
         sent.due = now + self.round_trip.timeout(sent.tries);
         self.due.insert((sent.due, sequence));
         Overdue::Again(sent.bytes.clone())
@@ -150,14 +159,14 @@ impl Outgoing {
 
     /// All that are on their way, once more for a new connection.
     pub(super) fn all_again(&mut self, now: Instant) -> Vec<Bytes> {
-        self.is_paused = false;
+        self.resume();
         self.due.clear();
         let (arrived, due) = (self.arrived, now + self.round_trip.timeout(1));
         self.on_their_way.retain(|&sequence, sent| !sent.must_have_arrived(sequence, arrived));
         let mut again = Vec::with_capacity(self.on_their_way.len());
         for (&sequence, sent) in &mut self.on_their_way {
             sent.tries_before += sent.tries;
-            (sent.since, sent.due, sent.tries) = (now, due, 1);
+            (sent.since, sent.last, sent.due, sent.tries) = (now, now, due, 1);
             self.due.insert((due, sequence));
             again.push(sent.bytes.clone());
         }
@@ -291,15 +300,22 @@ mod tests {
             outgoing.send(draft(), payload::DATA, now);
         }
         assert_eq!(outgoing.on_their_way.len(), WINDOW);
-        outgoing.pause();
+        outgoing.pause(now);
         (1..WINDOW as i64).for_each(|number| outgoing.arrived(number, now));
         assert!(!outgoing.has_room(), "number 0 is still on its way");
         outgoing.arrived(0, now);
         assert!(outgoing.has_room());
-        outgoing.send(draft(), payload::DATA, now);
+        let later = now + millis(1);
+        let number = sequence(&outgoing.send(draft(), payload::DATA, later));
         assert!(!outgoing.has_room());
-        outgoing.resume();
-        assert!(outgoing.has_room());
+        outgoing.arrived(number, later);
+        let sent = (0..).take_while(|_| {
+            outgoing.has_room() && {
+                outgoing.send(draft(), payload::DATA, later);
+                true
+            }
+        });
+        assert_eq!(sent.count(), WINDOW, "what was sent in the pause was heard: it is over");
     }
 
     /// Tries until there is something else to do than to send again.

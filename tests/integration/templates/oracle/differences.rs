@@ -7,18 +7,14 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         &["004-ebsvolume-basic", "014-ebsvolume-nested-tags-and-permissions", "020-ebsvolume-spot"],
     ),
     ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
-    ("spot requests of `amazon-ebs` are not built", &["002-ebs-filter-dynamic-tags"]),
-    (
-        "encryption, deprecation, IMDS and protection options of `amazon-ebs` are not built",
-        &["008-ebs-sharing-and-encryption"],
-    ),
-    (
-        "fast launch of `amazon-ebs` and WinRM are not built",
-        &["010-ebs-assume-role-and-fast-launch"],
-    ),
     (
         "WinRM is not built",
-        &["030-winrm-temporary-password", "092-winrm-windows-provisioners", "102-winrm"],
+        &[
+            "010-ebs-assume-role-and-fast-launch",
+            "030-winrm-temporary-password",
+            "092-winrm-windows-provisioners",
+            "102-winrm",
+        ],
     ),
     (
         "the provisioner `ansible` is not built",
