@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Node, OptionDoc, OptionGroups, decode};
@@ -18,7 +19,7 @@ use crate::env::Environment;
 use crate::event::Ui;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal, Thing};
 use crate::permission::Permission;
 use crate::secret::{Redactor, Secret};
 
@@ -271,6 +272,20 @@ pub trait Cleaner: Send + Sync {
 
     /// What [`clean`](Self::clean) would remove. What cannot be looked up is stuck in the journal.
     async fn would_remove(&self, journal: &Journal) -> Vec<String>;
+
+    /// What runs have left anywhere, whatever became of their journals.
+    async fn search(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>>;
+}
+
+/// What a [`Cleaner`] searches for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where; the place that the environment says if empty.
+    pub places: Vec<String>,
+    /// What builds have made that began before this moment.
+    pub before: Timestamp,
+    /// What runs have written down that are alive: what belongs to them is left alone.
+    pub alive: Vec<Arc<Thing>>,
 }
 
 /// What a provisioner works with.

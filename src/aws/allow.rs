@@ -80,7 +80,7 @@ impl Regions {
 
     /// Tags that `calls` give to what they make.
     pub fn tag_with(&self, kinds: &[&str], calls: &[&str]) -> Permission {
-        let permission = self.on(kinds, &["CreateTags"]);
+        let permission = self.everywhere(kinds, &["CreateTags"]);
         permission.when("StringEquals", "ec2:CreateAction", calls.iter().copied()).made_by_service()
     }
 

@@ -1,17 +1,20 @@
-//! Cleaning up after a dead run: what its journal lists in EC2 is found and removed.
+//! Cleaning up after dead runs: what their journals list in EC2, or what has their tags, is found
+//! and removed.
 
 use std::collections::HashMap;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle};
+use crate::aws::error::Meaning;
 use crate::aws::made::{Clue, Place};
+use crate::aws::reap;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
-use crate::component::{Cleaner, CleanupContext};
+use crate::component::{Cleaner, CleanupContext, Wanted};
 use crate::journal::{Entry, Journal};
 
 /// Cleans up in EC2.
@@ -57,6 +60,33 @@ impl Cleaner for Ec2Cleaner {
             }
         });
         join_all(looks).await.into_iter().flatten().collect()
+    }
+
+    async fn search(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
+        let given = wanted.places.iter().map(String::as_str);
+        let places = if wanted.places.is_empty() { vec![""] } else { given.collect() };
+        let searches = places.into_iter().map(async |region| {
+            let access = Access { region: region.to_owned(), ..self.access.clone() };
+            let account = Account::open(&access, &self.cx.environment, &self.cx.redactor).await?;
+            account.check_credentials(&CancellationToken::new()).await?;
+            let region = account.region();
+            let found = reap::search(&account, region, wanted).await;
+            let found = found.with_context(|| format!("{region} cannot be searched"))?;
+            anyhow::Ok((account, found))
+        });
+        let (accounts, mut found): (Vec<_>, Vec<_>) =
+            try_join_all(searches).await?.into_iter().unzip();
+        if let Some(account) = accounts.first() {
+            match reap::search_roles(account, wanted).await {
+                Ok(roles) => found.push(roles),
+                // Those who may look at machines may not always look at roles.
+                Err(error) if error.meaning == Meaning::Denied => {
+                    self.cx.ui.error(format!("roles cannot be searched: {error}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found.concat())
     }
 }
 

@@ -16,7 +16,12 @@ pub fn filter(
 
 /// The account's own AMIs that are called `name`.
 pub async fn own_by_name(ec2: &Ec2, name: &str) -> Result<Vec<Image>, ApiError> {
-    let request = ec2.describe_images().owners("self").filters(filter("name", [name]));
+    matching(ec2, vec![filter("name", [name])]).await
+}
+
+/// The account's own AMIs that all of `filters` fit.
+pub async fn matching(ec2: &Ec2, filters: Vec<Filter>) -> Result<Vec<Image>, ApiError> {
+    let request = ec2.describe_images().owners("self").set_filters(Some(filters));
     let answer = ec2.call("DescribeImages", |_| request.clone().send()).await?;
     Ok(answer.images.unwrap_or_default())
 }

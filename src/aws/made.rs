@@ -6,7 +6,9 @@ use aws_sdk_ec2::types::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::account::Account;
-use crate::aws::tags::tag;
+use crate::aws::call::Ec2;
+use crate::aws::error::{ApiError, Meaning};
+use crate::aws::tags::{self, tag};
 use crate::journal::Thing;
 
 /// The tag that finds what a build makes, even if EC2's answer was lost.
@@ -14,9 +16,24 @@ pub const BUILD_TAG: &str = "imgbake:build";
 /// The tag that says which run a thing belongs to.
 pub const RUN_TAG: &str = "imgbake:run";
 
+/// What a temporary security group says of itself.
+pub const GROUP_DESCRIPTION: &str = "Temporary group for imgbake";
+
 /// The tags of what is ours for a while.
 pub fn own_tags(run: &str, token: &str) -> [Tag; 2] {
     [tag(RUN_TAG, run), tag(BUILD_TAG, token)]
+}
+
+/// Takes the tags of what is ours for a while off what stays. Where the credentials may not do
+/// that, the tag says that it is nobody's garbage.
+pub async fn hand_over(ec2: &Ec2, ids: &[String]) -> Result<(), ApiError> {
+    match tags::remove(ec2, ids, &[RUN_TAG, BUILD_TAG]).await {
+        Err(error) if error.meaning == Meaning::Denied => {
+            tracing::info!(%error, "our tags stay");
+            tags::put(ec2, ids, &[tag(BUILD_TAG, "finished")]).await
+        }
+        removed => removed,
+    }
 }
 
 /// Where something is.
@@ -109,6 +126,17 @@ pub enum Made {
         /// The AMI.
         image: String,
     },
+    /// An AMI that has our tag still: it was not finished.
+    Unfinished {
+        /// The value of [`BUILD_TAG`].
+        token: String,
+    },
+    /// A volume that has our tag still and belongs to no instance: the one that it was made for is
+    /// gone.
+    Loose {
+        /// The value of [`BUILD_TAG`].
+        token: String,
+    },
     /// A snapshot that outlives our AMI.
     Snapshot {
         /// The AMI.
@@ -164,13 +192,41 @@ impl Made {
             Self::Image { name, .. } | Self::Copy { name, .. } => ("AMI", format!("`{name}`")),
             Self::Intermediary { name, .. } => ("intermediary AMI", format!("`{name}`")),
             Self::FastLaunch { image } => ("fast launch", format!("of {image}")),
+            Self::Unfinished { token } => ("AMI", format!("with the tag {BUILD_TAG}={token}")),
+            Self::Loose { token } => ("volume", format!("with the tag {BUILD_TAG}={token}")),
             Self::Snapshot { image } => ("snapshot", format!("of {image}")),
+        }
+    }
+
+    /// The value of [`BUILD_TAG`] that it has, if it has any.
+    pub fn token(&self) -> Option<&str> {
+        match self {
+            Self::KeyPair { token, .. }
+            | Self::SecurityGroup { token, .. }
+            | Self::Instance { token, .. }
+            | Self::Profile { token, .. }
+            | Self::LaunchTemplate { token, .. }
+            | Self::Unfinished { token }
+            | Self::Loose { token } => Some(token),
+            Self::Session { .. }
+            | Self::Volume { .. }
+            | Self::Image { .. }
+            | Self::Intermediary { .. }
+            | Self::Copy { .. }
+            | Self::FastLaunch { .. }
+            | Self::Snapshot { .. } => None,
         }
     }
 
     /// Whether things that need others to be gone first are of this kind: groups and volumes wait
     /// for their instances, snapshots for their AMIs.
     pub fn goes_last(&self) -> bool {
-        matches!(self, Self::SecurityGroup { .. } | Self::Volume { .. } | Self::Snapshot { .. })
+        matches!(
+            self,
+            Self::SecurityGroup { .. }
+                | Self::Volume { .. }
+                | Self::Loose { .. }
+                | Self::Snapshot { .. }
+        )
     }
 }

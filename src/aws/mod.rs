@@ -15,6 +15,7 @@
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
 //! | `profile` | what instances may do in the account, for a while |
+//! | `reap` | what is left anywhere in an account |
 //! | `made`, `removal` | what we make, as the journal says it; found again and removed |
 //! | `allow` | what the account must allow |
 //! | `tags` | tags, as templates write them |
@@ -39,6 +40,7 @@ pub mod made;
 pub mod name;
 mod pace;
 pub mod profile;
+mod reap;
 pub mod removal;
 pub mod search;
 pub mod secrets;

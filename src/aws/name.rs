@@ -13,6 +13,12 @@ pub fn time_ordered_id() -> String {
     parts.join("-")
 }
 
+/// The moment that a [time-ordered id](time_ordered_id) begins with; `None` for any other text.
+pub fn time_of(id: &str) -> Option<Timestamp> {
+    let id = Uuid::try_parse(id).ok().filter(|_| id.len() == 36)?;
+    Timestamp::from_second(id.as_fields().0.into()).ok()
+}
+
 /// The name of a temporary key pair or security group: `packer_` and a
 /// [time-ordered id](time_ordered_id), as clean-up scripts know them.
 pub fn temporary() -> String {
@@ -31,5 +37,7 @@ mod tests {
         assert_eq!(id.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
         let seconds = i64::from_str_radix(&id[..8], 16).unwrap();
         assert!((Timestamp::now().as_second() - seconds).abs() < 5);
+        assert_eq!(time_of(id).unwrap().as_second(), seconds);
+        assert_eq!(time_of("somebody-else"), None);
     }
 }

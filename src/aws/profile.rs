@@ -1,6 +1,8 @@
 //! Temporary instance profiles: a role that instances may take on, with one policy, in a profile of
 //! the same name.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use aws_sdk_ec2::types::Tag;
 use aws_sdk_iam::types::{InstanceProfile, Role, Tag as IamTag};
@@ -10,7 +12,12 @@ use tokio::{join, try_join};
 use crate::aws::call::Iam;
 use crate::aws::error::ApiError;
 use crate::aws::made::BUILD_TAG;
+use crate::aws::name::time_of;
+use crate::aws::tags;
 use crate::journal::Thing;
+
+/// How the names of temporary profiles begin; a time-ordered id follows.
+pub const PREFIX: &str = "packer-";
 
 /// The calls of IAM that a temporary profile takes.
 pub const CALLS: &[&str] = &[
@@ -92,11 +99,8 @@ async fn add(iam: &Iam, name: &str) -> Result<(), ApiError> {
 
 /// `name`, if there is a role or a profile called so that has our tag.
 pub async fn find(iam: &Iam, name: &str, token: &str) -> anyhow::Result<Option<String>> {
-    let (role, profile) = try_join!(role(iam, name), profile(iam, name))?;
-    let role = role.and_then(|role| role.tags).unwrap_or_default();
-    let profile = profile.and_then(|profile| profile.tags).unwrap_or_default();
-    let is_ours = |tag: &IamTag| tag.key() == BUILD_TAG && tag.value() == token;
-    Ok(role.iter().chain(&profile).any(is_ours).then(|| name.to_owned()))
+    let is_ours = |tag: &Tag| tag.key() == Some(BUILD_TAG) && tag.value() == Some(token);
+    Ok(tags(iam, name).await?.iter().any(is_ours).then(|| name.to_owned()))
 }
 
 async fn role(iam: &Iam, name: &str) -> Result<Option<Role>, ApiError> {
@@ -116,6 +120,39 @@ fn known<T>(called: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
         Err(error) if error.is_unknown() => Ok(None),
         called => called.map(Some),
     }
+}
+
+/// The names of all roles and profiles of the account that are called as ours are.
+pub async fn called_as_ours(iam: &Iam) -> Result<BTreeSet<String>, ApiError> {
+    let (mut names, mut marker) = (BTreeSet::new(), None);
+    loop {
+        let request = iam.list_roles().set_marker(marker.take());
+        let page = iam.call("ListRoles", |_| request.clone().send()).await?;
+        names.extend(page.roles.into_iter().map(|role| role.role_name));
+        marker = page.marker;
+        if marker.is_none() {
+            break;
+        }
+    }
+    loop {
+        let request = iam.list_instance_profiles().set_marker(marker.take());
+        let page = iam.call("ListInstanceProfiles", |_| request.clone().send()).await?;
+        names.extend(page.instance_profiles.into_iter().map(|one| one.instance_profile_name));
+        marker = page.marker;
+        if marker.is_none() {
+            break;
+        }
+    }
+    names.retain(|name| name.strip_prefix(PREFIX).and_then(time_of).is_some());
+    Ok(names)
+}
+
+/// The tags of the role and the profile called `name`.
+pub async fn tags(iam: &Iam, name: &str) -> Result<Vec<Tag>, ApiError> {
+    let (role, profile) = try_join!(role(iam, name), profile(iam, name))?;
+    let role = role.and_then(|role| role.tags).unwrap_or_default().into_iter();
+    let all = role.chain(profile.and_then(|profile| profile.tags).unwrap_or_default());
+    Ok(all.map(|tag| tags::tag(tag.key, tag.value)).collect())
 }
 
 /// Removes the profile and its role, as far as they are there.

@@ -14,7 +14,7 @@ use crate::aws::call::Ec2;
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::image::{self, delete_snapshot, deregister, filter, own_by_name};
 use crate::aws::instance::{self, state};
-use crate::aws::made::{BUILD_TAG, Clue, Made};
+use crate::aws::made::{BUILD_TAG, Clue, Made, hand_over};
 use crate::aws::profile;
 use crate::aws::ssm::session;
 use crate::aws::wait::{Seen, Wait};
@@ -58,7 +58,23 @@ impl Removal<'_> {
             let keeps = thing.is_of_done_build();
             self.remove_found(&ec2, &clue, &id, keeps).await?;
         }
+        self.remove_loose(thing).await?;
         self.journal.gone(thing);
+        Ok(())
+    }
+
+    /// Removes the volumes of an instance that somebody else has ended: they have our tag, too.
+    async fn remove_loose(&self, thing: &Thing) -> anyhow::Result<()> {
+        let clue = Clue::of(thing)?;
+        let Made::Instance { token, .. } = &clue.ec2 else { return Ok(()) };
+        if !thing.is_set_out() || thing.is_of_done_build() {
+            return Ok(());
+        }
+        let ec2 = self.ec2_in(&clue.r#in.region);
+        for volume in loose_volumes(&ec2, token).await? {
+            self.ui.say(format!("Deleting the volume {volume}, whose instance is gone"));
+            delete_volume(&ec2, &volume).await?;
+        }
         Ok(())
     }
 
@@ -111,6 +127,15 @@ impl Removal<'_> {
                 find_image(ec2, name, instance, id).await
             }
             Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,
+            Made::Unfinished { token } => {
+                let wanted = narrowed(vec![of_build(token)], "image-id", id);
+                let found = image::matching(ec2, wanted).await?;
+                Ok(found.into_iter().find_map(|image| image.image_id))
+            }
+            Made::Loose { token } => {
+                let found = loose_volumes(ec2, token).await?.into_iter();
+                Ok(found.into_iter().find(|found| id.is_none_or(|id| id == found)))
+            }
             Made::FastLaunch { image } => find_fast_launch(ec2, image).await,
             Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
         }
@@ -145,7 +170,13 @@ impl Removal<'_> {
                 Ok(delete_launch_template(ec2, name).await?)
             }
             Made::Session { instance, .. } => self.end_session(instance, id).await,
-            Made::Volume { .. } => Ok(delete_volume(ec2, id).await?),
+            Made::Volume { .. } | Made::Loose { .. } => Ok(delete_volume(ec2, id).await?),
+            Made::Unfinished { .. } => {
+                self.ui.say(format!(
+                    "Deregistering {id} and deleting its snapshots: it was never finished"
+                ));
+                self.remove_image(ec2, clue, id).await
+            }
             Made::Image { .. } => {
                 self.ui.say(format!(
                     "Deregistering {id} and deleting its snapshots: the build failed"
@@ -183,7 +214,7 @@ impl Removal<'_> {
     /// Terminates an instance, and deletes its volumes but those on the devices that it `keeps`.
     async fn end_instance(&self, ec2: &Ec2, id: &str, keeps: &[String]) -> anyhow::Result<()> {
         self.ui.say(format!("Terminating the instance {id}"));
-        let mut orphans = Vec::new();
+        let (mut orphans, mut kept) = (Vec::new(), Vec::new());
         for volume in instance::volumes(ec2, id).await? {
             let (Some(volume_id), Some(device)) = (
                 volume.volume_id(),
@@ -192,11 +223,17 @@ impl Removal<'_> {
                 continue;
             };
             match keeps.iter().any(|kept| kept == device) {
-                true => self
-                    .ui
-                    .say(format!("Keeping the volume {volume_id} ({device}) as the template says")),
+                true => {
+                    self.ui.say(format!(
+                        "Keeping the volume {volume_id} ({device}) as the template says"
+                    ));
+                    kept.push(volume_id.to_owned());
+                }
                 false => orphans.push(volume_id.to_owned()),
             }
+        }
+        if !kept.is_empty() {
+            hand_over(ec2, &kept).await?;
         }
         let volume = || Made::Volume { instance: id.to_owned() };
         let orphans = self.write_down(ec2, orphans, volume).await?;
@@ -360,6 +397,14 @@ pub async fn find_group(
     let request = ec2.describe_security_groups().set_filters(Some(wanted));
     let found = ec2.call("DescribeSecurityGroups", |_| request.clone().send()).await?;
     Ok(found.security_groups().first().and_then(|group| group.group_id.clone()))
+}
+
+/// The volumes that have our tag and belong to no instance.
+async fn loose_volumes(ec2: &Ec2, token: &str) -> anyhow::Result<Vec<String>> {
+    let wanted = vec![of_build(token), filter("status", ["available"])];
+    let request = ec2.describe_volumes().set_filters(Some(wanted));
+    let found = ec2.call("DescribeVolumes", |_| request.clone().send()).await?;
+    Ok(found.volumes().iter().filter_map(|volume| volume.volume_id.clone()).collect())
 }
 
 async fn find_volume(ec2: &Ec2, instance: &str, id: &str) -> anyhow::Result<Option<String>> {

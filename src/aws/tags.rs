@@ -5,6 +5,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
 use crate::config::Late;
 use crate::interpolate::{Dot, Error, Scope};
 
@@ -47,6 +49,21 @@ pub fn render(
 /// A tag.
 pub fn tag(key: impl Into<String>, value: impl Into<String>) -> Tag {
     Tag::builder().key(key).value(value).build()
+}
+
+/// Takes the tags with `keys` off what has these `ids`.
+pub async fn remove(ec2: &Ec2, ids: &[String], keys: &[&str]) -> Result<(), ApiError> {
+    let tags = keys.iter().map(|key| Tag::builder().key(*key).build()).collect();
+    let request = ec2.delete_tags().set_resources(Some(ids.to_vec())).set_tags(Some(tags));
+    ec2.expecting(ids).call("DeleteTags", |_| request.clone().send()).await?;
+    Ok(())
+}
+
+/// Puts `tags` on what has these `ids`.
+pub async fn put(ec2: &Ec2, ids: &[String], tags: &[Tag]) -> Result<(), ApiError> {
+    let request = ec2.create_tags().set_resources(Some(ids.to_vec())).set_tags(Some(tags.to_vec()));
+    ec2.expecting(ids).call("CreateTags", |_| request.clone().send()).await?;
+    Ok(())
 }
 
 /// `tags` for things of `kind`, in the call that makes them; `None` if there are none.

@@ -14,7 +14,7 @@ use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
     Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, iam_policy, init,
-    inspect, validate,
+    inspect, reap, validate,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -54,6 +54,8 @@ pub enum Command {
     Validate(Box<validate::Arguments>),
     /// Removes what runs that died have left in the cloud.
     Cleanup(Box<cleanup::Arguments>),
+    /// Removes what is left of runs anywhere in the cloud, whatever became of their journals.
+    Reap(Box<reap::Arguments>),
     /// Prints the IAM policy that the builds of a template need.
     IamPolicy(Box<iam_policy::Arguments>),
     /// Rewrites what an old legacy template has in an old form.

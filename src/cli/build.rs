@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::cleanup::journal_dir;
+use super::cleanup::{journal_dir, run_name};
 use super::front::{self, Planned, TemplateArguments, Wishes};
 use super::{Exit, Session};
 use crate::component::OnError;
@@ -220,11 +220,7 @@ fn journal(session: &Session, how: &How, ui: &Ui) -> Journal {
         ui.error("There is no place for a journal, and without one nobody can clean up after a run that is killed: set HOME, or give -state-dir");
         return Journal::default();
     };
-    let environment = &session.environment;
-    // Sorts by age; and a run may be given the id of another one.
-    let started = environment.started.strftime("%Y%m%dT%H%M%SZ");
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    Journal::in_dir(&dir, &format!("{started}-{}", &random[..8]))
+    Journal::in_dir(&dir, &run_name(session))
 }
 
 /// A run that can be interrupted, and has an end.

@@ -45,6 +45,14 @@ pub(super) fn journal_dir(session: &Session, given: Option<&Path>) -> Option<Pat
     Some(session.environment.cwd.join(state).join("journal"))
 }
 
+/// How the run is called in the names of journals.
+pub(super) fn run_name(session: &Session) -> String {
+    // Sorts by age; and a run may be given the id of another one.
+    let started = session.environment.started.strftime("%Y%m%dT%H%M%SZ");
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{started}-{}", &random[..8])
+}
+
 pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     run_until(session, ui, arguments, Instant::now())
 }
@@ -80,15 +88,19 @@ pub(crate) fn run_until(
         return Exit::Success;
     }
     let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let all = All { ui, cleaners: &cleaners, dry_run: arguments.dry_run, deadline };
+    on_runtime(ui, all.clean(&found))
+}
+
+/// Awaits `work` on threads of its own.
+pub(super) fn on_runtime(ui: &Ui, work: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             ui.error(format!("Error: the threads that clean up cannot be started: {error}"));
-            return Exit::Failure;
+            Exit::Failure
         }
-    };
-    let all = All { ui, cleaners: &cleaners, dry_run: arguments.dry_run, deadline };
-    runtime.block_on(all.clean(&found))
+    }
 }
 
 /// Those who clean up: as the template's builds, or as whom the environment says.

@@ -15,6 +15,7 @@ pub mod help;
 pub mod iam_policy;
 pub mod init;
 pub mod inspect;
+pub mod reap;
 pub mod validate;
 mod version;
 
@@ -85,6 +86,7 @@ fn run(session: &Session, command: &Command) -> Exit {
             session.reporting(|ui| validate::run(session, ui, arguments))
         }
         Command::Cleanup(arguments) => session.reporting(|ui| cleanup::run(session, ui, arguments)),
+        Command::Reap(arguments) => session.reporting(|ui| reap::run(session, ui, arguments)),
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Hcl2Upgrade(arguments) => {
             session.reporting(|ui| hcl2_upgrade::run(session, ui, arguments))

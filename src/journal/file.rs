@@ -103,6 +103,11 @@ impl Writer {
     }
 }
 
+/// What the file at `path` says so far, whoever holds it.
+pub(super) fn read_all(path: &Path) -> io::Result<Vec<Record>> {
+    Ok(read(&std::fs::read(path)?)?.0)
+}
+
 /// The whole lines of `text`, and how many bytes they are.
 fn read(text: &[u8]) -> io::Result<(Vec<Record>, usize)> {
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);

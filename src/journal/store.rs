@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::file::{EXTENSION, Place, Record, Writer};
-use super::{Book, Journal, Line, Shared};
+use super::file::{self, EXTENSION, Place, Record, Writer};
+use super::{Book, Journal, Line, Shared, Thing};
 
 /// How long after its end the calls of a run may still take effect unseen.
 const FRESH: Duration = Duration::from_secs(60);
@@ -49,6 +49,19 @@ pub fn journals(dir: &Path) -> io::Result<Vec<Found>> {
 }
 
 impl Found {
+    /// What the run has written down, if it is alive.
+    pub fn of_living(&self) -> io::Result<Option<Vec<Arc<Thing>>>> {
+        if Writer::take_over(&self.path)?.is_some() {
+            return Ok(None);
+        }
+        let records = file::read_all(&self.path)?.into_iter();
+        let thing = |record| match record {
+            Record::Intent { thing, .. } => Some(thing),
+            _ => None,
+        };
+        Ok(Some(records.filter_map(thing).collect()))
+    }
+
     /// Takes the journal over, unless somebody holds it.
     pub fn take_over(&self) -> io::Result<Holder> {
         let Some((file, records)) = Writer::take_over(&self.path)? else {

@@ -10,6 +10,7 @@ mod options;
 mod policy;
 mod provisioning;
 mod proxy;
+mod reap;
 mod session_manager;
 mod signals;
 mod speed;

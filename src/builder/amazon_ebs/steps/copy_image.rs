@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use async_trait::async_trait;
 use aws_sdk_ec2::operation::copy_image::CopyImageOutput;
+use aws_sdk_ec2::types::ResourceType;
 use futures::future::join_all;
 use jiff::Timestamp;
 
@@ -14,6 +15,7 @@ use crate::aws::image::snapshots;
 use crate::aws::made::Made;
 use crate::aws::name::time_ordered_id;
 use crate::aws::removal::find_copy;
+use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::copies::CopyTo;
 use crate::builder::amazon_ebs::steps::create_image::{description, wait_for_image};
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi};
@@ -57,6 +59,7 @@ impl CopyImage {
         }
         let mut all = vec![
             at.everywhere(&["image", "snapshot"], &["CopyImage"]),
+            at.tag_with(&["image"], &["CopyImage"]),
             at.look(&["DescribeImages", "DescribeSnapshots"]),
             at.everywhere(&["image"], &["DeregisterImage"]),
             at.everywhere(&["snapshot"], &["DeleteSnapshot"]),
@@ -85,6 +88,10 @@ impl CopyImage {
             .set_kms_key_id(to.kms_key_id.clone())
             .set_snapshot_copy_completion_duration_minutes(
                 self.job.settings.copies.snapshot_copy_duration_minutes,
+            )
+            .set_tag_specifications(
+                specification(ResourceType::Image, &self.job.known_as_ours(cx))
+                    .map(|tags| vec![tags]),
             );
         let name = &self.job.settings.ami.ami_name;
         let id = |answer: CopyImageOutput| answer.image_id;

@@ -79,12 +79,14 @@ impl CreateImage {
     }
 
     async fn create(&self, cx: &BuildContext) -> anyhow::Result<String> {
-        let run_tags = match self.job.images_take_run_tags() {
+        let mut tags = match self.job.images_take_run_tags() {
             true => self.job.run_tags(cx, &self.source)?,
             false => Vec::new(),
         };
-        // Snapshots get these tags in a later step, with their own.
-        let tags = specification(ResourceType::Image, &run_tags).map(|tags| vec![tags]);
+        // Until it is finished, it is ours.
+        tags.extend(self.job.known_as_ours(cx));
+        // Snapshots get their tags in a later step.
+        let tags = specification(ResourceType::Image, &tags).map(|tags| vec![tags]);
         let ec2 = self.job.ec2(cx);
         let request = ec2
             .create_image()

@@ -29,7 +29,7 @@ pub(crate) struct MakeProfile {
 impl MakeProfile {
     pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
         let made = job.settings.profile.temporary_policy().map(|_| {
-            let name = format!("packer-{}", time_ordered_id());
+            let name = format!("{}{}", profile::PREFIX, time_ordered_id());
             let made = Made::Profile { name: name.clone(), token: job.token.clone() };
             (name, Arc::new(made.thing(&job.account, job.account.region())))
         });

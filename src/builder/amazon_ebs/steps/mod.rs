@@ -87,8 +87,13 @@ impl Job {
     /// The same, and what makes them known as ours.
     fn own_tags(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<Vec<Tag>> {
         let mut tags = self.run_tags(cx, source)?;
-        tags.extend(own_tags(&cx.facts.scope.environment.run_uuid, &self.token));
+        tags.extend(self.known_as_ours(cx));
         Ok(tags)
+    }
+
+    /// The tags that make things known as ours.
+    fn known_as_ours(&self, cx: &BuildContext) -> [Tag; 2] {
+        own_tags(&cx.facts.scope.environment.run_uuid, &self.token)
     }
 
     /// Takes back what the build has made.

@@ -10,7 +10,7 @@ use crate::aws::address::{Way, is_ipv6_cidr, own_cidr};
 use crate::aws::allow::Regions;
 use crate::aws::error::Meaning;
 use crate::aws::image::filter;
-use crate::aws::made::Made;
+use crate::aws::made::{GROUP_DESCRIPTION, Made};
 use crate::aws::name;
 use crate::aws::removal::find_group;
 use crate::aws::search::api_filters;
@@ -103,7 +103,7 @@ impl OpenSecurityGroup {
         let request = ec2
             .create_security_group()
             .group_name(name)
-            .description("Temporary group for imgbake")
+            .description(GROUP_DESCRIPTION)
             .set_vpc_id(self.network.vpc.clone())
             .set_tag_specifications(specification.map(|tags| vec![tags]));
         let id = |answer: CreateSecurityGroupOutput| answer.group_id;

@@ -6,6 +6,8 @@ use aws_sdk_ec2::types::Tag;
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
+use crate::aws::made::hand_over;
+use crate::aws::tags;
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
@@ -13,7 +15,8 @@ use crate::event::Phase;
 use crate::permission::Permission;
 use crate::step::Step;
 
-/// Writes `tags` on AMIs and snapshots, then `snapshot_tags` on the snapshots alone.
+/// Writes `tags` on AMIs and snapshots, and `snapshot_tags` on the snapshots alone; takes off the
+/// tags that say that the AMIs are not finished.
 pub(crate) struct TagImages {
     job: Job,
     source: SourceAmi,
@@ -33,7 +36,8 @@ impl TagImages {
         let is_tagged = maps.iter().any(|map| !map.is_empty())
             || blocks.iter().any(|blocks| !blocks.is_empty());
         let tag = || at.everywhere(&["image", "snapshot"], &["CreateTags"]);
-        is_tagged.then(tag).into_iter().collect()
+        let hand_over = at.everywhere(&["image"], &["DeleteTags"]);
+        [hand_over].into_iter().chain(is_tagged.then(tag)).collect()
     }
 
     /// The tags of snapshots: those of the run, of the AMI and their own; the last one wins.
@@ -64,10 +68,7 @@ impl TagImages {
             return Ok(());
         }
         cx.ui.say(format!("Tagging {} in {region}", ids.join(", ")));
-        let ec2 = self.job.ec2_in(cx, region).expecting(ids);
-        let request =
-            ec2.create_tags().set_resources(Some(ids.to_vec())).set_tags(Some(tags.to_vec()));
-        let tagged = ec2.call("CreateTags", |_| request.clone().send()).await;
+        let tagged = tags::put(&self.job.ec2_in(cx, region), ids, tags).await;
         tagged.with_context(|| format!("cannot tag {}", ids.join(", ")))?;
         Ok(())
     }
@@ -90,8 +91,11 @@ impl Step for TagImages {
         let of_ami = render_tags(cx, &self.source, "tags", &ami.tags, &ami.tag)?;
         let of_snapshots = self.for_snapshots(cx, &of_ami)?;
         let writes = self.images.iter().map(async |image| {
-            self.write(cx, &image.region, std::slice::from_ref(&image.id), &of_ami).await?;
-            self.write(cx, &image.region, &image.snapshots, &of_snapshots).await
+            let id = std::slice::from_ref(&image.id);
+            self.write(cx, &image.region, id, &of_ami).await?;
+            self.write(cx, &image.region, &image.snapshots, &of_snapshots).await?;
+            let handed_over = hand_over(&self.job.ec2_in(cx, &image.region), id).await;
+            handed_over.with_context(|| format!("cannot take our own tags off {}", image.id))
         });
         join_all(writes).await.into_iter().collect()
     }

@@ -1,5 +1,6 @@
 //! What AWS minds and moto does not: a call with the token of another one is that one, two images of
-//! an account do not have one name, and what is gone can be removed again.
+//! an account do not have one name, copies have the tags that they are made with, and what is gone
+//! can be removed again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -64,7 +65,28 @@ impl Manners {
                 let message = format!("AMI name {name} is already in use");
                 Some(Answer::error(call, "InvalidAMIName.Duplicate", &message))
             }
-            false => upstream.ask(call).await,
+            false => tagged(call, upstream, upstream.ask(call).await?).await,
         }
     }
+}
+
+/// Puts the tags on a copy that the call has for it.
+async fn tagged(call: &Call, upstream: &Upstream, answer: Answer) -> Option<Answer> {
+    let id = answer.text.split_once("<imageId>").and_then(|(_, rest)| rest.split('<').next());
+    let Some(id) = id.filter(|_| call.action == "CopyImage") else { return Some(answer) };
+    let mut tags = vec![("Action", "CreateTags"), ("ResourceId.1", id)];
+    let prefix = "TagSpecification.1.";
+    let given = call
+        .parameters
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+    tags.extend(
+        given
+            .filter(|(name, _)| name.starts_with("Tag."))
+            .map(|(name, value)| (name, value.as_str())),
+    );
+    if tags.len() > 2 {
+        upstream.ask(&call.instead(&tags)).await?;
+    }
+    Some(answer)
 }

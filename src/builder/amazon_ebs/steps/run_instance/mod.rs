@@ -99,6 +99,10 @@ impl RunInstance {
         };
         let keys = settings.ebs.launch_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
         all.extend(at.keys(keys.filter(|key| !key.is_empty())));
+        let disks = &settings.ebs.launch_block_device_mappings;
+        if disks.iter().any(|disk| disk.delete_on_termination == Some(false)) {
+            all.push(at.on(&["volume"], &["DeleteTags"]));
+        }
         all.extend([
             at.look(&["DescribeInstances", "DescribeVolumes"]),
             at.on_ours("instance", &["TerminateInstances"]),
@@ -129,7 +133,9 @@ impl RunInstance {
         let own = self.job.own_tags(cx, &self.source)?;
         let ebs = &self.settings().ebs;
         let map = &ebs.run_volume_tags;
-        let volumes = render_tags(cx, &self.source, "run_volume_tags", map, &ebs.run_volume_tag)?;
+        let mut volumes =
+            render_tags(cx, &self.source, "run_volume_tags", map, &ebs.run_volume_tag)?;
+        volumes.extend(self.job.known_as_ours(cx));
         let volumes = specification(ResourceType::Volume, &volumes);
         let instance = specification(ResourceType::Instance, &own);
         Ok([instance, interface, volumes].into_iter().flatten().collect())
