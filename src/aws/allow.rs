@@ -80,8 +80,12 @@ impl Regions {
 
     /// Tags that `calls` give to what they make.
     pub fn tag_with(&self, kinds: &[&str], calls: &[&str]) -> Permission {
-        let permission = self.everywhere(kinds, &["CreateTags"]);
-        permission.when("StringEquals", "ec2:CreateAction", calls.iter().copied()).made_by_service()
+        by_calls(self.on(kinds, &["CreateTags"]), calls)
+    }
+
+    /// The same in all regions.
+    pub fn tag_everywhere_with(&self, kinds: &[&str], calls: &[&str]) -> Permission {
+        by_calls(self.everywhere(kinds, &["CreateTags"]), calls)
     }
 
     /// Calls of IAM about the temporary roles and profiles of builds.
@@ -135,6 +139,11 @@ impl Regions {
             false => format!("arn:{}:kms:*:*:key/{id}", self.partition()),
         }
     }
+}
+
+/// `permission` to tag for these calls alone, which tag what they make.
+fn by_calls(permission: Permission, calls: &[&str]) -> Permission {
+    permission.when("StringEquals", "ec2:CreateAction", calls.iter().copied()).made_by_service()
 }
 
 fn ec2(calls: &[&str]) -> Permission {

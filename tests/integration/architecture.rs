@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -13,7 +14,7 @@ fn source_dir() -> PathBuf {
 /// The rooms in the order of the table in `lib.rs`, the topmost first.
 fn rooms_on_the_map() -> Vec<String> {
     let lib = fs::read_to_string(source_dir().join("lib.rs")).expect("lib.rs");
-    let row = Regex::new(r"(?m)^//! \| `(\w+)` \|").expect("a pattern");
+    let row = pattern(r"(?m)^//! \| `(\w+)` \|");
     row.captures_iter(&lib).map(|found| found[1].to_owned()).collect()
 }
 
@@ -38,17 +39,30 @@ fn room_of(file: &Path) -> String {
 /// The rooms whose paths stand in the code of `text` as `crate::room`, wherever they stand;
 /// a comment may point anywhere.
 fn imported_rooms(text: &str) -> BTreeSet<String> {
+    static SINGLE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bcrate::(\w+)"));
+    static SEVERAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)\bcrate::\{(.*?)\};"));
+    static FIRST_OF_EACH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|,)\s*(\w+)"));
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let text = &text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
-    let single = Regex::new(r"\bcrate::(\w+)").expect("a pattern");
-    let several = Regex::new(r"(?s)\bcrate::\{(.*?)\};").expect("a pattern");
-    let first_of_each = Regex::new(r"(?:^|,)\s*(\w+)").expect("a pattern");
-    let mut rooms: BTreeSet<String> =
-        single.captures_iter(text).map(|found| found[1].to_owned()).collect();
-    for group in several.captures_iter(text) {
-        rooms.extend(first_of_each.captures_iter(&group[1]).map(|found| found[1].to_owned()));
+    let mut rooms = firsts(&SINGLE, text);
+    for group in SEVERAL.captures_iter(text) {
+        rooms.extend(firsts(&FIRST_OF_EACH, &group[1]));
     }
     rooms
+}
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a pattern")
+}
+
+/// What the first group of `pattern` is in `text`, wherever it fits.
+fn firsts(pattern: &Regex, text: &str) -> BTreeSet<String> {
+    pattern.captures_iter(text).map(|found| found[1].to_owned()).collect()
+}
+
+/// The modules that the file at `lib` has.
+fn modules(lib: &Path) -> BTreeSet<String> {
+    firsts(&pattern(r"(?m)^(?:pub )?mod (\w+);"), &fs::read_to_string(lib).expect("lib.rs"))
 }
 
 #[test]
@@ -81,7 +95,7 @@ fn rooms_import_only_rooms_below_them() {
 fn every_call_of_aws_goes_through_the_one_place_that_makes_it_again() {
     let mut files = Vec::new();
     rust_files(&source_dir(), &mut files);
-    let sends = Regex::new(r"\.send\(\)\s*\.await").expect("a pattern");
+    let sends = pattern(r"\.send\(\)\s*\.await");
     for file in files {
         let text = fs::read_to_string(&file).expect("a source file");
         let of_aws = text.contains("aws_sdk_") || text.contains("aws::call");
@@ -92,10 +106,21 @@ fn every_call_of_aws_goes_through_the_one_place_that_makes_it_again() {
 
 #[test]
 fn every_module_of_the_library_is_on_the_map_and_the_other_way_round() {
-    let lib = fs::read_to_string(source_dir().join("lib.rs")).expect("lib.rs");
-    let module = Regex::new(r"(?m)^(?:pub )?mod (\w+);").expect("a pattern");
-    let modules: BTreeSet<_> = module.captures_iter(&lib).map(|m| m[1].to_owned()).collect();
+    let modules = modules(&source_dir().join("lib.rs"));
     assert_eq!(modules, rooms_on_the_map().into_iter().collect());
+}
+
+#[test]
+fn the_rooms_that_are_fuzzed_import_only_each_other() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/src");
+    let fuzzed = modules(&dir.join("lib.rs"));
+    let mut files = Vec::new();
+    rust_files(&source_dir(), &mut files);
+    for file in files.iter().filter(|file| fuzzed.contains(&room_of(file))) {
+        let imported = imported_rooms(&fs::read_to_string(file).expect("a source file"));
+        let missing: Vec<_> = imported.difference(&fuzzed).collect();
+        assert!(missing.is_empty(), "tests/fuzz/src lacks {missing:?} for {}", file.display());
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl CopyImage {
         }
         let mut all = vec![
             at.everywhere(&["image", "snapshot"], &["CopyImage"]),
-            at.tag_with(&["image"], &["CopyImage"]),
+            at.tag_everywhere_with(&["image"], &["CopyImage"]),
             at.look(&["DescribeImages", "DescribeSnapshots"]),
             at.everywhere(&["image"], &["DeregisterImage"]),
             at.everywhere(&["snapshot"], &["DeleteSnapshot"]),

@@ -59,7 +59,7 @@ fn shared(scene: &Scene) -> Case {
          snapshot_tags: CreateTags Tag.*.Value = us-east-1
          snapshot_tag.key: CreateTags Tag.*.Key = Mine
          snapshot_tag.value: CreateTags Tag.*.Value = snapshot
-         skip_ami_run_tags: CreateImage without TagSpecification
+         skip_ami_run_tags: CreateImage without TagSpecification.1.Tag.3
          deprecate_at: EnableImageDeprecation DeprecateAt = 2099-12-31T23:59:59Z
          deregistration_protection.enabled: EnableImageDeregistrationProtection WithCooldown = false"
     );
