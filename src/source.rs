@@ -99,6 +99,8 @@ impl SourceFile {
     /// The position of the byte at `offset`.
     pub fn position(&self, offset: usize) -> Position {
         let (line, before) = self.before(offset);
+        // A byte order mark stands before the first column.
+        let before = before.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(before);
         Position { line, column: counted(before, |text| text.graphemes(true).count()) + 1 }
     }
 

@@ -69,7 +69,7 @@ pub enum TokenKind {
     Comment,
     /// The end of a line.
     Newline,
-    /// A character that HCL has no use for.
+    /// A character or sign that HCL has no use for.
     Invalid,
     /// The end of the text. The scanner has none; who looks at the next token puts one behind all.
     End,
@@ -285,9 +285,9 @@ fn content_of(line: &str) -> &str {
     content.strip_suffix('\r').filter(|_| content.len() < line.len()).unwrap_or(content)
 }
 
-/// Of `\n` or `\r\n`, if `rest` begins with one.
+/// Of what ends a line between quotes, if `rest` begins with it: a lone `\r` does, too.
 fn newline_length(rest: &str) -> Option<usize> {
-    ["\n", "\r\n"].into_iter().find(|end| rest.starts_with(end)).map(str::len)
+    ["\n", "\r\n", "\r"].into_iter().find(|end| rest.starts_with(end)).map(str::len)
 }
 
 fn name_length(rest: &str) -> usize {
@@ -330,8 +330,8 @@ fn heredoc_start(rest: &str) -> Option<(&str, usize)> {
 /// Of text between quotes up to what ends it.
 fn quoted_length(rest: &str) -> usize {
     literal_length(rest, |after| match after.as_bytes() {
-        [b'"' | b'\n', ..] | [b'\r', b'\n', ..] => Some(0),
-        [b'\\', b'\n', ..] | [b'\\', b'\r', b'\n', ..] => Some(1),
+        [b'"' | b'\n' | b'\r', ..] => Some(0),
+        [b'\\', b'\n' | b'\r', ..] => Some(1),
         [b'\\', ..] => Some(1 + after[1..].chars().next().map_or(0, char::len_utf8)),
         _ => None,
     })
@@ -365,6 +365,7 @@ fn sign(rest: &str, next: char) -> (TokenKind, usize) {
         '\r' if after.starts_with('\n') => return (TokenKind::Newline, 2),
         '=' | '!' | '<' | '>' if after.starts_with('=') => return (TokenKind::Operator, 2),
         '&' | '|' if after.starts_with(next) => return (TokenKind::Operator, 2),
+        '*' if after.starts_with('*') => return (TokenKind::Invalid, 2),
         '\n' => TokenKind::Newline,
         '[' => TokenKind::OpenBracket,
         ']' => TokenKind::CloseBracket,
@@ -464,8 +465,8 @@ mod tests {
         let open = [(OpenQuote, "\""), (Literal, "x"), (QuotedNewline, "\n"), (Literal, "y")];
         assert_eq!(tokens("\"x\ny"), open);
         assert_eq!(tokens("<<EOT\nEOT"), [(OpenHeredoc, "<<EOT\n"), (Literal, "EOT")]);
-        assert_eq!(tokens("\"\r\r\n")[1..], [(Literal, "\r"), (QuotedNewline, "\r\n")]);
-        assert_eq!(tokens("\"\r")[1..], [(Literal, "\r")]);
+        assert_eq!(tokens("\"\r\r\n")[1..], [(QuotedNewline, "\r"), (QuotedNewline, "\r\n")]);
+        assert_eq!(tokens("\"\r")[1..], [(QuotedNewline, "\r")]);
         assert_eq!(tokens(&"\"${".repeat(100_000)).len(), 200_000);
     }
 }

@@ -145,12 +145,10 @@ impl<'t> Parser<'t> {
             let error = self.error_here("`:` expected").because(format!("found {found}"));
             return self.give_up(error.label(key.span, "this key has no value"));
         }
-        let value = self.value("the value of a key")?;
-        let error = Diagnostic::error(code::JSON_SYNTAX, "`:` expected").at(value.span);
-        let error = error.because("before this value");
+        let error = self.error_here("`:` expected").because("before this value");
         let help = format!("write `\"{}\": …`", key.value);
         self.say(error.label(key.span, "after this key").help(help))?;
-        Ok(value)
+        self.value("the value of a key")
     }
 
     fn key(&mut self) -> Parsed<String> {

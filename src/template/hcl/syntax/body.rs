@@ -1,10 +1,12 @@
 //! Arguments and blocks, to the end of the text or of the block.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::super::scan::{Token, TokenKind};
 use super::{Abandoned, Checker, Parsed};
 use crate::diagnostic::{Diagnostic, code};
+use crate::source::Span;
 
 /// What an item of a body was.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,9 +45,9 @@ impl<'t> Checker<'t> {
             if self.peek().kind == TokenKind::End || self.looking_at("}") {
                 return;
             }
-            let start = self.at;
+            let (start, said) = (self.at, self.diagnostics.0.len());
             if self.item(&mut names).and_then(|item| self.end_of_line(item)).is_err() {
-                self.recover(start);
+                self.recover(start, said);
             }
         }
     }
@@ -206,8 +208,9 @@ impl<'t> Checker<'t> {
     }
 
     /// Goes on after an abandoned item, which is blank in the copy: to the end of the line on which
-    /// every bracket opened since `start` is closed, or to the `}` of the block around.
-    fn recover(&mut self, start: usize) {
+    /// every bracket opened since `start` is closed, or to the `}` of the block around. Its mistakes
+    /// begin at `said`.
+    fn recover(&mut self, start: usize, said: usize) {
         let failed_at = self.at;
         let wrong = self.next_index();
         let mut open: Vec<TokenKind> = Vec::new();
@@ -236,8 +239,7 @@ impl<'t> Checker<'t> {
             self.at += 1;
         }
         let end_at = self.at;
-        self.say_unread(wrong, end_at);
-        self.at = end_at;
+        self.say_meaningless(wrong..end_at + 1, said);
         let end = self.tokens[self.at].start;
         self.blank(self.tokens[start].start..end);
         if self.tokens[self.at].kind == TokenKind::QuotedNewline {
@@ -245,19 +247,28 @@ impl<'t> Checker<'t> {
         }
     }
 
-    /// After a mistake at the token `wrong`, says the first token in the rest of the item, up to
-    /// `end`, that is a mistake without any grammar.
-    fn say_unread(&mut self, wrong: usize, end: usize) {
-        let is_none = |at: &usize| {
-            matches!(self.tokens[*at].kind, TokenKind::Invalid | TokenKind::QuotedNewline)
+    /// Says the first of the tokens in `rest`, the first of which is where an item was abandoned, that
+    /// has no meaning anywhere. What was `said` of the item before it on its line comes from that.
+    fn say_meaningless(&mut self, rest: Range<usize>, said: usize) {
+        let wrong = rest.start;
+        let mut meaningless = rest.map(|at| (at, self.meaningless(self.tokens[at])));
+        let Some((at, Some(error))) = meaningless.find(|(_, error)| error.is_some()) else {
+            return;
         };
-        if let Some(at) = (wrong..=end).find(is_none)
-            && at > wrong
-        {
-            self.at = at;
-            // It is said, and given up already.
-            let _: Parsed<()> = self.no_term();
+        if at > wrong {
+            self.diagnostics.push(error);
         }
+        let Some(last) = self.diagnostics.0.pop() else { return };
+        let token = self.tokens[at].start;
+        let line = self.text[..token].rfind('\n').map_or(0, |end| end + 1);
+        let line = self.origin.span(line..token);
+        let of_line = |span: Span| span.start >= line.start && span.start <= line.end;
+        let mut at = 0;
+        self.diagnostics.0.retain(|one| {
+            at += 1;
+            at <= said || !one.span.is_some_and(of_line)
+        });
+        self.diagnostics.push(last);
     }
 
     fn ends_line(&self, token: Token) -> bool {

@@ -2,7 +2,6 @@
 
 use super::super::scan::{Token, TokenKind};
 use super::{Checker, Parsed};
-use crate::diagnostic::Diagnostic;
 
 impl Checker<'_> {
     /// `condition ? yes : no`, or anything that binds tighter.
@@ -170,27 +169,7 @@ impl Checker<'_> {
         let next = self.peek();
         let found = self.found();
         let error = self.error(next, "an expression is missing");
-        let say = |summary: &str| Diagnostic { summary: summary.to_owned(), ..error.clone() };
-        let error = match self.text_of(next) {
-            "'" => say("single quotes are not valid").help("enclose strings in double quotes (\")"),
-            "`" => say("backquotes are not valid")
-                .help("enclose strings in double quotes, or write a heredoc (<<EOF … EOF)"),
-            "“" | "”" => say("curly quotes are not valid")
-                .help("enclose strings in straight double quotes (\")"),
-            ";" => say("semicolons are not valid").help("end an argument with its line"),
-            "&" => no_bits(&say, "&&"),
-            "|" => no_bits(&say, "||"),
-            "~" | "^" => no_bits(&say, "!"),
-            _ if next.kind == TokenKind::QuotedNewline => {
-                say("a string is not closed on its line").because("expected `\"`")
-            }
-            _ if next.kind == TokenKind::Invalid => say("this character is not valid here"),
-            _ => error.because(format!("expected an expression, found {found}")),
-        };
-        self.refuse(error)
+        let error = error.because(format!("expected an expression, found {found}"));
+        self.refuse(self.meaningless(next).unwrap_or(error))
     }
-}
-
-fn no_bits(say: &dyn Fn(&str) -> Diagnostic, meant: &str) -> Diagnostic {
-    say("there are no operators on bits").help(format!("for the logical operator, write `{meant}`"))
 }

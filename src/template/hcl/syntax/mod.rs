@@ -262,10 +262,44 @@ impl<'t> Checker<'t> {
         Diagnostic::error(code::HCL_SYNTAX, summary).at(self.span(at))
     }
 
-    /// Says what is wrong and gives the construct up.
+    /// Says what is wrong and gives the construct up. What has no meaning anywhere in HCL is what is
+    /// wrong, whatever would have been expected in its place.
     fn refuse<T>(&mut self, diagnostic: Diagnostic) -> Parsed<T> {
-        self.diagnostics.push(diagnostic);
+        let next = self.peek();
+        let meaningless = self.meaningless(next).filter(|_| next.kind == TokenKind::Invalid);
+        self.diagnostics.push(meaningless.unwrap_or(diagnostic));
         Err(Abandoned)
+    }
+
+    /// What is wrong with a token without any grammar.
+    fn meaningless(&self, token: Token) -> Option<Diagnostic> {
+        let say = |summary: &str| self.error(token, summary);
+        let no_bits = |meant: &str| {
+            let help = format!("for the logical operator, write `{meant}`");
+            say("there are no operators on bits").help(help)
+        };
+        let error = match (token.kind, self.text_of(token)) {
+            (TokenKind::QuotedNewline, _) => {
+                say("a string is not closed on its line").because("expected `\"`")
+            }
+            (TokenKind::Invalid, text) => match text {
+                "'" => {
+                    say("single quotes are not valid").help("enclose strings in double quotes (\")")
+                }
+                "`" => say("backquotes are not valid")
+                    .help("enclose strings in double quotes, or write a heredoc (<<EOF … EOF)"),
+                "“" | "”" => say("curly quotes are not valid")
+                    .help("enclose strings in straight double quotes (\")"),
+                ";" => say("semicolons are not valid").help("end an argument with its line"),
+                "**" => say("there is no operator `**`").help("write `pow(base, exponent)`"),
+                "&" => no_bits("&&"),
+                "|" => no_bits("||"),
+                "~" | "^" => no_bits("!"),
+                _ => say("this character is not valid here"),
+            },
+            _ => return None,
+        };
+        Some(error)
     }
 
     fn refuse_at<T>(&mut self, token: Token, summary: &str) -> Parsed<T> {
