@@ -440,6 +440,7 @@ fn list(text: Option<&str>) -> Vec<String> {
 
 /// A value of a variable as `-var` takes it: texts as they are, lists and maps as HCL2.
 fn variable(value: &serde_yaml::Value) -> Option<String> {
+    use hcl::format::{Format as _, Formatter};
     use serde_yaml::Value;
     match value {
         Value::Null => None,
@@ -448,9 +449,10 @@ fn variable(value: &serde_yaml::Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Tagged(tagged) => variable(&tagged.value),
         Value::Sequence(_) | Value::Mapping(_) => {
-            let json = serde_json::to_string(value).ok()?;
-            // What would be a template in HCL2 is text here.
-            Some(json.replace("${", "$${").replace("%{", "%%{"))
+            // What would be a template in HCL2 is text here: it is escaped.
+            let value = hcl::to_expression(serde_json::to_value(value).ok()?).ok()?;
+            let mut formatter = Formatter::builder().compact(true).build_vec();
+            value.format_string(&mut formatter).ok()
         }
     }
 }
@@ -485,6 +487,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_is_written_as_hcl2_reads_it() {
+        let written = |yaml: &str| variable(&serde_yaml::from_str(yaml).unwrap()).unwrap();
+        assert_eq!(written(r#""${a}""#), "${a}", "a text is no expression for `-var`");
+        assert_eq!(
+            written("{a: [1, 1.5, null, true], b c: \"\\b%{x}\\\"\", 1: {}}"),
+            r#"{ "a" = [1, 1.5, null, true], "b c" = "\u0008%%{x}\"", "1" = {} }"#
+        );
+    }
+
+    #[test]
     fn every_input_becomes_a_value() {
         let inputs = read(&[
             ("command", "build"),
@@ -511,7 +523,7 @@ mod tests {
         assert_eq!(inputs.templates, ["images/web.pkr.hcl", "images/*.json"].map(PathBuf::from));
         assert_eq!(inputs.only, ["amazon-ebs.web", "qemu.*", "null.x"]);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let zones = pair("zones", r#"["a","$${b}"]"#);
+        let zones = pair("zones", r#"["a", "$${b}"]"#);
         let variables =
             [pair("region", "eu-west-1"), pair("size", "8"), pair("fast", "true"), zones];
         assert_eq!(inputs.variables, variables);
