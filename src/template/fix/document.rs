@@ -86,9 +86,10 @@ fn one_or_several(value: &mut Value) -> std::slice::IterMut<'_, Value> {
     }
 }
 
-/// One thing → a list of it.
+/// One thing → a list of it; an object without any key is no thing.
 fn make_list(value: &mut Value) {
-    if !value.is_array() && !value.is_null() {
+    let is_empty = value.as_object().is_some_and(Object::is_empty);
+    if !value.is_array() && !value.is_null() && !is_empty {
         *value = Value::Array(vec![value.take()]);
     }
 }

@@ -265,6 +265,14 @@ fn an_address_is_removed_only_beside_post_processors() {
 }
 
 #[test]
+fn one_provisioner_becomes_a_list_and_none_does_not() {
+    let fixed = |provisioners: Value| fixed(&json!({"builders": [], "provisioners": provisioners}));
+    let shell = json!({"type": "shell"});
+    assert_eq!(fixed(shell.clone())["provisioners"], json!([shell]));
+    assert_eq!(fixed(json!({}))["provisioners"], json!({}));
+}
+
+#[test]
 fn root_keys_are_found_whatever_their_case() {
     let text = fixed_text(r#"{"Builders": [{"type": "vmware"}]}"#).unwrap();
     assert_eq!(
