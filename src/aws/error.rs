@@ -141,7 +141,7 @@ const UNKNOWN: &[&str] =
 
 impl Meaning {
     /// Codes first; what has an unknown one is told by words, then by the HTTP status.
-    fn of(code: &str, message: &str, status: u16) -> Self {
+    pub fn of(code: &str, message: &str, status: u16) -> Self {
         let known = CODES.iter().find(|(_, codes)| codes.contains(&code));
         match known {
             Some((meaning, _)) => *meaning,

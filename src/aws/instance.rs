@@ -39,3 +39,44 @@ pub async fn volumes(ec2: &Ec2, id: &str) -> Result<Vec<Volume>, ApiError> {
     let answer = ec2.call("DescribeVolumes", |_| request.clone().send()).await?;
     Ok(answer.volumes.unwrap_or_default())
 }
+
+/// An instance that has ended, or is about to, although nobody of us has told it to; and why, as EC2
+/// says it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the instance {id} is {state}{}{why}", if why.is_empty() { "" } else { ": " })]
+pub struct Ended {
+    id: String,
+    state: &'static str,
+    code: String,
+    why: String,
+}
+
+impl Ended {
+    /// How `instance` has ended, if it has.
+    pub fn of(instance: &Instance) -> Option<Self> {
+        let state = match state(instance) {
+            InstanceStateName::ShuttingDown | InstanceStateName::Terminated => "terminated",
+            InstanceStateName::Stopping | InstanceStateName::Stopped => "stopped",
+            _ => return None,
+        };
+        let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let reason = instance.state_reason();
+        Some(Self {
+            id: owned(instance.instance_id()),
+            state,
+            code: owned(reason.and_then(|reason| reason.code())),
+            why: owned(reason.and_then(|reason| reason.message())),
+        })
+    }
+
+    /// Whether EC2 had started it before it saw that it could not.
+    pub fn lacked_capacity(&self) -> bool {
+        self.code == "Server.InsufficientInstanceCapacity"
+    }
+
+    /// Whether it was a spot instance that EC2 needed for somebody else.
+    pub fn was_taken_back(&self) -> bool {
+        ["Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"]
+            .contains(&self.code.as_str())
+    }
+}

@@ -67,7 +67,7 @@ pub enum Made {
     },
     /// The instance that has our tag.
     Instance {
-        /// The value of [`BUILD_TAG`], and the client token.
+        /// The value of [`BUILD_TAG`], and how the client tokens begin that it is asked for with.
         token: String,
         /// The devices whose volumes stay if the build ends well.
         keeps: Vec<String>,

@@ -2,6 +2,7 @@
 
 mod access;
 pub mod bed;
+mod capacity;
 mod cleanup;
 mod effects;
 mod failures;

@@ -166,6 +166,11 @@ impl HardwareOptions {
         self.enable_unlimited_credits || self.enable_t2_unlimited
     }
 
+    /// Whether what the machine is to use is in one availability zone only.
+    pub(super) fn is_in_one_place(&self) -> bool {
+        !self.placement.host_id.is_empty() || !self.capacity_reservation_id.is_empty()
+    }
+
     /// What EC2 does not give to spot instances, and whether it is asked for.
     pub(super) fn not_for_spot(&self) -> [(&'static str, bool); 7] {
         let reserves = self.capacity_reservation_preference == Some(Preference::Open);

@@ -78,6 +78,11 @@ struct Settings {
 }
 
 impl Settings {
+    /// Whether the machine is no spot instance, or need not be one.
+    fn may_be_on_demand(&self) -> bool {
+        !self.spot.is_wanted() || self.spot.spot_fallback_to_on_demand
+    }
+
     /// Whether the AMI that is made must be the first of its name where it is made.
     fn is_first_of_its_name(&self) -> bool {
         !self.ebs.skip_create_ami && !self.copies.skip_save_build_region
@@ -119,9 +124,13 @@ impl Component for AmazonEbs {
         ami.check(check);
         copies.check(&ami, check);
         run.check(check);
-        spot.check(&run.instance_type, &ami, &hardware, check);
+        spot.check_types(&run.instance_type, check);
+        let mut types = spot.types(&run.instance_type);
+        types.extend(run.fallback_instance_types.iter().map(String::as_str));
+        spot.check(&types, &ami, &hardware, check);
         profile.check(check);
-        hardware.check(&spot.types(&run.instance_type), check);
+        hardware.check(&types, check);
+        check_fallback(&run, &hardware, check);
         ebs.check(&access.region, &copies, check);
         communicator.check(check);
         check_keys(&communicator, check);
@@ -139,6 +148,14 @@ impl Component for AmazonEbs {
             communicator,
             force,
         })))
+    }
+}
+
+/// What is reserved is reserved for one type.
+fn check_fallback(run: &RunOptions, hardware: &HardwareOptions, check: &mut Check<'_>) {
+    if !run.fallback_instance_types.is_empty() && !hardware.capacity_reservation_id.is_empty() {
+        let cause = "the capacity of `capacity_reservation_id` is of one type only";
+        check.error("fallback_instance_types", cause);
     }
 }
 

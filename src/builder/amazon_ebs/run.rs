@@ -32,7 +32,13 @@ pub struct RunOptions {
     /// The instance type, e.g. `t3.micro`. For a spot instance, `spot_instance_types` may be given
     /// instead.
     pub instance_type: String,
-    /// The availability zone; chosen by AWS if not given.
+    /// Instance types to try one after the other where EC2 has no capacity for the machine that is
+    /// asked for, not in any zone that the template allows either. Packer does not know this
+    /// option.
+    pub fallback_instance_types: Vec<String>,
+    /// The availability zone; chosen by AWS if not given. Where EC2 has no capacity in the zone that
+    /// AWS chose, or in that of the subnet that `subnet_filter` chose of several, the others are
+    /// tried.
     pub availability_zone: String,
     /// The VPC, to find a subnet and to put the temporary security group in.
     pub vpc_id: String,
@@ -90,6 +96,7 @@ impl Default for RunOptions {
             source_ami: String::new(),
             source_ami_filter: None,
             instance_type: String::new(),
+            fallback_instance_types: Vec::new(),
             availability_zone: String::new(),
             vpc_id: String::new(),
             vpc_filter: None,

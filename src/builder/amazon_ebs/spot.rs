@@ -29,6 +29,9 @@ pub struct SpotOptions {
     pub fleet_tags: TagMap,
     /// The same as `fleet_tags`, a block for each.
     pub fleet_tag: Vec<TagBlock>,
+    /// Whether the machine may be no spot instance where EC2 has no spot capacity for it. Not if not
+    /// given: it costs more, be it only for the time of a build. Packer does not know this option.
+    pub spot_fallback_to_on_demand: bool,
     /// For older templates: a multiple of 60. EC2 does not sell spot instances for a fixed time any
     /// more.
     pub block_duration_minutes: u32,
@@ -84,15 +87,15 @@ impl SpotOptions {
         }
     }
 
-    /// Reports what is wrong, also with the machine's type and what spot instances cannot have.
+    /// Reports what is wrong, also with what spot instances cannot have: `types` are all that the
+    /// machine may be of.
     pub fn check(
         &self,
-        instance_type: &str,
+        types: &[&str],
         ami: &AmiOptions,
         hardware: &HardwareOptions,
         check: &mut Check<'_>,
     ) {
-        self.check_types(instance_type, check);
         if let Some(price) = self.highest_price()
             && !price.parse().is_ok_and(|price: f64| price > 0.0)
         {
@@ -113,12 +116,13 @@ impl SpotOptions {
         check_tags("spot_tag", &self.spot_tag, check);
         check_tags("fleet_tag", &self.fleet_tag, check);
         match self.is_wanted() {
-            true => self.check_limits(instance_type, ami, hardware, check),
+            true => check_limits(types, ami, hardware, check),
             false => self.check_unwanted(check),
         }
     }
 
-    fn check_types(&self, instance_type: &str, check: &mut Check<'_>) {
+    /// Reports what is wrong with the machine's type.
+    pub fn check_types(&self, instance_type: &str, check: &mut Check<'_>) {
         match (instance_type.is_empty(), self.spot_instance_types.is_empty()) {
             (true, true) => {
                 check.missing("instance_type", "say which machine to use, e.g. \"t3.micro\"")
@@ -134,45 +138,42 @@ impl SpotOptions {
         }
     }
 
-    /// What spot instances cannot have.
-    fn check_limits(
-        &self,
-        instance_type: &str,
-        ami: &AmiOptions,
-        hardware: &HardwareOptions,
-        check: &mut Check<'_>,
-    ) {
-        let enhanced = "enhanced networking is set on a stopped machine, and spot instances are \
-                        not stopped: start from an AMI that has it";
-        if ami.ena_support.is_some() {
-            check.error("ena_support", enhanced);
-        }
-        if ami.sriov_support {
-            check.error("sriov_support", enhanced);
-        }
-        if hardware.is_unlimited()
-            && self.types(instance_type).iter().any(|kind| kind.starts_with("t2."))
-        {
-            check
-                .error("enable_unlimited_credits", "a spot instance of a t2 type cannot have them");
-        }
-        for (option, given) in hardware.not_for_spot() {
-            if given {
-                check.error(option, "a spot instance cannot have this (see `spot_price`)");
-            }
-        }
-    }
-
     fn check_unwanted(&self, check: &mut Check<'_>) {
         for (option, given) in [
             ("spot_tags", !self.spot_tags.is_empty()),
             ("spot_tag", !self.spot_tag.is_empty()),
             ("fleet_tags", !self.fleet_tags.is_empty()),
             ("fleet_tag", !self.fleet_tag.is_empty()),
+            ("spot_fallback_to_on_demand", self.spot_fallback_to_on_demand),
         ] {
             if given {
                 check.error(option, "it is for spot instances: give a `spot_price`");
             }
+        }
+    }
+}
+
+/// What spot instances cannot have.
+fn check_limits(
+    types: &[&str],
+    ami: &AmiOptions,
+    hardware: &HardwareOptions,
+    check: &mut Check<'_>,
+) {
+    let enhanced = "enhanced networking is set on a stopped machine, and spot instances are \
+                        not stopped: start from an AMI that has it";
+    if ami.ena_support.is_some() {
+        check.error("ena_support", enhanced);
+    }
+    if ami.sriov_support {
+        check.error("sriov_support", enhanced);
+    }
+    if hardware.is_unlimited() && types.iter().any(|kind| kind.starts_with("t2.")) {
+        check.error("enable_unlimited_credits", "a spot instance of a t2 type cannot have them");
+    }
+    for (option, given) in hardware.not_for_spot() {
+        if given {
+            check.error(option, "a spot instance cannot have this (see `spot_price`)");
         }
     }
 }

@@ -223,6 +223,9 @@ fn declared() -> BTreeSet<String> {
     all.difference(&of_communicator).cloned().collect()
 }
 
+/// What the builder has beside what the reference has.
+const OURS: [&str; 2] = ["fallback_instance_types", "spot_fallback_to_on_demand"];
+
 /// What the reference has.
 fn reference() -> BTreeSet<String> {
     let text = std::fs::read_to_string(fixture("amazon-ebs-options.txt")).unwrap();
@@ -246,7 +249,7 @@ fn every_option_of_the_reference_is_built_or_refused_by_name() {
         .difference(&reference)
         .filter(|name| !name.ends_with("tag.name") && *name != "run_volume_tag.key")
         .collect();
-    assert!(ours.is_empty(), "the reference does not have these: {ours:?}");
+    assert_eq!(ours, OURS, "the reference does not have these");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +271,8 @@ async fn every_option_does_what_it_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let unseen: Vec<_> = declared()
         .into_iter()
-        .filter(|name| reference().contains(name) && !shown.contains(name))
+        .filter(|name| reference().contains(name) || OURS.contains(&name.as_str()))
+        .filter(|name| !shown.contains(name))
         .collect();
     assert!(unseen.is_empty(), "nobody has seen what these do: {unseen:?}");
 }

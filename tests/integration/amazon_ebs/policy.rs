@@ -48,6 +48,8 @@ async fn calls(bed: &Bed, options: &Json, last: &'static str) -> (Vec<Call>, Vec
                 "<imageId>",
                 "<deregistrationProtection>enabled</deregistrationProtection><imageId>",
             ),
+            // The second build has to do with an on-demand machine.
+            "CreateFleet" if fails => Fate::Refused("MaxSpotInstanceCountExceeded"),
             _ => beyond_moto(action),
         });
         let proxy = Proxy::start(bed.moto.endpoint(), rule).await;
@@ -133,7 +135,7 @@ async fn the_policy_of_a_spot_build_allows_every_call_and_no_other() {
     let key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     let options = json!({
         "assume_role": {"role_arn": "arn:aws:iam::123456789012:role/baker"},
-        "spot_price": "auto", "security_group_id": group, "iam_instance_profile": "mine",
+        "spot_price": "auto", "spot_fallback_to_on_demand": true, "security_group_id": group, "iam_instance_profile": "mine",
         "encrypt_boot": true, "kms_key_id": key, "skip_region_validation": true,
         "tags": {"Team": "images"},
     });

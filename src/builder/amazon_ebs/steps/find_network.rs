@@ -6,6 +6,7 @@ use aws_sdk_ec2::types::{LocationType, Subnet, Vpc};
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::search::api_filters;
 use crate::builder::amazon_ebs::run::SubnetFilter;
@@ -20,24 +21,74 @@ pub(crate) struct FindNetwork {
 }
 
 /// Where the machine will run; what is `None` is left to EC2.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Network {
     /// The VPC.
     pub vpc: Option<String>,
+    /// Where it runs, if EC2 has capacity there.
+    pub place: Place,
+    /// Where it may run, too.
+    pub elsewhere: Elsewhere,
+}
+
+/// A place for a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
     /// The subnet.
     pub subnet: Option<String>,
     /// The availability zone.
     pub zone: Option<String>,
 }
 
-impl Network {
+/// What else the template allows.
+#[derive(Clone, Debug)]
+pub(crate) enum Elsewhere {
+    /// These places; each is in a zone of its own.
+    Places(Vec<Place>),
+    /// Any default subnet of the VPC: the template leaves it to EC2. They are not looked up before
+    /// one is needed.
+    DefaultSubnets,
+}
+
+impl Place {
     fn of(subnet: &Subnet) -> Self {
         let some = |text: Option<&str>| text.map(str::to_owned);
-        Self {
-            vpc: some(subnet.vpc_id()),
-            subnet: some(subnet.subnet_id()),
-            zone: some(subnet.availability_zone()),
+        Self { subnet: some(subnet.subnet_id()), zone: some(subnet.availability_zone()) }
+    }
+
+    /// Whether EC2 finds one.
+    pub(crate) fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Network {
+    /// One in the first of `subnets`, which may move to the zones of the others.
+    fn within(subnets: &[Subnet]) -> Option<Self> {
+        let (first, _) = subnets.split_first()?;
+        let mut places: Vec<Place> = Vec::new();
+        for place in subnets.iter().map(Place::of) {
+            if !places.iter().any(|known| known.zone == place.zone) {
+                places.push(place);
+            }
         }
+        let elsewhere = Elsewhere::Places(places.split_off(1));
+        let vpc = first.vpc_id().map(str::to_owned);
+        Some(Self { vpc, place: Place::of(first), elsewhere })
+    }
+
+    /// Where the machine may run beside its first place.
+    pub(crate) async fn other_places(&self, ec2: &Ec2) -> Result<Vec<Place>, ApiError> {
+        if let Elsewhere::Places(places) = &self.elsewhere {
+            return Ok(places.clone());
+        }
+        let mut filters = vec![filter("state", ["available"]), filter("default-for-az", ["true"])];
+        filters.extend(self.vpc.iter().map(|vpc| filter("vpc-id", [vpc])));
+        let request = ec2.describe_subnets().set_filters(Some(filters));
+        let mut found = ec2.call("DescribeSubnets", |_| request.clone().send()).await?;
+        let subnets = found.subnets.get_or_insert_default();
+        by_free_addresses(subnets);
+        Ok(subnets.iter().map(Place::of).collect())
     }
 }
 
@@ -63,19 +114,20 @@ impl FindNetwork {
 
     async fn find(&self, cx: &BuildContext) -> anyhow::Result<Network> {
         let (run, ec2) = (&self.job.settings.run, &self.job.ec2(cx));
-        let mut network = Network {
-            vpc: self.vpc(ec2).await?,
-            subnet: None,
-            zone: given(&run.availability_zone),
+        let zone = given(&run.availability_zone);
+        let elsewhere = match leaves_place_open(&self.job.settings) {
+            true => Elsewhere::DefaultSubnets,
+            false => Elsewhere::Places(Vec::new()),
         };
+        let place = Place { subnet: None, zone };
+        let mut network = Network { vpc: self.vpc(ec2).await?, place, elsewhere };
         if !run.subnet_id.is_empty() {
             let found = self.subnets(ec2, &network, Some(&run.subnet_id), None).await?;
-            let subnet = found.first().context("no such subnet")?;
-            return Ok(Network::of(subnet));
+            return Network::within(&found).context("no such subnet");
         }
         if let Some(wanted) = &run.subnet_filter {
             let found = self.subnets(ec2, &network, None, Some(wanted)).await?;
-            return Ok(Network::of(&choose(found, wanted)?));
+            return choose(found, wanted);
         }
         if run.associate_public_ip_address.is_some() {
             // A network interface of our own needs a subnet; without one EC2 still may find one.
@@ -87,7 +139,7 @@ impl FindNetwork {
             }
         }
         if network.vpc.is_some()
-            && network.subnet.is_none()
+            && network.place.subnet.is_none()
             && !is_default_vpc(ec2, &network).await?
         {
             bail!(
@@ -123,7 +175,8 @@ impl FindNetwork {
         if id.is_none() {
             filters.push(filter("state", ["available"]));
             filters.extend(network.vpc.iter().map(|vpc| filter("vpc-id", [vpc])));
-            filters.extend(network.zone.iter().map(|zone| filter("availability-zone", [zone])));
+            filters
+                .extend(network.place.zone.iter().map(|zone| filter("availability-zone", [zone])));
         }
         let request = ec2.describe_subnets().set_filters(Some(filters));
         let request = request.set_subnet_ids(id.map(|id| vec![id.to_owned()]));
@@ -154,11 +207,9 @@ impl FindNetwork {
         let within = Network { vpc: Some(vpc), ..network.clone() };
         let mut found = self.subnets(ec2, &within, None, None).await?;
         found.retain(|subnet| subnet.availability_zone().is_some_and(|zone| zones.contains(&zone)));
-        let best = found.iter().max_by_key(|subnet| subnet.available_ip_address_count());
-        let best = best.with_context(|| {
-            format!("no subnet is in a zone that offers {}", types.join(" or "))
-        })?;
-        Ok(Network::of(best))
+        by_free_addresses(&mut found);
+        Network::within(&found)
+            .with_context(|| format!("no subnet is in a zone that offers {}", types.join(" or ")))
     }
 }
 
@@ -177,20 +228,33 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// One of the subnets that match `wanted`.
-fn choose(mut found: Vec<Subnet>, wanted: &SubnetFilter) -> anyhow::Result<Subnet> {
+/// Whether neither the template nor what the machine is made of says where it runs.
+pub(crate) fn leaves_place_open(settings: &Settings) -> bool {
+    let run = &settings.run;
+    let is_given = !run.subnet_id.is_empty()
+        || run.subnet_filter.is_some()
+        || !run.availability_zone.is_empty();
+    !is_given && !settings.hardware.is_in_one_place()
+}
+
+/// Those with the most free addresses first.
+fn by_free_addresses(subnets: &mut [Subnet]) {
+    subnets.sort_by_key(|subnet| std::cmp::Reverse(subnet.available_ip_address_count()));
+}
+
+/// One of the subnets that match `wanted`; where any will do, the others as well.
+fn choose(mut found: Vec<Subnet>, wanted: &SubnetFilter) -> anyhow::Result<Network> {
     if wanted.most_free {
-        found.sort_by_key(|subnet| std::cmp::Reverse(subnet.available_ip_address_count()));
-    } else if wanted.random && found.len() > 1 {
-        let any = (uuid::Uuid::new_v4().as_u128() % found.len() as u128) as usize;
-        found.swap(0, any);
+        by_free_addresses(&mut found);
+    } else if wanted.random {
+        fastrand::shuffle(&mut found);
     } else if found.len() > 1 {
         let count = found.len();
         bail!(
             "{count} subnets match `subnet_filter`: make it narrower, or set `most_free` or `random`"
         );
     }
-    found.into_iter().next().context("no subnet matches `subnet_filter`")
+    Network::within(&found).context("no subnet matches `subnet_filter`")
 }
 
 #[async_trait]
@@ -202,12 +266,12 @@ impl Step for FindNetwork {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Network> {
-        let network = self.find(cx).await?;
-        if let Some(subnet) = &network.subnet {
-            cx.ui.say(format!(
-                "Subnet: {subnet} ({})",
-                network.zone.as_deref().unwrap_or("any zone")
-            ));
+        let mut network = self.find(cx).await?;
+        if self.job.settings.hardware.is_in_one_place() {
+            network.elsewhere = Elsewhere::Places(Vec::new());
+        }
+        if let Place { subnet: Some(subnet), zone } = &network.place {
+            cx.ui.say(format!("Subnet: {subnet} ({})", zone.as_deref().unwrap_or("any zone")));
         }
         Ok(network)
     }

@@ -23,7 +23,7 @@ pub(super) use copy_image::CopyImage;
 pub(super) use create_image::CreateImage;
 pub(super) use deregister_old::DeregisterOld;
 pub(super) use enable_fast_launch::EnableFastLaunch;
-pub(super) use find_network::{FindNetwork, Network};
+pub(super) use find_network::{FindNetwork, Network, Place, leaves_place_open};
 pub(super) use find_source_ami::{FindSourceAmi, SourceAmi};
 pub(super) use make_key_pair::MakeKeyPair;
 pub(super) use make_profile::MakeProfile;

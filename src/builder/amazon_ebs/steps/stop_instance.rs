@@ -21,17 +21,18 @@ use crate::step::Step;
 pub(crate) struct StopInstance {
     job: Job,
     id: String,
+    is_spot: bool,
 }
 
 impl StopInstance {
     pub(crate) fn new(job: &Job, instance: &Running) -> Self {
-        Self { job: job.clone(), id: instance.id.clone() }
+        Self { job: job.clone(), id: instance.id.clone(), is_spot: instance.is_spot }
     }
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
         let mut all = Vec::new();
-        if !settings.spot.is_wanted() {
+        if settings.may_be_on_demand() {
             all.push(at.look(&["DescribeInstances"]));
             if !settings.run.disable_stop_instance {
                 all.push(at.on_ours("instance", &["StopInstances"]));
@@ -72,7 +73,7 @@ impl Step for StopInstance {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        if self.job.settings.spot.is_wanted() {
+        if self.is_spot {
             return Ok(());
         }
         if self.job.settings.run.disable_stop_instance {

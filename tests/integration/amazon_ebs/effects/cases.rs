@@ -72,7 +72,7 @@ impl Case {
     /// The build ends when its machine is asked for.
     fn without_machine(self) -> Self {
         self.with(|action, _| match action {
-            "RunInstances" => Fate::Refused("Unsupported"),
+            "RunInstances" => Fate::Refused("VcpuLimitExceeded"),
             _ => Fate::Passes,
         })
     }

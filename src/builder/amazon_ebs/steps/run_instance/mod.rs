@@ -1,12 +1,13 @@
 //! The machine: started, awaited, and in the end terminated with all its volumes.
 
+mod ladder;
 mod on_demand;
 mod spot;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, Instance, InstanceStateName, ResourceType, TagSpecification,
@@ -14,14 +15,14 @@ use aws_sdk_ec2::types::{
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::aws::instance::{by_id, state};
+use crate::aws::instance::{Ended, by_id, state};
 use crate::aws::made::Made;
 use crate::aws::removal::INSTANCE_PATIENCE;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::block_device::mappings;
 use crate::builder::amazon_ebs::run::Interface;
-use crate::builder::amazon_ebs::steps::{Network, SourceAmi, render_tags};
+use crate::builder::amazon_ebs::steps::{Network, SourceAmi, leaves_place_open, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::communicator::{Announcement, HostKey, Kind, Target, TemporaryKey};
 use crate::component::BuildContext;
@@ -31,6 +32,7 @@ use crate::permission::Permission;
 use crate::retry;
 use crate::step::{Ending, Step};
 
+use self::ladder::{Market, Rung};
 use self::spot::LaunchTemplate;
 
 /// Starts the instance and waits until it runs.
@@ -41,7 +43,8 @@ pub(crate) struct RunInstance {
     key_name: Option<String>,
     groups: Vec<String>,
     profile: Option<String>,
-    made: Arc<Thing>,
+    /// The machine. Where one has ended by itself, the next one is another thing.
+    made: Mutex<Arc<Thing>>,
     /// What a spot instance is started from.
     template: Option<LaunchTemplate>,
 }
@@ -51,6 +54,8 @@ pub(crate) struct RunInstance {
 pub(crate) struct Running {
     /// Its id.
     pub id: String,
+    /// Whether EC2 may take it back.
+    pub is_spot: bool,
     host: String,
 }
 
@@ -71,10 +76,6 @@ impl RunInstance {
         groups: Vec<String>,
         profile: Option<String>,
     ) -> Self {
-        let disks = job.settings.ebs.launch_block_device_mappings.iter();
-        let keeps = disks.filter(|disk| disk.delete_on_termination == Some(false));
-        let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
-        let made = Made::Instance { token: job.token.clone(), keeps };
         Self {
             job: job.clone(),
             source: source.clone(),
@@ -82,7 +83,7 @@ impl RunInstance {
             key_name,
             groups,
             profile,
-            made: Arc::new(made.thing(&job.account, job.account.region())),
+            made: Mutex::new(machine(job)),
             template: job.settings.spot.is_wanted().then(|| LaunchTemplate::new(job)),
         }
     }
@@ -93,10 +94,16 @@ impl RunInstance {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let mut all = match settings.spot.is_wanted() {
-            true => spot::permissions(settings, at),
-            false => on_demand::permissions(settings, at),
-        };
+        let mut all = Vec::new();
+        if settings.spot.is_wanted() {
+            all.extend(spot::permissions(settings, at));
+        }
+        if settings.may_be_on_demand() {
+            all.extend(on_demand::permissions(settings, at));
+        }
+        if leaves_place_open(settings) {
+            all.push(at.look(&["DescribeSubnets"]));
+        }
         let keys = settings.ebs.launch_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
         all.extend(at.keys(keys.filter(|key| !key.is_empty())));
         let disks = &settings.ebs.launch_block_device_mappings;
@@ -118,9 +125,8 @@ impl RunInstance {
         self.job.ec2(cx).expecting(new)
     }
 
-    /// The types that the machine may have; without spot instances there is one.
-    fn types(&self) -> Vec<&str> {
-        self.settings().spot.types(&self.settings().run.instance_type)
+    fn made(&self) -> Arc<Thing> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
@@ -141,13 +147,39 @@ impl RunInstance {
         Ok([instance, interface, volumes].into_iter().flatten().collect())
     }
 
-    async fn start(&self, cx: &BuildContext) -> anyhow::Result<String> {
-        let id = match &self.template {
-            Some(template) => self.start_spot(cx, template).await?,
-            None => self.start_on_demand(cx).await?,
+    /// Starts the instance in one way, the `nth` that is tried, and waits until it runs.
+    async fn start(&self, cx: &BuildContext, rung: &Rung, nth: usize) -> anyhow::Result<Running> {
+        let id = match (&self.template, rung.market) {
+            (Some(template), Market::Spot) => self.start_spot(cx, template, rung).await?,
+            _ => self.start_on_demand(cx, rung, nth).await?,
         };
-        cx.journal.made(&self.made, &id);
-        Ok(id)
+        cx.journal.made(&self.made(), &id);
+        cx.ui.say(format!("Instance: {id}"));
+        let instance = match self.wait(cx, &id).await {
+            Err(error) if error.downcast_ref().is_some_and(Ended::lacked_capacity) => {
+                self.make_room(cx).await?;
+                return Err(error);
+            }
+            running => running?,
+        };
+        let is_spot = rung.market == Market::Spot;
+        if is_spot {
+            self.tag_request(cx, &instance).await?;
+        }
+        if cx.facts.debug {
+            show_addresses(cx, &instance);
+        }
+        Ok(Running { id, is_spot, host: self.host(cx, instance).await? })
+    }
+
+    /// Takes back an instance that has ended by itself, and writes down that there will be another.
+    async fn make_room(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        self.job.removal(cx).remove(&self.made()).await?;
+        let next = machine(&self.job);
+        let written = cx.journal.intend(&cx.facts.build_name, vec![next.clone()]).await;
+        written.context("the journal cannot be written")?;
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
     }
 
     /// Waits until the instance runs.
@@ -162,9 +194,10 @@ impl RunInstance {
             match state(&instance) {
                 InstanceStateName::Running => Ok(Seen::Ready(instance)),
                 InstanceStateName::Pending => Ok(Seen::pending("pending")),
-                other => {
-                    bail!("the instance is {} instead of running{}", other.as_str(), why(&instance))
-                }
+                other => Err(match Ended::of(&instance) {
+                    Some(ended) => ended.into(),
+                    None => anyhow!("the instance {id} is {} instead of running", other.as_str()),
+                }),
             }
         })
         .await
@@ -207,29 +240,18 @@ impl Step for RunInstance {
 
     fn makes(&self) -> Vec<Arc<Thing>> {
         let template = self.template.iter().map(|template| template.made.clone());
-        template.chain([self.made.clone()]).collect()
+        template.chain([self.made()]).collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Running> {
-        let kind = if self.template.is_some() { "a spot instance" } else { "an instance" };
-        cx.ui.say(format!("Starting {kind}: {}", self.types().join(" or ")));
-        let id = self.start(cx).await?;
-        cx.ui.say(format!("Instance: {id}"));
-        let instance = self.wait(cx, &id).await?;
-        if self.template.is_some() {
-            self.tag_request(cx, &instance).await?;
+        if let Some(template) = &self.template {
+            self.make_template(cx, template).await?;
         }
-        if cx.facts.debug {
-            let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
-            cx.ui.say(format!("Public DNS: {}", or_none(instance.public_dns_name())));
-            cx.ui.say(format!("Public IP: {}", or_none(instance.public_ip_address())));
-            cx.ui.say(format!("Private IP: {}", or_none(instance.private_ip_address())));
-        }
-        Ok(Running { id, host: self.host(cx, instance).await? })
+        self.climb(cx).await
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        let instance = self.job.removal(cx).remove(&self.made).await;
+        let instance = self.job.removal(cx).remove(&self.made()).await;
         let template = match &self.template {
             Some(template) => self.job.removal(cx).remove(&template.made).await,
             None => Ok(()),
@@ -241,10 +263,20 @@ impl Step for RunInstance {
 /// How often the instance's address is looked for, a second apart.
 const LOOKS: usize = 3;
 
-/// What EC2 says of the reason for the state.
-fn why(instance: &Instance) -> String {
-    let reason = instance.state_reason().and_then(|reason| reason.message());
-    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+/// The machine of `job`, before it is there.
+fn machine(job: &Job) -> Arc<Thing> {
+    let disks = job.settings.ebs.launch_block_device_mappings.iter();
+    let keeps = disks.filter(|disk| disk.delete_on_termination == Some(false));
+    let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
+    let made = Made::Instance { token: job.token.clone(), keeps };
+    Arc::new(made.thing(&job.account, job.account.region()))
+}
+
+fn show_addresses(cx: &BuildContext, instance: &Instance) {
+    let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    cx.ui.say(format!("Public DNS: {}", or_none(instance.public_dns_name())));
+    cx.ui.say(format!("Public IP: {}", or_none(instance.public_ip_address())));
+    cx.ui.say(format!("Private IP: {}", or_none(instance.private_ip_address())));
 }
 
 /// The address that `wanted` is about. Without a wish, the private one counts only at `last`.

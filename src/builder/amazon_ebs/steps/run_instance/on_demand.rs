@@ -1,5 +1,6 @@
 //! An instance at the list price.
 
+use anyhow::Context as _;
 use aws_sdk_ec2::operation::run_instances::RunInstancesOutput;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
@@ -8,33 +9,50 @@ use aws_sdk_ec2::types::{
 };
 
 use super::RunInstance;
+use super::ladder::Rung;
 use crate::aws::allow::Regions;
 use crate::aws::removal::find_instance;
 use crate::builder::amazon_ebs::Settings;
 use crate::builder::amazon_ebs::run::ShutdownBehavior;
+use crate::builder::amazon_ebs::steps::Place;
 use crate::component::BuildContext;
 use crate::permission::Permission;
 
 impl RunInstance {
-    /// Starts the instance and says its id.
-    pub(super) async fn start_on_demand(&self, cx: &BuildContext) -> anyhow::Result<String> {
-        let request = self.request(cx).await?;
+    /// Starts the instance in the `nth` way that is tried, and says its id.
+    pub(super) async fn start_on_demand(
+        &self,
+        cx: &BuildContext,
+        rung: &Rung,
+        nth: usize,
+    ) -> anyhow::Result<String> {
+        // EC2 refuses a token that comes again with another request.
+        let token = match nth {
+            0 => self.job.token.clone(),
+            nth => format!("{}-{nth}", self.job.token),
+        };
+        let request = self.request(cx, rung).await?.client_token(token);
         let ec2 = self.ec2(cx);
         let id = |answer: RunInstancesOutput| answer.instances?.into_iter().next()?.instance_id;
         let look = || find_instance(&ec2, &self.job.token, None);
-        ec2.make(&self.made, "RunInstances", |_| request.clone().send(), id, look).await
+        ec2.make(&self.made(), "RunInstances", |_| request.clone().send(), id, look).await
     }
 
-    async fn request(&self, cx: &BuildContext) -> anyhow::Result<RunInstancesFluentBuilder> {
+    async fn request(
+        &self,
+        cx: &BuildContext,
+        rung: &Rung,
+    ) -> anyhow::Result<RunInstancesFluentBuilder> {
+        let (kind, place) =
+            rung.types.first().zip(rung.places.first()).context("nothing to try")?;
         let run = &self.settings().run;
         let profile = |name| IamInstanceProfileSpecification::builder().name(name).build();
         let request = self
             .job
             .ec2(cx)
             .run_instances()
-            .client_token(&self.job.token)
             .image_id(self.source.id())
-            .instance_type(InstanceType::from(run.instance_type.as_str()))
+            .instance_type(InstanceType::from(kind.as_str()))
             .min_count(1)
             .max_count(1)
             .set_key_name(self.key_name.clone())
@@ -48,14 +66,18 @@ impl RunInstance {
                 ShutdownBehavior::Stop => ApiShutdownBehavior::Stop,
                 ShutdownBehavior::Terminate => ApiShutdownBehavior::Terminate,
             });
-        let zone = self.network.zone.as_deref();
-        let request = self.settings().hardware.ask_for(request, &run.instance_type, zone);
-        Ok(self.with_network(request))
+        let zone = place.zone.as_deref();
+        let request = self.settings().hardware.ask_for(request, kind, zone);
+        Ok(self.placed(request, place))
     }
 
-    fn with_network(&self, request: RunInstancesFluentBuilder) -> RunInstancesFluentBuilder {
+    fn placed(
+        &self,
+        request: RunInstancesFluentBuilder,
+        place: &Place,
+    ) -> RunInstancesFluentBuilder {
         let public = self.settings().run.associate_public_ip_address;
-        match (&self.network.subnet, public) {
+        match (&place.subnet, public) {
             (Some(subnet), Some(public)) => request.network_interfaces(
                 InstanceNetworkInterfaceSpecification::builder()
                     .device_index(0)

@@ -20,15 +20,16 @@ use aws_sdk_ec2::types::{
 };
 
 use super::RunInstance;
+use super::ladder::Rung;
 use super::on_demand::PARTS;
 use crate::aws::allow::Regions;
-use crate::aws::error::ApiError;
+use crate::aws::error::{ApiError, Meaning};
 use crate::aws::made::Made;
 use crate::aws::name;
 use crate::aws::removal::{find_instance, find_launch_template};
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::spot::AllocationStrategy;
-use crate::builder::amazon_ebs::steps::render_tags;
+use crate::builder::amazon_ebs::steps::{Place, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::journal::Thing;
@@ -41,9 +42,7 @@ pub(super) struct LaunchTemplate {
     pub(super) made: Arc<Thing>,
 }
 
-/// What EC2 may have again in a moment.
-const NO_CAPACITY: &str = "InsufficientInstanceCapacity";
-/// How often a fleet is asked for, and the waits in between.
+/// How often a fleet is asked for that does not know something yet, and the waits in between.
 const TRIES: usize = 11;
 const WAITS: Backoff =
     Backoff { first: Duration::from_millis(500), factor: 2.0, longest: Duration::from_secs(30) };
@@ -58,23 +57,23 @@ impl LaunchTemplate {
 }
 
 impl RunInstance {
-    /// Makes the launch template, has a fleet start one instance of it, and says its id. Where there
-    /// is no capacity, it tries again for a while.
+    /// Has a fleet start one instance of the launch template, and says its id. That a fleet does not
+    /// know yet what was just made, passes.
     pub(super) async fn start_spot(
         &self,
         cx: &BuildContext,
         template: &LaunchTemplate,
+        rung: &Rung,
     ) -> anyhow::Result<String> {
-        self.make_template(cx, template).await?;
-        let request = self.fleet(cx, template)?;
+        let request = self.fleet(cx, template, rung)?;
         let mut waits = WAITS.jittered().take(TRIES - 1);
         loop {
             let error = match self.one_of_fleet(cx, &request).await? {
                 Ok(id) => return Ok(id),
                 Err(error) => error,
             };
-            let passes_by = error.is(&[NO_CAPACITY]) || error.is_unknown();
-            let Some(wait) = waits.next().filter(|_| passes_by) else { return Err(error.into()) };
+            let wait = waits.next().filter(|_| error.is_unknown());
+            let Some(wait) = wait else { return Err(error.into()) };
             tracing::info!(%error, "another fleet is asked for");
             retry::sleep(&cx.cancel, wait).await?;
         }
@@ -91,10 +90,11 @@ impl RunInstance {
         let ec2 = self.ec2(cx);
         let look = async || Ok(find_instance(&ec2, &self.job.token, None).await?.map(Ok));
         let answered = |answer: CreateFleetOutput| Some(started(&answer));
-        ec2.make(&self.made, "CreateFleet", |_| request.clone().send(), answered, look).await
+        ec2.make(&self.made(), "CreateFleet", |_| request.clone().send(), answered, look).await
     }
 
-    async fn make_template(
+    /// Makes the launch template.
+    pub(super) async fn make_template(
         &self,
         cx: &BuildContext,
         template: &LaunchTemplate,
@@ -134,21 +134,21 @@ impl RunInstance {
             .set_tag_specifications(Some(tags.collect()))
             .metadata_options(metadata_of_template(&run.metadata_options.request()))
             .ebs_optimized(run.ebs_optimized);
-        let types = self.types();
-        // A template needs one; the fleet has its own list.
+        let mut types = self.settings().spot.types(&run.instance_type);
+        types.extend(run.fallback_instance_types.iter().map(String::as_str));
+        // A template needs one; the fleet has its own list, and one of places, too.
         let data = data.set_instance_type(types.first().map(|&kind| InstanceType::from(kind)));
         let data = self.settings().hardware.ask_for_spot(data, &types);
-        let data = match &self.network.subnet {
-            Some(subnet) => data.network_interfaces(
+        let data = match run.associate_public_ip_address {
+            Some(public) if self.network.place.subnet.is_some() => data.network_interfaces(
                 LaunchTemplateInstanceNetworkInterfaceSpecificationRequest::builder()
                     .device_index(0)
-                    .set_associate_public_ip_address(run.associate_public_ip_address)
-                    .subnet_id(subnet)
+                    .associate_public_ip_address(public)
                     .set_groups(Some(self.groups.clone()))
                     .delete_on_termination(true)
                     .build(),
             ),
-            None => data.set_security_group_ids(Some(self.groups.clone())),
+            _ => data.set_security_group_ids(Some(self.groups.clone())),
         };
         Ok(data.build())
     }
@@ -158,6 +158,7 @@ impl RunInstance {
         &self,
         cx: &BuildContext,
         template: &LaunchTemplate,
+        rung: &Rung,
     ) -> anyhow::Result<CreateFleetFluentBuilder> {
         let spot = &self.settings().spot;
         let template = FleetLaunchTemplateSpecificationRequest::builder()
@@ -166,7 +167,7 @@ impl RunInstance {
             .build();
         let config = FleetLaunchTemplateConfigRequest::builder()
             .launch_template_specification(template)
-            .set_overrides(Some(self.choices()))
+            .set_overrides(Some(self.choices(rung)))
             .build();
         let capacity = TargetCapacitySpecificationRequest::builder()
             .total_target_capacity(1)
@@ -188,22 +189,27 @@ impl RunInstance {
             .set_tag_specifications(tags.map(|tags| vec![tags])))
     }
 
-    /// What the fleet may choose from: the types, each at the template's price.
-    fn choices(&self) -> Vec<FleetLaunchTemplateOverridesRequest> {
+    /// What the fleet may choose from: each type in each place, at the template's price.
+    fn choices(&self, rung: &Rung) -> Vec<FleetLaunchTemplateOverridesRequest> {
         let spot = &self.settings().spot;
         let prioritized =
             spot.spot_allocation_strategy == Some(AllocationStrategy::CapacityOptimizedPrioritized);
-        // A subnet is in a zone already.
-        let zone = self.network.zone.clone().filter(|_| self.network.subnet.is_none());
-        let choice = |(priority, kind): (u16, &str)| {
+        let choice = |priority: u16, kind: &str, place: &Place| {
+            // A subnet is in a zone already.
+            let zone = place.zone.clone().filter(|_| place.subnet.is_none());
             FleetLaunchTemplateOverridesRequest::builder()
                 .instance_type(InstanceType::from(kind))
                 .set_max_price(spot.highest_price().map(str::to_owned))
-                .set_availability_zone(zone.clone())
+                .set_subnet_id(place.subnet.clone())
+                .set_availability_zone(zone)
                 .set_priority(prioritized.then(|| priority.into()))
                 .build()
         };
-        (0..).zip(self.types()).map(choice).collect()
+        let types = (0..).zip(&rung.types);
+        let all = types.flat_map(|(priority, kind)| {
+            rung.places.iter().map(move |place| choice(priority, kind, place))
+        });
+        all.collect()
     }
 
     fn spot_tags(&self, cx: &BuildContext) -> anyhow::Result<Vec<Tag>> {
@@ -265,14 +271,19 @@ fn started(answer: &CreateFleetOutput) -> Result<String, ApiError> {
         return Ok(id.clone());
     }
     let errors = answer.errors();
-    let no_capacity = errors.iter().find(|error| error.error_code() == Some(NO_CAPACITY));
-    let code = no_capacity.or(errors.first()).and_then(CreateFleetError::error_code);
+    let codes = || errors.iter().filter_map(CreateFleetError::error_code);
+    let code = codes().find(|code| is_about_capacity(code)).or(codes().next());
     let reasons: Vec<_> = errors.iter().map(reason).collect();
     let reasons = match reasons.as_slice() {
         [] => "the fleet started no instance, and EC2 does not say why".to_owned(),
         reasons => reasons.join("; "),
     };
     Err(ApiError::answered("CreateFleet", code.unwrap_or("NoInstance"), &reasons))
+}
+
+/// Whether another type, or another place, may do.
+fn is_about_capacity(code: &str) -> bool {
+    Meaning::of(code, "", 200) == Meaning::NoCapacity
 }
 
 /// `m5.large in us-east-1a: There is no Spot capacity … (InsufficientInstanceCapacity)`

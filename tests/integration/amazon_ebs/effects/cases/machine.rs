@@ -17,7 +17,7 @@ static USER_DATA: LazyLock<tempfile::NamedTempFile> = LazyLock::new(|| {
 pub(super) fn cases(scene: &Scene) -> Vec<Case> {
     let mut all = vec![large(scene), older(), reserved(), plain(), stopping_itself()];
     all.extend(networks(scene));
-    all.extend([spot(scene), unfulfilled()]);
+    all.extend([spot(scene), unfulfilled(), other_type(), on_demand()]);
     all.extend(profiles());
     all
 }
@@ -239,7 +239,7 @@ fn spot(scene: &Scene) -> Case {
          block_duration_minutes: warns: does nothing
          spot_price_auto_product: warns: does nothing
          source_ami: CreateLaunchTemplate {data}.ImageId = {source}
-         subnet_id: CreateLaunchTemplate {data}.NetworkInterface.1.SubnetId = {subnet}
+         subnet_id: CreateFleet {overrides}.1.SubnetId = {subnet}
          metadata_options.http_tokens: CreateLaunchTemplate {data}.MetadataOptions.HttpTokens = required
          launch_block_device_mappings.volume_size: CreateLaunchTemplate {data}.BlockDeviceMapping.1.Ebs.VolumeSize = 8
          run_volume_tags: CreateLaunchTemplate {data}.TagSpecification.*.Tag.*.Value = volume
@@ -276,6 +276,32 @@ fn unfulfilled() -> Case {
              <availabilityZone>us-east-1b</availabilityZone></overrides>\
              </launchTemplateAndOverrides></item></errorSet></CreateFleetResponse>",
         ),
+        _ => Fate::Passes,
+    })
+}
+
+fn other_type() -> Case {
+    let options = json!({
+        "availability_zone": "us-east-1b", "fallback_instance_types": ["m6i.large"],
+    });
+    case(options, "fallback_instance_types: RunInstances InstanceType = m6i.large").with(
+        |action, before| match (action, before) {
+            ("RunInstances", 0) => Fate::Refused("InsufficientInstanceCapacity"),
+            ("RunInstances", _) => Fate::Refused("VcpuLimitExceeded"),
+            _ => Fate::Passes,
+        },
+    )
+}
+
+fn on_demand() -> Case {
+    let options = json!({
+        "spot_price": "0.01", "spot_fallback_to_on_demand": true,
+        "availability_zone": "us-east-1b",
+    });
+    let shows = "spot_fallback_to_on_demand: RunInstances InstanceType = t3.micro";
+    case(options, shows).with(|action, _| match action {
+        "CreateFleet" => Fate::Refused("MaxSpotInstanceCountExceeded"),
+        "RunInstances" => Fate::Refused("VcpuLimitExceeded"),
         _ => Fate::Passes,
     })
 }
