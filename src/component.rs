@@ -218,7 +218,8 @@ pub struct BuildContext {
     pub provisioning: Arc<dyn Provisioning>,
 }
 
-/// Runs the provisioners of one build on a connected machine; a builder calls it once.
+/// Runs the provisioners of one build on a connected machine; a builder calls it once for each
+/// machine that it starts.
 #[async_trait]
 pub trait Provisioning: Send + Sync {
     /// `data` is what `build.*` and `{{ build … }}` say from now on.

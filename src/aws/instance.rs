@@ -74,6 +74,11 @@ impl Ended {
         self.code == "Server.InsufficientInstanceCapacity"
     }
 
+    /// Whether nobody of us can have stopped it.
+    pub fn is_a_surprise(&self) -> bool {
+        self.state == "terminated" || self.was_taken_back()
+    }
+
     /// Whether it was a spot instance that EC2 needed for somebody else.
     pub fn was_taken_back(&self) -> bool {
         ["Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"]

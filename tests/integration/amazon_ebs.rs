@@ -6,6 +6,7 @@ mod capacity;
 mod cleanup;
 mod effects;
 mod failures;
+mod interruption;
 mod moment;
 mod options;
 mod policy;

@@ -7,6 +7,7 @@
 //! | `steps/` | one file for each step |
 //! | `permissions` | what the account must allow |
 //! | `console` | the host keys that the instance shows on its console |
+//! | `lost` | machines that have ended by themselves |
 //! | `artifact` | the AMIs that come out |
 
 mod ami;
@@ -17,6 +18,7 @@ mod copies;
 mod ebs;
 mod fast_launch;
 mod hardware;
+mod lost;
 mod permissions;
 mod profile;
 mod run;
@@ -34,7 +36,7 @@ use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
 use crate::builder::joined;
 use crate::builder::provision::provision;
-use crate::communicator::{self, KeyType, Kind};
+use crate::communicator::{self, KeyType, Kind, TemporaryKey};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
@@ -53,8 +55,8 @@ use self::run::RunOptions;
 use self::spot::SpotOptions;
 use self::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork,
-    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
-    SetAttributes, SetLifetime, ShareImages, StopInstance, TagImages,
+    FindSourceAmi, MadeImage, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
+    Running, SetAttributes, SetLifetime, ShareImages, SourceAmi, StopInstance, TagImages,
 };
 
 /// Makes an AMI from an instance.
@@ -231,20 +233,37 @@ struct Job {
     token: String,
 }
 
+impl AmazonEbs {
+    /// `error`, with what AWS has encoded in it if the template wants that.
+    async fn readable(&self, account: &Account, error: anyhow::Error) -> anyhow::Error {
+        match self.0.access.decode_authorization_messages {
+            true => account.decoded(error).await,
+            false => error,
+        }
+    }
+}
+
 #[async_trait]
 impl Builder for AmazonEbs {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let environment = &cx.facts.scope.environment;
         let account = Account::open(&self.0.access, environment, &cx.redactor).await?;
-        let job = Job { account, settings: self.0.clone(), token: time_ordered_id() };
-        let steps = Steps::new(cx);
-        let amis = match steps.finish(bake(cx, &steps, &job)).await {
-            Err(error) if self.0.access.decode_authorization_messages => {
-                return Err(job.account.decoded(error).await);
+        let mut restarts = lost::RESTARTS;
+        loop {
+            let (account, settings) = (account.clone(), self.0.clone());
+            let job = Job { account, settings, token: time_ordered_id() };
+            let steps = Steps::new(cx);
+            let error = match steps.finish(bake(cx, &steps, &job)).await {
+                Ok(amis) => return Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>)),
+                Err(error) => error,
+            };
+            if restarts == 0 || !lost::may_begin_anew(cx, &error) {
+                return Err(self.readable(&job.account, error).await);
             }
-            amis => amis?,
-        };
-        Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+            restarts -= 1;
+            cx.ui.say(format!("{error:#}"));
+            cx.ui.say("The build begins anew: EC2 has taken its spot instance back");
+        }
     }
 
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
@@ -273,22 +292,11 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     let (key, groups, profile) = (key?, groups?, profile?);
     let instance = RunInstance::new(job, &source, &network, key.name.clone(), groups, profile);
     let instance = steps.run(instance).await?;
-    let console = Console::watch(cx, job, &instance.id);
-    let mut target = instance.target(key.temporary, console.announcement());
-    if job.settings.run.is_behind_session_manager() {
-        target = steps.run(OpenTunnel::new(cx, job, &instance, target)).await?;
-    }
-    provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
-    let (stopped, machine) =
-        join!(steps.run(StopInstance::new(job, &instance)), console.confirm_host_key(cx));
-    stopped.and(machine)?;
-    if job.settings.ebs.skip_create_ami {
-        cx.ui.say("No AMI is made: `skip_create_ami` is set");
-        return Ok(None);
-    }
-    steps.run(SetAttributes::new(job, &instance)).await?;
-    steps.run(DeregisterOld::new(job)).await?;
-    let image = steps.run(CreateImage::new(job, &source, &instance)).await?;
+    let image = match image_of(cx, steps, job, &source, &instance, key.temporary).await {
+        Err(error) => return Err(lost::explained(cx, job, &instance, error).await),
+        Ok(None) => return Ok(None),
+        Ok(Some(image)) => image,
+    };
     let images = steps.run(CopyImage::new(job, &source, image)).await?;
     steps.run(ShareImages::new(job, &images)).await?;
     steps.run(TagImages::new(job, &source, &images)).await?;
@@ -298,4 +306,31 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
         return Ok(None);
     }
     Ok(Some(Amis::new(job.account.clone(), images, source.build_data(&instance.id))))
+}
+
+/// What is done with the machine, until there is an image of it.
+async fn image_of(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    job: &Job,
+    source: &SourceAmi,
+    instance: &Running,
+    key: Option<Arc<TemporaryKey>>,
+) -> anyhow::Result<Option<MadeImage>> {
+    let console = Console::watch(cx, job, &instance.id);
+    let mut target = instance.target(key, console.announcement());
+    if job.settings.run.is_behind_session_manager() {
+        target = steps.run(OpenTunnel::new(cx, job, instance, target)).await?;
+    }
+    provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
+    let (stopped, machine) =
+        join!(steps.run(StopInstance::new(job, instance)), console.confirm_host_key(cx));
+    stopped.and(machine)?;
+    if job.settings.ebs.skip_create_ami {
+        cx.ui.say("No AMI is made: `skip_create_ami` is set");
+        return Ok(None);
+    }
+    steps.run(SetAttributes::new(job, instance)).await?;
+    steps.run(DeregisterOld::new(job)).await?;
+    steps.run(CreateImage::new(job, source, instance)).await.map(Some)
 }

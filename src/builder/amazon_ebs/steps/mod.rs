@@ -64,7 +64,7 @@ pub(crate) struct MadeImage {
 
 impl Job {
     /// EC2 in the region of the build.
-    fn ec2(&self, cx: &BuildContext) -> Ec2 {
+    pub(super) fn ec2(&self, cx: &BuildContext) -> Ec2 {
         self.account.ec2(&cx.cancel)
     }
 
