@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::aws::account::Account;
 use crate::aws::call::Ec2;
 use crate::aws::error::{ApiError, Meaning};
+use crate::aws::old_image::OldImage;
 use crate::aws::tags::{self, tag};
 use crate::journal::Thing;
 
@@ -121,6 +122,9 @@ pub enum Made {
         /// It is not older than this, in seconds since 1970.
         since: i64,
     },
+    /// That an AMI is not registered any more which ours replaces: it is put back, unless the build
+    /// ended well.
+    Replaced(Box<OldImage>),
     /// The snapshots that EC2 keeps ready for instances of our AMI.
     FastLaunch {
         /// The AMI.
@@ -191,6 +195,7 @@ impl Made {
             Self::Volume { instance } => ("volume", format!("of {instance}")),
             Self::Image { name, .. } | Self::Copy { name, .. } => ("AMI", format!("`{name}`")),
             Self::Intermediary { name, .. } => ("intermediary AMI", format!("`{name}`")),
+            Self::Replaced(old) => ("deregistration", format!("of {} (`{}`)", old.id, old.name)),
             Self::FastLaunch { image } => ("fast launch", format!("of {image}")),
             Self::Unfinished { token } => ("AMI", format!("with the tag {BUILD_TAG}={token}")),
             Self::Loose { token } => ("volume", format!("with the tag {BUILD_TAG}={token}")),
@@ -213,19 +218,21 @@ impl Made {
             | Self::Image { .. }
             | Self::Intermediary { .. }
             | Self::Copy { .. }
+            | Self::Replaced(_)
             | Self::FastLaunch { .. }
             | Self::Snapshot { .. } => None,
         }
     }
 
     /// Whether things that need others to be gone first are of this kind: groups and volumes wait
-    /// for their instances, snapshots for their AMIs.
+    /// for their instances, snapshots for their AMIs, and old AMIs for their name.
     pub fn goes_last(&self) -> bool {
         matches!(
             self,
             Self::SecurityGroup { .. }
                 | Self::Volume { .. }
                 | Self::Loose { .. }
+                | Self::Replaced(_)
                 | Self::Snapshot { .. }
         )
     }

@@ -14,6 +14,7 @@
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
+//! | `old_image` | AMIs that give way to new ones |
 //! | `profile` | what instances may do in the account, for a while |
 //! | `reap` | what is left anywhere in an account |
 //! | `made`, `removal` | what we make, as the journal says it; found again and removed |
@@ -38,6 +39,7 @@ pub mod instance;
 mod keys;
 pub mod made;
 pub mod name;
+pub mod old_image;
 mod pace;
 pub mod profile;
 mod reap;

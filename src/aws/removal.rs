@@ -55,8 +55,7 @@ impl Removal<'_> {
             self.journal.made(thing, &id);
             let ec2 = self.ec2_in(&clue.r#in.region);
             let ec2 = if thing.is_new() { ec2.expecting([&id]) } else { ec2 };
-            let keeps = thing.is_of_done_build();
-            self.remove_found(&ec2, &clue, &id, keeps).await?;
+            self.remove_found(&ec2, thing, &clue, &id).await?;
         }
         self.remove_loose(thing).await?;
         self.journal.gone(thing);
@@ -136,6 +135,10 @@ impl Removal<'_> {
                 let found = loose_volumes(ec2, token).await?.into_iter();
                 Ok(found.into_iter().find(|found| id.is_none_or(|id| id == found)))
             }
+            Made::Replaced(old) => {
+                let known = image::by_id(ec2, &old.id).await?;
+                Ok(known.is_none().then(|| old.id.clone()))
+            }
             Made::FastLaunch { image } => find_fast_launch(ec2, image).await,
             Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
         }
@@ -144,9 +147,9 @@ impl Removal<'_> {
     async fn remove_found(
         &self,
         ec2: &Ec2,
+        thing: &Thing,
         clue: &Clue,
         id: &str,
-        build_is_done: bool,
     ) -> anyhow::Result<()> {
         match &clue.ec2 {
             Made::KeyPair { name, .. } => {
@@ -158,7 +161,7 @@ impl Removal<'_> {
                 Ok(delete_group(ec2, id).await?)
             }
             Made::Instance { keeps, .. } => {
-                let keeps: &[String] = if build_is_done { keeps } else { &[] };
+                let keeps: &[String] = if thing.is_of_done_build() { keeps } else { &[] };
                 self.end_instance(ec2, id, keeps).await
             }
             Made::Profile { name, .. } => {
@@ -192,6 +195,10 @@ impl Removal<'_> {
                 self.ui.say(format!("Removing the copy in {region}: the build failed"));
                 self.remove_image(ec2, clue, id).await
             }
+            Made::Replaced(old) => match thing.is_of_done_build() {
+                true => old.let_go(ec2, &clue.r#in.region, self.ui).await,
+                false => old.put_back(ec2, thing, self.ui, self.cancel).await,
+            },
             Made::FastLaunch { image } => {
                 self.ui.say(format!("Disabling fast launch of {image}"));
                 Ok(disable_fast_launch(ec2, image).await?)

@@ -13,6 +13,7 @@ mod policy;
 mod provisioning;
 mod proxy;
 mod reap;
+mod replacement;
 mod session_manager;
 mod signals;
 mod speed;
@@ -130,8 +131,9 @@ async fn a_name_that_is_taken_stops_the_build_before_anything_is_made() {
     assert_eq!(second.steps, ["check the account", "find the source AMI", "find the network"]);
     assert_eq!(bed.inventory("us-east-1").await, before);
 
+    let proxy = proxy::Proxy::before(bed.moto.endpoint()).with_manners().start().await;
     let mut forced =
-        Build::of(bed.options(json!({"force_delete_snapshot": true})), bed.moto.endpoint());
+        Build::of(bed.options(json!({"force_delete_snapshot": true})), proxy.endpoint());
     forced.force = true;
     let forced = forced.run().await;
     assert_ne!(forced.artifact().id(), first.artifact().id());

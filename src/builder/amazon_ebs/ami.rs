@@ -48,9 +48,19 @@ pub struct AmiOptions {
     pub ena_support: Option<bool>,
     /// Whether instances of the AMI have enhanced networking (Intel 82599 VF).
     pub sriov_support: bool,
-    /// Whether the account's AMIs of the same name are deregistered first. `-force` does the same.
+    /// Whether the account's AMIs of the same name give way to the new one, in each region. `-force`
+    /// does the same. They stay until there is a new one under a temporary name; then they are
+    /// deregistered, and it is made once more under its own, which takes less time. If that or
+    /// anything after it fails, they are put back: as they were if they are in the Recycle Bin, else
+    /// registered again from their snapshots, with a new id and shared with nobody (where AWS or a
+    /// seller is paid for the system in it, only the Recycle Bin helps). A build does not begin if one
+    /// of them is in use.
     pub force_deregister: bool,
-    /// Whether `force_deregister` deletes their snapshots, too.
+    /// Whether `force_deregister` replaces AMIs that are in use, too: by running instances, or by
+    /// launch templates in their latest or their default version. Launch configurations and what
+    /// other accounts use are not looked at. Packer does not know this option, and does not look.
+    pub force_deregister_in_use: bool,
+    /// Whether `force_deregister` deletes their snapshots, too, when the build ends well.
     pub force_delete_snapshot: bool,
     /// `v2.0`: instances of the AMI ask for IMDSv2 unless they are started otherwise.
     pub imds_support: Option<ImdsSupport>,

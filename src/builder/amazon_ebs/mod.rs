@@ -54,7 +54,7 @@ use self::profile::ProfileOptions;
 use self::run::RunOptions;
 use self::spot::SpotOptions;
 use self::steps::{
-    CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork,
+    CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork, FindOld,
     FindSourceAmi, MadeImage, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
     Running, SetAttributes, SetLifetime, ShareImages, SourceAmi, StopInstance, TagImages,
 };
@@ -331,6 +331,15 @@ async fn image_of(
         return Ok(None);
     }
     steps.run(SetAttributes::new(job, instance)).await?;
-    steps.run(DeregisterOld::new(job)).await?;
-    steps.run(CreateImage::new(job, source, instance)).await.map(Some)
+    let old = steps.run(FindOld::new(job)).await?;
+    let is_named_alike = old.iter().any(|old| old.region == job.account.region());
+    let is_intermediary = job.settings.copies.is_intermediary();
+    let create = |temporary| CreateImage::new(job, source, instance, temporary);
+    let mut image = steps.run(create(is_named_alike || is_intermediary)).await?;
+    steps.run(DeregisterOld::new(job, old)).await?;
+    if is_named_alike && !is_intermediary {
+        // The disks are the same, of which EC2 has snapshots now: this does not take long.
+        image = steps.run(create(false)).await?;
+    }
+    Ok(Some(image))
 }

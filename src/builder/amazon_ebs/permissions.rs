@@ -5,7 +5,7 @@ use crate::aws::allow::Regions;
 use crate::builder::amazon_ebs::Settings;
 use crate::builder::amazon_ebs::console::Console;
 use crate::builder::amazon_ebs::steps::{
-    CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork,
+    CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork, FindOld,
     FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
     SetAttributes, SetLifetime, ShareImages, StopInstance, TagImages,
 };
@@ -31,8 +31,9 @@ pub(super) fn all(settings: &Settings, environment: &Environment) -> Vec<Permiss
     all.extend(StopInstance::permissions(settings, &at));
     if !settings.ebs.skip_create_ami {
         all.extend(SetAttributes::permissions(settings, &at));
-        all.extend(DeregisterOld::permissions(settings, &at));
+        all.extend(FindOld::permissions(settings, &at));
         all.extend(CreateImage::permissions(settings, &at));
+        all.extend(DeregisterOld::permissions(settings, &at));
         all.extend(CopyImage::permissions(settings, &at));
         all.extend(ShareImages::permissions(settings, &at));
         all.extend(TagImages::permissions(settings, &at));

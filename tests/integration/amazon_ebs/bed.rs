@@ -157,6 +157,17 @@ impl Bed {
         here.into_iter().chain(abroad).chain(roles).collect()
     }
 
+    /// Makes an image.
+    pub async fn image(&self, region: &'static str, name: &str) {
+        let ec2 = self.ec2(region);
+        let found = ec2.describe_images().owners("099720109477").send().await.unwrap();
+        let source = found.images()[0].image_id().unwrap();
+        let started = ec2.run_instances().image_id(source).min_count(1).max_count(1).send().await;
+        let id = started.unwrap().instances()[0].instance_id().unwrap().to_owned();
+        ec2.create_image().instance_id(&id).name(name).send().await.unwrap();
+        ec2.terminate_instances().instance_ids(&id).send().await.unwrap();
+    }
+
     /// Removes images, wherever they are, and their snapshots.
     pub async fn remove_images(&self, ids: &BTreeSet<String>) {
         if ids.is_empty() {

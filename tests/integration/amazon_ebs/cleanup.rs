@@ -66,10 +66,10 @@ async fn look_alikes(bed: &Bed, region: &'static str) {
 
 /// A call, and whether the program dies before it arrives or after it took effect.
 #[derive(Clone, Debug)]
-struct Moment {
-    action: String,
-    nth: usize,
-    takes_effect: bool,
+pub struct Moment {
+    pub action: String,
+    pub nth: usize,
+    pub takes_effect: bool,
 }
 
 /// The moments of an undisturbed build.
@@ -110,7 +110,7 @@ fn environment(proxy: &Proxy) -> [(&'static str, String); 3] {
     ]
 }
 
-async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&str]) -> Run {
+pub async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&str]) -> Run {
     let mut command =
         Command::from(program.command(["cleanup"].into_iter().chain(flags.iter().copied())));
     if !flags.contains(&"-template") {
@@ -139,7 +139,7 @@ fn journals(program: &Program) -> Vec<String> {
 }
 
 /// Kills a build with SIGKILL at `moment`.
-async fn killed(cloud: &Cloud, template: Template, moment: &Moment) -> (Program, Proxy) {
+pub async fn killed(cloud: &Cloud, template: Template, moment: &Moment) -> (Program, Proxy) {
     let Moment { action, nth, takes_effect } = moment.clone();
     let rule = move |called: &str, before: usize| match takes_effect {
         _ if called != action || before != nth => Fate::Passes,

@@ -224,7 +224,8 @@ fn declared() -> BTreeSet<String> {
 }
 
 /// What the builder has beside what the reference has.
-const OURS: [&str; 2] = ["fallback_instance_types", "spot_fallback_to_on_demand"];
+const OURS: [&str; 3] =
+    ["fallback_instance_types", "force_deregister_in_use", "spot_fallback_to_on_demand"];
 
 /// What the reference has.
 fn reference() -> BTreeSet<String> {

@@ -8,7 +8,7 @@ use super::bed::{Bed, Build, Trouble};
 use super::proxy::{Fate, Proxy};
 
 /// All steps of a build that makes everything that can be made.
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 20] = [
     "check the account",
     "find the source AMI",
     "find the network",
@@ -21,8 +21,9 @@ const STEPS: [&str; 19] = [
     "forget the temporary key",
     "stop the instance",
     "set the instance's attributes",
-    "deregister old AMIs",
+    "find old AMIs",
     "create the AMI",
+    "deregister old AMIs",
     "copy the AMI",
     "share the AMI",
     "tag the AMI",

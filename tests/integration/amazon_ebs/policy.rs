@@ -110,6 +110,11 @@ async fn the_policy_allows_every_call_of_a_build_and_no_other() {
     let template = bed.ec2("us-east-1").create_launch_template().launch_template_name("mine");
     let data = aws_sdk_ec2::types::RequestLaunchTemplateData::builder().image_id("ami-1").build();
     template.launch_template_data(data).send().await.unwrap();
+    let (here, abroad) = ("us-east-1", "eu-west-1");
+    for (region, name) in [(here, "first"), (abroad, "first"), (here, "second"), (abroad, "second")]
+    {
+        bed.image(region, name).await;
+    }
     let options = json!({
         "ami_regions": ["eu-west-1"], "ena_support": true, "force_deregister": true,
         "force_delete_snapshot": true, "run_tags": {"Team": "images"}, "ami_users": ["111122223333"],

@@ -23,10 +23,16 @@ impl CheckAccount {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let looks_for_name = !settings.force && settings.is_first_of_its_name();
-        let regions = (!settings.copies.skip_region_validation).then_some("DescribeRegions");
-        let name = looks_for_name.then_some("DescribeImages");
-        [regions, name].into_iter().flatten().map(|call| at.look(&[call])).collect()
+        let replaces = settings.force && !settings.ebs.skip_create_ami;
+        let looks_for_name = replaces || settings.is_first_of_its_name();
+        let looks_for_users = replaces && !settings.ami.force_deregister_in_use;
+        let calls = [
+            ("DescribeRegions", !settings.copies.skip_region_validation),
+            ("DescribeImages", looks_for_name),
+            ("DescribeInstances", looks_for_users),
+            ("DescribeLaunchTemplateVersions", looks_for_users),
+        ];
+        calls.iter().filter(|(_, is_made)| *is_made).map(|(call, _)| at.look(&[call])).collect()
     }
 
     async fn check_credentials(&self, cx: &BuildContext) -> anyhow::Result<()> {
@@ -48,9 +54,13 @@ impl CheckAccount {
 
     async fn check_name(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let name = &self.job.settings.ami.ami_name;
-        if self.job.settings.force {
-            cx.ui.say(format!("AMIs called `{name}` that exist will be deregistered"));
+        if self.job.settings.ebs.skip_create_ami {
             return Ok(());
+        }
+        if self.job.settings.force {
+            cx.ui.say(format!("AMIs called `{name}` will give way to the new one if it is made"));
+            let old = self.job.old_images(cx).await?;
+            return self.job.refuse_used(cx, &old).await;
         }
         if !self.job.settings.is_first_of_its_name() {
             return Ok(());

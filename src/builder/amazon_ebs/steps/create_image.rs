@@ -25,7 +25,7 @@ use crate::permission::Permission;
 use crate::step::{Ending, Step};
 
 /// Makes the AMI and waits until it can be used. A failed build leaves neither it nor its
-/// snapshots; of an intermediary one, that is so in any case.
+/// snapshots; of a temporary one that is so in any case.
 pub(crate) struct CreateImage {
     job: Job,
     source: SourceAmi,
@@ -35,8 +35,8 @@ pub(crate) struct CreateImage {
 }
 
 impl CreateImage {
-    pub(crate) fn new(job: &Job, source: &SourceAmi, instance: &Running) -> Self {
-        let (instance, temporary) = (instance.id.clone(), job.settings.copies.is_intermediary());
+    pub(crate) fn new(job: &Job, source: &SourceAmi, instance: &Running, temporary: bool) -> Self {
+        let instance = instance.id.clone();
         let name = if temporary { name::temporary() } else { job.settings.ami.ami_name.clone() };
         let made = match temporary {
             true => Made::Intermediary { name: name.clone(), instance: instance.clone() },
@@ -121,9 +121,9 @@ impl Step for CreateImage {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
-        let kind = match self.job.settings.copies.is_intermediary() {
-            true => "an intermediary AMI",
-            false => "the AMI",
+        let kind = match self.made.is_product() {
+            true => "the AMI",
+            false => "an intermediary AMI",
         };
         cx.ui.say(format!("Creating {kind} `{}` from {}", self.name, self.instance));
         let id = self.create(cx).await?;

@@ -35,10 +35,7 @@ impl Scene {
         let subnets = [first, second].map(|subnet| subnet.subnet_id().unwrap().to_owned());
         let group = ec2.create_security_group().group_name("mine").description("mine");
         let group = group.send().await.unwrap().group_id.unwrap();
-        let started = ec2.run_instances().image_id(&source).min_count(1).max_count(1).send().await;
-        let id = started.unwrap().instances()[0].instance_id().unwrap().to_owned();
-        ec2.create_image().instance_id(&id).name(OLD).send().await.unwrap();
-        ec2.terminate_instances().instance_ids(&id).send().await.unwrap();
+        bed.image("us-east-1", OLD).await;
         Self { source, subnets, vpc, group }
     }
 }

@@ -181,6 +181,14 @@ impl Shared {
     }
 
     async fn answer(&self, call: &Call) -> Option<Answer> {
+        // moto knows no Recycle Bin: this one is empty.
+        match call.action.as_str() {
+            "ListImagesInRecycleBin" => return Some(Answer::done(call)),
+            "RestoreImageFromRecycleBin" => {
+                return Some(Answer::error(call, "InvalidAMIID.NotFound", "not in the bin"));
+            }
+            _ => {}
+        }
         let answer = match &self.manners {
             Some(manners) => manners.answer(call, &self.upstream).await?,
             None => self.upstream.ask(call).await?,

@@ -82,9 +82,14 @@ fn lifetime(action: &str, _: usize) -> Fate {
 }
 
 fn replaced() -> Case {
-    let options = json!({"ami_name": OLD, "force_deregister": true, "force_delete_snapshot": true});
+    let options = json!({
+        "ami_name": OLD, "force_deregister": true, "force_delete_snapshot": true,
+        "force_deregister_in_use": true,
+    });
     let shows = "
-        force_deregister: DeregisterImage
+        force_deregister: DeregisterImage 2 times
+        force_deregister: CreateImage Name = old
+        force_deregister_in_use: no DescribeLaunchTemplateVersions
         force_delete_snapshot: DeleteSnapshot";
     unconnected(options, shows)
 }
