@@ -3,25 +3,36 @@
 #   full  the same in a Debian with what provisioners on this side need: ansible, git, ssh, qemu-img, …
 #         docker build --target full .
 # The runner and Kubernetes want root, no WORKDIR, and a few commands (sh, tail, env, mv, rm).
+# `tests/image` builds and measures both; the tests of the action run in the stages after the first.
 
 FROM rust:1.95-slim-trixie AS compiled
 WORKDIR /src
-COPY . .
-RUN cargo build --release --locked --bin imgbake \
- && objcopy --strip-debug target/release/imgbake /usr/local/bin/imgbake
+ENV CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
+# The dependencies are a layer of their own: a change of our own files compiles none of them again.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+ && touch src/lib.rs \
+ && echo 'fn main() {}' > src/main.rs \
+ && cargo build --release --locked
+COPY src src
+RUN touch src/lib.rs src/main.rs \
+ && cargo build --release --locked \
+ && cp target/release/imgbake /usr/local/bin/
 
 FROM debian:trixie-slim AS system
 RUN apt-get update \
  && apt-get install -y --no-install-recommends busybox-static ca-certificates \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=compiled /usr/local/bin/imgbake /usr/local/bin/imgbake
-# The program's libraries, certificates, and the commands of busybox.
-RUN ln -s imgbake /usr/local/bin/imgbake-action \
- && ln -s imgbake /usr/local/bin/imgbake-action-post \
- && mkdir -p /slim/bin /slim/etc /slim/usr/local/bin /slim/root \
+
+# The program under the names that it is called by, its libraries, certificates, and the commands of
+# busybox.
+FROM system AS tree
+COPY --from=compiled /usr/local/bin/imgbake /slim/usr/local/bin/imgbake
+RUN mkdir -p /slim/bin /slim/etc /slim/root \
  && install -d -m 1777 /slim/tmp \
- && cp -a /usr/local/bin/imgbake* /slim/usr/local/bin/ \
- && ldd /usr/local/bin/imgbake | grep -o '/[^ ]*' | xargs -I{} cp -L --parents {} /slim/ \
+ && ln -s imgbake /slim/usr/local/bin/imgbake-action \
+ && ln -s imgbake /slim/usr/local/bin/imgbake-action-post \
+ && ldd /slim/usr/local/bin/imgbake | grep -o '/[^ ]*' | xargs -I{} cp -L --parents {} /slim/ \
  && cp -a --parents /etc/ssl/certs/ca-certificates.crt /slim/ \
  && cp /etc/passwd /etc/group /etc/nsswitch.conf /slim/etc/ \
  && cp "$(command -v busybox)" /slim/bin/ \
@@ -31,10 +42,11 @@ FROM system AS full
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       ansible git jq openssh-client qemu-utils rsync sudo unzip xorriso zstd \
- && rm -rf /var/lib/apt/lists/* /slim
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=tree /slim/usr/local/bin/ /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/imgbake"]
 
 FROM scratch AS slim
-COPY --from=system /slim /
+COPY --from=tree /slim /
 ENV PATH=/usr/local/bin:/bin
 ENTRYPOINT ["/usr/local/bin/imgbake"]

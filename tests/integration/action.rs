@@ -3,9 +3,12 @@
 mod cancel;
 mod commands;
 mod comment;
+mod container;
 mod credentials;
+mod engine;
 mod gate;
 mod github;
+mod heard;
 mod log;
 mod outputs;
 mod runner;

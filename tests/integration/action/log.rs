@@ -1,6 +1,7 @@
 //! The log: groups, annotations, masks; and nothing that a guest prints is a command.
 
-use super::runner::{Runner, Shown};
+use super::heard::{Log, Shown};
+use super::runner::Runner;
 
 /// Two builds that run at the same time, each with provisioners of both kinds of output.
 const PARALLEL: &str = r#"
@@ -154,7 +155,7 @@ build {
     assert!(token.len() >= 32, "{token}");
     let deaf = format!("::stop-commands::{token}\n");
     let listening = step.log.raw.replace(&deaf, "").replace(&format!("::{token}::\n"), "");
-    let listening = super::runner::Log::of(&listening);
+    let listening = Log::of(&listening);
     assert_eq!((listening.obeyed.len(), listening.annotations.len()), (0, 1), "{listening:#?}");
 }
 

@@ -1,21 +1,36 @@
-//! GitHub's runner, as far as a container action sees it: variables, files, and what it makes of each
-//! line. The reading of lines follows the runner's own parser (`ActionCommand`, `FileCommandManager`).
+//! GitHub's runner, as far as a container action sees it: variables, files, mounts, signals.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::support::Program;
+use super::engine::Image;
+use super::heard::{Log, entries};
+use crate::support::{Program, signal};
 
 /// A job with one step, which is the action.
 pub struct Runner {
     pub program: Program,
     vars: BTreeMap<String, String>,
     inputs: BTreeMap<String, String>,
+    image: Option<&'static Image>,
 }
+
+/// What the runner mounts into the container of an action, and where; what is inside of another
+/// comes first.
+const MOUNTS: [(&str, &str); 5] = [
+    ("_temp/_github_home", "/github/home"),
+    ("_temp/_github_workflow", "/github/workflow"),
+    ("_temp/_runner_file_commands", "/github/file_commands"),
+    ("_temp", "/github/runner_temp"),
+    ("", "/github/workspace"),
+];
 
 /// What became of the step, as the runner sees it.
 #[derive(Debug, Default)]
@@ -50,6 +65,9 @@ impl Step {
 /// The files that the runner reads when the step ends.
 const FILES: [&str; 3] = ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"];
 
+const MAIN: &str = "imgbake-action";
+const POST: &str = "imgbake-action-post";
+
 impl Runner {
     /// A push to the main branch of `org/images`, checked out in the program's directory.
     pub fn new(command: &str) -> Self {
@@ -69,11 +87,13 @@ impl Runner {
             ("GITHUB_WORKFLOW", "images".to_owned()),
             ("GITHUB_WORKSPACE", program.dir().display().to_string()),
             ("RUNNER_TEMP", path("_temp")),
-            ("GITHUB_EVENT_PATH", path("_temp/event.json")),
+            ("GITHUB_EVENT_PATH", path("_temp/_github_workflow/event.json")),
         ];
-        std::fs::create_dir_all(program.path("_temp")).unwrap();
+        for (dir, _) in MOUNTS {
+            std::fs::create_dir_all(program.path(dir)).unwrap();
+        }
         let vars = vars.map(|(name, value)| (name.to_owned(), value)).into();
-        let runner = Self { program, vars, inputs: BTreeMap::new() };
+        let runner = Self { program, vars, inputs: BTreeMap::new(), image: None };
         runner.event("push", &json!({})).with("command", command)
     }
 
@@ -96,7 +116,7 @@ impl Runner {
 
     /// Started by this event.
     pub fn event(self, name: &str, event: &Json) -> Self {
-        self.program.write("_temp/event.json", event.to_string());
+        self.program.write("_temp/_github_workflow/event.json", event.to_string());
         self.var("GITHUB_EVENT_NAME", name)
     }
 
@@ -106,252 +126,189 @@ impl Runner {
         self
     }
 
-    fn command_file(&self, entry: &str, name: &str) -> PathBuf {
-        self.program.path(&format!("_temp/{entry}_{name}"))
+    /// The step is a container of `image`; without one it is the program itself.
+    pub fn in_container(self, image: &'static Image) -> Self {
+        Self { image: Some(image), ..self }
     }
 
-    fn spawn(&self, entry: &'static str, state: &BTreeMap<String, String>) -> Child {
-        let mut command = self.program.command([]);
-        command.arg0(format!("/usr/local/bin/{entry}")).envs(&self.vars);
+    fn command_file(&self, entry: &str, name: &str) -> PathBuf {
+        self.program.path(&format!("_temp/_runner_file_commands/{entry}_{name}"))
+    }
+
+    /// All that the step finds in its environment, with empty files for what it has to say.
+    pub fn environment(
+        &self,
+        entry: &str,
+        state: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut vars = self.vars.clone();
         for name in FILES {
             let path = self.command_file(entry, name);
             std::fs::write(&path, "").unwrap();
-            command.env(name, path);
+            vars.insert(name.to_owned(), path.display().to_string());
         }
-        for (name, value) in &self.inputs {
-            command.env(format!("INPUT_{}", name.to_uppercase().replace(' ', "_")), value);
+        let inputs = self.inputs.iter();
+        vars.extend(inputs.map(|(name, value)| {
+            (format!("INPUT_{}", name.to_uppercase().replace(' ', "_")), value.clone())
+        }));
+        let state = state.iter().map(|(name, value)| (format!("STATE_{name}"), value.clone()));
+        vars.extend(state);
+        vars
+    }
+
+    fn spawn(&self, entry: &'static str, state: &BTreeMap<String, String>) -> Running<'_> {
+        let path = format!("/usr/local/bin/{entry}");
+        let vars = self.environment(entry, state);
+        let mut process = match self.image {
+            None => {
+                let mut process = self.program.command([]);
+                process.arg0(path).envs(vars);
+                process
+            }
+            Some(image) => self.container(image, &path, &vars),
+        };
+        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            loop {
+                let mut line = Vec::new();
+                if stdout.read_until(b'\n', &mut line).unwrap() == 0 {
+                    return;
+                }
+                // Whoever does not wait for the end does not hear all.
+                let _ = tell.send(String::from_utf8(line).unwrap());
+            }
+        });
+        Running { runner: self, entry, child, lines, said: String::new() }
+    }
+
+    /// `docker run`, as the runner calls it: values come from the client's own environment.
+    fn container(
+        &self,
+        image: &Image,
+        entrypoint: &str,
+        vars: &BTreeMap<String, String>,
+    ) -> Process {
+        let mut process = image.docker();
+        process.args(["run", "--label", "imgbake-test", "--workdir", "/github/workspace", "--rm"]);
+        for (name, value) in vars {
+            process.args(["-e", name]).env(name, self.inside(value));
         }
-        command.envs(state.iter().map(|(name, value)| (format!("STATE_{name}"), value)));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        process.args(["-e", "HOME"]).env("HOME", "/github/home");
+        process.args(["--entrypoint", entrypoint, "--network", "host"]);
+        for (dir, inside) in MOUNTS {
+            process.args(["-v", &format!("{}:{inside}", self.program.path(dir).display())]);
+        }
+        process.arg(image.name());
+        process
+    }
+
+    /// A value that is a path of this machine, as the container calls it.
+    fn inside(&self, value: &str) -> String {
+        let translated = MOUNTS.iter().find_map(|(dir, inside)| {
+            let dir = self.program.path(dir);
+            let rest = value.strip_prefix(dir.display().to_string().trim_end_matches('/'))?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| format!("{inside}{rest}"))
+        });
+        translated.unwrap_or_else(|| value.to_owned())
     }
 
     /// Starts the step.
-    pub fn start(&self) -> Child {
-        self.spawn("imgbake-action", &BTreeMap::new())
-    }
-
-    fn finish(&self, entry: &str, child: Child) -> Step {
-        let output = child.wait_with_output().unwrap();
-        let read = |name| std::fs::read_to_string(self.command_file(entry, name)).unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        Step {
-            code: output.status.code(),
-            log: Log::of(&stdout),
-            outputs: entries(&read("GITHUB_OUTPUT")),
-            state: entries(&read("GITHUB_STATE")),
-            summary: read("GITHUB_STEP_SUMMARY"),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// Waits for what [`start`](Self::start) started.
-    pub fn wait(&self, child: Child) -> Step {
-        self.finish("imgbake-action", child)
+    pub fn start(&self) -> Running<'_> {
+        self.spawn(MAIN, &BTreeMap::new())
     }
 
     /// Runs the step.
     pub fn run(&self) -> Step {
-        self.wait(self.start())
+        self.start().end()
     }
 
     /// The end of the job after `step`.
     pub fn post(&self, step: &Step) -> Step {
-        let entry = "imgbake-action-post";
-        self.finish(entry, self.spawn(entry, &step.state))
+        self.spawn(POST, &step.state).end()
     }
 }
 
-/// `NAME=VALUE`, or `NAME<<DELIMITER` and lines up to it.
-pub fn entries(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut lines = text.split('\n');
-    while let Some(line) = lines.next() {
-        let heredoc = line.find("<<").filter(|at| line.find('=').is_none_or(|other| *at < other));
-        if let Some(at) = heredoc {
-            let (name, delimiter) = (&line[..at], &line[at + 2..]);
-            let mut value = Vec::new();
-            loop {
-                match lines.next().expect("the delimiter comes") {
-                    end if end == delimiter => break,
-                    line => value.push(line),
-                }
-            }
-            found.insert(name.to_owned(), value.join("\n"));
-        } else if let Some((name, value)) = line.split_once('=') {
-            found.insert(name.to_owned(), value.to_owned());
-        } else {
-            assert!(line.is_empty(), "{line:?} is no entry");
-        }
-    }
-    found
+/// A step that goes on.
+pub struct Running<'a> {
+    runner: &'a Runner,
+    entry: &'static str,
+    pub child: Child,
+    lines: Receiver<String>,
+    said: String,
 }
 
-/// What the runner makes of what a step prints.
-#[derive(Debug, Default)]
-pub struct Log {
-    /// Lines and groups as people see them, secrets masked.
-    pub shown: Vec<Shown>,
-    pub annotations: Vec<Annotation>,
-    pub debug: Vec<String>,
-    pub masks: Vec<String>,
-    /// What else the runner was told to do: `set-output`, `add-path`, ….
-    pub obeyed: Vec<String>,
-    /// Every line, as it was printed.
-    pub raw: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
-    Line(String),
-    Group(String, Vec<String>),
-}
-
-/// `error` or `warning`, its properties and its message.
-#[derive(Clone, Debug)]
-pub struct Annotation {
-    pub kind: String,
-    pub properties: BTreeMap<String, String>,
-    pub message: String,
-}
-
-const COMMANDS: [&str; 16] = [
-    "add-mask",
-    "add-matcher",
-    "add-path",
-    "debug",
-    "echo",
-    "endgroup",
-    "error",
-    "group",
-    "internal-set-repo-path",
-    "notice",
-    "remove-matcher",
-    "save-state",
-    "set-env",
-    "set-output",
-    "stop-commands",
-    "warning",
-];
-
-struct Command {
-    name: String,
-    properties: BTreeMap<String, String>,
-    data: String,
-}
-
-/// Both forms of commands: at the start of a line, and anywhere in one.
-fn parse(line: &str, token: Option<&str>) -> Option<Command> {
-    let known = |name: &str| {
-        COMMANDS.iter().any(|known| known.eq_ignore_ascii_case(name)) || token == Some(name)
-    };
-    let split = |info: &str, separator: char| {
-        let (name, rest) = info.split_once(' ').unwrap_or((info, ""));
-        let properties = rest.split(separator).filter_map(|pair| pair.trim().split_once('='));
-        let properties = properties.map(|(key, value)| (key.to_owned(), unescape(value)));
-        (name.to_owned(), properties.collect())
-    };
-    let trimmed = line.trim_start();
-    if let Some(rest) = trimmed.strip_prefix("::")
-        && let Some((info, data)) = rest.split_once("::")
-    {
-        let (name, properties) = split(info, ',');
-        if known(&name) {
-            return Some(Command { name, properties, data: unescape(data) });
-        }
-    }
-    let (info, data) = line.split_once("##[")?.1.split_once(']')?;
-    let (name, properties) = split(info, ';');
-    known(&name).then(|| Command { name, properties, data: unescape(data) })
-}
-
-fn unescape(text: &str) -> String {
-    let text = text.replace("%0D", "\r").replace("%0A", "\n");
-    text.replace("%3A", ":").replace("%2C", ",").replace("%25", "%")
-}
-
-impl Log {
-    pub fn of(stdout: &str) -> Self {
-        let mut log = Self { raw: stdout.to_owned(), ..Self::default() };
-        let mut token: Option<String> = None;
-        let mut group: Option<(String, Vec<String>)> = None;
-        // A line ends with \n, \r\n, or \r alone.
-        for line in stdout.replace("\r\n", "\n").split(['\n', '\r']) {
-            let command = parse(line, token.as_deref());
-            match (&token, command) {
-                (Some(waited), Some(command)) if command.name == *waited => token = None,
-                (None, Some(command)) if command.name == "stop-commands" => {
-                    token = Some(command.data);
-                }
-                (None, Some(command)) => log.obey(command, &mut group),
-                (_, _) => {
-                    let masked = log.masked(line);
-                    match &mut group {
-                        Some((_, lines)) => lines.push(masked),
-                        None => log.shown.push(Shown::Line(masked)),
-                    }
-                }
+impl Running<'_> {
+    /// Waits until the step prints a line with `text`; whether it does before it ends.
+    pub fn prints(&mut self, text: &str) -> bool {
+        while let Ok(line) = self.lines.recv() {
+            self.said.push_str(&line);
+            if line.contains(text) {
+                return true;
             }
         }
-        assert!(token.is_none(), "the runner was left deaf: {stdout}");
-        assert!(group.is_none(), "a group was left open: {stdout}");
-        assert_eq!(log.shown.pop(), Some(Shown::Line(String::new())), "the last line has an end");
-        log
+        false
     }
 
-    fn masked(&self, text: &str) -> String {
-        self.masks.iter().fold(text.to_owned(), |text, mask| text.replace(mask, "***"))
+    /// Waits until it ends, as long as that takes.
+    pub fn end(mut self) -> Step {
+        while let Ok(line) = self.lines.recv() {
+            self.said.push_str(&line);
+        }
+        let log = Log::of(&self.said);
+        Step { log, ..self.files() }
     }
 
-    fn obey(&mut self, command: Command, group: &mut Option<(String, Vec<String>)>) {
-        let Command { name, properties, data } = command;
-        match name.as_str() {
-            "add-mask" => self.masks.push(data),
-            "debug" => self.debug.push(self.masked(&data)),
-            "group" => {
-                assert!(group.is_none(), "groups do not nest");
-                *group = Some((self.masked(&data), Vec::new()));
+    /// Whether it ends within `patience`.
+    fn ends_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.said.push_str(&line),
+                Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => return false,
             }
-            "endgroup" => {
-                let (title, lines) = group.take().expect("a group is open");
-                self.shown.push(Shown::Group(title, lines));
-            }
-            "error" | "warning" => {
-                let message = self.masked(&data);
-                self.shown.push(Shown::Line(format!("{name}: {message}")));
-                self.annotations.push(Annotation { kind: name, properties, message });
-            }
-            _ => self.obeyed.push(format!("{name} {properties:?} {data}")),
         }
     }
 
-    /// The titles of all groups, without their durations.
-    pub fn groups(&self) -> Vec<String> {
-        let titles = self.shown.iter().filter_map(|shown| match shown {
-            Shown::Group(title, _) => Some(title.as_str()),
-            Shown::Line(_) => None,
-        });
-        let title = |title: &str| match title.rsplit_once(", ") {
-            Some((title, took)) if took.ends_with('s') => title.to_owned(),
-            _ => panic!("{title} has no duration"),
-        };
-        titles.map(title).collect()
+    /// Cancels it as the runner does: it asks twice, then it kills. What it kills is what it has
+    /// started: of a container that is docker's client.
+    pub fn cancel(mut self) -> Step {
+        for (name, patience) in [("INT", 7500), ("TERM", 2500)] {
+            signal(&self.child, name);
+            if self.ends_within(Duration::from_millis(patience)) {
+                return self.end();
+            }
+        }
+        self.kill()
     }
 
-    /// The lines of the group whose title begins so.
-    pub fn group(&self, start: &str) -> &[String] {
-        let found = self.shown.iter().find_map(|shown| match shown {
-            Shown::Group(title, lines) if title.starts_with(start) => Some(lines.as_slice()),
-            _ => None,
-        });
-        found.unwrap_or_else(|| panic!("there is no group {start}: {self:#?}"))
+    /// Kills it; what it has printed may be anything.
+    pub fn kill(self) -> Step {
+        signal(&self.child, "KILL");
+        self.files()
     }
 
-    /// The lines that stand open.
-    pub fn open(&self) -> String {
-        let lines = self.shown.iter().filter_map(|shown| match shown {
-            Shown::Line(line) => Some(line.as_str()),
-            Shown::Group(..) => None,
-        });
-        lines.collect::<Vec<_>>().join("\n")
+    /// What stands in its files, and how it ended.
+    fn files(self) -> Step {
+        let output = self.child.wait_with_output().unwrap();
+        let path = |name| self.runner.command_file(self.entry, name);
+        let read = |name| std::fs::read_to_string(path(name)).unwrap();
+        Step {
+            code: output.status.code(),
+            outputs: entries(&read("GITHUB_OUTPUT")),
+            state: entries(&read("GITHUB_STATE")),
+            summary: read("GITHUB_STEP_SUMMARY"),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            log: Log::default(),
+        }
+    }
+
+    /// What it has kept for the end of the job so far.
+    pub fn state(&self) -> BTreeMap<String, String> {
+        let path = self.runner.command_file(self.entry, "GITHUB_STATE");
+        entries(&std::fs::read_to_string(path).unwrap())
     }
 }
