@@ -1,6 +1,7 @@
 //! `command: build`: the builds of all templates in one run.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::manifest::Manifest;
@@ -11,7 +12,7 @@ use crate::cli::build::{How, bake};
 use crate::cli::front::{self, Wishes};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, code};
 use crate::event::Ui;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedBuild};
 use crate::report::listing;
 use crate::source::SourceMap;
 
@@ -21,6 +22,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     let (plan, found) = plan(action, wishes, &mut sources);
     let may_go_on = action.findings(ui, &found, &sources);
     let Some(plan) = plan.filter(|_| may_go_on) else { return Exit::Failure };
+    let plan = Plan { builds: plan.into_iter().map(|one| one.build).collect() };
     if plan.builds.is_empty() {
         let why = "no builds to run: `only` and `except` leave none of the templates' builds";
         annotate(ui, Severity::Error, "imgbake", why);
@@ -78,13 +80,22 @@ fn remember(action: &Action, ui: &Ui, removes: bool) {
     }
 }
 
-/// One plan for all templates: what is wrong with any of them is known before the first machine
+/// A build of one of the templates.
+pub(super) struct OneOf {
+    /// The template, as the inputs name it.
+    pub template: PathBuf,
+    /// What the template calls it.
+    pub name: String,
+    pub build: PlannedBuild,
+}
+
+/// The builds of all templates: what is wrong with any of them is known before the first machine
 /// starts. `None` if it is an error.
 pub(super) fn plan(
     action: &Action,
     wishes: Wishes,
     sources: &mut SourceMap,
-) -> (Option<Plan>, Diagnostics) {
+) -> (Option<Vec<OneOf>>, Diagnostics) {
     let mut found = Diagnostics::default();
     let templates = match action.templates() {
         Ok(templates) => templates,
@@ -93,23 +104,26 @@ pub(super) fn plan(
     let mut builds = Vec::new();
     for arguments in &templates {
         let planned = front::plan(&action.session, arguments, wishes, sources);
-        if let Some(planned) = found.absorb(planned) {
-            let template = arguments.template.display().to_string();
-            builds.extend(planned.plan.builds.into_iter().map(|one| (template.clone(), one)));
-        }
+        let planned = found.absorb(planned).into_iter().flat_map(|planned| planned.plan.builds);
+        builds.extend(planned.map(|build| OneOf {
+            template: arguments.template.clone(),
+            name: build.name.clone(),
+            build,
+        }));
     }
     let found = Diagnostics(selections_of_all(found.0, templates.len())).without_repetitions();
     let mut names = HashMap::new();
-    builds.iter().for_each(|(_, one)| *names.entry(one.name.clone()).or_insert(0) += 1);
-    let builds = builds.into_iter().map(|(template, mut build)| {
-        // Two templates may call their builds the same; people and outputs must not mix them up.
-        if names[&build.name] > 1 {
-            build.name = format!("{template}: {}", build.name);
-        }
-        build
-    });
-    let plan = Plan { builds: builds.collect() };
-    ((!found.has_errors()).then_some(plan), found)
+    builds.iter().for_each(|one| *names.entry(one.name.clone()).or_insert(0) += 1);
+    // Two templates may call their builds the same; people and outputs must not mix them up.
+    for one in builds.iter_mut().filter(|one| names[&one.name] > 1) {
+        one.build.name = told_apart(&one.template, &one.name);
+    }
+    ((!found.has_errors()).then_some(builds), found)
+}
+
+/// A build's name where another template has one of that name.
+pub(super) fn told_apart(template: &Path, name: &str) -> String {
+    format!("{}: {name}", template.display())
 }
 
 /// That `only` matches no build of one template is worth nothing if it does of another.

@@ -19,7 +19,7 @@ const MARGIN: usize = 2048;
 /// fails nothing.
 pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     let inputs = &action.inputs;
-    let says = matches!(inputs.command, Command::Build | Command::Validate);
+    let says = matches!(inputs.command, Command::Build | Command::Merge | Command::Validate);
     // An interrupted run has no time for this.
     if inputs.comment == Comment::Never || !says || exit == Exit::Interrupted {
         return;
@@ -29,11 +29,7 @@ pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     };
     let story = action.story.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let note = note(action, exit, about, &story);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let posted = match runtime {
-        Ok(runtime) => runtime.block_on(post(&action.context, token, number, &note)),
-        Err(error) => Err(error.into()),
-    };
+    let posted = action.ask_github(post(&action.context, token, number, &note));
     match posted {
         Ok(Posted::Created(url)) => ui.say(format!("Commented: {url}")),
         Ok(Posted::Updated(url)) => ui.say(format!("Updated the comment: {url}")),
@@ -49,7 +45,16 @@ fn warn(ui: &Ui, why: &str) {
     annotate(ui, Severity::Warning, "no comment", text);
 }
 
-fn not_allowed(action: &Action) -> String {
+/// Whose words these are: what runs again says them again.
+pub(super) fn key(action: &Action) -> String {
+    let Action { context, inputs, .. } = action;
+    format!(
+        "{}\n{}\n{}\n{:?}\n{:?}\n{:?}",
+        context.workflow, context.job, inputs.command, inputs.templates, inputs.only, inputs.except
+    )
+}
+
+pub(super) fn not_allowed(action: &Action) -> String {
     match action.context.fork() {
         Some(fork) => {
             format!("a run for a pull request from the fork {fork} may not comment")
@@ -70,17 +75,13 @@ fn note(action: &Action, exit: Exit, about: &About, story: &Story) -> Note {
     let url = context.run_url();
     let sha = context.sha.get(..7).unwrap_or(&context.sha);
     let text = format!("{text}\n<sub>[The run]({url}) of {sha} has the rest.</sub>\n");
-    let key = format!(
-        "{}\n{}\n{}\n{:?}\n{:?}\n{:?}",
-        context.workflow, context.job, inputs.command, inputs.templates, inputs.only, inputs.except
-    );
     let found = !story.annotations.is_empty();
     Note {
-        key,
+        key: key(action),
         text: action.session.redactor.clean(text),
         news: news(story, exit),
         always: inputs.comment == Comment::Always,
-        worth_a_first: found || inputs.command == Command::Build,
+        worth_a_first: found || inputs.command != Command::Validate,
     }
 }
 

@@ -4,6 +4,9 @@
 //! says nothing, and for those that nobody knows, too. All are read as text first: a value may be a
 //! secret, and no error shows one.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -53,6 +56,10 @@ pub struct Inputs {
     pub timeout: Option<Duration>,
     /// Whether nothing is made, written or removed.
     pub dry_run: bool,
+    /// The manifests to merge: files, directories, patterns.
+    pub manifests: Vec<PathBuf>,
+    /// What the plan has said of their builds.
+    pub matrix: Option<String>,
 }
 
 /// The inputs about the role.
@@ -85,6 +92,8 @@ pub enum Command {
     Cleanup,
     /// Lists the builds, for a job each.
     Plan,
+    /// Joins what those jobs have made.
+    Merge,
 }
 
 const COMMANDS: &[(&str, Command)] = &[
@@ -94,6 +103,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("inspect", Command::Inspect),
     ("cleanup", Command::Cleanup),
     ("plan", Command::Plan),
+    ("merge", Command::Merge),
 ];
 
 impl fmt::Display for Command {
@@ -102,9 +112,6 @@ impl fmt::Display for Command {
         f.write_str(word.map_or("", |(word, _)| word))
     }
 }
-
-/// Commands that are not built yet.
-const NOT_BUILT: &[&str] = &["merge"];
 
 /// The words of the input `on-error`. There is nobody to ask.
 const ON_ERROR: &[(&str, OnError)] = &[
@@ -161,10 +168,12 @@ struct Texts {
     fail_on_warnings: Option<String>,
     timeout: Option<String>,
     dry_run: Option<String>,
+    manifests: Option<String>,
+    matrix: Option<String>,
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 23] = [
     "command",
     "templates",
     "only",
@@ -186,6 +195,8 @@ pub const NAMES: [&str; 21] = [
     "fail-on-warnings",
     "timeout",
     "dry-run",
+    "manifests",
+    "matrix",
 ];
 
 const PREFIX: &str = "INPUT_";
@@ -260,6 +271,7 @@ impl Reader {
         let timeout = self.duration("timeout", texts.timeout.as_deref());
         let dry_run = self.boolean("dry-run", texts.dry_run.as_deref());
         let templates = paths(texts.templates.as_deref());
+        let manifests = self.manifests(command, &texts);
         Some(Inputs {
             command: command?,
             templates: if templates.is_empty() { vec![PathBuf::from(".")] } else { templates },
@@ -277,7 +289,22 @@ impl Reader {
             fail_on_warnings,
             timeout,
             dry_run,
+            manifests,
+            matrix: text(&texts.matrix),
         })
+    }
+
+    fn manifests(&mut self, command: Option<Command>, texts: &Texts) -> Vec<PathBuf> {
+        let manifests = paths(texts.manifests.as_deref());
+        let merges = command == Some(Command::Merge);
+        if merges && manifests.is_empty() {
+            self.refuse("manifests", "say where the manifests are that are merged");
+        }
+        let given = [("manifests", !manifests.is_empty()), ("matrix", texts.matrix.is_some())];
+        for (name, _) in given.into_iter().filter(|(_, given)| *given && !merges) {
+            self.refuse(name, "it is for `command: merge`");
+        }
+        manifests
     }
 
     fn refuse(&mut self, name: &str, why: impl fmt::Display) {
@@ -286,10 +313,6 @@ impl Reader {
 
     fn command(&mut self, text: Option<&str>) -> Option<Command> {
         let text = text.map(str::trim);
-        if let Some(name) = text.filter(|name| NOT_BUILT.contains(name)) {
-            self.refuse("command", format!("`{name}` is not built yet"));
-            return None;
-        }
         if text.is_none() {
             self.refuse("command", format!("say one of {}", words(COMMANDS)));
         }
@@ -471,129 +494,4 @@ fn is_role(arn: &str) -> bool {
     let fixed = (*scheme, *service, *region) == ("arn", "iam", "");
     let name = role.strip_prefix("role/").is_some_and(|name| !name.is_empty());
     fixed && partition.starts_with("aws") && is_account && name
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-
-    fn read(inputs: &[(&str, &str)]) -> Result<Inputs, Vec<String>> {
-        let vars = inputs
-            .iter()
-            .map(|(name, value)| (format!("INPUT_{}", name.to_uppercase()), (*value).to_owned()));
-        Inputs::read(&Environment::new(vars.collect(), "/".into(), Timestamp::UNIX_EPOCH))
-    }
-
-    #[test]
-    fn what_is_no_text_is_written_as_hcl2_reads_it() {
-        let written = |yaml: &str| variable(&serde_yaml::from_str(yaml).unwrap()).unwrap();
-        assert_eq!(written(r#""${a}""#), "${a}", "a text is no expression for `-var`");
-        assert_eq!(
-            written("{a: [1, 1.5, null, true], b c: \"\\b%{x}\\\"\", 1: {}}"),
-            r#"{ "a" = [1, 1.5, null, true], "b c" = "\u0008%%{x}\"", "1" = {} }"#
-        );
-    }
-
-    #[test]
-    fn every_input_becomes_a_value() {
-        let inputs = read(&[
-            ("command", "build"),
-            ("templates", "images/web.pkr.hcl\n\n  images/*.json  \n"),
-            ("only", "amazon-ebs.web, qemu.*\nnull.x"),
-            ("variables", "region: eu-west-1\nsize: 8\nfast: true\nzones: [a, \"${b}\"]\n"),
-            ("variable_files", "a.pkrvars.hcl"),
-            ("secrets", "token: s3cret"),
-            ("aws-region", "eu-west-1 "),
-            ("role-to-assume", "arn:aws-us-gov:iam::123456789012:role/path/baker"),
-            ("role-duration", "3600"),
-            ("role-session-name", "images@7"),
-            ("audience", "sts.example.com"),
-            ("on-error", "abort"),
-            ("parallel", "3"),
-            ("comment", "always"),
-            ("github-token", "ghs_x"),
-            ("fail-on-warnings", "True"),
-            ("timeout", "1h30m"),
-            ("dry-run", "false"),
-        ])
-        .unwrap();
-        assert_eq!(inputs.command, Command::Build);
-        assert_eq!(inputs.templates, ["images/web.pkr.hcl", "images/*.json"].map(PathBuf::from));
-        assert_eq!(inputs.only, ["amazon-ebs.web", "qemu.*", "null.x"]);
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let zones = pair("zones", r#"["a", "$${b}"]"#);
-        let variables =
-            [pair("region", "eu-west-1"), pair("size", "8"), pair("fast", "true"), zones];
-        assert_eq!(inputs.variables, variables);
-        assert_eq!(inputs.variable_files, [PathBuf::from("a.pkrvars.hcl")]);
-        assert_eq!(inputs.secrets, [("token".to_owned(), Secret::new("s3cret"))]);
-        assert_eq!(inputs.aws_region.as_deref(), Some("eu-west-1"));
-        let role = inputs.role.unwrap();
-        assert_eq!(role.arn, "arn:aws-us-gov:iam::123456789012:role/path/baker");
-        assert_eq!(role.duration, Some(Duration::from_secs(3600)));
-        assert_eq!(inputs.on_error, OnError::Abort);
-        assert_eq!((inputs.parallel, inputs.comment), (Some(3), Comment::Always));
-        assert_eq!(inputs.timeout, Some(Duration::from_secs(5400)));
-        assert!(inputs.fail_on_warnings && !inputs.dry_run);
-    }
-
-    #[test]
-    fn what_is_not_given_has_a_default() {
-        let inputs = read(&[("command", "validate"), ("only", ""), ("parallel", "")]).unwrap();
-        assert_eq!(inputs.templates, [PathBuf::from(".")]);
-        assert!(inputs.only.is_empty() && inputs.parallel.is_none() && inputs.role.is_none());
-        assert_eq!((inputs.comment, inputs.on_error), (Comment::OnChange, OnError::Cleanup));
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_said_at_once_and_no_value_is_shown() {
-        let secret = "hunter2";
-        let wrong = read(&[
-            ("comand", "build"),
-            ("command", secret),
-            ("args", secret),
-            ("variables", "hunter2"),
-            ("secrets", "token: !x [hunter2"),
-            ("role-to-assume", "arn:aws:iam::123456789012:user/hunter2"),
-            ("role-session-name", "hunter2 hunter2"),
-            ("role-duration", "60"),
-            ("role-chaining", secret),
-            ("on-error", "ask"),
-            ("parallel", "0"),
-            ("comment", "on-chnage"),
-            ("timeout", "90"),
-            ("dry-run", "yes"),
-        ])
-        .unwrap_err()
-        .join("\n");
-        assert!(!wrong.contains(secret), "{wrong}");
-        insta::assert_snapshot!(wrong);
-    }
-
-    #[test]
-    fn what_is_about_a_role_needs_one() {
-        let wrong = read(&[("command", "build"), ("audience", "x"), ("role-duration", "1h")]);
-        assert_eq!(wrong.unwrap_err().len(), 2);
-        let role = ("role-to-assume", "arn:aws:iam::123456789012:role/x");
-        let wrong =
-            read(&[("command", "build"), role, ("audience", "x"), ("role-chaining", "true")]);
-        assert_eq!(wrong.unwrap_err().len(), 1);
-    }
-
-    #[test]
-    fn commands_that_are_not_built_are_refused_by_name() {
-        let wrong = read(&[("command", "merge")]).unwrap_err();
-        assert_eq!(wrong, ["the input `command`: `merge` is not built yet"]);
-        assert!(read(&[]).unwrap_err()[0].contains("say one of `build`"));
-    }
-
-    #[test]
-    fn action_yml_declares_the_inputs_that_are_read() {
-        let text = include_str!("../../action.yml");
-        let action: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
-        let declared: Vec<_> = action["inputs"].as_mapping().unwrap().keys().collect();
-        assert_eq!(declared, NAMES.iter().collect::<Vec<_>>());
-    }
 }

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::event::{Finished, Product};
 use crate::github::Context;
-use crate::report::github::story::Story;
+use crate::report::github::story::{BuildStory, Story};
 use crate::report::github::summary::Change;
+use crate::source::{Place, Position};
 
 /// The file, in the working directory.
 pub(super) const FILE: &str = "imgbake-manifest.json";
@@ -19,12 +22,16 @@ pub(super) const FILE: &str = "imgbake-manifest.json";
 /// What the fields mean. Later versions may add to them.
 const VERSION: u32 = 1;
 
+/// How a build ended.
+const SUCCESS: &str = "success";
+const FAILURE: &str = "failure";
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     version: u32,
     run: Run,
-    builds: IndexMap<String, Build>,
+    pub(super) builds: IndexMap<String, Build>,
 }
 
 /// The run of the workflow.
@@ -36,14 +43,20 @@ struct Run {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Build {
+pub(super) struct Build {
     result: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The file of the template.
+    #[serde(default)]
+    pub template: String,
     seconds: u64,
     artifacts: Vec<Artifact>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Artifact {
+pub(super) struct Artifact {
     builder_id: String,
     id: String,
     files: Vec<String>,
@@ -86,7 +99,9 @@ impl Manifest {
                 facts: product.facts.clone(),
             });
             let build = Build {
-                result: if failed { "failure" } else { "success" }.to_owned(),
+                result: if failed { FAILURE } else { SUCCESS }.to_owned(),
+                error: finished.and_then(|end| end.error.clone()),
+                template: finished.map(|end| end.place.file.clone()).unwrap_or_default(),
                 seconds: finished.map_or(0, |end| end.took.as_secs()),
                 artifacts: artifacts.collect(),
             };
@@ -100,14 +115,26 @@ impl Manifest {
         Self { version: VERSION, run, builds: builds.collect() }
     }
 
-    /// The one of an earlier run, if there is one that can be read.
-    pub fn before() -> Option<Self> {
-        serde_json::from_slice(&fs::read(FILE).ok()?).ok()
+    /// What a file holds.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let manifest: Self = serde_json::from_slice(&fs::read(path)?)?;
+        ensure!(manifest.version <= VERSION, "a later imgbake has written it");
+        Ok(manifest)
+    }
+
+    /// What it tells, as far as it knows.
+    pub fn story(&self) -> Story {
+        let builds = self.builds.iter().map(|(name, build)| {
+            let finished = Some(build.finished());
+            (name.clone(), BuildStory { finished, ..BuildStory::default() })
+        });
+        Story { builds: builds.collect(), annotations: Vec::new() }
     }
 
     /// Writes it in place of the one before.
     pub fn write(&self, context: &Context) -> anyhow::Result<Written> {
-        let before = Self::before();
+        // The one of an earlier run, if there is one that can be read.
+        let before = Self::read(Path::new(FILE)).ok();
         let text = serde_json::to_string_pretty(self)?;
         fs::write(FILE, text + "\n").with_context(|| format!("{FILE} cannot be written"))?;
         hand_over(Path::new(FILE));
@@ -132,6 +159,32 @@ impl Manifest {
             now: ids(self, name),
         });
         changes.filter(|change| change.before != change.now).collect()
+    }
+}
+
+impl Build {
+    /// One whose job has said nothing of it.
+    pub fn lost(template: String) -> Self {
+        let error = Some("its job left no manifest".to_owned());
+        Self { result: FAILURE.to_owned(), error, template, seconds: 0, artifacts: Vec::new() }
+    }
+
+    fn finished(&self) -> Finished {
+        let position = Position { line: 1, column: 1 };
+        let error = self.error.clone();
+        Finished {
+            took: Duration::from_secs(self.seconds),
+            error: error.or_else(|| (self.result != SUCCESS).then(|| "it did not end".to_owned())),
+            place: Place { file: self.template.clone(), position },
+            products: self.artifacts.iter().cloned().map(Artifact::into).collect(),
+        }
+    }
+}
+
+impl From<Artifact> for Product {
+    fn from(artifact: Artifact) -> Self {
+        let Artifact { builder_id, id, files, images, facts } = artifact;
+        Self { builder_id, id, files, description: String::new(), images, facts }
     }
 }
 

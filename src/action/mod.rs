@@ -4,19 +4,22 @@
 //! | file | what is there |
 //! |---|---|
 //! | `inputs` | `INPUT_*` → values |
-//! | `build`, `validate`, `plan` | the commands that are more than a call |
+//! | `build`, `validate`, `fmt`, `plan`, `merge` | the commands that are more than a call |
 //! | `outputs`, `manifest` | what later steps read |
-//! | `comment` | what a pull request is told |
+//! | `comment`, `release` | what a pull request and a release are told |
 //! | `post` | what is left when the job ends, is removed |
 
 mod build;
 mod comment;
+mod fmt;
 pub mod inputs;
 mod keys;
 mod manifest;
+mod merge;
 mod outputs;
 mod plan;
 mod post;
+mod release;
 mod validate;
 
 use std::ffi::OsStr;
@@ -28,7 +31,7 @@ use jiff::Timestamp;
 use self::inputs::{Command, Inputs};
 use self::outputs::Outputs;
 use crate::cli::front::{Language, TemplateArguments};
-use crate::cli::{Exit, Session, cleanup, fmt, front, inspect};
+use crate::cli::{Exit, Session, cleanup, front, inspect};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::env::Environment;
 use crate::event::{Annotation, Message, Ui};
@@ -257,7 +260,8 @@ impl Action {
             Command::Build => build::run(self, ui, &mut outputs),
             Command::Validate => validate::run(self, ui),
             Command::Plan => plan::run(self, ui, &mut outputs),
-            Command::Fmt => self.fmt(ui),
+            Command::Fmt => fmt::run(self, ui),
+            Command::Merge => merge::run(self, ui, &mut outputs),
             Command::Inspect => self.inspect(ui),
             Command::Cleanup => self.cleanup(ui),
         };
@@ -267,7 +271,14 @@ impl Action {
         let about = self.about(exit, &outputs);
         self.summarise(ui, &about);
         comment::write(self, ui, exit, &about);
+        release::write(self, ui, exit, &outputs);
         exit
+    }
+
+    /// Waits for what GitHub answers.
+    fn ask_github<T>(&self, asked: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(asked)
     }
 
     /// What summary and comment say beside what happened.
@@ -330,17 +341,6 @@ impl Action {
         }
         let only_warned = !found.has_errors();
         only_warned && (found.0.is_empty() || !self.inputs.fail_on_warnings)
-    }
-
-    fn fmt(&self, ui: &Ui) -> Exit {
-        let arguments = fmt::Arguments {
-            check: self.inputs.dry_run,
-            diff: true,
-            recursive: true,
-            write: !self.inputs.dry_run,
-            path: self.inputs.templates.clone(),
-        };
-        fmt::run(&self.session, ui, &arguments)
     }
 
     fn inspect(&self, ui: &Ui) -> Exit {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Action;
-use super::build::plan;
+use super::build::{OneOf, plan};
 use super::outputs::Outputs;
 use crate::cli::Exit;
 use crate::cli::front::Wishes;
@@ -22,9 +22,8 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
         return Exit::Failure;
     }
     let Some(plan) = plan else { return Exit::Failure };
-    for build in &plan.builds {
-        let place = sources.locate(build.span);
-        entries.push(json!({"name": build.name, "only": build.name, "templates": place.file}));
+    for OneOf { template, name, build } in &plan {
+        entries.push(json!({"name": build.name, "only": name, "templates": template}));
         ui.say(build.name.clone());
     }
     if entries.len() > MOST_JOBS {

@@ -2,11 +2,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use similar::TextDiff;
+use similar::{DiffTag, TextDiff};
 
 use super::{Exit, Session};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
@@ -45,10 +47,67 @@ impl Arguments {
 /// How long to look for the smallest difference before any will do.
 const DIFF_LIMIT: Duration = Duration::from_secs(2);
 
+/// A file that is not in canonical style.
+#[derive(Debug)]
+pub(crate) struct Unformatted {
+    /// Its name.
+    pub path: PathBuf,
+    given: Arc<str>,
+    formatted: String,
+}
+
+/// Lines that would be others: each stands for itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Edit {
+    /// The number of the first line, from 1.
+    pub first: usize,
+    /// The lines that are there; there is at least one.
+    pub lines: Vec<String>,
+    /// The lines that would be.
+    pub better: Vec<String>,
+}
+
+impl Unformatted {
+    /// What would change.
+    pub fn edits(&self) -> Vec<Edit> {
+        let diff = TextDiff::configure()
+            .timeout(DIFF_LIMIT)
+            .diff_lines(&*self.given, self.formatted.as_str());
+        let lines = |all: &[&str], range: Range<usize>| -> Vec<String> {
+            all[range].iter().map(|line| line.trim_end_matches(['\n', '\r']).to_owned()).collect()
+        };
+        let (old, new) = (diff.old_slices(), diff.new_slices());
+        let changes = diff.ops().iter().filter(|op| op.tag() != DiffTag::Equal);
+        let edits = changes.filter_map(|op| {
+            let (mut before, mut after) = (op.old_range(), op.new_range());
+            // What is only added is told with the line beside it.
+            match (before.is_empty(), before.start) {
+                (false, _) => {}
+                (true, 0) if old.is_empty() => return None,
+                (true, 0) => (before.end, after.end) = (1, after.end + 1),
+                (true, _) => (before.start, after.start) = (before.start - 1, after.start - 1),
+            }
+            let first = before.start + 1;
+            Some(Edit { first, lines: lines(old, before), better: lines(new, after) })
+        });
+        // Line ends alone are no other lines.
+        edits.filter(|edit| edit.lines != edit.better).collect()
+    }
+}
+
 pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    format_all(session, ui, arguments).0
+}
+
+/// The same, and the files that are or were not in canonical style.
+pub(crate) fn format_all(
+    session: &Session,
+    ui: &Ui,
+    arguments: &Arguments,
+) -> (Exit, Vec<Unformatted>) {
     let mut sources = SourceMap::default();
     let mut found = Diagnostics::default();
-    let mut changed = false;
+    let mut changed = Vec::new();
     for argument in &arguments.path {
         let files = files::of(argument, arguments.recursive);
         let files = files.unwrap_or_else(|errors| {
@@ -57,49 +116,48 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         });
         for path in files {
             match format_file(ui, arguments, &path, &mut sources) {
-                Ok(different) => changed |= different,
+                Ok(different) => changed.extend(different),
                 Err(errors) => found.extend(errors),
             }
         }
     }
     session.show(ui, &found, &sources);
-    match changed && arguments.check {
+    let exit = match arguments.check && !changed.is_empty() {
         _ if found.has_errors() => Exit::Failure,
         true => Exit::WouldFormat,
         false => Exit::Success,
-    }
+    };
+    (exit, changed)
 }
 
-/// Formats one file, and says whether that changes it.
+/// Formats one file; nothing comes of one that is in canonical style.
 fn format_file(
     ui: &Ui,
     arguments: &Arguments,
     path: &Path,
     sources: &mut SourceMap,
-) -> Result<bool, Diagnostics> {
+) -> Result<Option<Unformatted>, Diagnostics> {
     sources.renew_budget();
     let file = load::text(path, sources)?;
     let (_, found) = hcl::parse_file(file, sources);
     found.into_result(())?;
-    let given = &sources.file(file).text;
-    let formatted = format::format(given);
-    let changed = formatted != **given;
+    let given = sources.file(file).text.clone();
+    let formatted = format::format(&given);
+    let changed = formatted != *given;
     if load::is_stdin(path) {
         if !changed || arguments.writes() {
-            ui.send(Message::Text(formatted));
+            ui.send(Message::Text(formatted.clone()));
         }
-        return Ok(changed);
-    }
-    if changed {
+    } else if changed {
         if arguments.writes() {
             replace(path, &formatted).map_err(|error| unwritable(path, &error))?;
         }
         ui.say(path.display().to_string());
         if arguments.diff {
-            ui.send(Message::Text(difference(path, given, &formatted)));
+            ui.send(Message::Text(difference(path, &given, &formatted)));
         }
     }
-    Ok(changed)
+    Ok(changed.then(|| Unformatted { path: path.to_owned(), given, formatted }))
 }
 
 /// Gives the file a new content in one step: whoever reads it never sees half of one. Its
@@ -132,4 +190,26 @@ fn difference(path: &Path, given: &str, formatted: &str) -> String {
         .unified_diff()
         .header(&format!("old/{path}"), &format!("new/{path}"))
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edits(given: &str, formatted: &str) -> Vec<(usize, Vec<String>, Vec<String>)> {
+        let (path, given) = ("a".into(), given.into());
+        let file = Unformatted { path, given, formatted: formatted.to_owned() };
+        file.edits().into_iter().map(|one| (one.first, one.lines, one.better)).collect()
+    }
+
+    #[test]
+    fn each_edit_is_of_lines_that_are_there() {
+        let owned = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();
+        assert_eq!(edits("a=1\nb\n", "a = 1\nb\n"), [(1, owned(&["a=1"]), owned(&["a = 1"]))]);
+        assert_eq!(edits("a\nc\n", "a\nb\nc\n"), [(1, owned(&["a"]), owned(&["a", "b"]))]);
+        assert_eq!(edits("b\n", "a\nb\n"), [(1, owned(&["b"]), owned(&["a", "b"]))]);
+        assert_eq!(edits("a\nb", "a\nb\n"), []);
+        assert_eq!(edits("a\nb\n", "a\n"), [(2, owned(&["b"]), owned(&[]))]);
+        assert_eq!(edits("", "a\n"), []);
+    }
 }

@@ -4,23 +4,16 @@
 //! Runs at the same time agree on the oldest comment, and a run never writes over what a later one
 //! has said.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, ensure};
+use octocrab::Page;
 use octocrab::models::issues::Comment;
 use octocrab::models::{CommentId, UserId};
-use octocrab::service::middleware::retry::{NoOpRateLimitMetrics, RetryConfig};
-use octocrab::{Octocrab, Page};
-use sha2::{Digest as _, Sha256};
 
 use super::Context;
+use super::rest::{Rest, Result, digest, if_allowed, is_forbidden};
 use crate::secret::Secret;
 
 /// How long a comment may be; GitHub refuses longer ones.
 pub const LONGEST_COMMENT: usize = 65_536;
-
-/// How long all calls for a comment may take; nobody waits longer for one.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to say, and whose word it is.
 #[derive(Clone, Debug)]
@@ -62,69 +55,25 @@ pub async fn post(
     number: u64,
     note: &Note,
 ) -> anyhow::Result<Posted> {
-    let client = client(context, token)?;
-    let (owner, name) =
-        context.repository.split_once('/').context("the runner names no repository")?;
     let thread = Thread {
-        client,
-        owner: owner.to_owned(),
-        name: name.to_owned(),
+        rest: Rest::of(context, token)?,
         number,
         run: (number_of(&context.run_id), number_of(&context.run_attempt)),
     };
-    let posted = tokio::time::timeout(PATIENCE, thread.post(note)).await;
-    let posted = posted.context("GitHub did not take the comment within a minute")?;
-    match posted {
-        Err(error) if is_forbidden(&error) => Ok(Posted::NotAllowed),
-        posted => Ok(posted?),
-    }
+    Ok(if_allowed(thread.post(note)).await?.unwrap_or(Posted::NotAllowed))
 }
 
 fn number_of(text: &str) -> u64 {
     text.parse().unwrap_or(0)
 }
 
-fn client(context: &Context, token: &Secret) -> anyhow::Result<Octocrab> {
-    let url = url::Url::parse(&context.api_url).context("GITHUB_API_URL is no URL")?;
-    let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-    ensure!(url.scheme() == "https" || is_local, "the token is not sent over {}", url.scheme());
-    let retries = RetryConfig::HandleRateLimits {
-        metrics: std::sync::Arc::new(NoOpRateLimitMetrics),
-        max_retries: 3,
-        min_wait_seconds: 5,
-        retry_on_forbidden: false,
-    };
-    let client = Octocrab::builder()
-        .personal_token(token.expose())
-        .base_uri(context.api_url.as_str())?
-        .add_retry_config(retries)
-        .set_connect_timeout(Some(Duration::from_secs(10)))
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .build()?;
-    Ok(client)
-}
-
-/// Whether the token lacks a permission: it is a fork's, or the job gave it too few.
-fn is_forbidden(error: &octocrab::Error) -> bool {
-    match error {
-        octocrab::Error::GitHub { source, .. } => {
-            matches!(source.status_code.as_u16(), 401 | 403 | 404)
-        }
-        _ => false,
-    }
-}
-
 /// The comments of one pull request.
 struct Thread {
-    client: Octocrab,
-    owner: String,
-    name: String,
+    rest: Rest,
     number: u64,
     /// This run: its number and which try of it this is.
     run: (u64, u64),
 }
-
-type Result<T> = std::result::Result<T, octocrab::Error>;
 
 impl Thread {
     async fn post(&self, note: &Note) -> Result<Posted> {
@@ -146,7 +95,7 @@ impl Thread {
     }
 
     async fn create(&self, marker: &Marker, body: &str) -> Result<Posted> {
-        let issues = self.client.issues(&self.owner, &self.name);
+        let issues = self.rest.client.issues(&self.rest.owner, &self.rest.name);
         let created = issues.create_comment(self.number, body).await?;
         // Another job may have done so at the same time: all keep to the oldest.
         match self.oldest(&marker.key).await? {
@@ -163,16 +112,16 @@ impl Thread {
 
     async fn update(&self, id: CommentId, body: &str) -> Result<Posted> {
         // octocrab's own call is a POST, which GitHub takes but does not describe.
-        let route = format!("/repos/{}/{}/issues/comments/{id}", self.owner, self.name);
+        let route = self.rest.route(&format!("issues/comments/{id}"));
         let body = serde_json::json!({ "body": body });
-        let updated: Comment = self.client.patch(route, Some(&body)).await?;
+        let updated: Comment = self.rest.client.patch(route, Some(&body)).await?;
         Ok(Posted::Updated(updated.html_url.into()))
     }
 
     /// The oldest comment with this key that is our own.
     async fn oldest(&self, key: &str) -> Result<Option<(Comment, Marker)>> {
         let viewer = self.viewer().await?;
-        let issues = self.client.issues(&self.owner, &self.name);
+        let issues = self.rest.client.issues(&self.rest.owner, &self.rest.name);
         let mut page: Page<Comment> =
             issues.list_comments(self.number).per_page(100).send().await?;
         loop {
@@ -184,7 +133,7 @@ impl Thread {
                     return Ok(Some((comment, marker)));
                 }
             }
-            match self.client.get_page(&next).await? {
+            match self.rest.client.get_page(&next).await? {
                 Some(more) => page = more,
                 None => return Ok(None),
             }
@@ -193,7 +142,7 @@ impl Thread {
 
     /// Whose token it is. The token of a job or an app is nobody's: then it is that of a bot.
     async fn viewer(&self) -> Result<Viewer> {
-        match self.client.current().user().await {
+        match self.rest.client.current().user().await {
             Ok(user) => Ok(Viewer(Some(user.id))),
             Err(error) if is_forbidden(&error) => Ok(Viewer(None)),
             Err(error) => Err(error),
@@ -243,10 +192,6 @@ impl Marker {
             run: (run.parse().ok()?, attempt.parse().ok()?),
         })
     }
-}
-
-fn digest(text: &str) -> String {
-    hex::encode(&Sha256::digest(text.as_bytes())[..12])
 }
 
 #[cfg(test)]

@@ -100,6 +100,18 @@ impl Context {
         (head != self.repository).then_some(head)
     }
 
+    /// The newest commit of the pull request; what is checked out may be its merge.
+    pub fn head(&self) -> Option<&str> {
+        self.event["pull_request"]["head"]["sha"].as_str()
+    }
+
+    /// The release that the event is about: its number, and where its files go.
+    pub fn release(&self) -> Option<(u64, &str)> {
+        let release = &self.event["release"];
+        let is_it = self.event_name == "release";
+        is_it.then_some((release["id"].as_u64()?, release["upload_url"].as_str()?))
+    }
+
     /// `path` as the repository calls it, if it is in the checkout.
     pub fn in_repository<'a>(&self, path: &'a Path) -> &'a Path {
         let workspace = self.workspace.as_deref();

@@ -4,7 +4,10 @@
 //! | file | what is there |
 //! |---|---|
 //! | `context` | the run, the event that started it, the pull request |
+//! | `rest` | the REST interface |
 //! | `comments` | one comment on a pull request |
+//! | `reviews` | suggestions beside the lines of a pull request |
+//! | `releases` | a part of a release's notes, and an asset |
 //! | `oidc` | identity tokens: who the job is |
 //! | `files` | outputs, state and summary: files that the runner reads when the step ends |
 
@@ -12,6 +15,9 @@ pub mod comments;
 pub mod context;
 pub mod files;
 pub mod oidc;
+pub mod releases;
+mod rest;
+pub mod reviews;
 
 pub use self::context::Context;
 pub use self::files::Files;

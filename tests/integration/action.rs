@@ -10,5 +10,8 @@ mod gate;
 mod github;
 mod heard;
 mod log;
+mod matrix;
 mod outputs;
+mod release;
 mod runner;
+mod suggestions;

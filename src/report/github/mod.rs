@@ -17,7 +17,7 @@ mod tests;
 use std::path::{Component, Path, PathBuf};
 
 /// A file as the repository calls it, which is relative to `root` there.
-fn in_repository(root: &Path, file: &str) -> String {
+pub fn in_repository(root: &Path, file: &str) -> String {
     let mut parts = Vec::new();
     for part in root.join(file).components() {
         match part {

@@ -148,6 +148,31 @@ fn products(build: &BuildStory) -> String {
 
 const MOST_PRODUCTS: usize = 20;
 
+/// The images of the builds that made any, as a release tells them; `None` if none did. As many as
+/// fit into `room` bytes.
+pub fn images(story: &Story, room: usize) -> Option<String> {
+    let products = |build: &BuildStory| build.finished.clone().map(|end| end.products);
+    let images = story.builds.iter().flat_map(|(name, build)| {
+        let images = products(build).into_iter().flatten().flat_map(|product| product.images);
+        images.map(move |(region, id)| (name, region, id))
+    });
+    let rows: Vec<_> = images
+        .map(|(name, region, id)| {
+            let url = console(&region, &id);
+            format!("| {} | {} | [{}]({url}) |\n", code(name), inline(&region), inline(&id))
+        })
+        .collect();
+    let mut out = "### Images\n\n| build | region | image |\n|---|---|---|\n".to_owned();
+    for (told, row) in rows.iter().enumerate() {
+        if out.len() + row.len() > room {
+            out.push_str(&format!("\n… and {} more: the manifest has all.\n", rows.len() - told));
+            break;
+        }
+        out.push_str(row);
+    }
+    (!rows.is_empty()).then_some(out)
+}
+
 /// The page of an AMI.
 fn console(region: &str, id: &str) -> String {
     let host = match region {

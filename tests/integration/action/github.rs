@@ -1,4 +1,4 @@
-//! GitHub's REST interface, as far as comments go. Each request is held against GitHub's own
+//! GitHub's REST interface, as far as the action uses it. Each request is held against GitHub's own
 //! description of it, and so is what is answered.
 
 use std::collections::HashMap;
@@ -43,6 +43,13 @@ pub struct Thread {
     pub at_the_same_time: Option<String>,
     /// The token is that of a person with this id.
     pub viewer: Option<u64>,
+    /// The notes of the release, and its assets: id, name, content.
+    pub notes: String,
+    pub assets: Vec<(u64, String, String)>,
+    /// The files that the pull request changes, and their patches.
+    pub files: Vec<(String, String)>,
+    /// What reviews have said beside lines.
+    pub remarks: Vec<Json>,
     next: u64,
 }
 
@@ -59,6 +66,11 @@ impl GitHub {
     pub fn url(&self) -> String {
         // As on an own GitHub server, the interface is not at the root.
         format!("{}/api/v3", self.served.url())
+    }
+
+    /// A release, as its event tells it.
+    pub fn release(&self) -> Json {
+        json!({"release": {"id": 77, "upload_url": upload_url(&self.served.url())}})
     }
 
     pub fn thread(&self) -> MutexGuard<'_, Thread> {
@@ -85,14 +97,14 @@ async fn serve(
         response.headers_mut().insert("retry-after", "1".parse().unwrap());
         return response;
     }
-    let (status, json, next) = thread.answer(&request, &uri);
+    let host = format!("http://{}", headers["host"].to_str().unwrap());
+    let (status, json, next) = thread.answer(&request, &uri, &host);
     if status.is_success() {
         request.check_answer(status, json.as_ref());
     }
     let mut response = answer(status, json);
     if let Some(next) = next {
-        let link =
-            format!("<http://{}/api/v3{next}>; rel=\"next\"", headers["host"].to_str().unwrap());
+        let link = format!("<{host}/api/v3{next}>; rel=\"next\"");
         response.headers_mut().insert("link", link.parse().unwrap());
     }
     response
@@ -106,6 +118,9 @@ fn answer(status: StatusCode, json: Option<Json>) -> Response<Body> {
     response
 }
 
+/// A status, a body, and the path of the next page.
+type Answer = (StatusCode, Option<Json>, Option<String>);
+
 /// A request that GitHub's description knows.
 struct Request<'a> {
     operation: &'a Json,
@@ -116,14 +131,17 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn checked(rest: &'a Json, method: &Method, uri: &Uri, body: &[u8]) -> Self {
-        let path = uri.path().strip_prefix("/api/v3").unwrap_or_else(|| panic!("{uri}"));
-        let (operation, path) = find(rest, method, path);
+        let path = uri.path().strip_prefix("/api/v3").or(uri.path().strip_prefix("/api/uploads"));
+        let (operation, path) = find(rest, method, path.unwrap_or_else(|| panic!("{uri}")));
+        let uploads = operation["operationId"] == "repos/upload-release-asset";
+        assert_eq!(uploads, uri.path().starts_with("/api/uploads"), "{uri}");
         let query: HashMap<String, String> =
             url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
         let body: Json = match body {
             [] => Json::Null,
+            body if uploads => String::from_utf8(body.to_vec()).unwrap().into(),
             body => serde_json::from_slice(body).unwrap(),
         };
         let request = Self { operation, path, query, body };
@@ -148,10 +166,7 @@ impl<'a> Request<'a> {
         for name in described["required"].as_array().into_iter().flatten() {
             assert!(self.body.get(name.as_str().unwrap()).is_some(), "{name} is missing");
         }
-        for (name, value) in self.body.as_object().into_iter().flatten() {
-            assert_eq!(described["properties"][name]["type"], "string", "{name}");
-            assert!(value.is_string(), "{name}");
-        }
+        check_object(described, &self.body);
     }
 
     fn check_answer(&self, status: StatusCode, json: Option<&Json>) {
@@ -166,6 +181,28 @@ impl<'a> Request<'a> {
                 assert!(object.get(name.as_str().unwrap()).is_some(), "{name} is missing");
             }
         }
+    }
+}
+
+/// Fields of `json` that are not described, or of another type than described.
+fn check_object(described: &Json, json: &Json) {
+    for (name, value) in json.as_object().into_iter().flatten() {
+        let described = &described["properties"][name];
+        let is_it = match described["type"].as_str() {
+            Some("string") => value.is_string(),
+            Some("integer") => value.is_u64(),
+            Some("array") => {
+                value.as_array().unwrap().iter().for_each(|one| {
+                    check_object(&described["items"], one);
+                    for name in described["items"]["required"].as_array().unwrap() {
+                        assert!(one.get(name.as_str().unwrap()).is_some(), "{name} is missing");
+                    }
+                });
+                true
+            }
+            other => panic!("{name} is {other:?}"),
+        };
+        assert!(is_it, "{name}: {value}");
     }
 }
 
@@ -190,11 +227,7 @@ fn find<'a>(rest: &'a Json, method: &Method, path: &str) -> (&'a Json, HashMap<S
 }
 
 impl Thread {
-    fn answer(
-        &mut self,
-        request: &Request<'_>,
-        uri: &Uri,
-    ) -> (StatusCode, Option<Json>, Option<String>) {
+    fn answer(&mut self, request: &Request<'_>, uri: &Uri, host: &str) -> Answer {
         let forbidden = || {
             let message = "Resource not accessible by integration";
             (
@@ -246,8 +279,89 @@ impl Thread {
                 self.comments.retain(|one| one.0 != id);
                 (StatusCode::NO_CONTENT, None, None)
             }
+            name if name.starts_with("repos/") => self.answer_of_release(request, host),
+            name if name.starts_with("pulls/") => self.answer_of_pull(request),
             other => panic!("{other}"),
         }
+    }
+
+    fn answer_of_release(&mut self, request: &Request<'_>, host: &str) -> Answer {
+        match request.operation["operationId"].as_str().unwrap() {
+            "repos/get-release" => (StatusCode::OK, Some(self.release(host)), None),
+            "repos/update-release" => {
+                self.notes = text_of(request);
+                (StatusCode::OK, Some(self.release(host)), None)
+            }
+            "repos/delete-release-asset" => {
+                let id: u64 = request.path["asset_id"].parse().unwrap();
+                self.assets.retain(|one| one.0 != id);
+                (StatusCode::NO_CONTENT, None, None)
+            }
+            "repos/upload-release-asset" => {
+                let name = request.query["name"].clone();
+                let is_there = self.assets.iter().any(|one| one.1 == name);
+                assert!(!is_there, "GitHub takes no second asset of a name");
+                self.next += 1;
+                let content = request.body.as_str().unwrap().to_owned();
+                self.assets.push((self.next, name, content));
+                let asset = asset(self.assets.last().unwrap());
+                (StatusCode::CREATED, Some(asset), None)
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    fn answer_of_pull(&mut self, request: &Request<'_>) -> Answer {
+        match request.operation["operationId"].as_str().unwrap() {
+            "pulls/list-files" => {
+                let files = self.files.iter().map(|(name, patch)| file(name, patch)).collect();
+                (StatusCode::OK, Some(Json::Array(files)), None)
+            }
+            "pulls/list-review-comments" => {
+                (StatusCode::OK, Some(Json::Array(self.remarks.clone())), None)
+            }
+            "pulls/create-review" => self.review(&request.body),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn release(&self, host: &str) -> Json {
+        let url = "https://github.com/org/images/releases/tag/v1";
+        json!({
+            "id": 77, "node_id": "RE_1", "url": url, "html_url": url, "assets_url": url,
+            "upload_url": upload_url(host), "tarball_url": null, "zipball_url": null,
+            "tag_name": "v1", "target_commitish": "main", "name": "v1", "body": self.notes,
+            "draft": false, "prerelease": false, "created_at": "2026-01-01T00:00:00Z",
+            "published_at": "2026-01-01T00:00:00Z", "author": author(7, false),
+            "assets": self.assets.iter().map(asset).collect::<Vec<_>>(),
+        })
+    }
+
+    /// All remarks, or none: GitHub refuses those beside lines that the pull request does not show.
+    fn review(&mut self, review: &Json) -> Answer {
+        for remark in review["comments"].as_array().unwrap() {
+            let is_shown = |(name, patch): &(String, String)| {
+                let lines = shown(patch);
+                let (first, last) = (&remark["start_line"], remark["line"].as_u64().unwrap());
+                let first = first.as_u64().unwrap_or(last);
+                *name == remark["path"] && (first..=last).all(|line| lines.contains(&line))
+            };
+            if !self.files.iter().any(is_shown) {
+                let message = "pull_request_review_thread.line must be part of the diff";
+                let json = json!({"message": message, "documentation_url": ""});
+                return (StatusCode::UNPROCESSABLE_ENTITY, Some(json), None);
+            }
+            let mut remark = remark.clone();
+            remark.as_object_mut().unwrap().extend(about_remark());
+            self.remarks.push(remark);
+        }
+        let url = "https://github.com/org/images/pull/3";
+        let review = json!({
+            "id": 5, "node_id": "PRR_1", "user": author(7, true), "body": review["body"],
+            "state": "COMMENTED", "commit_id": review["commit_id"], "html_url": url,
+            "pull_request_url": url, "_links": {}, "author_association": "CONTRIBUTOR",
+        });
+        (StatusCode::OK, Some(review), None)
     }
 
     fn add(&mut self, text: String) -> (u64, bool, String) {
@@ -274,6 +388,50 @@ fn comment((id, bot, text): &(u64, bool, String), viewer: Option<u64>) -> Json {
         "author_association": "CONTRIBUTOR",
         "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
     })
+}
+
+fn upload_url(host: &str) -> String {
+    format!("{host}/api/uploads/repos/org/images/releases/77/assets{{?name,label}}")
+}
+
+fn asset((id, name, content): &(u64, String, String)) -> Json {
+    let url = format!("https://github.com/org/images/releases/download/v1/{name}");
+    json!({
+        "id": id, "node_id": "RA_1", "name": name, "label": null, "state": "uploaded",
+        "content_type": "application/octet-stream", "size": content.len(), "digest": null,
+        "download_count": 0, "url": url, "browser_download_url": url,
+        "uploader": author(7, true), "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+    })
+}
+
+fn file(name: &str, patch: &str) -> Json {
+    let url = format!("https://github.com/org/images/blob/a1b2c3/{name}");
+    json!({
+        "sha": "1", "filename": name, "status": "modified", "additions": 1, "deletions": 1,
+        "changes": 2, "blob_url": url, "raw_url": url, "contents_url": url, "patch": patch,
+    })
+}
+
+/// What GitHub adds to a remark.
+fn about_remark() -> serde_json::Map<String, Json> {
+    let url = "https://github.com/org/images/pull/3";
+    let more = json!({
+        "url": url, "id": 9, "node_id": "PRRC_1", "pull_request_review_id": 5, "diff_hunk": "",
+        "commit_id": "a1b2c3", "original_commit_id": "a1b2c3", "user": author(7, true),
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        "html_url": url, "pull_request_url": url, "author_association": "CONTRIBUTOR",
+        "_links": {},
+    });
+    more.as_object().unwrap().clone()
+}
+
+/// The numbers of the lines of the new file that a patch of one hunk shows.
+fn shown(patch: &str) -> Vec<u64> {
+    let (head, lines) = patch.split_once('\n').unwrap();
+    let first: u64 = Regex::new(r"\+(\d+)").unwrap().captures(head).unwrap()[1].parse().unwrap();
+    let count = lines.lines().filter(|line| line.starts_with([' ', '+'])).count();
+    (first..first + u64::try_from(count).unwrap()).collect()
 }
 
 fn author(id: u64, bot: bool) -> Json {
