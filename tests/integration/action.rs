@@ -14,4 +14,5 @@ mod matrix;
 mod outputs;
 mod release;
 mod runner;
+mod secrets;
 mod suggestions;

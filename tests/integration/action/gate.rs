@@ -22,7 +22,7 @@ use crate::support::{Served, fixture};
 
 /// The role that the job may take on.
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/image-baker";
-const BEARER: &str = "bearer-of-this-job";
+pub const BEARER: &str = "bearer-of-this-job";
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 const SUBJECT: &str = "repo:org/images:ref:refs/heads/main";
 
@@ -58,6 +58,8 @@ pub struct Seen {
     pub audiences: Vec<String>,
     /// What STS was asked for.
     pub sessions: Vec<HashMap<String, String>>,
+    /// The secret halves of keys, and the tokens of sessions.
+    pub given: Vec<String>,
     /// When each session's key ends.
     ends: HashMap<String, Instant>,
     /// Calls that were signed with a key that had ended or that nobody knows.
@@ -201,7 +203,10 @@ fn limited(shared: &Shared, text: &str) -> String {
     let end = jiff::Timestamp::now() + jiff::SignedDuration::try_from(lifetime).unwrap();
     let end = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let key = Regex::new("<AccessKeyId>([^<]+)<").unwrap().captures(text).unwrap()[1].to_owned();
-    shared.state.lock().unwrap().ends.insert(key, Instant::now() + lifetime);
+    let secret = Regex::new("<(?:SecretAccessKey|SessionToken)>([^<]+)<").unwrap();
+    let mut seen = shared.state.lock().unwrap();
+    seen.given.extend(secret.captures_iter(text).map(|found| found[1].to_owned()));
+    seen.ends.insert(key, Instant::now() + lifetime);
     let expiration = Regex::new("<Expiration>[^<]+<").unwrap();
     expiration.replace(text, format!("<Expiration>{end}<")).into_owned()
 }
