@@ -40,9 +40,10 @@ fn remark(ui: &Ui, file: &str, edit: &Edit) {
     let start = Position { line: edit.first, column: 1 };
     let end = Position { line: edit.first + edit.lines.len() - 1, column: last + 1 };
     let place = Place { file: file.to_owned(), position: start };
-    let text = match edit.better.join("\n") {
-        better if better.is_empty() => "in canonical style, this is not there".to_owned(),
-        better => format!("in canonical style, this is\n{better}"),
+    let better: String = edit.better.iter().map(|line| format!("\n`{line}`")).collect();
+    let text = match better.is_empty() {
+        true => "in canonical style, this is not there".to_owned(),
+        false => format!("in canonical style, this is{better}"),
     };
     ui.send(Message::Annotation(Annotation {
         severity: Severity::Warning,

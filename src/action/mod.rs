@@ -113,10 +113,13 @@ fn run(
         refuse(ui, &[format!("the log file of PACKER_LOG_PATH cannot be written: {error}")]);
         return Exit::Failure;
     }
-    let action = match surroundings.action(story, redactor) {
+    let files = Files::of(&surroundings.environment);
+    let action = match surroundings.action(story.clone(), redactor) {
         Ok(action) => action,
         Err(wrong) => {
             refuse(ui, &wrong);
+            ui.settle();
+            summarise(&files, &story, &About::default(), redactor, ui);
             return Exit::Failure;
         }
     };
@@ -130,6 +133,15 @@ fn run(
 fn refuse(ui: &Ui, wrong: &[String]) {
     for text in wrong {
         annotate(ui, Severity::Error, "imgbake", text.clone());
+    }
+}
+
+fn summarise(files: &Files, story: &Mutex<Story>, about: &About, redactor: &Redactor, ui: &Ui) {
+    let story = story.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let text = summary(&story, about, Timestamp::now(), LONGEST_SUMMARY);
+    if let Err(error) = files.summary(&redactor.clean(text)) {
+        let why = format!("the summary cannot be written: GITHUB_STEP_SUMMARY: {error}");
+        annotate(ui, Severity::Warning, "imgbake", why);
     }
 }
 
@@ -269,7 +281,7 @@ impl Action {
         outputs.write(self, exit, ui);
         ui.settle();
         let about = self.about(exit, &outputs);
-        self.summarise(ui, &about);
+        summarise(&self.files, &self.story, &about, &self.session.redactor, ui);
         comment::write(self, ui, exit, &about);
         release::write(self, ui, exit, &outputs);
         exit
@@ -292,15 +304,6 @@ impl Action {
             root: root.to_owned(),
             changes: outputs.manifest.as_ref().and_then(|written| written.changes.clone()),
             brief: false,
-        }
-    }
-
-    fn summarise(&self, ui: &Ui, about: &About) {
-        let story = self.story.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = summary(&story, about, Timestamp::now(), LONGEST_SUMMARY);
-        if let Err(error) = self.files.summary(&self.session.redactor.clean(text)) {
-            let why = format!("the summary cannot be written: GITHUB_STEP_SUMMARY: {error}");
-            annotate(ui, Severity::Warning, "imgbake", why);
         }
     }
 

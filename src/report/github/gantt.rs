@@ -7,19 +7,31 @@ use super::story::{Story, Stretch};
 /// GitHub draws no diagram whose text is longer than 50,000 characters.
 const LONGEST: usize = 45_000;
 
+/// Which part of the whole is too short to be seen.
+const INVISIBLE: i64 = 200;
+
 /// The diagram; `None` if there is nothing to draw, or too much. What has not ended is drawn until
 /// `now`.
 pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
     let longest = story.builds.keys().map(|name| plain(name).chars().count()).max()?;
+    let all = || story.builds.values().flat_map(|build| &build.stretches);
+    let begin = all().map(|stretch| stretch.from).min()?.as_millisecond();
+    let whole = all().map(|stretch| end(stretch, now)).max()? - begin;
     // Names stand left of the bars, and not under them.
     let room = (longest * 7 + 24).clamp(75, 400);
+    // Seconds would be the same at each tick of a short time.
+    let axis = if whole < 10_000 { "%S.%L" } else { "%H:%M:%S" };
     let mut text = format!(
-        "%%{{init: {{\"gantt\": {{\"leftPadding\": {room}}}}}}}%%\ngantt\n  dateFormat x\n  axisFormat %H:%M:%S\n"
+        "%%{{init: {{\"gantt\": {{\"leftPadding\": {room}}}}}}}%%\ngantt\n  dateFormat x\n  axisFormat {axis}\n"
     );
     let head = text.len();
     for (name, build) in &story.builds {
+        let is_visible = |stretch: &&Stretch| {
+            let took = end(stretch, now) - stretch.from.as_millisecond();
+            stretch.failed || took * INVISIBLE >= whole
+        };
         let stretches = build.stretches.iter().filter(|stretch| !stretch.contains);
-        let mut stretches: Vec<_> = stretches.collect();
+        let mut stretches: Vec<_> = stretches.filter(is_visible).collect();
         if stretches.is_empty() {
             continue;
         }
@@ -33,6 +45,12 @@ pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
     is_drawn.then_some(text)
 }
 
+/// When a bar ends; each is a bit long.
+fn end(stretch: &Stretch, now: Timestamp) -> i64 {
+    let from = stretch.from.as_millisecond();
+    stretch.until.unwrap_or(now).as_millisecond().max(from + 1)
+}
+
 fn bar(stretch: &Stretch, now: Timestamp) -> String {
     let (mark, what) = match (stretch.failed, stretch.waiting) {
         (true, _) => ("crit", plain(&stretch.what)),
@@ -40,14 +58,14 @@ fn bar(stretch: &Stretch, now: Timestamp) -> String {
         (false, false) => ("done", plain(&stretch.what)),
     };
     let from = stretch.from.as_millisecond();
-    let until = stretch.until.unwrap_or(now).as_millisecond().max(from + 1);
-    format!("  {what} :{mark}, {from}, {until}\n")
+    format!("  {what} :{mark}, {from}, {}\n", end(stretch, now))
 }
 
 /// `text` without what means something in a diagram.
 fn plain(text: &str) -> String {
     let keep = |next: char| match next {
         next if next.is_alphanumeric() || " .-_/()".contains(next) => next,
+        '\'' => '’',
         _ => ' ',
     };
     text.chars()

@@ -80,7 +80,7 @@ fn with(story: &Story, about: &About, now: Timestamp, detail: Detail) -> String 
     }
     if let Some(diagram) = gantt::diagram(story, now).filter(|_| detail.diagram && !about.brief) {
         out.push_str(&format!(
-            "\n### Timeline\n\n```mermaid\n{diagram}```\n\nGrey: at work. Blue: waiting. Red: failed.\n"
+            "\n### Timeline\n\n```mermaid\n{diagram}```\n\nGrey: at work. Blue: waiting. Red: failed. What took next to no time is left out.\n"
         ));
     }
     out
@@ -195,7 +195,7 @@ fn findings(story: &Story, about: &About, detail: Detail) -> String {
     let mut out = "\n### Findings\n\n| | where | what |\n|---|---|---|\n".to_owned();
     for one in found.iter().take(detail.rows) {
         let mark = if one.severity == Severity::Error { "❌" } else { "⚠️" };
-        let text = prose(&one.text.lines().take(4).collect::<Vec<_>>().join(" — "));
+        let text = one.text.lines().take(4).map(prose).collect::<Vec<_>>().join("<br>");
         out.push_str(&format!("| {mark} | {} | {text} |\n", place(one, about)));
     }
     let more = found.len().saturating_sub(detail.rows);
@@ -234,7 +234,7 @@ fn failures(story: &Story, about: &About, detail: Detail) -> String {
         };
         let during = phase.map(|phase| format!(" in {}", inline(&phase.to_string())));
         let during = during.unwrap_or_default();
-        out.push_str(&format!("\n### {} failed{during}\n\n{}", code(name), block(&limited(error))));
+        out.push_str(&format!("\n### {} failed{during}\n\n{}", code(name), told(error)));
         let skipped = lines.len().saturating_sub(detail.last_lines);
         if detail.last_lines > 0 && !lines.is_empty() {
             let last = block(&lines[skipped..].join("\n"));
@@ -250,9 +250,13 @@ fn failures(story: &Story, about: &About, detail: Detail) -> String {
     out
 }
 
-/// An error may repeat what a server said.
-fn limited(error: &str) -> String {
-    error.chars().take(4000).collect()
+/// An error, which may repeat what a server said: one line is a sentence, several may be anything.
+fn told(error: &str) -> String {
+    let error: String = error.trim_end().chars().take(4000).collect();
+    match error.contains('\n') {
+        true => block(&error),
+        false => format!("{}\n", prose(&error)),
+    }
 }
 
 /// What to look at first where a part of a build fails.

@@ -22,7 +22,9 @@ fn inputs_that_are_wrong_are_refused_all_at_once_and_no_value_is_shown() {
     assert_eq!(said.len(), 4, "{said:?}");
     assert!(said.iter().any(|one| one.contains("did you mean `templates`?")), "{said:?}");
     assert!(said.iter().any(|one| one.contains("did you mean `build`?")), "{said:?}");
-    assert!(!step.log.raw.contains("hunter2"), "{}", step.log.raw);
+    let shown = [&step.log.raw, &step.summary];
+    assert!(shown.iter().all(|text| !text.contains("hunter2")), "{shown:?}");
+    assert!(step.summary.contains("did you mean <code>templates</code>?"), "{}", step.summary);
 }
 
 #[test]
