@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use super::manifest::Manifest;
 use super::outputs::Outputs;
-use super::{Action, annotate};
+use super::{Action, annotate, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
 use crate::cli::front::{self, Wishes};
@@ -61,7 +60,7 @@ fn bake_all(
         outputs.cancelled = outcome.interrupted;
     }
     ui.settle();
-    let story = action.story.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let story = so_far(&action.story);
     outputs.of_builds(&story);
     match Manifest::of(&story, &action.context).write(&action.context) {
         Ok(written) => outputs.manifest = Some(written),

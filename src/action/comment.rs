@@ -1,10 +1,9 @@
 //! The comment on the pull request that the run is about.
 
 use std::fmt::Write as _;
-use std::sync::PoisonError;
 
 use super::inputs::{Command, Comment};
-use super::{Action, annotate};
+use super::{Action, annotate, so_far};
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::Ui;
@@ -27,7 +26,7 @@ pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     let (Some(number), Some(token)) = (action.context.pull_request(), &inputs.github_token) else {
         return;
     };
-    let story = action.story.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let story = so_far(&action.story);
     let note = note(action, exit, about, &story);
     let posted = action.ask_github(post(&action.context, token, number, &note));
     match posted {

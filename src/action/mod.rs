@@ -136,9 +136,13 @@ fn refuse(ui: &Ui, wrong: &[String]) {
     }
 }
 
+/// What has happened so far.
+fn so_far(story: &Mutex<Story>) -> Story {
+    story.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 fn summarise(files: &Files, story: &Mutex<Story>, about: &About, redactor: &Redactor, ui: &Ui) {
-    let story = story.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let text = summary(&story, about, Timestamp::now(), LONGEST_SUMMARY);
+    let text = summary(&so_far(story), about, Timestamp::now(), LONGEST_SUMMARY);
     if let Err(error) = files.summary(&redactor.clean(text)) {
         let why = format!("the summary cannot be written: GITHUB_STEP_SUMMARY: {error}");
         annotate(ui, Severity::Warning, "imgbake", why);

@@ -1,10 +1,8 @@
 //! The release that the run is for: its page gets the images, and the manifest as a file.
 
-use std::sync::PoisonError;
-
 use super::inputs::{Command, Comment};
 use super::outputs::Outputs;
-use super::{Action, annotate};
+use super::{Action, annotate, so_far};
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::Ui;
@@ -26,8 +24,9 @@ pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, outputs: &Outputs) {
         return;
     }
     let (Some(release), Some(token)) = (context.release(), &inputs.github_token) else { return };
-    let story = story.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let (Some(text), Some(manifest)) = (images(&story, ROOM), &outputs.manifest) else { return };
+    let (Some(text), Some(manifest)) = (images(&so_far(story), ROOM), &outputs.manifest) else {
+        return;
+    };
     let part = Part {
         key: super::comment::key(action),
         text: session.redactor.clean(text),

@@ -81,6 +81,22 @@ impl<C> Deref for Api<C> {
     }
 }
 
+/// All of a list that comes in pages: `page` has the one of a token, and the token of the next one.
+pub async fn all_pages<T, F>(page: impl Fn(Option<String>) -> F) -> Result<Vec<T>, ApiError>
+where
+    F: Future<Output = Result<(Vec<T>, Option<String>), ApiError>>,
+{
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let (items, next) = page(token).await?;
+        all.extend(items);
+        token = next.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
 /// The tries of one call so far.
 struct Tried {
     since: Instant,

@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use aws_sdk_ec2::operation::register_image::RegisterImageOutput;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
-use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, Image, ResourceType};
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, EbsBlockDevice, Image, LaunchTemplateVersion, ResourceType,
+};
 use serde::{Deserialize, Serialize};
 use tokio::join;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::call::Ec2;
+use crate::aws::call::{Ec2, all_pages};
 use crate::aws::error::ApiError;
 use crate::aws::image::{delete_snapshot, filter, own_by_name, snapshots};
 use crate::aws::tags::{specification, tag};
@@ -272,21 +274,20 @@ async fn launch_templates(ec2: &Ec2, id: &str) -> Result<Vec<String>, ApiError> 
         .versions("$Latest")
         .versions("$Default")
         .filters(filter("image-id", [id]));
-    let (mut users, mut page) = (Vec::new(), None);
-    loop {
-        let request = request.clone().set_next_token(page);
-        let found = ec2.call("DescribeLaunchTemplateVersions", |_| request.clone().send()).await?;
-        let all = found.launch_template_versions().iter().filter(|version| {
-            version.launch_template_data().and_then(|data| data.image_id()) == Some(id)
-        });
-        users.extend(all.filter_map(|version| {
-            let (name, number) = (version.launch_template_name()?, version.version_number()?);
-            Some(format!("the launch template {name} (version {number})"))
-        }));
-        page = found.next_token;
-        if page.as_ref().is_none_or(String::is_empty) {
-            users.dedup();
-            return Ok(users);
-        }
-    }
+    let versions = all_pages(|token| async {
+        let request = request.clone().set_next_token(token);
+        let page = ec2.call("DescribeLaunchTemplateVersions", |_| request.clone().send()).await?;
+        Ok((page.launch_template_versions.unwrap_or_default(), page.next_token))
+    });
+    let versions = versions.await?;
+    let uses_it = |version: &&LaunchTemplateVersion| {
+        version.launch_template_data().and_then(|data| data.image_id()) == Some(id)
+    };
+    let users = versions.iter().filter(uses_it).filter_map(|version| {
+        let (name, number) = (version.launch_template_name()?, version.version_number()?);
+        Some(format!("the launch template {name} (version {number})"))
+    });
+    let mut users: Vec<_> = users.collect();
+    users.dedup();
+    Ok(users)
 }

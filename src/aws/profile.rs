@@ -9,7 +9,7 @@ use aws_sdk_iam::types::{InstanceProfile, Role, Tag as IamTag};
 use serde_json::{Value as Json, json};
 use tokio::{join, try_join};
 
-use crate::aws::call::Iam;
+use crate::aws::call::{Iam, all_pages};
 use crate::aws::error::ApiError;
 use crate::aws::made::BUILD_TAG;
 use crate::aws::name::time_of;
@@ -124,27 +124,21 @@ fn known<T>(called: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
 
 /// The names of all roles and profiles of the account that are called as ours are.
 pub async fn called_as_ours(iam: &Iam) -> Result<BTreeSet<String>, ApiError> {
-    let (mut names, mut marker) = (BTreeSet::new(), None);
-    loop {
-        let request = iam.list_roles().set_marker(marker.take());
+    let roles = all_pages(|marker| async {
+        let request = iam.list_roles().set_marker(marker);
         let page = iam.call("ListRoles", |_| request.clone().send()).await?;
-        names.extend(page.roles.into_iter().map(|role| role.role_name));
-        marker = page.marker;
-        if marker.is_none() {
-            break;
-        }
-    }
-    loop {
-        let request = iam.list_instance_profiles().set_marker(marker.take());
+        Ok((page.roles, page.marker))
+    });
+    let profiles = all_pages(|marker| async {
+        let request = iam.list_instance_profiles().set_marker(marker);
         let page = iam.call("ListInstanceProfiles", |_| request.clone().send()).await?;
-        names.extend(page.instance_profiles.into_iter().map(|one| one.instance_profile_name));
-        marker = page.marker;
-        if marker.is_none() {
-            break;
-        }
-    }
-    names.retain(|name| name.strip_prefix(PREFIX).and_then(time_of).is_some());
-    Ok(names)
+        Ok((page.instance_profiles, page.marker))
+    });
+    let (roles, profiles) = try_join!(roles, profiles)?;
+    let names = roles.into_iter().map(|role| role.role_name);
+    let names = names.chain(profiles.into_iter().map(|one| one.instance_profile_name));
+    let is_as_ours = |name: &String| name.strip_prefix(PREFIX).and_then(time_of).is_some();
+    Ok(names.filter(is_as_ours).collect())
 }
 
 /// The tags of the role and the profile called `name`.

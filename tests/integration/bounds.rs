@@ -28,12 +28,7 @@ fn bounded(program: &Program, args: &[&str]) -> Run {
     for (name, value) in inner.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    let output = command.output().expect("prlimit");
-    let run = Run {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
+    let run = Run::of(command.output().expect("prlimit"));
     let start: String = run.stderr.chars().take(2000).collect();
     assert!(matches!(run.code, Some(0 | 1)), "{:?}: {start}", run.code);
     assert!(!run.stderr.contains("panicked"), "{start}");

@@ -59,19 +59,23 @@ impl Long {
         wait_for("the machine", runs);
         step
     }
+
+    /// An interrupt is enough: in time, everything is undone.
+    pub fn undoes_all_when_cancelled(&self) {
+        let step = self.started();
+        let asked = Instant::now();
+        let step = step.cancel().failed();
+        assert!(asked.elapsed() < Duration::from_millis(7500), "{:?}", asked.elapsed());
+        assert_eq!(step.outputs["result"], "cancelled");
+        assert_eq!(self.cloud.left(), BTreeSet::new());
+        let post = self.runner.post(&step).succeeded();
+        assert!(post.log.open().contains("There is nothing to clean up."), "{:#?}", post.log);
+    }
 }
 
 #[test]
 fn an_interrupt_is_enough_to_leave_nothing() {
-    let long = Long::new();
-    let step = long.started();
-    let asked = Instant::now();
-    let step = step.cancel().failed();
-    assert!(asked.elapsed() < Duration::from_millis(7500), "{:?}", asked.elapsed());
-    assert_eq!(step.outputs["result"], "cancelled");
-    assert_eq!(long.cloud.left(), BTreeSet::new());
-    let post = long.runner.post(&step).succeeded();
-    assert!(post.log.open().contains("There is nothing to clean up."), "{:#?}", post.log);
+    Long::new().undoes_all_when_cancelled();
 }
 
 /// Moments of a build: its steps, which the log says as they begin where it is for debugging, and

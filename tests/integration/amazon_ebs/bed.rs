@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use imgbake::builder::amazon_ebs::AmazonEbs;
 use imgbake::component::{
     Artifact, BuildContext, Builder as _, Communicator, Facts, OnError, Provisioning, prepare,
@@ -64,11 +66,31 @@ impl Ended {
 
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
+/// The tags that say what is ours, for things of this `kind`.
+pub fn marked(kind: ResourceType, run: &str, build: &str) -> TagSpecification {
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    let tags = TagSpecification::builder().resource_type(kind);
+    tags.tags(tag("imgbake:run", run)).tags(tag("imgbake:build", build)).build()
+}
+
 impl Bed {
     /// A machine that accepts any key, as if it were the instance that EC2 gave the key to.
     pub fn new() -> Self {
         let (moto, sshd) = (Moto::start(), Sshd::start_with_any_key());
         Self { moto, sshd, clients: Mutex::default() }
+    }
+
+    /// Somebody's machine, and what `with` asks for besides: its id.
+    pub async fn machine(
+        &self,
+        region: &'static str,
+        with: impl FnOnce(RunInstancesFluentBuilder) -> RunInstancesFluentBuilder,
+    ) -> String {
+        let ec2 = self.ec2(region);
+        let images = ec2.describe_images().send().await.unwrap();
+        let request = ec2.run_instances().image_id(images.images()[0].image_id().unwrap());
+        let started = with(request.min_count(1).max_count(1)).send().await.unwrap();
+        started.instances()[0].instance_id().unwrap().to_owned()
     }
 
     /// The options of a build, changed by `changes`; `null` takes one away.

@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::ResourceType;
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use super::bed::{Bed, Cloud};
+use super::bed::{Bed, Cloud, marked};
 use super::proxy::{Fate, Proxy};
 use super::signals::{self, Template};
 use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
@@ -39,27 +39,19 @@ async fn confusing_cloud() -> Cloud {
 /// same name.
 async fn look_alikes(bed: &Bed, region: &'static str) {
     let ec2 = bed.ec2(region);
-    let tags = |kind: ResourceType| {
-        let tag = |key: &str| Tag::builder().key(key).value("somebody-else").build();
-        let tags = TagSpecification::builder().resource_type(kind);
-        tags.tags(tag("imgbake:run")).tags(tag("imgbake:build")).build()
-    };
+    let tags = |kind: ResourceType| marked(kind, "somebody-else", "somebody-else");
     let name = "packer_6560f0a1-0000-0000-0000-000000000000";
     let key = ec2.create_key_pair().key_name(name);
     key.tag_specifications(tags(ResourceType::KeyPair)).send().await.unwrap();
     let group = ec2.create_security_group().group_name(name).description("Temporary group");
     let group = group.tag_specifications(tags(ResourceType::SecurityGroup)).send().await.unwrap();
-    let images = ec2.describe_images().send().await.unwrap();
-    let instance = ec2
-        .run_instances()
-        .image_id(images.images()[0].image_id().unwrap())
-        .min_count(1)
-        .max_count(1)
-        .security_group_ids(group.group_id().unwrap())
-        .tag_specifications(tags(ResourceType::Instance))
-        .tag_specifications(tags(ResourceType::Volume));
-    let instance = instance.send().await.unwrap();
-    let id = instance.instances()[0].instance_id().unwrap();
+    let id = bed.machine(region, |request| {
+        request
+            .security_group_ids(group.group_id().unwrap())
+            .tag_specifications(tags(ResourceType::Instance))
+            .tag_specifications(tags(ResourceType::Volume))
+    });
+    let id = id.await;
     let name = if region == "us-east-1" { "baked-before" } else { "baked" };
     ec2.create_image().instance_id(id).name(name).send().await.unwrap();
 }
@@ -97,32 +89,22 @@ fn build(
 ) -> tokio::process::Child {
     program.write(template.0, template.1);
     let mut command = Command::from(program.command(["build", template.0]));
-    let vars = environment(proxy);
-    command.envs(vars).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+        .envs(proxy.environment())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     command.spawn().unwrap()
-}
-
-fn environment(proxy: &Proxy) -> [(&'static str, String); 3] {
-    [
-        ("AWS_ENDPOINT_URL", proxy.endpoint()),
-        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
-    ]
 }
 
 pub async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&str]) -> Run {
     let mut command =
         Command::from(program.command(["cleanup"].into_iter().chain(flags.iter().copied())));
-    if !flags.contains(&"-template") {
-        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-    }
-    command.env("AWS_ENDPOINT_URL", proxy.endpoint());
-    let output = command.stdin(Stdio::null()).output().await.unwrap();
-    Run {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    match flags.contains(&"-template") {
+        true => command.env("AWS_ENDPOINT_URL", proxy.endpoint()),
+        false => command.envs(proxy.environment()),
+    };
+    Run::of(command.stdin(Stdio::null()).output().await.unwrap())
 }
 
 /// The journals in the program's state directory.

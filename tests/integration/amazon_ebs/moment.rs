@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::bed::Bed;
 use super::proxy::{Fate, Proxy};
-use crate::support::{ACCESS_KEY, Program, SECRET_KEY};
+use crate::support::Program;
 
 /// What happens in a build, and the how manieth time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,9 +133,7 @@ impl Bake<'_> {
         let args = ["build", "-color=false"].into_iter().chain(self.args.iter().copied());
         let mut command = Command::from(program.command(args.chain([self.template.0])));
         command
-            .env("AWS_ENDPOINT_URL", proxy.endpoint())
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .envs(proxy.environment())
             // The file log has both what people see and the steps, in their order.
             .env("PACKER_LOG_PATH", "/dev/stderr")
             .stdout(Stdio::null())

@@ -3,33 +3,23 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::ResourceType;
 use tokio::process::Command;
 
-use super::bed::Bed;
+use super::bed::{Bed, marked};
 use super::proxy::{Fate, Proxy};
 use super::signals;
-use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
+use crate::support::{Program, Run};
 
 fn command(program: &Program, proxy: &Proxy, args: &[&str]) -> Command {
     let mut command = Command::from(program.command(args.iter().copied()));
-    command
-        .env("AWS_ENDPOINT_URL", proxy.endpoint())
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    command.envs(proxy.environment()).env("AWS_REGION", "us-east-1");
+    command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
 async fn run(program: &Program, proxy: &Proxy, args: &[&str]) -> Run {
-    let output = command(program, proxy, args).output().await.unwrap();
-    Run {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Run::of(command(program, proxy, args).output().await.unwrap())
 }
 
 /// A build whose first call of `action` waits, and all calls after it.
@@ -69,11 +59,7 @@ async fn calm(bed: &Bed) -> Proxy {
 async fn look_alikes(bed: &Bed) {
     let ec2 = bed.ec2("us-east-1");
     let token = |seconds: &str| format!("{seconds}-1111-4111-8111-111111111111");
-    let tags = |kind: ResourceType, token: &str| {
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-        let tags = TagSpecification::builder().resource_type(kind);
-        tags.tags(tag("imgbake:run", "r")).tags(tag("imgbake:build", token)).build()
-    };
+    let tags = |kind: ResourceType, token: &str| marked(kind, "r", token);
     for token in ["web-1".to_owned(), token("fffffff0")] {
         let name = format!("packer_{token}");
         let key = ec2.create_key_pair().key_name(name);
@@ -83,16 +69,12 @@ async fn look_alikes(bed: &Bed) {
     let group = ec2.create_security_group().group_name("web").description("not ours");
     let group = group.tag_specifications(tags(ResourceType::SecurityGroup, &token("6560f0a1")));
     group.send().await.unwrap();
-    let images = ec2.describe_images().send().await.unwrap();
-    let instance = ec2
-        .run_instances()
-        .image_id(images.images()[0].image_id().unwrap())
-        .min_count(1)
-        .max_count(1)
-        .client_token("another token")
-        .tag_specifications(tags(ResourceType::Instance, &token("6560f0a1")));
-    let instance = instance.send().await.unwrap();
-    let id = instance.instances()[0].instance_id().unwrap();
+    let id = bed.machine("us-east-1", |request| {
+        request
+            .client_token("another token")
+            .tag_specifications(tags(ResourceType::Instance, &token("6560f0a1")))
+    });
+    let id = id.await;
     let image = ec2.create_image().instance_id(id).name("baked-before");
     image.tag_specifications(tags(ResourceType::Image, "finished")).send().await.unwrap();
 }

@@ -48,6 +48,14 @@ fn passes() -> Rule {
     Box::new(|_, _| Fate::Passes)
 }
 
+/// Calls of `action` are denied.
+fn refuses(action: &'static str) -> Rule {
+    Box::new(move |called, _| match called == action {
+        true => Fate::Refused("UnauthorizedOperation"),
+        false => Fate::Passes,
+    })
+}
+
 /// When calls of a name came, and what they said of a parameter.
 fn when<'a>(calls: &'a [Call], action: &str, parameter: &str) -> Vec<(usize, &'a str)> {
     let of = calls.iter().enumerate().filter(|(_, call)| call.action == action);
@@ -96,10 +104,7 @@ async fn a_build_that_fails_before_leaves_the_old_ami_alone() {
     let bed = Bed::new();
     let _old = old(&bed).await;
     let before = bed.inventory_of_all().await;
-    let rule: Rule = Box::new(|action, _| match action {
-        "CreateImage" => Fate::Refused("UnauthorizedOperation"),
-        _ => Fate::Passes,
-    });
+    let rule = refuses("CreateImage");
     let (ended, calls) = replace(&bed, json!({"force_delete_snapshot": true}), rule).await;
     assert!(ended.error().contains("CreateImage failed"), "{}", ended.error());
     assert_eq!(when(&calls, "DeregisterImage", "").len(), 0);
@@ -111,10 +116,7 @@ async fn an_old_ami_is_registered_again_if_the_new_one_cannot_have_its_name() {
     let bed = Bed::new();
     let old = old(&bed).await;
     let before = bed.inventory_of_all().await;
-    let rule: Rule = Box::new(|action, _| match action {
-        "CopyImage" => Fate::Refused("UnauthorizedOperation"),
-        _ => Fate::Passes,
-    });
+    let rule = refuses("CopyImage");
     let (ended, calls) = replace(&bed, json!({"force_delete_snapshot": true}), rule).await;
     assert!(ended.error().contains("CopyImage failed"), "{}", ended.error());
     let disk = "BlockDeviceMapping.1.Ebs.SnapshotId";

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::bed::Bed;
 use super::proxy::{Proxy, Times};
 use super::signals;
-use crate::support::{ACCESS_KEY, Program, SECRET_KEY};
+use crate::support::Program;
 
 /// How long things take in this cloud; about as in the real one.
 const TIMES: Times = Times {
@@ -24,11 +24,7 @@ async fn bake(bed: &Bed) -> (String, Duration) {
     let (name, text) = signals::hcl(bed);
     program.write(name, text);
     let mut command = Command::from(program.command(["build", name]));
-    command
-        .env("AWS_ENDPOINT_URL", proxy.endpoint())
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-        .stdin(Stdio::null());
+    command.envs(proxy.environment()).stdin(Stdio::null());
     let started = Instant::now();
     let output = command.output().await.unwrap();
     let took = started.elapsed();

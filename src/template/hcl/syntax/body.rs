@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::super::scan::{Token, TokenKind};
 use super::{Abandoned, Checker, Parsed};
 use crate::diagnostic::{Diagnostic, code};
-use crate::source::Span;
 
 /// What an item of a body was.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -258,17 +257,16 @@ impl<'t> Checker<'t> {
         if at > wrong {
             self.diagnostics.push(error);
         }
-        let Some(last) = self.diagnostics.0.pop() else { return };
         let token = self.tokens[at].start;
         let line = self.text[..token].rfind('\n').map_or(0, |end| end + 1);
         let line = self.origin.span(line..token);
-        let of_line = |span: Span| span.start >= line.start && span.start <= line.end;
-        let mut at = 0;
-        self.diagnostics.0.retain(|one| {
-            at += 1;
-            at <= said || !one.span.is_some_and(of_line)
-        });
-        self.diagnostics.push(last);
+        let is_before = |one: &Diagnostic| {
+            one.span.is_some_and(|span| span.start >= line.start && span.start <= line.end)
+        };
+        let mut of_item = self.diagnostics.0.split_off(said);
+        let last = of_item.pop();
+        of_item.retain(|one| !is_before(one));
+        self.diagnostics.0.extend(of_item.into_iter().chain(last));
     }
 
     fn ends_line(&self, token: Token) -> bool {

@@ -24,6 +24,7 @@ use self::slow::Clock;
 pub use self::slow::Times;
 pub use self::wire::Call;
 use self::wire::{Answer, Upstream};
+use crate::support::{ACCESS_KEY, SECRET_KEY};
 
 /// A proxy that is about to start.
 pub struct Setup {
@@ -103,6 +104,15 @@ impl Proxy {
 
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What leads a program to it, with keys.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ]
     }
 
     /// How often `action` was called.
