@@ -258,7 +258,7 @@ impl<'t> Parser<'t> {
         if !self.rest().trim_start().starts_with(['"', '{', '[', '}', ']']) {
             return Err(GivenUp);
         }
-        self.at -= usize::from(text.ends_with(','));
+        self.at -= usize::from(self.text[..self.at].ends_with(','));
         Ok(text.trim_end_matches(',').to_owned())
     }
 
