@@ -88,6 +88,28 @@ impl Regions {
         by_calls(self.everywhere(kinds, &["CreateTags"]), calls)
     }
 
+    /// That sessions of Systems Manager are started with the machines that a run of ours has made.
+    pub fn start_sessions_with_ours(&self) -> Permission {
+        let tag = format!("ssm:resourceTag/{RUN_TAG}");
+        ssm(&["StartSession"]).on(self.here(&["instance"])).when("StringLike", &tag, ["*"])
+    }
+
+    /// That sessions do what this document says.
+    pub fn start_sessions_as(&self, document: &str) -> Permission {
+        ssm(&["StartSession"]).on([self.of_ssm(&format!("document/{document}"))])
+    }
+
+    /// Calls about the sessions that whoever calls has started.
+    pub fn on_own_sessions(&self, calls: &[&str]) -> Permission {
+        let owner = "ssm:resourceTag/aws:ssmmessages:session-id";
+        ssm(calls).on([self.of_ssm("session/*")]).when("StringLike", owner, ["${aws:userid}"])
+    }
+
+    /// The ARN of something in Systems Manager where the build is done.
+    fn of_ssm(&self, name: &str) -> String {
+        format!("arn:{}:ssm:{}:*:{name}", self.partition(), self.own())
+    }
+
     /// Calls of IAM about the temporary roles and profiles of builds.
     pub fn temporary_roles(&self, calls: &[&str]) -> Permission {
         let partition = self.partition();
@@ -148,6 +170,10 @@ fn by_calls(permission: Permission, calls: &[&str]) -> Permission {
 
 fn ec2(calls: &[&str]) -> Permission {
     Permission::new(calls.iter().map(|call| format!("ec2:{call}")))
+}
+
+fn ssm(calls: &[&str]) -> Permission {
+    Permission::new(calls.iter().map(|call| format!("ssm:{call}")))
 }
 
 fn iam(calls: &[&str]) -> Permission {

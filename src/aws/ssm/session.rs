@@ -9,8 +9,8 @@ use crate::aws::error::{ApiError, Meaning};
 use crate::journal::Thing;
 use crate::secret::{Redactor, Secret};
 
-/// What the session is for: one TCP port of the instance. Policies name this document.
-const DOCUMENT: &str = "AWS-StartPortForwardingSession";
+/// What a session is for: one TCP port of the instance. Policies name this document.
+pub const DOCUMENT: &str = "AWS-StartPortForwardingSession";
 
 /// A session that was started.
 #[derive(Clone, Debug)]

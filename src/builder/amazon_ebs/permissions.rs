@@ -27,7 +27,7 @@ pub(super) fn all(settings: &Settings, environment: &Environment) -> Vec<Permiss
     all.extend(MakeProfile::permissions(settings, &at));
     all.extend(RunInstance::permissions(settings, &at));
     all.extend(Console::permissions(settings, &at));
-    all.extend(OpenTunnel::permissions(settings));
+    all.extend(OpenTunnel::permissions(settings, &at));
     all.extend(StopInstance::permissions(settings, &at));
     if !settings.ebs.skip_create_ami {
         all.extend(SetAttributes::permissions(settings, &at));

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::aws::allow::Regions;
+use crate::aws::ssm::session::DOCUMENT;
 use crate::aws::ssm::{PATIENCE, Plan, Tunnel};
 use crate::builder::amazon_ebs::steps::Running;
 use crate::builder::amazon_ebs::{Job, Settings};
@@ -29,12 +31,16 @@ pub(crate) struct OpenTunnel {
 
 impl OpenTunnel {
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings) -> Vec<Permission> {
-        const CALLS: [&str; 4] =
-            ["DescribeSessions", "ResumeSession", "StartSession", "TerminateSession"];
-        let wanted = settings.run.is_behind_session_manager();
-        let permission = || Permission::new(CALLS.map(|call| format!("ssm:{call}"))).on(["*"]);
-        wanted.then(permission).into_iter().collect()
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        if !settings.run.is_behind_session_manager() {
+            return Vec::new();
+        }
+        vec![
+            at.start_sessions_with_ours(),
+            at.start_sessions_as(DOCUMENT),
+            at.on_own_sessions(&["ResumeSession", "TerminateSession"]),
+            Permission::new(["ssm:DescribeSessions".to_owned()]),
+        ]
     }
 
     /// A way to `target`, which is the machine `running`.
