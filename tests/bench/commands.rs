@@ -1,9 +1,9 @@
 //! Whole commands as a user runs them, measured beside Debian's `packer` (1.6.6) in the same run.
 //!
 //! `cargo bench --bench commands` prints how long `validate` and `build` take from exec to exit, how
-//! much of a build is the servers' own time, and the memory of twenty builds in one process. The
-//! cloud is moto behind a proxy that notes when a call is being answered; the machine is an sshd.
-//! `moto_server` and `packer` have to be on the path.
+//! much of a build is the servers' own time, and what many builds in one process take: time, memory
+//! and calls. The cloud is moto behind a proxy that notes when a call is being answered; the machine
+//! is an sshd. `moto_server` and `packer` have to be on the path.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints and panics")]
 
@@ -29,7 +29,9 @@ fn main() {
     validate();
     let bed = Bed::start();
     bed.one_build();
-    bed.twenty_builds();
+    for count in [25, 50, 100] {
+        bed.many_builds(count);
+    }
 }
 
 fn validate() {
@@ -162,8 +164,10 @@ impl Bed {
         (start.elapsed(), self.cloud.answering.lock().unwrap().total)
     }
 
-    fn twenty_builds(&self) {
-        let program = self.program(20);
+    /// Parallel builds in one process.
+    fn many_builds(&self, count: usize) {
+        *self.cloud.answering.lock().unwrap() = Answering::default();
+        let program = self.program(count);
         let mut command = program.command(["build", "template.json"]);
         let start = Instant::now();
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
@@ -175,10 +179,11 @@ impl Bed {
         }
         assert!(child.wait().unwrap().success());
         println!(
-            "{:<52} {:>9.2} s, {} MiB resident at most",
-            "20 amazon-ebs builds in one process",
+            "{:<52} {:>9.2} s, {} MiB resident at most, {} calls",
+            format!("{count} amazon-ebs builds in one process"),
             start.elapsed().as_secs_f64(),
             peak / 1024,
+            self.cloud.answering.lock().unwrap().begun,
         );
     }
 }
@@ -237,6 +242,7 @@ struct Proxy {
 #[derive(Default)]
 struct Answering {
     calls: usize,
+    begun: usize,
     since: Option<Instant>,
     total: Duration,
 }
@@ -264,6 +270,7 @@ impl Proxy {
     fn begin(&self) {
         let mut answering = self.answering.lock().unwrap();
         answering.calls += 1;
+        answering.begun += 1;
         answering.since.get_or_insert_with(Instant::now);
     }
 
