@@ -17,6 +17,7 @@ use crate::config::{Node, OptionDoc, OptionGroups, decode};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::event::Ui;
+use crate::fingerprint::Fingerprint;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
 use crate::journal::{Entry, Journal, Thing};
@@ -216,6 +217,8 @@ pub struct BuildContext {
     pub redactor: Redactor,
     /// Runs the build's provisioners.
     pub provisioning: Arc<dyn Provisioning>,
+    /// What the build is made from, where that is known.
+    pub fingerprint: Fingerprint,
 }
 
 /// Runs the provisioners of one build on a connected machine; a builder calls it once for each
@@ -240,6 +243,12 @@ pub trait Provisioning: Send + Sync {
 pub trait Builder: Send + Sync {
     /// Runs the whole build and undoes what must not stay. `None`: there is nothing to show for it.
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>>;
+
+    /// The files of this machine that go into the image, if nothing else does but its options and what
+    /// provisioners do; `None` if nobody can tell.
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        None
+    }
 
     /// What its AWS account must allow, so that it can build and clean up; nothing if it needs none.
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
@@ -309,6 +318,12 @@ pub struct ProvisionContext {
 pub trait Provisioner: Send + Sync {
     /// Does the work.
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()>;
+
+    /// The files of this machine that what it does to the other one depends on, beside its options;
+    /// `None` if there is more, or if it leaves anything here.
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        None
+    }
 }
 
 /// What a post-processor works with.
@@ -507,6 +522,7 @@ impl BuildContext {
             journal: Journal::default(),
             redactor: Redactor::default(),
             provisioning: Arc::new(Nothing),
+            fingerprint: Fingerprint::default(),
         };
         (cx, said)
     }

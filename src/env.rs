@@ -21,6 +21,7 @@ pub struct Environment {
     pub cwd: PathBuf,
     /// When the run started; `{{timestamp}}` and `{{isotime}}` are about this moment.
     pub started: Timestamp,
+    is_timeless: bool,
     /// One id for the whole run, exported as `PACKER_RUN_UUID`.
     pub run_uuid: String,
     /// The role that the run takes on in AWS, if it was told one.
@@ -45,7 +46,7 @@ impl Environment {
             Some(given) if !given.is_empty() => given.clone(),
             _ => uuid::Uuid::new_v4().to_string(),
         };
-        Self { vars, cwd, started, run_uuid, role: None, secrets: None }
+        Self { vars, cwd, started, is_timeless: false, run_uuid, role: None, secrets: None }
     }
 
     /// The same, with a role to take on.
@@ -56,6 +57,17 @@ impl Environment {
     /// The same with a store of secrets.
     pub fn with_secrets(self, secrets: Arc<dyn SecretStore>) -> Self {
         Self { secrets: Some(secrets), ..self }
+    }
+
+    /// The same at the beginning of time: what comes of it does not depend on when it is made.
+    pub fn timeless(&self) -> Self {
+        let (started, run_uuid) = (Timestamp::UNIX_EPOCH, String::new());
+        Self { started, run_uuid, is_timeless: true, ..self.clone() }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        if self.is_timeless { self.started } else { Timestamp::now() }
     }
 
     /// The variable `name`, unless it is unset or empty.

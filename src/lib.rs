@@ -35,6 +35,7 @@
 //! | `step` | do + undo |
 //! | `script` | what all shells share: variables, quoting; scripts on this machine |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
+//! | `fingerprint` | what a build is made from, as one number |
 //! | `config` | evaluated bodies → typed options, declared once |
 //! | `interpolate` | the `{{ … }}` language |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
@@ -63,6 +64,7 @@ pub mod env;
 pub mod eval;
 pub mod event;
 pub mod explain;
+pub mod fingerprint;
 pub mod github;
 pub mod guest;
 pub mod identity;

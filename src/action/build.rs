@@ -16,7 +16,8 @@ use crate::report::listing;
 use crate::source::SourceMap;
 
 pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
-    let wishes = Wishes { ask_data_sources: true, builds: true, ..Wishes::default() };
+    let wishes =
+        Wishes { ask_data_sources: true, builds: true, fingerprints: true, ..Wishes::default() };
     let mut sources = SourceMap::default();
     let (plan, found) = plan(action, wishes, &mut sources);
     let may_go_on = action.findings(ui, &found, &sources);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle};
 use crate::aws::error::Meaning;
-use crate::aws::made::{Clue, Place};
+use crate::aws::made::{Clue, Made, Place};
 use crate::aws::reap;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::component::{Cleaner, CleanupContext, Wanted};
@@ -31,14 +31,8 @@ type Accounts = HashMap<Place, Result<Handle, String>>;
 
 #[async_trait]
 impl Cleaner for Ec2Cleaner {
-    /// First what others depend on to go, then the rest, each as much at a time as there is.
     async fn clean(&self, journal: &Journal) {
-        let accounts = self.accounts(journal).await;
-        for last in [false, true] {
-            let entries = journal.entries();
-            let entries = entries.iter().filter(|entry| goes_last(entry) == last);
-            join_all(entries.map(|entry| self.remove(journal, &accounts, entry))).await;
-        }
+        self.clean_some(journal, |_| true).await;
     }
 
     async fn would_remove(&self, journal: &Journal) -> Vec<String> {
@@ -91,6 +85,22 @@ impl Cleaner for Ec2Cleaner {
 }
 
 impl Ec2Cleaner {
+    /// Removes what of `journal` is meant: first what others depend on to go, then the rest, each as
+    /// much at a time as there is.
+    pub async fn clean_some(&self, journal: &Journal, is_meant: impl Fn(&Made) -> bool) {
+        let accounts = self.accounts(journal).await;
+        for last in [false, true] {
+            let entries = journal.entries();
+            let now = entries.iter().filter(|entry| {
+                // What is nothing in EC2 is said to be so where it is removed.
+                Clue::of(&entry.thing).map_or(!last, |Clue { ec2: made, .. }| {
+                    made.goes_last() == last && is_meant(&made)
+                })
+            });
+            join_all(now.map(|entry| self.remove(journal, &accounts, entry))).await;
+        }
+    }
+
     async fn remove(&self, journal: &Journal, accounts: &Accounts, entry: &Entry) {
         let removed = self.with_removal(journal, accounts, entry, async |removal| {
             removal.remove(&entry.thing).await
@@ -161,8 +171,4 @@ impl Ec2Cleaner {
         }
         Ok(account)
     }
-}
-
-fn goes_last(entry: &Entry) -> bool {
-    Clue::of(&entry.thing).is_ok_and(|clue| clue.ec2.goes_last())
 }

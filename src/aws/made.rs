@@ -48,6 +48,17 @@ pub struct Place {
     pub endpoint: Option<String>,
 }
 
+/// What an AMI is made from: whoever is to make the same can finish it instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The number of the build's fingerprint.
+    pub number: String,
+    /// The source AMI.
+    pub source: String,
+    /// The value of [`BUILD_TAG`] of the build.
+    pub token: String,
+}
+
 /// What it is, and what only ours has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +116,9 @@ pub enum Made {
         name: String,
         /// The instance.
         instance: String,
+        /// What it is made from, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
     },
     /// An AMI of this name that was made of our instance, only to be copied.
     Intermediary {
@@ -112,6 +126,9 @@ pub enum Made {
         name: String,
         /// The instance.
         instance: String,
+        /// What it is made from, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
     },
     /// An AMI of this name that is a copy of ours.
     Copy {
@@ -200,6 +217,14 @@ impl Made {
             Self::Unfinished { token } => ("AMI", format!("with the tag {BUILD_TAG}={token}")),
             Self::Loose { token } => ("volume", format!("with the tag {BUILD_TAG}={token}")),
             Self::Snapshot { image } => ("snapshot", format!("of {image}")),
+        }
+    }
+
+    /// What it is made from, if it is an AMI that another run can finish.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Image { origin, .. } | Self::Intermediary { origin, .. } => origin.as_ref(),
+            _ => None,
         }
     }
 

@@ -122,7 +122,7 @@ impl Removal<'_> {
             }
             Made::LaunchTemplate { name, token } => find_launch_template(ec2, name, token).await,
             Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
-            Made::Image { name, instance } | Made::Intermediary { name, instance } => {
+            Made::Image { name, instance, .. } | Made::Intermediary { name, instance, .. } => {
                 find_image(ec2, name, instance, id).await
             }
             Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,

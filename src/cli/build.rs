@@ -27,6 +27,10 @@ use crate::source::SourceMap;
 /// `imgbake build [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
+    /// Finishes the AMI that a killed run of the same build was waiting for, instead of baking it again.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = true)]
+    pub adopt: bool,
     /// Colours; without this flag only on a terminal.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
@@ -155,6 +159,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
         debug: arguments.debug,
         ask_data_sources: true,
         builds: true,
+        fingerprints: arguments.adopt,
     };
     let mut sources = SourceMap::default();
     let planned = arguments

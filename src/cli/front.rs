@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Session};
+use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Inputs};
 use crate::event::Ui;
@@ -138,6 +139,8 @@ pub struct Wishes {
     /// Whether builds will run: then what a template wants and cannot have is refused. Otherwise
     /// it is worth a warning.
     pub builds: bool,
+    /// Whether builds have [fingerprints](crate::fingerprint).
+    pub fingerprints: bool,
 }
 
 /// Reads the template and checks what it requires. Its texts go to `sources`, so that whatever is
@@ -214,7 +217,9 @@ pub fn plan(
             .map(|lost| if wishes.builds { lost } else { lost.into_warning() }),
     );
     let inputs = inputs(session, arguments, wishes, &template, sources);
-    let values = inputs.and_then(|inputs| eval::evaluate(&template, &inputs, &session.redactor));
+    let inputs = inputs.map(|inputs| (inputs, Diagnostics::default()));
+    let Some(inputs) = found.absorb(inputs) else { return Err(found) };
+    let values = eval::evaluate(&template, &inputs, &session.redactor);
     let request = PlanRequest {
         only: arguments.only.clone(),
         except: arguments.except.clone(),
@@ -223,10 +228,29 @@ pub fn plan(
         environment: session.environment.clone(),
     };
     let Some(values) = found.absorb(values) else { return Err(found) };
+    let written = wishes.fingerprints.then(|| template.clone());
     let (template, values, errors) = eval::unroll(template, values);
     found.extend(errors);
-    match found.absorb(plan::make(&template, values, &request, &session.redactor)) {
-        Some(plan) => found.into_result(Planned { template, plan }),
-        None => Err(found),
+    let plan = plan::make(&template, values, &request, &session.redactor);
+    let Some(mut plan) = found.absorb(plan) else { return Err(found) };
+    if let Some(timeless) = written.and_then(|written| timeless(session, written, inputs, request))
+    {
+        plan.take_fingerprints(&timeless, &session.redactor);
     }
+    found.into_result(Planned { template, plan })
+}
+
+/// The plan of a template if the clock says nothing; `None` if it cannot do without.
+fn timeless(
+    session: &Session,
+    template: Template,
+    inputs: Inputs,
+    request: PlanRequest,
+) -> Option<Plan> {
+    let environment = Arc::new(session.environment.timeless());
+    let inputs = Inputs { environment: environment.clone(), budget: Budget::default(), ..inputs };
+    let (values, _) = eval::evaluate(&template, &inputs, &session.redactor).ok()?;
+    let (template, values, _) = eval::unroll(template, values);
+    let request = PlanRequest { environment, ..request };
+    plan::make(&template, values, &request, &session.redactor).ok().map(|(plan, _)| plan)
 }

@@ -19,7 +19,7 @@ mod thing;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use self::file::{Place, Record, Writer};
 pub use self::thing::Thing;
@@ -33,6 +33,8 @@ struct Shared {
     /// Where the file is made as soon as there is something to write; `None`: nothing is written.
     place: Option<Place>,
     book: Mutex<Book>,
+    /// See [`Journal::of_dead`].
+    dead: OnceLock<Vec<Journal>>,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +73,7 @@ impl Journal {
     /// The journal of the run `run`, in `dir` as soon as there is something to write down.
     pub fn in_dir(dir: &Path, run: &str) -> Self {
         let place = Some(Place { dir: dir.to_owned(), run: run.to_owned() });
-        Self(Arc::new(Shared { place, book: Mutex::default() }))
+        Self(Arc::new(Shared { place, ..Shared::default() }))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

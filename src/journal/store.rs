@@ -48,18 +48,46 @@ pub fn journals(dir: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+impl Journal {
+    /// The journals of dead runs beside this one that list anything that is `wanted`. Nobody else
+    /// cleans up after those runs as long as this journal is there.
+    pub fn of_dead(&self, wanted: impl Fn(&Thing) -> bool) -> Vec<Self> {
+        let Some(place) = &self.0.place else { return Vec::new() };
+        let look = || {
+            let found = journals(&place.dir).unwrap_or_default();
+            // One that cannot be read is for whoever cleans up.
+            let is_wanted = |found: &Found| {
+                let things = found.things().unwrap_or_default();
+                things.iter().any(|thing| wanted(thing))
+            };
+            let taken = found.iter().filter(|found| is_wanted(found)).map(Found::take_over);
+            let dead = taken.filter_map(|holder| match holder {
+                Ok(Holder::Us(journal)) => Some(journal),
+                Ok(Holder::Somebody) | Err(_) => None,
+            });
+            dead.collect()
+        };
+        self.0.dead.get_or_init(look).clone()
+    }
+}
+
 impl Found {
     /// What the run has written down, if it is alive.
     pub fn of_living(&self) -> io::Result<Option<Vec<Arc<Thing>>>> {
         if Writer::take_over(&self.path)?.is_some() {
             return Ok(None);
         }
+        self.things().map(Some)
+    }
+
+    /// All that the run has written down.
+    fn things(&self) -> io::Result<Vec<Arc<Thing>>> {
         let records = file::read_all(&self.path)?.into_iter();
         let thing = |record| match record {
             Record::Intent { thing, .. } => Some(thing),
             _ => None,
         };
-        Ok(Some(records.filter_map(thing).collect()))
+        Ok(records.filter_map(thing).collect())
     }
 
     /// Takes the journal over, unless somebody holds it.
@@ -75,7 +103,8 @@ impl Found {
         book.lines.values().filter(|_| is_fresh).for_each(|line| line.thing.doubt());
         let dir = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let place = Some(Place { dir, run: self.run.clone() });
-        Ok(Holder::Us(Journal(Arc::new(Shared { place, book: Mutex::new(book) }))))
+        let book = Mutex::new(book);
+        Ok(Holder::Us(Journal(Arc::new(Shared { place, book, ..Shared::default() }))))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::component::Registered;
 use crate::config::{Node, OptionGroups};
 use crate::diagnostic::Diagnostics;
+use crate::interpolate::BuildData;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
 use crate::plan::recipe::Ingredients;
@@ -40,12 +41,14 @@ impl Blocks<'_> {
         if !meta.filter.takes(&self.candidate.names.filtered) {
             return None;
         }
-        let (recipe, options) = self.recipe(&registry::PROVISIONER, &block.kind, ingredients)?;
+        let (recipe, options, first) =
+            self.recipe(&registry::PROVISIONER, &block.kind, ingredients)?;
         Some(PlannedProvisioner {
             kind: block.kind.value.clone(),
             name: meta.own.name.clone(),
             span: block.kind.span,
             options,
+            reads: first.reads(),
             recipe,
             pause_before: meta.own.pause_before.get(),
             timeout: meta.own.timeout(),
@@ -97,7 +100,7 @@ impl Blocks<'_> {
         meta: PostProcessorMeta,
         ingredients: Ingredients,
     ) -> Option<PlannedPostProcessor> {
-        let (recipe, _) = self.recipe(&registry::POST_PROCESSOR, &block.kind, ingredients)?;
+        let (recipe, ..) = self.recipe(&registry::POST_PROCESSOR, &block.kind, ingredients)?;
         Some(PlannedPostProcessor {
             kind: block.kind.value.clone(),
             name: meta.name,
@@ -153,20 +156,21 @@ impl Blocks<'_> {
         }));
     }
 
-    /// Makes the component once, so that its mistakes show, and keeps how it was made, and of what.
+    /// Makes the component once, so that its mistakes show: how, of what, and what came out.
     fn recipe<T: ?Sized + 'static>(
         &mut self,
         kind: &Kind<T>,
         name: &Spanned<String>,
         ingredients: Ingredients,
-    ) -> Option<(Recipe<T>, Node)> {
+    ) -> Option<(Recipe<T>, Node, Box<T>)> {
         let registered: &'static Registered<T> =
             kind.find(name).map_err(|errors| self.found.extend(errors)).ok()?;
         let options = ingredients
             .first_options(registered)
             .map_err(|errors| self.found.extend(errors))
             .ok()?;
-        self.found.absorb(ingredients.prepare(registered, &options, None))?;
-        Some((Arc::new(move |data| ingredients.make(registered, Some(data))), options))
+        let first = self.found.absorb(ingredients.prepare(registered, &options, None))?;
+        let recipe = Arc::new(move |data: &BuildData| ingredients.make(registered, Some(data)));
+        Some((recipe, options, first))
     }
 }

@@ -1,6 +1,6 @@
 //! How a plan's `data` blocks are answered: checked like any component, and asked one at a time.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Runtime;
 
@@ -20,6 +20,8 @@ pub struct BuiltInDataSources {
     environment: Arc<Environment>,
     redactor: Redactor,
     ask: bool,
+    /// What was asked, and the answers: nobody is asked the same twice.
+    answers: Mutex<Vec<(String, Answer)>>,
     /// What waits for their answers; only a template with data sources needs it this early.
     runtime: OnceLock<std::io::Result<Runtime>>,
 }
@@ -32,6 +34,10 @@ impl DataSources for BuiltInDataSources {
     ) -> Result<(Answer, Diagnostics), Diagnostics> {
         let registered = registry::DATA_SOURCE.find(kind)?;
         let (source, warnings) = (registered.prepare)(body, &self.facts(kind), &self.redactor)?;
+        let question = format!("{} {body:?}", kind.value);
+        if let Some(answer) = self.known(&question) {
+            return Ok((answer, warnings));
+        }
         let outputs = match self.ask {
             true => Some(self.finish(source.look_up()).map_err(|error| {
                 Diagnostic::error(code::DATA_SOURCE, format!("`{}` has no answer", kind.value))
@@ -40,7 +46,9 @@ impl DataSources for BuiltInDataSources {
             })?),
             false => None,
         };
-        Ok((Answer { types: registered.outputs, outputs }, warnings))
+        let answer = Answer { types: registered.outputs, outputs };
+        self.answers().push((question, answer.clone()));
+        Ok((answer, warnings))
     }
 }
 
@@ -48,7 +56,16 @@ impl BuiltInDataSources {
     /// They take the secrets among their options to `redactor`. Unless they are to be `ask`ed, their
     /// options are checked, and their answers stay unknown.
     pub fn new(environment: Arc<Environment>, redactor: Redactor, ask: bool) -> Self {
-        Self { environment, redactor, ask, runtime: OnceLock::new() }
+        Self { environment, redactor, ask, answers: Mutex::default(), runtime: OnceLock::new() }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Vec<(String, Answer)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, question: &str) -> Option<Answer> {
+        let answers = self.answers();
+        answers.iter().find(|(known, _)| known == question).map(|(_, answer)| answer.clone())
     }
 
     /// Waits for an answer.

@@ -6,6 +6,7 @@ use crate::component::{Builder, Facts, Registered};
 use crate::config::Node;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::Values;
+use crate::fingerprint::Fingerprint;
 use crate::interpolate::{BuildData, Scope};
 use crate::plan::blocks::Blocks;
 use crate::plan::candidate::{self, Candidate};
@@ -154,6 +155,7 @@ impl<'a> Planner<'a> {
             provisioners,
             error_cleanup,
             post_processors,
+            fingerprint: Fingerprint::default(),
         })
     }
 

@@ -4,6 +4,7 @@
 mod blocks;
 mod candidate;
 mod data;
+mod fingerprint;
 mod hcp;
 mod make;
 mod meta;
@@ -17,6 +18,7 @@ mod tests;
 mod version;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use crate::component::{Builder, Facts, PostProcessor, Provisioner};
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
+use crate::fingerprint::Fingerprint;
 use crate::interpolate::BuildData;
 use crate::source::Span;
 
@@ -65,7 +68,7 @@ pub struct PlannedBuild {
     pub facts: Arc<Facts>,
     /// Where its source was written: the type in the header.
     pub span: Span,
-    /// The builder's options before they were checked, for lints.
+    /// The builder's options before they were checked, for lints and fingerprints.
     pub options: Node,
     /// What makes the image.
     pub builder: Arc<dyn Builder>,
@@ -75,6 +78,8 @@ pub struct PlannedBuild {
     pub error_cleanup: Option<PlannedProvisioner>,
     /// Each inner list is a chain that starts from the builder's artifact.
     pub post_processors: Vec<Vec<PlannedPostProcessor>>,
+    /// What it is made from, where anybody needs to know.
+    pub fingerprint: Fingerprint,
 }
 
 impl fmt::Debug for PlannedBuild {
@@ -98,8 +103,10 @@ pub struct PlannedProvisioner {
     pub name: Option<String>,
     /// Where it was written.
     pub span: Span,
-    /// Its options before they were checked, for lints.
+    /// Its options before they were checked, for lints and fingerprints.
     pub options: Node,
+    /// See [`Provisioner::reads`].
+    pub reads: Option<Vec<PathBuf>>,
     /// Makes it.
     pub recipe: Recipe<dyn Provisioner>,
     /// `pause_before`.

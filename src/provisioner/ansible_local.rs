@@ -128,22 +128,27 @@ impl Component for AnsibleLocal {
 }
 
 impl Options {
-    fn check_files(&self, check: &mut Check<'_>) {
+    /// The files to upload, each with the option that names it.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let one = [
             ("playbook_file", &self.playbook_file),
             ("inventory_file", &self.inventory_file),
             ("galaxy_file", &self.galaxy_file),
         ];
         let given = one.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
-        let several = self.playbook_files.iter().map(|path| ("playbook_files", path));
-        for (option, path) in given.chain(several) {
+        given.chain(self.playbook_files.iter().map(|path| ("playbook_files", path)))
+    }
+
+    fn check_files(&self, check: &mut Check<'_>) {
+        for (option, path) in self.files() {
             if let Err(cause) = must_be_file(Path::new(path)) {
                 check.error(option, cause);
             }
         }
     }
 
-    fn check_directories(&self, check: &mut Check<'_>) {
+    /// The directories to upload, each with the option that names it.
+    fn directories(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let one = [
             ("playbook_dir", &self.playbook_dir),
             ("group_vars", &self.group_vars),
@@ -158,7 +163,11 @@ impl Options {
         let several = several
             .into_iter()
             .flat_map(|(option, all)| all.iter().map(move |path| (option, path)));
-        for (option, path) in given.chain(several) {
+        given.chain(several)
+    }
+
+    fn check_directories(&self, check: &mut Check<'_>) {
+        for (option, path) in self.directories() {
             if let Err(cause) = must_be_directory(Path::new(path)) {
                 check.error(option, cause);
             }
@@ -172,6 +181,10 @@ impl Options {
 
 #[async_trait]
 impl Provisioner for AnsibleLocal {
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        Some(self.own.files().chain(self.own.directories()).map(|(_, path)| path.into()).collect())
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         cx.ui.say("Provisioning with Ansible...");
         let run = async {

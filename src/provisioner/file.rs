@@ -104,6 +104,11 @@ fn check_content(
 
 #[async_trait]
 impl Provisioner for File {
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        let is_upload = self.direction == Direction::Upload;
+        is_upload.then(|| self.sources.iter().map(PathBuf::from).collect())
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         or_cancelled(&cx.cancel, self.transfer(cx)).await?
     }

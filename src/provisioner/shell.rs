@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -121,6 +121,13 @@ fn number() -> u128 {
 
 #[async_trait]
 impl Provisioner for Shell {
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        match &self.work {
+            Work::Inline(_) => Some(Vec::new()),
+            Work::Files(files) => Some(files.clone()),
+        }
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let run = self.run_scripts(cx).await;
         if run.is_err() && !self.own.skip_clean {

@@ -1,5 +1,7 @@
 //! `sleep`: waits.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,6 +34,10 @@ impl Component for Sleep {
 
 #[async_trait]
 impl Provisioner for Sleep {
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        Some(Vec::new())
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         cx.ui.say(format!("Sleeping for {}...", self.0));
         Ok(retry::sleep(&cx.cancel, self.0.get()).await?)

@@ -67,8 +67,16 @@ async fn work(
     planned: PlannedBuild,
     shared: Shared,
 ) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
-    let PlannedBuild { name, facts, builder, provisioners, error_cleanup, post_processors, .. } =
-        planned;
+    let PlannedBuild {
+        name,
+        facts,
+        builder,
+        provisioners,
+        error_cleanup,
+        post_processors,
+        fingerprint,
+        ..
+    } = planned;
     let provisioners = Provisioners::new(provisioners, error_cleanup, shared.request.clone());
     let cx = BuildContext {
         facts,
@@ -78,6 +86,7 @@ async fn work(
         journal: shared.request.journal.clone(),
         redactor: shared.redactor,
         provisioning: Arc::new(provisioners),
+        fingerprint,
     };
     let built = match builder.build(&cx).await {
         Ok(Some(artifact)) => artifact,

@@ -16,7 +16,7 @@ pub enum Dialect {
 }
 
 /// A whole template, of one file or of all files of a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Template {
     /// The language.
     pub dialect: Dialect,
@@ -43,7 +43,7 @@ pub struct Template {
 }
 
 /// One entry of `required_plugins`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RequiredPlugin {
     /// The accessor, e.g. `amazon`.
     pub name: Spanned<String>,
@@ -54,7 +54,7 @@ pub struct RequiredPlugin {
 }
 
 /// An input variable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Variable {
     /// Its name.
     pub name: Spanned<String>,
@@ -71,7 +71,7 @@ pub struct Variable {
 }
 
 /// A rule of a variable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Validation {
     /// Must be true.
     pub condition: Expr,
@@ -82,7 +82,7 @@ pub struct Validation {
 }
 
 /// A local value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Local {
     /// Its name.
     pub name: Spanned<String>,
@@ -93,7 +93,7 @@ pub struct Local {
 }
 
 /// A builder's configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// The builder's type, e.g. `amazon-ebs`.
     pub kind: Spanned<String>,
@@ -104,7 +104,7 @@ pub struct Source {
 }
 
 /// A `build` block, or a legacy template as a whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Build {
     /// Its name, if it has one.
     pub name: Option<Spanned<String>>,
@@ -128,7 +128,7 @@ pub struct Build {
 }
 
 /// A source as a build uses it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceUse {
     /// The builder's type.
     pub kind: Spanned<String>,
@@ -142,7 +142,7 @@ pub struct SourceUse {
 
 /// A provisioner or post-processor. Its meta-arguments (`only`, `pause_before`, …) are still in
 /// `body`: the plan takes them out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ComponentBlock {
     /// Its type.
     pub kind: Spanned<String>,

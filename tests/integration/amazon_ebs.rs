@@ -1,6 +1,7 @@
 //! The `amazon-ebs` builder against a real EC2 API (moto) and a real SSH server.
 
 mod access;
+mod adoption;
 pub mod bed;
 mod capacity;
 mod cleanup;

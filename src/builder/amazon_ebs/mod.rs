@@ -25,6 +25,7 @@ mod run;
 mod spot;
 mod steps;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -55,8 +56,9 @@ use self::run::RunOptions;
 use self::spot::SpotOptions;
 use self::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork, FindOld,
-    FindSourceAmi, MadeImage, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
-    Running, SetAttributes, SetLifetime, ShareImages, SourceAmi, StopInstance, TagImages,
+    FindSourceAmi, Left, MadeImage, MakeKeyPair, MakeProfile, Network, OpenSecurityGroup,
+    OpenTunnel, RunInstance, Running, SetAttributes, SetLifetime, ShareImages, SourceAmi,
+    StopInstance, TagImages,
 };
 
 /// Makes an AMI from an instance.
@@ -266,6 +268,10 @@ impl Builder for AmazonEbs {
         }
     }
 
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        Some(self.0.run.user_data_file.iter().cloned().collect())
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         permissions::all(&self.0, environment)
     }
@@ -277,26 +283,23 @@ impl Builder for AmazonEbs {
 
 /// The steps, in order. Those that do not need each other run at the same time.
 async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result<Option<Amis>> {
+    let left = Left::find(cx, job).await;
     let (checked, source, network) = join!(
-        steps.run(CheckAccount::new(job)),
+        steps.run(CheckAccount::new(job, left.as_ref().map(Left::name))),
         steps.run(FindSourceAmi::new(job)),
         steps.run(FindNetwork::new(job)),
     );
     checked?;
     let (source, network) = (source?, network?);
-    let (key, groups, profile) = join!(
-        steps.run(MakeKeyPair::new(job, &source)),
-        steps.run(OpenSecurityGroup::new(job, &source, &network)),
-        steps.run(MakeProfile::new(job, &source)),
-    );
-    let (key, groups, profile) = (key?, groups?, profile?);
-    let instance = RunInstance::new(job, &source, &network, key.name.clone(), groups, profile);
-    let instance = steps.run(instance).await?;
-    let image = match image_of(cx, steps, job, &source, &instance, key.temporary).await {
-        Err(error) => return Err(lost::explained(cx, job, &instance, error).await),
-        Ok(None) => return Ok(None),
-        Ok(Some(image)) => image,
+    let adopted = match left {
+        Some(left) => adopt(cx, steps, job, &source, left).await?,
+        None => None,
     };
+    let made = match adopted {
+        None => from_new_machine(cx, steps, job, &source, &network).await?,
+        adopted => adopted,
+    };
+    let Some((image, instance)) = made else { return Ok(None) };
     let images = steps.run(CopyImage::new(job, &source, image)).await?;
     steps.run(ShareImages::new(job, &images)).await?;
     steps.run(TagImages::new(job, &source, &images)).await?;
@@ -305,7 +308,48 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     if images.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Amis::new(job.account.clone(), images, source.build_data(&instance.id))))
+    Ok(Some(Amis::new(job.account.clone(), images, source.build_data(&instance))))
+}
+
+/// The AMI that a dead run has left, with the machine that it was made of, if this build would make
+/// the same.
+async fn adopt(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    job: &Job,
+    source: &SourceAmi,
+    left: Left,
+) -> anyhow::Result<Option<(MadeImage, String)>> {
+    match left.adopt(cx, job, source).await? {
+        Some(adoption) => {
+            let instance = adoption.instance();
+            Ok(Some((steps.run(adoption).await?, instance)))
+        }
+        // Then its name must be free.
+        None => steps.run(CheckAccount::new(job, None)).await.map(|()| None),
+    }
+}
+
+/// A machine is started, and an image made of it: both.
+async fn from_new_machine(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    job: &Job,
+    source: &SourceAmi,
+    network: &Network,
+) -> anyhow::Result<Option<(MadeImage, String)>> {
+    let (key, groups, profile) = join!(
+        steps.run(MakeKeyPair::new(job, source)),
+        steps.run(OpenSecurityGroup::new(job, source, network)),
+        steps.run(MakeProfile::new(job, source)),
+    );
+    let (key, groups, profile) = (key?, groups?, profile?);
+    let instance = RunInstance::new(job, source, network, key.name.clone(), groups, profile);
+    let instance = steps.run(instance).await?;
+    match image_of(cx, steps, job, source, &instance, key.temporary).await {
+        Err(error) => Err(lost::explained(cx, job, &instance, error).await),
+        Ok(image) => Ok(image.map(|image| (image, instance.id))),
+    }
 }
 
 /// What is done with the machine, until there is an image of it.
@@ -334,7 +378,8 @@ async fn image_of(
     let old = steps.run(FindOld::new(job)).await?;
     let is_named_alike = old.iter().any(|old| old.region == job.account.region());
     let is_intermediary = job.settings.copies.is_intermediary();
-    let create = |temporary| CreateImage::new(job, source, instance, temporary);
+    let number = cx.fingerprint.number().await;
+    let create = |temporary| CreateImage::new(job, source, instance, number.clone(), temporary);
     let mut image = steps.run(create(is_named_alike || is_intermediary)).await?;
     steps.run(DeregisterOld::new(job, old)).await?;
     if is_named_alike && !is_intermediary {

@@ -48,8 +48,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("timestamp"), Param::string("duration")],
         timeadd,
     ),
-    Function::new("timestamp", "The time now, in UTC, as RFC 3339 writes it.", &[], |_| {
-        Ok(Value::string(clock::format(clock::RFC3339, Timestamp::now())))
+    Function::new("timestamp", "The time now, in UTC, as RFC 3339 writes it.", &[], |call| {
+        Ok(Value::string(clock::format(clock::RFC3339, call.host.environment.now())))
     }),
     Function::new(
         "unix_timestamp_parse",

@@ -20,6 +20,7 @@ use crate::component::{
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Message, Ui};
+use crate::fingerprint::Fingerprint;
 use crate::guest::GuestOutput;
 use crate::interpolate::{BuildData, Scope};
 use crate::journal::Journal;
@@ -165,6 +166,7 @@ where
         provisioners: Vec::new(),
         error_cleanup: None,
         post_processors: Vec::new(),
+        fingerprint: Fingerprint::default(),
     }
 }
 
@@ -182,6 +184,7 @@ where
         name: None,
         span: span(),
         options: Node::empty(span()),
+        reads: None,
         recipe: Arc::new(move |_data| {
             Ok((Box::new(Provisions(work.clone())), Diagnostics::default()))
         }),

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod env;
 pub mod eval;
 pub mod event;
+pub mod fingerprint;
 pub mod guest;
 pub mod identity;
 pub mod interpolate;

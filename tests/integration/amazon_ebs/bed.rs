@@ -351,6 +351,7 @@ impl Build {
             journal: Journal::default(),
             redactor,
             provisioning: double.clone(),
+            fingerprint: Default::default(),
         };
         let (cancel, trouble, journal) =
             (cx.cancel.clone(), self.trouble.clone(), cx.journal.clone());

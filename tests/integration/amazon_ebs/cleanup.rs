@@ -115,7 +115,7 @@ fn journal_files(program: &Program) -> Vec<PathBuf> {
 }
 
 /// What they say.
-fn journals(program: &Program) -> Vec<String> {
+pub fn journals(program: &Program) -> Vec<String> {
     let files = journal_files(program).into_iter();
     files.map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }
@@ -130,15 +130,20 @@ pub async fn killed(cloud: &Cloud, template: Template, moment: &Moment) -> (Prog
     };
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(rule)).await;
     let program = Program::new();
-    let mut child = build(&program, &proxy, template(&cloud.bed));
+    kill_when_held(&program, &proxy, template(&cloud.bed)).await;
+    (program, proxy)
+}
+
+/// Starts a build, and kills it with SIGKILL when a call of it waits.
+pub async fn kill_when_held(program: &Program, proxy: &Proxy, template: (&'static str, String)) {
+    let mut child = build(program, proxy, template);
     tokio::select! {
         () = proxy.until_held() => child.kill().await.unwrap(),
-        status = child.wait() => panic!("{moment:?} never came: {status:?}"),
+        status = child.wait() => panic!("no call waited: {status:?}; {:#?}", proxy.calls()),
     }
     // The proxy hears that nobody waits for the calls any more.
     tokio::time::sleep(Duration::from_millis(50)).await;
     proxy.release();
-    (program, proxy)
 }
 
 /// Whatever it was killed at: nothing is left but what was finished, and nothing else is missing.

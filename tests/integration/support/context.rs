@@ -26,6 +26,7 @@ pub fn build_context(builder_type: &str, environment: Environment, ui: Ui) -> Bu
         journal: Default::default(),
         redactor: Redactor::default(),
         provisioning: Arc::new(Nothing),
+        fingerprint: Default::default(),
     }
 }
 

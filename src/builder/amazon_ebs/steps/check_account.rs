@@ -14,11 +14,14 @@ use crate::step::Step;
 /// Asks what can be asked before the build.
 pub(crate) struct CheckAccount {
     job: Job,
+    /// The name of an AMI that may be there.
+    left: Option<String>,
 }
 
 impl CheckAccount {
-    pub(crate) fn new(job: &Job) -> Self {
-        Self { job: job.clone() }
+    /// An AMI called `left` may be there: a dead run has left it.
+    pub(crate) fn new(job: &Job, left: Option<&str>) -> Self {
+        Self { job: job.clone(), left: left.map(str::to_owned) }
     }
 
     /// What the account must allow for it.
@@ -62,7 +65,7 @@ impl CheckAccount {
             let old = self.job.old_images(cx).await?;
             return self.job.refuse_used(cx, &old).await;
         }
-        if !self.job.settings.is_first_of_its_name() {
+        if !self.job.settings.is_first_of_its_name() || self.left.as_ref() == Some(name) {
             return Ok(());
         }
         cx.ui.say(format!("Checking that no AMI is called `{name}`"));

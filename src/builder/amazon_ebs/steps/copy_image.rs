@@ -31,6 +31,8 @@ pub(crate) struct CopyImage {
     job: Job,
     source: SourceAmi,
     original: MadeImage,
+    /// What the copies are called.
+    name: String,
     /// What is copied where, and what is made there.
     copies: Vec<(CopyTo, Arc<Thing>)>,
     /// No copy is older than this, in seconds since 1970.
@@ -40,15 +42,20 @@ pub(crate) struct CopyImage {
 impl CopyImage {
     pub(crate) fn new(job: &Job, source: &SourceAmi, original: MadeImage) -> Self {
         let since = Timestamp::now().as_second();
+        // An AMI that was adopted has the name that its first run chose.
+        let name = match job.settings.copies.is_intermediary() {
+            true => job.settings.ami.ami_name.clone(),
+            false => original.name.clone(),
+        };
         let copy = |to: CopyTo| {
-            let name = job.settings.ami.ami_name.clone();
+            let name = name.clone();
             let made = Made::Copy { name, source: original.id.clone(), since };
             let made = made.thing(&job.account, &to.region);
             (to, Arc::new(made))
         };
         let copies = job.settings.copies.copies_from(job.account.region());
         let copies = copies.into_iter().map(copy).collect();
-        Self { job: job.clone(), source: source.clone(), original, copies, since }
+        Self { job: job.clone(), source: source.clone(), original, name, copies, since }
     }
 
     /// What the account must allow for it.
@@ -79,7 +86,7 @@ impl CopyImage {
         let request = ec2
             .copy_image()
             .client_token(time_ordered_id())
-            .name(&self.job.settings.ami.ami_name)
+            .name(&self.name)
             .set_description(description(cx, &self.job, &self.source)?)
             .source_image_id(&self.original.id)
             .source_region(&self.original.region)
@@ -93,16 +100,16 @@ impl CopyImage {
                 specification(ResourceType::Image, &self.job.known_as_ours(cx))
                     .map(|tags| vec![tags]),
             );
-        let name = &self.job.settings.ami.ami_name;
         let id = |answer: CopyImageOutput| answer.image_id;
-        let look = || find_copy(&ec2, name, &self.original.id, self.since, None);
+        let look = || find_copy(&ec2, &self.name, &self.original.id, self.since, None);
         let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);
         let how = if to.encrypted == Some(true) { ", encrypted" } else { "" };
         cx.ui.say(format!("Copying {} to {region}{how}: {id}", self.original.id));
         let image = wait_for_image(cx, &self.job, &ec2, &id).await?;
-        Ok(MadeImage { region: region.to_owned(), id, snapshots: snapshots(&image) })
+        let (region, name) = (region.to_owned(), self.name.clone());
+        Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
     }
 }
 

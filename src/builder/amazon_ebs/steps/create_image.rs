@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::image::{by_id, snapshots};
-use crate::aws::made::Made;
+use crate::aws::made::{Made, Origin};
 use crate::aws::name;
 use crate::aws::removal::find_image;
 use crate::aws::tags::specification;
@@ -35,12 +35,23 @@ pub(crate) struct CreateImage {
 }
 
 impl CreateImage {
-    pub(crate) fn new(job: &Job, source: &SourceAmi, instance: &Running, temporary: bool) -> Self {
+    /// `number` says what the build is made from.
+    pub(crate) fn new(
+        job: &Job,
+        source: &SourceAmi,
+        instance: &Running,
+        number: Option<String>,
+        temporary: bool,
+    ) -> Self {
         let instance = instance.id.clone();
+        let origin = number.map(|number| {
+            let (source, token) = (source.id().to_owned(), job.token.clone());
+            Origin { number, source, token }
+        });
         let name = if temporary { name::temporary() } else { job.settings.ami.ami_name.clone() };
         let made = match temporary {
-            true => Made::Intermediary { name: name.clone(), instance: instance.clone() },
-            false => Made::Image { name: name.clone(), instance: instance.clone() },
+            true => Made::Intermediary { name: name.clone(), instance: instance.clone(), origin },
+            false => Made::Image { name: name.clone(), instance: instance.clone(), origin },
         };
         Self {
             job: job.clone(),
@@ -130,7 +141,8 @@ impl Step for CreateImage {
         let region = self.job.account.region().to_owned();
         cx.ui.say(format!("AMI: {id}"));
         let image = wait_for_image(cx, &self.job, &self.job.ec2(cx), &id).await?;
-        Ok(MadeImage { region, id, snapshots: snapshots(&image) })
+        let name = self.name.clone();
+        Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! The steps of an `amazon-ebs` build, one file each.
 
+mod adopt_image;
 mod check_account;
 mod copy_image;
 mod create_image;
@@ -19,6 +20,7 @@ mod share_images;
 mod stop_instance;
 mod tag_images;
 
+pub(super) use adopt_image::Left;
 pub(super) use check_account::CheckAccount;
 pub(super) use copy_image::CopyImage;
 pub(super) use create_image::CreateImage;
@@ -60,6 +62,8 @@ pub(crate) struct MadeImage {
     pub region: String,
     /// The AMI's id.
     pub id: String,
+    /// What it is called there.
+    pub name: String,
     /// Its snapshots.
     pub snapshots: Vec<String>,
 }
