@@ -20,8 +20,19 @@ use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
 const CLOUDS: usize = 3;
 
 /// The calls that take back what a good build needs no more: its AMIs are finished before them.
-const LAST_CALLS: [&str; 4] =
-    ["TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteKeyPair"];
+const LAST_CALLS: [&str; 11] = [
+    "TerminateInstances",
+    "DeleteVolume",
+    "DeleteSecurityGroup",
+    "DeleteKeyPair",
+    "DeleteLaunchTemplate",
+    "RemoveRoleFromInstanceProfile",
+    "DeleteInstanceProfile",
+    "DeleteRolePolicy",
+    "DeleteRole",
+    "DeregisterImage",
+    "DeleteSnapshot",
+];
 
 /// A cloud with things in it that look like ours.
 async fn confusing_cloud() -> Cloud {
@@ -177,11 +188,12 @@ async fn nothing_is_left(cloud: &Cloud, template: Template, moment: &Moment) {
     cloud.bed.sweep(&cloud.before).await;
 }
 
-async fn kill_at_every_call(template: Template) {
+/// Kills builds of `template` at every call, among which those that are `wanted` have to be.
+async fn kill_at_every_call(template: Template, wanted: &[&str]) {
     let clouds = futures::future::join_all((0..CLOUDS).map(|_| confusing_cloud())).await;
     let moments = moments(&clouds[0], template).await;
     let names: BTreeSet<_> = moments.iter().map(|moment| moment.action.as_str()).collect();
-    for wanted in LAST_CALLS[2..].iter().chain(&["CreateKeyPair", "RunInstances", "CreateImage"]) {
+    for wanted in ["DeleteSecurityGroup", "DeleteKeyPair", "CreateImage"].iter().chain(wanted) {
         assert!(names.contains(wanted), "{names:?}");
     }
     println!("{} moments", moments.len());
@@ -196,12 +208,30 @@ async fn kill_at_every_call(template: Template) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_json_build_that_is_killed_at_any_call_is_cleaned_up_after() {
-    kill_at_every_call(signals::json).await;
+    kill_at_every_call(signals::json, &["RunInstances", "CopyImage"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_hcl_build_that_is_killed_at_any_call_is_cleaned_up_after() {
-    kill_at_every_call(signals::hcl).await;
+    kill_at_every_call(signals::hcl, &["RunInstances"]).await;
+}
+
+/// A spot instance from a fleet, with a profile of its own, and an encrypted copy of what it made.
+fn spot(bed: &Bed) -> (&'static str, String) {
+    let builder = bed.options(json!({
+        "type": "amazon-ebs", "spot_price": "auto", "encrypt_boot": true,
+        "temporary_iam_instance_profile_policy_document": {
+            "Statement": [{"Effect": "Allow", "Action": ["logs:*"], "Resource": ["*"]}],
+        },
+    }));
+    let shell = json!({"type": "shell", "inline": ["echo working"]});
+    ("web.json", json!({"builders": [builder], "provisioners": [shell]}).to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spot_build_that_is_killed_at_any_call_is_cleaned_up_after() {
+    let wanted = ["CreateFleet", "CreateLaunchTemplate", "CreateRole", "DeleteRole", "CopyImage"];
+    kill_at_every_call(spot, &wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
