@@ -2,7 +2,7 @@
 //! them: one connection pool, one credentials cache, one look at who and where we are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -42,7 +42,7 @@ pub struct Account {
     tries: usize,
     /// How fast calls come, by API and region.
     paces: Mutex<HashMap<(&'static str, String), Arc<Pace>>>,
-    ec2: aws_sdk_ec2::Client,
+    clients: Clients,
     region: String,
     endpoint: Option<String>,
     environment: Arc<Environment>,
@@ -50,6 +50,17 @@ pub struct Account {
     caller: OnceCell<Option<String>>,
     /// How long waits took here.
     pub memory: Memory,
+}
+
+/// The clients so far. Making one takes a while, for it reads the certificates of the system, and
+/// each has connections of its own.
+#[derive(Debug, Default)]
+struct Clients {
+    /// By region.
+    ec2: Mutex<HashMap<String, aws_sdk_ec2::Client>>,
+    iam: OnceLock<aws_sdk_iam::Client>,
+    ssm: OnceLock<aws_sdk_ssm::Client>,
+    sts: OnceLock<aws_sdk_sts::Client>,
 }
 
 /// What makes two accesses the same: the run, and all that is asked for.
@@ -108,16 +119,14 @@ impl Account {
             "" => endpoint(environment, "AWS_ENDPOINT_URL_EC2"),
             custom => Some(custom.to_owned()),
         };
-        let ec2 = ec2_client(&config, endpoint.as_deref(), None);
-        let endpoint = endpoint.or_else(|| config.endpoint_url().map(str::to_owned));
-        let (paces, regions, caller, memory) = Default::default();
+        let (paces, clients, regions, caller, memory) = Default::default();
         let environment = environment.clone();
         Ok(Self {
             config,
             keys,
             tries,
             paces,
-            ec2,
+            clients,
             region,
             endpoint,
             environment,
@@ -139,24 +148,37 @@ impl Account {
 
     /// IAM, which is the same in all regions.
     pub fn iam(&self, cancel: &CancellationToken) -> Iam {
-        let client = iam_client(&self.config, &self.environment);
+        let make = || iam_client(&self.config, &self.environment);
+        let client = self.clients.iam.get_or_init(make).clone();
         Api::new(client, self.manner("iam", &self.region, cancel))
     }
 
     /// EC2 in any region. `custom_endpoint_ec2` counts only for the account's own.
     pub fn ec2_in(&self, region: &str, cancel: &CancellationToken) -> Ec2 {
-        let client = match region == self.region {
-            true => self.ec2.clone(),
-            false => {
-                let endpoint = endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2");
-                ec2_client(&self.config, endpoint.as_deref(), Some(region))
-            }
-        };
+        let make = || ec2_client(&self.config, self.ec2_endpoint(region), region);
+        let mut known = self.clients.ec2.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = known.entry(region.to_owned()).or_insert_with(make).clone();
+        drop(known);
         Api::new(client, self.manner("ec2", region, cancel))
     }
 
+    /// The URL of EC2 in `region`, if the template or the environment says it.
+    fn ec2_endpoint(&self, region: &str) -> Option<String> {
+        match region == self.region {
+            true => self.endpoint.clone(),
+            false => endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2"),
+        }
+    }
+
+    /// The same, or what the profile says of all services.
+    fn known_endpoint(&self, region: &str) -> Option<String> {
+        let of_profile = || self.config.endpoint_url().map(str::to_owned);
+        self.ec2_endpoint(region).or_else(of_profile)
+    }
+
     fn sts(&self, cancel: &CancellationToken) -> Api<aws_sdk_sts::Client> {
-        let client = sts_client(&self.config, &self.environment);
+        let make = || sts_client(&self.config, &self.environment);
+        let client = self.clients.sts.get_or_init(make).clone();
         Api::new(client, self.manner("sts", &self.region, cancel))
     }
 
@@ -169,11 +191,8 @@ impl Account {
 
     /// Systems Manager in [`region`](Self::region).
     pub fn ssm(&self, cancel: &CancellationToken) -> Ssm {
-        let mut own = aws_sdk_ssm::config::Builder::from(&self.config);
-        if let Some(endpoint) = endpoint(&self.environment, "AWS_ENDPOINT_URL_SSM") {
-            own.set_endpoint_url(Some(endpoint));
-        }
-        let client = aws_sdk_ssm::Client::from_conf(own.build());
+        let make = || ssm_client(&self.config, &self.environment);
+        let client = self.clients.ssm.get_or_init(make).clone();
         Api::new(client, self.manner("ssm", &self.region, cancel))
     }
 
@@ -192,15 +211,10 @@ impl Account {
 
     /// Where things in `region` are, as the journal says it.
     pub fn place(&self, region: &str) -> Place {
-        let endpoint = match region == self.region {
-            true => self.endpoint.clone(),
-            false => endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2")
-                .or_else(|| self.config.endpoint_url().map(str::to_owned)),
-        };
         Place {
             account: self.caller.get().cloned().flatten(),
             region: region.to_owned(),
-            endpoint: endpoint.map(|url| without_credentials(&url)),
+            endpoint: self.known_endpoint(region).map(|url| without_credentials(&url)),
         }
     }
 
@@ -208,8 +222,8 @@ impl Account {
     pub(super) fn endpoint(&self) -> anyhow::Result<(String, u16)> {
         let suffix =
             if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let endpoint = match &self.endpoint {
-            Some(endpoint) => endpoint.clone(),
+        let endpoint = match self.known_endpoint(&self.region) {
+            Some(endpoint) => endpoint,
             None => format!("https://ec2.{}.{suffix}", self.region),
         };
         let url = url::Url::parse(&endpoint)
@@ -411,17 +425,18 @@ fn iam_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_iam::Cli
     aws_sdk_iam::Client::from_conf(own.build())
 }
 
-fn ec2_client(
-    config: &SdkConfig,
-    endpoint: Option<&str>,
-    region: Option<&str>,
-) -> aws_sdk_ec2::Client {
+fn ssm_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_ssm::Client {
+    let mut own = aws_sdk_ssm::config::Builder::from(config);
+    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_SSM") {
+        own.set_endpoint_url(Some(endpoint));
+    }
+    aws_sdk_ssm::Client::from_conf(own.build())
+}
+
+fn ec2_client(config: &SdkConfig, endpoint: Option<String>, region: &str) -> aws_sdk_ec2::Client {
     let mut own = aws_sdk_ec2::config::Builder::from(config);
     if let Some(endpoint) = endpoint {
-        own.set_endpoint_url(Some(endpoint.to_owned()));
+        own.set_endpoint_url(Some(endpoint));
     }
-    if let Some(region) = region {
-        own = own.region(Region::new(region.to_owned()));
-    }
-    aws_sdk_ec2::Client::from_conf(own.build())
+    aws_sdk_ec2::Client::from_conf(own.region(Region::new(region.to_owned())).build())
 }
