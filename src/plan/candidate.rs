@@ -1,5 +1,7 @@
 //! Builds × sources: every pair gets its names here.
 
+use std::collections::HashMap;
+
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::interpolate::{Dot, Scope};
 use crate::source::Spanned;
@@ -29,14 +31,27 @@ pub(super) struct Names {
     pub(super) own: String,
 }
 
+/// The sources of a template by type and name.
+pub(super) type Sources<'a> = HashMap<(&'a str, &'a str), &'a Source>;
+
+/// All sources of `template`.
+pub(super) fn sources(template: &Template) -> Sources<'_> {
+    let mut sources = Sources::new();
+    for source in &template.sources {
+        sources.entry((&source.kind.value, &source.name.value)).or_insert(source);
+    }
+    sources
+}
+
 /// All candidates of `build`; what is wrong with a reference comes beside them.
 pub(super) fn of_build<'a>(
     template: &'a Template,
+    sources: &Sources<'a>,
     build: &'a Build,
     scope: &Scope,
 ) -> Vec<Result<Candidate<'a>, Diagnostics>> {
     let candidate = |usage: &'a SourceUse| {
-        let source = source_of(template, usage)?;
+        let source = source_of(template, sources, usage)?;
         let names = match template.dialect {
             Dialect::Json => legacy_names(usage, scope)?,
             Dialect::Hcl => hcl_names(build, usage),
@@ -46,10 +61,13 @@ pub(super) fn of_build<'a>(
     build.sources.iter().map(candidate).collect()
 }
 
-fn source_of<'a>(template: &'a Template, usage: &SourceUse) -> Result<&'a Source, Diagnostics> {
-    let (kind, name) = (&usage.kind.value, &usage.name.value);
-    let is_meant = |source: &&Source| source.kind.value == *kind && source.name.value == *name;
-    if let Some(source) = template.sources.iter().find(is_meant) {
+fn source_of<'a>(
+    template: &Template,
+    sources: &Sources<'a>,
+    usage: &SourceUse,
+) -> Result<&'a Source, Diagnostics> {
+    let (kind, name) = (usage.kind.value.as_str(), usage.name.value.as_str());
+    if let Some(source) = sources.get(&(kind, name)) {
         return Ok(source);
     }
     let called = |source: &Source| format!("{}.{}", source.kind.value, source.name.value);

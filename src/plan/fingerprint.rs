@@ -1,5 +1,7 @@
 //! What the builds of a plan are made from.
 
+use std::collections::HashMap;
+
 use crate::fingerprint::{Fingerprint, Ingredients};
 use crate::plan::{Plan, PlannedBuild};
 use crate::secret::Redactor;
@@ -8,8 +10,10 @@ impl Plan {
     /// The builds of this plan have fingerprints from now on. `timeless` is the same plan, made when
     /// the clock says nothing; `redactor` knows the secrets of both.
     pub fn take_fingerprints(&mut self, timeless: &Self, redactor: &Redactor) {
+        let timeless = timeless.builds.iter().map(|build| (build.name.as_str(), build));
+        let timeless: HashMap<_, _> = timeless.collect();
         for build in &mut self.builds {
-            let same = timeless.builds.iter().find(|same| same.name == build.name);
+            let same = timeless.get(build.name.as_str());
             let ingredients = same.and_then(|same| same.ingredients(redactor));
             build.fingerprint = ingredients.map(Fingerprint::from).unwrap_or_default();
         }

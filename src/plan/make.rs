@@ -99,9 +99,10 @@ impl<'a> Planner<'a> {
 
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
         let mut candidates = Vec::new();
+        let sources = candidate::sources(self.template);
         for build in &self.template.builds {
             self.found.extend(without_source(build, self.template.dialect));
-            for candidate in candidate::of_build(self.template, build, &self.scope) {
+            for candidate in candidate::of_build(self.template, &sources, build, &self.scope) {
                 match candidate {
                     Ok(candidate) => candidates.push(candidate),
                     Err(errors) => self.found.extend(errors),
