@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::identity::Role;
 use crate::secret::SecretStore;
@@ -44,7 +45,7 @@ impl Environment {
     pub fn new(vars: BTreeMap<String, String>, cwd: PathBuf, started: Timestamp) -> Self {
         let run_uuid = match vars.get("PACKER_RUN_UUID") {
             Some(given) if !given.is_empty() => given.clone(),
-            _ => uuid::Uuid::new_v4().to_string(),
+            _ => Uuid::new_v4().to_string(),
         };
         Self { vars, cwd, started, is_timeless: false, run_uuid, role: None, secrets: None }
     }
@@ -59,7 +60,8 @@ impl Environment {
         Self { secrets: Some(secrets), ..self }
     }
 
-    /// The same at the beginning of time: what comes of it does not depend on when it is made.
+    /// The same at the beginning of time, where nothing is random: what comes of it does not depend on
+    /// when it is made.
     pub fn timeless(&self) -> Self {
         let (started, run_uuid) = (Timestamp::UNIX_EPOCH, String::new());
         Self { started, run_uuid, is_timeless: true, ..self.clone() }
@@ -68,6 +70,11 @@ impl Environment {
     /// The time.
     pub fn now(&self) -> Timestamp {
         if self.is_timeless { self.started } else { Timestamp::now() }
+    }
+
+    /// A random UUID.
+    pub fn new_uuid(&self) -> Uuid {
+        if self.is_timeless { Uuid::nil() } else { Uuid::new_v4() }
     }
 
     /// The variable `name`, unless it is unset or empty.

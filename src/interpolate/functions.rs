@@ -190,7 +190,7 @@ fn isotime(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {
 fn uuid(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {
     none("uuid", arguments)?;
     let seconds = scope.environment.started.as_second() & 0xffff_ffff;
-    let random = uuid::Uuid::new_v4().simple().to_string();
+    let random = scope.environment.new_uuid().simple().to_string();
     let (a, b, c, d) = (&random[8..12], &random[12..16], &random[16..20], &random[20..]);
     Ok(format!("{seconds:08x}-{a}-{b}-{c}-{d}").into())
 }

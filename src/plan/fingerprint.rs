@@ -8,7 +8,7 @@ use crate::secret::Redactor;
 
 impl Plan {
     /// The builds of this plan have fingerprints from now on. `timeless` is the same plan, made when
-    /// the clock says nothing; `redactor` knows the secrets of both.
+    /// neither clock nor chance says anything; `redactor` knows the secrets of both.
     pub fn take_fingerprints(&mut self, timeless: &Self, redactor: &Redactor) {
         let timeless = timeless.builds.iter().map(|build| (build.name.as_str(), build));
         let timeless: HashMap<_, _> = timeless.collect();

@@ -49,8 +49,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("str")],
         digest::<sha2::Sha512>,
     ),
-    Function::new("uuidv4", "A random UUID.", &[], |_| {
-        Ok(Value::string(Uuid::new_v4().to_string()))
+    Function::new("uuidv4", "A random UUID.", &[], |call| {
+        Ok(Value::string(call.host.environment.new_uuid().to_string()))
     }),
     Function::new(
         "uuidv5",
@@ -90,7 +90,7 @@ fn bcrypt(call: &Call<'_>) -> Outcome {
             "error occured generating password bcrypt: password length exceeds 72 bytes",
         ));
     }
-    let salt = *Uuid::new_v4().as_bytes();
+    let salt = *call.host.environment.new_uuid().as_bytes();
     let hash = ::bcrypt::hash_with_salt(text, cost, salt).map_err(CallError::failed)?;
     Ok(Value::string(hash.format_for_version(::bcrypt::Version::TwoA)))
 }

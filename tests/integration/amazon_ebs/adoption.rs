@@ -31,7 +31,7 @@ fn hcl(bed: &Bed) -> (&'static str, String) {
           ssh_host      = "127.0.0.1"
           ssh_port      = {}
           ssh_username  = "{}"
-          tags          = {{ Built = timestamp() }}
+          tags          = {{ Built = timestamp(), Id = uuidv4() }}
         }}
         build {{
           sources = ["source.amazon-ebs.web"]
@@ -60,7 +60,7 @@ fn with(bed: &Bed, changes: Json) -> (&'static str, String) {
 }
 
 fn copied(bed: &Bed) -> (&'static str, String) {
-    with(bed, json!({"ami_name": "baked {{timestamp}}", "ami_regions": ["eu-west-1"]}))
+    with(bed, json!({"ami_name": "baked {{uuid}}", "ami_regions": ["eu-west-1"]}))
 }
 
 fn encrypted(bed: &Bed) -> (&'static str, String) {
