@@ -19,7 +19,7 @@ mod thing;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::file::{Place, Record, Writer};
 pub use self::thing::Thing;
@@ -34,7 +34,7 @@ struct Shared {
     place: Option<Place>,
     book: Mutex<Book>,
     /// See [`Journal::of_dead`].
-    dead: OnceLock<Vec<Journal>>,
+    dead: Mutex<Vec<Journal>>,
 }
 
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::file::{self, EXTENSION, Place, Record, Writer};
@@ -49,25 +49,21 @@ pub fn journals(dir: &Path) -> io::Result<Vec<Found>> {
 }
 
 impl Journal {
-    /// The journals of dead runs beside this one that list anything that is `wanted`. Nobody else
-    /// cleans up after those runs as long as this journal is there.
+    /// The journals of dead runs beside this one that list anything that is `wanted`, or was before.
+    /// Nobody else cleans up after those runs as long as this journal is there.
     pub fn of_dead(&self, wanted: impl Fn(&Thing) -> bool) -> Vec<Self> {
         let Some(place) = &self.0.place else { return Vec::new() };
-        let look = || {
-            let found = journals(&place.dir).unwrap_or_default();
-            // One that cannot be read is for whoever cleans up.
-            let is_wanted = |found: &Found| {
-                let things = found.things().unwrap_or_default();
-                things.iter().any(|thing| wanted(thing))
-            };
-            let taken = found.iter().filter(|found| is_wanted(found)).map(Found::take_over);
-            let dead = taken.filter_map(|holder| match holder {
-                Ok(Holder::Us(journal)) => Some(journal),
-                Ok(Holder::Somebody) | Err(_) => None,
-            });
-            dead.collect()
-        };
-        self.0.dead.get_or_init(look).clone()
+        let mut held = self.0.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        // A journal that cannot be read is for whoever cleans up.
+        for found in journals(&place.dir).unwrap_or_default() {
+            let things = found.things().unwrap_or_default();
+            if things.iter().any(|thing| wanted(thing))
+                && let Ok(Holder::Us(journal)) = found.take_over()
+            {
+                held.push(journal);
+            }
+        }
+        held.clone()
     }
 }
 

@@ -28,14 +28,24 @@ fn path(dir: &TempDir) -> PathBuf {
 /// What the journal in `dir` says to whoever cleans up; its run must be dead.
 fn after(dir: &TempDir) -> Journal {
     let [found] = journals(dir.path()).unwrap().try_into().unwrap();
-    // A child that another test starts has our files for a moment, and with them their locks.
-    for _ in 0..100_000 {
+    let mut taken = None;
+    let is_taken = soon(|| {
         if let Holder::Us(journal) = found.take_over().unwrap() {
-            return journal;
+            taken = Some(journal);
         }
+        taken.is_some()
+    });
+    assert!(is_taken, "somebody holds it");
+    taken.unwrap()
+}
+
+/// Whether `is_so` comes true: a child that another test starts has our files for a moment, and with
+/// them their locks.
+fn soon(mut is_so: impl FnMut() -> bool) -> bool {
+    (0..100_000).any(|_| {
         std::thread::yield_now();
-    }
-    panic!("somebody holds it")
+        is_so()
+    })
 }
 
 #[tokio::test]
@@ -75,6 +85,27 @@ async fn a_dead_runs_intents_ids_and_ends_are_read_back() {
     drop((journal, entries));
     let journal = after(&dir);
     assert_eq!(journal.present(), ["db: machine three in here", "web: machine new in here"]);
+}
+
+#[tokio::test]
+async fn of_dead_runs_only_those_are_held_that_list_what_is_wanted() {
+    let (journal, dir) = journal();
+    for (run, name) in [("run-1", "one"), ("run-2", "two")] {
+        let dead = Journal::in_dir(dir.path(), run);
+        dead.intend("web", vec![thing(name)]).await.unwrap();
+    }
+    let held = |name| {
+        let found = journal.of_dead(|thing| thing.clue() == Some(&json!({"name": name})));
+        found.iter().flat_map(Journal::present).collect::<Vec<_>>()
+    };
+    assert_eq!(held("none"), Vec::<String>::new());
+    assert!(soon(|| held("one") == ["web: machine one in here"]));
+    let found = journals(dir.path()).unwrap();
+    let is_free = |at: usize| !matches!(found[at].take_over(), Ok(Holder::Somebody));
+    assert!(!is_free(0));
+    assert!(soon(|| is_free(1)), "whoever cleans up need not wait for the second");
+    assert_eq!(held("one"), ["web: machine one in here"], "it stays held, once");
+    assert!(soon(|| held("two").len() == 2));
 }
 
 #[tokio::test]

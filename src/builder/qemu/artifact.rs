@@ -77,14 +77,8 @@ pub(super) async fn remove_directory(path: &Path) -> anyhow::Result<()> {
 
 /// All files below `directory`, in the order of their names.
 pub(super) fn files_below(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut entries: Vec<_> = std::fs::read_dir(directory)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    let mut files = Vec::new();
-    for entry in entries {
-        match entry.file_type()?.is_dir() {
-            true => files.extend(files_below(&entry.path())?),
-            false => files.push(entry.path()),
-        }
-    }
-    Ok(files)
+    let entries = walkdir::WalkDir::new(directory).min_depth(1).sort_by_file_name().into_iter();
+    let is_directory = |entry: &walkdir::DirEntry| entry.file_type().is_dir();
+    let files = entries.filter(|entry| !entry.as_ref().is_ok_and(is_directory));
+    files.map(|entry| Ok(entry?.into_path())).collect()
 }

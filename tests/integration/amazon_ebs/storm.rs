@@ -63,7 +63,7 @@ async fn builds_succeed_leave_nothing_and_make_nothing_twice_while_calls_go_wron
     bake_in_a_storm(&[1, 2], 12).await;
 }
 
-/// `cargo test --test integration -- --ignored --nocapture two_hundred_builds`
+/// `tests/run --test integration -- --ignored --nocapture two_hundred_builds`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: the same with more builds"]
 async fn two_hundred_builds_succeed_while_calls_go_wrong() {

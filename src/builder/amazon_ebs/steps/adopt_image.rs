@@ -43,14 +43,16 @@ impl Left {
             return None;
         }
         let number = cx.fingerprint.number().await?;
-        let has_origin = |clue: Clue| clue.ec2.origin().is_some();
-        let dead = cx.journal.of_dead(|thing| Clue::of(thing).is_ok_and(has_origin));
+        let is_same = |origin: &Origin| origin.number == number;
+        let dead = cx.journal.of_dead(|thing| {
+            Clue::of(thing).is_ok_and(|clue| clue.ec2.origin().is_some_and(is_same))
+        });
         let left = dead.iter().flat_map(|journal| {
             let entries = journal.entries().into_iter();
             entries.filter_map(|entry| Self::read(journal, entry))
         });
         let here = job.account.place(job.account.region());
-        let mut left = left.filter(|left| left.origin.number == number);
+        let mut left = left.filter(|left| is_same(&left.origin));
         left.find(|left| {
             let there = Clue::of(&left.entry.thing).map(|clue| clue.r#in);
             let is_here = there.is_ok_and(|there| {
