@@ -41,6 +41,7 @@
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print, made harmless |
+//! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `event` | what a run says |
 //! | `retry` | trying again; waits that end on cancel |
 //! | `env` | the environment and the clock enter here |
@@ -72,6 +73,7 @@ pub mod init;
 pub mod interpolate;
 pub mod journal;
 pub mod lint;
+pub mod peer;
 pub mod permission;
 pub mod plan;
 pub mod post_processor;
