@@ -23,10 +23,10 @@ pub struct Limit {
 impl Limit {
     /// A text: one that is read, or one that is made.
     pub const TEXT: Self = Self::new(64 << 20, "bytes", "this text is too large");
-    /// Brackets and blocks inside of one another; `hcl-edit` takes 64 of them.
+    /// Brackets and blocks inside of one another: they are read by recursion.
     pub const NESTING: Self = Self::new(60, "levels", "this is nested too deep");
     /// Operators and accesses above one another: a row of them makes a tree as deep as the row is
-    /// long, and trees are walked by recursion. `hcl-edit` takes 128 operators.
+    /// long, and trees are walked by recursion.
     pub const CHAIN: Self = Self::new(120, "operators and accesses", "this expression is too long");
     /// Values inside of one another, and expressions while they are evaluated.
     pub const DEPTH: Self = Self::new(200, "levels", "this is nested too deep");

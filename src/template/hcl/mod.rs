@@ -1,28 +1,22 @@
-//! HCL's native syntax → the tree, by way of [`hcl_edit`].
+//! HCL's native syntax → the tree.
 //!
 //! ```text
-//! text ──scan──▶ tokens ──syntax──▶ mistakes, and a copy for hcl-edit ──lower──▶ ast
+//! text ──scan──▶ tokens ──parser──▶ ast, and every mistake
 //! ```
 //!
 //! It knows no file's meaning, only its grammar; `template::root` gives blocks their meaning.
 
-mod lower;
+mod parser;
 pub mod scan;
-mod strings;
-mod syntax;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-use hcl_edit::parser;
-
 use crate::budget::Budget;
-use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::diagnostic::Diagnostics;
 use crate::source::{FileId, SourceMap, Span};
 use crate::template::ast::{Body, Expr, Syntax};
-use lower::Lowering;
-use syntax::Checked;
 
 /// Where the bytes of a text are in the files of the user.
 #[derive(Clone, Copy, Debug)]
@@ -48,47 +42,26 @@ impl Origin {
 pub fn parse_file(file: FileId, sources: &SourceMap) -> (Body, Diagnostics) {
     let text: &str = &sources.file(file).text;
     let origin = Origin::File(file, 0);
-    let Checked { copy, mut diagnostics } = syntax::check_file(text, origin, sources.budget());
-    let mut lowering = Lowering::new(text, &copy, origin, 0);
-    let body = match parser::parse_body(&copy) {
-        Ok(body) => lowering.body(&body, 0..text.len()),
-        Err(error) => {
-            diagnostics.push(unforeseen(&error, origin, 0));
-            Body::empty(origin.span(0..text.len()), Syntax::Native)
-        }
-    };
-    diagnostics.extend(lowering.diagnostics);
-    (body, diagnostics)
+    let (body, diagnostics) = parser::file(text, origin, sources.budget());
+    let nothing = || Body::empty(origin.span(0..text.len()), Syntax::Native);
+    (body.unwrap_or_else(nothing), diagnostics)
 }
 
 /// Reads `text` as one expression, as `-var` values of a structural type are written.
 pub fn parse_expression(text: &str, origin: Origin, budget: &Budget) -> Result<Expr, Diagnostics> {
-    let Checked { copy, diagnostics } = syntax::check_expression(text, origin, budget);
-    let ((), _) = diagnostics.into_result(())?;
-    let start = copy.len() - copy.trim_start().len();
-    let parsed = parser::parse_expr(copy.trim());
-    let expr = parsed.map_err(|error| unforeseen(&error, origin, start))?;
-    let mut lowering = Lowering::new(text, &copy, origin, start);
-    let expr = lowering.expression(&expr);
-    lowering.diagnostics.into_result(expr).map(|(expr, _)| expr)
+    whole(parser::expression(text, origin, budget))
 }
 
 /// Reads `text` as a template without quotes, as the strings of HCL's JSON syntax and the files of
 /// `templatefile` are.
 pub fn parse_template(text: &str, origin: Origin, budget: &Budget) -> Result<Expr, Diagnostics> {
-    let Checked { copy, diagnostics } = syntax::check_template(text, origin, budget);
-    let ((), _) = diagnostics.into_result(())?;
-    let template = parser::parse_template(&copy).map_err(|error| unforeseen(&error, origin, 0))?;
-    let mut lowering = Lowering::new(text, &copy, origin, 0);
-    let expr = lowering.bare_template(&template);
-    lowering.diagnostics.into_result(expr).map(|(expr, _)| expr)
+    whole(parser::template(text, origin, budget))
 }
 
-/// What `hcl-edit` refuses although the grammar allows it: what is nested too deep, in the way that
-/// it counts.
-fn unforeseen(error: &parser::Error, origin: Origin, start: usize) -> Diagnostic {
-    let at = start + error.location().offset();
-    Diagnostic::error(code::HCL_SYNTAX, "this cannot be read")
-        .at(origin.span(at..at))
-        .because(error.message().to_owned())
+/// What was read, if nothing is wrong with it.
+fn whole((read, diagnostics): (Option<Expr>, Diagnostics)) -> Result<Expr, Diagnostics> {
+    match read {
+        Some(expr) => diagnostics.into_result(expr).map(|(expr, _)| expr),
+        None => Err(diagnostics),
+    }
 }

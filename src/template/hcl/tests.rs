@@ -264,7 +264,7 @@ fn an_unclosed_block_is_said_once() {
 }
 
 #[test]
-fn what_hcl_edit_reads_otherwise_is_read_as_hcl_does() {
+fn what_is_easily_misread_is_read_as_hcl_does() {
     check(&[
         ("{ a = 1e400, b = 1e-400 }", "object(\"a\" 1e400 \"b\" 1e-400)"),
         ("123456789012345678901234567890.5", "123456789012345678901234567890.5"),
@@ -277,6 +277,9 @@ fn what_hcl_edit_reads_otherwise_is_read_as_hcl_does() {
         ("<<E\r\na\r\nE\r\n", "\"a\\r\\n\""),
         ("a::b(1)", "a::b(1)"),
         ("list.*.a.0[1].b", ".b(index(splat(list index(.a(_) 0)) 1))"),
+        ("1 # one", "1"),
+        ("a /* b */\n// c\n", "a"),
+        ("\n <<E\nx\nE\n", "\"x\\n\""),
     ]);
 }
 

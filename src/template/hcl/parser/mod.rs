@@ -1,63 +1,49 @@
-//! Tokens → what is wrong with them, and a text that `hcl-edit` reads.
+//! Tokens → the tree, and what is wrong with them.
 //!
-//! `hcl-edit` makes the tree. It stops at the first mistake, often names the beginning of what it
-//! gave up rather than the mistake, and reads some things in another way than HCL. So the tokens go
-//! through HCL's grammar first, without any tree being made: this finds every mistake of a text, each
-//! at the token at which HCL finds it, and makes a *copy* of the text that is as long as the text,
-//! byte for byte, so that places in the copy are places in the text. In the copy
-//!
-//! * arguments and blocks with a mistake are blank: one mistake does not hide the next;
-//! * comments are blank, and newlines where HCL takes them for blanks (`hcl-edit` does not always);
-//! * `{ a = 1 }` is written as `[ a , 1 ]`: `hcl-edit` refuses a key that is there twice, and looks
-//!   each one up among all before it;
-//! * numbers beyond an `f64` are zeroes (numbers are read from the text, of any size);
-//! * a line of a heredoc that only begins with the marker does not begin with it.
+//! This is HCL's grammar. It does not stop at the first mistake: each is said at the token at which
+//! HCL itself finds it, the argument or block that has it is left out, and reading goes on behind it.
 
 mod body;
 mod collection;
 mod expression;
+mod pieces;
 mod template;
 
 use super::Origin;
 use super::scan::{Token, TokenKind, scan, scan_template};
 use crate::budget::{Budget, Limit};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
+use crate::template::ast::{Body, Expr, ExprKind};
 
-/// The copy, and what is wrong with the text.
-pub struct Checked {
-    /// As long as the text, see the module; empty where the text is too large.
-    pub copy: String,
-    /// Every mistake, in order.
-    pub diagnostics: Diagnostics,
+/// Reads a whole file of arguments and blocks; nothing where the text is too large.
+pub fn file(text: &str, origin: Origin, budget: &Budget) -> (Option<Body>, Diagnostics) {
+    let tokens = code_tokens(text, budget);
+    Parser::new(text, &tokens, origin).run(budget, |parser| Ok(parser.file()))
 }
 
-/// Checks a whole file of arguments and blocks.
-pub fn check_file(text: &str, origin: Origin, budget: &Budget) -> Checked {
-    Checker::new(text, &code_tokens(text, budget), origin).run(budget, |checker| {
-        checker.file();
-        Ok(())
-    })
-}
-
-/// Checks a single expression.
-pub fn check_expression(text: &str, origin: Origin, budget: &Budget) -> Checked {
-    Checker::new(text, &code_tokens(text, budget), origin).run(budget, |checker| {
-        checker.with_newlines(false, |checker| {
-            checker.expression()?;
-            match checker.peek() {
-                Token { kind: TokenKind::End, .. } => Ok(()),
-                next => checker.refuse_at(next, "an expression is followed by something else"),
+/// Reads a single expression.
+pub fn expression(text: &str, origin: Origin, budget: &Budget) -> (Option<Expr>, Diagnostics) {
+    let tokens = code_tokens(text, budget);
+    Parser::new(text, &tokens, origin).run(budget, |parser| {
+        parser.with_newlines(false, |parser| {
+            let expr = parser.expression()?;
+            match parser.peek() {
+                Token { kind: TokenKind::End, .. } => Ok(expr),
+                next => parser.refuse_at(next, "an expression is followed by something else"),
             }
         })
     })
 }
 
-/// Checks a template without quotes.
-pub fn check_template(text: &str, origin: Origin, budget: &Budget) -> Checked {
+/// Reads a template without quotes.
+pub fn template(text: &str, origin: Origin, budget: &Budget) -> (Option<Expr>, Diagnostics) {
     let mut tokens: Vec<Token> = scan_template(text).take(affordable(budget)).collect();
     end_tokens(text, &mut tokens);
-    Checker::new(text, &tokens, origin).run(budget, |checker| checker.template(None))
+    Parser::new(text, &tokens, origin).run(budget, |parser| {
+        let kind = parser.template(None)?;
+        Ok(Expr { kind, span: origin.span(0..text.len()) })
+    })
 }
 
 /// The tokens of arguments, blocks or an expression, up to one more than can be paid for. A string
@@ -93,12 +79,13 @@ type Parsed<T> = Result<T, Abandoned>;
 
 /// A place in a row of tokens. Its methods are spread over the files of this folder, by the layer of
 /// the grammar that they know.
-struct Checker<'t> {
+struct Parser<'t> {
     text: &'t str,
     tokens: &'t [Token],
     at: usize,
+    /// The token that was read last.
+    last: Token,
     origin: Origin,
-    copy: Vec<u8>,
     /// Whether a newline is an end rather than a blank, as it is inside of brackets.
     newline_ends: bool,
     depth: usize,
@@ -109,18 +96,14 @@ struct Checker<'t> {
     diagnostics: Diagnostics,
 }
 
-impl<'t> Checker<'t> {
+impl<'t> Parser<'t> {
     fn new(text: &'t str, tokens: &'t [Token], origin: Origin) -> Self {
-        let mut copy = text.as_bytes().to_vec();
-        if let Some(first) = tokens.first() {
-            copy[..first.start].fill(b' ');
-        }
         Self {
             text,
             tokens,
             at: 0,
+            last: tokens[0],
             origin,
-            copy,
             newline_ends: true,
             depth: 0,
             links: 0,
@@ -129,20 +112,24 @@ impl<'t> Checker<'t> {
         }
     }
 
-    fn run(mut self, budget: &Budget, check: impl FnOnce(&mut Self) -> Parsed<()>) -> Checked {
+    /// What `read` reads, if the text is not too large and nothing was abandoned, and what is wrong.
+    fn run<T>(
+        mut self,
+        budget: &Budget,
+        read: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> (Option<T>, Diagnostics) {
         // The end, which is always there, costs nothing.
         let last = self.tokens.len() - 1;
-        match budget.pay(last * Budget::WORD) {
+        let read = match budget.pay(last * Budget::WORD) {
             Err(exceeded) => {
                 let at = self.span(self.tokens[last.saturating_sub(1)]);
                 self.diagnostics.push(Diagnostic::from(exceeded).at(at));
-                self.copy.clear();
+                None
             }
             // Whatever was abandoned has been said.
-            Ok(()) => drop(check(&mut self)),
-        }
-        let copy = String::from_utf8_lossy(&self.copy).into_owned();
-        Checked { copy, diagnostics: self.diagnostics }
+            Ok(()) => read(&mut self).ok(),
+        };
+        (read, self.diagnostics)
     }
 
     /// The next token that counts; a comment that ends its line counts as a newline.
@@ -161,27 +148,12 @@ impl<'t> Checker<'t> {
         self.at + self.tokens[self.at..].iter().take_while(|token| skipped(token)).count()
     }
 
-    /// Reads the next token. What is passed over is blank in the copy.
+    /// Reads the next token.
     fn next(&mut self) -> Token {
         let token = self.peek();
-        let index = self.next_index();
-        for skipped in self.at..index {
-            self.copy[self.tokens[skipped].range()].fill(b' ');
-        }
-        if self.tokens[index].kind == TokenKind::Comment {
-            self.blank(token.range());
-        }
-        self.at = (index + 1).min(self.tokens.len() - 1);
+        self.at = (self.next_index() + 1).min(self.tokens.len() - 1);
+        self.last = token;
         token
-    }
-
-    /// Blanks bytes of the copy; lines stay lines.
-    fn blank(&mut self, range: std::ops::Range<usize>) {
-        for byte in &mut self.copy[range] {
-            if !matches!(*byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
     }
 
     fn text_of(&self, token: Token) -> &'t str {
@@ -251,6 +223,21 @@ impl<'t> Checker<'t> {
 
     fn span(&self, token: Token) -> Span {
         self.origin.span(token.range())
+    }
+
+    /// The place of the token that was read last.
+    fn last_span(&self) -> Span {
+        self.span(self.last)
+    }
+
+    /// A name as it is written.
+    fn spanned(&self, name: Token) -> Spanned<String> {
+        Spanned::new(self.text_of(name).to_owned(), self.span(name))
+    }
+
+    /// An expression from `start` to the token that was read last.
+    fn expr_from(&self, start: Token, kind: ExprKind) -> Expr {
+        Expr { kind, span: self.span(start).to(self.last_span()) }
     }
 
     /// An error at a token.

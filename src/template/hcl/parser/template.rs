@@ -1,9 +1,16 @@
 //! Strings: quoted and heredoc templates with `${ … }` and `%{ … }`.
+//!
+//! A template is first read as a row of pieces, as it is written; there, strip markers (`~`) and the
+//! indentation of `<<-` eat white space, whatever directives make of the row. Then directives take
+//! the pieces up to their ends as their own.
 
 use super::super::scan::{Token, TokenKind};
-use super::{Checker, Parsed};
+use super::collection::ForNames;
+use super::pieces::{Piece, Sequence, parts, remove_indentation, strip};
+use super::{Parsed, Parser};
 use crate::budget::Limit;
 use crate::diagnostic::Diagnostic;
+use crate::template::ast::{Expr, ExprKind, TemplatePart};
 
 /// A directive that waits for its end.
 struct Pending<'t> {
@@ -19,16 +26,33 @@ impl Pending<'_> {
     }
 }
 
-impl<'t> Checker<'t> {
+impl<'t> Parser<'t> {
     /// `"…"`, or `<<EOF` to the line that holds `EOF` only.
-    pub fn quoted(&mut self) -> Parsed<()> {
+    pub fn quoted(&mut self) -> Parsed<Expr> {
         let open = self.next();
-        self.with_newlines(true, |checker| checker.template(Some(open)))
+        let kind = self.with_newlines(true, |parser| parser.template(Some(open)))?;
+        Ok(self.expr_from(open, kind))
+    }
+
+    /// The template that began with `open`; without one, all of the text.
+    pub fn template(&mut self, open: Option<Token>) -> Parsed<ExprKind> {
+        let mut pieces = self.pieces(open)?;
+        strip(&mut pieces);
+        if open.is_some_and(|open| self.text_of(open).starts_with("<<-")) {
+            remove_indentation(&mut pieces);
+        }
+        let mut parts = parts(&mut pieces.into_iter());
+        Ok(match parts.as_mut_slice() {
+            [] => ExprKind::String(String::new()),
+            [TemplatePart::Text(text)] => ExprKind::String(std::mem::take(text)),
+            _ => ExprKind::Template(parts),
+        })
     }
 
     /// Literals and sequences, to the end of the template that began with `open`; without one, of
     /// the text.
-    pub fn template(&mut self, open: Option<Token>) -> Parsed<()> {
+    fn pieces(&mut self, open: Option<Token>) -> Parsed<Vec<Piece>> {
+        let mut pieces = Vec::new();
         let mut pending: Vec<Pending<'t>> = Vec::new();
         loop {
             let next = self.peek();
@@ -38,11 +62,11 @@ impl<'t> Checker<'t> {
                 }
                 (TokenKind::Literal, _) => {
                     self.next();
-                    self.literal(next, open)?;
+                    pieces.push(Piece::Text(self.literal(next, open)?));
                 }
                 (TokenKind::OpenInterpolation | TokenKind::OpenDirective, _) => {
                     self.next();
-                    self.sequence(next, open, &mut pending)?;
+                    pieces.push(self.sequence(next, open, &mut pending)?);
                 }
                 _ => {
                     self.next();
@@ -51,44 +75,34 @@ impl<'t> Checker<'t> {
             }
         }
         let Some(last) = pending.pop() else {
-            return Ok(());
+            return Ok(pieces);
         };
         let error = self.error(last.token, format!("this `{}` is not ended", last.word));
         let cause = format!("`%{{ {} }}` is missing before the end of the text", last.end());
         self.refuse(error.because(cause))
     }
 
-    fn unterminated(&mut self, at: Token, open: Token) -> Parsed<()> {
+    fn unterminated<T>(&mut self, at: Token, open: Token) -> Parsed<T> {
         let error = if open.kind == TokenKind::OpenQuote {
             let error = self.error(at, "a string is not closed on its line");
             let help = "for several lines, write `\\n` or a heredoc (<<EOF … EOF)";
             error.because("expected `\"`").help(help)
         } else {
             let error = self.error(at, "a heredoc is not closed");
-            error.because(format!("no line holds only `{}`", self.marker(open)))
+            let marker = self.text_of(open).trim_start_matches(['<', '-']).trim_end();
+            error.because(format!("no line holds only `{marker}`"))
         };
         self.refuse(error.label(self.span(open), "opened here"))
     }
 
-    fn marker(&self, open: Token) -> &'t str {
-        self.text_of(open).trim_start_matches(['<', '-']).trim_end()
-    }
-
-    /// A piece of text: its escapes; in a heredoc, whether it looks like the end.
-    fn literal(&mut self, literal: Token, open: Option<Token>) -> Parsed<()> {
-        let Some(open) = open else {
-            return Ok(());
-        };
-        if open.kind == TokenKind::OpenQuote {
-            return self.escapes(literal);
-        }
+    /// The text that a literal stands for: only in quotes there are escapes with a backslash.
+    fn literal(&mut self, literal: Token, open: Option<Token>) -> Parsed<String> {
         let text = self.text_of(literal);
-        let marker = self.marker(open);
-        if text.trim_start().starts_with(marker) {
-            let start = literal.start + text.len() - text.trim_start().len();
-            self.copy[start..start + marker.len()].fill(b'.');
+        if open.is_some_and(|open| open.kind == TokenKind::OpenQuote) {
+            self.escapes(literal)?;
+            return Ok(unescape(text));
         }
-        Ok(())
+        Ok(text.replace("$${", "${").replace("%%{", "%{"))
     }
 
     /// Says every wrong escape of a piece of a quoted string.
@@ -136,18 +150,23 @@ impl<'t> Checker<'t> {
         start: Token,
         open: Option<Token>,
         pending: &mut Vec<Pending<'t>>,
-    ) -> Parsed<()> {
+    ) -> Parsed<Piece> {
         let is_directive = start.kind == TokenKind::OpenDirective;
-        self.with_newlines(false, |checker| {
-            match is_directive {
-                true => checker.directive(start, pending)?,
-                false => checker.expression()?,
+        self.with_newlines(false, |parser| {
+            let what = match is_directive {
+                true => parser.directive(start, pending)?,
+                false => Sequence::Interpolation(parser.expression()?),
+            };
+            if parser.peek().kind != TokenKind::CloseSequence {
+                return parser.unclosed_sequence(start, open, is_directive);
             }
-            if checker.peek().kind == TokenKind::CloseSequence {
-                checker.next();
-                return Ok(());
-            }
-            checker.unclosed_sequence(start, open, is_directive)
+            let end = parser.next();
+            Ok(Piece::Sequence {
+                what,
+                span: parser.span(start).to(parser.span(end)),
+                strips_before: parser.text_of(start).ends_with('~'),
+                strips_after: parser.text_of(end).starts_with('~'),
+            })
         })
     }
 
@@ -178,7 +197,7 @@ impl<'t> Checker<'t> {
         )
     }
 
-    fn directive(&mut self, start: Token, pending: &mut Vec<Pending<'t>>) -> Parsed<()> {
+    fn directive(&mut self, start: Token, pending: &mut Vec<Pending<'t>>) -> Parsed<Sequence> {
         let keyword = self.peek();
         let word = self.text_of(keyword);
         if !matches!(word, "if" | "else" | "endif" | "for" | "endfor") {
@@ -201,9 +220,10 @@ impl<'t> Checker<'t> {
         }
         pending.push(Pending { word, token: start, split: false });
         if word == "for" {
-            self.for_names()?;
+            let ForNames { key, value } = self.for_names()?;
+            return Ok(Sequence::For { key, value, collection: self.expression()? });
         }
-        self.expression()
+        self.expression().map(Sequence::If)
     }
 
     /// `else`, `endif` or `endfor`: of the directive that was opened last.
@@ -212,26 +232,62 @@ impl<'t> Checker<'t> {
         word: &str,
         start: Token,
         pending: &mut Vec<Pending<'t>>,
-    ) -> Parsed<()> {
+    ) -> Parsed<Sequence> {
         let Some(last) = pending.last_mut() else {
             let summary = format!("an `{word}` without the directive that it belongs to");
             return self.refuse_at(start, &summary);
         };
         match (last.word, word) {
-            ("if", "else") if !last.split => last.split = true,
-            ("if", "endif") | ("for", "endfor") => drop(pending.pop()),
+            ("if", "else") if !last.split => {
+                last.split = true;
+                Ok(Sequence::Else)
+            }
+            ("if", "endif") | ("for", "endfor") => {
+                pending.pop();
+                Ok(Sequence::End)
+            }
             (opener, _) => {
                 let (opened, cause) = (last.token, format!("expected `%{{ {} }}`", last.end()));
                 let error = self.error(start, format!("an `{word}` is not expected here"));
                 let label = format!("to end this `{opener}`");
-                return self.refuse(error.because(cause).label(self.span(opened), label));
+                self.refuse(error.because(cause).label(self.span(opened), label))
             }
         }
-        Ok(())
     }
 }
 
 /// The bytes `start..end` of a token.
 fn part(token: Token, start: usize, end: usize) -> Token {
     Token { start: token.start + start, end: token.start + end, ..token }
+}
+
+/// The text that a literal of a quoted string stands for; its escapes are right.
+fn unescape(literal: &str) -> String {
+    let mut text = String::with_capacity(literal.len());
+    let mut rest = literal;
+    while let Some(at) = rest.find(['\\', '$', '%']) {
+        text.push_str(&rest[..at]);
+        let (character, length) = match &rest.as_bytes()[at..] {
+            [b'\\', b'n', ..] => ('\n', 2),
+            [b'\\', b'r', ..] => ('\r', 2),
+            [b'\\', b't', ..] => ('\t', 2),
+            [b'\\', b'u', ..] => (unicode(&rest[at + 2..], 4), 6),
+            [b'\\', b'U', ..] => (unicode(&rest[at + 2..], 8), 10),
+            [b'\\', escaped, ..] => (char::from(*escaped), 2),
+            [sign @ b'$', b'$', b'{', ..] | [sign @ b'%', b'%', b'{', ..] => {
+                text.push(char::from(*sign));
+                ('{', 3)
+            }
+            _ => (char::from(rest.as_bytes()[at]), 1),
+        };
+        text.push(character);
+        rest = rest.get(at + length..).unwrap_or_default();
+    }
+    text + rest
+}
+
+/// The character of these hex digits, which are known to be one.
+fn unicode(text: &str, digits: usize) -> char {
+    let code = text.get(..digits).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }

@@ -1,41 +1,48 @@
 //! Arguments and blocks, to the end of the text or of the block.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::scan::{Token, TokenKind};
-use super::{Abandoned, Checker, Parsed};
+use super::{Abandoned, Parsed, Parser};
 use crate::diagnostic::{Diagnostic, code};
+use crate::source::{Span, Spanned};
+use crate::template::ast::{Attribute, Block, Body, Expr, ExprKind, Syntax};
 
-/// What an item of a body was.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Item {
-    Argument,
-    Block,
+/// An item of a body.
+enum Item<'t> {
+    Argument(&'t str, Attribute),
+    Block(Block),
 }
 
-/// The arguments of a body so far.
-type Names<'t> = HashMap<&'t str, Token>;
+impl Item<'_> {
+    fn add_to(self, body: &mut Body) {
+        match self {
+            Self::Argument(name, attribute) => {
+                body.attributes.insert(name.to_owned(), attribute);
+            }
+            Self::Block(block) => body.blocks.push(block),
+        }
+    }
+}
 
-impl<'t> Checker<'t> {
+impl<'t> Parser<'t> {
     /// The body of a whole file.
-    pub fn file(&mut self) {
+    pub fn file(&mut self) -> Body {
+        let mut body = no_items(self.origin.span(0..self.text.len()));
         loop {
-            self.items();
+            self.items(&mut body);
             let next = self.peek();
             if next.kind == TokenKind::End {
-                return;
+                return body;
             }
             let error = self.error(next, "this `}` closes nothing");
             self.diagnostics.push(error.help("remove it, or add the block that it should end"));
             self.next();
-            self.blank(next.range());
         }
     }
 
     /// Arguments and blocks up to a `}` or the end of the text.
-    fn items(&mut self) {
-        let mut names = Names::new();
+    fn items(&mut self, body: &mut Body) {
         loop {
             self.skip_newlines();
             if self.diagnostics.is_full() {
@@ -45,64 +52,72 @@ impl<'t> Checker<'t> {
                 return;
             }
             let (start, said) = (self.at, self.diagnostics.0.len());
-            if self.item(&mut names).and_then(|item| self.end_of_line(item)).is_err() {
-                self.recover(start, said);
+            match self.item(body).and_then(|item| self.end_of_line(item)) {
+                Ok(item) => item.add_to(body),
+                Err(Abandoned) => self.recover(start, said),
             }
         }
     }
 
-    fn item(&mut self, names: &mut Names<'t>) -> Parsed<Item> {
+    /// The next item of `body`.
+    fn item(&mut self, body: &Body) -> Parsed<Item<'t>> {
         let Some(name) = self.name() else {
             return self.no_item();
         };
         let next = self.peek();
         match self.text_of(next) {
-            "=" => self.argument(name, names).map(|()| Item::Argument),
+            "=" => self.argument(name, body),
             ":" => {
                 let error = self.error(name, "an argument takes `=`, not `:`");
                 let help = format!("write `{} = …`", self.text_of(name));
                 self.diagnostics.push(error.help(help));
-                self.copy[next.start] = b'=';
-                self.argument(name, names).map(|()| Item::Argument)
+                self.argument(name, body)
             }
-            _ => self.block(name).map(|()| Item::Block),
+            _ => self.block(name).map(Item::Block),
         }
     }
 
     /// The `=` and what follows it.
-    fn argument(&mut self, name: Token, names: &mut Names<'t>) -> Parsed<()> {
+    fn argument(&mut self, name: Token, body: &Body) -> Parsed<Item<'t>> {
         let said = self.diagnostics.0.len();
         self.next();
-        self.expression()?;
+        let value = self.expression()?;
         if self.diagnostics.0.len() > said {
             return Err(Abandoned);
         }
-        let Some(first) = names.insert(self.text_of(name), name) else {
-            return Ok(());
+        let Some(first) = body.attributes.get(self.text_of(name)) else {
+            let attribute = Attribute { name: self.span(name), value };
+            return Ok(Item::Argument(self.text_of(name), attribute));
         };
         let summary = format!("the argument `{}` is set twice", self.text_of(name));
         let error = Diagnostic::error(code::DUPLICATE, summary).at(self.span(name));
-        let error = error.because("set again here").label(self.span(first), "set here first");
+        let error = error.because("set again here").label(first.name, "set here first");
         self.refuse(error.help("remove one of the two"))
     }
 
     /// After a block's type: labels and the inside in braces.
-    fn block(&mut self, kind: Token) -> Parsed<()> {
-        let mut has_labels = false;
+    fn block(&mut self, kind: Token) -> Parsed<Block> {
+        let mut labels = Vec::new();
         loop {
             let next = self.peek();
             match next.kind {
-                TokenKind::Name => drop(self.next()),
-                TokenKind::OpenQuote => self.label()?,
-                TokenKind::OpenBrace => return self.deeper(Self::braces),
-                _ => return self.no_block(kind, has_labels),
+                TokenKind::Name => {
+                    self.next();
+                    labels.push(self.spanned(next));
+                }
+                TokenKind::OpenQuote => labels.push(self.label()?),
+                TokenKind::OpenBrace => break,
+                _ => return self.no_block(kind, !labels.is_empty()),
             }
-            has_labels = true;
         }
+        let kind = self.spanned(kind);
+        let span = labels.last().map_or(kind.span, |last| kind.span.to(last.span));
+        let body = self.deeper(Self::braces)?;
+        Ok(Block { kind, labels, body, span })
     }
 
     /// A quoted label: no `${ … }`.
-    fn label(&mut self) -> Parsed<()> {
+    fn label(&mut self) -> Parsed<Spanned<String>> {
         let open = self.peek();
         let inside = self.tokens[self.next_index() + 1..].iter();
         let mut inside = inside.skip_while(|token| token.kind == TokenKind::Literal);
@@ -110,9 +125,10 @@ impl<'t> Checker<'t> {
             matches!(token.kind, TokenKind::OpenInterpolation | TokenKind::OpenDirective)
         };
         let sequence = inside.next().filter(opens).copied();
-        self.quoted()?;
-        let Some(sequence) = sequence else {
-            return Ok(());
+        let Expr { kind, span } = self.quoted()?;
+        let sequence = match (kind, sequence) {
+            (ExprKind::String(label), None) => return Ok(Spanned::new(label, span)),
+            (_, sequence) => sequence.unwrap_or(open),
         };
         let error = self.error(sequence, "a label cannot be computed");
         let error = error.because("`${ … }` and `%{ … }` are not allowed in a label");
@@ -120,28 +136,32 @@ impl<'t> Checker<'t> {
     }
 
     /// `{ … }`, on several lines or with one argument on one line.
-    fn braces(&mut self) -> Parsed<()> {
+    fn braces(&mut self) -> Parsed<Body> {
         let open = self.next();
+        let mut body = no_items(self.span(open));
         if self.at_line_end() || self.looking_at("}") {
-            self.items();
+            self.items(&mut body);
         } else {
-            self.single_line()?;
+            self.single_line(&mut body)?;
         }
-        if self.eat("}") {
-            return Ok(());
+        if !self.eat("}") {
+            return self.unclosed(open);
         }
-        self.unclosed(open)
+        body.span = body.span.to(self.last_span());
+        Ok(body)
     }
 
-    fn single_line(&mut self) -> Parsed<()> {
+    fn single_line(&mut self, body: &mut Body) -> Parsed<()> {
         let start = self.peek();
-        let item = self.item(&mut Names::new())?;
-        if item == Item::Argument && self.looking_at("}") {
+        let item = self.item(body)?;
+        let is_argument = matches!(item, Item::Argument(..));
+        if is_argument && self.looking_at("}") {
+            item.add_to(body);
             return Ok(());
         }
         let error = match item {
-            Item::Block => self.error(start, "a block on one line cannot hold a block"),
-            Item::Argument => {
+            Item::Block(_) => self.error(start, "a block on one line cannot hold a block"),
+            Item::Argument(..) => {
                 self.error(self.peek(), "a block on one line holds one argument only")
             }
         };
@@ -150,7 +170,7 @@ impl<'t> Checker<'t> {
 
     /// Says where the block was opened; only for the innermost, as the others lack their brace
     /// because of it.
-    fn unclosed(&mut self, open: Token) -> Parsed<()> {
+    fn unclosed<T>(&mut self, open: Token) -> Parsed<T> {
         if !self.brace_is_missing {
             self.brace_is_missing = true;
             let error = self.error(open, "this block is not closed");
@@ -163,14 +183,16 @@ impl<'t> Checker<'t> {
         Err(Abandoned)
     }
 
-    fn end_of_line(&mut self, item: Item) -> Parsed<()> {
+    /// `item`, if its line ends behind it.
+    fn end_of_line(&mut self, item: Item<'t>) -> Parsed<Item<'t>> {
         if self.at_line_end() {
-            return Ok(());
+            return Ok(item);
         }
         let found = self.found();
         let next = self.peek();
-        if item == Item::Block || matches!(self.text_of(next), "=" | "," | ";") {
-            let what = if item == Item::Block { "a block" } else { "an argument" };
+        let is_block = matches!(item, Item::Block(_));
+        if is_block || matches!(self.text_of(next), "=" | "," | ";") {
+            let what = if is_block { "a block" } else { "an argument" };
             let error = self.error(next, format!("{what} ends with its line"));
             return self.refuse(error.because(format!("expected a newline, found {found}")));
         }
@@ -206,7 +228,7 @@ impl<'t> Checker<'t> {
         )
     }
 
-    /// Goes on after an abandoned item, which is blank in the copy: to the end of the line on which
+    /// Goes on after an abandoned item: to the end of the line on which
     /// every bracket opened since `start` is closed, or to the `}` of the block around. Its mistakes
     /// begin at `said`.
     fn recover(&mut self, start: usize, said: usize) {
@@ -237,10 +259,7 @@ impl<'t> Checker<'t> {
             }
             self.at += 1;
         }
-        let end_at = self.at;
-        self.say_meaningless(wrong..end_at + 1, said);
-        let end = self.tokens[self.at].start;
-        self.blank(self.tokens[start].start..end);
+        self.say_meaningless(wrong..self.at + 1, said);
         if self.tokens[self.at].kind == TokenKind::QuotedNewline {
             self.at += 1;
         }
@@ -274,4 +293,9 @@ impl<'t> Checker<'t> {
         let may = matches!(token.kind, Comment | Newline | QuotedNewline);
         may && self.text_of(token).ends_with('\n')
     }
+}
+
+/// A body without anything in it yet.
+fn no_items(span: Span) -> Body {
+    Body::empty(span, Syntax::Native)
 }
