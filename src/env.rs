@@ -1,10 +1,12 @@
-//! The environment and the clock: where the outside world enters, so that tests can hold it still.
+//! The environment, the clock and the limits of the process: where the outside world enters, so that
+//! tests can hold it still.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uuid::Uuid;
 
 use crate::identity::Role;
@@ -13,6 +15,32 @@ use crate::secret::SecretStore;
 /// The version of the usual tool whose templates this program understands: `packer.version`,
 /// `{{packer_version}}`, and what `required_version` is compared with.
 pub const PACKER_VERSION: &str = "1.16.0";
+
+/// How many open files are enough for a hundred builds at a time.
+const WANTED_FILES: u64 = 4096;
+
+/// With how few no build could work: each has connections, logs and scripts.
+const LEAST_FILES: u64 = 64;
+
+/// Has the system allow this process as many open files as it needs, if it may have them.
+///
+/// # Errors
+/// Where it may have so few that nothing would work: a sentence about that.
+pub fn allow_files() -> Result<(), String> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(WANTED_FILES, |most| most.min(WANTED_FILES));
+    let enough = |current: Option<u64>, least| current.is_none_or(|current| current >= least);
+    if !enough(current, wanted) {
+        // Where that is refused, what there is may still be enough.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+    match getrlimit(Resource::Nofile).current {
+        Some(few) if !enough(Some(few), LEAST_FILES) => Err(format!(
+            "Error: only {few} files may be open at a time, and imgbake needs {LEAST_FILES}: raise the limit, e.g. with `ulimit -n {WANTED_FILES}`\n"
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// What a run knows of the process that it is.
 #[derive(Clone, Debug)]

@@ -3,9 +3,12 @@
 use std::env::args_os;
 use std::process::ExitCode;
 
-use imgbake::{action, cli, init};
+use imgbake::{action, cli, env, init};
 
 fn main() -> ExitCode {
+    if let Err(why) = env::allow_files() {
+        return cli::refuse(why).into();
+    }
     if init::is_needed() {
         return init::run(args_os());
     }

@@ -87,7 +87,7 @@ pub fn main(entry: Entry) -> Exit {
             let (settings, story) = (Settings::default(), Arc::default());
             let reporter = Reporter::for_github(settings, story, redactor);
             refuse(reporter.ui(), &[why]);
-            reporter.finish();
+            let _ = reporter.finish();
             return Exit::Failure;
         }
     };
@@ -96,7 +96,7 @@ pub fn main(entry: Entry) -> Exit {
     let exit = run(entry, surroundings, story, &redactor, reporter.ui());
     match exit {
         Exit::Interrupted => reporter.finish_within(crate::cli::build::LAST_WORDS),
-        _ => reporter.finish(),
+        _ => drop(reporter.finish()),
     }
     exit
 }

@@ -69,16 +69,24 @@ fn answer_all(console: &mut Console<'_>) -> Exit {
         match line {
             Ok(line) => match console.answer(&line) {
                 After::Leave => break,
+                After::Unread => return Exit::Failure,
                 After::Failure => exit = Exit::Failure,
                 After::Success => {}
             },
             Err(error) => {
-                console.session.reporting(|ui| ui.error(format!("Error: cannot read: {error}")));
-                return Exit::Failure;
+                return refuse(console.session, &format!("Error: cannot read: {error}"));
             }
         }
     }
     exit
+}
+
+/// Says why the console ends.
+fn refuse(session: &Session, why: &str) -> Exit {
+    session.reporting(|ui| {
+        ui.error(why);
+        Exit::Failure
+    })
 }
 
 /// What a line led to.
@@ -90,6 +98,8 @@ enum After {
     Failure,
     /// The console shall end.
     Leave,
+    /// What it led to could not be shown, nor can anything else.
+    Unread,
 }
 
 /// A template, and what is known about its values.
@@ -107,8 +117,10 @@ impl<'a> Console<'a> {
         let mut sources = SourceMap::default();
         let read = read(session, arguments, &mut sources);
         let (template, values) = read.map_err(|errors| {
-            session.reporting(|ui| session.show(ui, &errors, &sources));
-            Exit::Failure
+            session.reporting(|ui| {
+                session.show(ui, &errors, &sources);
+                Exit::Failure
+            })
         })?;
         Ok(Self { session, template, values, sources })
     }
@@ -122,7 +134,8 @@ impl<'a> Console<'a> {
             "variables" => Ok(self.variables()),
             expression => self.value(expression),
         };
-        self.session.reporting(|ui| self.show(ui, text))
+        let (after, is_shown) = self.session.showing(|ui| self.show(ui, text));
+        if is_shown { after } else { After::Unread }
     }
 
     fn show(&self, ui: &Ui, text: Result<String, Diagnostics>) -> After {

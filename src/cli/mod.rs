@@ -20,7 +20,7 @@ pub mod validate;
 mod version;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use self::arguments::{Command, Invocation, Refusal};
@@ -54,18 +54,14 @@ pub fn main(args: Vec<OsString>) -> Exit {
     let environment = match Environment::of_process() {
         Ok(environment) => Arc::new(AwsSecrets::in_environment(environment, &redactor)),
         Err(error) => {
-            return print(&Refusal {
-                text: format!("Error: the working directory cannot be found out: {error}\n"),
-                exit: Exit::Failure,
-            });
+            return refuse(format!("Error: the working directory cannot be found out: {error}\n"));
         }
     };
     let session = Session { environment, style: style_of(&invocation), redactor };
     if let Err(error) = report::log::start(&session.environment, &session.redactor) {
-        return print(&Refusal {
-            text: format!("Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"),
-            exit: Exit::Failure,
-        });
+        return refuse(format!(
+            "Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"
+        ));
     }
     run(&session, &invocation.command)
 }
@@ -111,12 +107,25 @@ fn run(session: &Session, command: &Command) -> Exit {
 }
 
 impl Session {
-    /// Runs a command, and shows all that it says before it ends.
-    fn reporting<T>(&self, command: impl FnOnce(&Ui) -> T) -> T {
+    /// Runs a command whose result is what it says: where that cannot be written, it has failed.
+    fn reporting(&self, command: impl FnOnce(&Ui) -> Exit) -> Exit {
+        let (exit, is_shown) = self.showing(command);
+        if is_shown { exit } else { exit.max(Exit::Failure) }
+    }
+
+    /// Does `work`, and shows all that it says before this returns; and whether that was possible.
+    fn showing<T>(&self, work: impl FnOnce(&Ui) -> T) -> (T, bool) {
         let reporter = Reporter::start(self.style, &self.environment, self.redactor.clone());
-        let result = command(reporter.ui());
-        reporter.finish();
-        result
+        let result = work(reporter.ui());
+        let shown = reporter.finish();
+        if let Err(error) = &shown
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            let text = format!("Error: standard output cannot be written: {error}\n");
+            // There is no other place to say it.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+        (result, shown.is_ok())
     }
 
     /// Shows what a pass over a template has found; its value, if it made one.
@@ -142,13 +151,17 @@ impl Session {
     }
 }
 
+/// Ends a program that cannot do anything: `text` says why.
+pub fn refuse(text: String) -> Exit {
+    print(&Refusal { text, exit: Exit::Failure })
+}
+
 /// Prints help, on the stream that says whether it was asked for.
 fn print(refusal: &Refusal) -> Exit {
     let text = refusal.text.as_bytes();
-    // Whoever closed the stream does not want to read it.
-    let _ = match refusal.exit {
-        Exit::Success => std::io::stdout().write_all(text),
-        _ => std::io::stderr().write_all(text),
+    let printed = match refusal.exit {
+        Exit::Success => io::stdout().write_all(text).and_then(|()| io::stdout().flush()),
+        _ => io::stderr().write_all(text),
     };
-    refusal.exit
+    if printed.is_ok() { refusal.exit } else { refusal.exit.max(Exit::Failure) }
 }

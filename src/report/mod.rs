@@ -94,7 +94,7 @@ trait Look: Send {
 #[derive(Debug)]
 pub struct Reporter {
     ui: Ui,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<io::Result<()>>,
     /// Disconnected when everything was shown.
     done: Receiver<()>,
 }
@@ -127,7 +127,7 @@ impl Reporter {
         let (until_shown, done) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let _until_shown: Sender<()> = until_shown;
-            show_all(events, look, screen);
+            show_all(events, look, screen)
         });
         Self { ui, thread, done }
     }
@@ -138,10 +138,13 @@ impl Reporter {
     }
 
     /// Waits until everything said so far was shown, and stops listening.
-    pub fn finish(self) {
+    ///
+    /// # Errors
+    /// When standard output did not take all of it.
+    pub fn finish(self) -> io::Result<()> {
         self.ui.send(Message::End);
-        // A reporter that panicked has nothing more to show.
-        let _ = self.thread.join();
+        let shown = self.thread.join();
+        shown.unwrap_or_else(|_panic| Err(io::Error::other("a mistake in imgbake itself")))
     }
 
     /// As [`finish`](Self::finish), but gives up after `limit`.
@@ -173,8 +176,13 @@ fn unbuffered(stream: impl std::os::fd::AsFd) -> io::Result<Box<dyn Write + Send
     Ok(Box::new(std::fs::File::from(stream.as_fd().try_clone_to_owned()?)))
 }
 
-/// Shows events until the end is said: as many as there are in one go, then writes.
-fn show_all(mut events: UnboundedReceiver<Event>, mut look: Box<dyn Look>, mut screen: Screen) {
+/// Shows events until the end is said: as many as there are in one go, then writes. An error is why
+/// standard output did not take them.
+fn show_all(
+    mut events: UnboundedReceiver<Event>,
+    mut look: Box<dyn Look>,
+    mut screen: Screen,
+) -> io::Result<()> {
     let clock = look.patience().and_then(Clock::new);
     loop {
         let mut next = match &clock {
@@ -189,7 +197,7 @@ fn show_all(mut events: UnboundedReceiver<Event>, mut look: Box<dyn Look>, mut s
             },
         };
         if next.is_none() {
-            return;
+            return screen.into_written();
         }
         while let Some(event) = next {
             note(&event);
@@ -202,7 +210,8 @@ fn show_all(mut events: UnboundedReceiver<Event>, mut look: Box<dyn Look>, mut s
             look.show(event, &mut screen);
             if last {
                 look.end(&mut screen);
-                return screen.flush();
+                screen.flush();
+                return screen.into_written();
             }
             next = if screen.is_full() { None } else { events.try_recv().ok() };
         }

@@ -18,7 +18,8 @@ pub(super) struct Screen {
 struct Sink {
     stream: Box<dyn Write + Send>,
     pending: String,
-    closed: bool,
+    /// Why it takes nothing more.
+    failed: Option<io::Error>,
 }
 
 /// When so much is pending, it is written before more is rendered.
@@ -27,7 +28,7 @@ const FULL: usize = 64 * 1024;
 impl Screen {
     /// Writes to these streams.
     pub fn new(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, bars: Bars) -> Self {
-        let sink = |stream| Sink { stream, pending: String::new(), closed: false };
+        let sink = |stream| Sink { stream, pending: String::new(), failed: None };
         Self { out: sink(out), err: sink(err), bars }
     }
 
@@ -47,6 +48,11 @@ impl Screen {
         self.out.pending.len() >= FULL
     }
 
+    /// Whether standard output took all that was written so far.
+    pub fn into_written(self) -> io::Result<()> {
+        self.out.failed.map_or(Ok(()), Err)
+    }
+
     /// Writes all that is pending.
     pub fn flush(&mut self) {
         let (out, err) = (&mut self.out, &mut self.err);
@@ -62,9 +68,8 @@ impl Screen {
 
 impl Sink {
     fn flush(&mut self) {
-        if !self.closed && !self.pending.is_empty() {
-            let written = self.write_all();
-            self.closed = written.is_err();
+        if self.failed.is_none() && !self.pending.is_empty() {
+            self.failed = self.write_all().err();
         }
         self.pending.clear();
         // A single huge text must not be held for the rest of the run.

@@ -31,6 +31,7 @@ mod iam_policy;
 mod init;
 mod lint;
 mod machines;
+mod output;
 mod patterns;
 mod provisioners;
 mod ssh;

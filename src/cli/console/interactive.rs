@@ -30,8 +30,10 @@ pub(super) fn run(console: &mut Console<'_>) -> Exit {
                 // A secret that was typed is not kept. Without a history, the console still works.
                 let kept = console.session.redactor.redact(&line);
                 let _ = editor.add_history_entry(kept.as_ref());
-                if console.answer(&line) == After::Leave {
-                    break Exit::Success;
+                match console.answer(&line) {
+                    After::Leave => break Exit::Success,
+                    After::Unread => break Exit::Failure,
+                    After::Success | After::Failure => {}
                 }
             }
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => break Exit::Success,
@@ -80,6 +82,5 @@ fn remember(editor: &mut DefaultEditor, history: &Path) {
 }
 
 fn refuse(session: &Session, error: &ReadlineError) -> Exit {
-    session.reporting(|ui| ui.error(format!("Error: the terminal cannot be used: {error}")));
-    Exit::Failure
+    super::refuse(session, &format!("Error: the terminal cannot be used: {error}"))
 }
