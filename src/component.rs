@@ -23,6 +23,7 @@ use crate::interpolate::{BuildData, Scope};
 use crate::journal::{Entry, Journal, Thing};
 use crate::permission::Permission;
 use crate::secret::{Redactor, Secret};
+use crate::stop::Stop;
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
 pub trait Component: Sized {
@@ -207,8 +208,10 @@ pub struct BuildContext {
     pub facts: Arc<Facts>,
     /// Its voice.
     pub ui: Ui,
-    /// Fires when the run is interrupted. Never fires while steps are undone.
+    /// Fires when the run shall stop. Never fires while steps are undone.
     pub cancel: CancellationToken,
+    /// Why it shall, and how long undoing may take then.
+    pub stop: Stop,
     /// What to do when a step fails.
     pub on_error: OnError,
     /// What exists because of us, and what could not be undone.
@@ -514,10 +517,12 @@ impl BuildContext {
             debug: false,
             scope: Scope::for_tests(),
         };
+        let stop = Stop::default();
         let cx = Self {
             facts: Arc::new(facts),
             ui: ui.for_target("test"),
-            cancel: CancellationToken::new(),
+            cancel: stop.token().clone(),
+            stop,
             on_error: OnError::Cleanup,
             journal: Journal::default(),
             redactor: Redactor::default(),

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::diagnostic::Severity;
 use crate::secret::Redactor;
 use crate::source::{Place, Position};
+use crate::stop::Cause;
 
 /// One thing said, by whom and when.
 #[derive(Debug)]
@@ -205,6 +206,8 @@ pub struct Finished {
     pub took: Duration,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// Why it was stopped, if it failed of nothing else.
+    pub stopped: Option<Cause>,
     /// Where in the template it failed; the source of the build if nothing better is known.
     pub place: Place,
     /// What is left of it.

@@ -7,8 +7,10 @@ use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{Pid, WaitOptions, kill_process, wait};
 use tokio::signal::unix::{self, SignalKind};
+
+use crate::cli::signals::{ENDING, listen, next};
 
 /// Whether this process is the first one of its container.
 pub fn is_needed() -> bool {
@@ -24,22 +26,14 @@ pub fn run(args: ArgsOs) -> ExitCode {
     }
 }
 
-/// The signals that are passed on, as we hear them and as they are sent.
-const PASSED_ON: [(fn() -> SignalKind, Signal); 4] = [
-    (SignalKind::interrupt, Signal::INT),
-    (SignalKind::terminate, Signal::TERM),
-    (SignalKind::hangup, Signal::HUP),
-    (SignalKind::quit, Signal::QUIT),
-];
-
 fn supervise(args: ArgsOs) -> io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the child is there: nothing that is sent from now on is lost.
         let mut ended = unix::signal(SignalKind::child())?;
         let mut signals = Vec::new();
-        for (kind, signal) in PASSED_ON {
-            signals.push((unix::signal(kind())?, signal));
+        for (signal, _) in ENDING {
+            signals.push((listen(signal)?, signal));
         }
         let child = start(args)?;
         loop {
@@ -66,16 +60,6 @@ fn start(mut args: ArgsOs) -> io::Result<Child> {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
-}
-
-async fn next(signals: &mut [(unix::Signal, Signal)]) -> Signal {
-    let heard = signals.iter_mut().map(|(heard, signal)| {
-        Box::pin(async move {
-            heard.recv().await;
-            *signal
-        })
-    });
-    futures::future::select_all(heard).await.0
 }
 
 /// Takes note of all who have ended: how `child` has, if it is among them.

@@ -43,6 +43,7 @@
 //! | `guest` | what machines print, made harmless |
 //! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `event` | what a run says |
+//! | `stop` | how a run is told to stop: why, and how long it may clean up then |
 //! | `retry` | trying again; waits that end on cancel |
 //! | `env` | the environment and the clock enter here |
 //! | `identity` | who a run is, and what proves it |
@@ -86,5 +87,6 @@ pub mod script;
 pub mod secret;
 pub mod source;
 pub mod step;
+pub mod stop;
 pub mod template;
 pub mod vm;

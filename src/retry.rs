@@ -1,6 +1,7 @@
 //! Trying again: waits that grow, and that end when the run is cancelled.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,21 @@ pub async fn or_cancelled<F: Future>(
 /// Waits for `duration`, unless the run is interrupted first.
 pub async fn sleep(cancel: &CancellationToken, duration: Duration) -> Result<(), Cancelled> {
     or_cancelled(cancel, tokio::time::sleep(duration)).await
+}
+
+/// How long somebody waits without asking what for.
+pub const UNTOLD: Duration = Duration::from_secs(2);
+
+/// `work`'s output; `tell` says what is waited for, once, where that takes a while.
+pub async fn told<F: Future>(work: F, tell: impl FnOnce()) -> F::Output {
+    let mut work = pin!(work);
+    match tokio::time::timeout(UNTOLD, &mut work).await {
+        Ok(output) => output,
+        Err(_) => {
+            tell();
+            work.await
+        }
+    }
 }
 
 /// Waits that grow: `first`, then each `factor` times the one before, never above `longest`.

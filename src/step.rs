@@ -1,14 +1,14 @@
 //! A step = do + undo. [`Steps`] runs them forward, writes into the [`Journal`](crate::journal) what
 //! each will make *before* it starts, and undoes them backward; an undo that fails is written down,
-//! too, never swallowed.
+//! too, never swallowed. No undo waits for ever, and none waits for what matters less.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::component::{BuildContext, OnError};
 use crate::event::{Message, Phase};
 use crate::journal::Thing;
 use crate::retry::{self, Cancelled};
+use crate::stop::{Cause, Share};
 
 /// How the steps ended: some undo only what a failed build must not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +68,21 @@ pub trait Step: Send + Sync {
         Ok(())
     }
 
-    /// Whether the undo need not wait for the undo of the steps that came later: such undos start
-    /// at once, beside the others, because an interrupted run may have only seconds left.
+    /// Whether the undo need not wait for the undo of the steps that came later, nor they for it:
+    /// such undos start at once, beside the others, because an interrupted run may have only
+    /// seconds left.
     fn stands_alone(&self) -> bool {
         false
     }
+
+    /// How long the undo may take. Then it is dropped, and has failed.
+    fn undo_limit(&self, _cx: &BuildContext) -> Duration {
+        UNDO_LIMIT
+    }
 }
+
+/// How long an undo may take of which its step says nothing: longer than clouds take.
+pub const UNDO_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// A step without its output type, as the undo stack holds it.
 #[async_trait]
@@ -80,6 +90,7 @@ trait Undo: Send + Sync {
     fn name(&self) -> &'static str;
     fn makes(&self) -> Vec<Arc<Thing>>;
     fn stands_alone(&self) -> bool;
+    fn undo_limit(&self, cx: &BuildContext) -> Duration;
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()>;
 }
 
@@ -93,6 +104,9 @@ impl<S: Step> Undo for S {
     }
     fn stands_alone(&self) -> bool {
         Step::stands_alone(self)
+    }
+    fn undo_limit(&self, cx: &BuildContext) -> Duration {
+        Step::undo_limit(self, cx)
     }
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         Step::undo(self, cx, ending).await
@@ -170,9 +184,10 @@ impl<'a> Steps<'a> {
                 if !self.aborted.swap(true, Ordering::Relaxed) {
                     self.cx.ui.error(format!("{error:#}"));
                 }
-                self.cx.ui.error(match interrupted {
-                    true => "Interrupted, aborting...".to_owned(),
-                    false => format!("Step \"{name}\" failed, aborting..."),
+                self.cx.ui.error(match self.cx.stop.cause() {
+                    Some(Cause::TimeLimit) => "Stopped at the time limit, aborting...".to_owned(),
+                    _ if interrupted => "Interrupted, aborting...".to_owned(),
+                    _ => format!("Step \"{name}\" failed, aborting..."),
                 });
                 false
             }
@@ -211,17 +226,34 @@ impl<'a> Steps<'a> {
     }
 
     /// Awaits `work`, which runs the steps, and undoes them as its result demands. A panic is a
-    /// failure, and so is an interruption, even if it came so late that no step noticed.
+    /// failure, and so is being stopped, even if it came so late that no step noticed; what else
+    /// fails then follows from it.
     pub async fn finish<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let result = match caught(work).await {
-            Ok(_) if self.cx.cancel.is_cancelled() => Err(Cancelled.into()),
-            result => result,
+        let mut result = tokio::select! {
+            result = caught(work) => result,
+            () = self.cx.stop.used(Share::Working) => {
+                self.doubt();
+                Err(anyhow!("it did not end when it was asked to"))
+            }
         };
+        if self.cx.cancel.is_cancelled() {
+            if let Err(error) = result {
+                tracing::debug!(build = self.cx.facts.build_name, "when it was stopped: {error:#}");
+            }
+            result = Err(self.cx.stop.cause().map_or_else(|| Cancelled.into(), Into::into));
+        }
         self.undo(Ending::of(&result)).await;
         result
+    }
+
+    /// Calls may have been cut off: nobody knows what they have made.
+    fn doubt(&self) {
+        let made = self.started().iter().flat_map(|step| step.makes()).collect::<Vec<_>>();
+        let unknown = |thing: &&Arc<Thing>| thing.is_set_out() && thing.id().is_none();
+        made.iter().filter(unknown).for_each(|thing| thing.doubt());
     }
 
     /// Undoes all steps that started: the last first, and those that
@@ -279,7 +311,7 @@ impl<'a> Steps<'a> {
         let name = step.name();
         self.pause(&format!("Pausing before cleanup of step '{name}'. Press enter to continue."))
             .await;
-        let undone = caught(step.undo(cx, ending)).await;
+        let undone = caught(undo_in_time(cx, step, ending)).await;
         let made = step.makes();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
             Ok(()) => {
@@ -293,6 +325,20 @@ impl<'a> Steps<'a> {
                 false
             }
         }
+    }
+}
+
+/// Undoes `step`, but not for ever; says so where it takes a while.
+async fn undo_in_time(cx: &BuildContext, step: &dyn Undo, ending: Ending) -> anyhow::Result<()> {
+    let undo = retry::told(step.undo(cx, ending), || {
+        let made = step.makes().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let made = if made.is_empty() { made } else { format!(": {made}") };
+        cx.ui.say(format!("Waiting for the cleanup of step \"{}\"{made}", step.name()));
+    });
+    let limit = step.undo_limit(cx);
+    match tokio::time::timeout(limit, undo).await {
+        Ok(undone) => undone,
+        Err(_) => bail!("it was not done within {limit:?}"),
     }
 }
 

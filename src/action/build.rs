@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::manifest::Manifest;
 use super::outputs::Outputs;
@@ -36,6 +37,10 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     bake_all(action, plan, sources, ui, outputs)
 }
 
+/// How long a step that is cancelled may clean up: the runner asks a second time after 7.5 s, and
+/// kills it after 10 s. The end of the job does the rest.
+const CANCELLED_STEP: Duration = Duration::from_secs(7);
+
 fn bake_all(
     action: &Action,
     plan: Plan,
@@ -50,6 +55,7 @@ fn bake_all(
         on_error: action.inputs.on_error,
         state_dir: action.state_dir.clone(),
         time_limit: action.inputs.timeout,
+        cleanup: Some(CANCELLED_STEP),
     };
     let baked = bake(plan, sources, &action.session, &how, ui);
     if let Some(outcome) = &baked.outcome {
@@ -58,7 +64,7 @@ fn bake_all(
             // They were left on purpose: the end of the job must not remove them.
             remember(action, ui, false);
         }
-        outputs.cancelled = outcome.interrupted;
+        outputs.cancelled = outcome.stopped.is_some();
     }
     ui.settle();
     let story = so_far(&action.story);

@@ -175,6 +175,7 @@ impl Build {
         Finished {
             took: Duration::from_secs(self.seconds),
             error: error.or_else(|| (self.result != SUCCESS).then(|| "it did not end".to_owned())),
+            stopped: None,
             place: Place { file: self.template.clone(), position },
             products: self.artifacts.iter().cloned().map(Artifact::into).collect(),
         }

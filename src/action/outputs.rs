@@ -153,7 +153,7 @@ mod tests {
             let place = Place { file: "a".into(), position: Position { line: 1, column: 1 } };
             let error = error.map(str::to_owned);
             let (took, products) = (Duration::ZERO, products.clone());
-            let finished = Some(Finished { took, error, place, products });
+            let finished = Some(Finished { took, error, stopped: None, place, products });
             let build = BuildStory { finished, ..BuildStory::default() };
             story.builds.insert((*name).to_owned(), build);
         }

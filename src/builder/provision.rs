@@ -1,7 +1,7 @@
 //! What every builder with a machine does once it runs: connect, provision, forget the key.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -89,6 +89,15 @@ impl Step for Connect {
             connection.close().await;
         }
         Ok(())
+    }
+
+    /// A machine that hears nothing must not keep anybody from ending it.
+    fn stands_alone(&self) -> bool {
+        true
+    }
+
+    fn undo_limit(&self, _cx: &BuildContext) -> Duration {
+        Duration::from_secs(5)
     }
 }
 

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::cleanup::{journal_dir, run_name};
 use super::front::{self, Planned, TemplateArguments, Wishes};
-use super::{Exit, Session};
+use super::{Exit, Session, signals};
 use crate::component::OnError;
 use crate::config::GoDuration;
 use crate::event::Ui;
@@ -23,6 +22,7 @@ use crate::report::{Reporter, listing};
 use crate::run::{self, Outcome, RunRequest};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
+use crate::stop::{Cause, Stop};
 
 /// `imgbake build [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]
@@ -31,6 +31,10 @@ pub struct Arguments {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = true)]
     pub adopt: bool,
+    /// How long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
+    /// long as it takes. Otherwise IMGBAKE_CLEANUP_TIMEOUT, or 20s.
+    #[arg(long, value_parser = cleanup_timeout, value_name = "DURATION")]
+    pub cleanup_timeout: Option<GoDuration>,
     /// Colours; without this flag only on a terminal.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
@@ -100,17 +104,38 @@ pub struct How {
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
     pub time_limit: Option<Duration>,
+    /// How long an interrupted run may clean up; `None` is as long as it takes.
+    pub cleanup: Option<Duration>,
 }
 
-impl From<&Arguments> for How {
-    fn from(arguments: &Arguments) -> Self {
-        Self {
+/// How long an interrupted run may clean up if nobody says.
+const CLEANUP: GoDuration = GoDuration::from_secs(20);
+
+/// A duration that is not below zero.
+fn cleanup_timeout(text: &str) -> Result<GoDuration, String> {
+    let given = GoDuration::parse(text)?;
+    if given.is_negative() { Err(format!("`{text}` is below zero")) } else { Ok(given) }
+}
+
+impl How {
+    /// As the arguments say, or the environment; an error is what is wrong with that.
+    fn of(arguments: &Arguments, session: &Session) -> Result<Self, String> {
+        const VARIABLE: &str = "IMGBAKE_CLEANUP_TIMEOUT";
+        let cleanup = match (arguments.cleanup_timeout, session.environment.get(VARIABLE)) {
+            (Some(given), _) => given,
+            (None, Some(text)) => {
+                cleanup_timeout(text).map_err(|wrong| format!("Error: {VARIABLE}: {wrong}"))?
+            }
+            (None, None) => CLEANUP,
+        };
+        Ok(Self {
             parallel: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
             debug: arguments.debug,
             on_error: arguments.on_error.into(),
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
-        }
+            cleanup: (!cleanup.is_zero()).then(|| cleanup.get()),
+        })
     }
 }
 
@@ -125,30 +150,43 @@ pub struct Baked {
     pub left: Option<String>,
 }
 
+impl Baked {
+    /// Whether somebody waits for the end of the program.
+    fn was_interrupted(&self) -> bool {
+        let cause = self.outcome.as_ref().and_then(|outcome| outcome.stopped);
+        self.exit == Exit::Interrupted || cause == Some(Cause::Interrupted)
+    }
+}
+
 /// Loads, plans, runs and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
     let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
     let ui = reporter.ui();
-    let exit = match plan(session, arguments, ui) {
-        Some((plan, sources)) => {
-            let baked = bake(plan, sources, session, &arguments.into(), ui);
-            baked.outcome.iter().for_each(|outcome| listing::show(outcome, ui));
-            if let Some(run) = baked.left {
-                ui.error(format!("`imgbake cleanup -run {run}` removes what is left"));
-            }
-            baked.exit
-        }
-        None => Exit::Failure,
+    let Some(baked) = baked(session, arguments, ui) else {
+        let _ = reporter.finish();
+        return Exit::Failure;
     };
-    match exit {
-        // Whoever interrupts twice does not wait for a reader who may never come.
-        Exit::Interrupted => reporter.finish_within(LAST_WORDS),
-        _ => reporter.finish(),
+    baked.outcome.iter().for_each(|outcome| listing::show(outcome, ui));
+    if let Some(run) = &baked.left {
+        ui.error(format!("`imgbake cleanup -run {run}` removes what is left"));
     }
-    exit
+    match baked.was_interrupted() {
+        // Whoever interrupts does not wait for a reader who may never come.
+        true => reporter.finish_within(LAST_WORDS),
+        // Images are the result, and not what is said of them.
+        false => drop(reporter.finish()),
+    }
+    baked.exit
 }
 
-/// How long the last words may take to be read after a second interruption.
+/// What came of the builds; `None` after saying why there are none.
+fn baked(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
+    let how = How::of(arguments, session).map_err(|wrong| ui.error(wrong)).ok()?;
+    let (plan, sources) = plan(session, arguments, ui)?;
+    Some(bake(plan, sources, session, &how, ui))
+}
+
+/// How long the last words may take to be read after an interruption.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The front half; `None` after saying what is wrong.
@@ -200,12 +238,9 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         Ok(runtime) => runtime,
         Err(error) => return failed("cannot start the threads that run builds", error),
     };
-    let watched = {
-        let _entered = runtime.enter();
-        match Signals::new() {
-            Ok(signals) => Watched { signals, time_limit: how.time_limit, ui: ui.clone() },
-            Err(error) => return failed("cannot listen for signals", error),
-        }
+    let watched = match signals::heard() {
+        Ok(signals) => Watched { signals, how, ui },
+        Err(error) => return failed("cannot listen for signals", error),
     };
     let redactor = session.redactor.clone();
     let outcome = runtime.block_on(watched.run(plan, &request, redactor));
@@ -229,14 +264,14 @@ fn journal(session: &Session, how: &How, ui: &Ui) -> Journal {
 }
 
 /// A run that can be interrupted, and has an end.
-struct Watched {
-    signals: Signals,
-    time_limit: Option<Duration>,
-    ui: Ui,
+struct Watched<'a> {
+    signals: UnboundedReceiver<&'static str>,
+    how: &'a How,
+    ui: &'a Ui,
 }
 
-impl Watched {
-    /// Runs the plan. The first signal or the end of its time cancels it; the second signal says
+impl Watched<'_> {
+    /// Runs the plan. The first signal or the end of its time stops it; the second signal says
     /// what is left, and gives up.
     async fn run(
         mut self,
@@ -244,20 +279,19 @@ impl Watched {
         request: &RunRequest,
         redactor: Redactor,
     ) -> Option<Outcome> {
-        let ui = &self.ui;
-        let cancel = CancellationToken::new();
-        let mut run = pin!(run::execute(plan, request, ui.clone(), redactor, cancel.clone()));
-        let mut time_is_up = pin!(after(self.time_limit));
+        let (ui, stop) = (self.ui, Stop::default());
+        let mut run = pin!(run::execute(plan, request, ui.clone(), redactor, stop.clone()));
+        let mut time_is_up = pin!(after(self.how.time_limit));
         let mut interrupted = false;
         loop {
             // First the deed: what is said after a cancellation was cancelled.
             tokio::select! {
                 outcome = &mut run => return Some(outcome),
-                limit = &mut time_is_up, if !cancel.is_cancelled() => {
-                    cancel.cancel();
-                    ui.error(format!("Cancelling build: it has had its {limit}"));
+                limit = &mut time_is_up, if stop.cause().is_none() => {
+                    stop.at_time_limit();
+                    ui.error(format!("The time limit of {limit} is over: cancelling the builds"));
                 }
-                name = self.signals.next() => {
+                Some(name) = self.signals.recv() => {
                     if interrupted {
                         ui.error(format!("Giving up after receiving {name} again"));
                         listing::list(ui, "These may still exist:", &request.journal.present());
@@ -265,8 +299,11 @@ impl Watched {
                         return None;
                     }
                     interrupted = true;
-                    cancel.cancel();
+                    stop.interrupt(self.how.cleanup);
                     ui.error(format!("Cancelling build after receiving {name}"));
+                    if let Some(budget) = self.how.cleanup.map(GoDuration::from) {
+                        ui.say(format!("Cleaning up takes {budget} at most"));
+                    }
                 }
             }
         }
@@ -286,31 +323,11 @@ async fn after(limit: Option<Duration>) -> GoDuration {
 fn exit_of(outcome: &Outcome) -> Exit {
     if !outcome.left_behind.is_empty() {
         Exit::LeftBehind
-    } else if outcome.interrupted || outcome.builds.iter().any(|build| build.error.is_some()) {
+    } else if outcome.stopped.is_some() || outcome.builds.iter().any(|build| build.error.is_some())
+    {
         Exit::Failure
     } else {
         Exit::Success
-    }
-}
-
-/// The signals that interrupt a run.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// The name of the next one, as messages have it.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "interrupt",
-            _ = self.terminate.recv() => "terminated",
-        }
     }
 }
 
@@ -321,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_removed_has_the_last_word() {
-        let outcome = |failed: bool, left: &[&str], interrupted| Outcome {
+        let outcome = |failed: bool, left: &[&str], interrupted: bool| Outcome {
             builds: vec![BuildOutcome {
                 name: "x".to_owned(),
                 took: Duration::ZERO,
@@ -329,7 +346,7 @@ mod tests {
                 error: failed.then(|| anyhow::Error::msg("no")),
             }],
             took: Duration::ZERO,
-            interrupted,
+            stopped: interrupted.then_some(Cause::Interrupted),
             left_behind: left.iter().map(ToString::to_string).collect(),
             untouched: vec!["x: kept on purpose".to_owned()],
         };

@@ -153,6 +153,13 @@ impl Journal {
         }
     }
 
+    /// Nothing more is done for `build`: all of it that still exists could not be removed.
+    pub fn give_up(&self, build: &str, why: &str) {
+        for line in self.book().lines.values_mut().filter(|line| line.build == build) {
+            line.stuck.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
     /// Somebody else can do what stood in its way.
     pub fn free(&self, thing: &Thing) {
         let mut book = self.book();

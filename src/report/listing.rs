@@ -4,12 +4,16 @@ use super::words;
 use crate::component::Artifact;
 use crate::event::{Message, Ui};
 use crate::run::{BuildOutcome, Outcome};
+use crate::stop::Cause;
 
 /// Says how the run ended.
 pub fn show(outcome: &Outcome, ui: &Ui) {
     ui.say(format!("\n==> Wait completed after {}", words::duration(outcome.took)));
-    if outcome.interrupted {
-        ui.say("Cleanly cancelled builds after being interrupted.");
+    match outcome.stopped {
+        Some(_) if !outcome.left_behind.is_empty() => {}
+        Some(Cause::Interrupted) => ui.say("Cleanly cancelled builds after being interrupted."),
+        Some(Cause::TimeLimit) => ui.say("Cleanly cancelled builds at their time limit."),
+        None => {}
     }
     errors(outcome, ui);
     artifacts(outcome, ui);

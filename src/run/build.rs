@@ -18,18 +18,29 @@ use crate::plan::{PlannedBuild, PlannedPostProcessor};
 use crate::retry::Cancelled;
 use crate::source::SourceMap;
 use crate::step::panic_text;
+use crate::stop::{Cause, Share, Stop};
 
-/// Runs one build. Whatever goes wrong with it, even a panic, is its own outcome.
+/// What is said of things that were not removed in time.
+const OUT_OF_TIME: &str = "the time to clean up was over";
+
+/// Runs one build. Whatever goes wrong with it, even a panic, is its own outcome; and once somebody
+/// waits for the end of the run, it comes in time, whatever the build waits for.
 pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
     let started = Instant::now();
     let name = planned.name.clone();
     let source = shared.request.sources.locate(planned.span);
     let ui = shared.ui.for_target(name.as_str());
-    let (artifacts, error) = match AssertUnwindSafe(work(planned, shared)).catch_unwind().await {
-        Ok(done) => done,
-        Err(panic) => {
+    let (stop, journal) = (shared.stop.clone(), shared.request.journal.clone());
+    let owner = planned.facts.build_name.clone();
+    let work = AssertUnwindSafe(work(planned, shared)).catch_unwind();
+    let (artifacts, error) = tokio::select! {
+        done = work => done.unwrap_or_else(|panic| {
             let what = panic_text(&*panic);
             (Vec::new(), Some(anyhow!("a mistake in imgbake itself: {what}")))
+        }),
+        () = stop.used(Share::Everything) => {
+            journal.give_up(&owner, OUT_OF_TIME);
+            (Vec::new(), Some(Cause::Interrupted.into()))
         }
     };
     let took = started.elapsed();
@@ -37,10 +48,16 @@ pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
     ui.send(Message::BuildFinished(Box::new(Finished {
         took,
         error: error.as_ref().map(|error| format!("{error:#}")),
+        stopped: error.as_ref().and_then(|error| stopped(error, &stop)),
         place: failed_at.map_or(source, |located| located.place.clone()),
         products: artifacts.iter().map(|artifact| product(&**artifact)).collect(),
     })));
     BuildOutcome { name, took, artifacts, error }
+}
+
+/// Why the run was stopped, if that is why the build failed.
+fn stopped(error: &anyhow::Error, stop: &Stop) -> Option<Cause> {
+    stop.cause().filter(|_| error.is::<Cause>() || error.is::<Cancelled>())
 }
 
 /// What can be told of an artifact. The images are what every builder of machine images says of
@@ -81,7 +98,8 @@ async fn work(
     let cx = BuildContext {
         facts,
         ui: shared.ui.for_target(name),
-        cancel: shared.cancel,
+        cancel: shared.stop.token().clone(),
+        stop: shared.stop,
         on_error: shared.request.on_error,
         journal: shared.request.journal.clone(),
         redactor: shared.redactor,
@@ -93,8 +111,8 @@ async fn work(
         Ok(None) => return (Vec::new(), None),
         Err(error) => return (Vec::new(), Some(error)),
     };
-    if cx.cancel.is_cancelled() {
-        return (vec![built], Some(Cancelled.into()));
+    if let Some(cause) = cx.stop.cause() {
+        return (vec![built], Some(cause.into()));
     }
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
 }
@@ -110,7 +128,7 @@ async fn post_processed(
         facts: Arc::new(cx.facts.knowing(data.clone())),
         data,
         ui: cx.ui.clone(),
-        cancel: cx.cancel.clone(),
+        stop: cx.stop.clone(),
         redactor: cx.redactor.clone(),
         journal: cx.journal.clone(),
         sources,

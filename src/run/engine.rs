@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use futures::future;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::{BuildOutcome, Outcome, RunRequest, build};
 use crate::event::{Message, Ui};
 use crate::plan::{Plan, PlannedBuild};
 use crate::retry;
 use crate::secret::Redactor;
+use crate::stop::{Cause, Stop};
 
 /// What all builds of a run share.
 #[derive(Clone)]
@@ -20,27 +20,28 @@ pub(super) struct Shared {
     pub request: Arc<RunRequest>,
     pub ui: Ui,
     pub redactor: Redactor,
-    pub cancel: CancellationToken,
+    pub stop: Stop,
 }
 
-/// Runs all builds of `plan` and waits for all of them. When `cancel` fires, no further build
+/// Runs all builds of `plan` and waits for all of them. When it shall `stop`, no further build
 /// starts, and those that run undo what they did.
 pub async fn execute(
     plan: Plan,
     request: &RunRequest,
     ui: Ui,
     redactor: Redactor,
-    cancel: CancellationToken,
+    stop: Stop,
 ) -> Outcome {
     let started = Instant::now();
     ui.send(Message::BuildsPlanned(plan.builds.iter().map(|one| one.name.clone()).collect()));
-    let shared = Shared { request: Arc::new(request.clone()), ui, redactor, cancel };
+    let shared = Shared { request: Arc::new(request.clone()), ui, redactor, stop };
     let turns = start_in_order(plan.builds, &shared).await;
-    let builds = future::join_all(turns.into_iter().map(Turn::finished)).await;
+    let finished = turns.into_iter().map(|turn| turn.finished(shared.stop.cause()));
+    let builds = future::join_all(finished).await;
     Outcome {
         builds,
         took: started.elapsed(),
-        interrupted: shared.cancel.is_cancelled(),
+        stopped: shared.stop.cause(),
         left_behind: request.journal.left_behind(),
         untouched: request.journal.untouched(),
     }
@@ -58,9 +59,10 @@ async fn start_in_order(builds: Vec<PlannedBuild>, shared: &Shared) -> Vec<Turn>
     let mut turns = Vec::with_capacity(builds.len());
     for planned in builds {
         let name = planned.name.clone();
-        let slot = retry::or_cancelled(&shared.cancel, slots.clone().acquire_owned()).await;
+        let cancel = shared.stop.token();
+        let slot = retry::or_cancelled(cancel, slots.clone().acquire_owned()).await;
         // The slot may have come free because of the interruption.
-        let slot = slot.ok().filter(|_| !shared.cancel.is_cancelled());
+        let slot = slot.ok().filter(|_| !cancel.is_cancelled());
         let task = slot.map(|slot| {
             let shared = shared.clone();
             tokio::spawn(async move {
@@ -80,9 +82,12 @@ fn slots(request: &RunRequest) -> usize {
 }
 
 impl Turn {
-    async fn finished(self) -> BuildOutcome {
+    async fn finished(self, stopped: Option<Cause>) -> BuildOutcome {
         let error = match self.task {
-            None => anyhow::anyhow!("not started: the run was interrupted before its turn"),
+            None => {
+                let why = stopped.unwrap_or(Cause::Interrupted);
+                anyhow::anyhow!("not started: the run was {why} before its turn")
+            }
             Some(task) => match task.await {
                 Ok(outcome) => return outcome,
                 // `build::run` catches what panics in a build; this is the runtime going down.

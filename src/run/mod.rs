@@ -17,6 +17,7 @@ use crate::component::{Artifact, OnError};
 use crate::env::Environment;
 use crate::journal::Journal;
 use crate::source::{Place, SourceMap};
+use crate::stop::Cause;
 
 pub use self::engine::execute;
 
@@ -45,8 +46,8 @@ pub struct Outcome {
     pub builds: Vec<BuildOutcome>,
     /// How long all of it took.
     pub took: Duration,
-    /// Whether it was interrupted.
-    pub interrupted: bool,
+    /// Why it was stopped before its end, if it was.
+    pub stopped: Option<Cause>,
     /// What could not be removed, and why.
     pub left_behind: Vec<String>,
     /// What nobody tried to remove, because `-on-error` said so.

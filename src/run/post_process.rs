@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::anyhow;
-use tokio_util::sync::CancellationToken;
 
 use super::Located;
-use super::provision::{bullet_list, unusable};
+use super::provision::{bullet_list, or_dropped, unusable};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
 use crate::event::{Message, Phase, Ui, Whose};
 use crate::interpolate::BuildData;
@@ -16,6 +15,7 @@ use crate::plan::PlannedPostProcessor;
 use crate::retry::Cancelled;
 use crate::secret::Redactor;
 use crate::source::SourceMap;
+use crate::stop::Stop;
 
 /// The post-processing of one build.
 pub(super) struct PostProcessing {
@@ -25,8 +25,8 @@ pub(super) struct PostProcessing {
     pub data: BuildData,
     /// The build's voice.
     pub ui: Ui,
-    /// Fires when the run is interrupted.
-    pub cancel: CancellationToken,
+    /// Says when the run shall stop.
+    pub stop: Stop,
     /// Takes secrets that turn up on the way.
     pub redactor: Redactor,
     /// The texts that the post-processors were written in.
@@ -106,8 +106,8 @@ impl PostProcessing {
         planned: &PlannedPostProcessor,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        if self.cancel.is_cancelled() {
-            return Err(Cancelled.into());
+        if let Some(cause) = self.stop.cause() {
+            return Err(cause.into());
         }
         let name = planned.name.as_ref().unwrap_or(&planned.kind);
         self.ui.send(Message::PhaseStarted(Phase::PostProcess(name.clone())));
@@ -130,11 +130,13 @@ impl PostProcessing {
         let context = PostProcessContext {
             facts: self.facts.clone(),
             ui: self.ui.for_part(kind.as_str()),
-            cancel: self.cancel.clone(),
+            cancel: self.stop.token().clone(),
             redactor: self.redactor.clone(),
         };
         let begun = Instant::now();
-        let processed = component.post_process(&context, input).await;
+        let work = component.post_process(&context, input);
+        let processed = or_dropped(work, &context.cancel, &self.stop).await;
+        let processed = processed.unwrap_or_else(|| Err(Cancelled.into()));
         let (whose, what, took) = (Whose::Templates, "post-processing", begun.elapsed());
         self.ui.send(Message::Spent { whose, what, took });
         processed
@@ -167,13 +169,18 @@ impl Progress<'_> {
     }
 
     async fn destroy_now(&mut self, artifact: Arc<dyn Artifact>) {
-        self.phase.ui.say(format!("Destroying the artifact {}", artifact.id()));
-        if let Err(error) = artifact.destroy().await {
-            let what = artifact.describe();
-            let stuck = Arc::new(Thing::new("artifact", what.as_str()));
-            self.phase.journal.enter(&self.phase.facts.build_name, stuck.clone());
-            self.phase.journal.stuck(&stuck, format!("{error:#}"));
-            self.results.errors.push(error.context(format!("cannot destroy an artifact ({what})")));
+        let PostProcessing { ui, journal, facts, .. } = self.phase;
+        ui.say(format!("Destroying the artifact {}", artifact.id()));
+        let what = artifact.describe();
+        let thing = Arc::new(Thing::new("artifact", what.as_str()));
+        journal.enter(&facts.build_name, thing.clone());
+        match artifact.destroy().await {
+            Ok(()) => journal.gone(&thing),
+            Err(error) => {
+                journal.stuck(&thing, format!("{error:#}"));
+                let what = format!("cannot destroy an artifact ({what})");
+                self.results.errors.push(error.context(what));
+            }
         }
         self.destroyed.push(artifact);
     }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +18,14 @@ use crate::event::{Message, Phase};
 use crate::interpolate::BuildData;
 use crate::plan::PlannedProvisioner;
 use crate::retry::{self, Cancelled};
+use crate::stop::{Share, Stop};
 
 /// How long a provisioner may take to stop by itself before it is dropped.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the error-cleanup provisioner may take, unless its `timeout` is longer. The machine that
+/// it waits for costs money.
+const ERROR_CLEANUP: Duration = Duration::from_secs(10 * 60);
 
 /// What `build.*` says of facts that the builder does not have.
 const NOT_IMPLEMENTED: &[(&str, &str)] = &[
@@ -130,10 +135,29 @@ impl Provisioning for Provisioners {
         let failed = self.failed().take();
         let (Some(machine), Some(planned)) = (failed, &self.error_cleanup) else { return };
         cx.ui.say("Provisioning step had errors: Running the cleanup provisioner, if present...");
-        if let Err(error) = self.run_one(cx, &machine, planned, Phase::Cleanup).await {
+        let cx = BuildContext { cancel: CancellationToken::new(), ..cx.clone() };
+        let run = self.run_one(&cx, &machine, planned, Phase::Cleanup);
+        if let Err(error) = ended_in_time(&cx, planned, run).await {
             cx.ui.error(format!("the error-cleanup provisioner failed, too: {error:#}"));
         }
     }
+}
+
+/// Awaits the error-cleanup provisioner; when its time is over, it is cancelled like any other.
+async fn ended_in_time(
+    cx: &BuildContext,
+    planned: &PlannedProvisioner,
+    run: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let mut run = pin!(run);
+    let limit = planned.timeout.unwrap_or_default().max(ERROR_CLEANUP);
+    let why = tokio::select! {
+        result = &mut run => return result,
+        () = tokio::time::sleep(limit) => format!("it was not done within {}", GoDuration::from(limit)),
+        () = cx.stop.used(Share::Working) => "an interrupted run has no more time for it".to_owned(),
+    };
+    cx.cancel.cancel();
+    run.await.context(why)
 }
 
 /// `shell`, or `"install" (shell)` for one that has a name.
@@ -195,16 +219,16 @@ async fn attempt(
         communicator: machine.communicator.clone(),
         redactor: cx.redactor.clone(),
     };
-    limited(component.provision(&context), &context.cancel, limit, GRACE).await
+    limited(component.provision(&context), &context.cancel, limit, &cx.stop).await
 }
 
 /// Awaits `work` until it is done, interrupted or out of time; then it may stop by itself for a
-/// while (`grace`), and is dropped.
+/// while, and is dropped.
 pub(super) async fn limited(
     work: impl Future<Output = anyhow::Result<()>>,
     cancel: &CancellationToken,
     limit: Option<Duration>,
-    grace: Duration,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
     let mut work = pin!(work);
     let time_is_up = async {
@@ -220,8 +244,27 @@ pub(super) async fn limited(
     };
     cancel.cancel();
     // What it says while it stops follows from being stopped.
-    let _ = tokio::time::timeout(grace, work).await;
+    let _ = or_dropped(work, cancel, stop).await;
     Err(error)
+}
+
+/// `work`'s output; `None` if it has not stopped by itself a while after it was cancelled.
+pub(super) async fn or_dropped<T>(
+    work: impl Future<Output = T>,
+    cancel: &CancellationToken,
+    stop: &Stop,
+) -> Option<T> {
+    let patience = async {
+        cancel.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(GRACE) => {}
+            () = stop.used(Share::Stopping) => {}
+        }
+    };
+    tokio::select! {
+        output = work => Some(output),
+        () = patience => None,
+    }
 }
 
 fn timed_out(limit: Option<Duration>) -> anyhow::Error {

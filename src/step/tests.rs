@@ -250,6 +250,73 @@ async fn what_stands_alone_is_undone_beside_the_others() {
         .unwrap();
 }
 
+/// Sets out to make something, and ends neither that nor its undo.
+struct Endless(Arc<Thing>);
+
+impl Endless {
+    fn new() -> Self {
+        Self(Arc::new(Thing::new("machine", "without id")))
+    }
+}
+
+#[async_trait]
+impl Step for Endless {
+    type Output = ();
+    fn name(&self) -> &'static str {
+        "run for ever"
+    }
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        vec![self.0.clone()]
+    }
+    async fn run(&self, _cx: &BuildContext) -> anyhow::Result<()> {
+        self.0.set_out();
+        std::future::pending().await
+    }
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        std::future::pending().await
+    }
+    fn undo_limit(&self, _cx: &BuildContext) -> Duration {
+        retry::UNTOLD + Duration::from_millis(50)
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_does_not_end_is_waited_for_aloud_and_not_for_ever() {
+    let (cx, mut said) = BuildContext::for_tests();
+    let (diary, steps) = (Diary::default(), Steps::new(&cx));
+    steps.run(Noted::new("key", &diary)).await.unwrap();
+    let endless = steps.run(Endless::new());
+    tokio::time::timeout(Duration::from_millis(10), endless).await.unwrap_err();
+    steps.undo(Ending::Failed).await;
+    assert_eq!(diary.lock().unwrap().join(", "), "run key, undo key Failed");
+    let why = "cannot undo step \"run for ever\": it was not done within 2.05s";
+    assert_eq!(cx.journal.left_behind(), [format!("test: machine without id ({why})")]);
+    let mut heard = Vec::new();
+    while let Ok(event) = said.try_recv() {
+        if let Message::Say(text) = event.message {
+            heard.push(text);
+        }
+    }
+    let waiting = "Waiting for the cleanup of step \"run for ever\": machine without id";
+    assert_eq!(heard, [waiting]);
+}
+
+#[tokio::test]
+async fn work_that_does_not_end_when_it_is_interrupted_is_cut_off_and_what_it_made_is_in_doubt() {
+    let (cx, _said) = BuildContext::for_tests();
+    let steps = Steps::new(&cx);
+    let endless = Endless::new();
+    let machine = endless.0.clone();
+    let work = steps.finish(steps.run(endless));
+    let interruption = async {
+        tokio::task::yield_now().await;
+        cx.stop.interrupt(Some(Duration::from_millis(100)));
+    };
+    let (result, ()) = tokio::join!(work, interruption);
+    assert!(matches!(result.unwrap_err().downcast_ref(), Some(Cause::Interrupted)));
+    assert!(machine.is_doubtful());
+}
+
 /// Remembers whether the error-cleanup provisioner was called.
 #[derive(Default)]
 struct Cleanup(Mutex<BTreeSet<&'static str>>);

@@ -19,6 +19,7 @@ mod session_manager;
 mod signals;
 mod speed;
 mod storm;
+mod undo;
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,12 @@
 //! The build command: parallel builds, signals, output.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Program, Run, signal};
+use crate::support::{Program, Run, pause, signal};
 
 /// A build without a machine that runs `script` here.
 fn template(builds: &[(&str, &str)]) -> Value {
@@ -239,4 +239,67 @@ fn at_a_terminal_a_failed_step_may_be_run_again() {
 fn nothing_to_build_is_an_error() {
     let program = program(&template(&[("a", "true")]));
     program.run(["build", "-except=a", "t.json"]).failed_with(1);
+}
+
+#[test]
+fn every_signal_that_asks_a_process_to_end_cancels_the_builds() {
+    for name in ["HUP", "QUIT", "ALRM", "USR1", "USR2"] {
+        let program = program(&template(&[("a", "echo ready; exec sleep 300")]));
+        let mut child = program.start(["build", "t.json"]);
+        wait_for(&mut child, "ready");
+        signal(&child, name);
+        let run = Program::finish(child).failed_with(1);
+        assert!(run.stdout.contains("Cancelling build after receiving "), "{name}: {}", run.stdout);
+        assert!(run.stdout.contains("Cleanly cancelled"), "{name}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn what_nohup_has_it_ignore_does_not_end_a_build() {
+    let program = program(&template(&[("a", "echo ready; sleep 0.5; touch done")]));
+    let mut command = program.command([]);
+    let imgbake = command.get_program().to_owned();
+    command = {
+        let mut nohup = Command::new("nohup");
+        nohup.arg(imgbake).args(["build", "t.json"]).current_dir(program.dir());
+        nohup.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        nohup
+    };
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nohup");
+    wait_for(&mut child, "ready");
+    signal(&child, "HUP");
+    Program::finish(child).succeeded();
+    assert!(program.path("done").exists());
+}
+
+#[test]
+fn a_program_that_only_waits_for_its_reader_is_ended_by_one_signal() {
+    let script = "head -c 1000000 /dev/zero | tr '\\\\0' x | fold; touch done";
+    let program = program(&template(&[("a", script)]));
+    let mut child = program.start(["build", "t.json"]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !program.path("done").exists() {
+        assert!(Instant::now() < deadline, "the build never ended");
+        pause(20);
+    }
+    pause(2000);
+    assert!(child.try_wait().expect("a child").is_none(), "nobody has read yet");
+    let asked = Instant::now();
+    signal(&child, "INT");
+    let unread = child.stdout.take();
+    let status = child.wait().expect("a child");
+    assert_eq!(status.code(), Some(130));
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    drop(unread);
+}
+
+#[test]
+fn the_time_to_clean_up_is_a_duration_in_the_environment_too() {
+    let program = program(&template(&[("a", "true")]));
+    let program = program.with([("IMGBAKE_CLEANUP_TIMEOUT", "soon")]);
+    let run = program.run(["build", "t.json"]).failed_with(1);
+    let why = "Error: IMGBAKE_CLEANUP_TIMEOUT: `soon` is not a duration";
+    assert!(run.stdout.contains(why), "{}", run.stdout);
+    program.run(["build", "-cleanup-timeout=0", "t.json"]).succeeded();
+    program.run(["build", "-cleanup-timeout=-1s", "t.json"]).failed_with(1);
 }

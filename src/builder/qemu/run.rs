@@ -58,7 +58,7 @@ impl Step for Serve {
     }
 }
 
-/// Starts QEMU; undone by ending it. If the build failed, the serial console is shown first.
+/// Starts QEMU; undone by ending it. If the build failed, the serial console is shown then.
 pub(super) struct Start {
     pub binary: PathBuf,
     pub args: Vec<String>,
@@ -89,10 +89,11 @@ impl Step for Start {
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         let Some(machine) = self.machine.take() else { return Ok(()) };
+        // First the machine: whoever reads the console may be slow.
+        machine.stop().await;
         if ending == Ending::Failed {
             show_console(&machine, cx).await;
         }
-        machine.stop().await;
         Ok(())
     }
 }

@@ -13,12 +13,14 @@ pub(super) mod tunnel;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use russh::client::Msg;
 use russh::{Channel, Disconnect};
 use tokio::sync::{Mutex, OnceCell};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::server::{Connection, LoginError, Patience, Server};
@@ -43,6 +45,7 @@ pub(super) async fn connect(
         pty: options.ssh_pty,
         method: options.ssh_file_transfer_method,
         connection: Mutex::new(Link::Down),
+        closed: CancellationToken::new(),
         shell: OnceCell::new(),
         tunnels: OnceLock::new(),
     });
@@ -51,7 +54,7 @@ pub(super) async fn connect(
     let pause = options.pause_before_connecting;
     if !pause.is_zero() {
         cx.ui.say(format!("Pausing {pause} before connecting..."));
-        ssh.hang_up(Link::Down).await;
+        ssh.hang_up().await;
         retry::sleep(&cx.cancel, pause.get()).await?;
         ssh.wait(cx).await?;
     }
@@ -72,6 +75,8 @@ struct Ssh {
     pty: bool,
     method: TransferMethod,
     connection: Mutex<Link>,
+    /// Fires when we end the connection for good.
+    closed: CancellationToken,
     /// What the machine's shell can do for transfers; found out when first needed.
     shell: OnceCell<transfer::Shell>,
     tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
@@ -82,9 +87,10 @@ enum Link {
     /// None yet, or it was lost: the next session makes a new one.
     Down,
     Up(Arc<Connection>),
-    /// Ended by us, for good.
-    Closed,
 }
+
+/// How long a good-bye may take. Where the machine has stopped to read, nobody ever takes it.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Ssh {
     async fn wait(&self, cx: &BuildContext) -> anyhow::Result<()> {
@@ -102,10 +108,12 @@ impl Ssh {
             Link::Up(_) => {
                 tracing::info!("connection to {} lost, connecting again", self.server.host)
             }
-            Link::Closed => anyhow::bail!("the connection to {} was closed", self.server.host),
             Link::Down => {}
         }
-        let connection = Arc::new(self.log_in().await?);
+        let connecting = self.closed.run_until_cancelled(self.log_in()).await;
+        let connection = connecting
+            .with_context(|| format!("the connection to {} was closed", self.server.host))??;
+        let connection = Arc::new(connection);
         *link = Link::Up(connection.clone());
         Ok(connection)
     }
@@ -152,12 +160,13 @@ impl Ssh {
         }
     }
 
-    /// Ends the connection; `next` says whether there may be another.
-    async fn hang_up(&self, next: Link) {
-        let link = std::mem::replace(&mut *self.connection.lock().await, next);
+    /// Ends the connection; there may be another.
+    async fn hang_up(&self) {
+        let link = std::mem::replace(&mut *self.connection.lock().await, Link::Down);
         if let Link::Up(connection) = link {
-            // A server that is gone needs no good-bye.
-            let _ = connection.handle.disconnect(Disconnect::ByApplication, "done", "en").await;
+            let bye = connection.handle.disconnect(Disconnect::ByApplication, "done", "en");
+            // A server that is gone or deaf needs no good-bye.
+            let _ = tokio::time::timeout(GOODBYE, bye).await;
         }
     }
 }
@@ -185,7 +194,8 @@ impl Communicator for Ssh {
     }
 
     async fn close(&self) {
-        self.hang_up(Link::Closed).await;
+        self.closed.cancel();
+        self.hang_up().await;
     }
 }
 

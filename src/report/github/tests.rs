@@ -61,6 +61,7 @@ fn finished(seconds: u64, error: Option<&str>, products: Vec<Product>) -> Messag
     Message::BuildFinished(Box::new(Finished {
         took,
         error,
+        stopped: None,
         place: place("web.pkr.hcl", 3),
         products,
     }))

@@ -46,7 +46,7 @@ async fn all_builds_run_at_a_time_unless_limited() {
     assert_eq!(most, 5);
     let names: Vec<_> = outcome.builds.iter().map(|build| build.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
-    assert!(!outcome.interrupted);
+    assert_eq!(outcome.stopped, None);
 
     let (most, ..) = observe(&RunRequest { parallel_builds: Some(2), ..request() }).await;
     assert_eq!(most, 2);
@@ -80,12 +80,12 @@ async fn a_build_that_fails_or_panics_is_its_own_matter() {
 
 #[tokio::test]
 async fn an_interruption_stops_what_runs_and_starts_nothing_more() {
-    let cancel = CancellationToken::new();
-    let interrupt = cancel.clone();
+    let stop = Stop::default();
+    let interrupt = stop.clone();
     let first = build("first", move |cx| {
         let interrupt = interrupt.clone();
         async move {
-            interrupt.cancel();
+            interrupt.interrupt(None);
             cx.cancel.cancelled().await;
             Err(crate::retry::Cancelled.into())
         }
@@ -93,22 +93,22 @@ async fn an_interruption_stops_what_runs_and_starts_nothing_more() {
     });
     let second = build("second", |_| async { panic!("it must not start") }.boxed());
     let request = RunRequest { parallel_builds: Some(1), ..request() };
-    let (outcome, _) = run_until(vec![first, second], &request, cancel).await;
-    assert!(outcome.interrupted);
+    let (outcome, _) = run_until(vec![first, second], &request, stop).await;
+    assert_eq!(outcome.stopped, Some(Cause::Interrupted));
     let not_started = "not started: the run was interrupted before its turn";
     assert_eq!(errors(&outcome), ["interrupted", not_started]);
 }
 
 #[tokio::test]
 async fn an_artifact_that_was_finished_when_the_interruption_came_is_not_post_processed() {
-    let cancel = CancellationToken::new();
-    let interrupt = cancel.clone();
+    let stop = Stop::default();
+    let interrupt = stop.clone();
     let mut finished = build("x", move |_| {
-        interrupt.cancel();
+        interrupt.interrupt(None);
         async { Ok(Some(artifact("image"))) }.boxed()
     });
     finished.post_processors = vec![vec![post_processor("never", None, |_| panic!("it must not"))]];
-    let (outcome, said) = run_until(vec![finished], &request(), cancel).await;
+    let (outcome, said) = run_until(vec![finished], &request(), stop).await;
     assert_eq!(errors(&outcome), ["interrupted"]);
     assert_eq!(outcome.builds[0].artifacts[0].id(), "image");
     assert!(said.is_empty(), "{said:?}");
@@ -126,4 +126,35 @@ async fn what_is_left_is_in_the_outcome() {
     let (outcome, _) = run(vec![leaves], &request()).await;
     assert_eq!(outcome.left_behind, ["x: machine i-1 (in use)"]);
     assert_eq!(outcome.untouched, ["x: key pair k"]);
+}
+
+#[tokio::test]
+async fn a_build_that_does_not_end_is_cut_off_when_the_time_to_clean_up_is_over() {
+    let stop = Stop::default();
+    let interrupt = stop.clone();
+    let endless = build("x", move |cx| {
+        cx.journal.enter("x", Arc::new(Thing::new("machine", "i-1")));
+        interrupt.interrupt(Some(Duration::from_millis(50)));
+        std::future::pending().boxed()
+    });
+    let (outcome, _) = run_until(vec![endless], &request(), stop).await;
+    assert_eq!(errors(&outcome), ["interrupted"]);
+    assert_eq!(outcome.left_behind, ["x: machine i-1 (the time to clean up was over)"]);
+}
+
+#[tokio::test]
+async fn a_build_that_is_stopped_at_its_time_limit_does_not_say_that_it_was_interrupted() {
+    let stop = Stop::default();
+    let limit = stop.clone();
+    let stopped = build("x", move |cx| {
+        limit.at_time_limit();
+        async move {
+            let steps = crate::step::Steps::new(&cx);
+            steps.finish(async { Ok(None) }).await
+        }
+        .boxed()
+    });
+    let (outcome, _) = run_until(vec![stopped], &request(), stop).await;
+    assert_eq!(errors(&outcome), ["stopped at its time limit"]);
+    assert_eq!(outcome.stopped, Some(Cause::TimeLimit));
 }

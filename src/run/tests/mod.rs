@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, RunRequest, execute};
 use crate::component::{
@@ -27,6 +26,7 @@ use crate::journal::Journal;
 use crate::plan::{Plan, PlannedBuild, PlannedPostProcessor, PlannedProvisioner};
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
+use crate::stop::{Cause, Stop};
 
 type Made = anyhow::Result<Option<Arc<dyn Artifact>>>;
 
@@ -224,16 +224,16 @@ fn request() -> RunRequest {
 
 /// Runs `builds`; the outcome and all that was said, one `target| text` a line.
 async fn run(builds: Vec<PlannedBuild>, request: &RunRequest) -> (Outcome, Vec<String>) {
-    run_until(builds, request, CancellationToken::new()).await
+    run_until(builds, request, Stop::default()).await
 }
 
 async fn run_until(
     builds: Vec<PlannedBuild>,
     request: &RunRequest,
-    cancel: CancellationToken,
+    stop: Stop,
 ) -> (Outcome, Vec<String>) {
     let (ui, mut said) = Ui::new();
-    let outcome = execute(Plan { builds }, request, ui, Redactor::default(), cancel).await;
+    let outcome = execute(Plan { builds }, request, ui, Redactor::default(), stop).await;
     let mut texts = Vec::new();
     while let Ok(event) = said.try_recv() {
         texts.extend(text_of(&event));

@@ -103,11 +103,10 @@ async fn a_provisioner_is_stopped_when_its_time_is_up() {
 
 #[tokio::test]
 async fn a_provisioner_that_does_not_stop_is_dropped() {
-    let cancel = CancellationToken::new();
-    cancel.cancel();
-    let grace = Duration::from_millis(50);
+    let stop = Stop::default();
+    stop.interrupt(Some(Duration::from_millis(200)));
     let work = std::future::pending();
-    let result = crate::run::provision::limited(work, &cancel, None, grace).await;
+    let result = crate::run::provision::limited(work, stop.token(), None, &stop).await;
     assert!(result.unwrap_err().is::<crate::retry::Cancelled>());
 }
 
@@ -164,10 +163,10 @@ async fn provisioners_are_made_with_what_the_machine_says() {
 
 #[tokio::test]
 async fn an_interruption_ends_retries() {
-    let cancel = CancellationToken::new();
-    let interrupt = cancel.clone();
+    let stop = Stop::default();
+    let interrupt = stop.clone();
     let interrupted = provisioner("shell", move |cx| {
-        interrupt.cancel();
+        interrupt.interrupt(None);
         async move {
             cx.cancel.cancelled().await;
             anyhow::bail!("killed")
@@ -183,7 +182,7 @@ async fn an_interruption_ends_retries() {
     });
     planned.provisioners =
         vec![PlannedProvisioner { max_retries: 5, continue_on_error: true, ..interrupted }];
-    let (outcome, said) = run_until(vec![planned], &request(), cancel).await;
+    let (outcome, said) = run_until(vec![planned], &request(), stop).await;
     assert_eq!(errors(&outcome), ["template.json:2:3: the provisioner shell failed: interrupted"]);
     assert!(said.is_empty(), "{said:?}");
 }

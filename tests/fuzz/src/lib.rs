@@ -16,4 +16,5 @@ pub mod journal;
 pub mod permission;
 pub mod secret;
 pub mod source;
+pub mod stop;
 pub mod template;

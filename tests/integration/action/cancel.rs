@@ -189,7 +189,7 @@ fn a_time_limit_ends_a_build_while_there_is_time_to_clean_up() {
     let runner = long.runner;
     let runner = runner.with("timeout", "3s");
     let step = runner.run().failed();
-    assert!(step.log.open().contains("it has had its 3s"), "{:#?}", step.log);
+    assert!(step.log.open().contains("The time limit of 3s is over"), "{:#?}", step.log);
     assert_eq!(step.outputs["result"], "cancelled");
 }
 

@@ -347,6 +347,7 @@ impl Build {
             facts: Arc::new(facts),
             ui: ui.for_target("ubuntu"),
             cancel: CancellationToken::new(),
+            stop: Default::default(),
             on_error: self.on_error,
             journal: Journal::default(),
             redactor,

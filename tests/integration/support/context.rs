@@ -22,6 +22,7 @@ pub fn build_context(builder_type: &str, environment: Environment, ui: Ui) -> Bu
         }),
         ui,
         cancel: CancellationToken::new(),
+        stop: Default::default(),
         on_error: Default::default(),
         journal: Default::default(),
         redactor: Redactor::default(),

@@ -11,6 +11,7 @@ mod guest;
 mod instance;
 mod moto;
 mod program;
+mod relay;
 mod served;
 mod sshd;
 
@@ -25,6 +26,7 @@ pub use guest::{GREETING, Then, debian_disk, processes_with, small_disk};
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
 pub use program::{Program, Run, signal};
+pub use relay::Relay;
 pub use served::Served;
 pub use sshd::{Sshd, current_user, generate_key};
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -99,6 +100,15 @@ impl Step for OpenTunnel {
             removal.remove(&session).await?;
         }
         Ok(())
+    }
+
+    /// Sessions cost nothing, and end with the machine, which costs something.
+    fn stands_alone(&self) -> bool {
+        true
+    }
+
+    fn undo_limit(&self, _cx: &BuildContext) -> Duration {
+        Duration::from_secs(60)
     }
 }
 

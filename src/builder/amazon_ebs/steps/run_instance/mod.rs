@@ -30,7 +30,7 @@ use crate::event::Phase;
 use crate::journal::Thing;
 use crate::permission::Permission;
 use crate::retry;
-use crate::step::{Ending, Step};
+use crate::step::{Ending, Step, UNDO_LIMIT};
 
 use self::ladder::{Market, Rung};
 use self::spot::LaunchTemplate;
@@ -257,6 +257,11 @@ impl Step for RunInstance {
             None => Ok(()),
         };
         instance.and(template)
+    }
+
+    /// It may be slow as long as its state changes, which it does twice.
+    fn undo_limit(&self, cx: &BuildContext) -> Duration {
+        2 * self.job.patience(cx, INSTANCE_PATIENCE) + UNDO_LIMIT
     }
 }
 
