@@ -93,6 +93,7 @@ impl Ingredients {
     fn add_node(&mut self, node: &Node, scope: &Scope) {
         match &node.kind {
             NodeKind::Null => self.text.push('-'),
+            NodeKind::Unknown => self.text.push('?'),
             NodeKind::Bool(value) => self.text.push(if *value { 't' } else { 'f' }),
             NodeKind::Number(text) => self.push('n', text),
             NodeKind::String(text) => {

@@ -8,7 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A signed length of time; option values are written `"5m"` or as a number of nanoseconds.
+use crate::config::UNKNOWN;
+
+/// A signed length of time; option values are written `"5m"`. A bare number is refused: whoever
+/// writes `5` means seconds or minutes, and the usual tool would take nanoseconds where it takes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration {
     nanos: i64,
@@ -20,11 +23,15 @@ impl GoDuration {
         Self { nanos: seconds * 1_000_000_000 }
     }
 
-    /// Parses Go's notation.
+    /// Parses Go's notation. The second line of an error is what to do.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refused = || {
+            if !text.is_empty() && text.parse::<f64>().is_ok() {
+                return format!("`{text}` is missing its unit\nwrite \"{text}s\" for seconds");
+            }
             format!(
-                "`{text}` is not a duration: write a number and a unit (ns, us, ms, s, m, h), e.g. \"5m\" or \"1h30m\""
+                "`{text}` is not a duration\nwrite a number and a unit (ns, us, ms, s, m, h), \
+                 e.g. \"5m\" or \"1h30m\""
             )
         };
         let (sign, rest) = match text.strip_prefix('-') {
@@ -134,10 +141,16 @@ impl<'de> Deserialize<'de> for GoDuration {
                 f.write_str("a duration such as \"5m\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<GoDuration, E> {
-                GoDuration::parse(text).map_err(E::custom)
+                match text {
+                    UNKNOWN => Ok(GoDuration::default()),
+                    _ => GoDuration::parse(text).map_err(E::custom),
+                }
             }
-            fn visit_i64<E: de::Error>(self, nanos: i64) -> Result<GoDuration, E> {
-                Ok(GoDuration { nanos })
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<GoDuration, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<GoDuration, E> {
+                self.visit_str(&number.to_string())
             }
         }
         deserializer.deserialize_any(Written)
@@ -175,6 +188,15 @@ mod tests {
         }
         for wrong in ["", "5", "m", "5 m", "1d", "-"] {
             assert!(GoDuration::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_told_how_to_have_one() {
+        for bare in ["5", "-5", "1.5"] {
+            let refused = GoDuration::parse(bare).unwrap_err();
+            let expected = format!("`{bare}` is missing its unit\nwrite \"{bare}s\" for seconds");
+            assert_eq!(refused, expected);
         }
     }
 }

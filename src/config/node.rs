@@ -21,6 +21,8 @@ pub struct Node {
 pub enum NodeKind {
     /// `null`: as if the key were not there.
     Null,
+    /// What a data source will answer, while nobody has asked it: fits wherever a single value does.
+    Unknown,
     /// `true` or `false`.
     Bool(bool),
     /// A number as the text that prints it exactly.
@@ -90,10 +92,22 @@ impl Node {
         }
     }
 
+    /// Whether it says nothing: as templates are used to, an empty text and an empty list are an
+    /// option that is not given.
+    pub fn is_not_given(&self) -> bool {
+        match &self.kind {
+            NodeKind::Null => true,
+            NodeKind::String(text) => text.is_empty(),
+            NodeKind::List(items) => items.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::String(text) => Some(text),
+            NodeKind::Unknown => Some(UNKNOWN),
             _ => None,
         }
     }
@@ -102,6 +116,7 @@ impl Node {
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             NodeKind::Null => "null",
+            NodeKind::Unknown => "a value that is not known yet",
             NodeKind::Bool(_) => "a bool",
             NodeKind::Number(_) => "a number",
             NodeKind::String(_) => "a string",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use crate::config::{Entry, Form, Node, NodeKind, UNKNOWN};
+use crate::config::{Entry, Form, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{Block, Body, Expr, ExprKind, Syntax};
@@ -117,7 +117,7 @@ fn both(name: &str, block: Span, argument: Span) -> Diagnostic {
 }
 
 /// `value` as plain data. Its parts stand where `expr` writes them, as far as it does.
-fn node(value: &Value, expr: &Expr) -> Node {
+pub(super) fn node(value: &Value, expr: &Expr) -> Node {
     let expr = expr.written();
     let kind = match &value.data {
         Data::Null(_) => NodeKind::Null,
@@ -150,14 +150,12 @@ fn node(value: &Value, expr: &Expr) -> Node {
     Node::new(expr.span, kind)
 }
 
-/// What a component is given for a value that is not known yet: something of its type.
+/// What a component is given for a value that is not known yet. Of a collection there is nothing.
 fn unknown(ty: &Type) -> NodeKind {
     match ty {
-        Type::Bool => NodeKind::Bool(false),
-        Type::Number => NodeKind::Number("0".to_owned()),
         Type::List(_) | Type::Set(_) | Type::Tuple(_) => NodeKind::List(Vec::new()),
         Type::Map(_) | Type::Object(_) => NodeKind::Map(IndexMap::new()),
-        Type::String | Type::Any => NodeKind::String(UNKNOWN.to_owned()),
+        Type::Bool | Type::Number | Type::String | Type::Any => NodeKind::Unknown,
     }
 }
 

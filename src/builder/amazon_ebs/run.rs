@@ -17,6 +17,7 @@ use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon_ebs::ami::check_tags;
 use crate::component::Check;
 use crate::config::GoDuration;
+use crate::diagnostic::code;
 
 /// Options of the reference that are refused by name.
 pub const NOT_BUILT: &[&str] = &["windows_password_timeout"];
@@ -59,8 +60,8 @@ pub struct RunOptions {
     /// Who may connect through the temporary security group: CIDR blocks. Only this machine's own
     /// address if not given.
     pub temporary_security_group_source_cidrs: Vec<String>,
-    /// `true`, the default: only this machine's own address may connect through the temporary
-    /// security group. To open it to more, give `temporary_security_group_source_cidrs`.
+    /// Only this machine's own address may connect through the temporary security group, whatever
+    /// is said here. To open it to more, give `temporary_security_group_source_cidrs`.
     pub temporary_security_group_source_public_ip: bool,
     /// Whether the machine is optimized for EBS.
     pub ebs_optimized: bool,
@@ -286,10 +287,12 @@ impl RunOptions {
         if !self.temporary_security_group_source_public_ip
             && self.temporary_security_group_source_cidrs.is_empty()
         {
-            check.error(
-                "temporary_security_group_source_public_ip",
-                "say who may connect instead, in `temporary_security_group_source_cidrs`",
-            );
+            let option = "temporary_security_group_source_public_ip";
+            let text = "only this machine's own address may connect, for all that";
+            let warning = check.warn(code::OPTION_VALUE, option, text);
+            warning.cause = Some("the usual tool opens the group to everybody here".to_owned());
+            let help = "say who else may connect in `temporary_security_group_source_cidrs`";
+            warning.help = Some(help.to_owned());
         }
     }
 

@@ -1,5 +1,6 @@
 //! A `serde` deserializer over [`Node`], weakly typed: `"22"` is a number where one is wanted, a
-//! single value is a list of one, `"a,b"` is a list of two.
+//! single value is a list of one, `"a,b"` is a list of two. HCL2 converts less: a number is no bool
+//! there, and `true` as a text is `true`, not `1`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,7 +9,7 @@ use serde::de::value::{SeqDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::config::{Entry, Node, NodeKind};
+use crate::config::{Entry, Form, Node, NodeKind, UNKNOWN};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::Span;
 
@@ -16,6 +17,8 @@ use crate::source::Span;
 #[derive(Debug)]
 pub(super) struct Error {
     message: String,
+    /// What to do.
+    help: Option<String>,
     span: Option<Span>,
     /// The options and keys that lead to the value, outermost first.
     pub(super) path: Vec<String>,
@@ -39,7 +42,8 @@ impl Error {
             }
             path => (code::OPTION_TYPE, format!("the value of `{path}` cannot be used")),
         };
-        Diagnostic::error(code, summary).at(self.span.unwrap_or(body)).because(self.message)
+        let found = Diagnostic::error(code, summary).at(self.span.unwrap_or(body));
+        Diagnostic { help: self.help, ..found.because(self.message) }
     }
 }
 
@@ -52,8 +56,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl de::Error for Error {
+    /// A second line of the message is what to do.
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), span: None, path: Vec::new() }
+        let message = message.to_string();
+        let (message, help) = match message.split_once('\n') {
+            Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
+            None => (message, None),
+        };
+        Self { message, help, span: None, path: Vec::new() }
     }
 }
 
@@ -61,12 +71,14 @@ impl de::Error for Error {
 #[derive(Clone, Copy)]
 pub(super) struct NodeDeserializer<'a> {
     node: &'a Node,
+    /// How the option that this is or belongs to was written; `None` for the body itself.
+    form: Option<Form>,
     unknown: &'a RefCell<Diagnostics>,
 }
 
 impl<'a> NodeDeserializer<'a> {
     pub(super) fn new(node: &'a Node, unknown: &'a RefCell<Diagnostics>) -> Self {
-        Self { node, unknown }
+        Self { node, form: None, unknown }
     }
 
     /// The deserializer of a part, which may be shorter-lived than the whole.
@@ -74,7 +86,21 @@ impl<'a> NodeDeserializer<'a> {
     where
         'a: 'b,
     {
-        NodeDeserializer { node, unknown: self.unknown }
+        NodeDeserializer { node, ..self }
+    }
+
+    /// The deserializer of an entry's value.
+    fn on_entry<'b>(self, entry: &'b Entry) -> NodeDeserializer<'b>
+    where
+        'a: 'b,
+    {
+        let form = self.form.or(Some(entry.form));
+        NodeDeserializer { node: &entry.value, form, unknown: self.unknown }
+    }
+
+    /// Whether HCL2 has typed the value.
+    fn is_typed(self) -> bool {
+        self.form.is_some_and(|form| form != Form::Weak)
     }
 
     fn wanted(self, what: &str) -> Error {
@@ -88,8 +114,8 @@ impl<'a> NodeDeserializer<'a> {
             NodeKind::Number(text) => text.as_str(),
             NodeKind::String(text) if text.is_empty() => "0",
             NodeKind::String(text) => text.trim(),
-            NodeKind::Bool(true) => "1",
-            NodeKind::Bool(false) => "0",
+            NodeKind::Unknown => "0",
+            NodeKind::Bool(value) if !self.is_typed() => ["0", "1"][usize::from(*value)],
             _ => return Err(self.wanted(what)),
         };
         text.parse().map_err(|_| {
@@ -101,10 +127,13 @@ impl<'a> NodeDeserializer<'a> {
     fn bool(self) -> Result<bool, Error> {
         match &self.node.kind {
             NodeKind::Bool(value) => Ok(*value),
-            NodeKind::Number(text) => Ok(text != "0"),
+            NodeKind::Unknown => Ok(false),
+            NodeKind::Number(text) if !self.is_typed() => Ok(text != "0"),
             NodeKind::String(text) => match text.as_str() {
-                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-                "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+                "1" | "true" => Ok(true),
+                "" | "0" | "false" => Ok(false),
+                "t" | "T" | "TRUE" | "True" if !self.is_typed() => Ok(true),
+                "f" | "F" | "FALSE" | "False" if !self.is_typed() => Ok(false),
                 _ => Err(self.wanted("true or false")),
             },
             _ => Err(self.wanted("true or false")),
@@ -114,6 +143,8 @@ impl<'a> NodeDeserializer<'a> {
     fn text(self) -> Result<String, Error> {
         match &self.node.kind {
             NodeKind::String(text) | NodeKind::Number(text) => Ok(text.clone()),
+            NodeKind::Unknown => Ok(UNKNOWN.to_owned()),
+            NodeKind::Bool(value) if self.is_typed() => Ok(value.to_string()),
             NodeKind::Bool(value) => Ok(u8::from(*value).to_string()),
             _ => Err(self.wanted("a string")),
         }
@@ -129,6 +160,7 @@ impl<'a> NodeDeserializer<'a> {
                 let maps = items.iter().map(|item| self.on(item).entries());
                 Ok(maps.collect::<Result<Vec<_>, _>>()?.concat())
             }
+            NodeKind::Unknown => Ok(Vec::new()),
             _ => Err(self.wanted("a map")),
         }
     }
@@ -160,6 +192,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let result = match &self.node.kind {
             NodeKind::Null => visitor.visit_unit(),
+            NodeKind::Unknown => visitor.visit_str(UNKNOWN),
             NodeKind::Bool(value) => visitor.visit_bool(*value),
             NodeKind::Number(text) => match text.parse::<i64>() {
                 Ok(whole) => visitor.visit_i64(whole),
@@ -248,7 +281,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         for (key, entry) in self.entries()? {
             if !fields.contains(&key) {
                 self.report_unknown(key, entry, fields);
-            } else if !matches!(entry.value.kind, NodeKind::Null) {
+            } else if !entry.value.is_not_given() {
                 known.push((key, entry));
             }
         }
@@ -261,10 +294,14 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let name: StringDeserializer<Error> = self.text()?.into_deserializer();
+        let name = match (&self.node.kind, variants) {
+            (NodeKind::Unknown, [any, ..]) => (*any).to_owned(),
+            _ => self.text()?,
+        };
+        let name: StringDeserializer<Error> = name.into_deserializer();
         visitor.visit_enum(name).map_err(|error: Error| error.at(self.node.span))
     }
 
@@ -303,7 +340,7 @@ impl<'a, 'de, I: Iterator<Item = (&'a str, &'a Entry)>> MapAccess<'de> for Entri
             .value
             .take()
             .ok_or_else(|| <Error as de::Error>::custom("a value was asked for before its key"))?;
-        seed.deserialize(self.deserializer.on(&entry.value))
+        seed.deserialize(self.deserializer.on_entry(entry))
             .map_err(|error| error.at(entry.value.span).under(key))
     }
 }

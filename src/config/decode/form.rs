@@ -4,7 +4,7 @@
 use serde_json::Value as Json;
 
 use crate::config::options::without_null;
-use crate::config::{Entry, Form, Node, NodeKind, UNKNOWN};
+use crate::config::{Entry, Form, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 
 /// Says what is wrong with the form of the option `name` and of those inside of it.
@@ -49,9 +49,8 @@ fn check_inside(node: &Node, properties: &Json, diagnostics: &mut Diagnostics) {
 fn check_list(name: &str, node: &Node, schema: &Json, diagnostics: &mut Diagnostics) {
     let is_list = schema.get("type").is_some_and(|name| name == "array");
     let fits = match &node.kind {
-        NodeKind::List(_) | NodeKind::Null => true,
-        NodeKind::String(text) => text == UNKNOWN,
-        _ => false,
+        NodeKind::List(_) | NodeKind::Null | NodeKind::Unknown => true,
+        _ => node.is_not_given(),
     };
     if is_list && !fits {
         let summary = format!("the value of `{name}` cannot be used");

@@ -92,7 +92,59 @@ fn all_mistakes_are_reported_at_once() {
     C004 `later` of `machine` is not built yet / imgbake refuses what it would otherwise ignore
     C002 `machine` has no option `nmae` / unknown option
     C003 the value of `ports` cannot be used / expected a whole number, found `x`
-    C003 the value of `wait` cannot be used / `5` is not a duration: write a number and a unit (ns, us, ms, s, m, h), e.g. "5m" or "1h30m"
+    C003 the value of `wait` cannot be used / `5` is missing its unit
     C002 there is no option `sise` here / unknown option
     "#);
+}
+
+#[test]
+fn an_empty_text_or_list_is_not_given() {
+    let (machine, naming) =
+        read(serde_json::json!({ "ports": [], "wait": "", "disks": "", "name": "" })).unwrap();
+    assert_eq!((machine, naming), (Machine::default(), Naming::default()));
+}
+
+#[test]
+fn what_is_not_known_yet_fits_any_type() {
+    let unknown = |name: &str| {
+        let entry = Entry {
+            key: span(),
+            value: Node::new(span(), NodeKind::Unknown),
+            form: Form::Argument,
+        };
+        (name.to_owned(), entry)
+    };
+    let body = NodeKind::Map(["wait", "name", "tags"].map(unknown).into());
+    let (machine, naming) =
+        decode::<(Machine, Naming)>("machine", &[], &Node::new(span(), body), &Scope::for_tests())
+            .unwrap();
+    assert_eq!(machine.wait, Some(GoDuration::default()));
+    assert_eq!(naming.name, "<unknown>");
+}
+
+#[test]
+fn hcl2_converts_less_than_json() {
+    let read = |form: Form, kind: NodeKind| {
+        let fast = Entry { key: span(), value: Node::new(span(), kind.clone()), form: Form::Weak };
+        let disk = NodeKind::Map([("fast".to_owned(), fast)].into());
+        let name = Entry { key: span(), value: Node::new(span(), kind), form };
+        let disks = match form {
+            Form::Weak => Form::Weak,
+            _ => Form::Block,
+        };
+        let disks = Entry { key: span(), value: Node::new(span(), disk), form: disks };
+        let body = NodeKind::Map([("disks".to_owned(), disks), ("name".to_owned(), name)].into());
+        decode::<(Machine, Naming)>("machine", &[], &Node::new(span(), body), &Scope::for_tests())
+            .map(|(machine, naming)| (machine.disks[0].fast, naming.name))
+            .map_err(|found| found.0[0].cause.clone().unwrap_or_default())
+    };
+    assert_eq!(read(Form::Weak, NodeKind::Bool(true)), Ok((true, "1".to_owned())));
+    assert_eq!(read(Form::Argument, NodeKind::Bool(true)), Ok((true, "true".to_owned())));
+    assert_eq!(read(Form::Weak, NodeKind::Number("7".into())), Ok((true, "7".to_owned())));
+    let refused = Err("expected true or false, found a number".to_owned());
+    assert_eq!(read(Form::Argument, NodeKind::Number("7".into())), refused);
+}
+
+fn span() -> Span {
+    Span::new(file(), 0, 1)
 }

@@ -56,7 +56,6 @@ fn wrong_options_are_refused() {
         json!({"custom_endpoint_ec2": "ec2.example.com"}),
         json!({"security_group_id": "sg-1", "security_group_ids": ["sg-2"]}),
         json!({"temporary_security_group_source_cidrs": ["10.0.0.1"]}),
-        json!({"temporary_security_group_source_public_ip": false}),
         json!({"temporary_key_pair_type": "ecdsa"}),
         json!({"ssh_keypair_name": "mine"}),
         json!({"ssh_interface": "session_manager"}),
