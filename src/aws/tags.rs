@@ -7,29 +7,45 @@ use serde::Deserialize;
 
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
-use crate::config::Late;
+use crate::config::{Late, late_fields};
 use crate::interpolate::{Dot, Error, Scope};
+
+late_fields! {
+    /// What texts about an image know of the one that it was made from.
+    pub SourceAmiFields = [
+        "BuildRegion",
+        "SourceAMI",
+        "SourceAMIName",
+        "SourceAMICreationDate",
+        "SourceAMIOwner",
+        "SourceAMIOwnerName",
+        "SourceAMITags",
+    ];
+}
+
+/// A text about an image.
+pub type ImageText = Late<SourceAmiFields>;
 
 /// One tag as a block.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct TagBlock {
     /// The tag's key.
-    pub key: Option<Late>,
+    pub key: Option<ImageText>,
     /// Another word for `key`.
-    pub name: Option<Late>,
+    pub name: Option<ImageText>,
     /// The tag's value.
-    pub value: Late,
+    pub value: ImageText,
 }
 
 impl TagBlock {
     /// The key, however it was written.
-    pub fn key(&self) -> Option<&Late> {
+    pub fn key(&self) -> Option<&ImageText> {
         self.key.as_ref().or(self.name.as_ref())
     }
 }
 
 /// Tags as a map of names to values. Both are templates.
-pub type TagMap = IndexMap<Late, Late>;
+pub type TagMap = IndexMap<ImageText, ImageText>;
 
 /// The map and the blocks together, rendered. A block wins over an entry of the map.
 pub fn render(

@@ -166,7 +166,8 @@ impl<'a> Console<'a> {
                 rendered.map_err(|error| {
                     let span = Span::new(file, error.offset, error.offset + 1);
                     let code = error.code_or(code::INTERPOLATION);
-                    Diagnostic::error(code, error.message).at(span).into()
+                    let found = Diagnostic::error(code, error.message).at(span);
+                    Diagnostic { help: error.help, ..found }.into()
                 })
             }
         }
@@ -187,7 +188,10 @@ impl<'a> Console<'a> {
             Dialect::Hcl => super::inspect::values(&self.values.listing()),
             Dialect::Json => {
                 let variables = self.values.user_variables();
-                let lines = variables.iter().map(|(name, value)| format!("{name} = {value}"));
+                let lines = variables
+                    .iter()
+                    .flat_map(|all| all.iter())
+                    .map(|(name, value)| format!("{name} = {value}"));
                 lines.collect::<Vec<_>>().join("\n")
             }
         }

@@ -12,6 +12,7 @@ mod options;
 
 pub use decode::{decode, unknown_options};
 pub use duration::GoDuration;
-pub use late::Late;
+pub(crate) use late::late_fields;
+pub use late::{AnyField, Late, LateFields};
 pub use node::{Entry, Form, Node, NodeKind, UNKNOWN};
 pub use options::{Group, GroupReader, OptionDoc, OptionGroups};

@@ -11,7 +11,7 @@ use crate::secret::Redactor;
 use crate::source::Span;
 use crate::template::ast::{Expr, ExprKind, Template, Variable};
 
-use super::Inputs;
+use super::{Inputs, undeclared};
 
 /// A value before it is rendered.
 struct Raw {
@@ -50,7 +50,9 @@ pub fn evaluate(
             found.push(unset(variable));
         }
     }
+    let given: Vec<String> = inputs.vars.iter().map(|(name, _)| name.clone()).collect();
     let values = resolve(raw, template, inputs, &mut found);
+    found.extend(undeclared::check(template, &given, &values));
     for variable in template.variables.iter().filter(|variable| variable.sensitive) {
         if let Some(value) = values.get(&variable.name.value) {
             redactor.register(value);
@@ -84,6 +86,7 @@ fn resolve(
     found: &mut Diagnostics,
 ) -> BTreeMap<String, String> {
     let mut scope = Scope {
+        user_variables: Some(Arc::default()),
         in_variables: true,
         template_dir: Some(template.dir.clone()),
         budget: inputs.budget.clone(),
@@ -97,16 +100,17 @@ fn resolve(
             let summary = format!("error interpolating default value for '{name}': {error}");
             let code = error.code_or(code::INTERPOLATION);
             let diagnostic = Diagnostic::error(code, summary).at(raw.span);
-            found.push(diagnostic.because("this text cannot be rendered"));
+            let help = error.help;
+            found.push(Diagnostic { help, ..diagnostic.because("this text cannot be rendered") });
             // Whoever refers to it should not fail a second time.
             raw.text
         });
-        Arc::make_mut(&mut scope.user_variables).insert(name, text);
+        Arc::make_mut(scope.user_variables.get_or_insert_default()).insert(name, text);
     }
     for (name, raw) in waiting {
         found.push(unresolvable(&name, &raw));
     }
-    Arc::unwrap_or_clone(scope.user_variables)
+    Arc::unwrap_or_clone(scope.user_variables.unwrap_or_default())
 }
 
 /// Which variables can be rendered next.

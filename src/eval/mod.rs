@@ -9,7 +9,7 @@
 //! | `value` `number` `types` `convert` | what a value is |
 //! | `expr` `operator` `traverse` `loops` `template` `call` | how an expression becomes one |
 //! | `functions/` | what can be called, one file per family |
-//! | `variables` `legacy` `data` `graph` | what names mean |
+//! | `variables` `legacy` `undeclared` `data` `graph` | what names mean |
 //! | `body` `dynamic` `unroll` | values as configuration |
 //! | `show` | values as people see them |
 //! | `signature` | functions as documentation shows them |
@@ -38,6 +38,7 @@ mod template;
 mod tests;
 mod traverse;
 mod types;
+mod undeclared;
 mod unroll;
 mod value;
 mod variables;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::config::Node;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostics, code};
 use crate::env::Environment;
 use crate::interpolate::BuildData;
 use crate::secret::Redactor;
@@ -101,7 +102,8 @@ pub struct Values(Arc<Inner>);
 struct Inner {
     roots: Roots,
     host: Host,
-    user_variables: Arc<BTreeMap<String, String>>,
+    /// `None` in HCL2, which has none.
+    user_variables: Option<Arc<BTreeMap<String, String>>>,
 }
 
 /// A variable or local as `inspect` shows it.
@@ -133,6 +135,27 @@ pub fn evaluate(
     found.into_result(values)
 }
 
+/// What is wrong with the variables of an HCL2 template, their defaults and the values that they are
+/// given. That one has no value, or one that its rules refuse, is of no matter until it is used.
+pub fn check_variables(template: &Template, inputs: &Inputs, redactor: &Redactor) -> Diagnostics {
+    if template.dialect == Dialect::Json {
+        return Diagnostics::default();
+    }
+    let (_, mut found) = variables::evaluate(template, inputs, &host(template, inputs, redactor));
+    found.0.retain(|one| ![code::UNSET_VARIABLE, code::VALIDATION].contains(&one.code));
+    found
+}
+
+fn host(template: &Template, inputs: &Inputs, redactor: &Redactor) -> Host {
+    Host {
+        environment: inputs.environment.clone(),
+        dir: template.dir.clone(),
+        redactor: redactor.clone(),
+        available: Available::All,
+        budget: inputs.budget.clone(),
+    }
+}
+
 /// As [`evaluate`]; what has no value is unknown or missing in the result. For looking at, not for
 /// building.
 pub fn evaluate_partly(
@@ -140,19 +163,16 @@ pub fn evaluate_partly(
     inputs: &Inputs,
     redactor: &Redactor,
 ) -> (Values, Diagnostics) {
-    let host = Host {
-        environment: inputs.environment.clone(),
-        dir: template.dir.clone(),
-        redactor: redactor.clone(),
-        available: Available::All,
-        budget: inputs.budget.clone(),
-    };
+    let host = host(template, inputs, redactor);
     let mut roots = Roots::default();
     let (user_variables, found) = match template.dialect {
-        Dialect::Json => legacy::evaluate(template, inputs, redactor),
-        Dialect::Hcl => (BTreeMap::new(), evaluate_hcl(template, inputs, &host, &mut roots)),
+        Dialect::Json => {
+            let (variables, found) = legacy::evaluate(template, inputs, redactor);
+            (Some(Arc::new(variables)), found)
+        }
+        Dialect::Hcl => (None, evaluate_hcl(template, inputs, &host, &mut roots)),
     };
-    let inner = Inner { roots, host, user_variables: Arc::new(user_variables) };
+    let inner = Inner { roots, host, user_variables };
     (Values(Arc::new(inner)), found)
 }
 
@@ -219,8 +239,8 @@ impl Values {
         roots
     }
 
-    /// The user variables of a legacy template, for `{{user}}`.
-    pub fn user_variables(&self) -> Arc<BTreeMap<String, String>> {
+    /// The user variables of a legacy template, for `{{user}}`; `None` in HCL2.
+    pub fn user_variables(&self) -> Option<Arc<BTreeMap<String, String>>> {
         self.0.user_variables.clone()
     }
 

@@ -5,29 +5,13 @@ use std::sync::Arc;
 
 use crate::config::UNKNOWN;
 use crate::env::PACKER_VERSION;
+use crate::interpolate::BUILD_DATA;
 
 use super::Place;
 use super::expr::Roots;
 use super::functions::Host;
 use super::types::Type;
 use super::value::{Data, Value};
-
-/// What every builder knows of its machine once it runs.
-const COMMON: &[&str] = &[
-    "ID",
-    "Host",
-    "Port",
-    "User",
-    "Password",
-    "ConnType",
-    "PackerRunUUID",
-    "PackerHTTPPort",
-    "PackerHTTPIP",
-    "PackerHTTPAddr",
-    "SSHPublicKey",
-    "SSHPrivateKey",
-    "WinRMPassword",
-];
 
 /// `path` and `packer`.
 pub fn set_fixed(roots: &mut Roots, host: &Host) {
@@ -66,7 +50,7 @@ fn build(place: &Place<'_>) -> Value {
         return Data::Unknown(Type::Object(Arc::default())).public();
     }
     let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();
-    for name in COMMON.iter().chain(place.generated) {
+    for name in BUILD_DATA.iter().chain(place.generated) {
         entries.insert((*name).into(), Value::string(UNKNOWN));
     }
     for (name, value) in place.build_data.into_iter().flatten() {

@@ -18,7 +18,7 @@ fn evaluated(
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, text).unwrap();
-    let request = LoadRequest { path, config_type: Default::default() };
+    let request = LoadRequest::new(path, Default::default());
     let (template, _) = load(&request, &mut SourceMap::default()).unwrap();
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let environment = environment.iter().map(own).collect();
@@ -116,7 +116,7 @@ fn what_needs_a_failed_local_is_not_said_to_be_wrong() {
 fn legacy(variables: &str, vars: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Diagnostics> {
     let text = format!("{{\"variables\": {variables}, \"builders\": []}}");
     let (values, found) = evaluated("t.json", &text, vars, &[("HERE", "env")]);
-    if found.has_errors() { Err(found) } else { Ok((*values.user_variables()).clone()) }
+    if found.has_errors() { Err(found) } else { Ok((*values.user_variables().unwrap()).clone()) }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::functions::{count, string};
 use super::printf::printf;
-use super::value::{is_true, print_inner, type_name};
+use super::value::{is_true, print, type_name};
 
 /// A function of its arguments only.
 type Function = fn(&[Value]) -> Result<Value, String>;
@@ -39,7 +39,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
         None => Err("wrong number of args for printf: want at least 1 got 0".into()),
     }),
     ("println", |arguments| {
-        let words: Vec<String> = arguments.iter().map(print_inner).collect();
+        let words: Vec<String> = arguments.iter().map(print).collect();
         Ok(format!("{}\n", words.join(" ")).into())
     }),
     ("slice", slice),
@@ -72,7 +72,7 @@ fn sprint(arguments: &[Value]) -> String {
         if spaced {
             text.push(' ');
         }
-        text += &print_inner(value);
+        text += &print(value);
     }
     text
 }
@@ -159,7 +159,7 @@ fn index(arguments: &[Value]) -> Result<Value, String> {
 fn position(key: &Value, length: usize, end: bool) -> Result<usize, String> {
     let place = key.as_u64().and_then(|place| usize::try_from(place).ok());
     let inside = place.filter(|place| *place < length || end && *place == length);
-    inside.ok_or_else(|| format!("index out of range: {}", print_inner(key)))
+    inside.ok_or_else(|| format!("index out of range: {}", print(key)))
 }
 
 /// `slice value from to`.

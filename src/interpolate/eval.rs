@@ -47,9 +47,14 @@ impl Renderer<'_> {
             Node::Action(pipeline, written) if self.is_late(pipeline) => {
                 self.push(written, pipeline.offset)?;
             }
-            Node::Action(pipeline, _) => {
+            Node::Action(pipeline, written) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
+                    if value.is_null() {
+                        // Go writes `<no value>` here, into names and commands.
+                        let message = format!("`{written}` has no value");
+                        return Err(Error::new(pipeline.offset, message));
+                    }
                     self.push(&print(&value), pipeline.offset)?;
                 }
             }

@@ -1,10 +1,14 @@
 //! The functions of the template engine: what a template may know of its run.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
+use super::lex::QUOTES;
 use super::value::type_name;
 use super::{Scope, builtin, time};
 use crate::budget::Limit;
+use crate::diagnostic::did_you_mean;
 use crate::env::PACKER_VERSION;
 use crate::secret::SecretStore;
 
@@ -24,11 +28,14 @@ const FUNCTIONS: &[(&str, Function)] = &[
                 ));
             }
         };
-        Ok(secrets(scope)?.entry(name, key)?.expose().into())
+        let form =
+            format!("aws_secretsmanager({name:?}, {})", key.map_or("null".to_owned(), quoted));
+        Ok(secrets(scope, &form)?.entry(name, key)?.expose().into())
     }),
     ("aws_secretsmanager_raw", |scope, arguments| {
         let name = text("aws_secretsmanager_raw", arguments)?;
-        Ok(secrets(scope)?.whole(name)?.expose().into())
+        let form = format!("aws_secretsmanager_raw({name:?})");
+        Ok(secrets(scope, &form)?.whole(name)?.expose().into())
     }),
     ("build", build),
     ("build_name", |scope, arguments| {
@@ -40,7 +47,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
         fact(scope.build_type.as_deref(), "build_type not available")
     }),
     ("clean_resource_name", clean_resource_name),
-    ("consul_key", |scope, _| not_built(scope, "Consul")),
+    ("consul_key", |scope, arguments| not_built(scope, "consul_key", arguments, "Consul")),
     ("env", env),
     ("isotime", isotime),
     ("lower", |_, arguments| Ok(recase(text("lower", arguments)?, char::to_lowercase).into())),
@@ -61,6 +68,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     }),
     ("template_dir", |scope, arguments| {
         none("template_dir", arguments)?;
+        json_only(scope, "path.root")?;
         let dir = scope.template_dir.as_ref().map(|dir| dir.to_string_lossy());
         fact(dir.as_deref(), "template path not available")
     }),
@@ -71,7 +79,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("upper", |_, arguments| Ok(recase(text("upper", arguments)?, char::to_uppercase).into())),
     ("user", user),
     ("uuid", uuid),
-    ("vault", |scope, _| not_built(scope, "Vault")),
+    ("vault", |scope, arguments| not_built(scope, "vault", arguments, "Vault")),
 ];
 
 /// Whether a function of this name exists.
@@ -108,7 +116,11 @@ fn none(name: &str, arguments: &[Value]) -> Result<(), String> {
 
 /// An argument that must be a string.
 pub(super) fn string(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| format!("expected a string, got {}", type_name(value)))
+    value.as_str().ok_or_else(|| {
+        let cause = format!("expected a string, got {}", type_name(value));
+        // `'x'` is a number in Go.
+        if value.is_u64() { format!("{cause}\n{QUOTES}") } else { cause }
+    })
 }
 
 /// The only argument, a string.
@@ -130,19 +142,41 @@ fn fact(value: Option<&str>, otherwise: &str) -> Result<Value, String> {
     value.filter(|value| !value.is_empty()).map(Value::from).ok_or_else(|| otherwise.to_owned())
 }
 
-/// The stores of secrets are for the `variables` section only.
-fn variables_only(scope: &Scope, store: &str) -> Result<(), String> {
-    let refused = || format!("{store} vars are only allowed in the variables section");
+/// The user variables. HCL2 has none: what it writes instead is `form`.
+fn json_only<'s>(scope: &'s Scope, form: &str) -> Result<&'s BTreeMap<String, String>, String> {
+    let refused = || format!("HCL2 has another word for it\nwrite ${{{form}}}");
+    scope.user_variables.as_deref().ok_or_else(refused)
+}
+
+/// The stores of secrets are for the `variables` section only; `form` is how HCL2 asks them.
+fn variables_only(scope: &Scope, store: &str, form: &str) -> Result<(), String> {
+    json_only(scope, form)?;
+    let refused = || {
+        format!(
+            "{store} vars are only allowed in the variables section\n\
+             read it into a variable, and use `user`"
+        )
+    };
     scope.in_variables.then_some(()).ok_or_else(refused)
 }
 
-fn secrets(scope: &Scope) -> Result<&dyn SecretStore, String> {
-    variables_only(scope, "AWS Secrets Manager")?;
+fn secrets<'s>(scope: &'s Scope, form: &str) -> Result<&'s dyn SecretStore, String> {
+    variables_only(scope, "AWS Secrets Manager", form)?;
     scope.environment.secrets.as_deref().ok_or_else(|| "there is no store of secrets here".into())
 }
 
-fn not_built(scope: &Scope, store: &str) -> Result<Value, String> {
-    variables_only(scope, store)?;
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn not_built(
+    scope: &Scope,
+    function: &str,
+    arguments: &[Value],
+    store: &str,
+) -> Result<Value, String> {
+    let arguments: Vec<String> = arguments.iter().map(Value::to_string).collect();
+    variables_only(scope, store, &format!("{function}({})", arguments.join(", ")))?;
     Err(format!(
         "reading from {store} is not built in imgbake yet; pass the value with -var or env"
     ))
@@ -150,7 +184,7 @@ fn not_built(scope: &Scope, store: &str) -> Result<Value, String> {
 
 fn user(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {
     let name = text("user", arguments)?;
-    match scope.user_variables.get(name) {
+    match json_only(scope, &format!("var.{name}"))?.get(name) {
         Some(value) => Ok(value.as_str().into()),
         None if scope.in_variables => Err(format!("variable not set: {name}")),
         None => Ok("".into()),
@@ -159,8 +193,14 @@ fn user(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {
 
 fn env(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {
     let name = text("env", arguments)?;
+    if scope.user_variables.is_none() {
+        return Err(format!(
+            "HCL2 reads the environment in the default of a variable\n\
+             declare `variable \"{name}\" {{ default = env(\"{name}\") }}`, and write ${{var.{name}}}"
+        ));
+    }
     if !scope.in_variables {
-        return Err("env vars are not allowed here: read it into a variable, and use `user`".into());
+        return Err("env vars are not allowed here\nread it into a variable, and use `user`".into());
     }
     Ok(scope.environment.get(name).unwrap_or_default().into())
 }
@@ -172,6 +212,15 @@ fn build(scope: &Scope, arguments: &[Value]) -> Result<Value, String> {
         return Err("Error validating build variable: a builder has no data of its build".into());
     };
     if data.is_empty() {
+        if !scope.build_names().any(|known| known == key) {
+            let help = match did_you_mean(key, scope.build_names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    format!("there are: {}", scope.build_names().collect::<Vec<_>>().join(", "))
+                }
+            };
+            return Err(format!("no machine has `{key}`\n{help}"));
+        }
         return Ok(format!("{{{{.{key}}}}}").into());
     }
     data.get(key).cloned().ok_or_else(|| format!("loaded data, but couldnt find {key} in it."))

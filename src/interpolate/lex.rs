@@ -45,6 +45,9 @@ pub(super) enum Kind {
     Space,
 }
 
+/// How a text is written in an action.
+pub(super) const QUOTES: &str = "write a text in backquotes or double quotes: `name`, \"name\"";
+
 /// All tokens of `text`.
 pub(super) fn lex(text: &str) -> Result<Vec<Token>, Error> {
     Limit::TEXT.check(text.len()).map_err(|exceeded| Error::too_much(0, exceeded))?;
@@ -231,7 +234,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn character(&mut self, start: usize) -> Result<Kind, Error> {
-        let unclosed = || error(start, "a character constant is one character in single quotes");
+        let unclosed = || error(start, format!("single quotes hold no text\n{QUOTES}"));
         let offset = self.at;
         let next = self.rest().chars().next().ok_or_else(unclosed)?;
         self.at += next.len_utf8();

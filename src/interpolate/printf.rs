@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::value::{print_inner, type_name};
+use super::value::{print, type_name};
 use crate::budget::Limit;
 
 /// The widest that one value may be padded to; Go reads a format up to a larger number only.
@@ -48,7 +48,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> Result<String, String
     }
     text += rest;
     let extra: Vec<String> =
-        arguments.map(|value| format!("{}={}", type_name(value), print_inner(value))).collect();
+        arguments.map(|value| format!("{}={}", type_name(value), print(value))).collect();
     if !extra.is_empty() {
         text += &format!("%!(EXTRA {})", extra.join(", "));
     }
@@ -92,14 +92,14 @@ fn number(text: &str) -> (usize, &str) {
 
 fn verb_text(verb: char, value: &Value, flags: &Flags) -> String {
     let body = match (verb, value) {
-        ('v', _) => cut(print_inner(value), value, flags),
+        ('v', _) => cut(print(value), value, flags),
         ('s', Value::String(_) | Value::Array(_) | Value::Object(_)) => {
-            cut(print_inner(value), value, flags)
+            cut(print(value), value, flags)
         }
         ('q', Value::String(text)) => format!("{text:?}"),
         ('x', Value::String(text)) => hex::encode(text),
         ('X', Value::String(text)) => hex::encode_upper(text),
-        ('t', Value::Bool(_)) => print_inner(value),
+        ('t', Value::Bool(_)) => print(value),
         ('T', _) => type_name(value).to_owned(),
         (_, Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => match integer_text(verb, integer, flags) {
@@ -120,7 +120,7 @@ fn verb_text(verb: char, value: &Value, flags: &Flags) -> String {
 fn misfit(verb: char, value: &Value) -> String {
     match value {
         Value::Null => format!("%!{verb}(<nil>)"),
-        _ => format!("%!{verb}({}={})", type_name(value), print_inner(value)),
+        _ => format!("%!{verb}({}={})", type_name(value), print(value)),
     }
 }
 
@@ -162,7 +162,7 @@ fn float_text(verb: char, float: f64, flags: &Flags) -> Option<String> {
     let digits = match verb {
         'f' | 'F' => format!("{magnitude:.digits$}") + &"0".repeat(zeros),
         'e' => exponent(&format!("{magnitude:.digits$e}"), zeros),
-        'g' => print_inner(&Value::from(magnitude)),
+        'g' => print(&Value::from(magnitude)),
         _ => return None,
     };
     Some(format!("{}{digits}", sign(float < 0.0, flags)))

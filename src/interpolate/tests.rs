@@ -11,7 +11,7 @@ fn scope() -> Scope {
     let user = [("region", "us-east-1"), ("empty", "")];
     Scope {
         environment: Arc::new(Environment::new(vars, PathBuf::from("/work"), started)),
-        user_variables: Arc::new(user.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+        user_variables: Some(Arc::new(user.map(|(k, v)| (k.to_owned(), v.to_owned())).into())),
         build_name: Some("web".into()),
         build_type: Some("amazon-ebs".into()),
         template_dir: Some(PathBuf::from("/templates")),
@@ -58,7 +58,6 @@ fn text_fields_and_pipelines_render() {
         ("}} is only text", "}} is only text"),
         ("a {{ .Path }} b", "a /tmp/x.sh b"),
         ("{{.Tags.a}}{{$.Tags.b}}", "12"),
-        ("{{.Missing}} {{.Nothing}} {{.Tags.zz}}", "<no value> <no value> <no value>"),
         ("{{.Tags}} {{.List}}", "map[a:1 b:2] [x y]"),
         (
             "{{`raw \\n`}} {{\"a\\tb\\\"\"}} {{'x'}} {{3.5}} {{0x10}} {{1_000}}",
@@ -221,10 +220,7 @@ fn mistakes_are_said_with_their_place() {
             "{{ vault `a` `b` }}",
             "3: error calling vault: Vault vars are only allowed in the variables section",
         ),
-        (
-            "{{ env `HOME` }}",
-            "3: error calling env: env vars are not allowed here: read it into a variable, and use `user`",
-        ),
+        ("{{ env `HOME` }}", "3: error calling env: env vars are not allowed here"),
         (
             "{{ sed `s/a/b/` `a` }}",
             "3: error calling sed: it no longer exists: use `replace` or `replace_all`",
@@ -239,6 +235,9 @@ fn mistakes_are_said_with_their_place() {
             "3: error calling eq: incompatible types for comparison: int and string",
         ),
         ("{{ .Path `x` }}", "9: this is no function and takes no arguments"),
+        ("{{.Missing}}", "2: `{{.Missing}}` has no value"),
+        ("{{.Nothing}}", "2: `{{.Nothing}}` has no value"),
+        ("{{.Tags.zz}}", "2: `{{.Tags.zz}}` has no value"),
     ] {
         assert_eq!(refused(text), expected, "{text}");
     }

@@ -30,16 +30,8 @@ pub(super) fn is_true(value: &Value) -> bool {
     }
 }
 
-/// The text of an action's value.
+/// The text of a value, as `%v` has it.
 pub(super) fn print(value: &Value) -> String {
-    match value {
-        Value::Null => "<no value>".to_owned(),
-        _ => print_inner(value),
-    }
-}
-
-/// The text of a value inside of another, as `%v` has it.
-pub(super) fn print_inner(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(value) => value.to_string(),
@@ -49,13 +41,13 @@ pub(super) fn print_inner(value: &Value) -> String {
         },
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(print_inner).collect();
+            let items: Vec<String> = items.iter().map(print).collect();
             format!("[{}]", items.join(" "))
         }
         Value::Object(entries) => {
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            let entry = |(key, value): &(&String, &Value)| format!("{key}:{}", print_inner(value));
+            let entry = |(key, value): &(&String, &Value)| format!("{key}:{}", print(value));
             let entries: Vec<String> = entries.iter().map(entry).collect();
             format!("map[{}]", entries.join(" "))
         }

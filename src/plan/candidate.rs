@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
-use crate::interpolate::{Dot, Scope};
+use crate::interpolate::{self, Dot, Scope};
 use crate::source::Spanned;
 use crate::template::ast::{Build, Dialect, Source, SourceUse, Template};
 
@@ -134,15 +134,16 @@ fn hcl_names(build: &Build, usage: &SourceUse) -> Names {
 /// as it was written.
 fn legacy_names(usage: &SourceUse, scope: &Scope) -> Result<Names, Diagnostics> {
     let written = &usage.name.value;
-    let refused = |code, cause: String| {
-        let summary = "the name of this builder cannot be worked out";
-        Diagnostics::from(Diagnostic::error(code, summary).at(usage.name.span).because(cause))
+    let refused = |code| {
+        move |error: interpolate::Error| {
+            let summary = "the name of this builder cannot be worked out";
+            let found = Diagnostic::error(error.code_or(code), summary).at(usage.name.span);
+            Diagnostics::from(error.explain(found))
+        }
     };
-    let template = crate::interpolate::Template::parse(written)
-        .map_err(|error| refused(code::INTERPOLATION_SYNTAX, error.message))?;
-    let own = template
-        .render(scope, &Dot::new())
-        .map_err(|error| refused(code::INTERPOLATION, error.message))?;
+    let template =
+        interpolate::Template::parse(written).map_err(refused(code::INTERPOLATION_SYNTAX))?;
+    let own = template.render(scope, &Dot::new()).map_err(refused(code::INTERPOLATION))?;
     let kind = &usage.kind.value;
     let shown = if own == *kind { own.clone() } else { format!("{kind}.{own}") };
     let filtered = filtered_name(usage, Dialect::Json);

@@ -13,11 +13,16 @@ use sha2::digest::DynDigest;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
-use crate::config::Late;
+use crate::config::{Late, late_fields};
 use crate::post_processor::{Files, Stoppable, base_name, blocking, dot, make_parent};
 
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "packer.post-processor.checksum";
+
+late_fields! {
+    /// The fields of `output`.
+    pub OutputFields = ["BuildName", "BuilderType", "ChecksumType"] and the build;
+}
 
 /// The options of `checksum`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -27,7 +32,7 @@ pub struct Options {
     pub checksum_types: Vec<ChecksumType>,
     /// The file that the lines are added to. `{{.BuildName}}`, `{{.BuilderType}}` and
     /// `{{.ChecksumType}}` are filled in.
-    pub output: Late,
+    pub output: Late<OutputFields>,
 }
 
 impl Default for Options {

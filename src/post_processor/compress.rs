@@ -14,7 +14,7 @@ use crate::component::{Artifact, Check, Component, PostProcessContext, PostProce
 use crate::config::Late;
 use crate::diagnostic::code;
 use crate::post_processor::archive::{self, Algorithm, BlockWriter, Entry, Source};
-use crate::post_processor::{Files, Stoppable, base_name, blocking, dot};
+use crate::post_processor::{BuildFields, Files, Stoppable, base_name, blocking, dot};
 
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "packer.post-processor.compress";
@@ -26,7 +26,7 @@ pub struct Options {
     /// The file to write. Its ending says how: `.zip`, `.tar`, or `.gz`, `.bgzf`, `.lz4`, `.xz`,
     /// `.bzip2` after `.tar` or, for a single file, alone. Any other ending is a gzipped tar.
     /// `{{.BuildName}}` and `{{.BuilderType}}` are filled in.
-    pub output: Late,
+    pub output: Late<BuildFields>,
     /// The ending that counts instead of the one of `output`.
     pub format: String,
     /// From 1 (fast) to 9 (small); 0 and -1 are the format's default. lz4 has only one.
@@ -103,7 +103,7 @@ fn endings(name: &str) -> Vec<&str> {
 /// The post-processor, ready to run.
 #[derive(Debug)]
 pub struct Compress {
-    output: Late,
+    output: Late<BuildFields>,
     format: Format,
     level: Option<u32>,
 }

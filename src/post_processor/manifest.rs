@@ -23,7 +23,7 @@ use crate::component::{
     Artifact, Check, Component, Facts, PostProcessContext, PostProcessor, Processed,
 };
 use crate::config::Late;
-use crate::post_processor::{base_name, blocking, dot, parent, passed_on};
+use crate::post_processor::{BuildFields, base_name, blocking, dot, parent, passed_on};
 use crate::retry::{self, Backoff};
 
 /// The options of `manifest`.
@@ -37,7 +37,7 @@ pub struct Options {
     /// Leaves `build_time` out.
     pub strip_time: bool,
     /// More values for the entry. They may use `{{ build "X" }}` and `{{ .X }}`.
-    pub custom_data: BTreeMap<String, Late>,
+    pub custom_data: BTreeMap<String, Late<BuildFields>>,
 }
 
 impl Default for Options {

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Artifact, Facts, Processed};
+use crate::config::late_fields;
 use crate::interpolate::{BuildData, Dot};
 use crate::retry::Cancelled;
 
@@ -72,6 +73,11 @@ impl Artifact for Files {
 /// The input goes on as it is, and cannot be thrown away.
 fn passed_on(input: Arc<dyn Artifact>) -> Processed {
     Processed { artifact: Some(input), keep_input: true, keep_forced: true }
+}
+
+late_fields! {
+    /// The fields of [`dot()`].
+    pub BuildFields = ["BuildName", "BuilderType"] and the build;
 }
 
 /// What `.Name` means in late options: what the machine said, `.BuildName` and `.BuilderType`.

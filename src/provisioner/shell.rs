@@ -14,11 +14,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::component::{Check, Component, Exit, ProvisionContext, Provisioner, Upload};
-use crate::config::{GoDuration, Late};
+use crate::config::{GoDuration, Late, late_fields};
 use crate::guest;
 use crate::interpolate::Dot;
 use crate::retry::{self, Backoff, Permanent, or_cancelled};
 use crate::script::{self, VariableFormat, Work, quote_path};
+
+late_fields! {
+    /// The fields of `execute_command`.
+    pub CommandFields = ["Path", "Vars", "EnvVarFile"] and the build;
+}
 
 /// The options of `shell`, beside those of every shell.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -36,7 +41,7 @@ pub struct Options {
     /// its variables, `{{.EnvVarFile}}` is the file that has them. Default:
     /// `chmod +x {{.Path}}; {{.Vars}} {{.Path}}`, or
     /// `chmod +x {{.Path}}; . {{.EnvVarFile}} && {{.Path}}` with `use_env_var_file`.
-    pub execute_command: Option<Late>,
+    pub execute_command: Option<Late<CommandFields>>,
     /// The interpreter of `inline` scripts. Default: `/bin/sh -e`, unless the first of the
     /// commands is itself a `#!` line.
     pub inline_shebang: Option<String>,

@@ -15,9 +15,17 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Check, Facts};
-use crate::config::Late;
+use crate::config::{Late, late_fields};
 use crate::event::Ui;
 use crate::script::{self, VariableFormat, Work, child, quote};
+
+late_fields! {
+    /// The fields of `execute_command`.
+    pub CommandFields = ["Vars", "Script", "Command"] and the build;
+}
+
+/// A word of `execute_command`.
+type Word = Late<CommandFields>;
 
 /// The options of `shell-local`, beside those of every shell.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -29,8 +37,8 @@ pub struct Options {
     /// `{{.Script}}` is the script's path, `{{.Command}}` is `command`. A single text is given to
     /// `sh -c`. Default: `["/bin/sh", "-c", "{{.Vars}} {{.Script}}"]`.
     #[serde(deserialize_with = "words_or_line")]
-    #[schemars(with = "Vec<Late>")]
-    pub execute_command: Vec<Late>,
+    #[schemars(with = "Vec<Word>")]
+    pub execute_command: Vec<Word>,
     /// The interpreter of `inline` scripts, always written as their first line.
     pub inline_shebang: String,
     /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, whose `'` are
@@ -173,10 +181,10 @@ impl LocalShell {
     /// `execute_command` for `file`.
     fn words(&self, file: &Path, facts: &Facts) -> anyhow::Result<Vec<String>> {
         let path = file.display().to_string();
-        let standard = ["/bin/sh", "-c", "{{.Vars}} {{.Script}}"].map(Late::new).to_vec();
+        let standard = ["/bin/sh", "-c", "{{.Vars}} {{.Script}}"].map(Word::new).to_vec();
         let (script, words) = match self.own.execute_command.as_slice() {
             [] => (quote(&path).into_owned(), standard),
-            [line] => (path, vec![Late::new("sh"), Late::new("-c"), line.clone()]),
+            [line] => (path, vec![Word::new("sh"), Word::new("-c"), line.clone()]),
             words => (path, words.to_vec()),
         };
         let mut dot = facts.scope.build_data.clone().unwrap_or_default();
@@ -190,17 +198,17 @@ impl LocalShell {
 }
 
 /// Several words, or one text that stays whole (it may contain commas).
-fn words_or_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Late>, D::Error> {
+fn words_or_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Word>, D::Error> {
     struct Written;
     impl<'de> de::Visitor<'de> for Written {
-        type Value = Vec<Late>;
+        type Value = Vec<Word>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list of words, or one command line")
         }
-        fn visit_str<E: de::Error>(self, line: &str) -> Result<Vec<Late>, E> {
-            Ok(if line.is_empty() { Vec::new() } else { vec![Late::new(line)] })
+        fn visit_str<E: de::Error>(self, line: &str) -> Result<Vec<Word>, E> {
+            Ok(if line.is_empty() { Vec::new() } else { vec![Word::new(line)] })
         }
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut words: A) -> Result<Vec<Late>, A::Error> {
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut words: A) -> Result<Vec<Word>, A::Error> {
             let mut all = Vec::new();
             while let Some(word) = words.next_element()? {
                 all.push(word);

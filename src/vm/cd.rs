@@ -11,8 +11,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::Check;
-use crate::config::Late;
-use crate::vm::tool;
+use crate::vm::{MachineText, tool};
 
 /// A CD for the guest.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,7 +23,7 @@ pub struct Options {
     /// Texts to put on a CD for the guest, by path. `{{ .SSHPublicKey }}` stands for the key that
     /// is made for the build, `{{ .Name }}`, `{{ .HTTPIP }}` and `{{ .HTTPPort }}` for what they
     /// say.
-    pub cd_content: IndexMap<String, Late>,
+    pub cd_content: IndexMap<String, MachineText>,
     /// The CD's volume label, e.g. `cidata` for cloud-init.
     pub cd_label: String,
 }

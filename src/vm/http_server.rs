@@ -15,9 +15,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_http::services::ServeDir;
 
 use crate::component::Check;
-use crate::config::Late;
 use crate::diagnostic::did_you_mean;
-use crate::vm::ports;
+use crate::vm::{MachineText, ports};
 
 /// Files for the guest over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -27,7 +26,7 @@ pub struct Options {
     pub http_directory: Option<PathBuf>,
     /// Texts to serve to the guest over HTTP, by path. `{{ .SSHPublicKey }}` stands for the key
     /// that is made for the build. Not together with `http_directory`.
-    pub http_content: IndexMap<String, Late>,
+    pub http_content: IndexMap<String, MachineText>,
     /// The first port to try.
     pub http_port_min: u16,
     /// The last port to try.

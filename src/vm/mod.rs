@@ -11,3 +11,21 @@ pub mod machine;
 pub mod ports;
 pub mod qmp;
 mod tool;
+
+use crate::config::{Late, late_fields};
+
+late_fields! {
+    /// What a text for a machine knows of it.
+    pub MachineFields = [
+        "Name",
+        "OutputDir",
+        "SSHPublicKey",
+        "HTTPIP",
+        "HTTPPort",
+        "HTTPDir",
+        "SSHHostPort",
+    ];
+}
+
+/// A text for a machine.
+pub type MachineText = Late<MachineFields>;

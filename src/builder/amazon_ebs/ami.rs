@@ -5,9 +5,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::aws::tags::{TagBlock, TagMap};
+use crate::aws::tags::{ImageText, TagBlock, TagMap};
 use crate::component::Check;
-use crate::config::Late;
 
 /// What the image is called, and who may use it where.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -17,7 +16,7 @@ pub struct AmiOptions {
     /// account's AMIs in each region.
     pub ami_name: String,
     /// The AMI's description; may use `{{ .SourceAMI }}` and its like.
-    pub ami_description: Option<Late>,
+    pub ami_description: Option<ImageText>,
     /// `hvm` or `paravirtual`: what the source AMI must be.
     pub ami_virtualization_type: Option<VirtualizationType>,
     /// Account ids that may launch the AMI.

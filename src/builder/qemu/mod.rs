@@ -31,9 +31,9 @@ use crate::builder::joined;
 use crate::builder::provision::provision_while;
 use crate::communicator::{self, HostKey, Kind, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
-use crate::config::Late;
 use crate::interpolate::{BuildData, Dot};
 use crate::step::Steps;
+use crate::vm::MachineText;
 use crate::vm::accelerator::{self, Kvm};
 use crate::vm::cd;
 use crate::vm::download::{self, Download};
@@ -366,7 +366,7 @@ impl Qemu {
 
     fn render<'a>(
         &self,
-        texts: impl Iterator<Item = (&'a String, &'a Late)>,
+        texts: impl Iterator<Item = (&'a String, &'a MachineText)>,
         cx: &BuildContext,
         dot: &Dot,
     ) -> anyhow::Result<Vec<(String, String)>> {
@@ -380,7 +380,7 @@ impl Qemu {
 
     /// `qemuargs` with their fields filled in.
     fn rows(&self, cx: &BuildContext, dot: &Dot) -> anyhow::Result<Vec<Vec<String>>> {
-        let render = |word: &Late| word.render(&cx.facts.scope, dot);
+        let render = |word: &MachineText| word.render(&cx.facts.scope, dot);
         let rows = self.hardware.qemuargs.iter().map(|row| row.iter().map(render).collect());
         rows.collect::<Result<_, _>>().context("cannot render `qemuargs`")
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{GoDuration, Late};
+use crate::config::GoDuration;
+use crate::vm::MachineText;
 
 /// Options of the reference that are refused by name.
 pub(super) const NOT_BUILT: &[&str] = &[
@@ -108,7 +109,7 @@ pub struct Hardware {
     /// Arguments for QEMU, each a list of a switch and its value. A switch that is given here
     /// replaces all that the builder would have given it. `{{ .HTTPIP }}`, `{{ .HTTPPort }}`,
     /// `{{ .HTTPDir }}`, `{{ .OutputDir }}`, `{{ .Name }}` and `{{ .SSHHostPort }}` may be used.
-    pub qemuargs: Vec<Vec<Late>>,
+    pub qemuargs: Vec<Vec<MachineText>>,
     /// Whether QEMU also opens a control socket for others.
     pub qmp_enable: bool,
     /// Where that socket is: `<output_directory>/<vm_name>.monitor` if not given.

@@ -62,7 +62,6 @@ fn render_text(
     if !text.contains("{{") {
         return text.to_owned();
     }
-    let is_late = schema.get("format").is_some_and(|format| format == late::FORMAT);
     let template = match Template::parse(text) {
         Ok(template) => template,
         Err(error) => {
@@ -70,20 +69,20 @@ fn render_text(
             return text.to_owned();
         }
     };
-    if is_late {
-        return text.to_owned();
-    }
-    template.render(scope, &Default::default()).unwrap_or_else(|error| {
+    let rendered = late::check_fields(&template, schema, scope).and_then(|()| {
+        if late::is_late(schema) {
+            return Ok(text.to_owned());
+        }
+        template.render(scope, &Default::default())
+    });
+    rendered.unwrap_or_else(|error| {
         diagnostics.push(refused(code::INTERPOLATION, error, span, option));
         text.to_owned()
     })
 }
 
 fn refused(code: crate::diagnostic::Code, error: Error, span: Span, option: &str) -> Diagnostic {
-    Diagnostic::error(
-        error.code_or(code),
-        format!("the `{{{{ … }}}}` text of `{option}` cannot be used"),
-    )
-    .at(span)
-    .because(error.message)
+    let summary = format!("the `{{{{ … }}}}` text of `{option}` cannot be used");
+    let found = Diagnostic::error(error.code_or(code), summary).at(span);
+    error.explain(found)
 }

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
-use crate::config::Late;
+use crate::config::{Late, late_fields};
 use crate::interpolate::{Dot, Template};
 use crate::post_processor::archive::{self, Algorithm, BlockWriter, Entry, Source};
 use crate::post_processor::{Files, artifice, base_name, blocking, dot};
@@ -24,13 +24,19 @@ use self::provider::{Contents, Provider};
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "mitchellh.post-processor.vagrant";
 
+late_fields! {
+    /// The fields of `output` and of the Vagrantfile.
+    pub OutputFields =
+        ["BuildName", "BuilderType", "Provider", "ArtifactId", "Architecture"] and the build;
+}
+
 /// The options of `vagrant`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// The box file. `{{.Provider}}`, `{{.Architecture}}`, `{{.BuildName}}` and `{{.ArtifactId}}`
     /// are filled in. Default: `packer_{{ .BuildName }}_{{ .Provider }}_{{ .Architecture }}.box`.
-    pub output: Option<Late>,
+    pub output: Option<Late<OutputFields>>,
     /// From 1 (fast) to 9 (small); 0 does not compress, -1 is the default.
     pub compression_level: Option<i32>,
     /// More files for the top of the box.
@@ -53,7 +59,7 @@ pub struct Options {
 #[serde(default)]
 pub struct Override {
     /// See the option of that name.
-    pub output: Option<Late>,
+    pub output: Option<Late<OutputFields>>,
     /// See the option of that name.
     pub compression_level: Option<i32>,
     /// See the option of that name.
@@ -69,7 +75,7 @@ pub struct Override {
 /// The options for one provider.
 #[derive(Debug)]
 struct Effective {
-    output: Late,
+    output: Late<OutputFields>,
     compression_level: i32,
     include: Vec<PathBuf>,
     vagrantfile_template: Option<String>,

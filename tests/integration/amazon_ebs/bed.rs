@@ -312,12 +312,13 @@ impl Build {
             debug: self.debug,
             scope: Scope {
                 environment: Arc::new(environment),
-                user_variables: Arc::default(),
+                user_variables: None,
                 in_variables: false,
                 build_name: Some("ubuntu".into()),
                 build_type: Some("amazon-ebs".into()),
                 template_dir: Some(PathBuf::from("/tmp")),
                 build_data: None,
+                generated: &[],
                 budget: Default::default(),
             },
         }

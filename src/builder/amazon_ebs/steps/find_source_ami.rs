@@ -9,6 +9,8 @@ use aws_sdk_ec2::types::{DeviceType, Image};
 use crate::aws::allow::Regions;
 use crate::aws::search::{self, Found};
 use crate::builder::amazon_ebs::Job;
+use crate::builder::amazon_ebs::steps::create_image::description;
+use crate::builder::amazon_ebs::steps::render_tags;
 use crate::component::BuildContext;
 use crate::interpolate::{BuildData, Dot};
 use crate::permission::Permission;
@@ -90,6 +92,15 @@ impl FindSourceAmi {
         }
     }
 
+    /// Whether the texts of the image to come can be filled in with what `source` says: what is
+    /// missing there should not be found out when all is baked.
+    fn check_texts(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        render_tags(cx, source, "tags", &ami.tags, &ami.tag)?;
+        render_tags(cx, source, "snapshot_tags", &ami.snapshot_tags, &ami.snapshot_tag)?;
+        description(cx, &self.job, source).map(drop)
+    }
+
     /// Whether an image for this build can be made from `image`.
     fn check(&self, image: &Image) -> anyhow::Result<()> {
         let id = image.image_id().unwrap_or_default();
@@ -123,6 +134,9 @@ impl Step for FindSourceAmi {
         self.check(&image)?;
         let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());
         cx.ui.say(format!("Source AMI: {id} ({name})"));
-        Ok(SourceAmi { region: self.job.account.region().to_owned(), image: Arc::new(image) })
+        let region = self.job.account.region().to_owned();
+        let source = SourceAmi { region, image: Arc::new(image) };
+        self.check_texts(cx, &source)?;
+        Ok(source)
     }
 }
