@@ -21,7 +21,7 @@
 //! | `lint` | what a template may do, but its author rarely wants |
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
-//! | `registry` | the only file that names every component |
+//! | `registry` | the only file that names every component; which plugins are built in |
 //! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `shell-local`, `ansible-local`, `breakpoint` |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |

@@ -1,4 +1,6 @@
-//! The only file that names every component.
+//! The only file that names every component. `plugins` has those that are not here.
+
+pub mod plugins;
 
 use crate::aws::access::Access;
 use crate::aws::cleanup::Ec2Cleaner;
@@ -14,6 +16,7 @@ use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::post_processor;
 use crate::provisioner;
+use crate::registry::plugins::Plugins;
 use crate::source::Spanned;
 
 /// Those who clean up after dead runs, with the credentials that their tools find by themselves.
@@ -159,10 +162,18 @@ impl<T: ?Sized + 'static> Kind<T> {
             || self.not_built.contains(&name)
     }
 
-    /// The component that a template calls `name`.
-    pub fn find(&self, name: &Spanned<String>) -> Result<&'static Registered<T>, Diagnostics> {
+    /// The component that a template calls `name`, if it asks for these `plugins`.
+    pub fn find(
+        &self,
+        name: &Spanned<String>,
+        plugins: &Plugins,
+    ) -> Result<&'static Registered<T>, Diagnostics> {
         let wanted = name.value.as_str();
-        if let Some(found) = self.built.iter().find(|registered| registered.name == wanted) {
+        let built = |name: &str| self.built.iter().find(|registered| registered.name == name);
+        if let Some(found) = built(wanted) {
+            return Ok(found);
+        }
+        if let Some(found) = plugins.built_in_name(wanted).and_then(|own| built(&own)) {
             return Ok(found);
         }
         let kind = self.name;
@@ -175,9 +186,15 @@ impl<T: ?Sized + 'static> Kind<T> {
             return Err(found.help(format!("built: {}", built_names())).into());
         }
         let known = built.clone().chain(self.not_built.iter().copied());
-        let help = match did_you_mean(wanted, known) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("built: {}", built_names()),
+        let help = match (did_you_mean(wanted, known), plugins.source_of(wanted)) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, None) => format!("built: {}", built_names()),
+            (None, Some(source)) => {
+                let summary = format!("the {kind} `{wanted}` is of the plugin `{source}`");
+                let found = Diagnostic::error(code::NOT_BUILT, summary).at(name.span);
+                let found = found.because("imgbake does not have this plugin");
+                return Err(found.help(format!("built: {}", built_names())).into());
+            }
         };
         let summary = format!("there is no {kind} `{wanted}`");
         let found = Diagnostic::error(code::UNKNOWN_COMPONENT, summary).at(name.span);

@@ -6,6 +6,7 @@ use clap::Args;
 use super::front::{self, TemplateArguments};
 use super::{Exit, Session};
 use crate::event::Ui;
+use crate::plan;
 use crate::source::SourceMap;
 use crate::template::ast::Dialect;
 
@@ -21,7 +22,11 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     arguments.template.warn_of_idle_flags(ui, "init");
     let mut sources = SourceMap::default();
     let template = arguments.template.one();
-    let loaded = template.and_then(|template| front::load(&template, &mut sources));
+    let loaded = template.and_then(|template| {
+        let (template, mut found) = front::load(&template, &mut sources)?;
+        found.extend(plan::requirements(&template));
+        found.into_result(template)
+    });
     let Some(template) = session.shown(ui, loaded, &sources) else {
         return Exit::Failure;
     };

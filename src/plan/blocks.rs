@@ -11,7 +11,7 @@ use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
 use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
 use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
-use crate::registry::{self, Kind};
+use crate::registry::{self, Kind, plugins::Plugins};
 use crate::source::Spanned;
 use crate::template::ast::{ComponentBlock, Dialect};
 
@@ -19,6 +19,7 @@ use crate::template::ast::{ComponentBlock, Dialect};
 pub(super) struct Blocks<'a> {
     pub(super) dialect: Dialect,
     pub(super) candidate: &'a Candidate<'a>,
+    pub(super) plugins: &'a Plugins,
     /// What the components of all blocks are made from, but for their bodies.
     pub(super) ingredients: Ingredients,
     pub(super) found: &'a mut Diagnostics,
@@ -164,7 +165,7 @@ impl Blocks<'_> {
         ingredients: Ingredients,
     ) -> Option<(Recipe<T>, Node, Box<T>)> {
         let registered: &'static Registered<T> =
-            kind.find(name).map_err(|errors| self.found.extend(errors)).ok()?;
+            kind.find(name, self.plugins).map_err(|errors| self.found.extend(errors)).ok()?;
         let options = ingredients
             .first_options(registered)
             .map_err(|errors| self.found.extend(errors))

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::eval::{Answer, DataSources};
 use crate::interpolate::Scope;
-use crate::registry;
+use crate::registry::{self, plugins::Plugins};
 use crate::secret::Redactor;
 use crate::source::Spanned;
 
@@ -19,6 +19,7 @@ use crate::source::Spanned;
 pub struct BuiltInDataSources {
     environment: Arc<Environment>,
     redactor: Redactor,
+    plugins: Plugins,
     ask: bool,
     /// What was asked, and the answers: nobody is asked the same twice.
     answers: Mutex<Vec<(String, Answer)>>,
@@ -32,7 +33,7 @@ impl DataSources for BuiltInDataSources {
         kind: &Spanned<String>,
         body: &Node,
     ) -> Result<(Answer, Diagnostics), Diagnostics> {
-        let registered = registry::DATA_SOURCE.find(kind)?;
+        let registered = registry::DATA_SOURCE.find(kind, &self.plugins)?;
         let (source, warnings) = (registered.prepare)(body, &self.facts(kind), &self.redactor)?;
         let question = format!("{} {body:?}", kind.value);
         if let Some(answer) = self.known(&question) {
@@ -53,10 +54,17 @@ impl DataSources for BuiltInDataSources {
 }
 
 impl BuiltInDataSources {
-    /// They take the secrets among their options to `redactor`. Unless they are to be `ask`ed, their
-    /// options are checked, and their answers stay unknown.
-    pub fn new(environment: Arc<Environment>, redactor: Redactor, ask: bool) -> Self {
-        Self { environment, redactor, ask, answers: Mutex::default(), runtime: OnceLock::new() }
+    /// They are those of a template that asks for `plugins`, and take the secrets among their options
+    /// to `redactor`. Unless they are to be `ask`ed, their options are checked, and their answers
+    /// stay unknown.
+    pub fn new(
+        environment: Arc<Environment>,
+        redactor: Redactor,
+        plugins: Plugins,
+        ask: bool,
+    ) -> Self {
+        let (answers, runtime) = (Mutex::default(), OnceLock::new());
+        Self { environment, redactor, plugins, ask, answers, runtime }
     }
 
     fn answers(&self) -> MutexGuard<'_, Vec<(String, Answer)>> {

@@ -10,11 +10,11 @@ use crate::fingerprint::Fingerprint;
 use crate::interpolate::{BuildData, Scope};
 use crate::plan::blocks::Blocks;
 use crate::plan::candidate::{self, Candidate};
-use crate::plan::hcp;
 use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
-use crate::registry;
+use crate::plan::{hcp, requirements};
+use crate::registry::{self, plugins::Plugins};
 use crate::secret::Redactor;
 use crate::template::ast::{Body, Build, Dialect, SourceUse, Syntax, Template};
 
@@ -36,6 +36,7 @@ pub fn make(
         .iter()
         .filter(|candidate| selection.takes_build(&candidate.names.selected))
         .collect();
+    planner.found.extend(requirements::plugins(template, &chosen));
     let builds = chosen
         .into_iter()
         .filter_map(|candidate| planner.build(candidate, &mut selection))
@@ -76,6 +77,7 @@ struct Planner<'a> {
     values: Values,
     request: &'a PlanRequest,
     redactor: &'a Redactor,
+    plugins: Plugins,
     /// What every text of the template may know.
     scope: Scope,
     found: Diagnostics,
@@ -94,7 +96,8 @@ impl<'a> Planner<'a> {
             budget: values.budget().clone(),
             ..Scope::new(request.environment.clone())
         };
-        Self { template, values, request, redactor, scope, found: Diagnostics::default() }
+        let (plugins, found) = (Plugins::of(template), Diagnostics::default());
+        Self { template, values, request, redactor, plugins, scope, found }
     }
 
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
@@ -119,26 +122,28 @@ impl<'a> Planner<'a> {
         candidate: &Candidate<'_>,
         selection: &mut Selection,
     ) -> Option<PlannedBuild> {
-        let registered = match registry::BUILDER.find(&candidate.source.kind) {
+        let registered = match registry::BUILDER.find(&candidate.source.kind, &self.plugins) {
             Ok(registered) => registered,
             Err(errors) => {
                 self.found.extend(errors);
                 return None;
             }
         };
-        let facts = self.facts(candidate, None);
+        let generated = registered.build_data;
+        let facts = self.facts(candidate, generated, None);
         let builder = self.builder(candidate, registered, facts.clone());
         let build_name = candidate.build.name.as_ref().map(|name| name.value.clone());
         let mut blocks = Blocks {
             dialect: self.template.dialect,
             candidate,
+            plugins: &self.plugins,
             ingredients: Ingredients {
                 values: self.values.clone(),
                 body: Arc::new(Body::empty(candidate.build.span, Syntax::Native)),
                 overrides: None,
-                facts: self.facts(candidate, Some(BuildData::new())),
+                facts: self.facts(candidate, generated, Some(BuildData::new())),
                 build_name: Some(build_name.unwrap_or_default()),
-                generated: registered.build_data,
+                generated,
                 redactor: self.redactor.clone(),
             },
             found: &mut self.found,
@@ -160,13 +165,19 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn facts(&self, candidate: &Candidate<'_>, build_data: Option<BuildData>) -> Arc<Facts> {
+    fn facts(
+        &self,
+        candidate: &Candidate<'_>,
+        generated: &'static [&'static str],
+        build_data: Option<BuildData>,
+    ) -> Arc<Facts> {
         let build_name = candidate.names.own.clone();
         let builder_type = candidate.usage.kind.value.clone();
         let scope = Scope {
             build_name: Some(build_name.clone()),
             build_type: Some(builder_type.clone()),
             build_data,
+            generated,
             ..self.scope.clone()
         };
         let PlanRequest { force, debug, .. } = *self.request;

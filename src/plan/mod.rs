@@ -34,7 +34,7 @@ pub use self::data::BuiltInDataSources;
 pub use self::hcp::publishing;
 pub use self::make::make;
 pub use self::meta::meta_arguments;
-pub use self::requirements::requirements;
+pub use self::requirements::{requirements, versions};
 pub use self::secrets::AwsSecrets;
 pub use self::structure::structure;
 

@@ -2,22 +2,57 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::PACKER_VERSION;
+use crate::plan::candidate::Candidate;
 use crate::plan::version::{Constraints, Version};
+use crate::registry::plugins::{self, BuiltIn, is_of};
 use crate::source::Spanned;
-use crate::template::ast::{RequiredPlugin, Template};
+use crate::template::ast::{Build, RequiredPlugin, Template};
 
-/// Plugins of the usual tool whose components are built in, and the versions that they follow.
-const BUILT_IN_PLUGINS: &[(&str, &str)] =
-    &[("amazon", "1.8.3"), ("ansible", "1.1.7"), ("qemu", "1.1.5"), ("vagrant", "1.1.7")];
-
-/// Where the built-in plugins come from in `required_plugins`.
-const PLUGIN_HOME: &str = "github.com/hashicorp/";
-
-/// Finds the requirements of `template` that this program does not meet.
+/// Finds the requirements of `template` that this program does not meet, whatever is built.
 pub fn requirements(template: &Template) -> Diagnostics {
-    let versions = template.required_versions.iter().filter_map(check_version);
-    let plugins = template.required_plugins.iter().filter_map(check_plugin);
-    Diagnostics(versions.chain(plugins).collect())
+    let mut found = versions(template);
+    found.extend(template.required_plugins.iter().filter_map(lack).map(|lack| lack.diagnostic));
+    found
+}
+
+/// Finds the versions of the program that `template` asks for and that this is not.
+pub fn versions(template: &Template) -> Diagnostics {
+    Diagnostics(template.required_versions.iter().filter_map(check_version).collect())
+}
+
+/// What there is to say of the plugins of `template` if only `chosen` are built.
+pub(super) fn plugins(template: &Template, chosen: &[&Candidate<'_>]) -> Diagnostics {
+    let wanted = |plugin: &RequiredPlugin| {
+        let mut builds = chosen.iter();
+        builds
+            .any(|one| is_of(&one.source.kind.value, &plugin.name.value) || uses(one.build, plugin))
+    };
+    let found = template.required_plugins.iter().filter_map(|plugin| {
+        let Lack { diagnostic, is_absent } = lack(plugin)?;
+        match is_absent {
+            // Each of its components is refused where it stands.
+            true if is_used(template, plugin) => None,
+            true => Some(diagnostic.into_warning()),
+            false if wanted(plugin) => Some(diagnostic),
+            false => Some(diagnostic.into_warning()),
+        }
+    });
+    Diagnostics(found.collect())
+}
+
+/// Whether any component in `template` is of `plugin`.
+fn is_used(template: &Template, plugin: &RequiredPlugin) -> bool {
+    let sources = template.sources.iter().map(|source| &source.kind.value);
+    let data = template.data.iter().filter_map(|block| Some(&block.labels.first()?.value));
+    sources.chain(data).any(|kind| is_of(kind, &plugin.name.value))
+        || template.builds.iter().any(|build| uses(build, plugin))
+}
+
+/// Whether a provisioner or post-processor of `build` is of `plugin`.
+fn uses(build: &Build, plugin: &RequiredPlugin) -> bool {
+    let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
+    let components = provisioners.chain(build.post_processors.iter().flatten());
+    components.map(|block| &block.kind.value).any(|kind| is_of(kind, &plugin.name.value))
 }
 
 fn check_version(required: &Spanned<String>) -> Option<Diagnostic> {
@@ -38,46 +73,59 @@ fn check_version(required: &Spanned<String>) -> Option<Diagnostic> {
     })
 }
 
-fn check_plugin(plugin: &RequiredPlugin) -> Option<Diagnostic> {
-    let source = plugin.source.value.as_str();
-    let name = source.strip_prefix(PLUGIN_HOME).unwrap_or(source);
-    let Some((_, version)) = BUILT_IN_PLUGINS.iter().find(|(built_in, _)| *built_in == name) else {
-        return Some(unknown_plugin(plugin, name));
+/// What a required plugin is not.
+struct Lack {
+    diagnostic: Diagnostic,
+    /// Whether nothing of the plugin is here.
+    is_absent: bool,
+}
+
+fn lack(plugin: &RequiredPlugin) -> Option<Lack> {
+    let Some(built_in) = plugins::built_in(&plugin.source.value) else {
+        return Some(Lack { diagnostic: unknown_plugin(plugin), is_absent: true });
     };
-    if plugin.name.value != name {
-        let summary = format!("the plugin `{name}` under another name is not built yet");
-        return Some(
-            Diagnostic::error(code::NOT_BUILT, summary)
-                .at(plugin.name.span)
-                .because("its components would get other names")
-                .help(format!("call it `{name}`")),
-        );
+    let diagnostic = match constraints(&plugin.version) {
+        Ok(constraints) => other_version(built_in, plugin, &constraints)?,
+        Err(diagnostic) => *diagnostic,
+    };
+    Some(Lack { diagnostic, is_absent: false })
+}
+
+/// What is built in serves those who pinned an older version: nobody can install another one.
+fn other_version(
+    BuiltIn { name, version }: &BuiltIn,
+    plugin: &RequiredPlugin,
+    constraints: &Constraints,
+) -> Option<Diagnostic> {
+    let version = Version::parse(version).ok()?;
+    if constraints.allow(&version) {
+        return None;
     }
-    let constraints = match constraints(&plugin.version) {
-        Ok(constraints) => constraints,
-        Err(diagnostic) => return Some(*diagnostic),
-    };
-    (!constraints.allow(&Version::parse(version).ok()?)).then(|| {
-        let summary = format!("the plugin `{name}` is built in as version {version}");
-        Diagnostic::error(code::REQUIREMENT, summary)
-            .at(plugin.version.span)
+    let summary = format!("the plugin `{name}` is built in as version {version}");
+    let found = Diagnostic::error(code::REQUIREMENT, summary).at(plugin.version.span);
+    Some(if constraints.want_newer_than(&version) {
+        found
             .because(format!("{version} does not meet this"))
             .help("widen the constraint if the template needs nothing newer")
+    } else {
+        found
+            .because(format!("this asks for an older one; {version} is used"))
+            .help(format!("write `~> {version}` once the template is known to work with it"))
+            .into_warning()
     })
 }
 
-fn unknown_plugin(plugin: &RequiredPlugin, name: &str) -> Diagnostic {
-    let built_in = BUILT_IN_PLUGINS.iter().map(|(built_in, _)| *built_in);
-    let names: Vec<_> = built_in.clone().collect();
-    let diagnostic = Diagnostic::error(
-        code::REQUIREMENT,
-        format!("the plugin `{}` is not built in", plugin.source.value),
-    )
-    .at(plugin.source.span)
-    .because("imgbake loads no plugins")
-    .note(format!("built in: {}", names.join(", ")));
-    match did_you_mean(name, built_in) {
-        Some(meant) => diagnostic.help(format!("did you mean `{PLUGIN_HOME}{meant}`?")),
+fn unknown_plugin(plugin: &RequiredPlugin) -> Diagnostic {
+    let source = plugin.source.value.as_str();
+    let names: Vec<_> = plugins::BUILT_IN.iter().map(|built_in| built_in.name).collect();
+    let diagnostic =
+        Diagnostic::error(code::REQUIREMENT, format!("the plugin `{source}` is not built in"))
+            .at(plugin.source.span)
+            .because("imgbake loads no plugins")
+            .note(format!("built in: {}", names.join(", ")));
+    let name = source.strip_prefix(plugins::HOME).unwrap_or(source);
+    match did_you_mean(name, names) {
+        Some(meant) => diagnostic.help(format!("did you mean `{}{meant}`?", plugins::HOME)),
         None => diagnostic.help("remove it if no component of it is used"),
     }
 }

@@ -15,7 +15,7 @@ fn plan(name: &str, text: &str, only: &[&str], except: &[&str]) -> (Option<Plan>
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, text).unwrap();
-    let request = LoadRequest { path, config_type: Default::default() };
+    let request = LoadRequest::new(path, Default::default());
     let (template, _) = load(&request, &mut SourceMap::default()).unwrap();
     let environment =
         Arc::new(Environment::new(BTreeMap::new(), PathBuf::from("/"), Timestamp::UNIX_EPOCH));

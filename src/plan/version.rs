@@ -1,6 +1,7 @@
 //! Version constraints as templates write them: `>= 1.2.8, ~> 1.9`.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// A version: numbers, and whether it is a pre-release (which comes before the release).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,14 @@ impl Version {
         let written = numbers.len();
         numbers.resize(written.max(3), 0);
         Ok(Self { numbers, written, prerelease })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.numbers.iter().map(u64::to_string).collect();
+        f.write_str(&numbers.join("."))?;
+        if self.prerelease { f.write_str("-dev") } else { Ok(()) }
     }
 }
 
@@ -79,6 +88,15 @@ impl Constraints {
     /// Reads a list with commas; the error is a sentence about the part that cannot be read.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.split(',').map(str::trim).map(parse_one).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether one of them holds for nothing but versions that come after `version`.
+    pub fn want_newer_than(&self, version: &Version) -> bool {
+        self.0.iter().any(|(operator, wanted)| match operator {
+            Operator::Greater => wanted >= version,
+            Operator::Equal | Operator::GreaterOrEqual | Operator::Pessimistic => wanted > version,
+            Operator::NotEqual | Operator::Less | Operator::LessOrEqual => false,
+        })
     }
 
     /// Whether all of them hold for `version`.
