@@ -6,12 +6,31 @@ use crate::template::ast::Expr;
 
 use super::convert::convert;
 use super::expr::{Eval, Evaluator, error, suggest, too_much};
-use super::functions::{Call, CallError, Function, Param, Run, find, names};
+use super::functions::{Available, Call, CallError, Function, Param, Run, find, names};
 use super::signature::Signature;
 use super::types::Type;
 use super::value::{Data, Value};
 
 const INVALID_ARGUMENT: &str = "Invalid function argument";
+
+/// What HCL2 writes for a function of the JSON language.
+fn hcl_form(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "user" => "var.NAME",
+        "build" => "build.ID",
+        "build_name" => "source.name",
+        "build_type" => "source.type",
+        "packer_version" => "packer.version",
+        "pwd" => "path.cwd",
+        "template_dir" => "path.root",
+        "isotime" => "legacy_isotime(…)",
+        "strftime" => "legacy_strftime(…)",
+        "uuid" => "uuidv4()",
+        "replace_all" => "replace(…)",
+        "clean_resource_name" => "regex_replace(…)",
+        _ => return None,
+    })
+}
 
 impl Evaluator<'_> {
     pub(super) fn eval_call(
@@ -51,10 +70,22 @@ impl Evaluator<'_> {
         }
         let suggestion = suggest(&name.value, names(available));
         let cause = format!("There is no function named \"{}\".{suggestion}", name.value);
-        match name.value.as_str() {
-            "env" => found.because(cause).help("`env` can be called in the default of a variable"),
-            _ => found.because(cause),
-        }
+        let is_function = find(&name.value, Available::All).is_some();
+        let help = match (name.value.as_str(), hcl_form(&name.value)) {
+            ("env", _) => "`env` can be called in the default of a variable".to_owned(),
+            (_, Some(form)) if available == Available::Env => {
+                format!("in a local, or where the value is used, write `{form}`")
+            }
+            (_, Some(form)) => format!("write `{form}`"),
+            _ if is_function && available == Available::Env => {
+                let cause = "The default of a variable can call only \"env\".";
+                let help =
+                    format!("give the value to a local: `locals {{ … = {}(…) }}`", name.value);
+                return found.because(cause).help(help);
+            }
+            _ => return found.because(cause),
+        };
+        found.because(cause).help(help)
     }
 
     /// The values of the arguments with their places, the last one expanded; `None` if that is not

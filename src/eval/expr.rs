@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{Expr, ExprKind};
 
-use super::functions::Host;
+use super::functions::{Available, Host};
 use super::number::Number;
 use super::show::brief;
 use super::value::{Data, Traits, Value};
@@ -267,16 +267,16 @@ impl<'a> Evaluator<'a> {
         let bound = frames.map(|frame| frame.name);
         let names: Vec<&str> = bound.chain(self.roots.names()).collect();
         let suggestion = suggest(name, names);
-        let cause = if self.roots.names.is_empty() && self.frame.is_none() {
-            "Variables may not be used here.".to_owned()
-        } else {
-            format!("There is no variable named \"{name}\".{suggestion}")
-        };
-        let summary = match self.roots.names.is_empty() && self.frame.is_none() {
-            true => "Variables not allowed",
-            false => "Unknown variable",
-        };
-        error(code::UNKNOWN_NAME, summary, span).because(cause)
+        if !self.roots.names.is_empty() || self.frame.is_some() {
+            let cause = format!("There is no variable named \"{name}\".{suggestion}");
+            return error(code::UNKNOWN_NAME, "Unknown variable", span).because(cause);
+        }
+        let found = error(code::UNKNOWN_NAME, "Variables not allowed", span)
+            .because("Variables may not be used here.");
+        match self.host.available {
+            Available::Env => found.help("give the value to a local: `locals { … = … }`"),
+            _ => found,
+        }
     }
 
     /// Adds to errors what the variables in `expr` are. The innermost expression with operands

@@ -114,8 +114,13 @@ pub fn parse(expr: &Expr, optionals: Optionals, budget: &Budget) -> Result<Type,
     match &expr.kind {
         ExprKind::Parenthesis(inner) => parse(inner, optionals, budget),
         ExprKind::Variable(name) => keyword(expr, name),
-        // HCL JSON writes a type as a string.
-        ExprKind::String(name) => keyword(expr, name),
+        ExprKind::String(name) => {
+            let mut refused = invalid(expr, "A type is not written in quotes.");
+            if let Some(error) = refused.0.first_mut() {
+                error.help = Some(format!("write `{name}`, without quotes"));
+            }
+            Err(refused)
+        }
         ExprKind::Call { name, args, .. } => {
             constructor(expr, &name.value, args, optionals, budget)
         }

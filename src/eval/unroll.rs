@@ -1,21 +1,23 @@
-//! `dynamic` blocks directly in `build`, as `dynamic "provisioner"`: the blocks that they make
-//! take their place.
+//! What of a `build` is only known with values: `dynamic` blocks directly in it, as `dynamic
+//! "provisioner"`, whose place the blocks take that they make, and its own arguments.
 //!
-//! Those inside of a component's own body are unrolled with it, by `body`.
+//! `dynamic` blocks inside of a component's own body are unrolled with it, by `body`.
 
 use crate::budget::Budget;
+use crate::config::{Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, code};
 use crate::source::Spanned;
 use crate::template::ast::{Block, Body, Build, Expr, ExprKind, Template};
-use crate::template::build_of;
+use crate::template::{BUILD_ARGUMENTS, build_of};
 
+use super::body::node;
 use super::dynamic::Dynamic;
 use super::expr::{Eval, Evaluator, Roots};
 use super::functions::Host;
 use super::value::{Data, Value};
 use super::{Inner, Values};
 
-/// Puts what the `dynamic` blocks of its builds make into `template`. The values that come back
+/// Puts what the `dynamic` blocks of its builds make, and what their arguments say, into `template`. The values that come back
 /// know what the expressions in those blocks mean by their iterators. A block that cannot be made is
 /// left out; the reason comes back.
 pub fn unroll(mut template: Template, values: Values) -> (Template, Values, Diagnostics) {
@@ -26,7 +28,8 @@ pub fn unroll(mut template: Template, values: Values) -> (Template, Values, Diag
     let mut unroller = Unroller { roots: roots.clone(), host, found: Diagnostics::default() };
     for build in &mut template.builds {
         let Some(written) = build.written.take() else { continue };
-        let body = unroller.body(&written.body);
+        let mut body = unroller.body(&written.body);
+        unroller.settle_arguments(&mut body);
         let (made, found) = build_of(Block { body, ..written.clone() });
         // What is to be warned of has been said when the template was read.
         unroller.found.extend(found.into_iter().filter(|one| one.severity == Severity::Error));
@@ -116,6 +119,39 @@ impl Unroller<'_> {
         items.iter().map(label).collect()
     }
 
+    /// The arguments of `build` say what there is to plan: they become literals.
+    fn settle_arguments(&mut self, body: &mut Body) {
+        for name in BUILD_ARGUMENTS {
+            let Some(attribute) = body.attributes.get_mut(name) else { continue };
+            match self.settled(name, &attribute.value) {
+                Ok(literal) => attribute.value = literal,
+                Err(errors) => {
+                    self.found.extend(errors);
+                    body.attributes.shift_remove(name);
+                }
+            }
+        }
+    }
+
+    /// The literal of the value of `expr`, which is the argument `name`.
+    fn settled(&self, name: &str, expr: &Expr) -> Eval<Expr> {
+        let value = self.evaluator().eval(expr)?;
+        self.evaluator().pay_for(&value, expr.span)?;
+        if !value.is_wholly_known() {
+            let summary = format!("the `{name}` of a build is not known");
+            return Err(Diagnostic::error(code::WRONG_TYPE, summary)
+                .at(expr.span)
+                .because("it says what there is to build, so no data source may decide it")
+                .help("with -evaluate-datasources, data sources are asked")
+                .into());
+        }
+        literal(&node(&value, expr)).ok_or_else(|| {
+            let summary = format!("the `{name}` of a build cannot be {}", value.type_name());
+            let error = Diagnostic::error(code::WRONG_TYPE, summary).at(expr.span);
+            error.because("texts are wanted here").into()
+        })
+    }
+
     /// The name of a source is wanted before anything is planned: only a literal will do.
     fn settle_name(&self, body: &mut Body) -> Eval<()> {
         let Some(name) = body.attributes.get_mut("name") else { return Ok(()) };
@@ -125,6 +161,19 @@ impl Unroller<'_> {
         }
         Ok(())
     }
+}
+
+/// The expression that says `node`; of maps there is none.
+fn literal(node: &Node) -> Option<Expr> {
+    let kind = match &node.kind {
+        NodeKind::Null => ExprKind::Null,
+        NodeKind::Bool(value) => ExprKind::Bool(*value),
+        NodeKind::Number(text) => ExprKind::Number(text.clone()),
+        NodeKind::String(text) => ExprKind::String(text.clone()),
+        NodeKind::List(items) => ExprKind::List(items.iter().map(literal).collect::<Option<_>>()?),
+        NodeKind::Map(_) | NodeKind::Unknown => return None,
+    };
+    Some(Expr { kind, span: node.span })
 }
 
 /// Tells all expressions in `body` what they mean by `iterator`.

@@ -120,8 +120,8 @@ pub struct Build {
     pub post_processors: Vec<Vec<ComponentBlock>>,
     /// `hcp_packer_registry`; at most one.
     pub hcp_registry: Option<Block>,
-    /// The block as it was written, if `dynamic` blocks stand directly in it. What they make is
-    /// only known with values; until then it is missing above.
+    /// The block as it was written, if parts of it are only known with values: what `dynamic` blocks
+    /// directly in it make, and arguments that are expressions. Until then they are missing above.
     pub written: Option<Block>,
     /// The block.
     pub span: Span,

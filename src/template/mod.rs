@@ -10,4 +10,4 @@ pub mod load;
 mod root;
 pub mod upgrade;
 
-pub use root::build_of;
+pub use root::{BUILD_ARGUMENTS, build_of};

@@ -3,7 +3,9 @@
 use super::reader::{BlockShape, Reader, is_identifier};
 use crate::diagnostic::{Diagnostic, code};
 use crate::source::{Span, Spanned};
-use crate::template::ast::{Block, Body, Build, ComponentBlock, ExprKind, SourceUse};
+use crate::template::ast::{
+    Attribute, Block, Body, Build, ComponentBlock, Expr, ExprKind, SourceUse,
+};
 
 /// The blocks inside of `build`.
 pub(in crate::template) const BUILD_BLOCKS: &[BlockShape] = &[
@@ -21,11 +23,20 @@ pub(in crate::template) const BUILD_BLOCKS: &[BlockShape] = &[
 pub(in crate::template) const CHAIN_BLOCKS: &[BlockShape] =
     &[BlockShape::new("post-processor", &["type"]), BlockShape::new("dynamic", &["block"])];
 
-/// Reads a `build` block. What its `dynamic` blocks make is left out.
+/// The arguments of `build`. They may be expressions over variables and locals.
+pub const BUILD_ARGUMENTS: [&str; 3] = ["name", "description", "sources"];
+
+/// Reads a `build` block. What its `dynamic` blocks make is left out, and so are arguments that are
+/// not written out: both are known with values only.
 pub(super) fn build(mut block: Block, reader: &mut Reader) -> Build {
-    let written = has_dynamic(&block.body).then(|| block.clone());
+    let is_later = |name: &&str| block.body.attributes.get(*name).is_some_and(is_expression);
+    let later: Vec<&str> = BUILD_ARGUMENTS.into_iter().filter(is_later).collect();
+    let written = (!later.is_empty() || has_dynamic(&block.body)).then(|| block.clone());
     let body = &mut block.body;
-    reader.check(body, "a `build` block", &["name", "description", "sources"], BUILD_BLOCKS);
+    reader.check(body, "a `build` block", &BUILD_ARGUMENTS, BUILD_BLOCKS);
+    for name in later {
+        body.attributes.shift_remove(name);
+    }
     let name = reader.take_string(body, "name").filter(|name| !name.value.is_empty());
     let description = reader.take_string(body, "description");
     let sources = sources(body, reader);
@@ -44,6 +55,20 @@ pub(super) fn build(mut block: Block, reader: &mut Reader) -> Build {
         inner_block(inner, &mut build, reader);
     }
     build
+}
+
+/// Whether an argument is more than a literal, or a list of these.
+fn is_expression(attribute: &Attribute) -> bool {
+    let is_literal = |expr: &Expr| {
+        matches!(
+            expr.kind,
+            ExprKind::Null | ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::String(_)
+        )
+    };
+    match &attribute.value.kind {
+        ExprKind::List(items) => !items.iter().all(is_literal),
+        _ => !is_literal(&attribute.value),
+    }
 }
 
 fn has_dynamic(body: &Body) -> bool {
@@ -105,9 +130,15 @@ fn sources(body: &mut Body, reader: &mut Reader) -> Vec<SourceUse> {
     let Some(attribute) = body.attributes.shift_remove("sources") else {
         return Vec::new();
     };
-    let ExprKind::List(items) = attribute.value.kind else {
-        reader.not_literal(attribute.value.span, "sources", "a list of strings");
-        return Vec::new();
+    let items = match attribute.value.kind {
+        ExprKind::List(items) => items,
+        ExprKind::Null => return Vec::new(),
+        _ => {
+            let summary = "`sources` must be a list of strings";
+            let error = Diagnostic::error(code::HCL_STRUCTURE, summary).at(attribute.value.span);
+            reader.say(error.help("write it in brackets: `sources = [\"source.type.name\"]`"));
+            return Vec::new();
+        }
     };
     let mut uses = Vec::new();
     for item in items {
@@ -130,17 +161,19 @@ fn local_source(mut block: Block, reader: &mut Reader) -> Option<SourceUse> {
     Some(SourceUse { local_name, extra, ..used })
 }
 
-/// `source.type.name` or `type.name`.
+/// `source.type.name` or `type.name`. The first of three parts may be any word.
 fn source_use(reference: &Spanned<String>, reader: &mut Reader) -> Option<SourceUse> {
     let text = reference.value.as_str();
-    let parts: Vec<&str> = text.strip_prefix("source.").unwrap_or(text).split('.').collect();
+    let parts: Vec<&str> = text.split('.').collect();
     match parts.as_slice() {
-        [kind, name] if is_identifier(kind) && is_identifier(name) => Some(SourceUse {
-            kind: Spanned::new((*kind).to_owned(), reference.span),
-            name: Spanned::new((*name).to_owned(), reference.span),
-            local_name: None,
-            extra: None,
-        }),
+        [kind, name] | [_, kind, name] if is_identifier(kind) && is_identifier(name) => {
+            Some(SourceUse {
+                kind: Spanned::new((*kind).to_owned(), reference.span),
+                name: Spanned::new((*name).to_owned(), reference.span),
+                local_name: None,
+                extra: None,
+            })
+        }
         _ => {
             not_a_reference(reference.span, reader);
             None
