@@ -40,11 +40,14 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
 }
 
 fn fix_one(session: &Session, ui: &Ui, request: &LoadRequest, validate: bool) -> Exit {
+    let mut sources = SourceMap::default();
     if request.dialect() == Dialect::Hcl {
         ui.error("imgbake fix only works with JSON files for now.");
+        if let Some(legacy) = load::misnamed_legacy(&request.path, &mut sources) {
+            session.show(ui, &legacy.into(), &sources);
+        }
         return Exit::Failure;
     }
-    let mut sources = SourceMap::default();
     let document = read(request, &mut sources);
     let Some(mut document) = session.shown(ui, document, &sources) else {
         return Exit::Failure;

@@ -12,9 +12,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Inputs};
 use crate::event::Ui;
 use crate::plan::{self, BuiltInDataSources, Plan, PlanRequest};
+use crate::registry::plugins::Plugins;
 use crate::source::SourceMap;
 use crate::template::ast::Template;
-use crate::template::load::{self, ConfigType, LoadRequest, VarAssignment};
+use crate::template::load::{self, ConfigType, LoadRequest, Reading, VarAssignment};
 
 /// The arguments that all of these commands share.
 #[derive(Args, Clone, Debug)]
@@ -67,7 +68,7 @@ pub fn assignment(text: &str) -> Result<(String, String), String> {
 impl TemplateArguments {
     /// The template that they mean.
     pub fn load_request(&self) -> LoadRequest {
-        LoadRequest { path: self.template.clone(), config_type: self.config_type.into() }
+        LoadRequest::new(self.template.clone(), self.config_type.into())
     }
 
     /// Says which flags of these change nothing for a command that only reads the template's text. The
@@ -143,14 +144,27 @@ pub struct Wishes {
     pub fingerprints: bool,
 }
 
-/// Reads the template and checks what it requires. Its texts go to `sources`, so that whatever is
-/// found can be drawn.
+/// Reads the template. Its texts go to `sources`, so that whatever is found can be drawn.
 pub fn load(
     arguments: &TemplateArguments,
     sources: &mut SourceMap,
 ) -> Result<(Template, Diagnostics), Diagnostics> {
-    let (template, mut found) = load::load(&arguments.load_request(), sources)?;
-    found.extend(plan::requirements(&template));
+    load::load(&arguments.load_request(), sources)
+}
+
+/// The same for whoever only looks at a template: that its parts do not fit together, or not to this
+/// program, is worth a warning. Types and defaults of variables, and the values that they are given,
+/// count.
+pub fn look(
+    session: &Session,
+    arguments: &TemplateArguments,
+    sources: &mut SourceMap,
+) -> Result<(Template, Diagnostics), Diagnostics> {
+    let request = LoadRequest { reading: Reading::Loose, ..arguments.load_request() };
+    let (template, mut found) = load::load(&request, sources)?;
+    found.extend(plan::requirements(&template).into_iter().map(Diagnostic::into_warning));
+    let inputs = inputs(session, arguments, Wishes::default(), &template, sources)?;
+    found.extend(eval::check_variables(&template, &inputs, &session.redactor));
     found.into_result(template)
 }
 
@@ -169,6 +183,7 @@ pub fn inputs(
         data_sources: Some(Arc::new(BuiltInDataSources::new(
             session.environment.clone(),
             session.redactor.clone(),
+            Plugins::of(template),
             wishes.ask_data_sources,
         ))),
         warn_undeclared: wishes.warn_undeclared,
@@ -212,6 +227,7 @@ pub fn plan(
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
     let (template, mut found) = load(arguments, sources)?;
+    found.extend(plan::versions(&template));
     found.extend(
         plan::publishing(&template, &session.environment)
             .map(|lost| if wishes.builds { lost } else { lost.into_warning() }),

@@ -41,15 +41,18 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
 
 fn upgrade_one(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let request = arguments.template.load_request();
+    let mut sources = SourceMap::default();
     if request.dialect() == Dialect::Hcl {
-        ui.error("Error: the template is HCL2 already");
+        match load::misnamed_legacy(&request.path, &mut sources) {
+            Some(legacy) => session.show(ui, &legacy.into(), &sources),
+            None => ui.error("Error: the template is HCL2 already"),
+        }
         return Exit::Failure;
     }
     let Some(output) = output_file(arguments) else {
         ui.error("Error: say with -output-file where the template of standard input goes");
         return Exit::Failure;
     };
-    let mut sources = SourceMap::default();
     let loaded = load::load(&request, &mut sources);
     let Some(template) = session.shown(ui, loaded, &sources) else {
         return Exit::Failure;

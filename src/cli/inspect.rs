@@ -30,7 +30,7 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
 
 fn inspect(session: &Session, ui: &Ui, arguments: &TemplateArguments) -> Exit {
     let mut sources = SourceMap::default();
-    let template = match front::load(arguments, &mut sources) {
+    let template = match front::look(session, arguments, &mut sources) {
         Ok((template, _warnings)) => template,
         Err(errors) => {
             session.show(ui, &errors, &sources);

@@ -103,7 +103,7 @@ pub(crate) fn check(
     sources: &mut SourceMap,
 ) -> Result<Diagnostics, Diagnostics> {
     if arguments.syntax_only {
-        return front::load(template, sources).map(|(_template, found)| found);
+        return front::look(session, template, sources).map(|(_template, found)| found);
     }
     let wishes = Wishes {
         warn_undeclared: !arguments.no_warn_undeclared_var,

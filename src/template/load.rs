@@ -32,9 +32,27 @@ pub struct LoadRequest {
     pub path: PathBuf,
     /// `-config-type`.
     pub config_type: ConfigType,
+    /// How much is asked of it.
+    pub reading: Reading,
+}
+
+/// How much is asked of a template that is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// It must fit together.
+    #[default]
+    Strict,
+    /// It must be one. As in the usual tool, names that two files define and what is odd inside of
+    /// `build` count only for those who build: here they are warnings.
+    Loose,
 }
 
 impl LoadRequest {
+    /// The template at `path`, read strictly.
+    pub fn new(path: PathBuf, config_type: ConfigType) -> Self {
+        Self { path, config_type, reading: Reading::Strict }
+    }
+
     /// The language of the template.
     pub fn dialect(&self) -> Dialect {
         let by_name = has_suffix(&self.path, &TEMPLATE_SUFFIXES);
@@ -85,7 +103,7 @@ pub fn load(
 
 /// A template in which there is nothing, for expressions that need none.
 pub fn empty(dialect: Dialect) -> Template {
-    let (nothing, _found) = root::template(Vec::new(), Path::new("."), false);
+    let (nothing, _found) = root::template(Vec::new(), Path::new("."), false, Reading::Strict);
     Template { dialect, ..nothing }
 }
 
@@ -146,7 +164,7 @@ pub fn hcl2(
         bodies.extend(hcl_file(file, sources, &mut diagnostics));
     }
     let incomplete = diagnostics.has_errors();
-    let (template, findings) = root::template(bodies, &request.dir(), incomplete);
+    let (template, findings) = root::template(bodies, &request.dir(), incomplete, request.reading);
     diagnostics.extend(findings);
     diagnostics.into_result(template)
 }
@@ -162,6 +180,15 @@ fn hcl_file(file: FileId, sources: &SourceMap, diagnostics: &mut Diagnostics) ->
     };
     diagnostics.extend(findings);
     Some(body)
+}
+
+/// What to say of a legacy template that is named `*.pkr.json`, for commands that want one.
+pub fn misnamed_legacy(path: &Path, sources: &mut SourceMap) -> Option<Diagnostic> {
+    if !has_suffix(path, &[".pkr.json"]) {
+        return None;
+    }
+    let file = read(path, sources).ok()?;
+    json::hcl::legacy(&json::parse(file, sources).0?)
 }
 
 /// Reads a file of `-var-file`, or one that [`auto_var_files`] lists. HCL2 templates take HCL and
@@ -191,7 +218,11 @@ pub fn assignments(
     }
     let (root, mut diagnostics) = json::parse(file, sources);
     let Some(root) = root else {
-        return Err(diagnostics);
+        let path = &sources.file(file).path;
+        return Err(match has_suffix(path, &[".hcl"]) {
+            true => hcl_for_legacy(path),
+            false => diagnostics,
+        });
     };
     let read = match dialect {
         Dialect::Json => json::legacy::var_file,
@@ -204,6 +235,13 @@ pub fn assignments(
             Err(diagnostics)
         }
     }
+}
+
+fn hcl_for_legacy(path: &Path) -> Diagnostics {
+    let summary = format!("`{}` is a variable file for HCL2 templates", path.display());
+    let error = Diagnostic::error(code::UNREADABLE, summary);
+    let error = error.note("the template is legacy JSON, whose variable files are JSON, too");
+    error.help("write it as `{ \"name\": \"value\" }` in a file named *.json").into()
 }
 
 fn hcl_var_file(file: FileId, sources: &SourceMap) -> Result<Vec<VarAssignment>, Diagnostics> {

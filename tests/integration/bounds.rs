@@ -89,7 +89,7 @@ fn deep_nesting_is_refused_in_every_language() {
 fn evaluated(locals: &str) -> Diagnostics {
     let mut sources = SourceMap::default();
     let file = sources.add("t.pkr.hcl", format!("locals {{\n{locals}\n}}\n"));
-    let request = LoadRequest { path: "t.pkr.hcl".into(), config_type: ConfigType::Hcl2 };
+    let request = LoadRequest::new("t.pkr.hcl".into(), ConfigType::Hcl2);
     let loaded = load::hcl2(&[file], Diagnostics::default(), &request, &sources);
     let (template, _) = match loaded {
         Ok(loaded) => loaded,

@@ -58,7 +58,7 @@ fn cases() -> Vec<Case> {
 /// The values that the expressions refer to, and where the texts of the scope are.
 fn scope() -> (Values, SourceMap) {
     let dir = oracle_dir();
-    let request = LoadRequest { path: dir.join("scope.pkr.hcl"), config_type: ConfigType::Hcl2 };
+    let request = LoadRequest::new(dir.join("scope.pkr.hcl"), ConfigType::Hcl2);
     let mut sources = SourceMap::default();
     let (template, _) = load::load(&request, &mut sources).unwrap();
     let vars = BTreeMap::from([("HOME".to_owned(), "/home/oracle".to_owned())]);

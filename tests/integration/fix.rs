@@ -114,3 +114,16 @@ fn the_tutorials_template_needs_no_fixing() {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
     assert_eq!(value(&run.stdout), value(&program.read("packer.json")));
 }
+
+#[test]
+fn what_comes_behind_the_template_is_left_out_with_a_warning() {
+    let program = Program::new();
+    program.write("old.json", format!("{OLD}\n]"));
+    let run = program.run(["fix", "old.json"]).succeeded();
+    assert_eq!(run.stdout, FIXED);
+    assert!(
+        run.stderr.contains("warning[T101]: the template has ended before this"),
+        "{}",
+        run.stderr
+    );
+}

@@ -1,5 +1,6 @@
 //! A body → typed options, with every unknown key, bad template text and wrong type reported.
 
+mod deprecated;
 mod deserialize;
 mod form;
 mod render;
@@ -41,6 +42,11 @@ pub fn decode<G: OptionGroups>(
             diagnostics.push(refuse_key(component, not_built, name, entry.key, &docs, is_set));
         }
     }
+    if diagnostics.has_errors() {
+        let known = entries.iter().filter(|(name, _)| rendered.contains_key(*name));
+        let old = deprecated::still_working(component, known);
+        diagnostics.extend(old.map(Diagnostic::into_warning));
+    }
     let mut reader = Reader { component, span: body.span, entries: rendered, diagnostics };
     let groups = G::read(&mut reader);
     match groups {
@@ -80,6 +86,9 @@ fn refuse_key(
             .at(span)
             .because("imgbake refuses what it would otherwise ignore")
             .help("remove the option if the image does not need it");
+    }
+    if let Some(deprecated) = deprecated::refused(component, name, span) {
+        return deprecated;
     }
     let absent = docs.iter().map(|doc| doc.name.as_str()).filter(|name| !is_set(name));
     let diagnostic =

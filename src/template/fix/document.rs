@@ -13,10 +13,10 @@ use crate::template::json::{self, Kind};
 pub struct Document(Object);
 
 impl Document {
-    /// Reads a text of `sources`. Of a key that stands twice, the later one counts, and a warning
-    /// says so.
+    /// Reads a text of `sources`. Of a key that stands twice, the later one counts, and what comes
+    /// behind the template is left out; a warning says so.
     pub fn read(file: FileId, sources: &SourceMap) -> Result<(Self, Diagnostics), Diagnostics> {
-        let (root, mut found) = json::parse(file, sources);
+        let (root, mut found) = json::parse_first(file, sources);
         let Some(root) = root else { return Err(found) };
         let mut twice = Diagnostics::default();
         root.refuse_duplicates(&mut twice);

@@ -25,9 +25,22 @@ const DYNAMIC_BLOCKS: &[BlockShape] = &[BlockShape::new("content", &[])];
 
 /// The body of a whole file.
 pub(in crate::template) fn file(root: Value, budget: &Budget) -> (Body, Diagnostics) {
+    if let Some(legacy) = legacy(&root) {
+        return (Body::empty(root.span, Syntax::Json), legacy.into());
+    }
     let mut lowering = Lowering { budget, diagnostics: Diagnostics::default() };
     let body = lowering.body(root, "", ROOT_BLOCKS);
     (body, lowering.diagnostics)
+}
+
+/// What to say of a legacy template that is named as an HCL2 one.
+pub(in crate::template) fn legacy(root: &Value) -> Option<Diagnostic> {
+    let Kind::Object(members) = &root.kind else { return None };
+    let builders = members.iter().find(|one| one.key.value.eq_ignore_ascii_case("builders"))?;
+    let summary = "this is a legacy JSON template, and is named as one in HCL2";
+    let error = Diagnostic::error(code::HCL_STRUCTURE, summary).at(builders.key.span);
+    let error = error.because("HCL2 has no `builders`");
+    Some(error.help("name it *.json, without `.pkr`"))
 }
 
 /// What a `*.pkrvars.json` file holds. Its strings stand for themselves.

@@ -39,13 +39,18 @@ pub(in crate::template) fn template(root: Value, dir: &Path) -> (Template, Diagn
     (template, lowering.diagnostics)
 }
 
-/// What a variable file holds: one object of strings.
+/// What a variable file holds: one object of strings. `null` is the empty one, as the usual tool
+/// reads it.
 pub(in crate::template) fn var_file(root: Value) -> Result<Vec<VarAssignment>, Diagnostics> {
     let mut lowering = Lowering::default();
     root.refuse_duplicates(&mut lowering.diagnostics);
     let members = lowering.object(root, "a variable file").unwrap_or_default();
     let mut assignments = Vec::new();
     for Member { key: name, value } in members {
+        let value = match value.kind {
+            Kind::Null => Value { kind: Kind::String(String::new()), ..value },
+            _ => value,
+        };
         if let Some(text) = lowering.string(&value, &format!("the value of `{}`", name.value)) {
             assignments.push(VarAssignment { name, value: text_expr(text) });
         }

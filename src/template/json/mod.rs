@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-pub(super) use parse::parse;
+pub(super) use parse::{parse, parse_first};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::{Span, Spanned};

@@ -14,16 +14,23 @@ pub(in crate::template) fn parse(
     file: FileId,
     sources: &SourceMap,
 ) -> (Option<Value>, Diagnostics) {
-    let mut parser = Parser {
-        text: &sources.file(file).text,
-        at: 0,
-        file,
-        depth: 0,
-        budget: sources.budget(),
-        diagnostics: Diagnostics::default(),
-    };
-    let value = parser.document().ok();
+    let mut parser = Parser::new(file, sources);
+    let value = parser.document().ok().and_then(|value| parser.end(&value).ok().map(|()| value));
     (value, parser.diagnostics)
+}
+
+/// Reads the first value of a file. What comes after it is worth a warning.
+pub(in crate::template) fn parse_first(
+    file: FileId,
+    sources: &SourceMap,
+) -> (Option<Value>, Diagnostics) {
+    let mut parser = Parser::new(file, sources);
+    let Ok(value) = parser.document() else { return (None, parser.diagnostics) };
+    let mut found = std::mem::take(&mut parser.diagnostics);
+    // Why it cannot go on is said there.
+    let _ = parser.end(&value);
+    found.extend(parser.diagnostics.into_iter().map(Diagnostic::into_warning));
+    (Some(value), found)
 }
 
 /// Reading cannot go on; why has been said.
@@ -42,6 +49,11 @@ struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
+    fn new(file: FileId, sources: &'t SourceMap) -> Self {
+        let (text, budget) = (&*sources.file(file).text, sources.budget());
+        Self { text, at: 0, file, depth: 0, budget, diagnostics: Diagnostics::default() }
+    }
+
     fn document(&mut self) -> Parsed<Value> {
         if self.text.starts_with('\u{feff}') {
             let error = self.error(0, 3, "the file begins with a byte-order mark");
@@ -55,14 +67,18 @@ impl<'t> Parser<'t> {
             let error = self.error_here("this is no JSON").because("expected `{`");
             return self.give_up(error.help("an HCL2 template is named *.pkr.hcl"));
         }
-        let value = self.value("a template")?;
+        self.value("a template")
+    }
+
+    /// Nothing comes after the only value of a file.
+    fn end(&mut self, value: &Value) -> Parsed<()> {
         self.skip_space()?;
         if self.peek().is_some() {
             let error = self.error_here("the template has ended before this");
             let end = Span::new(self.file, value.span.end as usize - 1, value.span.end as usize);
             return self.give_up(error.label(end, "the end of the template"));
         }
-        Ok(value)
+        Ok(())
     }
 
     fn value(&mut self, what: &str) -> Parsed<Value> {

@@ -17,6 +17,7 @@ use reader::Reader;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::template::ast::{Attribute, Block, Body, Build, Dialect, Local, Source, Template};
+use crate::template::load::Reading;
 
 /// The blocks at the root of a file and how many labels each has.
 pub(super) const ROOT_BLOCKS: &[BlockShape] = &[
@@ -31,13 +32,19 @@ pub(super) const ROOT_BLOCKS: &[BlockShape] = &[
     BlockShape::new("communicator", &["type", "name"]),
     BlockShape::new("hcp_packer_registry", &[]),
 ];
+pub use build::BUILD_ARGUMENTS;
 pub(super) use build::{BUILD_BLOCKS, CHAIN_BLOCKS};
 pub(super) use plugin::PACKER_BLOCKS;
 pub(super) use variable::VARIABLE_BLOCKS;
 
 /// All files of a template, in order, as one. `incomplete` says that parts of them could not be
 /// read.
-pub(super) fn template(bodies: Vec<Body>, dir: &Path, incomplete: bool) -> (Template, Diagnostics) {
+pub(super) fn template(
+    bodies: Vec<Body>,
+    dir: &Path,
+    incomplete: bool,
+    reading: Reading,
+) -> (Template, Diagnostics) {
     let mut template = Template {
         dialect: Dialect::Hcl,
         dir: dir.to_owned(),
@@ -51,7 +58,7 @@ pub(super) fn template(bodies: Vec<Body>, dir: &Path, incomplete: bool) -> (Temp
         builds: Vec::new(),
         hcp_registry: None,
     };
-    let mut reader = Reader::new(incomplete);
+    let mut reader = Reader::new(incomplete, reading);
     for mut body in bodies {
         reader.check(&mut body, "a template", &[], ROOT_BLOCKS);
         for block in body.blocks {
@@ -81,7 +88,7 @@ fn root_block(block: Block, template: &mut Template, reader: &mut Reader) {
         }
         "source" => source(block, template, reader),
         "build" => {
-            let build = build::build(block, reader);
+            let build = reader.as_far_as_needed(|reader| build::build(block, reader));
             template.builds.push(build);
         }
         "communicator" => {
@@ -89,12 +96,14 @@ fn root_block(block: Block, template: &mut Template, reader: &mut Reader) {
             let warning = Diagnostic::warning(code::HCL_STRUCTURE, summary).at(block.span);
             reader.say(warning.help("set `communicator` and `ssh_*` in the source itself"));
         }
-        _ => reader.only_one(&mut template.hcp_registry, block, "a template"),
+        _ => reader.as_far_as_needed(|reader| {
+            reader.only_one(&mut template.hcp_registry, block, "a template");
+        }),
     }
 }
 
 fn source(block: Block, template: &mut Template, reader: &mut Reader) {
-    reader.define_pair(&block, "source");
+    reader.as_far_as_needed(|reader| reader.define_pair(&block, "source"));
     if let [kind, name] = block.labels.as_slice() {
         let (kind, name) = (kind.clone(), name.clone());
         template.sources.push(Source { kind, name, body: block.body });

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{Attribute, Block, Body, ExprKind};
+use crate::template::load::Reading;
 
 /// A kind of block and the names of its labels.
 pub(in crate::template) struct BlockShape {
@@ -24,16 +25,28 @@ pub(super) struct Reader {
     pub diagnostics: Diagnostics,
     /// Whether parts of the texts could not be read: then nothing can be said to be missing.
     incomplete: bool,
+    reading: Reading,
+    /// Whether errors are warnings here.
+    lenient: bool,
     defined: HashMap<(&'static str, String), Span>,
 }
 
 impl Reader {
-    pub fn new(incomplete: bool) -> Self {
-        Self { incomplete, ..Self::default() }
+    pub fn new(incomplete: bool, reading: Reading) -> Self {
+        Self { incomplete, reading, ..Self::default() }
     }
 
     pub fn say(&mut self, diagnostic: Diagnostic) {
+        let diagnostic = if self.lenient { diagnostic.into_warning() } else { diagnostic };
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Reads a part that only those need who build.
+    pub fn as_far_as_needed<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.lenient = self.reading == Reading::Loose;
+        let result = read(self);
+        self.lenient = false;
+        result
     }
 
     /// Says and takes out of `body` what `place` does not have.
@@ -164,7 +177,9 @@ impl Reader {
             let summary = format!("the {what} `{name}` is defined twice");
             let error = Diagnostic::error(code::DUPLICATE, summary).at(span);
             let error = error.because("defined again here").label(first, "defined here first");
-            self.say(error.help("remove or rename one of the two"));
+            let error = error.help("remove or rename one of the two");
+            let is_forgiven = self.reading == Reading::Loose && first.file != span.file;
+            self.say(if is_forgiven { error.into_warning() } else { error });
         }
     }
 

@@ -15,7 +15,7 @@ fn upgraded(template: &Value) -> String {
     let mut sources = SourceMap::default();
     let file = sources.add("template.json", template.to_string());
     let path = PathBuf::from("template.json");
-    let request = LoadRequest { path, config_type: ConfigType::Json };
+    let request = LoadRequest::new(path, ConfigType::Json);
     let (template, _) = load::legacy(file, &request, &sources).unwrap();
     upgrade(&template, false)
 }

@@ -60,7 +60,7 @@ fn inputs() -> Inputs {
 }
 
 fn request(name: &str) -> LoadRequest {
-    LoadRequest { path: Path::new("/nowhere").join(name), config_type: ConfigType::Json }
+    LoadRequest::new(Path::new("/nowhere").join(name), ConfigType::Json)
 }
 
 /// Every place is in a text, and can be shown.
