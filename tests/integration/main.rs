@@ -29,6 +29,7 @@ mod hcl2_upgrade;
 mod hcp_registry;
 mod iam_policy;
 mod init;
+mod language;
 mod lint;
 mod machines;
 mod output;

@@ -5,6 +5,7 @@
 mod differences;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
@@ -51,6 +52,30 @@ impl Place {
             Some(column) => format!("{line}{column}\n"),
             None => line,
         }
+    }
+
+    /// Whether `said` shows it, or, where it is only the first line of a block, a place inside of
+    /// that: the option itself, which the usual tool does not know.
+    fn is_in(&self, case: &Case, said: &str) -> bool {
+        let mut inside = self.block(case).into_iter().flatten();
+        said.contains(&self.shown(case))
+            || inside.any(|line| said.contains(&format!("{}:{line}:", self.file)))
+    }
+
+    /// The lines of the block that begins here, if one does.
+    fn block(&self, case: &Case) -> Option<RangeInclusive<usize>> {
+        let text = std::fs::read_to_string(case.dir().join(&self.file)).ok()?;
+        let mut lines = text.lines().enumerate().skip(self.line - 1);
+        let mut depth = 0;
+        let depth_after = |line: &str| {
+            let count = |brace| i64::try_from(line.matches(brace).count()).unwrap_or(0);
+            count('{') - count('}')
+        };
+        let end = lines.find_map(|(index, line)| {
+            depth += depth_after(line);
+            (depth <= 0).then_some(index + 1)
+        })?;
+        (end > self.line).then_some(self.line..=end)
     }
 }
 
@@ -118,9 +143,8 @@ fn difference(case: &Case, run: &Run) -> Option<String> {
             text_difference(&case.dir().join(expected), &run.stdout)
         }
         (_, Some(place)) => {
-            let shown = place.shown(case);
-            let found = run.stdout.contains(&shown) || run.stderr.contains(&shown);
-            (!found).then(|| format!("no error at {shown}"))
+            let found = place.is_in(case, &run.stdout) || place.is_in(case, &run.stderr);
+            (!found).then(|| format!("no error at {}", place.shown(case)))
         }
         _ => None,
     }
