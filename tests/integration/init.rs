@@ -32,6 +32,12 @@ fn orphans_that_end_are_seen_off() {
 
 #[test]
 fn signals_reach_the_program_and_its_exit_code_comes_out() {
+    for (name, word) in [("INT", "interrupt"), ("HUP", "hangup"), ("USR1", "user defined signal")] {
+        is_passed_on(name, word);
+    }
+}
+
+fn is_passed_on(name: &str, word: &str) {
     let program = Program::new();
     let child = first_process(&program, "touch started; sleep 60");
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -41,10 +47,12 @@ fn signals_reach_the_program_and_its_exit_code_comes_out() {
     }
     let first = Command::new("pgrep").args(["-P", &child.id().to_string()]).output().unwrap();
     let first = String::from_utf8(first.stdout).unwrap();
-    let status = Command::new("kill").args(["-INT", first.trim()]).status().unwrap();
+    let status =
+        Command::new("kill").args([format!("-{name}").as_str(), first.trim()]).status().unwrap();
     assert!(status.success());
     let asked = Instant::now();
     let run = Program::finish(child).failed_with(1);
-    assert!(run.stdout.contains("Cancelling build after receiving interrupt"), "{}", run.stdout);
+    let cancelling = format!("Cancelling build after receiving {word}");
+    assert!(run.stdout.contains(&cancelling), "{}", run.stdout);
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }
