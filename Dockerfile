@@ -3,9 +3,10 @@
 #   full  the same in a Debian with what provisioners on this side need: ansible, git, ssh, qemu-img, …
 #         docker build --target full .
 # The runner and Kubernetes want root, no WORKDIR, and a few commands (sh, tail, env, mv, rm).
+# Base images are named by the digest of their index (amd64 and arm64); Dependabot renews them.
 # `tests/image` builds and measures both; the tests of the action run in the stages after the first.
 
-FROM rust:1.95-slim-trixie AS compiled
+FROM rust:1.95-slim-trixie@sha256:ee4fa026a11f9e8b1b00568364a880dc720409bb94b0e6800f63f974f9c909d5 AS compiled
 WORKDIR /src
 ENV CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
 # The dependencies are a layer of their own: a change of our own files compiles none of them again.
@@ -19,7 +20,7 @@ RUN touch src/lib.rs src/main.rs \
  && cargo build --release --locked \
  && cp target/release/imgbake /usr/local/bin/
 
-FROM debian:trixie-slim AS system
+FROM debian:trixie-slim@sha256:3a39a0592364683e6bab97937b72cad5a8fa6dcbbee90edb3bb48c7f8e94f258 AS system
 RUN apt-get update \
  && apt-get install -y --no-install-recommends busybox-static ca-certificates \
  && rm -rf /var/lib/apt/lists/*

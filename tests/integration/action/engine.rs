@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::LazyLock;
 
+use regex::Regex;
 use tempfile::TempDir;
 
 /// A running engine; it ends with the test run, when its input does.
@@ -59,7 +60,9 @@ impl Image {
         // An engine without BuildKit would build the larger image, too.
         let rest = stages(&dockerfile, ["system", "tree", "slim"]);
         let text: String = std::iter::once(compiled).chain(rest).collect();
-        std::fs::write(context.path().join("Dockerfile"), text).expect("a file");
+        // The base image is made here, and not a registry's.
+        let text = Regex::new("@sha256:[0-9a-f]*").expect("a pattern").replace_all(&text, "");
+        std::fs::write(context.path().join("Dockerfile"), &*text).expect("a file");
         // What debuggers read is most of it.
         let program = context.path().join("imgbake");
         let mut strip = Command::new("strip");
@@ -95,6 +98,18 @@ fn stages<'a>(text: &'a str, names: [&'a str; 3]) -> impl Iterator<Item = &'a st
         let first = stage.lines().next().unwrap_or_default();
         names.iter().any(|name| first.ends_with(&format!(" AS {name}")))
     })
+}
+
+#[test]
+fn base_images_are_named_by_their_digests() {
+    let dockerfile = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
+    let digest = Regex::new("^[a-z]+:[^@ ]+@sha256:[0-9a-f]{64}$").unwrap();
+    let lines = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM "));
+    let mut stages = vec!["scratch"];
+    for (image, stage) in lines.map(|line| line.split_once(" AS ").unwrap()) {
+        assert!(stages.contains(&image) || digest.is_match(image), "{image}");
+        stages.push(stage);
+    }
 }
 
 /// Runs a command that must end well: what it prints.
