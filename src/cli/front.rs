@@ -1,11 +1,12 @@
 //! The front half of the commands that read a template: arguments → texts → template → values →
 //! plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::several::Asker;
 use super::{Exit, Session};
 use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
@@ -221,6 +222,41 @@ pub struct Planned {
 /// The whole front half. All that is found on the way comes back, beside the plan or instead of it;
 /// the texts that it is about are in `sources`.
 pub fn plan(
+    session: &Session,
+    arguments: &TemplateArguments,
+    wishes: Wishes,
+    sources: &mut SourceMap,
+) -> Result<(Planned, Diagnostics), Diagnostics> {
+    let (planned, mut found) = plan_one_of_several(session, arguments, wishes, sources)?;
+    found.extend(Asker::CommandLine.unmatched(&planned.plan.unmatched));
+    Ok((planned, found))
+}
+
+/// The same, but that a part of the arguments selects nothing is not said: it may in another template.
+pub fn plan_one_of_several(
+    session: &Session,
+    arguments: &TemplateArguments,
+    wishes: Wishes,
+    sources: &mut SourceMap,
+) -> Result<(Planned, Diagnostics), Diagnostics> {
+    let planned = plan_alone(session, arguments, wishes, sources);
+    planned.map_err(|errors| with_neighbours(errors, &arguments.template))
+}
+
+/// Where a file uses what it does not define, it may be one of several that belong together.
+fn with_neighbours(mut errors: Diagnostics, template: &Path) -> Diagnostics {
+    let unknown = errors.0.iter_mut().find(|error| error.code == code::UNKNOWN_NAME);
+    if let (Some(unknown), Some(dir)) = (unknown, load::shared_directory(template)) {
+        let (file, dir) = (template.display(), dir.display());
+        unknown.notes.push(format!(
+            "`{file}` alone is the template; where it belongs together with the other files of its \
+             directory, give the directory: `{dir}`"
+        ));
+    }
+    errors
+}
+
+fn plan_alone(
     session: &Session,
     arguments: &TemplateArguments,
     wishes: Wishes,

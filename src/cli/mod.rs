@@ -16,6 +16,7 @@ pub mod iam_policy;
 pub mod init;
 pub mod inspect;
 pub mod reap;
+pub mod several;
 pub mod signals;
 pub mod validate;
 mod version;

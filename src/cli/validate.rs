@@ -3,10 +3,12 @@
 use clap::{Args, ValueEnum};
 
 use super::front::{self, Planned, TemplateArguments, Wishes};
+use super::several::{Asker, share};
 use super::{Exit, Session};
 use crate::diagnostic::Diagnostics;
 use crate::event::Ui;
 use crate::lint;
+use crate::plan::Unmatched;
 use crate::report::diagnostics::{self, Format};
 use crate::source::SourceMap;
 
@@ -66,17 +68,18 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         found.extend(errors);
         Vec::new()
     });
-    let mut valid = Vec::new();
-    for template in &templates {
-        sources.renew_budget();
-        match check(session, arguments, template, &mut sources) {
-            Ok(warnings) => {
-                found.extend(warnings);
-                valid.push(template);
-            }
-            Err(errors) => found.extend(errors),
+    // One template says in the usual tool's words what it does not have.
+    let templates = match templates.len() {
+        0 | 1 => templates,
+        _ => {
+            let (templates, lost) = share(templates, Asker::CommandLine);
+            found.extend(lost);
+            templates
         }
-    }
+    };
+    let checked = Check { session, arguments, asker: Asker::CommandLine };
+    let (more, valid) = checked.all(&templates, &mut sources);
+    found.extend(more);
     let exit = if found.has_errors() { Exit::Failure } else { Exit::Success };
     if let Some(format) = arguments.format.of_programs() {
         return write(session, ui, &found, &sources, format).unwrap_or(exit);
@@ -95,23 +98,60 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     exit
 }
 
-/// All that is found in one template; as an error, if one is among it.
-pub(crate) fn check(
-    session: &Session,
-    arguments: &Arguments,
-    template: &TemplateArguments,
-    sources: &mut SourceMap,
-) -> Result<Diagnostics, Diagnostics> {
-    if arguments.syntax_only {
-        return front::look(session, template, sources).map(|(_template, found)| found);
+/// How templates are checked.
+pub(crate) struct Check<'a> {
+    pub session: &'a Session,
+    pub arguments: &'a Arguments,
+    pub asker: Asker,
+}
+
+impl Check<'_> {
+    /// All that is found in `templates`, and those that are valid.
+    pub fn all<'t>(
+        &self,
+        templates: &'t [TemplateArguments],
+        sources: &mut SourceMap,
+    ) -> (Diagnostics, Vec<&'t TemplateArguments>) {
+        let (mut found, mut valid, mut unmatched) = <(Diagnostics, Vec<_>, Vec<_>)>::default();
+        for template in templates {
+            sources.renew_budget();
+            match self.one(template, sources) {
+                Ok((of_it, warnings)) => {
+                    unmatched.push(of_it);
+                    found.extend(warnings);
+                    valid.push(template);
+                }
+                Err(errors) => found.extend(errors),
+            }
+        }
+        // A template that cannot be planned may have what the others lack.
+        if valid.len() == templates.len() {
+            found.extend(self.asker.unmatched(&Unmatched::in_all(unmatched)));
+        }
+        (found, valid)
     }
-    let wishes = Wishes {
-        warn_undeclared: !arguments.no_warn_undeclared_var,
-        ask_data_sources: arguments.evaluate_datasources,
-        ..Wishes::default()
-    };
-    let (planned, found) = front::plan(session, template, wishes, sources)?;
-    linted(session, arguments, &planned, found, sources)
+
+    /// What is found in one template, as an error if one is among it; and what selects none of its
+    /// builds.
+    fn one(
+        &self,
+        template: &TemplateArguments,
+        sources: &mut SourceMap,
+    ) -> Result<(Unmatched, Diagnostics), Diagnostics> {
+        let Self { session, arguments, .. } = *self;
+        if arguments.syntax_only {
+            let (_template, found) = front::look(session, template, sources)?;
+            return Ok((Unmatched::default(), found));
+        }
+        let wishes = Wishes {
+            warn_undeclared: !arguments.no_warn_undeclared_var,
+            ask_data_sources: arguments.evaluate_datasources,
+            ..Wishes::default()
+        };
+        let (planned, found) = front::plan_one_of_several(session, template, wishes, sources)?;
+        let found = linted(session, arguments, &planned, found, sources)?;
+        Ok((planned.plan.unmatched, found))
+    }
 }
 
 /// Adds what the lints find. Records for programs that know the usual tool have no lints unless

@@ -42,9 +42,11 @@ pub fn make(
         .filter_map(|candidate| planner.build(candidate, &mut selection))
         .collect();
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
-    planner.found.extend(selection.unmatched(&names));
     planner.found.extend(hcp::check(template, &planner.values, &planner.scope));
-    planner.found.without_repetitions().into_result(Plan { builds })
+    planner
+        .found
+        .without_repetitions()
+        .into_result(Plan { builds, unmatched: selection.unmatched(names) })
 }
 
 /// What to say of a template without builds.

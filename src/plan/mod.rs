@@ -36,6 +36,7 @@ pub use self::make::make;
 pub use self::meta::meta_arguments;
 pub use self::requirements::{requirements, versions};
 pub use self::secrets::AwsSecrets;
+pub use self::select::Unmatched;
 pub use self::structure::structure;
 
 /// What the command line says about the plan.
@@ -58,6 +59,8 @@ pub struct PlanRequest {
 pub struct Plan {
     /// In the order of the template.
     pub builds: Vec<PlannedBuild>,
+    /// What of `-only` and `-except` selects nothing.
+    pub unmatched: Unmatched,
 }
 
 /// One source of one build, and what happens with it.

@@ -47,12 +47,69 @@ impl Selection {
         any_matches(&mut self.except, name)
     }
 
-    /// A warning for each pattern that has matched nothing; `names` are those of all builds.
-    pub(super) fn unmatched(&self, names: &[String]) -> Diagnostics {
-        let warn = |flag: &'static str| move |pattern: &Pattern| pattern.warning(flag, names);
-        let only = self.only.iter().filter(|p| !p.used).map(warn("-only"));
-        let except = self.except.iter().filter(|p| !p.used).map(warn("-except"));
-        Diagnostics(only.chain(except).collect())
+    /// What has matched nothing; `names` are those of all builds.
+    pub(super) fn unmatched(self, names: Vec<String>) -> Unmatched {
+        let of = |option: &'static str| {
+            move |Pattern { text, matcher, .. }| UnmatchedPattern {
+                option,
+                text,
+                is_malformed: matches!(matcher, Matcher::Malformed),
+            }
+        };
+        let only = self.only.into_iter().filter(|pattern| !pattern.used).map(of("only"));
+        let except = self.except.into_iter().filter(|pattern| !pattern.used).map(of("except"));
+        Unmatched { patterns: only.chain(except).collect(), names }
+    }
+}
+
+/// Patterns that select nothing, and what there is to select.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unmatched {
+    patterns: Vec<UnmatchedPattern>,
+    names: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct UnmatchedPattern {
+    /// `only` or `except`.
+    option: &'static str,
+    text: String,
+    is_malformed: bool,
+}
+
+impl Unmatched {
+    /// What selects nothing in any of several templates.
+    pub fn in_all(all: impl IntoIterator<Item = Self>) -> Self {
+        let both = |mut one: Self, other: Self| {
+            one.patterns.retain(|pattern| other.patterns.contains(pattern));
+            one.names.extend(other.names);
+            one
+        };
+        all.into_iter().reduce(both).unwrap_or_default()
+    }
+
+    /// A warning for each pattern; `said` is how messages call that of an option.
+    pub fn warnings(&self, said: impl Fn(&str, &str) -> String) -> Diagnostics {
+        let warning =
+            |one: &UnmatchedPattern| one.warning(&said(one.option, &one.text), &self.names);
+        Diagnostics(self.patterns.iter().map(warning).collect())
+    }
+}
+
+impl UnmatchedPattern {
+    fn warning(&self, said: &str, names: &[String]) -> Diagnostic {
+        let warning = |what| Diagnostic::warning(code::SELECTION, format!("{said} {what}"));
+        let warning = match self.is_malformed {
+            true => warning("is not a complete glob")
+                .note("a list is split at its commas, also inside of `{ }`"),
+            false => {
+                warning("matches no build").note(format!("the builds are: {}", names.join(", ")))
+            }
+        };
+        match did_you_mean(&self.text, names.iter().map(String::as_str)) {
+            Some(meant) => warning.help(format!("did you mean `{meant}`?")),
+            None => warning,
+        }
     }
 }
 
@@ -80,25 +137,6 @@ impl Pattern {
             Matcher::Exact => self.text == name,
             Matcher::Glob(regex) => regex.is_match(name),
             Matcher::Malformed => false,
-        }
-    }
-
-    fn warning(&self, flag: &str, names: &[String]) -> Diagnostic {
-        let text = &self.text;
-        let summary = match self.matcher {
-            Matcher::Malformed => format!("`{flag}={text}` is not a complete glob"),
-            _ => format!("`{flag}={text}` matches no build"),
-        };
-        let warning = Diagnostic::warning(code::SELECTION, summary);
-        let warning = match self.matcher {
-            Matcher::Malformed => {
-                warning.note("a flag is split at its commas, also inside of `{ }`")
-            }
-            _ => warning.note(format!("the builds are: {}", names.join(", "))),
-        };
-        match did_you_mean(text, names.iter().map(String::as_str)) {
-            Some(meant) => warning.help(format!("did you mean `{meant}`?")),
-            None => warning,
         }
     }
 }
@@ -197,12 +235,26 @@ mod tests {
         let mut selection = selection(Dialect::Hcl, &["nul.a", "null.{a", "*"], &["manifest"]);
         assert!(selection.takes_build("null.a"));
         assert!(selection.drops_post_processor("manifest"));
-        let warnings = selection.unmatched(&["null.a".to_owned()]).0;
+        let unmatched = selection.unmatched(vec!["null.a".to_owned()]);
+        let warnings = unmatched.warnings(|option, text| format!("`-{option}={text}`")).0;
         let texts: Vec<_> = warnings.iter().map(|warning| warning.summary.as_str()).collect();
         assert_eq!(
             texts,
             ["`-only=nul.a` matches no build", "`-only=null.{a` is not a complete glob"]
         );
         assert_eq!(warnings[0].help.as_deref(), Some("did you mean `null.a`?"));
+    }
+
+    #[test]
+    fn what_fits_one_of_several_templates_is_no_mistake() {
+        let unmatched = |name: &str| {
+            let mut selection = selection(Dialect::Hcl, &["null.a", "null.b", "nul.c"], &[]);
+            selection.takes_build(name);
+            selection.unmatched(vec![name.to_owned()])
+        };
+        let all = Unmatched::in_all(["null.a", "null.b", "null.c"].map(unmatched));
+        let warnings = all.warnings(|_, text| text.to_owned()).0;
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(warnings[0].help.as_deref(), Some("did you mean `null.c`?"));
     }
 }

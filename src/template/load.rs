@@ -271,6 +271,16 @@ pub fn auto_var_files(request: &LoadRequest) -> Result<Vec<PathBuf>, Diagnostics
     }
 }
 
+/// The directory of the HCL2 template `file`, if there are other such files in it: all of them can be
+/// one template, too.
+pub fn shared_directory(file: &Path) -> Option<PathBuf> {
+    let own = files_of(file, &TEMPLATE_SUFFIXES).ok().filter(|own| own == &[file]);
+    let dir = own.and(file.parent())?;
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let all = files_of(dir, &TEMPLATE_SUFFIXES).ok()?;
+    (all.len() > 1).then(|| dir.to_owned())
+}
+
 /// The files of `path` with one of `suffixes`: itself, or those directly in it; by suffix, then by
 /// name.
 fn files_of(path: &Path, suffixes: &[&str]) -> Result<Vec<PathBuf>, Diagnostics> {

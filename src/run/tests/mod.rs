@@ -233,7 +233,8 @@ async fn run_until(
     stop: Stop,
 ) -> (Outcome, Vec<String>) {
     let (ui, mut said) = Ui::new();
-    let outcome = execute(Plan { builds }, request, ui, Redactor::default(), stop).await;
+    let outcome =
+        execute(Plan { builds, ..Plan::default() }, request, ui, Redactor::default(), stop).await;
     let mut texts = Vec::new();
     while let Ok(event) = said.try_recv() {
         texts.extend(text_of(&event));

@@ -177,7 +177,10 @@ impl Reader {
             let summary = format!("the {what} `{name}` is defined twice");
             let error = Diagnostic::error(code::DUPLICATE, summary).at(span);
             let error = error.because("defined again here").label(first, "defined here first");
-            let error = error.help("remove or rename one of the two");
+            let error = error.help(match first.file == span.file {
+                true => "remove or rename one of the two",
+                false => "remove or rename one of the two; or, where each file of the directory is a template of its own, give a pattern like `images/*.pkr.hcl` in place of the directory",
+            });
             let is_forgiven = self.reading == Reading::Loose && first.file != span.file;
             self.say(if is_forgiven { error.into_warning() } else { error });
         }
