@@ -245,7 +245,13 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
     let redactor = session.redactor.clone();
     let outcome = runtime.block_on(watched.run(plan, &request, redactor));
     let left = match outcome {
-        Some(_) => request.journal.close(),
+        Some(_) => {
+            // What is untouched otherwise is so by accident.
+            if how.on_error != OnError::Cleanup {
+                request.journal.keep_untouched();
+            }
+            request.journal.close()
+        }
         // Builds still run, and may have more to write.
         None => request.journal.run(),
     };

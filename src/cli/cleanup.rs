@@ -54,17 +54,21 @@ pub(super) fn run_name(session: &Session) -> String {
 }
 
 pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
-    run_until(session, ui, arguments, Instant::now())
+    let manner = Manner { deadline: Instant::now(), spares_kept: false };
+    run_as(session, ui, arguments, manner)
 }
 
-/// As [`run`], but runs that are still alive are waited for until `deadline`: they may be undoing
-/// what they did.
-pub(crate) fn run_until(
-    session: &Session,
-    ui: &Ui,
-    arguments: &Arguments,
-    deadline: Instant,
-) -> Exit {
+/// How journals are gone through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Until when runs that are still alive are waited for: they may be undoing what they did.
+    pub deadline: Instant,
+    /// Whether what was left on purpose stays.
+    pub spares_kept: bool,
+}
+
+/// As [`run`], in another manner.
+pub(crate) fn run_as(session: &Session, ui: &Ui, arguments: &Arguments, manner: Manner) -> Exit {
     let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
         ui.error("Error: nobody says where the journals are: set HOME, or give -state-dir");
         return Exit::Failure;
@@ -88,7 +92,7 @@ pub(crate) fn run_until(
         return Exit::Success;
     }
     let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
-    let all = All { ui, cleaners: &cleaners, dry_run: arguments.dry_run, deadline };
+    let all = All { ui, cleaners: &cleaners, dry_run: arguments.dry_run, manner };
     on_runtime(ui, all.clean(&found))
 }
 
@@ -137,8 +141,7 @@ struct All<'a> {
     ui: &'a Ui,
     cleaners: &'a [Box<dyn Cleaner>],
     dry_run: bool,
-    /// Until when a run that is alive is waited for.
-    deadline: Instant,
+    manner: Manner,
 }
 
 /// How often to see whether a run is still alive.
@@ -154,6 +157,7 @@ impl All<'_> {
                 Ok(Holder::Somebody) => {
                     self.ui.say(format!("The run {run} is still alive: it is left alone."));
                 }
+                Ok(Holder::Us(journal)) if self.spares(run, &journal) => {}
                 Ok(Holder::Us(journal)) => {
                     let left = match self.dry_run {
                         true => show(self.ui, self.cleaners, run, &journal).await,
@@ -172,11 +176,25 @@ impl All<'_> {
         exit
     }
 
+    /// Whether all that is left of the run shall stay.
+    fn spares(&self, run: &str, journal: &Journal) -> bool {
+        let kept = match self.manner.spares_kept {
+            true => journal.leave_kept(),
+            false => Vec::new(),
+        };
+        listing::list(
+            self.ui,
+            &format!("These were left on purpose by the run {run}, and stay:"),
+            &kept,
+        );
+        !kept.is_empty() && journal.entries().is_empty()
+    }
+
     async fn take_over(&self, found: &Found) -> io::Result<Holder> {
         let mut said = false;
         loop {
             let holder = found.take_over()?;
-            if matches!(holder, Holder::Us(_)) || Instant::now() >= self.deadline {
+            if matches!(holder, Holder::Us(_)) || Instant::now() >= self.manner.deadline {
                 return Ok(holder);
             }
             if !std::mem::replace(&mut said, true) {

@@ -40,6 +40,8 @@ pub(super) enum Record {
     Gone { entry: u64 },
     /// The build that made these ended well.
     Done { entries: Vec<u64> },
+    /// These were left on purpose: `-on-error=abort`.
+    Kept { entries: Vec<u64> },
 }
 
 /// A file that this process holds.

@@ -44,6 +44,8 @@ struct Book {
     lines: BTreeMap<u64, Line>,
     /// What builds were for that ended well.
     products: Vec<Line>,
+    /// See [`Journal::leave_kept`].
+    left: Vec<Line>,
     file: Option<Writer>,
 }
 
@@ -52,9 +54,15 @@ struct Line {
     build: String,
     thing: Arc<Thing>,
     stuck: Option<String>,
+    /// Whether it was left on purpose.
+    kept: bool,
 }
 
 impl Line {
+    fn new(build: String, thing: Arc<Thing>) -> Self {
+        Self { build, thing, stuck: None, kept: false }
+    }
+
     fn text(&self) -> String {
         format!("{}: {}", self.build, self.thing)
     }
@@ -221,6 +229,35 @@ impl Journal {
         book.lines.values().filter(|line| line.stuck.is_none()).map(Line::text).collect()
     }
 
+    /// All that nobody has tried to remove stays on purpose: who only cleans up after accidents leaves
+    /// it alone.
+    pub fn keep_untouched(&self) {
+        let mut book = self.book();
+        let untouched = book.lines.iter_mut().filter(|(_, line)| line.stuck.is_none());
+        let mark = |(entry, line): (&u64, &mut Line)| {
+            line.kept = true;
+            *entry
+        };
+        let entries: Vec<u64> = untouched.map(mark).collect();
+        if let Some(file) = &book.file
+            && let Err(error) = file.append(&[Record::Kept { entries }])
+        {
+            tracing::warn!(%error, "the journal does not say what was left on purpose");
+        }
+    }
+
+    /// Takes what was left on purpose out of what is there to remove; it stays in the file. What that
+    /// is.
+    pub fn leave_kept(&self) -> Vec<String> {
+        let mut book = self.book();
+        let (kept, others) =
+            std::mem::take(&mut book.lines).into_iter().partition(|one| one.1.kept);
+        let kept: BTreeMap<u64, Line> = kept;
+        book.lines = others;
+        book.left.extend(kept.into_values());
+        book.left.iter().map(Line::text).collect()
+    }
+
     /// All that could not be removed, and why.
     pub fn left_behind(&self) -> Vec<String> {
         let book = self.book();
@@ -235,7 +272,7 @@ impl Journal {
         if book.lines.values().any(|line| line.thing.clue().is_some()) {
             return self.0.run(&book);
         }
-        book.file.iter().for_each(Writer::remove);
+        book.file.iter().filter(|_| book.left.is_empty()).for_each(Writer::remove);
         None
     }
 
@@ -256,7 +293,7 @@ impl Book {
         let entry = self.next;
         self.next += 1;
         thing.enter_as(entry);
-        self.lines.insert(entry, Line { build: build.to_owned(), thing, stuck: None });
+        self.lines.insert(entry, Line::new(build.to_owned(), thing));
     }
 }
 

@@ -113,7 +113,7 @@ impl Book {
                 thing.set_out();
                 thing.enter_as(entry);
                 self.next = self.next.max(entry + 1);
-                self.lines.insert(entry, Line { build, thing, stuck: None });
+                self.lines.insert(entry, Line::new(build, thing));
             }
             Record::Made { entry, id } => {
                 if let Some(line) = self.lines.get(&entry) {
@@ -121,6 +121,11 @@ impl Book {
                 }
             }
             Record::Gone { entry } => drop(self.lines.remove(&entry)),
+            Record::Kept { entries } => {
+                for (entry, line) in &mut self.lines {
+                    line.kept |= entries.contains(entry);
+                }
+            }
             Record::Done { entries } => {
                 for line in entries.iter().filter_map(|entry| self.lines.get(entry)) {
                     line.thing.build_is_done();
