@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::ops::Range;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,16 +97,22 @@ impl Unformatted {
 }
 
 pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
-    format_all(session, ui, arguments).0
+    let mut sources = SourceMap::default();
+    let (found, changed) = format_all(ui, arguments, &mut sources);
+    session.show(ui, &found, &sources);
+    match arguments.check && !changed.is_empty() {
+        _ if found.has_errors() => Exit::Failure,
+        true => Exit::WouldFormat,
+        false => Exit::Success,
+    }
 }
 
-/// The same, and the files that are or were not in canonical style.
+/// What is wrong with the files, and those that are or were not in canonical style.
 pub(crate) fn format_all(
-    session: &Session,
     ui: &Ui,
     arguments: &Arguments,
-) -> (Exit, Vec<Unformatted>) {
-    let mut sources = SourceMap::default();
+    sources: &mut SourceMap,
+) -> (Diagnostics, Vec<Unformatted>) {
     let mut found = Diagnostics::default();
     let mut changed = Vec::new();
     for argument in &arguments.path {
@@ -115,19 +122,13 @@ pub(crate) fn format_all(
             Vec::new()
         });
         for path in files {
-            match format_file(ui, arguments, &path, &mut sources) {
+            match format_file(ui, arguments, &path, sources) {
                 Ok(different) => changed.extend(different),
                 Err(errors) => found.extend(errors),
             }
         }
     }
-    session.show(ui, &found, &sources);
-    let exit = match arguments.check && !changed.is_empty() {
-        _ if found.has_errors() => Exit::Failure,
-        true => Exit::WouldFormat,
-        false => Exit::Success,
-    };
-    (exit, changed)
+    (found, changed)
 }
 
 /// Formats one file; nothing comes of one that is in canonical style.
@@ -160,16 +161,20 @@ fn format_file(
     Ok(changed.then(|| Unformatted { path: path.to_owned(), given, formatted }))
 }
 
-/// Gives the file a new content in one step: whoever reads it never sees half of one. Its
+/// Gives the file a new content in one step: whoever reads it never sees half of one. Its owner and
 /// permissions stay, and what is a link stays a link.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
     // Whoever may not write the file may not replace it either.
-    let permissions = OpenOptions::new().write(true).open(&path)?.metadata()?.permissions();
+    let old = OpenOptions::new().write(true).open(&path)?.metadata()?;
     let dir = path.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::Builder::new().prefix(".imgbake-fmt-").tempfile_in(dir)?;
     new.write_all(text.as_bytes())?;
-    new.as_file().set_permissions(permissions)?;
+    // Only root can give a file away: whoever else may write that of another, writes into it.
+    if fchown(new.as_file(), Some(old.uid()), Some(old.gid())).is_err() {
+        return fs::write(&path, text);
+    }
+    new.as_file().set_permissions(old.permissions())?;
     new.as_file().sync_all()?;
     new.persist(&path)?;
     Ok(())

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::front::{self, TemplateArguments, Wishes};
 use super::{Exit, Session};
+use crate::diagnostic::Diagnostics;
 use crate::eval;
 use crate::event::Ui;
 use crate::source::SourceMap;
@@ -25,35 +26,35 @@ pub(super) use hcl::values;
 
 pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let templates = arguments.template.each();
-    front::for_each(session, ui, templates, |template| inspect(session, ui, template))
+    front::for_each(session, ui, templates, |template| {
+        let mut sources = SourceMap::default();
+        match inspect(session, ui, template, &mut sources) {
+            Ok(()) => Exit::Success,
+            Err(errors) => {
+                session.show(ui, &errors, &sources);
+                Exit::Failure
+            }
+        }
+    })
 }
 
-fn inspect(session: &Session, ui: &Ui, arguments: &TemplateArguments) -> Exit {
-    let mut sources = SourceMap::default();
-    let template = match front::look(session, arguments, &mut sources) {
-        Ok((template, _warnings)) => template,
-        Err(errors) => {
-            session.show(ui, &errors, &sources);
-            return Exit::Failure;
-        }
-    };
+/// Shows what one template consists of.
+pub(crate) fn inspect(
+    session: &Session,
+    ui: &Ui,
+    arguments: &TemplateArguments,
+    sources: &mut SourceMap,
+) -> Result<(), Diagnostics> {
+    let (template, _warnings) = front::look(session, arguments, sources)?;
     match template.dialect {
         Dialect::Json => json::inspect(ui, &template),
         Dialect::Hcl => {
             let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
-            let values = front::inputs(session, arguments, wishes, &template, &mut sources)
-                .map(|inputs| eval::evaluate_partly(&template, &inputs, &session.redactor));
-            match values {
-                Ok((values, found)) => {
-                    let (template, values, _found) = eval::unroll(template, values);
-                    hcl::inspect(ui, &template, &values, &found);
-                }
-                Err(errors) => {
-                    session.show(ui, &errors, &sources);
-                    return Exit::Failure;
-                }
-            }
+            let inputs = front::inputs(session, arguments, wishes, &template, sources)?;
+            let (values, found) = eval::evaluate_partly(&template, &inputs, &session.redactor);
+            let (template, values, _found) = eval::unroll(template, values);
+            hcl::inspect(ui, &template, &values, &found);
         }
     }
-    Exit::Success
+    Ok(())
 }
