@@ -86,6 +86,9 @@ pub enum Message {
     Say(String),
     /// A sentence about something that went wrong.
     Error(String),
+    /// A sentence about a step that is not undone, on purpose: for who follows each step. The end of the
+    /// run lists all that is left.
+    Left(String),
     /// What a command was asked for: written to standard output as it is.
     Text(String),
     /// Whole lines that a guest or a child process printed, already made harmless; parted by `\n`,
@@ -261,6 +264,7 @@ impl Message {
         match self {
             Self::Say(text) => Self::Say(clean(text)),
             Self::Error(text) => Self::Error(clean(text)),
+            Self::Left(text) => Self::Left(clean(text)),
             Self::Text(text) => Self::Text(clean(text)),
             Self::Debug(text) => Self::Debug(clean(text)),
             Self::Output { stream, text } => Self::Output { stream, text: clean(text) },

@@ -273,7 +273,8 @@ impl<'a> Steps<'a> {
         if aborted {
             for skipped in started.iter().rev() {
                 let name = skipped.name();
-                cx.ui.error(format!("aborted: skipping cleanup of step \"{name}\""));
+                let text = format!("aborted: skipping cleanup of step \"{name}\"");
+                cx.ui.send(Message::Left(text));
             }
             return;
         }

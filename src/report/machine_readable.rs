@@ -20,7 +20,9 @@ impl Look for MachineReadable {
         let mut ui = |kind, text: &str| record(event.at, "", "ui", [kind, text], out);
         match event.message {
             Message::Say(text) => ui("say", &prefixed(target, &recorded(&text))),
-            Message::Error(text) => ui("error", &prefixed(target, &recorded(&text))),
+            Message::Error(text) | Message::Left(text) => {
+                ui("error", &prefixed(target, &recorded(&text)))
+            }
             Message::Text(text) => ui("say", text.trim_end()),
             Message::Output { stream, text } => {
                 let kind = if stream == Stream::Stderr { "error" } else { "say" };

@@ -245,7 +245,7 @@ fn note(event: &Event) {
         Message::Say(text) | Message::Output { text, .. } => {
             tracing::info!(target: log::UI, build = target, "{text}");
         }
-        Message::Error(text) | Message::Diagnostics(text) => {
+        Message::Error(text) | Message::Left(text) | Message::Diagnostics(text) => {
             tracing::warn!(target: log::UI, build = target, "{text}");
         }
         Message::StepStarted { step, .. } => tracing::debug!(build = target, step, "step started"),

@@ -133,7 +133,9 @@ impl Look for Terminal {
         let color = self.color_of(target);
         match event.message {
             Message::Say(text) => self.lines(&about, color, &shown(&text), screen.out()),
-            Message::Error(text) => self.lines(&about, Some(RED), &shown(&text), screen.out()),
+            Message::Error(text) | Message::Left(text) => {
+                self.lines(&about, Some(RED), &shown(&text), screen.out());
+            }
             Message::Text(text) => screen.out().push_str(&text),
             Message::Output { stream, text } => {
                 let color = if stream == Stream::Stderr { Some(RED) } else { color };

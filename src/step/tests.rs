@@ -70,7 +70,7 @@ impl Step for Noted {
 fn errors(said: &mut UnboundedReceiver<Event>) -> Vec<String> {
     let mut errors = Vec::new();
     while let Ok(event) = said.try_recv() {
-        if let Message::Error(text) = event.message {
+        if let Message::Error(text) | Message::Left(text) = event.message {
             errors.push(text);
         }
     }

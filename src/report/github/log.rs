@@ -1,15 +1,16 @@
 //! The log of a step in GitHub Actions.
 //!
-//! Groups cannot be nested, and a title cannot be changed once it is written. So each part of a build
-//! is one group that is written as a whole when the part has ended, with its duration in the title;
-//! builds that run at the same time never get between each other's lines. What runs meanwhile shows in
-//! a line now and then, about the build that has been at the same thing for longest. A part that
-//! prints very much is written in pieces. What failed is not folded away: its last lines stand open
+//! Groups cannot be nested, and a title cannot be changed once it is written. So where several builds
+//! run, each part of a build is one group that is written as a whole when the part has ended, with its
+//! duration in the title; they never get between each other's lines. What runs meanwhile shows in a line
+//! now and then, about the build that has been at the same thing for longest. A part that prints very
+//! much is written in pieces. Where one build is left, its lines come as they are said. A part that had
+//! nothing to say and took no time is not told. What failed is not folded away: its last lines stand open
 //! under the error.
 //!
 //! All that is written is [`inert`], but for the commands that are made here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use super::command::{Command, inert};
 use super::story::Story;
 use super::{Settings, in_repository};
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, Target};
+use crate::event::{Annotation, Event, Finished, Message, Phase, Product, Target};
 use crate::report::screen::Screen;
 use crate::report::{Look, words};
 use crate::secret::Redactor;
@@ -49,6 +50,10 @@ pub(in crate::report) struct Log {
     token: String,
     /// The part of each build that is going on.
     parts: IndexMap<Arc<str>, Part>,
+    /// How many builds have not ended.
+    unfinished: usize,
+    /// The build whose group is being written.
+    open: Option<Arc<str>>,
     annotated: HashMap<Severity, usize>,
     /// When something was last written.
     written: Timestamp,
@@ -77,14 +82,24 @@ impl Log {
             masked: 0,
             token: Uuid::new_v4().simple().to_string(),
             parts: IndexMap::new(),
+            unfinished: 0,
+            open: None,
             annotated: HashMap::new(),
             written: Timestamp::now(),
         }
     }
 
     fn write(&mut self, screen: &mut Screen, at: Timestamp, text: &str) {
+        self.shut(screen);
         self.written = at;
         screen.out().extend([text, "\n"]);
+    }
+
+    /// Ends the group that is being written, if there is one.
+    fn shut(&mut self, screen: &mut Screen) {
+        if self.open.take().is_some() {
+            screen.out().push_str("::endgroup::\n");
+        }
     }
 
     /// Has the runner hide secrets that it does not know of. Never while it does not listen.
@@ -111,13 +126,20 @@ impl Log {
     /// The part of `build` that is going on has ended.
     fn close(&mut self, build: &Arc<str>, at: Timestamp, screen: &mut Screen) {
         let Some(mut part) = self.parts.shift_remove(build) else { return };
-        let took = words::short(at.duration_since(part.since).unsigned_abs());
+        let took = at.duration_since(part.since).unsigned_abs();
+        let took = (took >= Duration::from_secs(1)).then(|| words::short(took));
+        if self.open.as_ref() == Some(build) {
+            let mark = if part.failed { "✗ failed after" } else { "took" };
+            let line = took.map(|took| format!("{mark} {took}\n")).unwrap_or_default();
+            screen.out().push_str(&line);
+            return self.shut(screen);
+        }
+        if part.lines.is_empty() && (part.pieces > 0 || (took.is_none() && !part.failed)) {
+            return;
+        }
         let mark = if part.failed { "✗ " } else { "" };
-        let piece = match part.pieces {
-            0 => String::new(),
-            before => format!(" (part {})", before + 1),
-        };
-        let title = format!("{mark}{build}: {}{piece}, {took}", part.phase);
+        let took = took.map(|took| format!(", {took}")).unwrap_or_default();
+        let title = format!("{mark}{build}: {}{}{took}", part.phase, part.piece());
         self.group(&title, &mut part, at, screen);
     }
 
@@ -126,16 +148,38 @@ impl Log {
         if part.lines.is_empty() {
             return self.write(screen, at, &inert(title));
         }
-        let (stop, resume) = match part.hostile {
-            true => self.stop_and_resume(),
-            false => Default::default(),
-        };
         let title = Command::new("group", inert(title));
-        let text = format!("{title}\n{stop}{}{resume}::endgroup::", part.lines);
+        let text = format!("{title}\n{}::endgroup::", self.taken(part));
         self.write(screen, at, &text);
-        part.lines.clear();
-        part.hostile = false;
         part.pieces += 1;
+    }
+
+    /// The lines of `part`, so that the runner only shows them.
+    fn taken(&self, part: &mut Part) -> String {
+        let lines = std::mem::take(&mut part.lines);
+        match std::mem::take(&mut part.hostile) {
+            false => lines,
+            true => {
+                let (stop, resume) = self.stop_and_resume();
+                format!("{stop}{lines}{resume}")
+            }
+        }
+    }
+
+    /// Writes what the part of `build` has said so far into its group, which stays open.
+    fn stream(&mut self, build: &Arc<str>, at: Timestamp, screen: &mut Screen) {
+        let Some(mut part) = self.parts.shift_remove(build) else { return };
+        if self.open.as_ref() != Some(build) {
+            self.shut(screen);
+            let title = format!("{build}: {}{}", part.phase, part.piece());
+            screen.out().push_str(&format!("{}\n", Command::new("group", inert(&title))));
+            self.open = Some(build.clone());
+            part.pieces += 1;
+        }
+        self.written = at;
+        let lines = self.taken(&mut part);
+        screen.out().push_str(&lines);
+        self.parts.insert(build.clone(), part);
     }
 
     /// What makes the runner deaf, and what makes it listen again.
@@ -163,7 +207,9 @@ impl Log {
             part.last.clear();
             part.last.push_str(&line);
         }
-        if part.lines.len() >= FULL {
+        if self.unfinished == 1 {
+            self.stream(&target.build, said.at, screen);
+        } else if part.lines.len() >= FULL {
             self.write_piece(&target.build, said.at, screen);
         }
     }
@@ -198,8 +244,10 @@ impl Log {
         };
         let line = format!("{build}: {}, going on for {since}{others}{last}", part.phase);
         let (open, close) = if self.settings.color { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-        let line = format!("{open}{}{close}", inert(&line));
-        self.write(screen, now, &line);
+        let line = format!("{open}{}{close}\n", inert(&line));
+        // It may be in the group of the only build.
+        self.written = now;
+        screen.out().push_str(&line);
     }
 
     fn finished(&mut self, target: &Target, end: &Finished, at: Timestamp, screen: &mut Screen) {
@@ -208,8 +256,10 @@ impl Log {
         }
         self.close(&target.build, at, screen);
         let (build, took) = (&target.build, words::short(end.took));
+        self.unfinished = self.unfinished.saturating_sub(1);
         let Some(error) = &end.error else {
-            let line = inert(&format!("✓ {build} finished after {took}")).into_owned();
+            let made = made(&end.products);
+            let line = inert(&format!("✓ {build} finished after {took}{made}")).into_owned();
             return self.write(screen, at, &line);
         };
         let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,6 +298,24 @@ impl Log {
     }
 }
 
+/// What there is of a build at its end: `: ami-1 in us-east-1, ami-2 in eu-west-1`.
+fn made(products: &[Product]) -> String {
+    const MOST: usize = 5;
+    let images = products.iter().flat_map(|product| &product.images);
+    let mut all: Vec<String> = images.map(|(region, id)| format!("{id} in {region}")).collect();
+    if all.is_empty() {
+        all = products.iter().flat_map(|product| product.files.iter().cloned()).collect();
+    }
+    let mut seen = HashSet::new();
+    all.retain(|one| seen.insert(one.clone()));
+    let more = all.len().saturating_sub(MOST);
+    all.truncate(MOST);
+    if more > 0 {
+        all.push(format!("{more} more"));
+    }
+    if all.is_empty() { String::new() } else { format!(": {}", all.join(", ")) }
+}
+
 /// About what, when and by whom something is said.
 struct Said<'a> {
     target: Option<&'a Target>,
@@ -261,6 +329,14 @@ impl Part {
     fn new(phase: Phase, since: Timestamp) -> Self {
         let (lines, last) = Default::default();
         Self { phase, since, lines, hostile: false, failed: false, pieces: 0, last }
+    }
+
+    /// Which piece of the part is written next, where there are several.
+    fn piece(&self) -> String {
+        match self.pieces {
+            0 => String::new(),
+            before => format!(" (part {})", before + 1),
+        }
     }
 }
 
@@ -282,6 +358,7 @@ impl Look for Log {
             Message::Ask { question, .. } => {
                 self.say(&said(true, false), &format!("nobody can be asked: {question}"), screen);
             }
+            Message::BuildsPlanned(names) => self.unfinished = names.len(),
             Message::Annotation(annotation) => self.annotate(&annotation, at, screen),
             Message::Debug(text) => {
                 screen.out().push_str(&format!("{}\n", Command::new("debug", text.trim_end())));
@@ -313,8 +390,11 @@ impl Look for Log {
         let now = Timestamp::now();
         self.mask(screen);
         for build in self.parts.keys().cloned().collect::<Vec<_>>() {
-            self.write_piece(&build, now, screen);
+            if self.open.as_ref() != Some(&build) {
+                self.write_piece(&build, now, screen);
+            }
         }
+        self.shut(screen);
     }
 }
 

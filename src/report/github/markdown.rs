@@ -26,9 +26,19 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The same as code.
+/// The same as code, in which blanks count.
 pub fn code(text: &str) -> String {
-    format!("<code>{}</code>", inline(text))
+    let mut after_blank = true;
+    let mut out = String::new();
+    for next in escaped(text.trim_end()).chars() {
+        let is_blank = next == ' ';
+        match is_blank && after_blank {
+            true => out.push_str("&nbsp;"),
+            false => out.push(next),
+        }
+        after_blank = is_blank;
+    }
+    format!("<code>{out}</code>")
 }
 
 /// A sentence of ours, which has code between backticks, about what others wrote.
@@ -69,6 +79,7 @@ mod tests {
         assert!(!shown.contains("@o") && !shown.contains("#1 "), "{shown}");
         assert_eq!(inline("amazon-ebs.web"), "amazon-ebs.web");
         assert_eq!(code("a b"), "<code>a b</code>");
+        assert_eq!(code("  a  = 1 "), "<code>&nbsp;&nbsp;a &nbsp;= 1</code>");
     }
 
     #[test]

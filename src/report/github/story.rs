@@ -6,6 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use crate::diagnostic::Severity;
 use crate::event::{Annotation, Event, Finished, Message, Phase, Whose};
 
 /// How many of the last lines of a failed part are told.
@@ -58,6 +59,13 @@ pub struct Stretch {
 }
 
 impl Story {
+    /// Whether people were told beside the run that something went wrong.
+    pub fn has_errors(&self) -> bool {
+        let mut ends = self.builds.values().filter_map(|build| build.finished.as_ref());
+        ends.any(|end| end.error.is_some())
+            || self.annotations.iter().any(|one| one.severity == Severity::Error)
+    }
+
     /// Takes in what was said.
     pub fn hear(&mut self, event: &Event) {
         match (&event.message, &event.target) {
