@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use super::manifest::Manifest;
 use super::outputs::Outputs;
-use super::{Action, annotate, so_far};
+use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
-use crate::cli::front::{self, Wishes};
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity, code};
+use crate::cli::front::{self, Planned, Wishes};
+use crate::cli::several::Asker;
+use crate::diagnostic::{Diagnostics, Severity};
 use crate::event::Ui;
-use crate::plan::{Plan, PlannedBuild};
+use crate::plan::{Plan, PlannedBuild, Unmatched};
 use crate::report::listing;
+use crate::run::Outcome;
 use crate::source::SourceMap;
 
 pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
@@ -23,7 +25,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     let (plan, found) = plan(action, wishes, &mut sources);
     let may_go_on = action.findings(ui, &found, &sources);
     let Some(plan) = plan.filter(|_| may_go_on) else { return Exit::Failure };
-    let plan = Plan { builds: plan.into_iter().map(|one| one.build).collect() };
+    let plan = Plan { builds: plan.into_iter().map(|one| one.build).collect(), ..Plan::default() };
     if plan.builds.is_empty() {
         let why = "no builds to run: `only` and `except` leave none of the templates' builds";
         annotate(ui, Severity::Error, "imgbake", why);
@@ -48,7 +50,7 @@ fn bake_all(
     ui: &Ui,
     outputs: &mut Outputs,
 ) -> Exit {
-    remember(action, ui, true);
+    remember(action, ui);
     let how = How {
         parallel: action.inputs.parallel,
         debug: false,
@@ -59,30 +61,53 @@ fn bake_all(
     };
     let baked = bake(plan, sources, &action.session, &how, ui);
     if let Some(outcome) = &baked.outcome {
-        listing::left(outcome, ui);
-        if !outcome.untouched.is_empty() {
-            // They were left on purpose: the end of the job must not remove them.
-            remember(action, ui, false);
-        }
+        left(outcome, ui);
         outputs.cancelled = outcome.stopped.is_some();
+        if baked.left.is_none() {
+            forget(action, ui);
+        }
     }
     ui.settle();
     let story = so_far(&action.story);
     outputs.of_builds(&story);
-    match Manifest::of(&story, &action.context).write(&action.context) {
+    let manifest = Manifest::of(&story, &action.context).after_earlier_steps();
+    match manifest.write(&action.context) {
         Ok(written) => outputs.manifest = Some(written),
         Err(error) => annotate(ui, Severity::Warning, "imgbake", format!("{error:#}")),
     }
     baked.exit
 }
 
-/// Tells the end of the job where journals are; or that it has nothing to remove.
-fn remember(action: &Action, ui: &Ui, removes: bool) {
-    let dir = action.state_dir.as_ref().filter(|_| removes);
-    let dir = dir.map(|dir| dir.display().to_string()).unwrap_or_default();
-    if let Err(error) = action.files.state(super::post::STATE_DIR, &dir) {
+/// Tells the end of the job where journals are, before the first is written.
+fn remember(action: &Action, ui: &Ui) {
+    let Some(dir) = &action.state_dir else { return };
+    // Where it is not there at the end, somebody has removed it, and what it said with it. A journal
+    // that cannot be written says so itself.
+    let _ = std::fs::create_dir_all(dir);
+    keep_state(action, ui, &dir.display().to_string());
+}
+
+/// Tells the end of the job that nothing is left.
+fn forget(action: &Action, ui: &Ui) {
+    post::remove(action.own_dir.as_deref());
+    keep_state(action, ui, "");
+}
+
+fn keep_state(action: &Action, ui: &Ui, dir: &str) {
+    if let Err(error) = action.files.state(post::STATE_DIR, dir) {
         let why = format!("the end of the job will not clean up: GITHUB_STATE: {error}");
         annotate(ui, Severity::Warning, "imgbake", why);
+    }
+}
+
+/// What nobody removed.
+fn left(outcome: &Outcome, ui: &Ui) {
+    listing::list(ui, "These were left as they are, as `on-error` asks:", &outcome.untouched);
+    if !outcome.left_behind.is_empty() {
+        let what = outcome.left_behind.join("\n");
+        let why =
+            format!("these could not be removed, and the end of the job tries again:\n{what}");
+        annotate(ui, Severity::Error, "left behind", why);
     }
 }
 
@@ -102,22 +127,22 @@ pub(super) fn plan(
     wishes: Wishes,
     sources: &mut SourceMap,
 ) -> (Option<Vec<OneOf>>, Diagnostics) {
-    let mut found = Diagnostics::default();
-    let templates = match action.templates() {
-        Ok(templates) => templates,
-        Err(errors) => return (None, errors),
-    };
-    let mut builds = Vec::new();
+    let (templates, mut found) = action.templates();
+    let (mut builds, mut unmatched) = <(Vec<_>, Vec<_>)>::default();
     for arguments in &templates {
-        let planned = front::plan(&action.session, arguments, wishes, sources);
-        let planned = found.absorb(planned).into_iter().flat_map(|planned| planned.plan.builds);
-        builds.extend(planned.map(|build| OneOf {
+        let planned = front::plan_one_of_several(&action.session, arguments, wishes, sources);
+        let Some(Planned { plan, .. }) = found.absorb(planned) else { continue };
+        unmatched.push(plan.unmatched);
+        builds.extend(plan.builds.into_iter().map(|build| OneOf {
             template: arguments.template.clone(),
             name: build.name.clone(),
             build,
         }));
     }
-    let found = Diagnostics(selections_of_all(found.0, templates.len())).without_repetitions();
+    if unmatched.len() == templates.len() {
+        found.extend(Asker::Workflow.unmatched(&Unmatched::in_all(unmatched)));
+    }
+    let found = found.without_repetitions();
     let mut names = HashMap::new();
     builds.iter().for_each(|one| *names.entry(one.name.clone()).or_insert(0) += 1);
     // Two templates may call their builds the same; people and outputs must not mix them up.
@@ -130,17 +155,4 @@ pub(super) fn plan(
 /// A build's name where another template has one of that name.
 pub(super) fn told_apart(template: &Path, name: &str) -> String {
     format!("{}: {name}", template.display())
-}
-
-/// That `only` matches no build of one template is worth nothing if it does of another.
-fn selections_of_all(found: Vec<Diagnostic>, templates: usize) -> Vec<Diagnostic> {
-    let selections: Vec<String> = found
-        .iter()
-        .filter(|one| one.code == code::SELECTION)
-        .map(|one| one.summary.clone())
-        .collect();
-    let in_all = |summary: &String| selections.iter().filter(|one| *one == summary).count();
-    let counts =
-        |one: &Diagnostic| one.code != code::SELECTION || in_all(&one.summary) == templates;
-    found.into_iter().filter(counts).collect()
 }

@@ -19,6 +19,9 @@ const MARGIN: usize = 2048;
 pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     let inputs = &action.inputs;
     let says = matches!(inputs.command, Command::Build | Command::Merge | Command::Validate);
+    let story = so_far(&action.story);
+    // A dry run makes nothing.
+    let says = says && (!inputs.dry_run || !story.annotations.is_empty());
     // An interrupted run has no time for this.
     if inputs.comment == Comment::Never || !says || exit == Exit::Interrupted {
         return;
@@ -26,13 +29,13 @@ pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     let (Some(number), Some(token)) = (action.context.pull_request(), &inputs.github_token) else {
         return;
     };
-    let story = so_far(&action.story);
     let note = note(action, exit, about, &story);
     let posted = action.ask_github(post(&action.context, token, number, &note));
     match posted {
         Ok(Posted::Created(url)) => ui.say(format!("Commented: {url}")),
         Ok(Posted::Updated(url)) => ui.say(format!("Updated the comment: {url}")),
-        Ok(Posted::NoNews) => ui.say("The pull request knows all of this already."),
+        Ok(Posted::NoNews) => ui.say("The comment on the pull request says so already."),
+        Ok(Posted::NotWorthOne) => {}
         Ok(Posted::Outdated) => ui.say("A later run has commented already."),
         Ok(Posted::NotAllowed) => warn(ui, &not_allowed(action)),
         Err(error) => warn(ui, &format!("the pull request got no comment: {error:#}")),
@@ -72,7 +75,9 @@ fn note(action: &Action, exit: Exit, about: &About, story: &Story) -> Note {
     let room = LONGEST_COMMENT - MARGIN;
     let text = summary(story, &about, jiff::Timestamp::now(), room);
     let url = context.run_url();
-    let sha = context.sha.get(..7).unwrap_or(&context.sha);
+    // What the run has checked out may be a merge that nobody has seen.
+    let sha = context.head().unwrap_or(&context.sha);
+    let sha = sha.get(..7).unwrap_or(sha);
     let text = format!("{text}\n<sub>[The run]({url}) of {sha} has the rest.</sub>\n");
     let found = !story.annotations.is_empty();
     Note {

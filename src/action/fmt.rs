@@ -9,7 +9,7 @@ use crate::diagnostic::Severity;
 use crate::event::{Annotation, Message, Ui};
 use crate::github::reviews::{Suggestion, suggest};
 use crate::report::github::in_repository;
-use crate::source::{Place, Position};
+use crate::source::{Place, Position, SourceMap};
 
 pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
     let is_dry = action.inputs.dry_run;
@@ -20,13 +20,24 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
         write: !is_dry,
         path: action.inputs.templates.clone(),
     };
-    let (exit, files) = fmt::format_all(&action.session, ui, &arguments);
+    let mut sources = SourceMap::default();
+    let (found, files) = fmt::format_all(ui, &arguments, &mut sources);
+    let is_good = action.findings(ui, &found, &sources);
     if is_dry {
         let edits: Vec<_> = files.iter().flat_map(edits).collect();
         edits.iter().for_each(|(file, edit)| remark(ui, file, edit));
         propose(action, ui, edits);
     }
-    exit
+    match files.len() {
+        _ if !is_good => Exit::Failure,
+        count if is_dry && count > 0 => {
+            let what = if count == 1 { "1 file is" } else { &format!("{count} files are") };
+            let why = format!("{what} not in canonical style; `fmt` without `dry-run` writes them");
+            annotate(ui, Severity::Error, "fmt", why);
+            Exit::WouldFormat
+        }
+        _ => Exit::Success,
+    }
 }
 
 /// The edits of a file, each with its name.

@@ -4,6 +4,7 @@
 //! says nothing, and for those that nobody knows, too. All are read as text first: a value may be a
 //! secret, and no error shows one.
 
+mod mapping;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::mapping::{Given, Mapping};
 use crate::component::OnError;
 use crate::config::GoDuration;
 use crate::diagnostic::did_you_mean;
@@ -38,10 +40,12 @@ pub struct Inputs {
     pub variable_files: Vec<PathBuf>,
     /// Values of variables that nobody may see.
     pub secrets: Vec<(String, Secret)>,
-    /// The region, where the template does not say one.
-    pub aws_region: Option<String>,
-    /// The role to take on.
-    pub role: Option<RoleInputs>,
+    /// The texts that those values consist of.
+    pub secret_texts: Vec<Secret>,
+    /// What somebody may have meant otherwise.
+    pub remarks: Vec<String>,
+    /// As whom it works in AWS.
+    pub account: Account,
     /// What happens to a build's machine when a step fails.
     pub on_error: OnError,
     /// How many builds run at a time.
@@ -60,6 +64,15 @@ pub struct Inputs {
     pub manifests: Vec<PathBuf>,
     /// What the plan has said of their builds.
     pub matrix: Option<String>,
+}
+
+/// As whom the action works in AWS: all that the end of a job needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// The region, where the template does not say one.
+    pub region: Option<String>,
+    /// The role to take on.
+    pub role: Option<RoleInputs>,
 }
 
 /// The inputs about the role.
@@ -216,6 +229,36 @@ pub fn working_directory(environment: &Environment) -> Option<PathBuf> {
     given(environment).remove("working-directory").map(|dir| PathBuf::from(dir.trim()))
 }
 
+/// The command that is asked for, if it is one: known before all else.
+pub fn command(environment: &Environment) -> Option<Command> {
+    let text = given(environment).remove("command")?;
+    COMMANDS.iter().find(|(word, _)| *word == text.trim()).map(|(_, command)| *command)
+}
+
+/// The inputs as texts; none is one that nobody knows.
+fn texts(given: BTreeMap<String, String>) -> Result<Texts, Vec<String>> {
+    let prefixed = given.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), value));
+    let texts = envy::prefixed(PREFIX).from_iter(prefixed);
+    // The message of the library may quote a value.
+    texts.map_err(|_| vec!["the inputs cannot be read".to_owned()])
+}
+
+impl Account {
+    /// What the inputs say of it, whatever is wrong with others.
+    ///
+    /// # Errors
+    /// A sentence for each input about it that is malformed.
+    pub fn read(environment: &Environment) -> Result<Self, Vec<String>> {
+        let mut given = given(environment);
+        given.retain(|name, _| name == "audience" || name.starts_with("role-"));
+        let region = self::given(environment).remove("aws-region");
+        let mut reader = Reader::default();
+        let role = reader.role(&texts(given)?);
+        let region = region.map(|region| region.trim().to_owned());
+        if reader.wrong.is_empty() { Ok(Self { region, role }) } else { Err(reader.wrong) }
+    }
+}
+
 impl Inputs {
     /// Reads them from `environment`.
     ///
@@ -225,26 +268,18 @@ impl Inputs {
         let mut given = given(environment);
         // We are there already.
         given.remove("working-directory");
-        let mut wrong = Vec::new();
+        let mut reader = Reader::default();
         given.retain(|name, _| {
             let known = NAMES.contains(&name.as_str());
             if !known {
                 let meant = did_you_mean(name, NAMES);
                 let hint = meant.map(|meant| format!("; did you mean `{meant}`?"));
-                wrong.push(format!("there is no input `{name}`{}", hint.unwrap_or_default()));
+                let hint = hint.unwrap_or_default();
+                reader.wrong.push(format!("there is no input `{name}`{hint}"));
             }
             known
         });
-        let prefixed = given.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), value));
-        let texts = match envy::prefixed(PREFIX).from_iter::<_, Texts>(prefixed) {
-            Ok(texts) => texts,
-            Err(_) => {
-                wrong.push("the inputs cannot be read".to_owned());
-                return Err(wrong);
-            }
-        };
-        let mut reader = Reader { wrong };
-        let inputs = reader.inputs(texts);
+        let inputs = reader.inputs(texts(given)?);
         match inputs {
             Some(inputs) if reader.wrong.is_empty() => Ok(inputs),
             _ => Err(reader.wrong),
@@ -252,9 +287,11 @@ impl Inputs {
     }
 }
 
-/// Texts → values. What is wrong is collected.
+/// Texts → values. What is wrong is collected, and what may be.
+#[derive(Default)]
 struct Reader {
     wrong: Vec<String>,
+    remarks: Vec<String>,
 }
 
 impl Reader {
@@ -264,6 +301,7 @@ impl Reader {
         let role = self.role(&texts);
         let variables = self.mapping("variables", texts.variables.as_deref());
         let secrets = self.mapping("secrets", texts.secrets.as_deref());
+        let secret_texts = secrets.iter().flat_map(|given| &given.parts).map(Secret::new).collect();
         let on_error = self.word("on-error", texts.on_error.as_deref(), ON_ERROR);
         let parallel = self.number("parallel", texts.parallel.as_deref());
         let comment = self.word("comment", texts.comment.as_deref(), COMMENT);
@@ -277,11 +315,12 @@ impl Reader {
             templates: if templates.is_empty() { vec![PathBuf::from(".")] } else { templates },
             only: list(texts.only.as_deref()),
             except: list(texts.except.as_deref()),
-            variables,
+            variables: variables.into_iter().map(|given| (given.name, given.text)).collect(),
             variable_files: paths(texts.variable_files.as_deref()),
-            secrets: secrets.into_iter().map(|(name, text)| (name, Secret::new(text))).collect(),
-            aws_region: text(&texts.aws_region),
-            role,
+            secrets: secrets.into_iter().map(|one| (one.name, Secret::new(one.text))).collect(),
+            secret_texts,
+            remarks: std::mem::take(&mut self.remarks),
+            account: Account { region: text(&texts.aws_region), role },
             on_error: on_error.unwrap_or_default(),
             parallel,
             comment: comment.unwrap_or(Comment::OnChange),
@@ -361,28 +400,19 @@ impl Reader {
         duration
     }
 
-    /// A mapping in YAML. What is no text is written as HCL2 reads it.
-    fn mapping(&mut self, name: &str, text: Option<&str>) -> Vec<(String, String)> {
-        let Some(text) = text else { return Vec::new() };
-        let mapping: serde_yaml::Mapping = match serde_yaml::from_str(text) {
-            Ok(mapping) => mapping,
-            Err(error) => {
-                // The message of the parser may quote the text.
-                let place = error.location().map(|place| format!(" (line {})", place.line()));
-                let place = place.unwrap_or_default();
-                self.refuse(name, format!("it must be a mapping in YAML, `name: value`{place}"));
-                return Vec::new();
-            }
-        };
-        let mut values = Vec::new();
-        for (key, value) in &mapping {
-            match (key.as_str(), variable(value)) {
-                (Some(key), Some(value)) => values.push((key.to_owned(), value)),
-                (Some(key), None) => self.refuse(name, format!("`{key}` has no value")),
-                (None, _) => self.refuse(name, "each key must be the name of a variable"),
-            }
+    fn mapping(&mut self, name: &str, text: Option<&str>) -> Vec<Given> {
+        let Mapping { given, wrong, mut remarks, with_hash } =
+            Mapping::read(text.unwrap_or_default());
+        wrong.iter().for_each(|why| self.refuse(name, why));
+        // What is in a secret is not told.
+        for value in with_hash.iter().filter(|_| name != "secrets") {
+            remarks.push(format!(
+                "`#` and what follows is part of the value of `{value}`; a comment has a line of its own"
+            ));
         }
-        values
+        let remark = |text| format!("the input `{name}`: {text}");
+        self.remarks.extend(remarks.into_iter().map(remark));
+        given
     }
 
     fn role(&mut self, texts: &Texts) -> Option<RoleInputs> {
@@ -459,25 +489,6 @@ fn list(text: Option<&str>) -> Vec<String> {
     let lines = lines(text);
     let items = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
     items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
-}
-
-/// A value of a variable as `-var` takes it: texts as they are, lists and maps as HCL2.
-fn variable(value: &serde_yaml::Value) -> Option<String> {
-    use hcl::format::{Format as _, Formatter};
-    use serde_yaml::Value;
-    match value {
-        Value::Null => None,
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Number(value) => Some(value.to_string()),
-        Value::String(text) => Some(text.clone()),
-        Value::Tagged(tagged) => variable(&tagged.value),
-        Value::Sequence(_) | Value::Mapping(_) => {
-            // What would be a template in HCL2 is text here: it is escaped.
-            let value = hcl::to_expression(serde_json::to_value(value).ok()?).ok()?;
-            let mut formatter = Formatter::builder().compact(true).build_vec();
-            value.format_string(&mut formatter).ok()
-        }
-    }
 }
 
 fn is_session_name(name: &str) -> bool {

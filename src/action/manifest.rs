@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Finished, Product};
 use crate::github::Context;
-use crate::report::github::story::{BuildStory, Story};
+use crate::report::github::story::Story;
 use crate::report::github::summary::Change;
 use crate::source::{Place, Position};
 
@@ -40,6 +39,11 @@ struct Run {
     repository: String,
     sha: String,
     url: String,
+    /// Which try of the run, and which of its jobs.
+    #[serde(default)]
+    attempt: String,
+    #[serde(default)]
+    job: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +115,8 @@ impl Manifest {
             repository: context.repository.clone(),
             sha: context.sha.clone(),
             url: context.run_url(),
+            attempt: context.run_attempt.clone(),
+            job: context.job.clone(),
         };
         Self { version: VERSION, run, builds: builds.collect() }
     }
@@ -122,13 +128,14 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What it tells, as far as it knows.
-    pub fn story(&self) -> Story {
-        let builds = self.builds.iter().map(|(name, build)| {
-            let finished = Some(build.finished());
-            (name.clone(), BuildStory { finished, ..BuildStory::default() })
-        });
-        Story { builds: builds.collect(), annotations: Vec::new() }
+    /// With what earlier steps of the same job have built.
+    pub fn after_earlier_steps(mut self) -> Self {
+        let before = Self::read(Path::new(FILE)).ok().filter(|before| before.run == self.run);
+        if let Some(Self { mut builds, .. }) = before {
+            builds.extend(std::mem::take(&mut self.builds));
+            self.builds = builds;
+        }
+        self
     }
 
     /// Writes it in place of the one before.
@@ -137,7 +144,6 @@ impl Manifest {
         let before = Self::read(Path::new(FILE)).ok();
         let text = serde_json::to_string_pretty(self)?;
         fs::write(FILE, text + "\n").with_context(|| format!("{FILE} cannot be written"))?;
-        hand_over(Path::new(FILE));
         let path = std::path::absolute(FILE)?;
         Ok(Written {
             text: serde_json::to_string(self)?,
@@ -169,7 +175,8 @@ impl Build {
         Self { result: FAILURE.to_owned(), error, template, seconds: 0, artifacts: Vec::new() }
     }
 
-    fn finished(&self) -> Finished {
+    /// How it ended, as far as the manifest knows.
+    pub fn finished(&self) -> Finished {
         let position = Position { line: 1, column: 1 };
         let error = self.error.clone();
         Finished {
@@ -186,13 +193,5 @@ impl From<Artifact> for Product {
     fn from(artifact: Artifact) -> Self {
         let Artifact { builder_id, id, files, images, facts } = artifact;
         Self { builder_id, id, files, description: String::new(), images, facts }
-    }
-}
-
-/// In a container we are root: what stays in the checkout belongs to whom the checkout belongs.
-fn hand_over(path: &Path) {
-    if let Ok(owner) = fs::metadata(".") {
-        // Only root may; whoever else wrote the file owns it already.
-        let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -11,10 +10,10 @@ use serde::Deserialize;
 use super::build::told_apart;
 use super::manifest::{self, Build, Manifest};
 use super::outputs::Outputs;
-use super::{Action, annotate, refuse};
+use super::{Action, annotate, refuse, so_far};
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
-use crate::event::Ui;
+use crate::event::{Message, Ui};
 use crate::report::github::story::Story;
 
 /// What `command: plan` has said.
@@ -42,15 +41,12 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     };
     let mut merged = Manifest::of(&Story::default(), context);
     merged.builds = builds;
-    let story = merged.story();
+    ui.send(Message::BuildsPlanned(merged.builds.keys().cloned().collect()));
     for (name, build) in &merged.builds {
-        match &build.error {
-            None => ui.say(format!("✓ {name}")),
-            Some(error) => ui.error(format!("✗ {name}: {error}")),
-        }
+        ui.for_target(name.as_str()).send(Message::BuildFinished(Box::new(build.finished())));
     }
-    action.story.lock().unwrap_or_else(PoisonError::into_inner).builds = story.builds.clone();
-    outputs.of_builds(&story);
+    ui.settle();
+    outputs.of_builds(&so_far(&action.story));
     let exit = match merged.builds.values().any(|build| build.error.is_some()) {
         true => Exit::Failure,
         false => Exit::Success,

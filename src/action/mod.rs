@@ -7,6 +7,7 @@
 //! | `build`, `validate`, `fmt`, `plan`, `merge` | the commands that are more than a call |
 //! | `outputs`, `manifest` | what later steps read |
 //! | `comment`, `release` | what a pull request and a release are told |
+//! | `owner` | what was made in the workspace, belongs to its owner |
 //! | `post` | what is left when the job ends, is removed |
 
 mod build;
@@ -17,21 +18,24 @@ mod keys;
 mod manifest;
 mod merge;
 mod outputs;
+mod owner;
 mod plan;
 mod post;
 mod release;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use self::inputs::{Command, Inputs};
+use self::inputs::{Account, Command, Inputs, RoleInputs};
 use self::outputs::Outputs;
 use crate::cli::front::{Language, TemplateArguments};
-use crate::cli::{Exit, Session, cleanup, front, inspect};
+use crate::cli::several::{Asker, share};
+use crate::cli::{Exit, Session, cleanup, inspect};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::env::Environment;
 use crate::event::{Annotation, Message, Ui};
@@ -76,24 +80,20 @@ struct Action {
     story: Arc<Mutex<Story>>,
     /// Where the journal is kept, so that the end of the job finds it.
     state_dir: Option<PathBuf>,
+    /// Our directory in the runner's.
+    own_dir: Option<PathBuf>,
 }
 
 /// Runs the action.
 pub fn main(entry: Entry) -> Exit {
-    let redactor = Redactor::default();
-    let surroundings = match Surroundings::of_process() {
-        Ok(surroundings) => surroundings,
-        Err(why) => {
-            let (settings, story) = (Settings::default(), Arc::default());
-            let reporter = Reporter::for_github(settings, story, redactor);
-            refuse(reporter.ui(), &[why]);
-            let _ = reporter.finish();
-            return Exit::Failure;
-        }
-    };
-    let story: Arc<Mutex<Story>> = Arc::default();
+    let (surroundings, wrong) = Surroundings::of_process(entry);
+    let Surroundings { story, redactor, .. } = &surroundings;
     let reporter = Reporter::for_github(surroundings.settings(), story.clone(), redactor.clone());
-    let exit = run(entry, surroundings, story, &redactor, reporter.ui());
+    let ui = reporter.ui();
+    let exit = match entry {
+        Entry::Main => step(surroundings, wrong, ui),
+        Entry::Post => post::run(&surroundings, ui),
+    };
     match exit {
         Exit::Interrupted => reporter.finish_within(crate::cli::build::LAST_WORDS),
         _ => drop(reporter.finish()),
@@ -101,31 +101,16 @@ pub fn main(entry: Entry) -> Exit {
     exit
 }
 
-fn run(
-    entry: Entry,
-    surroundings: Surroundings,
-    story: Arc<Mutex<Story>>,
-    redactor: &Redactor,
-    ui: &Ui,
-) -> Exit {
-    let said = surroundings.context.debug.then(|| ui.clone());
-    if let Err(error) = log::start_said(said, &surroundings.environment, redactor) {
-        refuse(ui, &[format!("the log file of PACKER_LOG_PATH cannot be written: {error}")]);
-        return Exit::Failure;
+/// The step itself; `wrong` says why it cannot begin, if it cannot.
+fn step(surroundings: Surroundings, wrong: Option<String>, ui: &Ui) -> Exit {
+    let log = surroundings.start_log(ui);
+    let wrong: Vec<String> = wrong.into_iter().chain(log.err()).collect();
+    if !wrong.is_empty() {
+        return surroundings.refuse(&wrong, ui);
     }
-    let files = Files::of(&surroundings.environment);
-    let action = match surroundings.action(story.clone(), redactor) {
-        Ok(action) => action,
-        Err(wrong) => {
-            refuse(ui, &wrong);
-            ui.settle();
-            summarise(&files, &story, &About::default(), redactor, ui);
-            return Exit::Failure;
-        }
-    };
-    match entry {
-        Entry::Main => action.run(ui),
-        Entry::Post => post::run(&action, ui),
+    match surroundings.action() {
+        Ok(action) => action.run(ui),
+        Err(wrong) => surroundings.refuse(&wrong, ui),
     }
 }
 
@@ -160,21 +145,26 @@ struct Surroundings {
     /// As the runner made it.
     environment: Environment,
     context: Context,
+    files: Files,
+    story: Arc<Mutex<Story>>,
+    redactor: Redactor,
 }
 
 impl Surroundings {
-    /// Goes to the working directory that the inputs say; all else is relative to it.
-    fn of_process() -> Result<Self, String> {
-        let wrong = |error| format!("the working directory cannot be found out: {error}");
-        let mut environment = Environment::of_process().map_err(wrong)?;
-        if let Some(dir) = inputs::working_directory(&environment) {
-            std::env::set_current_dir(&dir).map_err(|error| {
-                format!("the input `working-directory`: `{}`: {error}", dir.display())
-            })?;
-            environment = Environment::of_process().map_err(wrong)?;
-        }
-        let context = Context::of(&environment);
-        Ok(Self { environment, context })
+    /// Goes to the working directory that the inputs say; all else of the step is relative to it. If
+    /// that cannot be done, also why.
+    fn of_process(entry: Entry) -> (Self, Option<String>) {
+        let (environment, wrong) = match Environment::of_process() {
+            Ok(environment) if entry == Entry::Main => placed(environment),
+            Ok(environment) => (environment, None),
+            Err(error) => {
+                let nothing = Environment::new(BTreeMap::new(), "/".into(), Timestamp::now());
+                (nothing, Some(format!("the working directory cannot be found out: {error}")))
+            }
+        };
+        let (context, files) = (Context::of(&environment), Files::of(&environment));
+        let (story, redactor) = Default::default();
+        (Self { environment, context, files, story, redactor }, wrong)
     }
 
     fn settings(&self) -> Settings {
@@ -184,63 +174,115 @@ impl Surroundings {
         }
     }
 
+    fn start_log(&self, ui: &Ui) -> Result<(), String> {
+        let said = self.context.debug.then(|| ui.clone());
+        log::start_said(said, &self.environment, &self.redactor)
+            .map_err(|error| format!("the log file of PACKER_LOG_PATH cannot be written: {error}"))
+    }
+
+    /// Does nothing, and says why, also to later steps.
+    fn refuse(&self, wrong: &[String], ui: &Ui) -> Exit {
+        refuse(ui, wrong);
+        Outputs::default().write(&self.files, &self.redactor, Exit::Failure, ui);
+        ui.settle();
+        let command = inputs::command(&self.environment);
+        let command = command.map(|command| command.to_string()).unwrap_or_default();
+        let about = About { command, ..About::default() };
+        summarise(&self.files, &self.story, &about, &self.redactor, ui);
+        Exit::Failure
+    }
+
     /// What the commands work with; or a sentence for each thing that is wrong.
-    fn action(self, story: Arc<Mutex<Story>>, redactor: &Redactor) -> Result<Action, Vec<String>> {
-        let Self { environment, context } = self;
-        let inputs = Inputs::read(&environment)?;
-        let secrets = inputs.secrets.iter().map(|(_, secret)| secret);
-        for secret in secrets.chain(&inputs.github_token) {
-            redactor.register(secret.expose());
+    fn action(&self) -> Result<Action, Vec<String>> {
+        let inputs = Inputs::read(&self.environment)?;
+        let values = inputs.secrets.iter().map(|(_, secret)| secret);
+        for secret in values.chain(&inputs.secret_texts).chain(&inputs.github_token) {
+            self.redactor.register(secret.expose());
         }
-        let role = role(&inputs, &environment, &context, redactor)?;
-        let for_work = AwsSecrets::in_environment(for_work(&environment, &inputs, role), redactor);
-        let session = Session {
-            environment: Arc::new(for_work),
+        let session = self.session(&inputs.account, needs_credentials(inputs.command))?;
+        Ok(Action {
+            inputs,
+            session,
+            context: self.context.clone(),
+            files: self.files.clone(),
+            story: self.story.clone(),
+            state_dir: self.state_dir(),
+            own_dir: self.own_dir(),
+        })
+    }
+
+    /// As whom the work is done.
+    fn session(&self, account: &Account, with_credentials: bool) -> Result<Session, Vec<String>> {
+        let role = account.role.as_ref().map(|role| self.role(role, with_credentials));
+        let for_work = self.for_work(account.region.as_deref(), role.transpose()?);
+        Ok(Session {
+            environment: Arc::new(AwsSecrets::in_environment(for_work, &self.redactor)),
             style: Style { machine_readable: false, color: Some(false), timestamps: false },
-            redactor: redactor.clone(),
+            redactor: self.redactor.clone(),
+        })
+    }
+
+    /// The environment of all that is started: without what belongs to the runner and to us.
+    fn for_work(&self, region: Option<&str>, role: Option<Role>) -> Environment {
+        let environment = &self.environment;
+        let vars = environment.vars().filter(|(name, _)| !github::is_private(name));
+        let mut vars: BTreeMap<String, String> =
+            vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        if let Some(region) = region {
+            for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+                vars.insert(name.to_owned(), region.to_owned());
+            }
+        }
+        Environment::new(vars, environment.cwd.clone(), environment.started).taking_on(role)
+    }
+
+    /// The role that the inputs say, and how it is taken on.
+    fn role(&self, role: &RoleInputs, with_credentials: bool) -> Result<Role, Vec<String>> {
+        let Self { environment, context, redactor, .. } = self;
+        let audience = role.audience.clone().unwrap_or_else(|| audience(&role.arn).to_owned());
+        let proof = match role.chaining || !with_credentials {
+            true => Proof::Credentials,
+            false => {
+                let runner = github::oidc::Runner::of(environment, context, audience, redactor);
+                Proof::Tokens(Arc::new(runner.map_err(|error| vec![format!("{error:#}")])?))
+            }
         };
-        let state_dir = state_dir(&environment, &context);
-        let files = Files::of(&environment);
-        Ok(Action { inputs, session, context, files, story, state_dir })
+        let session_name = role.session_name.clone().unwrap_or_else(|| session_name(context));
+        Ok(Role { arn: role.arn.clone(), session_name, duration: role.duration, proof })
+    }
+
+    /// The directory of ours that the end of the job finds, too.
+    fn own_dir(&self) -> Option<PathBuf> {
+        let temp = self.context.temp.as_ref().filter(|dir| dir.is_dir());
+        temp.map(|dir| dir.join("imgbake"))
+    }
+
+    /// Where journals are kept.
+    fn state_dir(&self) -> Option<PathBuf> {
+        let environment = &self.environment;
+        match environment.get("IMGBAKE_STATE_DIR") {
+            Some(given) => Some(environment.cwd.join(given)),
+            None => self.own_dir().or_else(|| environment.state_dir()),
+        }
     }
 }
 
-/// The environment of all that is started: without what belongs to the runner and to us.
-fn for_work(environment: &Environment, inputs: &Inputs, role: Option<Role>) -> Environment {
-    let vars = environment.vars().filter(|(name, _)| !github::is_private(name));
-    let mut vars: std::collections::BTreeMap<String, String> =
-        vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    if let Some(region) = &inputs.aws_region {
-        for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
-            vars.insert(name.to_owned(), region.clone());
+/// The environment in the working directory that the inputs say; or the one that is there, and why.
+fn placed(environment: Environment) -> (Environment, Option<String>) {
+    let Some(dir) = inputs::working_directory(&environment) else { return (environment, None) };
+    let placed = std::env::set_current_dir(&dir).and_then(|()| Environment::of_process());
+    match placed {
+        Ok(placed) => (placed, None),
+        Err(error) => {
+            let why = format!("the input `working-directory`: `{}`: {error}", dir.display());
+            (environment, Some(why))
         }
     }
-    Environment::new(vars, environment.cwd.clone(), environment.started).taking_on(role)
-}
-
-/// The role that the inputs say, and how it is taken on.
-fn role(
-    inputs: &Inputs,
-    environment: &Environment,
-    context: &Context,
-    redactor: &Redactor,
-) -> Result<Option<Role>, Vec<String>> {
-    let Some(role) = &inputs.role else { return Ok(None) };
-    let audience = role.audience.clone().unwrap_or_else(|| audience(&role.arn).to_owned());
-    let proof = match role.chaining || !needs_credentials(inputs) {
-        true => Proof::Credentials,
-        false => {
-            let runner = github::oidc::Runner::of(environment, context, audience, redactor);
-            Proof::Tokens(Arc::new(runner.map_err(|error| vec![format!("{error:#}")])?))
-        }
-    };
-    let session_name = role.session_name.clone().unwrap_or_else(|| session_name(context));
-    Ok(Some(Role { arn: role.arn.clone(), session_name, duration: role.duration, proof }))
 }
 
 /// Whether the command talks to AWS. Those that do not need no credentials: they work for forks.
-fn needs_credentials(inputs: &Inputs) -> bool {
-    matches!(inputs.command, Command::Build | Command::Cleanup)
+fn needs_credentials(command: Command) -> bool {
+    matches!(command, Command::Build | Command::Cleanup)
 }
 
 /// For whom AWS wants tokens to be.
@@ -258,19 +300,10 @@ fn session_name(context: &Context) -> String {
     std::iter::once("imgbake").chain(parts).collect::<Vec<_>>().join("-")
 }
 
-/// Where journals are kept: a place that the end of the job finds, too.
-fn state_dir(environment: &Environment, context: &Context) -> Option<PathBuf> {
-    let temp = context.temp.as_ref().filter(|dir| dir.is_dir()).map(|dir| dir.join("imgbake"));
-    match environment.get("IMGBAKE_STATE_DIR") {
-        Some(given) => Some(environment.cwd.join(given)),
-        None => temp.or_else(|| environment.state_dir()),
-    }
-}
-
 impl Action {
     fn run(&self, ui: &Ui) -> Exit {
         let started = Timestamp::now();
-        keys::warn(self, ui);
+        self.begin(started, ui);
         let mut outputs = Outputs::default();
         let exit = match self.inputs.command {
             Command::Build => build::run(self, ui, &mut outputs),
@@ -282,13 +315,42 @@ impl Action {
             Command::Cleanup => self.cleanup(ui),
         };
         outputs.duration = Timestamp::now().duration_since(started).unsigned_abs();
-        outputs.write(self, exit, ui);
+        self.explain(exit, ui);
+        outputs.write(&self.files, &self.session.redactor, exit, ui);
+        owner::hand_over(self.context.workspace(&self.session.environment), started);
         ui.settle();
         let about = self.about(exit, &outputs);
         summarise(&self.files, &self.story, &about, &self.session.redactor, ui);
         comment::write(self, ui, exit, &about);
         release::write(self, ui, exit, &outputs);
         exit
+    }
+
+    /// What is to be said before anything is done.
+    fn begin(&self, started: Timestamp, ui: &Ui) {
+        if let Err(error) = post::remember_start(&self.files, started) {
+            let why =
+                format!("the end of the job will know nothing of this: GITHUB_STATE: {error}");
+            annotate(ui, Severity::Warning, "imgbake", why);
+        }
+        for remark in &self.inputs.remarks {
+            annotate(ui, Severity::Warning, "imgbake", remark.as_str());
+        }
+        keys::warn(self, ui);
+    }
+
+    /// A step that is red says why, where people look first; most have done so in words of their own.
+    fn explain(&self, exit: Exit, ui: &Ui) {
+        ui.settle();
+        if exit != Exit::Success && !so_far(&self.story).has_errors() {
+            let what = match exit {
+                Exit::Interrupted => "it was interrupted twice, and has not undone what it did",
+                Exit::LeftBehind => "something could not be removed: the log says what and why",
+                _ => "it failed: the log says why",
+            };
+            let command = self.inputs.command;
+            annotate(ui, Severity::Error, "imgbake", format!("`command: {command}`: {what}"));
+        }
     }
 
     /// Waits for what GitHub answers.
@@ -311,17 +373,21 @@ impl Action {
         }
     }
 
-    /// The templates that are meant, each with all that the inputs say of it.
-    fn templates(&self) -> Result<Vec<TemplateArguments>, Diagnostics> {
-        let mut found = Diagnostics::default();
-        let mut all = Vec::new();
+    /// The templates that are meant, each with what the inputs say of it; and what is wrong with that.
+    fn templates(&self) -> (Vec<TemplateArguments>, Diagnostics) {
+        let (mut all, mut found) = <(Vec<_>, Diagnostics)>::default();
         for pattern in &self.inputs.templates {
             match self.template(pattern).each() {
                 Ok(templates) => all.extend(templates),
                 Err(errors) => found.extend(errors),
             }
         }
-        found.into_result(all).map(|(all, _)| all)
+        let (all, lost) = share(all, Asker::Workflow);
+        // Where a template is not found, nobody knows what it has.
+        if !found.has_errors() {
+            found.extend(lost);
+        }
+        (all, found)
     }
 
     fn template(&self, pattern: &Path) -> TemplateArguments {
@@ -347,14 +413,30 @@ impl Action {
             ui.send(Message::Annotation(annotation));
         }
         let only_warned = !found.has_errors();
-        only_warned && (found.0.is_empty() || !self.inputs.fail_on_warnings)
+        let fails = only_warned && !found.0.is_empty() && self.inputs.fail_on_warnings;
+        if fails {
+            let count = match found.0.len() {
+                1 => "a warning fails".to_owned(),
+                count => format!("{count} warnings fail"),
+            };
+            let why = format!("{count} the step, as `fail-on-warnings` asks");
+            annotate(ui, Severity::Error, "imgbake", why);
+        }
+        only_warned && !fails
     }
 
     fn inspect(&self, ui: &Ui) -> Exit {
-        front::for_each(&self.session, ui, self.templates(), |template| {
-            let arguments = inspect::Arguments { template: template.clone() };
-            inspect::run(&self.session, ui, &arguments)
-        })
+        let mut sources = SourceMap::default();
+        let (templates, mut found) = self.templates();
+        for template in &templates {
+            if let Err(errors) = inspect::inspect(&self.session, ui, template, &mut sources) {
+                found.extend(errors);
+            }
+        }
+        match self.findings(ui, &found, &sources) {
+            true => Exit::Success,
+            false => Exit::Failure,
+        }
     }
 
     fn cleanup(&self, ui: &Ui) -> Exit {

@@ -1,5 +1,5 @@
-//! The outputs of the step. All of them are set by every command, so that no workflow has to know
-//! which are.
+//! The outputs of the step. All of them are set whatever happens, and those that are JSON are always
+//! JSON: no workflow has to know which are, and `fromJSON` never fails.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,12 +8,14 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
+use super::annotate;
 use super::manifest::Written;
-use super::{Action, annotate};
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::{Product, Ui};
+use crate::github::Files;
 use crate::report::github::story::{BuildStory, Story};
+use crate::secret::Redactor;
 
 /// What later steps read.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(super) struct Outputs {
     /// All images: build → region → id.
     ami_ids: IndexMap<String, BTreeMap<String, String>>,
     artifacts: Vec<Json>,
+    /// Whether any of them is an image or a file: that of a `null` build is nothing.
+    made: bool,
     failed_builds: Vec<String>,
     pub manifest: Option<Written>,
     /// Whether the builds were interrupted.
@@ -47,6 +51,7 @@ impl Outputs {
                     "id": product.id,
                     "files": product.files,
                 }));
+                self.made |= !product.images.is_empty() || !product.files.is_empty();
                 let images = self.ami_ids.entry(name.clone()).or_default();
                 images.extend(product.images.clone());
             }
@@ -77,7 +82,7 @@ impl Outputs {
             _ => "failure",
         };
         let manifest = self.manifest.as_ref();
-        let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+        let changed = self.made && manifest.is_some_and(Written::changed);
         let mut all: Vec<(String, String)> = [
             ("result", result.to_owned()),
             ("duration", self.duration.as_secs().to_string()),
@@ -85,10 +90,10 @@ impl Outputs {
             ("ami-ids", json!(self.ami_ids).to_string()),
             ("artifacts", json!(self.artifacts).to_string()),
             ("failed-builds", json!(self.failed_builds).to_string()),
-            ("changed", manifest.is_some_and(Written::changed).to_string()),
-            ("manifest", text(manifest.map(|written| &written.text))),
-            ("manifest-path", text(manifest.map(|written| &written.path))),
-            ("matrix", self.matrix.as_ref().map(Json::to_string).unwrap_or_default()),
+            ("changed", changed.to_string()),
+            ("manifest", manifest.map_or("{}", |written| written.text.as_str()).to_owned()),
+            ("manifest-path", manifest.map(|written| written.path.clone()).unwrap_or_default()),
+            ("matrix", self.matrix.clone().unwrap_or_else(|| json!({"include": []})).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
@@ -98,13 +103,13 @@ impl Outputs {
     }
 
     /// Writes all of them for the runner.
-    pub fn write(&self, action: &Action, exit: Exit, ui: &Ui) {
+    pub fn write(&self, files: &Files, redactor: &Redactor, exit: Exit, ui: &Ui) {
         let mut swallowed = Vec::new();
         let written: io::Result<()> = self.all(exit).iter().try_for_each(|(name, value)| {
-            if action.session.redactor.redact(value) != value.as_str() {
+            if redactor.redact(value) != value.as_str() {
                 swallowed.push(name.clone());
             }
-            action.files.output(name, value)
+            files.output(name, value)
         });
         if let Err(error) = written {
             let why = format!("the outputs cannot be written: GITHUB_OUTPUT: {error}");

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::Action;
 use super::build::{OneOf, plan};
 use super::outputs::Outputs;
+use super::{Action, annotate};
 use crate::cli::Exit;
 use crate::cli::front::Wishes;
+use crate::diagnostic::Severity;
 use crate::event::Ui;
 use crate::source::SourceMap;
 
@@ -28,7 +29,10 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     }
     if entries.len() > MOST_JOBS {
         let count = entries.len();
-        ui.error(format!("GitHub makes {MOST_JOBS} jobs of a matrix at most, and these are {count}: give `only` or `templates` to several matrices"));
+        let why = format!(
+            "GitHub makes {MOST_JOBS} jobs of a matrix at most, and these are {count}: give `only` or `templates` to several matrices"
+        );
+        annotate(ui, Severity::Error, "plan", why);
         return Exit::Failure;
     }
     outputs.matrix = Some(json!({"include": entries}));

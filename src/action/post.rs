@@ -1,27 +1,118 @@
 //! The end of the job: what a step that was cancelled or killed could not remove any more, is removed
-//! now.
+//! now. It needs the journals and credentials, and nothing else of what the step needed.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Action;
-use crate::cli::{Exit, cleanup};
-use crate::event::Ui;
+use jiff::Timestamp;
 
-/// Where the step said that its journals are: `STATE_…` of the end.
+use super::inputs::{self, Account, Command};
+use super::{Surroundings, annotate, owner, refuse};
+use crate::cli::cleanup::{self, Manner};
+use crate::cli::{Exit, Session};
+use crate::diagnostic::Severity;
+use crate::event::Ui;
+use crate::github::Files;
+
+/// Where the step said that its journals are, `STATE_…` of the end; empty if it has left nothing.
 pub(super) const STATE_DIR: &str = "journals";
+
+/// When the step said that it began, in milliseconds.
+const STARTED: &str = "started";
+
+const NOTHING: &str = "There is nothing to clean up.";
 
 /// How long a step that was killed may still be undoing what it did: its container may outlive it.
 /// After a cancellation the whole job has less than five minutes.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
-    let Some(dir) = action.files.saved(STATE_DIR) else {
-        ui.say("There is nothing to clean up.");
-        return Exit::Success;
+/// Tells the end of the job when the step began.
+pub(super) fn remember_start(files: &Files, started: Timestamp) -> std::io::Result<()> {
+    files.state(STARTED, &started.as_millisecond().to_string())
+}
+
+pub(super) fn run(at: &Surroundings, ui: &Ui) -> Exit {
+    // Nobody looks for a mistake where none can be written down.
+    let _ = at.start_log(ui);
+    let exit = clean_up(at, ui);
+    let started = at.files.saved(STARTED).and_then(|started| started.parse().ok());
+    if let Some(started) = started.and_then(|started| Timestamp::from_millisecond(started).ok()) {
+        owner::hand_over(at.context.workspace(&at.environment), started);
+    }
+    exit
+}
+
+fn clean_up(at: &Surroundings, ui: &Ui) -> Exit {
+    let Some(dir) = journals(at, ui) else { return Exit::Success };
+    let exit = match session(at) {
+        Ok(session) => {
+            let arguments = cleanup::Arguments { state_dir: Some(dir), ..Default::default() };
+            let deadline = Instant::now() + PATIENCE;
+            cleanup::run_as(&session, ui, &arguments, Manner { deadline, spares_kept: true })
+        }
+        Err(wrong) => {
+            refuse(ui, &wrong);
+            Exit::Failure
+        }
     };
-    let deadline = Instant::now() + PATIENCE;
-    let arguments =
-        cleanup::Arguments { state_dir: Some(PathBuf::from(dir)), ..cleanup::Arguments::default() };
-    cleanup::run_until(&action.session, ui, &arguments, deadline)
+    if exit != Exit::Success {
+        let what = "the end of the job could not remove all that the step has left: the log says what and why";
+        annotate(ui, Severity::Error, "imgbake", format!("{what}; `command: cleanup` tries again"));
+    }
+    remove(at.own_dir().as_deref());
+    exit
+}
+
+/// The directory whose journals tell what is left, if anything may be.
+fn journals(at: &Surroundings, ui: &Ui) -> Option<PathBuf> {
+    match at.files.saved(STATE_DIR) {
+        Some("") => {
+            ui.say(NOTHING);
+            None
+        }
+        Some(dir) if has_journals(Path::new(dir)) => Some(dir.into()),
+        Some(dir) if Path::new(dir).is_dir() => {
+            ui.say(NOTHING);
+            None
+        }
+        Some(dir) => {
+            let other = found_journals(at);
+            if other.is_none() {
+                let what = "nobody can know whether the step has left anything";
+                let why = format!(
+                    "{what}: its journals in `{dir}` are gone; `imgbake reap` finds by their tags what is left in an account"
+                );
+                annotate(ui, Severity::Warning, "imgbake", why);
+            }
+            other
+        }
+        // What it had to say may be lost.
+        None if inputs::command(&at.environment) == Some(Command::Build) => found_journals(at),
+        None => None,
+    }
+}
+
+/// The directory where the step would have kept journals, if there are any.
+fn found_journals(at: &Surroundings) -> Option<PathBuf> {
+    let dir = at.state_dir()?;
+    has_journals(&dir).then_some(dir)
+}
+
+fn has_journals(dir: &Path) -> bool {
+    fs::read_dir(dir.join("journal")).is_ok_and(|mut files| files.next().is_some())
+}
+
+/// With credentials as the step had them.
+fn session(at: &Surroundings) -> Result<Session, Vec<String>> {
+    at.session(&Account::read(&at.environment)?, true)
+}
+
+/// Removes our directory in the runner's, once there is nothing in it.
+pub(super) fn remove(own_dir: Option<&Path>) {
+    if let Some(dir) = own_dir {
+        // It stays as long as a journal is in it.
+        let _ = fs::remove_dir(dir.join("journal"));
+        let _ = fs::remove_dir(dir);
+    }
 }

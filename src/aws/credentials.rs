@@ -20,6 +20,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use crate::aws::access::{Access, AssumeRole};
 use crate::aws::call::{Api, Iam};
 use crate::env::Environment;
+use crate::github;
 use crate::identity::Role;
 use crate::secret::Secret;
 
@@ -56,7 +57,7 @@ pub(super) async fn provider(
 }
 
 /// Where [`provider`] looks, and what to do if nothing is there.
-pub(super) fn places(access: &Access) -> (String, &'static str) {
+pub(super) fn places(access: &Access, environment: &Environment) -> (String, &'static str) {
     if names_files(access) {
         let profile = if access.profile.is_empty() { "default" } else { &access.profile };
         let place = format!("the profile `{profile}` of the shared config and credentials files");
@@ -71,10 +72,13 @@ pub(super) fn places(access: &Access) -> (String, &'static str) {
          config and credentials files, a web identity (AWS_WEB_IDENTITY_TOKEN_FILE), a \
          container's role{metadata}"
     );
-    (
-        places,
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or have the job take on a role",
-    )
+    let advice = match github::is_workflow(environment) {
+        true => "give the step `role-to-assume`, and the job `permissions:` with `id-token: write`",
+        false => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a `profile`, or have the job take on a role"
+        }
+    };
+    (places, advice)
 }
 
 /// Whether `access` itself says who signs.

@@ -123,7 +123,7 @@ impl Keys {
                 let (region, http) = (region.clone(), http.clone());
                 let provider = credentials::provider(access, environment, region, http).await;
                 let found = provider.provide_credentials().await;
-                found.map_err(|error| explained(error, access))?
+                found.map_err(|error| explained(error, access, environment))?
             }
         };
         for secret in [Some(keys.secret_access_key()), keys.session_token()].into_iter().flatten() {
@@ -145,12 +145,16 @@ fn is_good(keys: &Credentials, margin: Duration) -> bool {
 }
 
 /// An error that says where keys were looked for, and what to do.
-fn explained(error: CredentialsError, access: &Access) -> CredentialsError {
+fn explained(
+    error: CredentialsError,
+    access: &Access,
+    environment: &Environment,
+) -> CredentialsError {
     if !matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
         return error;
     }
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    let (places, advice) = credentials::places(access);
+    let (places, advice) = credentials::places(access, environment);
     CredentialsError::not_loaded(format!(
         "no AWS credentials were found in {places}{cause}; {advice}"
     ))

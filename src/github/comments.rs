@@ -37,8 +37,10 @@ pub enum Posted {
     Created(String),
     /// The comment here says it now.
     Updated(String),
-    /// It was said before, or is not worth a comment.
+    /// It was said before.
     NoNews,
+    /// There is no comment, and it is not worth a first one.
+    NotWorthOne,
     /// A later run has said something else.
     Outdated,
     /// The token may not comment.
@@ -81,7 +83,7 @@ impl Thread {
         let body = format!("{marker}\n{}", note.text);
         let Some((comment, said)) = self.oldest(&marker.key).await? else {
             if !note.always && !note.worth_a_first {
-                return Ok(Posted::NoNews);
+                return Ok(Posted::NotWorthOne);
             }
             return self.create(&marker, &body).await;
         };

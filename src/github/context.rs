@@ -102,7 +102,9 @@ impl Context {
 
     /// The newest commit of the pull request; what is checked out may be its merge.
     pub fn head(&self) -> Option<&str> {
-        self.event["pull_request"]["head"]["sha"].as_str()
+        let heads =
+            [&self.event["pull_request"]["head"]["sha"], &self.event["workflow_run"]["head_sha"]];
+        heads.into_iter().find_map(Json::as_str)
     }
 
     /// The release that the event is about: its number, and where its files go.
@@ -110,6 +112,11 @@ impl Context {
         let release = &self.event["release"];
         let is_it = self.event_name == "release";
         is_it.then_some((release["id"].as_u64()?, release["upload_url"].as_str()?))
+    }
+
+    /// The directory of the checkout; where the runner says none, that of the step.
+    pub fn workspace<'a>(&'a self, environment: &'a Environment) -> &'a Path {
+        self.workspace.as_deref().unwrap_or(&environment.cwd)
     }
 
     /// `path` as the repository calls it, if it is in the checkout.

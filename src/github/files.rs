@@ -53,9 +53,9 @@ impl Files {
         append(self.state.as_ref(), &entry(name, value))
     }
 
-    /// What the step has kept under `name`, unless it is empty.
+    /// What the step has kept under `name`.
     pub fn saved(&self, name: &str) -> Option<&str> {
-        self.saved.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.saved.get(name).map(String::as_str)
     }
 
     /// Adds Markdown to the summary.

@@ -19,8 +19,15 @@ pub mod releases;
 mod rest;
 pub mod reviews;
 
+use crate::env::Environment;
+
 pub use self::context::Context;
 pub use self::files::Files;
+
+/// Whether this runs in a step of a workflow.
+pub fn is_workflow(environment: &Environment) -> bool {
+    environment.get("GITHUB_ACTIONS") == Some("true")
+}
 
 /// Variables that belong to the runner and to this program, and to nothing that it starts: with
 /// them a script could write the step's outputs, or ask for credentials in the job's name.

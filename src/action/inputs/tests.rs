@@ -10,16 +10,6 @@ fn read(inputs: &[(&str, &str)]) -> Result<Inputs, Vec<String>> {
 }
 
 #[test]
-fn what_is_no_text_is_written_as_hcl2_reads_it() {
-    let written = |yaml: &str| variable(&serde_yaml::from_str(yaml).unwrap()).unwrap();
-    assert_eq!(written(r#""${a}""#), "${a}", "a text is no expression for `-var`");
-    assert_eq!(
-        written("{a: [1, 1.5, null, true], b c: \"\\b%{x}\\\"\", 1: {}}"),
-        r#"{ "a" = [1, 1.5, null, true], "b c" = "\u0008%%{x}\"", "1" = {} }"#
-    );
-}
-
-#[test]
 fn every_input_becomes_a_value() {
     let inputs = read(&[
         ("command", "build"),
@@ -51,8 +41,8 @@ fn every_input_becomes_a_value() {
     assert_eq!(inputs.variables, variables);
     assert_eq!(inputs.variable_files, [PathBuf::from("a.pkrvars.hcl")]);
     assert_eq!(inputs.secrets, [("token".to_owned(), Secret::new("s3cret"))]);
-    assert_eq!(inputs.aws_region.as_deref(), Some("eu-west-1"));
-    let role = inputs.role.unwrap();
+    assert_eq!(inputs.account.region.as_deref(), Some("eu-west-1"));
+    let role = inputs.account.role.unwrap();
     assert_eq!(role.arn, "arn:aws-us-gov:iam::123456789012:role/path/baker");
     assert_eq!(role.duration, Some(Duration::from_secs(3600)));
     assert_eq!(inputs.on_error, OnError::Abort);
@@ -65,7 +55,7 @@ fn every_input_becomes_a_value() {
 fn what_is_not_given_has_a_default() {
     let inputs = read(&[("command", "validate"), ("only", ""), ("parallel", "")]).unwrap();
     assert_eq!(inputs.templates, [PathBuf::from(".")]);
-    assert!(inputs.only.is_empty() && inputs.parallel.is_none() && inputs.role.is_none());
+    assert!(inputs.only.is_empty() && inputs.parallel.is_none() && inputs.account.role.is_none());
     assert_eq!((inputs.comment, inputs.on_error), (Comment::OnChange, OnError::Cleanup));
 }
 

@@ -192,19 +192,3 @@ fn a_time_limit_ends_a_build_while_there_is_time_to_clean_up() {
     assert!(step.log.open().contains("The time limit of 3s is over"), "{:#?}", step.log);
     assert_eq!(step.outputs["result"], "cancelled");
 }
-
-#[test]
-fn what_abort_leaves_on_purpose_stays() {
-    let cloud = Blocking::start();
-    let bed = &cloud.cloud.bed;
-    let runner = Runner::new("build")
-        .vars(bed.moto.environment())
-        .with("on-error", "abort")
-        .file("web.pkr.hcl", amazon(bed, "exit 1"));
-    let step = runner.run().failed();
-    assert!(step.log.open().contains("These were left as they are"), "{:#?}", step.log);
-    let post = runner.post(&step).succeeded();
-    assert!(post.log.open().contains("There is nothing to clean up."), "{:#?}", post.log);
-    let left = cloud.left();
-    assert!(left.iter().any(|one| one.ends_with("running")), "{left:?}");
-}

@@ -132,3 +132,57 @@ fn the_problem_matcher_reads_what_validate_draws() {
     assert_eq!((&what[1], &what[2]), ("error", "C002"));
     assert_eq!((&place[1], &place[2], &place[3]), ("web.pkr.hcl", "2", "23"));
 }
+
+/// The errors beside the run.
+fn errors(step: &super::runner::Step) -> Vec<&str> {
+    let errors = step.log.annotations.iter().filter(|one| one.kind == "error");
+    errors.map(|one| one.message.as_str()).collect()
+}
+
+#[test]
+fn a_step_that_is_red_says_why_beside_the_run_and_in_the_summary() {
+    let unused = format!("{GOOD}\nvariable \"unused\" {{ default = \"\" }}\n");
+    let bad = GOOD.replace("communicator", "comunicator");
+    let fails = r#"source "null" "web" { communicator = "none" }
+build {
+  sources = ["null.web"]
+  provisioner "shell-local" { inline = ["exit 1"] }
+}
+"#;
+    let run = |command: &str, template: &str| {
+        let runner = Runner::new(command).file("web.pkr.hcl", template);
+        runner.with("fail-on-warnings", "true").with("dry-run", "true")
+    };
+    for (step, why) in [
+        (run("fmt", "a=1\n"), "1 file is not in canonical style"),
+        (run("fmt", "a = = 1\n"), "web.pkr.hcl"),
+        (run("validate", &unused), "a warning fails the step, as `fail-on-warnings` asks"),
+        (run("validate", &bad), "did you mean"),
+        (run("plan", &bad), "did you mean"),
+        (run("inspect", "a = = 1\n"), ""),
+        (run("build", fails).with("dry-run", "false"), "exit"),
+        (run("build", GOOD).with("only", "nothing"), "leave none"),
+    ] {
+        let step = step.run();
+        assert_ne!(step.code, Some(0), "{step:#?}");
+        let errors = errors(&step);
+        assert!(!errors.is_empty(), "{step:#?}");
+        let places: Vec<_> =
+            step.log.annotations.iter().filter_map(|one| one.properties.get("file")).collect();
+        assert!(
+            errors.iter().any(|one| one.contains(why)) || places.contains(&&why.to_owned()),
+            "{errors:#?}"
+        );
+        assert!(
+            step.summary.contains("❌") && step.summary.lines().count() > 2,
+            "{}",
+            step.summary
+        );
+    }
+}
+
+#[test]
+fn a_summary_of_refused_inputs_says_which_command_they_are_of() {
+    let step = Runner::new("build").with("parallel", "no").run().failed();
+    assert!(step.summary.starts_with("## ❌ imgbake build\n"), "{}", step.summary);
+}

@@ -44,7 +44,7 @@ fn a_comment_is_created_then_updated_and_never_repeated() {
     assert!(first.contains("/blob/a1b2c3/web.pkr.hcl#L2"), "{first}");
     // The same again is no news.
     let step = runner.run().failed();
-    assert!(step.log.open().contains("knows all of this already"), "{:#?}", step.log);
+    assert!(step.log.open().contains("says so already"), "{:#?}", step.log);
     assert_eq!(only(&github), first);
     // What is mended is.
     let step = runner.file("web.pkr.hcl", GOOD).run().succeeded();
@@ -192,4 +192,23 @@ fn without_a_pull_request_nobody_asks_github() {
     let github = GitHub::start();
     runner(&github, "build").event("push", &json!({})).run().succeeded();
     assert!(github.thread().asked.is_empty());
+}
+
+#[test]
+fn a_comment_names_the_head_of_the_pull_request_and_not_its_merge() {
+    let github = GitHub::start();
+    let head = json!({"sha": "feedbee5", "repo": {"full_name": "org/images"}});
+    let event = json!({"number": 3, "pull_request": {"number": 3, "head": head}});
+    runner(&github, "build").event("pull_request", &event).run().succeeded();
+    assert!(only(&github).contains("of feedbee has the rest"), "{}", only(&github));
+}
+
+#[test]
+fn a_dry_run_that_finds_nothing_comments_nothing_and_says_nothing_of_it() {
+    let github = GitHub::start();
+    for runner in [runner(&github, "build").with("dry-run", "true"), runner(&github, "validate")] {
+        let step = runner.run().succeeded();
+        assert!(!step.log.open().contains("omment"), "{:#?}", step.log);
+    }
+    assert!(github.thread().comments.is_empty());
 }

@@ -34,7 +34,7 @@ build {
         .with("templates", "*.pkr.hcl")
         .with("working-directory", "images")
         .in_container(Image::slim());
-    chown(runner.program.path("images"), Some(1001), Some(1001)).unwrap();
+    chown(runner.program.dir(), Some(1001), Some(1001)).unwrap();
     let step = runner.run().succeeded();
     let amis = step.json("ami-ids");
     for build in ["amazon-ebs.web", "amazon-ebs.db"] {

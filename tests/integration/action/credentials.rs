@@ -144,3 +144,15 @@ fn a_role_can_be_taken_on_from_credentials_that_are_there() {
     let caller = caller.expect("STS says who we are");
     assert!(caller.contains("assumed-role/image-baker/imgbake-4711-1"), "{caller}");
 }
+
+#[test]
+fn a_job_without_any_credentials_is_told_how_to_get_them() {
+    let bed = Bed::new();
+    let step = Runner::new("build")
+        .vars(aws(&bed.moto.endpoint()))
+        .file("web.pkr.hcl", amazon(&bed, "true"))
+        .run()
+        .failed();
+    let why = why(&step);
+    assert!(why.contains("role-to-assume") && why.contains("id-token: write"), "{why}");
+}

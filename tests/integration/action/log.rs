@@ -56,7 +56,7 @@ build {
     let open = step.log.open();
     assert!(open.contains("  it broke") && open.contains("  152\n"), "{open}");
     assert!(!open.contains("  140\n"), "only the last lines are repeated: {open}");
-    let whole = step.log.group("✗ null.web: provision: shell-local");
+    let whole = step.log.group("null.web: provision: shell-local");
     assert!(whole.contains(&"1".to_owned()) && whole.contains(&"200".to_owned()));
     assert_eq!(step.json("failed-builds"), serde_json::json!(["null.web"]));
 }
@@ -65,9 +65,17 @@ build {
 fn a_part_that_prints_very_much_is_written_in_pieces() {
     let template = r#"source "null" "web" { communicator = "none" }
 build {
-  sources = ["null.web"]
-  provisioner "shell-local" { inline = ["seq 1 100000"] }
+  sources = ["null.web", "null.db"]
+  provisioner "shell-local" {
+    only   = ["null.web"]
+    inline = ["seq 1 100000; touch done"]
+  }
+  provisioner "shell-local" {
+    only   = ["null.db"]
+    inline = ["until [ -e done ]; do sleep 0.1; done"]
+  }
 }
+source "null" "db" { communicator = "none" }
 "#;
     let step = Runner::new("build").file("web.pkr.hcl", template).run().succeeded();
     let pieces: Vec<_> = step
@@ -149,7 +157,7 @@ build {
     assert_eq!(step.log.debug, Vec::<String>::new());
     assert_eq!(step.log.annotations.len(), 1, "our own: {:#?}", step.log.annotations);
     assert!(step.log.masks.is_empty(), "{:?}", step.log.masks);
-    assert!(!step.state["journals"].is_empty() && step.outputs["ami-id"].is_empty());
+    assert!(step.state["journals"].is_empty() && step.outputs["ami-id"].is_empty());
     // Not only because the runner did not listen: no line would be one.
     let token = step.log.raw.split("::stop-commands::").nth(1).unwrap().lines().next().unwrap();
     assert!(token.len() >= 32, "{token}");
@@ -233,4 +241,32 @@ fn debug_lines_come_where_the_runner_shows_them() {
     assert!(runner.run().log.debug.is_empty());
     let step = runner.var("RUNNER_DEBUG", "1").run().succeeded();
     assert!(step.log.debug.iter().any(|line| line.contains("build finished")), "{step:#?}");
+}
+
+#[test]
+fn the_lines_of_the_only_build_come_as_they_are_said() {
+    let template = r#"source "null" "web" { communicator = "none" }
+build {
+  sources = ["null.web"]
+  provisioner "shell-local" { inline = ["echo first", "until [ -e go ]; do sleep 0.1; done", "echo second"] }
+}
+"#;
+    let runner = Runner::new("build").file("web.pkr.hcl", template);
+    let mut step = runner.start();
+    assert!(step.prints("first"), "it waits for the end");
+    runner.program.write("go", "");
+    let step = step.end().succeeded();
+    let lines = step.log.group("null.web: provision: shell-local");
+    assert!(lines.iter().any(|line| line == "second"), "{lines:?}");
+    assert_eq!(step.log.groups(), ["null.web: provision: shell-local"]);
+}
+
+#[test]
+fn a_part_that_says_nothing_and_takes_no_time_is_not_told() {
+    let step = Runner::new("build").file("web.pkr.hcl", super::commands::GOOD).run().succeeded();
+    assert!(
+        !step.log.raw.contains("cleanup") && !step.log.raw.contains(", 0s"),
+        "{}",
+        step.log.raw
+    );
 }

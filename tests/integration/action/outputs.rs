@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::runner::Runner;
+use super::runner::{Runner, Step};
 use crate::amazon_ebs::bed::Bed;
 
 /// The environment that points AWS clients at `endpoint`, with no credentials in it.
@@ -93,4 +93,73 @@ fn an_output_that_a_mask_would_swallow_is_reported() {
         .run();
     let warned = step.log.annotations.iter().find(|one| one.message.contains("secret"));
     assert!(warned.is_some_and(|one| one.message.contains("manifest")), "{:#?}", step.log);
+}
+
+#[test]
+fn all_outputs_are_there_and_json_is_json_where_nothing_could_be_done() {
+    for runner in [
+        Runner::new("build").with("parallel", "no"),
+        Runner::new("build").with("working-directory", "nowhere"),
+        Runner::new("build").file("web.pkr.hcl", "no template"),
+        Runner::new("validate").file("web.pkr.hcl", super::commands::GOOD),
+    ] {
+        let step = runner.run();
+        let result = if step.code == Some(0) { "success" } else { "failure" };
+        assert_eq!(step.outputs["result"], result);
+        assert_eq!(step.outputs["changed"], "false");
+        for (name, value) in [
+            ("ami-ids", json!({})),
+            ("artifacts", json!([])),
+            ("failed-builds", json!([])),
+            ("manifest", json!({})),
+            ("matrix", json!({"include": []})),
+        ] {
+            assert_eq!(step.json(name), value, "{name}");
+        }
+    }
+}
+
+const FILES: &str = r#"source "file" "web" {
+  content = "x"
+  target  = "web.txt"
+}
+source "null" "db" { communicator = "none" }
+build { sources = ["file.web", "null.db"] }
+"#;
+
+#[test]
+fn nothing_has_changed_where_nothing_was_made() {
+    let runner = Runner::new("build").file("web.pkr.hcl", FILES).with("only", "null.db");
+    assert_eq!(runner.run().succeeded().outputs["changed"], "false");
+    let runner = runner.with("only", "file.web");
+    assert_eq!(runner.run().succeeded().outputs["changed"], "true");
+}
+
+#[test]
+fn a_second_build_step_adds_to_the_manifest_of_its_job() {
+    let runner = Runner::new("build").file("web.pkr.hcl", FILES).with("only", "file.web");
+    runner.run().succeeded();
+    let runner = runner.with("only", "null.db");
+    let builds = |step: Step| -> Vec<String> {
+        let manifest = step.json("manifest");
+        manifest["builds"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(builds(runner.run().succeeded()), ["file.web", "null.db"]);
+    // That of another job or run is another one.
+    let runner = runner.var("GITHUB_RUN_ID", "4712");
+    assert_eq!(builds(runner.run().succeeded()), ["null.db"]);
+}
+
+#[test]
+fn the_last_line_of_a_build_names_what_it_made() {
+    let bed = Bed::new();
+    let runner = Runner::new("build").vars(bed.moto.environment());
+    let step = runner.file("web.pkr.hcl", amazon(&bed, "uname")).run().succeeded();
+    let open = step.log.open();
+    let last = open.lines().find(|line| line.starts_with("✓ amazon-ebs.web")).unwrap();
+    let amis = format!(
+        "{} in eu-west-1, {} in us-east-1",
+        step.outputs["ami-eu-west-1"], step.outputs["ami-id"]
+    );
+    assert!(last.ends_with(&amis), "{last}");
 }

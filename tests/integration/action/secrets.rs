@@ -50,7 +50,7 @@ fn group_titles(step: &Step) -> String {
 
 fn annotations(step: &Step, part: &str) -> String {
     let found = step.log.annotations.iter();
-    found.map(|one| format!("{} {}\n", one.message, one.properties[part])).collect()
+    found.map(|one| format!("{} {:?}\n", one.message, one.properties.get(part))).collect()
 }
 
 fn runner(github: &GitHub, command: &str) -> Runner {
@@ -193,7 +193,7 @@ fn credentials_are_shown_nowhere_and_kept_nowhere() {
         place("the log file", runner.program.read("all.log"), "credentials are valid"),
         place(
             "the environment of the machine's scripts",
-            step.log.group("✗ amazon-ebs.web: prov").join("\n"),
+            step.log.group("amazon-ebs.web: prov").join("\n"),
             "PACKER_BUILD_NAME",
         ),
         place("journals", journals.collect::<String>(), "us-east-1"),
