@@ -318,6 +318,20 @@ impl Ui {
         (Self { sender, target: None, backlog, redactor }, receiver)
     }
 
+    /// `work`'s output. If it takes longer than people wait without a word, they are told for what.
+    pub async fn wait_for<F: Future>(&self, what: &str, work: F) -> F::Output {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(PATIENCE, &mut work).await {
+            Ok(output) => output,
+            Err(_) => {
+                // Standard output may be for a program.
+                self.send(Message::Diagnostics(format!("Waiting for {what} ...\n")));
+                work.await
+            }
+        }
+    }
+
     /// The voice of `build`.
     pub fn for_target(&self, build: impl Into<Arc<str>>) -> Self {
         Self { target: Some(Target { build: build.into(), part: None }), ..self.clone() }

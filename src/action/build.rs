@@ -22,7 +22,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     let wishes =
         Wishes { ask_data_sources: true, builds: true, fingerprints: true, ..Wishes::default() };
     let mut sources = SourceMap::default();
-    let (plan, found) = plan(action, wishes, &mut sources);
+    let (plan, found) = plan(action, ui, wishes, &mut sources);
     let may_go_on = action.findings(ui, &found, &sources);
     let Some(plan) = plan.filter(|_| may_go_on) else { return Exit::Failure };
     let plan = Plan { builds: plan.into_iter().map(|one| one.build).collect(), ..Plan::default() };
@@ -124,13 +124,14 @@ pub(super) struct OneOf {
 /// starts. `None` if it is an error.
 pub(super) fn plan(
     action: &Action,
+    ui: &Ui,
     wishes: Wishes,
     sources: &mut SourceMap,
 ) -> (Option<Vec<OneOf>>, Diagnostics) {
     let (templates, mut found) = action.templates();
     let (mut builds, mut unmatched) = <(Vec<_>, Vec<_>)>::default();
     for arguments in &templates {
-        let planned = front::plan_one_of_several(&action.session, arguments, wishes, sources);
+        let planned = front::plan_one_of_several(&action.session, ui, arguments, wishes, sources);
         let Some(Planned { plan, .. }) = found.absorb(planned) else { continue };
         unmatched.push(plan.unmatched);
         builds.extend(plan.builds.into_iter().map(|build| OneOf {

@@ -18,7 +18,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     let mut sources = SourceMap::default();
     let mut entries = Vec::new();
     let wishes = Wishes::default();
-    let (plan, found) = plan(action, wishes, &mut sources);
+    let (plan, found) = plan(action, ui, wishes, &mut sources);
     if !action.findings(ui, &found, &sources) {
         return Exit::Failure;
     }

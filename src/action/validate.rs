@@ -20,7 +20,8 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
         lint: Vec::new(),
         template: action.template(Path::new("")),
     };
-    let check = Check { session: &action.session, arguments: &arguments, asker: Asker::Workflow };
+    let check =
+        Check { session: &action.session, ui, arguments: &arguments, asker: Asker::Workflow };
     found.extend(check.all(&templates, &mut sources).0);
     let found = found.without_repetitions();
     if !action.findings(ui, &found, &sources) {

@@ -203,7 +203,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
     let planned = arguments
         .template
         .one()
-        .and_then(|template| front::plan(session, &template, wishes, &mut sources));
+        .and_then(|template| front::plan(session, ui, &template, wishes, &mut sources));
     match planned {
         Ok((Planned { plan, .. }, warnings)) => {
             session.show(ui, &warnings, &sources);

@@ -125,7 +125,7 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
     };
     let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
     let mut sources = SourceMap::default();
-    let planned = front::plan(session, &template, wishes, &mut sources);
+    let planned = front::plan(session, ui, &template, wishes, &mut sources);
     let Planned { plan, .. } = session.shown(ui, planned, &sources)?;
     let cleaners: Vec<_> =
         plan.builds.iter().filter_map(|build| build.builder.cleaner(&cx)).collect();

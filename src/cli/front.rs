@@ -135,8 +135,8 @@ pub struct Wishes {
     pub force: bool,
     /// `-debug`.
     pub debug: bool,
-    /// Whether data sources are asked. Otherwise they are only checked, and what they would answer
-    /// is unknown.
+    /// Whether data sources are asked: those that the selected builds need. Otherwise they are only
+    /// checked, and what they would answer is unknown.
     pub ask_data_sources: bool,
     /// Whether builds will run: then what a template wants and cannot have is refused. Otherwise
     /// it is worth a warning.
@@ -169,7 +169,8 @@ pub fn look(
     found.into_result(template)
 }
 
-/// What the command line, files and the environment say about the variables of `template`.
+/// What the command line, files and the environment say about the variables of `template`. No data
+/// source is asked.
 pub fn inputs(
     session: &Session,
     arguments: &TemplateArguments,
@@ -181,15 +182,32 @@ pub fn inputs(
         vars: arguments.var.clone(),
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
-        data_sources: Some(Arc::new(BuiltInDataSources::new(
-            session.environment.clone(),
-            session.redactor.clone(),
-            Plugins::of(template),
-            wishes.ask_data_sources,
-        ))),
+        data_sources: Some(Arc::new(data_sources(session, template))),
         warn_undeclared: wishes.warn_undeclared,
         budget: sources.budget().clone(),
     })
+}
+
+fn data_sources(session: &Session, template: &Template) -> BuiltInDataSources {
+    let (environment, redactor) = (session.environment.clone(), session.redactor.clone());
+    BuiltInDataSources::new(environment, redactor, Plugins::of(template))
+}
+
+/// `inputs`, with the data sources to ask that the builds need which `request` selects. Which these
+/// are is known after a first look at the values, from a budget of its own. What that finds is found
+/// again.
+fn asking(
+    session: &Session,
+    ui: &Ui,
+    template: &Template,
+    inputs: Inputs,
+    request: &PlanRequest,
+) -> Inputs {
+    let unasked = Inputs { budget: Budget::default(), ..inputs.clone() };
+    let (values, _) = eval::evaluate_partly(template, &unasked, &session.redactor);
+    let needed = plan::data_needed(template, &values, request);
+    let data_sources = Arc::new(data_sources(session, template).asking(needed, ui));
+    Inputs { data_sources: Some(data_sources), ..inputs }
 }
 
 /// The variable files that count, in order of precedence; the errors of all of them come together.
@@ -219,15 +237,16 @@ pub struct Planned {
     pub plan: Plan,
 }
 
-/// The whole front half. All that is found on the way comes back, beside the plan or instead of it;
-/// the texts that it is about are in `sources`.
+/// The whole front half; `ui` says what is waited for. All that is found on the way comes back,
+/// beside the plan or instead of it; the texts that it is about are in `sources`.
 pub fn plan(
     session: &Session,
+    ui: &Ui,
     arguments: &TemplateArguments,
     wishes: Wishes,
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
-    let (planned, mut found) = plan_one_of_several(session, arguments, wishes, sources)?;
+    let (planned, mut found) = plan_one_of_several(session, ui, arguments, wishes, sources)?;
     found.extend(Asker::CommandLine.unmatched(&planned.plan.unmatched));
     Ok((planned, found))
 }
@@ -235,11 +254,12 @@ pub fn plan(
 /// The same, but that a part of the arguments selects nothing is not said: it may in another template.
 pub fn plan_one_of_several(
     session: &Session,
+    ui: &Ui,
     arguments: &TemplateArguments,
     wishes: Wishes,
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
-    let planned = plan_alone(session, arguments, wishes, sources);
+    let planned = plan_alone(session, ui, arguments, wishes, sources);
     planned.map_err(|errors| with_neighbours(errors, &arguments.template))
 }
 
@@ -258,6 +278,7 @@ fn with_neighbours(mut errors: Diagnostics, template: &Path) -> Diagnostics {
 
 fn plan_alone(
     session: &Session,
+    ui: &Ui,
     arguments: &TemplateArguments,
     wishes: Wishes,
     sources: &mut SourceMap,
@@ -270,8 +291,7 @@ fn plan_alone(
     );
     let inputs = inputs(session, arguments, wishes, &template, sources);
     let inputs = inputs.map(|inputs| (inputs, Diagnostics::default()));
-    let Some(inputs) = found.absorb(inputs) else { return Err(found) };
-    let values = eval::evaluate(&template, &inputs, &session.redactor);
+    let Some(mut inputs) = found.absorb(inputs) else { return Err(found) };
     let request = PlanRequest {
         only: arguments.only.clone(),
         except: arguments.except.clone(),
@@ -279,6 +299,10 @@ fn plan_alone(
         debug: wishes.debug,
         environment: session.environment.clone(),
     };
+    if wishes.ask_data_sources && !template.data.is_empty() {
+        inputs = asking(session, ui, &template, inputs, &request);
+    }
+    let values = eval::evaluate(&template, &inputs, &session.redactor);
     let Some(values) = found.absorb(values) else { return Err(found) };
     let written = wishes.fingerprints.then(|| template.clone());
     let (template, values, errors) = eval::unroll(template, values);

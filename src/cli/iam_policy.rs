@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let planned = arguments
         .template
         .one()
-        .and_then(|template| front::plan(session, &template, wishes, &mut sources));
+        .and_then(|template| front::plan(session, ui, &template, wishes, &mut sources));
     let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
         return Exit::Failure;
     };

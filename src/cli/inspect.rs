@@ -38,7 +38,8 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     })
 }
 
-/// Shows what one template consists of.
+/// Shows what one template consists of. What is wrong with a value is for `validate` to say; here it
+/// is unknown.
 pub(crate) fn inspect(
     session: &Session,
     ui: &Ui,
@@ -46,14 +47,14 @@ pub(crate) fn inspect(
     sources: &mut SourceMap,
 ) -> Result<(), Diagnostics> {
     let (template, _warnings) = front::look(session, arguments, sources)?;
+    let inputs = front::inputs(session, arguments, Wishes::default(), &template, sources)?;
+    // What is sensitive is masked from here on.
+    let (values, _found) = eval::evaluate_partly(&template, &inputs, &session.redactor);
     match template.dialect {
         Dialect::Json => json::inspect(ui, &template),
         Dialect::Hcl => {
-            let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
-            let inputs = front::inputs(session, arguments, wishes, &template, sources)?;
-            let (values, found) = eval::evaluate_partly(&template, &inputs, &session.redactor);
             let (template, values, _found) = eval::unroll(template, values);
-            hcl::inspect(ui, &template, &values, &found);
+            hcl::inspect(ui, &template, &values);
         }
     }
     Ok(())

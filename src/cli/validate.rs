@@ -77,7 +77,7 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
             templates
         }
     };
-    let checked = Check { session, arguments, asker: Asker::CommandLine };
+    let checked = Check { session, ui, arguments, asker: Asker::CommandLine };
     let (more, valid) = checked.all(&templates, &mut sources);
     found.extend(more);
     let exit = if found.has_errors() { Exit::Failure } else { Exit::Success };
@@ -101,6 +101,7 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
 /// How templates are checked.
 pub(crate) struct Check<'a> {
     pub session: &'a Session,
+    pub ui: &'a Ui,
     pub arguments: &'a Arguments,
     pub asker: Asker,
 }
@@ -138,7 +139,7 @@ impl Check<'_> {
         template: &TemplateArguments,
         sources: &mut SourceMap,
     ) -> Result<(Unmatched, Diagnostics), Diagnostics> {
-        let Self { session, arguments, .. } = *self;
+        let Self { session, ui, arguments, .. } = *self;
         if arguments.syntax_only {
             let (_template, found) = front::look(session, template, sources)?;
             return Ok((Unmatched::default(), found));
@@ -148,7 +149,7 @@ impl Check<'_> {
             ask_data_sources: arguments.evaluate_datasources,
             ..Wishes::default()
         };
-        let (planned, found) = front::plan_one_of_several(session, template, wishes, sources)?;
+        let (planned, found) = front::plan_one_of_several(session, ui, template, wishes, sources)?;
         let found = linted(session, arguments, &planned, found, sources)?;
         Ok((planned.plan.unmatched, found))
     }

@@ -17,11 +17,12 @@ use super::value::{Data, Value};
 
 /// Answers the `data` blocks of a template.
 pub trait DataSources: fmt::Debug + Send + Sync {
-    /// Checks `body`, the options of a data source of the type `kind`, and asks it unless nobody
-    /// wants to know yet. What is worth a warning comes back beside the answer.
+    /// Checks `body`, the options of the data source `name` of the type `kind`, and asks it unless
+    /// nobody wants to know. What is worth a warning comes back beside the answer.
     fn look_up(
         &self,
         kind: &Spanned<String>,
+        name: &str,
         body: &Node,
     ) -> Result<(Answer, Diagnostics), Diagnostics>;
 }
@@ -40,11 +41,12 @@ impl Evaluator<'_> {
     pub(super) fn data(
         &self,
         block: &Block,
+        [_, name]: [&str; 2],
         sources: &dyn DataSources,
     ) -> Eval<(Value, Diagnostics)> {
         let body = self.body_node(&block.body)?;
         let kind = block.labels.first().unwrap_or(&block.kind);
-        let (answer, warnings) = sources.look_up(kind, &body)?;
+        let (answer, warnings) = sources.look_up(kind, name, &body)?;
         for output in answer.outputs.iter().flat_map(|outputs| outputs.values()) {
             if let Output::Secret(secret) = output {
                 self.host.redactor.register(secret.expose());

@@ -1,6 +1,6 @@
 //! Locals and data sources in the order that they need each other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexSet;
 
@@ -19,8 +19,8 @@ use super::value::Value;
 #[derive(Clone, Copy)]
 enum Node<'a> {
     Local(&'a Local),
-    /// A `data` block with its two labels, and who answers it.
-    Data(&'a Block, [&'a str; 2], &'a dyn DataSources),
+    /// A `data` block with its two labels.
+    Data(&'a Block, [&'a str; 2]),
 }
 
 /// How far a node is.
@@ -30,7 +30,8 @@ enum State {
     /// On the path that is being followed.
     Open,
     Done,
-    /// It, or one that it needs, has no value; that has been said.
+    /// It, or one that it needs, has no value; that has been said. Its value is unknown, as far as
+    /// it depends on what failed.
     Failed,
 }
 
@@ -39,35 +40,94 @@ struct Graph<'a> {
     /// For each node, those that it refers to.
     needs: Vec<Vec<usize>>,
     states: Vec<State>,
+    /// Who answers `data` blocks.
+    sources: Option<&'a dyn DataSources>,
     host: &'a Host,
     found: Diagnostics,
 }
 
 /// Evaluates each local and data source of `template` once, those that others need first, and adds
-/// them to `roots`.
+/// them to `roots`. What cannot be known is unknown there, and hides nothing else. If the variables
+/// have errors, which are `found` already, data sources have no options to be asked with.
 pub fn evaluate(
     template: &Template,
     inputs: &Inputs,
     roots: &mut Roots,
     host: &Host,
+    found: Diagnostics,
 ) -> Diagnostics {
-    let nodes: Vec<Node<'_>> = match &inputs.data_sources {
-        Some(sources) => {
-            declare_data(template, roots);
-            let data = template.data.iter().filter_map(|block| Node::of_data(block, &**sources));
-            data.chain(template.locals.iter().map(Node::Local)).collect()
-        }
-        None => template.locals.iter().map(Node::Local).collect(),
-    };
-    let names: HashMap<String, usize> =
-        nodes.iter().enumerate().map(|(index, node)| (node.name(), index)).collect();
+    let mut nodes = Node::all(template);
+    match inputs.data_sources {
+        Some(_) => declare_data(template, roots),
+        None => nodes.retain(|node| matches!(node, Node::Local(_))),
+    }
+    let sources = inputs.data_sources.as_deref().filter(|_| !found.has_errors());
+    let names = names(&nodes);
     let needs = nodes.iter().map(|node| node.needs(&names)).collect();
     let states = vec![State::New; nodes.len()];
-    let mut graph = Graph { nodes, needs, states, host, found: Diagnostics::default() };
+    let mut graph = Graph { nodes, needs, states, sources, host, found };
     for start in 0..graph.nodes.len() {
         graph.visit(start, roots);
     }
     graph.found
+}
+
+/// The data sources of `template`, by type and name.
+pub fn data_sources(template: &Template) -> BTreeSet<[String; 2]> {
+    Node::all(template).iter().filter_map(Node::of_data).collect()
+}
+
+/// The data sources of `template`, by type and name, that what is written in `users` needs: itself,
+/// or through locals and other data sources.
+pub fn data_needed(template: &Template, users: &[&Body]) -> BTreeSet<[String; 2]> {
+    let nodes = Node::all(template);
+    let names = names(&nodes);
+    let mut needed = IndexSet::new();
+    for body in users {
+        each_expression(body, &mut |expr| {
+            references::each(expr, &mut |reference| {
+                add_users_need(&reference, &names, &mut needed)
+            });
+        });
+    }
+    let mut next = 0;
+    while let Some(&index) = needed.get_index(next) {
+        needed.extend(nodes[index].needs(&names));
+        next += 1;
+    }
+    needed.iter().filter_map(|index| nodes[*index].of_data()).collect()
+}
+
+/// Adds what `reference` means. `local[…]` and `data` alone may mean any of them.
+fn add_users_need(
+    reference: &references::Reference<'_>,
+    names: &HashMap<String, usize>,
+    needed: &mut IndexSet<usize>,
+) {
+    match reference.names.as_slice() {
+        _ if reference.is_bound => {}
+        ["local" | "data"] | ["data", _] => {
+            let any_of = format!("{}.", reference.text());
+            let meant = names.iter().filter(|(name, _)| name.starts_with(&any_of));
+            needed.extend(meant.map(|(_, index)| *index));
+        }
+        _ => needed.extend(meant(reference, names)),
+    }
+}
+
+/// The one local or data source that `reference` means.
+fn meant(reference: &references::Reference<'_>, names: &HashMap<String, usize>) -> Option<usize> {
+    let name = match reference.names.as_slice() {
+        ["local", name, ..] => format!("local.{name}"),
+        ["data", kind, name, ..] => format!("data.{kind}.{name}"),
+        _ => return None,
+    };
+    names.get(&name).copied().filter(|_| !reference.is_bound)
+}
+
+/// The numbers of `nodes` by what expressions call them.
+fn names(nodes: &[Node<'_>]) -> HashMap<String, usize> {
+    nodes.iter().enumerate().map(|(index, node)| (node.name(), index)).collect()
 }
 
 /// `data.<type>` for each type that the template uses; what cannot be answered stays out of it.
@@ -78,11 +138,21 @@ fn declare_data(template: &Template, roots: &mut Roots) {
 }
 
 impl<'a> Node<'a> {
-    fn of_data(block: &'a Block, sources: &'a dyn DataSources) -> Option<Self> {
-        match block.labels.as_slice() {
-            [kind, name] => Some(Self::Data(block, [&kind.value, &name.value], sources)),
+    /// All data sources and locals of `template`.
+    fn all(template: &'a Template) -> Vec<Self> {
+        let data = template.data.iter().filter_map(|block| match block.labels.as_slice() {
+            [kind, name] => Some(Self::Data(block, [&kind.value, &name.value])),
             // That has been said when the template was read.
             _ => None,
+        });
+        data.chain(template.locals.iter().map(Self::Local)).collect()
+    }
+
+    /// Type and name, if it is a data source.
+    fn of_data(&self) -> Option<[String; 2]> {
+        match self {
+            Self::Data(_, labels) => Some(labels.map(str::to_owned)),
+            Self::Local(_) => None,
         }
     }
 
@@ -90,7 +160,7 @@ impl<'a> Node<'a> {
     fn name(&self) -> String {
         match self {
             Self::Local(local) => format!("local.{}", local.name.value),
-            Self::Data(_, [kind, name], _) => format!("data.{kind}.{name}"),
+            Self::Data(_, [kind, name]) => format!("data.{kind}.{name}"),
         }
     }
 
@@ -104,18 +174,7 @@ impl<'a> Node<'a> {
     fn needs(&self, names: &HashMap<String, usize>) -> Vec<usize> {
         let mut needs = IndexSet::new();
         let mut found = |expr: &Expr| {
-            references::each(expr, &mut |reference| {
-                let name = match reference.names.as_slice() {
-                    ["local", name, ..] => format!("local.{name}"),
-                    ["data", kind, name, ..] => format!("data.{kind}.{name}"),
-                    _ => return,
-                };
-                if !reference.is_bound
-                    && let Some(&index) = names.get(&name)
-                {
-                    needs.insert(index);
-                }
-            });
+            references::each(expr, &mut |reference| needs.extend(meant(&reference, names)));
         };
         match self {
             Self::Local(local) => found(&local.value),
@@ -124,7 +183,12 @@ impl<'a> Node<'a> {
         needs.into_iter().collect()
     }
 
-    fn evaluate(&self, roots: &Roots, host: &Host) -> Result<(Value, Diagnostics), Diagnostics> {
+    fn evaluate(
+        &self,
+        roots: &Roots,
+        host: &Host,
+        sources: Option<&dyn DataSources>,
+    ) -> Result<(Value, Diagnostics), Diagnostics> {
         let evaluator = Evaluator::new(roots, host);
         match self {
             Self::Local(local) => {
@@ -135,14 +199,17 @@ impl<'a> Node<'a> {
                 }
                 Ok((value, Diagnostics::default()))
             }
-            Self::Data(block, _, sources) => evaluator.data(block, *sources),
+            Self::Data(block, labels) => match sources {
+                Some(sources) => evaluator.data(block, *labels, sources),
+                None => Ok((Value::UNKNOWN, Diagnostics::default())),
+            },
         }
     }
 
     fn define(&self, value: Value, roots: &mut Roots) {
         match self {
             Self::Local(local) => roots.set_attribute(&["local", &local.name.value], value),
-            Self::Data(_, [kind, name], _) => roots.set_attribute(&["data", kind, name], value),
+            Self::Data(_, [kind, name]) => roots.set_attribute(&["data", kind, name], value),
         }
     }
 }
@@ -209,20 +276,18 @@ impl Graph<'_> {
         }
     }
 
-    /// Everything that `index` needs has been looked at.
+    /// Everything that `index` needs has been looked at. A local is evaluated even if some of that
+    /// is unknown, so that its own mistakes show; a data source is not asked then.
     fn finish(&mut self, index: usize, roots: &mut Roots) {
-        let lacks = self.needs[index].iter().any(|&need| self.states[need] == State::Failed);
-        if lacks || self.states[index] == State::Failed {
-            self.states[index] = State::Failed;
-            return;
-        }
         let node = self.nodes[index];
-        match self.found.absorb(node.evaluate(roots, self.host)) {
-            Some(value) => {
-                node.define(value, roots);
-                self.states[index] = State::Done;
-            }
-            None => self.states[index] = State::Failed,
-        }
+        let lacks = self.needs[index].iter().any(|&need| self.states[need] == State::Failed);
+        let is_refused = self.states[index] == State::Failed;
+        let value = match node {
+            _ if is_refused => None,
+            Node::Data(..) if lacks => None,
+            _ => self.found.absorb(node.evaluate(roots, self.host, self.sources)),
+        };
+        self.states[index] = if lacks || value.is_none() { State::Failed } else { State::Done };
+        node.define(value.unwrap_or(Value::UNKNOWN), roots);
     }
 }

@@ -58,6 +58,7 @@ use crate::template::load::VarAssignment;
 pub use self::data::{Answer, DataSources};
 use self::expr::{Evaluator, Roots};
 use self::functions::{Available, Host};
+pub use self::graph::{data_needed, data_sources};
 pub use self::legacy::user_references;
 pub use self::references::{Reference, each as each_reference};
 pub use self::signature::{Parameter, Signature, function_names, signature};
@@ -183,16 +184,12 @@ fn evaluate_hcl(
     host: &Host,
     roots: &mut Roots,
 ) -> Diagnostics {
-    let (variables, mut found) = variables::evaluate(template, inputs, host);
-    let complete = !found.has_errors();
+    let (variables, found) = variables::evaluate(template, inputs, host);
     roots.set("var", Value::object(variables));
     roots.set("local", Value::object::<&str>([]));
     place::set_fixed(roots, host);
     place::set(roots, &Place::default());
-    if complete {
-        found.extend(graph::evaluate(template, inputs, roots, host));
-    }
-    found
+    graph::evaluate(template, inputs, roots, host, found)
 }
 
 impl Values {

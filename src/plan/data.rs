@@ -1,5 +1,7 @@
-//! How a plan's `data` blocks are answered: checked like any component, and asked one at a time.
+//! How a plan's `data` blocks are answered: checked like any component, and asked one at a time, if
+//! a build that was selected needs them.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Runtime;
@@ -8,11 +10,16 @@ use crate::component::{Facts, Outputs};
 use crate::config::Node;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::Environment;
-use crate::eval::{Answer, DataSources};
+use crate::eval::{self, Answer, DataSources, Values};
+use crate::event::Ui;
 use crate::interpolate::Scope;
+use crate::plan::PlanRequest;
+use crate::plan::candidate::{self, Candidate};
+use crate::plan::select::Selection;
 use crate::registry::{self, plugins::Plugins};
 use crate::secret::Redactor;
 use crate::source::Spanned;
+use crate::template::ast::{Body, Build, Template};
 
 /// The data sources that are built in.
 #[derive(Debug)]
@@ -20,7 +27,8 @@ pub struct BuiltInDataSources {
     environment: Arc<Environment>,
     redactor: Redactor,
     plugins: Plugins,
-    ask: bool,
+    /// Which are asked, by type and name; and who is told of long waits.
+    asked: Option<(BTreeSet<[String; 2]>, Ui)>,
     /// What was asked, and the answers: nobody is asked the same twice.
     answers: Mutex<Vec<(String, Answer)>>,
     /// What waits for their answers; only a template with data sources needs it this early.
@@ -31,23 +39,26 @@ impl DataSources for BuiltInDataSources {
     fn look_up(
         &self,
         kind: &Spanned<String>,
+        name: &str,
         body: &Node,
     ) -> Result<(Answer, Diagnostics), Diagnostics> {
         let registered = registry::DATA_SOURCE.find(kind, &self.plugins)?;
         let (source, warnings) = (registered.prepare)(body, &self.facts(kind), &self.redactor)?;
+        let is_asked = |asked: &BTreeSet<_>| asked.contains(&[kind.value.clone(), name.to_owned()]);
+        let Some((_, ui)) = self.asked.as_ref().filter(|(asked, _)| is_asked(asked)) else {
+            return Ok((Answer { types: registered.outputs, outputs: None }, warnings));
+        };
         let question = format!("{} {body:?}", kind.value);
         if let Some(answer) = self.known(&question) {
             return Ok((answer, warnings));
         }
-        let outputs = match self.ask {
-            true => Some(self.finish(source.look_up()).map_err(|error| {
-                Diagnostic::error(code::DATA_SOURCE, format!("`{}` has no answer", kind.value))
-                    .at(kind.span)
-                    .because(format!("{error:#}"))
-            })?),
-            false => None,
-        };
-        let answer = Answer { types: registered.outputs, outputs };
+        let what = format!("the data source `{}.{name}`", kind.value);
+        let outputs = self.finish(ui.wait_for(&what, source.look_up())).map_err(|error| {
+            Diagnostic::error(code::DATA_SOURCE, format!("`{}` has no answer", kind.value))
+                .at(kind.span)
+                .because(format!("{error:#}"))
+        })?;
+        let answer = Answer { types: registered.outputs, outputs: Some(outputs) };
         self.answers().push((question, answer.clone()));
         Ok((answer, warnings))
     }
@@ -55,16 +66,16 @@ impl DataSources for BuiltInDataSources {
 
 impl BuiltInDataSources {
     /// They are those of a template that asks for `plugins`, and take the secrets among their options
-    /// to `redactor`. Unless they are to be `ask`ed, their options are checked, and their answers
-    /// stay unknown.
-    pub fn new(
-        environment: Arc<Environment>,
-        redactor: Redactor,
-        plugins: Plugins,
-        ask: bool,
-    ) -> Self {
+    /// to `redactor`. The options are checked, and the answers stay unknown.
+    pub fn new(environment: Arc<Environment>, redactor: Redactor, plugins: Plugins) -> Self {
         let (answers, runtime) = (Mutex::default(), OnceLock::new());
-        Self { environment, redactor, plugins, ask, answers, runtime }
+        Self { environment, redactor, plugins, asked: None, answers, runtime }
+    }
+
+    /// The same, but those called `asked` are asked. `ui` says what is waited for.
+    pub fn asking(mut self, asked: BTreeSet<[String; 2]>, ui: &Ui) -> Self {
+        self.asked = Some((asked, ui.clone()));
+        self
     }
 
     fn answers(&self) -> MutexGuard<'_, Vec<(String, Answer)>> {
@@ -94,4 +105,59 @@ impl BuiltInDataSources {
         let builder_type = kind.value.clone();
         Facts { build_name: String::new(), builder_type, force: false, debug: false, scope }
     }
+}
+
+/// A name that is still being resolved when its time is over holds up nobody.
+impl Drop for BuiltInDataSources {
+    fn drop(&mut self) {
+        if let Some(Ok(runtime)) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The data sources, by type and name, that the builds of `template` need which `request` selects;
+/// all of them where it makes no choice. `values` are those of a template whose data sources were not
+/// asked.
+pub fn data_needed(
+    template: &Template,
+    values: &Values,
+    request: &PlanRequest,
+) -> BTreeSet<[String; 2]> {
+    if request.only.is_empty() && request.except.is_empty() {
+        return eval::data_sources(template);
+    }
+    let naming: Vec<Body> = template.builds.iter().filter_map(naming).collect();
+    let (template, _, _) = eval::unroll(template.clone(), values.clone());
+    let scope = Scope::new(request.environment.clone());
+    let sources = candidate::sources(&template);
+    let mut selection = Selection::new(request, template.dialect);
+    let mut users: Vec<&Body> = naming.iter().collect();
+    for build in &template.builds {
+        let candidates = candidate::of_build(&template, &sources, build, &scope);
+        let taken = |one: &Candidate<'_>| selection.takes_build(&one.names.selected);
+        let selected: Vec<_> = candidates.into_iter().flatten().filter(taken).collect();
+        users.extend(selected.iter().map(|one| &one.source.body));
+        users.extend(selected.iter().filter_map(|one| one.usage.extra.as_ref()));
+        if !selected.is_empty() {
+            users.extend(bodies(build));
+        }
+    }
+    eval::data_needed(&template, &users)
+}
+
+/// What decides how the builds of `build` are called, so whether they are selected: the arguments of
+/// its own that are expressions, and the sources that `dynamic` blocks give it.
+fn naming(build: &Build) -> Option<Body> {
+    let mut body = build.written.as_ref()?.body.clone();
+    body.blocks.retain(|block| block.labels.first().is_some_and(|label| label.value == "source"));
+    Some(body)
+}
+
+/// All that is written in `build` beside its sources.
+fn bodies(build: &Build) -> impl Iterator<Item = &Body> {
+    let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
+    let components = provisioners.chain(build.post_processors.iter().flatten());
+    let blocks = build.hcp_registry.iter().chain(&build.written);
+    components.map(|one| &one.body).chain(blocks.map(|block| &block.body))
 }

@@ -30,7 +30,7 @@ use crate::fingerprint::Fingerprint;
 use crate::interpolate::BuildData;
 use crate::source::Span;
 
-pub use self::data::BuiltInDataSources;
+pub use self::data::{BuiltInDataSources, data_needed};
 pub use self::hcp::publishing;
 pub use self::make::make;
 pub use self::meta::meta_arguments;

@@ -29,6 +29,7 @@ mod hcl2_upgrade;
 mod hcp_registry;
 mod iam_policy;
 mod init;
+mod inspect;
 mod language;
 mod lint;
 mod machines;

@@ -1,19 +1,13 @@
 //! An HCL2 template as `inspect` shows it.
 
-use crate::diagnostic::Diagnostics;
 use crate::eval::{Listed, Listing, Place, Values};
 use crate::event::Ui;
 use crate::template::ast::{Build, ComponentBlock, Template};
 
-/// Shows all parts. What was `found` in values is not said, but then no locals are shown: whoever
-/// reads this cannot tell which of them would be missing.
-pub(super) fn inspect(ui: &Ui, template: &Template, values: &Values, found: &Diagnostics) {
+/// Shows all parts. What cannot be known is `<unknown>`.
+pub(super) fn inspect(ui: &Ui, template: &Template, values: &Values) {
     ui.say("Packer Inspect: HCL2 mode\n");
-    let mut listing = values.listing();
-    if found.has_errors() {
-        listing.locals.clear();
-    }
-    ui.say(self::values(&listing));
+    ui.say(self::values(&values.listing()));
     let builds: String = template
         .builds
         .iter()

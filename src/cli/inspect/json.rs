@@ -21,15 +21,16 @@ pub(super) fn inspect(ui: &Ui, template: &Template) {
 }
 
 fn show_variables(ui: &Ui, template: &Template) {
-    let mut variables: Vec<&Variable> = template.variables.iter().collect();
-    variables.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    let (optional, required): (Vec<&Variable>, Vec<&Variable>) =
-        variables.into_iter().partition(|variable| variable.default.is_some());
-    if optional.is_empty() && required.is_empty() {
+    if template.variables.is_empty() {
         ui.say("Variables:\n");
         ui.say("  <No variables>\n");
         return;
     }
+    let mut variables: Vec<&Variable> = template.variables.iter().collect();
+    variables.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    let width = longest(variables.iter().map(|variable| variable.name.value.as_str()));
+    let (optional, required): (Vec<&Variable>, Vec<&Variable>) =
+        variables.into_iter().partition(|variable| variable.default.is_some());
     if !required.is_empty() {
         ui.say("Required variables:\n");
         for variable in required {
@@ -39,16 +40,13 @@ fn show_variables(ui: &Ui, template: &Template) {
         }
         ui.say("");
     }
-    if !optional.is_empty() {
-        ui.say("Optional variables and their defaults:\n");
-        let width = longest(optional.iter().map(|variable| variable.name.value.as_str()));
-        for variable in optional {
-            let (name, default) = (&variable.name.value, shown_default(variable));
-            record(ui, "template-variable", &[name, default, "0"]);
-            ui.say(format!("  {name:width$} = {default}"));
-        }
-        ui.say("");
+    ui.say("Optional variables and their defaults:\n");
+    for variable in optional {
+        let (name, default) = (padded(&variable.name.value, width), shown_default(variable));
+        record(ui, "template-variable", &[&variable.name.value, default, "0"]);
+        ui.say(format!("  {name} = {default}"));
     }
+    ui.say("");
 }
 
 fn shown_default(variable: &Variable) -> &str {
@@ -71,7 +69,7 @@ fn show_builders(ui: &Ui, template: &Template) {
     for (name, kind) in &builders {
         record(ui, "template-builder", &[name, kind]);
         let kind = if name == kind { String::new() } else { format!(" ({kind})") };
-        ui.say(format!("  {name:width$}{kind}"));
+        ui.say(format!("  {}{kind}", padded(name, width)));
     }
     if builders.is_empty() {
         ui.say("  <No builders>");
@@ -96,6 +94,11 @@ fn record(ui: &Ui, kind: &'static str, fields: &[&str]) {
     ui.send(Message::Record(kind, fields.iter().map(|&field| field.to_owned()).collect()));
 }
 
+/// In bytes, as the usual tool counts its columns.
 fn longest<'a>(names: impl Iterator<Item = &'a str>) -> usize {
-    names.map(|name| name.chars().count()).max().unwrap_or(0)
+    names.map(str::len).max().unwrap_or(0)
+}
+
+fn padded(name: &str, width: usize) -> String {
+    format!("{name}{}", " ".repeat(width.saturating_sub(name.len())))
 }

@@ -1,0 +1,112 @@
+//! `inspect`: what can be known of a template is shown, and nobody is asked for the rest.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::support::Program;
+
+/// What `inspect` says of a template with this name and text.
+fn inspected(name: &str, text: &str) -> String {
+    let program = Program::new();
+    program.write(name, text);
+    program.run(["inspect", name]).succeeded().stdout
+}
+
+/// The lines of variables and locals.
+fn values(shown: &str) -> Vec<&str> {
+    shown.lines().filter(|line| line.starts_with("var.") || line.starts_with("local.")).collect()
+}
+
+const BUILD: &str = "source \"null\" \"n\" { communicator = \"none\" }\n\
+                     build { sources = [\"source.null.n\"] }\n";
+
+#[test]
+fn a_value_that_cannot_be_known_hides_no_other() {
+    let shown = inspected(
+        "t.pkr.hcl",
+        &format!(
+            "variable \"v\" {{ type = string }}\nlocals {{\n  a = \"x\"\n  b = \"${{var.v}}-y\"\n}}\n{BUILD}"
+        ),
+    );
+    let lines = ["var.v: \"<unknown>\"", "local.a: \"x\"", "local.b: \"<unknown>\""];
+    assert_eq!(values(&shown), lines);
+    let shown = inspected(
+        "t.pkr.hcl",
+        &format!(
+            "locals {{\n  m = {{ a = 1 }}\n  x = local.m[\"z\"]\n  y = \"k\"\n  \
+             z = upper(local.x)\n}}\n{BUILD}"
+        ),
+    );
+    let lines = [
+        "local.m: \"{\\n  \\\"a\\\" = 1\\n}\"",
+        "local.x: \"<unknown>\"",
+        "local.y: \"k\"",
+        "local.z: \"<unknown>\"",
+    ];
+    assert_eq!(values(&shown), lines);
+}
+
+#[test]
+fn each_local_that_has_no_value_is_said_once() {
+    let program = Program::new();
+    let locals = "locals {\n  a = nothing.a\n  b = upper(local.a)\n  c = nothing.c\n}\n";
+    program.write("t.pkr.hcl", format!("variable \"v\" {{}}\n{locals}{BUILD}"));
+    let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+    for said in ["Unset variable", "t.pkr.hcl:3:7", "t.pkr.hcl:5:7"] {
+        assert_eq!(run.stderr.matches(said).count(), 1, "{said}: {}", run.stderr);
+    }
+    assert_eq!(run.stderr.matches("error[").count(), 3, "{}", run.stderr);
+}
+
+#[test]
+fn no_data_source_is_asked() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.set_nonblocking(true).expect("an option");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let data = format!("data \"http\" \"d\" {{ url = \"{url}\" }}\n");
+    let locals = "locals {\n  body = data.http.d.body\n  plain = 1\n}\n";
+    let shown = inspected("t.pkr.hcl", &format!("{data}{locals}{BUILD}"));
+    assert_eq!(values(&shown), ["local.body: \"<unknown>\"", "local.plain: \"1\""]);
+    assert!(listener.accept().is_err(), "somebody asked");
+}
+
+#[test]
+fn a_legacy_template_has_the_usual_columns() {
+    let shown = inspected(
+        "t.json",
+        r#"{"variables": {"long_required_name": null, "a": "1"},
+            "builders": [{"type": "null", "communicator": "none"}]}"#,
+    );
+    let expected = "Packer Inspect: JSON mode\nRequired variables:\n\n  long_required_name\n\n\
+                    Optional variables and their defaults:\n\n  a                  = 1\n\n\
+                    Builders:\n\n  null\n";
+    assert!(shown.starts_with(expected), "{shown}");
+    let shown = inspected(
+        "t.json",
+        r#"{"variables": {"b": null, "a": null},
+            "builders": [{"type": "null", "communicator": "none"}]}"#,
+    );
+    let expected = "Required variables:\n\n  a\n  b\n\nOptional variables and their defaults:\n\n\n\
+                    Builders:\n";
+    assert!(shown.contains(expected), "{shown}");
+}
+
+#[test]
+fn a_secret_is_masked_inside_of_other_values() {
+    let shown = inspected(
+        "t.json",
+        r#"{"variables": {"pw": "hunter2-long", "url": "https://u:hunter2-long@h"},
+            "sensitive-variables": ["pw"],
+            "builders": [{"type": "null", "communicator": "none"}]}"#,
+    );
+    assert!(shown.contains("  pw  = <sensitive>\n"), "{shown}");
+    assert!(shown.contains("  url = https://u:<sensitive>@h\n"), "{shown}");
+    let shown = inspected(
+        "t.pkr.hcl",
+        &format!(
+            "variable \"pw\" {{\n  default   = \"hunter2-long\"\n  sensitive = true\n}}\n\
+             locals {{ list = [\"plain\", \"x-${{var.pw}}\"] }}\n{BUILD}"
+        ),
+    );
+    assert!(shown.contains("local.list: \"[\\n  \\\"plain\\\",\\n  \\\"x-<sensitive>\\\",\\n]\""));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
