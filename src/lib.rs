@@ -41,6 +41,7 @@
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print, made harmless |
+//! | `web` | HTTP requests to servers of others: their limits, and what went wrong in plain words |
 //! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `event` | what a run says |
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |
@@ -90,3 +91,4 @@ pub mod step;
 pub mod stop;
 pub mod template;
 pub mod vm;
+pub mod web;

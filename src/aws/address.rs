@@ -13,9 +13,13 @@ use tokio::net::{UdpSocket, lookup_host};
 
 use crate::aws::account::Account;
 use crate::env::Environment;
+use crate::peer::Allowance;
+use crate::web;
 
 /// The environment variable that names another service to ask.
 pub const LOOKUP_VARIABLE: &str = "IMGBAKE_PUBLIC_IP_URL";
+/// An address is short.
+const ANSWER: Allowance = Allowance::new("the answer", 4096, Duration::from_secs(10));
 const LOOKUP_URL: &str = "https://checkip.amazonaws.com";
 const HELP: &str =
     "give `temporary_security_group_source_cidrs` or `security_group_ids` in the template";
@@ -83,12 +87,14 @@ async fn towards(peer: SocketAddr) -> anyhow::Result<IpAddr> {
 async fn ask(environment: &Environment) -> anyhow::Result<IpAddr> {
     let url = environment.get(LOOKUP_VARIABLE).unwrap_or(LOOKUP_URL);
     let answer = async {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-        client.get(url).send().await?.error_for_status()?.text().await
+        let response = web::client().build()?.get(url).send().await.map_err(web::cause)?;
+        web::body(web::success(response)?, ANSWER).await
     };
-    let answer = answer.await.with_context(|| {
+    let answer = ANSWER.in_time(answer).await.map_err(anyhow::Error::from).flatten();
+    let answer = answer.with_context(|| {
         format!("cannot ask {url} (set {LOOKUP_VARIABLE} to ask another service)")
     })?;
+    let answer = String::from_utf8_lossy(&answer);
     let address: IpAddr = answer
         .trim()
         .parse()

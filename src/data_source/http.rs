@@ -1,17 +1,29 @@
 //! The `http` data source: what a server answers to one request.
 
-use anyhow::{Context as _, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Method, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use url::Url;
 
+use crate::budget::Limit;
 use crate::component::{Check, Component, DataSource, OutputType, Outputs};
 use crate::config::UNKNOWN;
+use crate::peer::Allowance;
+use crate::web;
+
+/// The answer becomes a text of the template.
+const ANSWER: Allowance =
+    Allowance::new("the answer", Limit::TEXT.most as u64, Duration::from_secs(60));
+/// How often a server may send the request elsewhere.
+const REDIRECTS: usize = 10;
 
 /// Its options.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -21,7 +33,7 @@ pub struct Options {
     pub url: String,
     /// `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `OPTIONS` or `PATCH`.
     pub method: String,
-    /// Headers of the request.
+    /// Headers of the request. A redirect to another server does not take them there.
     pub request_headers: IndexMap<String, String>,
     /// The body of the request.
     pub request_body: String,
@@ -44,6 +56,12 @@ const METHODS: &[&str] = &["HEAD", "GET", "POST", "PUT", "DELETE", "OPTIONS", "P
 #[derive(Debug)]
 pub struct Http {
     url: String,
+    request: Request,
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+struct Request {
     method: Method,
     headers: HeaderMap,
     body: String,
@@ -63,12 +81,8 @@ impl Component for Http {
         check_url(&options.url, check);
         let method = checked_method(&options.method, check);
         let headers = checked_headers(&options.request_headers, check);
-        Some(Self {
-            url: options.url,
-            method: method?,
-            headers: headers?,
-            body: options.request_body,
-        })
+        let request = Request { method: method?, headers: headers?, body: options.request_body };
+        Some(Self { url: options.url, request })
     }
 }
 
@@ -112,25 +126,74 @@ fn checked_headers(headers: &IndexMap<String, String>, check: &mut Check<'_>) ->
 #[async_trait]
 impl DataSource for Http {
     async fn look_up(&self) -> anyhow::Result<Outputs> {
-        let client = Client::builder().build().context("no HTTP client")?;
-        let request = client
-            .request(self.method.clone(), &self.url)
-            .headers(self.headers.clone())
-            .body(self.body.clone());
-        let answer = request.send().await.context("the request failed")?;
-        let status = answer.status();
-        ensure!(status.is_success(), "the server answers {status}");
+        ANSWER.in_time(self.ask()).await?
+    }
+}
+
+impl Http {
+    async fn ask(&self) -> anyhow::Result<Outputs> {
+        let answer = web::success(self.request.clone().send(&self.url).await?)?;
         let headers = joined(answer.headers());
         if !is_text(answer.headers()) {
             tracing::warn!(url = %self.url, "the answer does not say that it is a text");
         }
-        let body = answer.bytes().await.context("the answer broke off")?;
+        let body = web::body(answer, ANSWER).await?;
         Ok(Outputs::from([
             ("url", self.url.clone().into()),
             ("body", String::from_utf8_lossy(&body).into()),
             ("request_headers", headers.into()),
         ]))
     }
+}
+
+impl Request {
+    /// The answer, after all redirects.
+    async fn send(mut self, url: &str) -> anyhow::Result<Response> {
+        // Redirects are followed here: the client would take the template's headers along.
+        let client = web::client().redirect(Policy::none()).build().context("no HTTP client")?;
+        let mut url = Url::parse(url)?;
+        for _ in 0..=REDIRECTS {
+            let Self { method, headers, body } = self.clone();
+            let request = client.request(method, url.clone()).headers(headers).body(body);
+            let answer = request.send().await.map_err(web::cause)?;
+            let Some(next) = redirect(&url, &answer)? else { return Ok(answer) };
+            self = self.redirected(answer.status(), &url, &next)?;
+            url = next;
+        }
+        bail!("the server redirects more than {REDIRECTS} times")
+    }
+
+    /// The request that follows a redirect. What the template says to one server is nothing for
+    /// another: headers stay behind, and a body is not sent.
+    fn redirected(self, status: StatusCode, from: &Url, to: &Url) -> anyhow::Result<Self> {
+        let is_same_server = from.origin() == to.origin();
+        let headers = if is_same_server { self.headers } else { HeaderMap::new() };
+        let keeps_method = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT]
+            .contains(&status)
+            || [Method::GET, Method::HEAD].contains(&self.method);
+        if !keeps_method {
+            return Ok(Self { method: Method::GET, headers, body: String::new() });
+        }
+        ensure!(
+            is_same_server || self.body.is_empty(),
+            "the server redirects to {}, which does not get the body that is meant for {}",
+            to.origin().ascii_serialization(),
+            from.origin().ascii_serialization(),
+        );
+        Ok(Self { headers, ..self })
+    }
+}
+
+/// Where `answer` of the server at `url` sends the request.
+fn redirect(url: &Url, answer: &Response) -> anyhow::Result<Option<Url>> {
+    let location = match answer.status().as_u16() {
+        301 | 302 | 303 | 307 | 308 => answer.headers().get(LOCATION),
+        _ => None,
+    };
+    let Some(location) = location else { return Ok(None) };
+    let next = location.to_str().ok().and_then(|location| url.join(location).ok());
+    let next = next.filter(|next| ["http", "https"].contains(&next.scheme()));
+    next.map(Some).context("the server redirects to what is no address")
 }
 
 /// The headers by name; what is given several times, with commas between.

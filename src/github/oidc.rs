@@ -13,8 +13,13 @@ use serde_json::Value as Json;
 use super::Context;
 use crate::env::Environment;
 use crate::identity::{IdentityToken, IdentityTokens};
+use crate::peer::Allowance;
 use crate::retry::{Backoff, Try, retry};
 use crate::secret::{Redactor, Secret};
+use crate::web;
+
+/// A token has some kilobytes.
+const ANSWER: Allowance = Allowance::new("the answer", 1 << 20, Duration::from_secs(10));
 
 /// Asks the runner for tokens.
 #[derive(Debug)]
@@ -80,16 +85,16 @@ impl Runner {
         let answer = match answer {
             Ok(answer) => answer,
             // Its own message repeats the URL, and that is nobody's business.
-            Err(error) => return Try::Again(anyhow!(error.without_url())),
+            Err(error) => return Try::Again(web::cause(error)),
         };
         match answer.status() {
-            StatusCode::OK => match answer.bytes().await {
+            StatusCode::OK => match web::body(answer, ANSWER).await {
                 Ok(bytes) => match serde_json::from_slice::<Answer>(&bytes) {
                     Ok(Answer { value }) => Try::Done(value),
                     // The error's own words may hold a part of the answer.
                     Err(_) => Try::Failed(anyhow!("it answered something else")),
                 },
-                Err(error) => Try::Again(anyhow!(error.without_url())),
+                Err(error) => Try::Again(error),
             },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Try::Failed(anyhow!(
                 "it answered {}: the job's right to ask for tokens has ended",
@@ -106,7 +111,7 @@ impl Runner {
 #[async_trait]
 impl IdentityTokens for Runner {
     async fn token(&self) -> anyhow::Result<IdentityToken> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let client = web::client().timeout(ANSWER.time).build()?;
         let token = retry(BACKOFF, TRIES, || self.ask(&client)).await;
         let token = token.context("GitHub's runner gives no identity token")?;
         self.redactor.register(token.expose());

@@ -9,6 +9,8 @@ use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha256, Sha512};
 
+use crate::peer;
+
 /// The digest functions that checksums are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -102,7 +104,7 @@ impl Digest {
 
     /// The checksum of the file at `path`, by the same function as `self`'s.
     pub fn of_file_like(&self, path: &Path) -> io::Result<Self> {
-        let mut file = std::fs::File::open(path)?;
+        let mut file = peer::open_regular(path)?;
         let mut hasher = self.kind.hasher();
         let mut buffer = vec![0; 1 << 20];
         loop {

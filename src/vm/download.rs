@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use jiff::fmt::rfc2822::DateTimePrinter;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha1::Digest as _;
@@ -15,17 +15,25 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use crate::component::{BuildContext, Check};
+use crate::config::GoDuration;
 use crate::diagnostic::code;
+use crate::env::Environment;
 use crate::event::{Message, Progress, Ui};
+use crate::peer::{self, Allowance};
 use crate::retry::{Backoff, or_cancelled, sleep};
 use crate::vm::checksum::{Checksum, Digest, find_in_sums};
+use crate::web;
 
 /// A server that is silent for this long is given up.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often the progress of a download is reported.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
-/// No sums file is longer.
-const LONGEST_SUMS_FILE: usize = 16 << 20;
+/// The list of a large mirror has some megabytes.
+const SUMS: Allowance = Allowance::new("the sums file", 16 << 20, Duration::from_secs(60));
+/// What may be downloaded, if [`TIME_VARIABLE`] does not allow more time.
+const IMAGE: Allowance = Allowance::new("the image", 256 << 30, Duration::from_secs(30 * 60));
+/// How long a download may take, as Go writes durations.
+const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 
 /// The image to start from.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -177,8 +185,7 @@ impl Download {
         let expected = self.expected(&place, cx).await?;
         match place {
             Place::Local(path) => {
-                tokio::fs::metadata(&path)
-                    .await
+                peer::open_regular(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 if let Some(expected) = expected {
                     verify(&expected, &path).await?;
@@ -205,10 +212,12 @@ impl Download {
             Place::Remote(url) => url.path_segments().and_then(|mut parts| parts.next_back()),
         };
         let text = match Place::of(sums).map_err(anyhow::Error::msg)? {
-            Place::Local(path) => tokio::fs::read_to_string(&path)
-                .await
+            Place::Local(path) => peer::read_regular_text(&path, SUMS.bytes)
                 .with_context(|| format!("cannot read the sums file {}", path.display()))?,
-            Place::Remote(url) => or_cancelled(&cx.cancel, small_text(url)).await??,
+            Place::Remote(url) => {
+                let listed = or_cancelled(&cx.cancel, sums_text(&url)).await?;
+                listed.with_context(|| format!("cannot download the sums file {url}"))?
+            }
         };
         let name = name.unwrap_or_default();
         let found = find_in_sums(&text, name);
@@ -248,13 +257,18 @@ impl Download {
                 None => since = metadata.modified().ok(),
             }
         }
-        let download = async {
+        let allowance = allowance(&cx.facts.scope.environment)?;
+        let download = allowance.in_time(async {
             let Some(response) = request(url, since).await? else { return Ok(None) };
-            let transfer = Transfer { url, expected, ui: &cx.ui };
+            let transfer = Transfer { url, expected, allowance, ui: &cx.ui };
             transfer.receive(response, dir).await.map(Some)
-        };
-        let downloaded: anyhow::Result<_> = or_cancelled(&cx.cancel, download).await?;
-        if let Some(file) = downloaded.with_context(|| format!("cannot download {url}"))? {
+        });
+        let downloaded = or_cancelled(&cx.cancel, download).await?;
+        let downloaded = downloaded
+            .map_err(|late| anyhow::anyhow!("{late}: {TIME_VARIABLE} may allow more"))
+            .flatten()
+            .with_context(|| format!("cannot download {url}"))?;
+        if let Some(file) = downloaded {
             let kept = file.persist(target);
             kept.with_context(|| format!("cannot write {}", target.display()))?;
         }
@@ -266,7 +280,9 @@ impl Download {
 async fn lock(target: &Path, cx: &BuildContext) -> anyhow::Result<File> {
     let path = PathBuf::from(format!("{}.lock", target.display()));
     let context = || format!("cannot lock {}", path.display());
-    let file = File::create(&path).with_context(context)?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    let file = peer::open_regular_as(&mut options, &path).with_context(context)?;
     let backoff =
         Backoff { first: Duration::from_millis(50), factor: 1.5, longest: Duration::from_secs(1) };
     for (tries, wait) in backoff.waits().enumerate() {
@@ -294,12 +310,11 @@ async fn verify(expected: &Digest, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn client() -> anyhow::Result<Client> {
-    let client = Client::builder()
-        .user_agent(concat!("imgbake/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(SILENCE)
-        .read_timeout(SILENCE);
-    client.build().context("cannot set up an HTTP client")
+/// How much may be downloaded, and for how long.
+fn allowance(environment: &Environment) -> anyhow::Result<Allowance> {
+    let Some(given) = environment.get(TIME_VARIABLE) else { return Ok(IMAGE) };
+    let time = GoDuration::parse(given).map_err(anyhow::Error::msg).context(TIME_VARIABLE)?;
+    Ok(Allowance { time: time.get(), ..IMAGE })
 }
 
 /// Asks for `url`; `None` if what was downloaded at `since` is still the same.
@@ -307,35 +322,36 @@ async fn request(
     url: &Url,
     since: Option<std::time::SystemTime>,
 ) -> anyhow::Result<Option<Response>> {
-    let mut request = client()?.get(url.clone());
+    let client = web::client().read_timeout(SILENCE).build().context("no HTTP client")?;
+    let mut request = client.get(url.clone());
     if let Some(since) = since {
         let since = jiff::Timestamp::try_from(since)?;
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&since)?;
         request = request.header("if-modified-since", date);
     }
-    let response = request.send().await?;
+    let response = request.send().await.map_err(web::cause)?;
     if response.status() == StatusCode::NOT_MODIFIED {
         return Ok(None);
     }
-    Ok(Some(response.error_for_status()?))
+    web::success(response).map(Some)
 }
 
-/// The text at `url`, which is known to be small.
-async fn small_text(url: Url) -> anyhow::Result<String> {
-    let fetch = async {
-        let response = client()?.get(url.clone()).send().await?.error_for_status()?;
-        if response.content_length().is_some_and(|length| length > LONGEST_SUMS_FILE as u64) {
-            bail!("it is too long for a sums file");
-        }
-        Ok(response.text().await?)
+/// The sums file at `url`.
+async fn sums_text(url: &Url) -> anyhow::Result<String> {
+    let download = async {
+        let client = web::client().build().context("no HTTP client")?;
+        let response = client.get(url.clone()).send().await.map_err(web::cause)?;
+        web::body(web::success(response)?, SUMS).await
     };
-    fetch.await.with_context(|| format!("cannot download the sums file {url}"))
+    let text = SUMS.in_time(download).await??;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A download under way.
 struct Transfer<'a> {
     url: &'a Url,
     expected: Option<&'a Digest>,
+    allowance: Allowance,
     ui: &'a Ui,
 }
 
@@ -343,11 +359,13 @@ impl Transfer<'_> {
     /// Streams the body to a temporary file in `dir`, and takes its checksum on the way.
     async fn receive(&self, mut response: Response, dir: &Path) -> anyhow::Result<NamedTempFile> {
         let total = response.content_length();
+        self.allowance.check(total.unwrap_or(0))?;
         let file = NamedTempFile::with_prefix_in(".download-", dir)?;
         let mut writer = tokio::fs::File::from_std(file.reopen()?);
         let mut hasher = self.expected.map(|expected| expected.kind.hasher());
         let (mut done, mut reported) = (0, Instant::now());
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = response.chunk().await.map_err(web::cause)? {
+            self.allowance.check(done + chunk.len() as u64)?;
             writer.write_all(&chunk).await?;
             if let Some(hasher) = &mut hasher {
                 hasher.update(&chunk);
