@@ -1,9 +1,9 @@
-//! Disk images, through `qemu-img`.
+//! Disk images, through `qemu-img`. It is told the format of each: it would guess, and a guest that
+//! writes the header of another format to its raw disk could have it open any file of this machine.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::Deserialize;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -13,16 +13,6 @@ use crate::vm::tool;
 #[derive(Clone, Debug)]
 pub struct QemuImg {
     cancel: CancellationToken,
-}
-
-/// What a disk image is.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Info {
-    /// `qcow2`, `raw` ….
-    pub format: String,
-    /// How big the disk is that the guest sees, in bytes.
-    pub virtual_size: u64,
 }
 
 impl QemuImg {
@@ -38,13 +28,6 @@ impl QemuImg {
         let mut command = Command::new("qemu-img");
         command.args(args);
         Ok(tool::run(&self.cancel, command).await?.stdout)
-    }
-
-    /// What the image at `path` is.
-    pub async fn info(&self, path: &Path) -> anyhow::Result<Info> {
-        let output = self.run(["info".as_ref(), "--output=json".as_ref(), path.as_os_str()]).await;
-        let output = output.with_context(|| format!("cannot read the disk {}", path.display()))?;
-        serde_json::from_slice(&output).context("`qemu-img info` says what is not understood")
     }
 
     /// Makes an empty disk of `size`, e.g. `40960M`.
@@ -63,10 +46,14 @@ impl QemuImg {
     }
 
     /// Makes a disk that shows `base` and keeps only what is written to it.
-    pub async fn overlay(&self, path: &Path, base: &Path, extra: &[String]) -> anyhow::Result<()> {
+    pub async fn overlay(
+        &self,
+        path: &Path,
+        (base, base_format): (&Path, &str),
+        extra: &[String],
+    ) -> anyhow::Result<()> {
         let base = std::path::absolute(base)?;
-        let base_format = self.info(&base).await?.format;
-        let mut args = words(&["create", "-q", "-f", "qcow2", "-F", &base_format, "-b"]);
+        let mut args = words(&["create", "-q", "-f", "qcow2", "-F", base_format, "-b"]);
         args.push(text(&base));
         args.extend_from_slice(extra);
         args.push(text(path));
@@ -77,12 +64,11 @@ impl QemuImg {
     /// Writes all that `from` shows to a new image at `to`, without what it does not use.
     pub async fn convert(
         &self,
-        from: &Path,
-        to: &Path,
-        format: &str,
+        (from, from_format): (&Path, &str),
+        (to, format): (&Path, &str),
         extra: &[String],
     ) -> anyhow::Result<()> {
-        let mut args = words(&["convert", "-O", format]);
+        let mut args = words(&["convert", "-f", from_format, "-O", format]);
         args.extend_from_slice(extra);
         args.extend([text(from), text(to)]);
         let done = self.run(args).await;
@@ -112,8 +98,10 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+/// `path` so that QEMU takes it for one: `nbd:x` and `json:…` alone mean something else to it.
+pub fn text(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if path.is_absolute() { text.into_owned() } else { format!("./{text}") }
 }
 
 /// Copies the image `from` as it is, sharing its blocks where the file system can.

@@ -18,6 +18,8 @@ use crate::vm::console::Console;
 use crate::vm::qmp::Qmp;
 use crate::vm::tool;
 
+/// How long QEMU may take to open all its files and answer.
+const START: Duration = Duration::from_secs(60);
 /// How long QEMU may take to close its disks after `quit`, before it is killed.
 const QUIT_PATIENCE: Duration = Duration::from_secs(20);
 /// What is kept of QEMU's standard error.
@@ -83,6 +85,7 @@ impl Machine {
             tokio::select! {
                 connected = accept(&control) => connected,
                 ended = process.ended() => bail!("{ended}"),
+                () = tokio::time::sleep(START) => bail!("QEMU did not start within {START:?}"),
             }
         });
         match connected.await.map_err(anyhow::Error::from).flatten() {

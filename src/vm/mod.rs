@@ -6,6 +6,7 @@ pub mod checksum;
 pub mod console;
 pub mod disk;
 pub mod download;
+pub mod format;
 pub mod http_server;
 pub mod machine;
 pub mod ports;

@@ -141,12 +141,12 @@ impl Arguments {
     fn cd(&mut self, interface: &str, path: &Path) {
         let file = escaped(path);
         match interface {
-            "" => self.add("-drive", format!("file={file},media=cdrom")),
+            "" => self.add("-drive", format!("file={file},format=raw,media=cdrom")),
             "virtio-scsi" => {
                 self.add("-device", "scsi-cd,bus=scsi0.0,drive=cdrom0");
-                self.add("-drive", format!("file={file},if=none,id=cdrom0,media=cdrom"));
+                self.add("-drive", format!("file={file},format=raw,if=none,id=cdrom0,media=cdrom"));
             }
-            other => self.add("-drive", format!("file={file},if={other},media=cdrom")),
+            other => self.add("-drive", format!("file={file},format=raw,if={other},media=cdrom")),
         }
     }
 
@@ -200,9 +200,14 @@ fn net_device(network: &Network) -> String {
     format!("{},netdev=user.0", network.net_device)
 }
 
-/// In the value of a QEMU option, a comma is written twice.
+/// In the value of a QEMU option, a comma is written twice. What stands before a colon would be a
+/// protocol there.
 fn escaped(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
+    let text = path.to_string_lossy().replace(',', ",,");
+    match path.is_relative() && text.contains(':') {
+        true => format!("./{text}"),
+        false => text,
+    }
 }
 
 fn smp(hardware: &Hardware) -> String {
@@ -268,7 +273,7 @@ mod tests {
              -boot c -netdev user,id=user.0,hostfwd=tcp:127.0.0.1:2222-:22 \
              -device virtio-net,netdev=user.0 \
              -drive file=out/a,,b.qcow2,if=virtio,cache=unsafe,discard=ignore,format=qcow2 \
-             -drive file=/tmp/cd.iso,media=cdrom"
+             -drive file=/tmp/cd.iso,format=raw,media=cdrom"
         );
     }
 
@@ -314,6 +319,6 @@ mod tests {
         let words = Arguments::of(&machine.given()).into_words().join(" ");
         assert_eq!(words.matches("virtio-scsi-pci").count(), 1, "{words}");
         assert!(words.contains("-device scsi-hd,bus=scsi0.0,drive=drive0"), "{words}");
-        assert!(words.contains("if=none,id=cdrom0,media=cdrom"), "{words}");
+        assert!(words.contains("format=raw,if=none,id=cdrom0,media=cdrom"), "{words}");
     }
 }

@@ -16,6 +16,7 @@ use crate::step::{Ending, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
 use crate::vm::download::Download;
+use crate::vm::format;
 
 /// Gets the image to start from.
 pub(super) struct Fetch {
@@ -165,14 +166,15 @@ impl Step for MakeDisks {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let qemu_img = QemuImg::new(&cx.cancel);
+        let image = (self.image.as_path(), format::of(&self.image)?);
         let (main, additional) = self.paths.split_first().context("there is no disk")?;
         let format = self.disks.format.name();
         let extra = &self.disks.qemu_img_args;
         match Plan::of(&self.disks) {
             Plan::Compact | Plan::Overlay => {
-                qemu_img.overlay(main, &self.image, &extra.create).await?;
+                qemu_img.overlay(main, image, &extra.create).await?;
             }
-            Plan::Copy => self.copy(&qemu_img, main, cx).await?,
+            Plan::Copy => self.copy(&qemu_img, image, main, cx).await?,
         }
         if !self.disks.skip_resize_disk {
             let size = size(&self.disks.disk_size)?;
@@ -186,17 +188,20 @@ impl Step for MakeDisks {
 }
 
 impl MakeDisks {
-    async fn copy(&self, qemu_img: &QemuImg, to: &Path, cx: &BuildContext) -> anyhow::Result<()> {
+    async fn copy(
+        &self,
+        qemu_img: &QemuImg,
+        image: (&Path, &str),
+        to: &Path,
+        cx: &BuildContext,
+    ) -> anyhow::Result<()> {
         cx.ui.say("Copying hard drive...");
         let (format, extra) = (self.disks.format, &self.disks.qemu_img_args.convert);
-        let is_same = format == Format::Qcow2
-            && extra.is_empty()
-            && qemu_img.info(&self.image).await?.format == format.name();
-        if is_same {
-            return disk::copy(self.image.clone(), to.to_owned()).await;
+        if format == Format::Qcow2 && extra.is_empty() && image.1 == format.name() {
+            return disk::copy(image.0.to_owned(), to.to_owned()).await;
         }
         // A raw image is copied in this way too: `qemu-img` skips its holes.
-        qemu_img.convert(&self.image, to, format.name(), extra).await
+        qemu_img.convert(image, (to, format.name()), extra).await
     }
 }
 
@@ -232,7 +237,8 @@ impl Step for Compact {
             extra.insert(0, "-c".to_owned());
         }
         let format = self.disks.format.name();
-        QemuImg::new(&cx.cancel).convert(&self.path, &converted, format, &extra).await?;
+        let qemu_img = QemuImg::new(&cx.cancel);
+        qemu_img.convert((&self.path, format), (&converted, format), &extra).await?;
         let renamed = tokio::fs::rename(&converted, &self.path).await;
         renamed.with_context(|| format!("cannot replace {}", self.path.display()))
     }
