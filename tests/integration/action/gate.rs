@@ -5,18 +5,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use axum::routing::get;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use regex::Regex;
-use rsa::pkcs1::DecodeRsaPrivateKey as _;
-use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value as Json, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::support::{Served, fixture};
 
@@ -34,7 +35,7 @@ pub struct Gate {
 
 struct Shared {
     upstream: String,
-    key: RsaPrivateKey,
+    key: RsaKeyPair,
     http: reqwest::Client,
     state: Mutex<Seen>,
     rules: Rules,
@@ -71,9 +72,10 @@ pub struct Seen {
 impl Gate {
     pub fn start(upstream: String, rules: Rules) -> Self {
         let pem = std::fs::read_to_string(fixture("oracle/fixtures/keys/test-only.pem")).unwrap();
+        let der: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
         let shared = Arc::new(Shared {
             upstream,
-            key: RsaPrivateKey::from_pkcs1_pem(&pem).unwrap(),
+            key: RsaKeyPair::from_der(&STANDARD.decode(der).unwrap()).unwrap(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             state: Mutex::default(),
             rules,
@@ -101,25 +103,21 @@ impl Gate {
 }
 
 impl Shared {
-    /// DigestInfo of SHA-256, then the digest: RS256.
-    fn scheme() -> Pkcs1v15Sign {
-        let prefix = hex::decode("3031300d060960864801650304020105000420").unwrap();
-        Pkcs1v15Sign { hash_len: Some(32), prefix: prefix.into() }
-    }
-
     fn sign(&self, claims: &Json) -> String {
         let encode = |json: &Json| URL_SAFE_NO_PAD.encode(json.to_string());
         let head = json!({"alg": "RS256", "typ": "JWT", "kid": "test"});
         let text = format!("{}.{}", encode(&head), encode(claims));
-        let signature = self.key.sign(Self::scheme(), &Sha256::digest(text.as_bytes())).unwrap();
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        let random = SystemRandom::new();
+        self.key.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
         format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     fn verify(&self, token: &str) -> Json {
         let (text, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        let digest = Sha256::digest(text.as_bytes());
-        self.key.to_public_key().verify(Self::scheme(), &digest, &signature).unwrap();
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.key.public_key());
+        key.verify(text.as_bytes(), &signature).unwrap();
         let claims = text.split_once('.').unwrap().1;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
     }
