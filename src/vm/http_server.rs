@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -31,9 +32,9 @@ pub struct Options {
     pub http_port_min: u16,
     /// The last port to try.
     pub http_port_max: u16,
-    /// The address to listen on. A guest behind QEMU's user network needs only the default,
-    /// `127.0.0.1`.
-    pub http_bind_address: Option<IpAddr>,
+    /// The address to listen on, or a name for it. A guest behind QEMU's user network needs only the
+    /// default, `127.0.0.1`.
+    pub http_bind_address: String,
 }
 
 impl Default for Options {
@@ -43,7 +44,7 @@ impl Default for Options {
             http_content: IndexMap::new(),
             http_port_min: 8000,
             http_port_max: 9000,
-            http_bind_address: None,
+            http_bind_address: Ipv4Addr::LOCALHOST.to_string(),
         }
     }
 }
@@ -67,9 +68,17 @@ impl Options {
     }
 
     /// Where to listen.
-    pub fn address(&self) -> (IpAddr, RangeInclusive<u16>) {
-        let address = self.http_bind_address.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        (address, self.http_port_min..=self.http_port_max)
+    pub async fn address(&self) -> anyhow::Result<(IpAddr, RangeInclusive<u16>)> {
+        let name = match self.http_bind_address.as_str() {
+            "" => Ipv4Addr::LOCALHOST.to_string(),
+            given => given.to_owned(),
+        };
+        let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+        let found = found.with_context(|| format!("`http_bind_address`: {name}"))?;
+        // QEMU's user network leads to addresses of the older kind.
+        let address = found.map(|found| found.ip()).min_by_key(IpAddr::is_ipv6);
+        let address = address.with_context(|| format!("`http_bind_address`: {name} has none"))?;
+        Ok((address, self.http_port_min..=self.http_port_max))
     }
 }
 
@@ -133,6 +142,20 @@ mod tests {
         let url = format!("http://{}{path}", server.address);
         let response = reqwest::get(url).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_address_to_listen_on_may_be_a_name() {
+        let bound = async |text: &str| {
+            let options = Options { http_bind_address: text.to_owned(), ..Options::default() };
+            options.address().await.map(|(address, _)| address.to_string())
+        };
+        for local in ["localhost", "", "127.0.0.1"] {
+            assert_eq!(bound(local).await.unwrap(), "127.0.0.1", "{local}");
+        }
+        assert_eq!(bound("0.0.0.0").await.unwrap(), "0.0.0.0");
+        let unknown = bound("nobody.invalid").await.unwrap_err();
+        assert_eq!(unknown.to_string(), "`http_bind_address`: nobody.invalid");
     }
 
     async fn serve(site: Site) -> HttpServer {

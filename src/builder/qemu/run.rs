@@ -44,7 +44,7 @@ impl Step for Serve {
                 Site::Texts(texts.collect())
             }
         };
-        let (address, range) = self.options.address();
+        let (address, range) = self.options.address().await?;
         let server = HttpServer::start(site, address, &range).await?;
         let address = server.address;
         cx.ui.say(format!("Starting HTTP server on port {}", address.port()));
