@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::SinkExt as _;
 use futures::stream::{SplitSink, SplitStream, StreamExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
@@ -17,9 +18,14 @@ pub(super) type Incoming = SplitStream<WebSocketStream<MaybeTlsStream<TcpStream>
 /// How long the service may take to open a WebSocket.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// No message of an agent is longer: they have some kilobytes.
+const LONGEST: usize = 1 << 20;
+
 /// Opens a WebSocket.
 pub(super) async fn connect(url: &str) -> Result<(Outbox, Incoming), String> {
-    let connecting = connect_async_with_config(url, None, true);
+    let limits = WebSocketConfig::default();
+    let limits = limits.max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
+    let connecting = connect_async_with_config(url, Some(limits), true);
     let connected = tokio::time::timeout(PATIENCE, connecting).await;
     let (socket, _) = connected
         .map_err(|_| format!("no answer within {PATIENCE:?}"))?
