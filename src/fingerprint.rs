@@ -1,8 +1,7 @@
 //! What a build is made from, as one number. Builds of one number make the same image, whenever
 //! they run: the clock is no part of it.
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -12,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::config::{Node, NodeKind};
 use crate::interpolate::{Dot, Scope, Template};
+use crate::peer;
 use crate::secret::Redactor;
 
 /// The fingerprint of a build, if it has one. Clones share it.
@@ -146,7 +146,7 @@ fn add_file(digest: &mut Sha256, root: &Path, path: &Path) -> io::Result<()> {
     }
     digest.update(facts.len().to_le_bytes());
     if facts.is_file() && facts.len() <= LARGEST {
-        io::copy(&mut File::open(path)?, digest)?;
+        io::copy(&mut peer::open_regular(path)?.take(LARGEST), digest)?;
     } else {
         let age = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         digest.update(age.as_nanos().to_le_bytes());

@@ -5,7 +5,7 @@
 //! [`relative_path`]), how much of it we take ([`Allowance`]), and that a path names a plain file
 //! before anything is read from it ([`open_regular`]).
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -147,9 +147,14 @@ impl Allowance {
 /// Opens the file `path` to read from it, if it is a regular one: a FIFO would block, a device
 /// never ends. Links are followed.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // Without NONBLOCK, opening a FIFO waits for its writer; it changes nothing for plain files.
+    open_regular_as(File::options().read(true), path)
+}
+
+/// Opens the file `path` as `options` say, if it is a regular one, or will be.
+pub fn open_regular_as(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // Without NONBLOCK, opening a FIFO waits for its other end; it changes nothing for plain files.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    regular(File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?)
+    regular(options.custom_flags(flags.bits().cast_signed()).open(path)?)
 }
 
 /// `file`, if it is a regular one.

@@ -18,6 +18,7 @@ use crate::diagnostic::code;
 use crate::event::Ui;
 use crate::guest::GuestOutput;
 use crate::interpolate::BuildData;
+use crate::peer;
 use crate::step::{Ending, Step, Steps};
 
 /// What artifacts of this builder are known by.
@@ -127,10 +128,9 @@ impl Step for Write {
         }
         match &self.from {
             From::Source(source) => {
-                let opened = fs::File::open(source).await;
-                let mut source =
-                    opened.with_context(|| format!("cannot read {}", source.display()))?;
-                self.write(&mut source, 0o666).await
+                let opened = peer::open_regular(source)
+                    .with_context(|| format!("cannot read {}", source.display()))?;
+                self.write(&mut fs::File::from_std(opened), 0o666).await
             }
             // The text may hold what was meant for one person's eyes.
             From::Content(content) => self.write(&mut content.as_bytes(), 0o600).await,

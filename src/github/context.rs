@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use crate::env::Environment;
+use crate::peer;
+
+/// GitHub cuts events at 25 MB.
+const LARGEST_EVENT: u64 = 64 << 20;
 
 /// What the runner says of the run. Where it says nothing, texts are empty.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +47,8 @@ impl Context {
     /// What the runner says in `environment`.
     pub fn of(environment: &Environment) -> Self {
         let text = |name: &str| environment.get(name).unwrap_or_default().to_owned();
-        let event = environment.get("GITHUB_EVENT_PATH").map(std::fs::read);
+        let event = environment.get("GITHUB_EVENT_PATH");
+        let event = event.map(|path| peer::read_regular(Path::new(path), LARGEST_EVENT));
         // Without the event we know less; nothing that a build needs is in it.
         let event = event.and_then(|read| serde_json::from_slice(&read.ok()?).ok());
         Self {

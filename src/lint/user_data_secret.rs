@@ -5,9 +5,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Rule, Subject, finding, hardcoded_key, texts};
 use crate::diagnostic::{Diagnostic, code};
+use crate::peer;
 use crate::plan::PlannedBuild;
 use crate::secret::Redactor;
 use crate::source::Span;
+
+/// EC2 takes 16 KB.
+const LARGEST: u64 = 1 << 20;
 
 pub(super) const RULE: Rule = Rule { code: code::USER_DATA_SECRET, check };
 
@@ -26,7 +30,7 @@ fn user_data(build: &PlannedBuild) -> Vec<(String, Span)> {
     let files = of("user_data_file").into_iter().filter_map(|(path, span)| {
         let file = build.facts.scope.environment.cwd.join(path);
         // A file that cannot be read is the builder's to complain about.
-        Some((std::fs::read_to_string(file).ok()?, span))
+        Some((peer::read_regular_text(&file, LARGEST).ok()?, span))
     });
     let plain = |(text, span): (String, Span)| {
         let decoded =

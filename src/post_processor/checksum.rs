@@ -1,6 +1,6 @@
 //! `checksum`: writes digests of the artifact's files.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::{Late, late_fields};
+use crate::peer;
 use crate::post_processor::{Files, Stoppable, base_name, blocking, dot, make_parent};
 
 /// The id of what this makes.
@@ -159,8 +160,8 @@ fn write_all(
         if !output.exists() {
             new.push(output.clone());
         }
-        let opened = OpenOptions::new().append(true).create(true).open(output);
-        opened
+        let mut options = OpenOptions::new();
+        peer::open_regular_as(options.append(true).create(true), output)
             .and_then(|mut opened| opened.write_all(lines.as_bytes()))
             .with_context(|| format!("cannot write {}", output.display()))?;
     }
@@ -174,7 +175,7 @@ fn checksums(
     cancel: &CancellationToken,
 ) -> std::io::Result<Vec<String>> {
     let mut digests: Vec<_> = kinds.iter().map(|kind| kind.digest()).collect();
-    let mut content = Stoppable::new(File::open(file)?, cancel);
+    let mut content = Stoppable::new(peer::open_regular(file)?, cancel);
     let mut buffer = vec![0; 256 * 1024];
     loop {
         let read = content.read(&mut buffer)?;

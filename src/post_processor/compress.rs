@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::Late;
 use crate::diagnostic::code;
+use crate::peer;
 use crate::post_processor::archive::{self, Algorithm, BlockWriter, Entry, Source};
 use crate::post_processor::{BuildFields, Files, Stoppable, base_name, blocking, dot};
 
@@ -198,7 +199,7 @@ fn pack(
                 );
             };
             let mut packed = BlockWriter::new(out, algorithm, level);
-            let open = std::fs::File::open(file);
+            let open = peer::open_regular(file);
             let open = open.with_context(|| format!("cannot read {}", file.display()))?;
             std::io::copy(&mut Stoppable::new(open, cancel), &mut packed)?;
             packed.finish()?;

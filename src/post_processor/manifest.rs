@@ -23,6 +23,7 @@ use crate::component::{
     Artifact, Check, Component, Facts, PostProcessContext, PostProcessor, Processed,
 };
 use crate::config::Late;
+use crate::peer;
 use crate::post_processor::{BuildFields, base_name, blocking, dot, parent, passed_on};
 use crate::retry::{self, Backoff};
 
@@ -154,8 +155,11 @@ fn append(path: &Path, entry: Json, run: String, force: bool) -> anyhow::Result<
     replace(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// An entry has a kilobyte, and all of them are read and written again for each new one.
+const LARGEST: u64 = 64 << 20;
+
 fn read(path: &Path) -> anyhow::Result<Manifest> {
-    let text = match fs::read_to_string(path) {
+    let text = match peer::read_regular_text(path, LARGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Manifest::default()),
         text => text.with_context(|| format!("cannot read the manifest {}", path.display()))?,
     };

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use crate::component::{Check, Component, Exit, Facts, ProvisionContext, Provisioner, Upload};
+use crate::peer;
 use crate::provisioner::{base_name, must_be_directory, must_be_file};
 use crate::retry::or_cancelled;
 use crate::script::{self, quote, quote_path};
@@ -88,6 +89,8 @@ impl Default for Options {
     }
 }
 
+/// A list of roles and collections is short.
+const LARGEST_LIST: u64 = 16 << 20;
 /// How long removing the staging directory of a failed run may take.
 const LAST_CLEANUP: Duration = Duration::from_secs(5);
 
@@ -431,7 +434,7 @@ impl Requirements {
     /// The old form is a list of roles; the new one a map with `roles` and `collections`.
     fn read(path: &Path) -> anyhow::Result<Self> {
         let context = || format!("`galaxy_file` {} cannot be read", path.display());
-        let text = std::fs::read_to_string(path).with_context(context)?;
+        let text = peer::read_regular_text(path, LARGEST_LIST).with_context(context)?;
         let content: serde_yaml::Value = serde_yaml::from_str(&text).with_context(context)?;
         let collections = content.get("collections").is_some();
         Ok(Self { roles: content.get("roles").is_some() || !collections, collections })

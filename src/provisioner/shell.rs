@@ -17,6 +17,7 @@ use crate::component::{Check, Component, Exit, ProvisionContext, Provisioner, Up
 use crate::config::{GoDuration, Late, late_fields};
 use crate::guest;
 use crate::interpolate::Dot;
+use crate::peer;
 use crate::retry::{self, Backoff, Permanent, or_cancelled};
 use crate::script::{self, VariableFormat, Work, quote_path};
 
@@ -83,6 +84,9 @@ impl Default for Options {
 /// Waits between tries to start a script.
 const STARTING: Backoff =
     Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(2) };
+
+/// A script is read whole: it is changed on its way.
+const LARGEST_SCRIPT: u64 = 64 << 20;
 
 /// How long removing the scripts of a failed or interrupted run may take. The machine is about to
 /// go away as a rule; where it lives on, no variable file may stay.
@@ -185,7 +189,7 @@ impl Shell {
 
     async fn run_file(&self, cx: &ProvisionContext, file: &Path, last: bool) -> anyhow::Result<()> {
         if !self.own.binary {
-            let text = tokio::fs::read(file).await.context("cannot be read")?;
+            let text = peer::read_regular(file, LARGEST_SCRIPT).context("cannot be read")?;
             return self.run_text(cx, &text, last).await;
         }
         let from = Upload::File(file);

@@ -1,5 +1,7 @@
 //! CDs made for a guest: seeds for cloud-init, answer files.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,6 +13,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::Check;
+use crate::peer;
 use crate::vm::{MachineText, tool};
 
 /// A CD for the guest.
@@ -158,17 +161,32 @@ fn expand(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths.collect::<Result<_, _>>()?)
 }
 
-/// Copies a file, or a directory with all that is in it, to `to`.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    if !from.is_dir() {
-        return std::fs::copy(from, to).map(drop);
-    }
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
+/// Copies a file, or a directory with all that is in it, to `to`. Links are followed, but not in
+/// circles.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in walkdir::WalkDir::new(from).follow_links(true) {
         let entry = entry?;
-        copy(&entry.path(), &to.join(entry.file_name()))?;
+        let to = match entry.path().strip_prefix(from)? {
+            below if below.as_os_str().is_empty() => to.to_owned(),
+            below => to.join(below),
+        };
+        let path = entry.path();
+        match entry.file_type().is_dir() {
+            true => std::fs::create_dir_all(to)?,
+            false => {
+                copy_file(path, &to).with_context(|| format!("cannot copy {}", path.display()))?
+            }
+        }
     }
     Ok(())
+}
+
+/// Copies a regular file with its permissions.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = peer::open_regular(from)?;
+    let permissions = from.metadata()?.permissions();
+    io::copy(&mut from, &mut File::create(to)?)?;
+    std::fs::set_permissions(to, permissions)
 }
 
 #[cfg(test)]
@@ -194,5 +212,23 @@ mod tests {
             assert!(root.join(path).is_file(), "{path}");
         }
         assert!(inside(&root, "../x").is_err());
+    }
+
+    #[test]
+    fn what_has_no_end_does_not_go_on_a_cd() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |file: &str| {
+            let root = dir.path().join("root");
+            let contents =
+                Contents { files: vec![file.to_owned()], texts: Vec::new(), label: "x".into() };
+            let staged = stage(&contents, &root);
+            std::fs::remove_dir_all(root).unwrap();
+            format!("{:#}", staged.unwrap_err())
+        };
+        assert!(put("/dev/zero").contains("it is no regular file"));
+        let circle = dir.path().join("circle");
+        std::fs::create_dir(&circle).unwrap();
+        std::os::unix::fs::symlink(".", circle.join("again")).unwrap();
+        assert!(put(&circle.display().to_string()).contains("loop"));
     }
 }

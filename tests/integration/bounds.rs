@@ -145,6 +145,8 @@ fn what_would_never_end_is_refused() {
         "a = setproduct(range(1000), range(1000), range(1000), range(1000))".into(),
         "a = [for i in range(1000) : bcrypt(\"x\", 31)]".into(),
         "a = bcrypt(\"x\", 31)".into(),
+        "a = bcrypt(\"x\", 10)".into(),
+        "a = [for i in range(60) : bcrypt(\"x\", 4)]".into(),
         "a = [for i in range(1000) : can(regex(\"(((x{100}){100}){100}){100}\", \"\"))]".into(),
         "a = regexall(\"a*[^A-Z]|[A-Z]\", format(\"%99999999s\", \"\"))".into(),
         "a = file(\"/dev/zero\")".into(),
@@ -247,4 +249,62 @@ fn errors_without_number_are_said_as_far_as_anybody_reads() {
     let unknown = format!("locals {{\n  a = f({})\n}}\n{BUILD}", "x.y, ".repeat(20_000));
     let run = validated("t.pkr.hcl", &unknown).failed_with(1);
     assert!(run.stderr.len() < 2_000_000, "{}", run.stderr.len());
+}
+
+/// Makes a FIFO that nobody writes to.
+fn fifo(program: &Program, name: &str) {
+    let made = Command::new("mkfifo").arg(program.path(name)).status().expect("mkfifo");
+    assert!(made.success());
+}
+
+#[test]
+fn a_file_that_never_ends_is_refused_wherever_a_template_names_one() {
+    let file = |source: &str, post: &str| {
+        format!(
+            "source \"file\" \"f\" {{\n  {source}\n  target = \"out.txt\"\n}}\n\
+             build {{\n  sources = [\"source.file.f\"]\n  post-processors {{\n{post}\n  }}\n}}\n"
+        )
+    };
+    let text = "content = \"x\"";
+    let artifice = "post-processor \"artifice\" { files = [\"NAME\"] }\n";
+    let image = |options: &str| {
+        format!(
+            "source \"qemu\" \"q\" {{\n  disk_image = true\n  communicator = \"none\"\n  \
+             accelerator = \"tcg\"\n{options}\n}}\nbuild {{\n  sources = [\"source.qemu.q\"]\n}}\n"
+        )
+    };
+    let templates = [
+        file("source = \"NAME\"", artifice),
+        file(text, "post-processor \"manifest\" { output = \"NAME\" }"),
+        file(text, &format!("{artifice}post-processor \"checksum\" {{ output = \"sum\" }}")),
+        file(text, "post-processor \"checksum\" { output = \"NAME\" }"),
+        file(text, &format!("{artifice}post-processor \"compress\" {{ output = \"o.gz\" }}")),
+        file(text, &format!("{artifice}post-processor \"compress\" {{ output = \"o.tar\" }}")),
+        file(text, &format!("{artifice}post-processor \"compress\" {{ output = \"o.zip\" }}")),
+        image("iso_url = \"NAME\"\niso_checksum = \"none\""),
+        image("iso_url = \"disk.raw\"\niso_checksum = \"file:NAME\""),
+        image("iso_url = \"disk.raw\"\niso_checksum = \"none\"\ncd_files = [\"NAME\"]"),
+        image(
+            "iso_url = \"disk.raw\"\niso_checksum = \"none\"\nefi_firmware_code = \"disk.raw\"\nefi_firmware_vars = \"NAME\"",
+        ),
+    ];
+    let program = Program::new();
+    program.write("disk.raw", "x".repeat(512));
+    fifo(&program, "fifo");
+    for (name, template) in ["fifo", "/dev/zero"].into_iter().flat_map(|name| {
+        templates.iter().map(move |template| (name, template.replace("NAME", name)))
+    }) {
+        program.write("t.pkr.hcl", &template);
+        let run = bounded(&program, &["build", "-force", "-color=false", "t.pkr.hcl"]);
+        let said = run.failed_with(1);
+        let said = said.stdout + &said.stderr;
+        let is_refused = ["no regular file", "No such device"].iter().any(|why| said.contains(why));
+        assert!(is_refused, "{name}: {template}\n{said}");
+    }
+    let manifest = std::fs::File::create(program.path("huge.json")).unwrap();
+    manifest.set_len(10 << 30).unwrap();
+    program
+        .write("t.pkr.hcl", file(text, "post-processor \"manifest\" { output = \"huge.json\" }"));
+    let run = bounded(&program, &["build", "-force", "-color=false", "t.pkr.hcl"]).failed_with(1);
+    assert!((run.stdout + &run.stderr).contains("it is larger than 67108864 bytes"));
 }

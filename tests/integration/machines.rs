@@ -383,3 +383,141 @@ fn a_debian_is_baked_and_the_image_boots() {
     let size = |path: &str| std::fs::metadata(program.path(path)).expect("an image").len();
     assert!(size("second/disk.qcow2") < size("first/disk.qcow2") / 2);
 }
+
+/// `qemu-img` with these words, in the directory of `program`.
+fn qemu_img(program: &Program, words: &str) {
+    let mut command = std::process::Command::new("qemu-img");
+    let status = command.current_dir(program.dir()).args(words.split(' ')).status();
+    assert!(status.expect("qemu-img").success(), "{words}");
+}
+
+#[test]
+fn an_image_that_names_a_file_of_this_machine_is_refused() {
+    for (make, options) in [
+        ("create -q -f qcow2 -F raw -b host.secret image", ""),
+        ("create -q -f qcow2 -F raw -b host.secret image", "skip_compaction = true\n"),
+        ("create -q -f qcow2 -F raw -b host.secret image", "format = \"raw\"\n"),
+        ("create -q -f qcow2 -o data_file=host.secret,data_file_raw=on image 1M", ""),
+        ("create -q -f vmdk -o subformat=monolithicFlat image 1M", ""),
+    ] {
+        let image = "communicator = \"none\"\niso_url = \"image\"\niso_checksum = \"none\"\n";
+        let program = small_program(Then::PowerOff, &format!("{image}{options}"));
+        program.write("host.secret", "secret".repeat(100_000));
+        qemu_img(&program, make);
+        let run = build(&program).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("this machine's files could get into it"), "{make}: {said}");
+        assert!(!program.path("output-q").exists(), "{make}");
+    }
+}
+
+#[test]
+fn what_a_guest_wrote_to_a_raw_disk_is_not_followed_by_the_next_build() {
+    let options = format!("{BY_ITSELF}format = \"raw\"\nskip_resize_disk = true\n");
+    let program = small_program(Then::PowerOff, &options);
+    build(&program).succeeded();
+    // As if the guest had done it.
+    program.write("host.secret", "secret".repeat(100_000));
+    qemu_img(&program, "create -q -f qcow2 -F raw -b host.secret header");
+    let header = std::fs::read(program.path("header")).unwrap();
+    let disk = std::fs::OpenOptions::new().write(true).open(program.path("output-q/small.qcow2"));
+    disk.unwrap().write_all(&header[..512]).unwrap();
+    let next = "communicator = \"none\"\niso_url = \"output-q/small.qcow2\"\n\
+                iso_checksum = \"none\"\noutput_directory = \"next\"\nskip_resize_disk = true\n";
+    program.write("small.pkr.hcl", small_template(next));
+    let run = build(&program).failed_with(1);
+    assert!((run.stdout + &run.stderr).contains("(qcow2) has a backing file"));
+}
+
+#[test]
+fn options_take_the_values_that_the_usual_tool_takes() {
+    for value in ["true", "\"true\"", "\"1\"", "1"] {
+        let program = Program::new();
+        program.write(
+            "t.json",
+            format!(
+                r#"{{"builders": [{{"type": "qemu", "iso_url": "http://127.0.0.1/x.img",
+                    "iso_checksum": "none", "disk_image": {value}, "communicator": "none",
+                    "http_bind_address": "localhost"}}]}}"#
+            ),
+        );
+        program.run(["validate", "t.json"]).succeeded();
+    }
+    for value in ["true", "\"true\"", "\"1\""] {
+        let program = Program::new();
+        program.write(
+            "t.pkr.hcl",
+            format!(
+                "source \"qemu\" \"q\" {{\n  iso_url = \"x.img\"\n  iso_checksum = \"none\"\n  \
+                 communicator = \"none\"\n  disk_image = {value}\n  \
+                 http_bind_address = \"localhost\"\n}}\n\
+                 build {{\n  sources = [\"source.qemu.q\"]\n}}\n"
+            ),
+        );
+        program.run(["validate", "t.pkr.hcl"]).succeeded();
+    }
+}
+
+/// A server that answers everything with `head`, and then a byte now and then.
+fn drip(head: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut more =
+                stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(head.as_bytes()));
+            while more.is_ok() {
+                pause(100);
+                more = stream.write_all(b"x");
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_download_that_cannot_be_says_why() {
+    let program = Program::new()
+        .with([("PACKER_CACHE_DIR", "cache"), ("PACKER_GETTER_READ_TIMEOUT", "1500ms")]);
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (empty, _) = serve(Vec::new());
+    let overloaded = drip("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    let slow = drip("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    let huge = drip("HTTP/1.1 200 OK\r\nContent-Length: 999999999999999\r\n\r\n");
+    let sums = drip("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
+    for (url, checksum, words) in [
+        (
+            "http://nobody.invalid/x".to_owned(),
+            "none".to_owned(),
+            "nobody.invalid does not resolve",
+        ),
+        (format!("http://127.0.0.1:{refused}/x"), "none".into(), "nobody listens there"),
+        (format!("http://127.0.0.1:{empty}/x"), "none".into(), "the server answers 404 Not Found"),
+        (format!("http://127.0.0.1:{overloaded}/x"), "none".into(), "the server answers 503 "),
+        (
+            format!("http://127.0.0.1:{slow}/x"),
+            "none".into(),
+            "the image did not come within 1.5s: PACKER_GETTER_READ_TIMEOUT may allow more",
+        ),
+        (format!("http://127.0.0.1:{huge}/x"), "none".into(), "the image is larger than "),
+        (
+            format!("http://127.0.0.1:{empty}/x"),
+            format!("file:http://127.0.0.1:{sums}/s"),
+            "the sums file is larger than 16777216 bytes",
+        ),
+    ] {
+        let options = format!(
+            "communicator = \"none\"\niso_url = \"{url}\"\niso_checksum = \"{checksum}\"\n"
+        );
+        program.write("small.pkr.hcl", small_template(&options));
+        let start = Instant::now();
+        let run = build(&program).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains(words), "{url}: {said}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{url}: {:?}", start.elapsed());
+        let left = std::fs::read_dir(program.path("cache")).into_iter().flatten().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
+    }
+}

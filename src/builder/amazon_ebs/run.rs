@@ -18,6 +18,10 @@ use crate::builder::amazon_ebs::ami::check_tags;
 use crate::component::Check;
 use crate::config::GoDuration;
 use crate::diagnostic::code;
+use crate::peer;
+
+/// EC2 takes 16 KB; it says so itself of what is a little more.
+const LARGEST_USER_DATA: u64 = 1 << 20;
 
 /// Options of the reference that are refused by name.
 pub const NOT_BUILT: &[&str] = &["windows_password_timeout"];
@@ -317,7 +321,7 @@ impl RunOptions {
         let data = match &self.user_data_file {
             Some(file) => {
                 use anyhow::Context as _;
-                let read = tokio::fs::read(file).await;
+                let read = peer::read_regular(file, LARGEST_USER_DATA);
                 read.with_context(|| format!("cannot read the user data file {}", file.display()))?
             }
             None => self.user_data.clone().into_bytes(),

@@ -7,7 +7,11 @@ use async_trait::async_trait;
 
 use crate::builder::qemu::options::Hardware;
 use crate::component::BuildContext;
+use crate::peer;
 use crate::step::Step;
+
+/// QEMU's flash memory is smaller for every machine.
+const LARGEST_VARIABLES: u64 = 128 << 20;
 
 /// The file in the output directory that holds the machine's UEFI variables.
 pub(super) const VARIABLES: &str = "efivars.fd";
@@ -65,7 +69,7 @@ impl Step for PrepareVariables {
 
     async fn run(&self, _cx: &BuildContext) -> anyhow::Result<Uefi> {
         let template = self.uefi.template.display();
-        let text = tokio::fs::read(&self.uefi.template).await;
+        let text = peer::read_regular(&self.uefi.template, LARGEST_VARIABLES);
         let text = text.with_context(|| format!("cannot read {template}"))?;
         // Not a copy of the file's permissions: the machine writes here.
         tokio::fs::write(&self.uefi.vars, text)

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Exit, Session};
 use crate::event::Ui;
+use crate::peer;
+
+/// What a shell reads when it starts is short.
+const LARGEST: u64 = 16 << 20;
 
 /// What to do with the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +73,7 @@ fn word(task: Task) -> &'static str {
 
 /// Whether the file had to be changed.
 fn apply(task: Task, path: &Path, line: &str) -> io::Result<bool> {
-    let text = match fs::read_to_string(path) {
+    let text = match peer::read_regular_text(path, LARGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,
     };

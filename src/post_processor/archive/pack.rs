@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use zip::write::SimpleFileOptions;
 
+use crate::peer;
 use crate::post_processor::Stoppable;
 
 /// One file of an archive.
@@ -86,9 +87,8 @@ pub(crate) fn zip<W: Write + Seek>(
 
 fn open(path: &PathBuf) -> anyhow::Result<(File, fs::Metadata)> {
     let context = || format!("cannot read {}", path.display());
-    let file = File::open(path).with_context(context)?;
+    let file = peer::open_regular(path).with_context(context)?;
     let found = file.metadata().with_context(context)?;
-    ensure!(found.is_file(), "{} is not a file", path.display());
     Ok((file, found))
 }
 

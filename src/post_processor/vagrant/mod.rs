@@ -16,10 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::{Late, late_fields};
 use crate::interpolate::{Dot, Template};
+use crate::peer;
 use crate::post_processor::archive::{self, Algorithm, BlockWriter, Entry, Source};
 use crate::post_processor::{Files, artifice, base_name, blocking, dot};
 
 use self::provider::{Contents, Provider};
+
+/// A Vagrantfile is a short text.
+const LARGEST_TEMPLATE: u64 = 16 << 20;
 
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "mitchellh.post-processor.vagrant";
@@ -156,7 +160,7 @@ fn check_template(
     check: &mut Check<'_>,
 ) {
     let Some(path) = path.filter(|path| !path.is_empty()) else { return };
-    match std::fs::read_to_string(path) {
+    match peer::read_regular_text(Path::new(path), LARGEST_TEMPLATE) {
         Ok(text) => {
             if let Err(error) = Template::parse(&text) {
                 check.error(option, format!("{path}: {error}"));
@@ -241,7 +245,8 @@ impl Effective {
     fn custom_vagrantfile(&self, cx: &PostProcessContext, dot: &Dot) -> anyhow::Result<String> {
         let Some(path) = &self.vagrantfile_template else { return Ok(String::new()) };
         let context = || format!("`vagrantfile_template` {path}");
-        let text = std::fs::read_to_string(path).with_context(context)?;
+        let text =
+            peer::read_regular_text(Path::new(path), LARGEST_TEMPLATE).with_context(context)?;
         let template = Template::parse(&text).with_context(context)?;
         template.render(&cx.facts.scope, dot).with_context(context)
     }

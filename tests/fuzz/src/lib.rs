@@ -13,6 +13,7 @@ pub mod guest;
 pub mod identity;
 pub mod interpolate;
 pub mod journal;
+pub mod peer;
 pub mod permission;
 pub mod secret;
 pub mod source;
