@@ -1,5 +1,8 @@
 //! What guests and child processes print is hostile text: here it becomes lines that are safe to
-//! show.
+//! show. Likewise [`archive`] and [`listing`]: what a guest sends becomes files, where we say.
+
+pub mod archive;
+pub mod listing;
 
 use async_trait::async_trait;
 
@@ -26,6 +29,14 @@ pub struct Capture {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
+    printed: u64,
+}
+
+impl Capture {
+    /// How many bytes came, those that were dropped too.
+    pub fn printed(&self) -> u64 {
+        self.printed
+    }
 }
 
 /// What [`Capture`] keeps of each stream; the rest is dropped.
@@ -38,6 +49,7 @@ impl GuestOutput for Capture {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
+        self.printed = self.printed.saturating_add(bytes.len() as u64);
         let room = CAPTURE_LIMIT.saturating_sub(kept.len());
         kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }

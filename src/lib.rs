@@ -40,7 +40,7 @@
 //! | `interpolate` | the `{{ … }}` language |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
-//! | `guest` | what machines print, made harmless |
+//! | `guest` | what machines print and send, made harmless |
 //! | `web` | HTTP requests to servers of others: their limits, and what went wrong in plain words |
 //! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `event` | what a run says |

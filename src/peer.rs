@@ -67,6 +67,17 @@ impl AsRef<Path> for PeerName {
     }
 }
 
+/// The name of a file in a directory of a Unix machine: never empty, `.` or `..`, without a slash or
+/// a NUL. Unlike a [`PeerName`] it may hold all that such machines allow: `by\x2dlabel`.
+pub fn file_name(name: &str) -> Result<PathBuf, BadName> {
+    match relative_path(Path::new(name))? {
+        path if path.as_os_str().is_empty() || name.contains('/') => {
+            Err(BadName::new(name, "names no file in its directory"))
+        }
+        path => Ok(path),
+    }
+}
+
 /// A path below a directory, as an archive or a listing names it: `a/b`, `./a/b`, `a/`. Nothing
 /// absolute, and no `..` anywhere.
 pub fn relative_path(path: &Path) -> Result<PathBuf, BadName> {
@@ -204,6 +215,16 @@ mod tests {
         assert_eq!(PeerName::last_of("/var/log/apt/").unwrap().as_str(), "apt");
         for bad in ["/var/log/..", "/var/log/../", "/", ""] {
             assert!(PeerName::last_of(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_name_of_a_unix_machine_may_hold_anything_but_a_way_out() {
+        for good in ["a", "..a", "by\\x2dlabel", "new\nline"] {
+            assert_eq!(file_name(good).unwrap(), Path::new(good));
+        }
+        for bad in ["", ".", "..", "a/b", "/", "./a", "a\0"] {
+            assert!(file_name(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -11,6 +11,7 @@ use imgbake::config::Node;
 use imgbake::diagnostic::Diagnostics;
 use imgbake::env::Environment;
 use imgbake::eval::{self, Inputs, Place, Values};
+use imgbake::guest::{self, archive, listing};
 use imgbake::interpolate::{self, BuildData, Dot, Scope};
 use imgbake::secret::Redactor;
 use imgbake::source::{FileId, SourceMap};
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fix", fixing),
     ("upgrade", upgrading),
     ("variables", variables),
+    ("guest", guest),
 ];
 
 /// Texts are small, so little is enough for them. What is beyond is refused, and so is tested, too.
@@ -311,5 +313,67 @@ fn variables(text: &str) {
         let (values, found) = eval::evaluate_partly(&template, &inputs, &Redactor::default());
         check_places(&found, &sources);
         let _ = values.listing();
+    }
+}
+
+/// What a machine sends: as output, as answers, and as an archive.
+fn guest(text: &str) {
+    let shown = guest::harmless(text.as_bytes());
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{shown:?}");
+    let _ = listing::size(text);
+    let bytes = text.replace('\n', "\0").into_bytes();
+    for found in listing::matches(&bytes).unwrap_or_default() {
+        assert_eq!(found.name.components().count(), 1, "{found:?}");
+        stays_inside(&found.name);
+    }
+    let below = listing::below(&bytes).unwrap_or_default();
+    below.directories.iter().chain(&below.files).for_each(|name| stays_inside(name));
+    unpacking(&packed(text));
+    unpacking(&bytes);
+}
+
+fn stays_inside(name: &Path) {
+    let is_name = |part| matches!(part, std::path::Component::Normal(_));
+    assert!(name.components().all(is_name), "{name:?}");
+}
+
+/// An archive of a text: each line is an entry, `KIND|NAME|LINK|SIZE|CONTENT`, with a right checksum.
+/// The last header may be a broken one.
+fn packed(text: &str) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for line in text.lines() {
+        let mut fields = line.splitn(5, '|');
+        let mut field = || fields.next().unwrap_or_default().as_bytes();
+        let (kind, name, link, size, content) = (field(), field(), field(), field(), field());
+        let mut header = tar::Header::new_gnu();
+        let raw = header.as_mut_bytes();
+        for (from, to) in [(name, 0..100), (size, 124..135), (kind, 156..157), (link, 157..257)] {
+            let length = from.len().min(to.len());
+            raw[to][..length].copy_from_slice(&from[..length]);
+        }
+        if size.is_empty() {
+            header.set_size(content.len() as u64);
+        }
+        header.set_cksum();
+        archive.extend_from_slice(header.as_bytes());
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive
+}
+
+/// Nothing is written but below the directory that is given.
+fn unpacking(packed: &[u8]) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let to = dir.path().join("around/to");
+    std::fs::create_dir_all(&to).expect("a directory");
+    let _ = archive::unpack(packed, &to);
+    for above in [dir.path(), &dir.path().join("around")] {
+        let around = std::fs::read_dir(above).expect("the directory").count();
+        assert_eq!(around, 1, "something was written around {}", to.display());
+    }
+    for entry in walkdir::WalkDir::new(&to) {
+        let kind = entry.expect("an entry").file_type();
+        assert!(kind.is_dir() || kind.is_file(), "{kind:?}");
     }
 }
