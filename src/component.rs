@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,6 +22,7 @@ use crate::fingerprint::Fingerprint;
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
 use crate::journal::{Entry, Journal, Thing};
+use crate::peer::Allowance;
 use crate::permission::Permission;
 use crate::secret::{Redactor, Secret};
 use crate::stop::Stop;
@@ -458,18 +460,50 @@ pub enum Upload<'a> {
     },
 }
 
+/// A command for a machine, by who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// We did, for a POSIX shell. So `sh` runs it, whatever shell the user logs in to.
+    Ours(&'a str),
+    /// The template's author did, for the user's login shell. That runs it if it is a POSIX shell;
+    /// else `sh` does: what fish cannot read it leaves out, and says that all is well.
+    Template(&'a str),
+}
+
+impl<'a> Command<'a> {
+    /// What is to be run.
+    pub fn text(self) -> &'a str {
+        match self {
+            Self::Ours(text) | Self::Template(text) => text,
+        }
+    }
+}
+
+impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Command<'a> {
+    fn from(text: &'a T) -> Self {
+        Self::Ours(text.as_ref())
+    }
+}
+
+/// What a machine may answer to one of our own commands, none of which has much to do.
+const ANSWER: Allowance =
+    Allowance::new("the machine's answer", 1024 * 1024, Duration::from_secs(120));
+
 /// A connection to a machine.
 #[async_trait]
 pub trait Communicator: Send + Sync {
-    /// Runs `command` in the machine's shell; what it prints goes to `output` as it comes.
-    async fn run(&self, command: &str, output: &mut dyn GuestOutput) -> anyhow::Result<Exit>;
+    /// Runs `command`; what it prints goes to `output` as it comes.
+    async fn run(&self, command: Command<'_>, output: &mut dyn GuestOutput)
+    -> anyhow::Result<Exit>;
     /// Uploads to the file `to`.
     async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()>;
-    /// Uploads a directory: its contents into `to` if `from` ends in a slash, else itself.
+    /// Uploads a directory: its contents into `to` if `from` ends in a slash, or if `to` is not there
+    /// yet and so becomes that directory; else itself into `to`.
     async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()>;
     /// Downloads the file `from`.
     async fn download(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()>;
-    /// Downloads the contents of the directory `from` into `to`.
+    /// Downloads the contents of the directory `from` into `to`; or what matches `from`, if it is a
+    /// pattern with `*`, `?` or `[`.
     async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()>;
     /// Ends the connection; all later calls fail.
     async fn close(&self);
@@ -477,17 +511,25 @@ pub trait Communicator: Send + Sync {
 
 impl dyn Communicator + '_ {
     /// Runs `command` and shows what it prints.
-    pub async fn run_shown(&self, command: &str, ui: &Ui) -> anyhow::Result<Exit> {
+    pub async fn run_shown<'a>(
+        &self,
+        command: impl Into<Command<'a>>,
+        ui: &Ui,
+    ) -> anyhow::Result<Exit> {
         let mut lines = ShowLines::new(ui.clone());
-        let exit = self.run(command, &mut lines).await;
+        let exit = self.run(command.into(), &mut lines).await;
         lines.finish().await;
         exit
     }
 
-    /// Runs `command` and keeps what it prints.
-    pub async fn run_captured(&self, command: &str) -> anyhow::Result<(Exit, Capture)> {
+    /// Runs `command` and keeps what it prints: an answer for us, so it is neither long nor late.
+    pub async fn run_captured<'a>(
+        &self,
+        command: impl Into<Command<'a>>,
+    ) -> anyhow::Result<(Exit, Capture)> {
         let mut capture = Capture::default();
-        let exit = self.run(command, &mut capture).await?;
+        let exit = ANSWER.in_time(self.run(command.into(), &mut capture)).await??;
+        ANSWER.check(capture.printed())?;
         Ok((exit, capture))
     }
 }

@@ -12,7 +12,7 @@ use tokio::fs;
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Communicator, Component, Exit, Upload,
+    Artifact, BuildContext, Builder, Check, Command, Communicator, Component, Exit, Upload,
 };
 use crate::diagnostic::code;
 use crate::event::Ui;
@@ -199,7 +199,11 @@ struct Nobody;
 
 #[async_trait]
 impl Communicator for Nobody {
-    async fn run(&self, _command: &str, _output: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
+    async fn run(
+        &self,
+        _command: Command<'_>,
+        _output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
         Ok(Exit::Status(0))
     }
 

@@ -142,7 +142,7 @@ impl Options {
 fn check_key_file(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
     let Some(path) = path else { return };
     let path = expand_home(path, &check.facts.scope.environment);
-    let cause = match std::fs::read_to_string(&path) {
+    let cause = match key::read_now(&path) {
         Err(error) => format!("cannot read {}: {error}", path.display()),
         Ok(text) => match key::parse(&text) {
             Ok(_) => return check.redactor.register(&text),
@@ -158,7 +158,7 @@ fn check_certificate(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
     let environment = check.facts.scope.environment.clone();
     let path = expand_home(path, &environment);
     let now = u64::try_from(environment.started.as_second()).unwrap_or(0);
-    let cause = match std::fs::read_to_string(&path) {
+    let cause = match key::read_now(&path) {
         Err(error) => Some(error.to_string()),
         Ok(text) => match Certificate::from_openssh(text.trim()) {
             Err(error) => Some(format!("this is no OpenSSH certificate: {error}")),

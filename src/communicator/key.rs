@@ -12,6 +12,7 @@ use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::peer;
 use crate::secret::Secret;
 
 /// The kinds of keys that can be made.
@@ -156,11 +157,19 @@ fn short_p256(text: &str) -> Option<PrivateKey> {
     PrivateKey::new(KeypairData::Ecdsa(pair), comment).ok()
 }
 
+/// The largest file of a key or a certificate.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// The text of the file of a key or a certificate.
+pub(super) fn read_now(path: &Path) -> std::io::Result<String> {
+    peer::read_regular_text(path, LARGEST_FILE)
+}
+
 /// The text of a key file.
 pub(super) async fn read(path: &Path) -> anyhow::Result<String> {
-    tokio::fs::read_to_string(path)
-        .await
-        .with_context(|| format!("cannot read the key file {}", path.display()))
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_now(&file)).await?;
+    read.with_context(|| format!("cannot read the key file {}", path.display()))
 }
 
 /// The `authorized_keys` line of a private key.

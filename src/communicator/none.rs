@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
-use crate::component::{Communicator, Exit, Upload};
+use crate::component::{Command, Communicator, Exit, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
 
@@ -18,7 +18,7 @@ fn refused(what: &str) -> anyhow::Result<()> {
 
 #[async_trait]
 impl Communicator for NoCommunicator {
-    async fn run(&self, _: &str, _: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
+    async fn run(&self, _: Command<'_>, _: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
         Ok(Exit::Status(0))
     }
     async fn upload(&self, _: Upload<'_>, _: &str, _: &Ui) -> anyhow::Result<()> {

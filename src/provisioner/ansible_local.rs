@@ -40,13 +40,13 @@ pub struct Options {
     pub inventory_file: Option<String>,
     /// The groups of the default inventory.
     pub inventory_groups: Vec<String>,
-    /// What runs a playbook, for the machine's shell.
+    /// What runs a playbook, for `sh` on the machine.
     pub command: String,
-    /// More arguments, for the machine's shell: not quoted.
+    /// More arguments, for `sh` on the machine: not quoted.
     pub extra_arguments: Vec<String>,
     /// A `requirements.yml` whose roles and collections are installed first.
     pub galaxy_file: Option<String>,
-    /// What installs them, for the machine's shell.
+    /// What installs them, for `sh` on the machine.
     pub galaxy_command: String,
     /// Installs them even where they are installed already.
     pub galaxy_force_install: bool,

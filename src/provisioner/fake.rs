@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::component::{self, Communicator, Component, Exit, Facts, ProvisionContext, Upload};
+use crate::component::{
+    self, Command, Communicator, Component, Exit, Facts, ProvisionContext, Upload,
+};
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
-use crate::event::{Event, Message, Stream, Ui};
+use crate::event::{Event, Message, Ui};
 use crate::guest::GuestOutput;
 use crate::interpolate::Scope;
 use crate::retry::Permanent;
@@ -22,8 +24,6 @@ use crate::secret::Redactor;
 pub(crate) enum Answer {
     /// It exits with this status.
     Exit(u32),
-    /// It prints this and exits with 0.
-    Print(&'static str),
     /// The connection breaks.
     Disconnect,
     /// It could not be started.
@@ -80,16 +80,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[async_trait]
 impl Communicator for Machine {
-    async fn run(&self, command: &str, output: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
-        self.note(format!("run {command}"));
+    async fn run(
+        &self,
+        command: Command<'_>,
+        _output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        match command {
+            Command::Ours(text) => self.note(format!("run {text}")),
+            Command::Template(text) => self.note(format!("login {text}")),
+        }
         let answer = lock(&self.answers).pop_front();
         match answer {
             None => Ok(Exit::Status(0)),
             Some(Answer::Exit(status)) => Ok(Exit::Status(status)),
-            Some(Answer::Print(text)) => {
-                output.chunk(Stream::Stdout, text.as_bytes()).await;
-                Ok(Exit::Status(0))
-            }
             Some(Answer::Disconnect) => Ok(Exit::Disconnected),
             Some(Answer::Refuse) => bail!("no route to host"),
             Some(Answer::Hang) => std::future::pending().await,

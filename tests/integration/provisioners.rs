@@ -68,6 +68,29 @@ fn shell_runs_scripts_with_their_variables_and_cleans_up() {
 }
 
 #[test]
+fn a_script_runs_whatever_the_login_shell_is_and_its_status_counts() {
+    for shell in ["/usr/bin/fish", "/bin/csh"] {
+        let (program, sshd) = (Program::new(), Sshd::start_with_login_shell(shell));
+        let remote = program.path("remote");
+        fs::create_dir(&remote).expect("a directory");
+        let print = r#"printf '%s|%s|%s\n' "$A" "$B" "$PACKER_BUILD_NAME""#;
+        let script = json!({"type": "shell", "inline": [print], "remote_folder": remote,
+            "environment_vars": ["A=it's a test!", "B=hello!world\\n"]});
+        let run = provision(&program, &sshd, json!([script])).succeeded();
+        assert!(run.stdout.contains("it's a test!|hello!world\\n|web"), "{}", run.stdout);
+        // fish says that a command went well of which it cannot read a word.
+        for command in [json!(null), json!("status=$?; sh {{.Path}}")] {
+            let fails = json!({"type": "shell", "inline": ["exit 7"], "remote_folder": remote,
+                "execute_command": command});
+            let run = provision(&program, &sshd, json!([fails])).failed_with(1);
+            let said = run.stdout + &run.stderr;
+            assert!(said.contains("non-zero exit status: 7"), "{shell}: {said}");
+        }
+        assert_eq!(names(&remote), [""; 0]);
+    }
+}
+
+#[test]
 fn shell_goes_on_after_a_disconnect_only_where_it_is_expected() {
     let sshd = Sshd::start();
     // The session's own sshd, the nearest above the script: the server itself lives.

@@ -9,7 +9,7 @@ use anyhow::bail;
 use async_trait::async_trait;
 
 use crate::builder::qemu::kept::Kept;
-use crate::component::{BuildContext, Communicator};
+use crate::component::{BuildContext, Command, Communicator};
 use crate::event::{Phase, Stream};
 use crate::retry::or_cancelled;
 use crate::step::{Ending, Step};
@@ -166,7 +166,8 @@ impl Step for Shutdown {
 impl Shutdown {
     /// Runs the command, as long as there is a machine that can run it.
     async fn run_command(&self, command: &str, cx: &BuildContext) -> anyhow::Result<()> {
-        let run = or_cancelled(&cx.cancel, self.connection.run_shown(command, &cx.ui));
+        let run =
+            or_cancelled(&cx.cancel, self.connection.run_shown(Command::Template(command), &cx.ui));
         tokio::select! {
             exit = run => match exit? {
                 Ok(exit) => tracing::debug!("the shutdown command ended: {exit:?}"),

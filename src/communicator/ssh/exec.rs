@@ -8,13 +8,16 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, Pty, Sig};
 
 use super::Ssh;
 use super::server::Connection;
-use crate::component::Exit;
+use crate::component::{Command, Exit};
 use crate::event::Stream;
 use crate::guest::GuestOutput;
+use crate::retry::Permanent;
 
 /// How long a command that has ended may be silent before its output counts as complete: what it
 /// left in the background may hold the channel open for ever.
 const AFTER_EXIT: Duration = Duration::from_secs(2);
+/// What is said of a server that takes no command at all.
+pub(super) const REFUSED: &str = "the server refuses to run commands";
 /// The terminal of `ssh_pty`: echo off, and an old modem's speed, as templates are used to.
 const TERMINAL_MODES: [(Pty, u32); 3] =
     [(Pty::ECHO, 0), (Pty::TTY_OP_ISPEED, 14400), (Pty::TTY_OP_OSPEED, 14400)];
@@ -34,12 +37,13 @@ pub(super) async fn open(connection: &Connection, pty: bool) -> Result<Channel<M
 /// Runs `command` without input; `output` gets what it prints.
 pub(super) async fn run(
     ssh: &Ssh,
-    command: &str,
+    command: Command<'_>,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<Exit> {
+    let line = ssh.line(command).await?;
     let channel = ssh.channel(ssh.pty).await?;
     let lost = "the connection was lost as the command started";
-    channel.exec(true, command).await.context(lost)?;
+    channel.exec(true, line).await.context(lost)?;
     channel.eof().await.context(lost)?;
     let (mut reading, _writing) = channel.split();
     let mut end = End::of_any_command();
@@ -47,7 +51,7 @@ pub(super) async fn run(
         match message {
             ChannelMsg::Data { data } => output.chunk(Stream::Stdout, &data).await,
             ChannelMsg::ExtendedData { data, .. } => output.chunk(Stream::Stderr, &data).await,
-            ChannelMsg::Failure => anyhow::bail!("the server refuses to run commands"),
+            ChannelMsg::Failure => anyhow::bail!(Permanent(REFUSED.into())),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod algorithm;
 mod auth;
+mod command;
 mod dial;
 mod exec;
 mod handler;
@@ -26,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
 use crate::communicator::{Options, Target, TransferMethod};
-use crate::component::{BuildContext, Communicator, Exit, Upload};
+use crate::component::{BuildContext, Command, Communicator, Exit, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
 use crate::retry;
@@ -78,7 +79,7 @@ struct Ssh {
     /// Fires when we end the connection for good.
     closed: CancellationToken,
     /// What the machine's shell can do for transfers; found out when first needed.
-    shell: OnceCell<transfer::Shell>,
+    shell: OnceCell<transfer::Probed>,
     tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
 }
 
@@ -173,7 +174,11 @@ impl Ssh {
 
 #[async_trait]
 impl Communicator for Ssh {
-    async fn run(&self, command: &str, output: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
+    async fn run(
+        &self,
+        command: Command<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
         exec::run(self, command, output).await
     }
 

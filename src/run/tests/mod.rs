@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 
 use super::{Outcome, RunRequest, execute};
 use crate::component::{
-    Artifact, BuildContext, Builder, Communicator, Exit, Facts, OnError, PostProcessContext,
-    PostProcessor, Processed, ProvisionContext, Provisioner, Upload,
+    Artifact, BuildContext, Builder, Command, Communicator, Exit, Facts, OnError,
+    PostProcessContext, PostProcessor, Processed, ProvisionContext, Provisioner, Upload,
 };
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
@@ -107,7 +107,11 @@ struct Connected;
 
 #[async_trait]
 impl Communicator for Connected {
-    async fn run(&self, _command: &str, _output: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
+    async fn run(
+        &self,
+        _command: Command<'_>,
+        _output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
         Ok(Exit::Status(0))
     }
     async fn upload(&self, _from: Upload<'_>, _to: &str, _ui: &Ui) -> anyhow::Result<()> {

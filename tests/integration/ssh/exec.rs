@@ -64,7 +64,7 @@ async fn output_of_any_size_and_kind_arrives_whole() {
     let (_build, machine) = machine(&sshd).await;
     let mut count = Count::default();
     let both = "head -c 50000000 /dev/zero & head -c 20000000 /dev/urandom >&2; wait";
-    let exit = soon(machine.run(both, &mut count)).await.unwrap();
+    let exit = soon(machine.run(both.into(), &mut count)).await.unwrap();
     assert_eq!(exit, Exit::Status(0));
     assert_eq!((count.stdout, count.stderr), (50_000_000, 20_000_000));
 }

@@ -4,6 +4,7 @@
 
 mod exec;
 mod login;
+mod login_shell;
 mod password;
 mod transfer;
 mod transfer_fallback;
@@ -73,7 +74,7 @@ impl Build {
 }
 
 fn target(host_key: HostKey) -> Target {
-    Target { host: "127.0.0.1".into(), port: None, key: None, host_key, way: None }
+    Target { host: "127.0.0.1".into(), port: None, key: None, host_key, way: None, boots: false }
 }
 
 /// How to reach `sshd`, with its Ed25519 key.

@@ -278,3 +278,64 @@ async fn a_path_may_start_at_home() {
         fs::remove_file(there).unwrap();
     }
 }
+
+/// Where a directory lands: whether its name ends in a slash, whether the destination exists, and
+/// where a file of it is then.
+const LANDINGS: [(&str, bool, &str); 4] = [
+    ("from", true, "to/from/file"),
+    ("from", false, "to/file"),
+    ("from/", true, "to/file"),
+    ("from/", false, "to/file"),
+];
+
+/// A directory goes under its own name only into what exists.
+pub async fn lands_where_it_should(machine: &dyn Communicator, build: &Build) {
+    for (source, exists, lands) in LANDINGS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("from")).unwrap();
+        fs::write(path("from/file"), "x").unwrap();
+        if exists {
+            fs::create_dir(path("to")).unwrap();
+        }
+        let from = format!("{}/{source}", dir.path().display());
+        let to = path("to").display().to_string();
+        soon(machine.upload_dir(&from, &to, &build.cx.ui)).await.unwrap();
+        let files: Vec<String> = listing(&path("to"))
+            .into_iter()
+            .filter_map(|(name, (_, content))| content.map(|_| format!("to/{name}")))
+            .collect();
+        assert_eq!(files, [lands], "{source} into what exists: {exists}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_nested_only_into_what_exists() {
+    let sshd = Sshd::start();
+    let sftp = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    for options in [options(&sshd), sftp] {
+        let build = Build::new();
+        let machine = soon(build.connect(&options)).await.unwrap();
+        lands_where_it_should(&*machine, &build).await;
+    }
+}
+
+#[tokio::test]
+async fn fifos_and_devices_are_not_uploaded() {
+    let sshd = Sshd::start();
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let to = dir.path().join("to").display().to_string();
+    let sftp = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    for options in [options(&sshd), sftp] {
+        let build = Build::new();
+        let machine = soon(build.connect(&options)).await.unwrap();
+        for special in [fifo.as_path(), Path::new("/dev/zero"), Path::new("/dev/ptmx")] {
+            let sent = soon(machine.upload(Upload::File(special), &to, &build.cx.ui)).await;
+            let said = format!("{:#}", sent.unwrap_err());
+            assert!(said.contains("it is no regular file"), "{said}");
+        }
+    }
+}

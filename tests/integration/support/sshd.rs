@@ -38,6 +38,13 @@ impl Sshd {
         Self::start_with("AuthorizedKeysCommand /bin/echo %t %k\nAuthorizedKeysCommandUser root")
     }
 
+    /// As if the user had this login shell.
+    pub fn start_with_login_shell(shell: &str) -> Self {
+        Self::start_with(&format!(
+            "ForceCommand {shell} -c \"$SSH_ORIGINAL_COMMAND\"\nSetEnv SHELL={shell}"
+        ))
+    }
+
     /// With the usual settings, on this port.
     pub fn start_on(port: u16) -> Self {
         Self::start_new(port, "")

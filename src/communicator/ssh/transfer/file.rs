@@ -7,16 +7,18 @@ use std::path::Path;
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, BufWriter};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
 
-use super::pipe::{self, CHUNK};
+use super::local;
+use super::pipe::{self, CHUNK, FileSink};
 use super::progress::Counter;
 use super::script::{self, command, word};
 use crate::communicator::ssh::Ssh;
 use crate::component::{Exit, Upload};
 use crate::event::Ui;
+use crate::guest::listing;
 use crate::retry::Permanent;
 
 /// A file of at least this size goes in several streams at once.
@@ -25,6 +27,14 @@ pub(super) const LARGE: u64 = 16 * 1024 * 1024;
 const STREAMS: usize = 6;
 /// What the streams' parts are multiples of.
 const MEBIBYTE: u64 = 1024 * 1024;
+
+/// Something ran that is no shell: a server for SFTP alone, or a command that is forced on the user.
+#[derive(Debug, thiserror::Error)]
+#[error("no shell took the file")]
+pub(super) struct NoShell {
+    /// What it printed.
+    pub(super) said: String,
+}
 
 /// Whether `from` goes in several streams.
 pub(super) async fn is_large(from: Upload<'_>) -> bool {
@@ -45,9 +55,7 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
         }
         Upload::File(path) => path,
     };
-    let metadata = tokio::fs::metadata(path).await;
-    let metadata = metadata.map_err(|error| Permanent(format!("cannot read it: {error}")))?;
-    anyhow::ensure!(!metadata.is_dir(), Permanent("it is a directory".into()));
+    let metadata = local::open(path).await?.metadata().await?;
     let mode = metadata.permissions().mode() & 0o7777;
     let size = metadata.len();
     let counter = Counter::new(ui, path.to_string_lossy(), Some(size));
@@ -66,7 +74,7 @@ pub(super) async fn upload_path(
     if size >= LARGE {
         return upload_striped(ssh, path, size, mode, to, counter).await;
     }
-    let input = ReaderStream::with_capacity(File::open(path).await?, CHUNK);
+    let input = ReaderStream::with_capacity(local::open(path).await?, CHUNK);
     write(ssh, Box::pin(input), mode, to, counter).await
 }
 
@@ -88,9 +96,12 @@ where
     let command = command(script::WRITE, &[&word(to), &format!("{mode:o}")]);
     let outcome = pipe::feed(ssh, &command, input, Some(counter)).await?;
     refuse_directory(outcome.exit, to)?;
+    if outcome.is_foreign() {
+        return Err(NoShell { said: outcome.said_with(b"") }.into());
+    }
     outcome.success()?;
     // What takes every command without being a shell (a server for SFTP alone) must not be believed.
-    anyhow::ensure!(outcome.printed_has(script::WRITTEN), "no shell took the file");
+    anyhow::ensure!(outcome.printed_has(script::WRITTEN), NoShell { said: outcome.said_with(b"") });
     Ok(())
 }
 
@@ -130,7 +141,7 @@ async fn upload_striped(
     let writing = parts.into_iter().zip(channels).map(|((first, count), channel)| {
         let target = &target;
         async move {
-            let mut file = File::open(path).await?;
+            let mut file = local::open(path).await?;
             file.set_max_buf_size(CHUNK);
             file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
             let input = ReaderStream::with_capacity(file.take(count * MEBIBYTE), CHUNK);
@@ -147,17 +158,18 @@ async fn upload_striped(
 /// Downloads the file `from`.
 pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
     let file = File::create(to).await.with_context(|| format!("cannot write {}", to.display()))?;
-    let mut file = BufWriter::with_capacity(CHUNK, file);
+    // One that is small, and grows a little while it is read.
+    let mut file = FileSink::new(file, 2 * LARGE);
     let source = word(from);
     let read = command(script::READ, &[&source, &LARGE.to_string()]);
     let counter = Counter::new(ui, from, None);
     let outcome = pipe::drain(ssh, &read, &mut file, Some(&counter)).await?;
     refuse_directory(outcome.exit, from)?;
     outcome.success()?;
-    match script::size(&outcome.said()) {
+    match listing::size(&outcome.said()) {
         Some(size) if size >= LARGE => {
             drop(counter);
-            file.get_ref().set_len(size).await?;
+            file.into_file().set_len(size).await?;
             download_striped(ssh, &source, size, to, &Counter::new(ui, from, Some(size))).await
         }
         _ => Ok(()),
@@ -176,12 +188,12 @@ async fn download_striped(
     let reading = parts.into_iter().zip(channels).map(|((first, count), channel)| async move {
         let mut file = File::options().write(true).open(to).await?;
         file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
-        let mut file = BufWriter::with_capacity(CHUNK, file);
+        let mut file = FileSink::new(file, count * MEBIBYTE);
         let part = [source, &first.to_string(), &count.to_string()];
         let command = command(script::READ_PART, &part);
         let drained = pipe::drain_channel(channel, &command, &mut file, Some(counter));
         drained.await?.success()?;
-        let end = file.into_inner().stream_position().await?;
+        let end = file.into_file().stream_position().await?;
         let expected = size.min((first + count) * MEBIBYTE);
         anyhow::ensure!(end == expected, "it changed while it was read");
         Ok(())

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::peer;
+use crate::retry::Permanent;
+
 /// All directories and files below one directory, symlinks followed; parents before what is in
 /// them.
 #[derive(Debug)]
@@ -28,6 +31,15 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
+/// Opens the file `path` to upload it. What is no regular file (a FIFO, a device) is refused, for
+/// good.
+pub(super) async fn open(path: &Path) -> anyhow::Result<tokio::fs::File> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || peer::open_regular(&path)).await?;
+    let opened = opened.map_err(|error| Permanent(format!("cannot read it: {error}")))?;
+    Ok(tokio::fs::File::from_std(opened))
+}
+
 impl Tree {
     /// Looks at everything below `from`.
     pub(super) async fn read(from: &str) -> anyhow::Result<Self> {
@@ -43,16 +55,10 @@ impl Tree {
         .await?
     }
 
-    /// Where it goes: into `to` with a slash at the end of its own name, else to its name in `to`.
-    pub(super) fn destination(&self, to: &str) -> String {
-        let name = Path::new(&self.from).canonicalize().ok();
-        let name = name.as_deref().and_then(Path::file_name);
-        match name {
-            Some(name) if !self.from.ends_with('/') => {
-                format!("{}/{}", to.trim_end_matches('/'), name.to_string_lossy())
-            }
-            _ => to.to_owned(),
-        }
+    /// What it is called in a directory that exists already; `None` if only what is in it goes there.
+    pub(super) fn own_name(&self) -> Option<String> {
+        let whole = (!self.from.ends_with('/')).then(|| Path::new(&self.from).canonicalize().ok());
+        Some(whole??.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Its last name, for people.

@@ -19,12 +19,16 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::Ssh;
+use self::file::NoShell;
+use super::{Ssh, command};
 use crate::communicator::TransferMethod;
-use crate::component::Upload;
+use crate::component::{Command, Upload};
 use crate::event::Ui;
+use crate::retry::Permanent;
 
-pub(super) use self::script::Shell;
+pub(super) use self::script::{Probed, Shell};
+
+const NO_SHELL: &str = "the machine runs no POSIX shell for us";
 
 /// How files move on this machine.
 enum Way {
@@ -42,9 +46,30 @@ impl Ssh {
         if self.method == TransferMethod::Sftp {
             return Ok(Way::Sftp);
         }
-        match self.shell.get_or_try_init(|| script::probe(self)).await? {
+        match self.probed().await?.shell {
             Shell::Missing => Ok(Way::Sftp),
-            shell => Ok(Way::Shell(*shell)),
+            shell => Ok(Way::Shell(shell)),
+        }
+    }
+
+    async fn probed(&self) -> anyhow::Result<&Probed> {
+        self.shell.get_or_try_init(|| script::probe(self)).await
+    }
+
+    /// `command` as what is sent. An error if no POSIX shell would run it: something else might well
+    /// take it, and say that all went well. Where files go through the shell, there is one.
+    pub(super) async fn line(&self, command: Command<'_>) -> anyhow::Result<String> {
+        let probed = match self.method {
+            TransferMethod::Sftp => Some(self.probed().await?),
+            TransferMethod::Scp => self.shell.get(),
+        };
+        let Some(Probed { shell: Shell::Missing, said, takes_all }) = probed else {
+            return Ok(command::line(command));
+        };
+        match command {
+            // Its author knows what the machine has instead.
+            Command::Template(text) if !takes_all => Ok(text.to_owned()),
+            _ => anyhow::bail!(Permanent(format!("{NO_SHELL}{}", quoted(said)))),
         }
     }
 }
@@ -72,9 +97,40 @@ async fn upload_by(way: Way, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> 
 /// nothing else, and a shell says that it has written the file.
 async fn upload_unprobed(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
     let Err(error) = file::upload(ssh, from, to, ui).await else { return Ok(()) };
-    match ssh.way().await? {
-        Way::Shell(_) => Err(error),
-        Way::Sftp => sftp::upload(ssh, from, to, ui).await,
+    let said = match error.downcast_ref::<NoShell>() {
+        Some(no_shell) => no_shell.said.clone(),
+        None => match ssh.probed().await? {
+            Probed { shell: Shell::Missing, said, .. } => said.clone(),
+            _ => return Err(error),
+        },
+    };
+    let uploaded = sftp::upload(ssh, from, to, ui).await;
+    if uploaded.is_ok() {
+        // Commands must know it, too.
+        ssh.probed().await?;
+    }
+    uploaded.map_err(|error| match said.is_empty() {
+        true => error,
+        false => error.context(format!("{NO_SHELL}{}", advised(&said))),
+    })
+}
+
+/// What a machine said, and what to do where it did so instead of running a shell.
+fn advised(said: &str) -> String {
+    format!("{} (check `ssh_username`: this user may not be meant to log in)", quoted(said))
+}
+
+/// What a machine said, as the end of a sentence.
+fn quoted(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; it says: {said}") }
+}
+
+/// Where a directory goes whose own name is `name`, if that matters: into `to` if that is a directory
+/// already; else it becomes `to`.
+fn destination(to: &str, name: Option<String>, is_there: bool) -> String {
+    match name.filter(|_| is_there) {
+        Some(name) => format!("{}/{name}", to.trim_end_matches('/')),
+        None => to.to_owned(),
     }
 }
 
@@ -82,10 +138,9 @@ async fn upload_unprobed(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyh
 pub(super) async fn upload_dir(ssh: &Ssh, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
     let uploaded = async {
         let tree = local::Tree::read(from).await?;
-        let to = tree.destination(to);
         match ssh.way().await? {
-            Way::Shell(shell) => tree::upload(ssh, shell, tree, &to, ui).await,
-            Way::Sftp => sftp::upload_tree(ssh, tree, &to, ui).await,
+            Way::Shell(shell) => tree::upload(ssh, shell, tree, to, ui).await,
+            Way::Sftp => sftp::upload_tree(ssh, tree, to, ui).await,
         }
     };
     uploaded.await.with_context(|| format!("cannot upload the directory {from} to {to}"))

@@ -1,6 +1,8 @@
 //! Streams through commands: into what one reads, or out of what it prints.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::{Stream, StreamExt as _};
@@ -15,6 +17,7 @@ use super::progress::Counter;
 use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::exec::End;
 use crate::component::Exit;
+use crate::peer::Allowance;
 use crate::retry::Permanent;
 
 /// How much is read and written at a time.
@@ -22,6 +25,13 @@ pub(super) const CHUNK: usize = 256 * 1024;
 
 /// What is kept of the output and of the error output of a command.
 const KEPT: usize = 4096;
+
+/// How long a machine may neither take nor send anything in the middle of a transfer.
+const STALLED: Duration = Duration::from_secs(600);
+
+fn stalled() -> anyhow::Error {
+    anyhow::anyhow!("the machine has neither taken nor sent anything for {STALLED:?}")
+}
 
 /// How a command ended, and what it had to say.
 #[derive(Debug)]
@@ -40,6 +50,22 @@ impl Outcome {
     /// Whether it printed `text`.
     pub(super) fn printed_has(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.printed).contains(text)
+    }
+
+    /// All that it had to say, `printed` being its output where somebody else took that.
+    pub(super) fn said_with(&self, printed: &[u8]) -> String {
+        let mut all = Vec::new();
+        for part in [&self.printed, printed, b" ", &self.complaint] {
+            keep(&mut all, part);
+        }
+        one_line(&all)
+    }
+
+    /// Whether it ended in a way that none of our scripts ends in, having printed something: then
+    /// it was something else that ran.
+    pub(super) fn is_foreign(&self) -> bool {
+        let ours = matches!(self.exit, Exit::Disconnected | Exit::Status(0..=2 | 64 | 126 | 127));
+        !ours && !self.printed.is_empty()
     }
 
     /// An error unless the command succeeded.
@@ -62,15 +88,17 @@ impl Outcome {
 
     /// What it printed on its error output, as one line.
     pub(super) fn said(&self) -> String {
-        let complaint = self.complaint.trim_ascii();
-        let line: Vec<u8> =
-            complaint.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }).collect();
-        crate::guest::harmless(&line)
+        one_line(&self.complaint)
     }
 
     fn complain(&mut self, bytes: &[u8]) {
         keep(&mut self.complaint, bytes);
     }
+}
+
+fn one_line(text: &[u8]) -> String {
+    let harmless = crate::guest::harmless(text.trim_ascii());
+    harmless.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Adds to `kept` what it may still hold.
@@ -106,7 +134,8 @@ where
     let (mut reading, writing) = channel.split();
     let mut outcome = Outcome::new();
     let mut end = End::default();
-    let write = write_all(&writing, input, counter);
+    let moved = AtomicBool::new(false);
+    let write = write_all(&writing, input, counter, &moved);
     tokio::pin!(write);
     let mut written = false;
     loop {
@@ -114,13 +143,18 @@ where
             message = end.next(&mut reading) => match message {
                 Some(ChannelMsg::Data { data }) => keep(&mut outcome.printed, &data),
                 Some(ChannelMsg::ExtendedData { data, .. }) => outcome.complain(&data),
-                Some(ChannelMsg::Failure) => anyhow::bail!("the server refuses to run commands"),
+                Some(ChannelMsg::Failure) => anyhow::bail!(Permanent(crate::communicator::ssh::exec::REFUSED.into())),
                 Some(_) => {}
                 None => break,
             },
             result = &mut write, if !written => {
                 result?;
                 written = true;
+            }
+            () = tokio::time::sleep(STALLED) => {
+                if !moved.swap(false, Ordering::Relaxed) {
+                    return Err(stalled());
+                }
             }
         }
     }
@@ -134,6 +168,7 @@ async fn write_all<S>(
     channel: &ChannelWriteHalf<Msg>,
     mut input: S,
     counter: Option<&Counter>,
+    moved: &AtomicBool,
 ) -> anyhow::Result<()>
 where
     S: Stream<Item = io::Result<Bytes>> + Unpin,
@@ -144,6 +179,7 @@ where
         if channel.data_bytes(chunk).await.is_err() {
             return Ok(());
         }
+        moved.store(true, Ordering::Relaxed);
         if let Some(counter) = counter {
             counter.add(length);
         }
@@ -155,34 +191,71 @@ where
 /// Where the output of a command goes.
 pub(super) trait Sink: Send {
     /// Takes the next bytes; returning late slows the machine down.
-    fn take(&mut self, data: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+    fn take(&mut self, data: Bytes) -> impl Future<Output = anyhow::Result<()>> + Send;
     /// There is no more.
-    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+    fn finish(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send {
         async { Ok(()) }
     }
 }
 
-impl Sink for Vec<u8> {
-    async fn take(&mut self, data: Bytes) -> io::Result<()> {
-        self.extend_from_slice(&data);
+/// An answer that a program reads, as long as it may be.
+struct Answer {
+    bytes: Vec<u8>,
+    allowed: Allowance,
+}
+
+impl Sink for Answer {
+    async fn take(&mut self, data: Bytes) -> anyhow::Result<()> {
+        self.allowed.check((self.bytes.len() + data.len()) as u64)?;
+        self.bytes.extend_from_slice(&data);
         Ok(())
     }
 }
 
 impl Sink for mpsc::Sender<Bytes> {
-    async fn take(&mut self, data: Bytes) -> io::Result<()> {
-        self.send(data).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    async fn take(&mut self, data: Bytes) -> anyhow::Result<()> {
+        self.send(data).await.context("nobody reads what is downloaded")
     }
 }
 
-impl Sink for BufWriter<File> {
-    async fn take(&mut self, data: Bytes) -> io::Result<()> {
-        self.write_all(&data).await
+/// A local file, and how many more bytes it takes.
+pub(super) struct FileSink {
+    file: BufWriter<File>,
+    left: u64,
+}
+
+impl FileSink {
+    pub(super) fn new(file: File, left: u64) -> Self {
+        Self { file: BufWriter::with_capacity(CHUNK, file), left }
     }
 
-    async fn finish(&mut self) -> io::Result<()> {
-        self.flush().await
+    /// The file, after [`finish`](Sink::finish).
+    pub(super) fn into_file(self) -> File {
+        self.file.into_inner()
     }
+}
+
+impl Sink for FileSink {
+    async fn take(&mut self, data: Bytes) -> anyhow::Result<()> {
+        let left = self.left.checked_sub(data.len() as u64);
+        self.left = left.context("the machine sends more than it said")?;
+        self.file.write_all(&data).await.context("cannot write what was downloaded")
+    }
+
+    async fn finish(&mut self) -> anyhow::Result<()> {
+        self.file.flush().await.context("cannot write what was downloaded")
+    }
+}
+
+/// Runs `command` for what it prints, as far as that is `allowed`.
+pub(super) async fn ask(
+    ssh: &Ssh,
+    command: &str,
+    allowed: Allowance,
+) -> anyhow::Result<(Outcome, Vec<u8>)> {
+    let mut answer = Answer { bytes: Vec::new(), allowed };
+    let outcome = allowed.in_time(drain(ssh, command, &mut answer, None)).await??;
+    Ok((outcome, answer.bytes))
 }
 
 /// Runs `command` and gives its standard output to `to`.
@@ -207,21 +280,25 @@ pub(super) async fn drain_channel(
     let (mut reading, _writing) = channel.split();
     let mut outcome = Outcome::new();
     let mut end = End::default();
-    while let Some(message) = end.next(&mut reading).await {
+    while let Some(message) =
+        tokio::time::timeout(STALLED, end.next(&mut reading)).await.map_err(|_| stalled())?
+    {
         match message {
             ChannelMsg::Data { data } => {
                 let length = data.len();
-                to.take(data).await.context("cannot write what was downloaded")?;
+                to.take(data).await?;
                 if let Some(counter) = counter {
                     counter.add(length);
                 }
             }
             ChannelMsg::ExtendedData { data, .. } => outcome.complain(&data),
-            ChannelMsg::Failure => anyhow::bail!("the server refuses to run commands"),
+            ChannelMsg::Failure => {
+                anyhow::bail!(Permanent(crate::communicator::ssh::exec::REFUSED.into()))
+            }
             _ => {}
         }
     }
-    to.finish().await.context("cannot write what was downloaded")?;
+    to.finish().await?;
     outcome.exit = end.exit();
     Ok(outcome)
 }

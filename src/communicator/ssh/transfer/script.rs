@@ -1,10 +1,14 @@
-//! What the machine's shell is told to do. Every script runs in `sh`, whatever shell the user has,
-//! and gets the paths as arguments.
+//! What the machine's shell is told to do. Every script gets the paths as arguments.
+
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::pipe;
+use crate::communicator::ssh::command::posix;
 use crate::communicator::ssh::{Ssh, quote};
+use crate::component::Exit;
+use crate::peer::Allowance;
 
 /// What the machine can do for a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +23,33 @@ pub(in crate::communicator::ssh) enum Shell {
     Missing,
 }
 
+/// What is known of a machine's shell.
+#[derive(Clone, Debug)]
+pub(in crate::communicator::ssh) struct Probed {
+    pub(in crate::communicator::ssh) shell: Shell,
+    /// What was printed instead of an answer, where there is no shell.
+    pub(in crate::communicator::ssh) said: String,
+    /// Whether what runs there instead takes any command, and does not say that it failed.
+    pub(in crate::communicator::ssh) takes_all: bool,
+}
+
+/// What the answer to [`PROBE`] may be; whatever prints something before it included.
+const PROBE_ANSWER: Allowance =
+    Allowance::new("the answer to which `tar` there is", 64 * 1024, Duration::from_secs(60));
+
+/// What a list of names may be: some million of them.
+pub(super) const LISTED: Allowance =
+    Allowance::new("the list of files", 128 * 1024 * 1024, Duration::from_secs(600));
+
 /// Says which `tar` there is.
 const PROBE: &str = r#"case "$(tar --no-overwrite-dir --keep-directory-symlink --version 2>&1)" in
 *"GNU tar"*) echo imgbake-gnu;; *BusyBox*) echo imgbake-busybox;; *) echo imgbake-none;; esac"#;
+
+/// Says whether $1 is a directory.
+pub(super) const IS_THERE: &str = r#"[ -d "$1" ] && echo imgbake-there; :"#;
+
+/// What [`IS_THERE`] says then.
+pub(super) const THERE: &str = "imgbake-there";
 
 /// The status of a script that was to write to a directory.
 pub(super) const IS_DIRECTORY: u32 = 64;
@@ -44,16 +72,10 @@ pub(super) const WRITE_PART: &str = r#"LC_ALL=C dd of="$1" bs=1048576 seek="$2" 
 /// Gives file $1 mode $2.
 pub(super) const FINISH: &str = r#"chmod "$2" "$1""#;
 
-/// Prints file $1, unless it has at least $2 bytes; then its size, for [`size`].
+/// Prints file $1, unless it has at least $2 bytes; then its size, for [`listing::size`](crate::guest::listing::size).
 pub(super) const READ: &str = r#"[ -d "$1" ] && exit 64
 s=$(stat -Lc %s "$1" 2>/dev/null || stat -Lf %z "$1" 2>/dev/null || wc -c <"$1") || exit 1
 [ "$s" -ge "$2" ] || cat "$1" || exit 1; echo "imgbake-size="$s >&2"#;
-
-/// The size that [`READ`] told on its error output.
-pub(super) fn size(said: &str) -> Option<u64> {
-    let (_, size) = said.split_once("imgbake-size=")?;
-    size.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
 
 /// Prints $3 mebibytes of file $1, from mebibyte $2 on.
 pub(super) const READ_PART: &str = r#"LC_ALL=C dd if="$1" bs=1048576 skip="$2" count="$3""#;
@@ -85,11 +107,10 @@ elif [ -e "$p" ]; then printf 'f%s\0' "$p"; fi; done"#;
 
 /// The command that runs `script` with `arguments`, each already a word.
 pub(super) fn command(script: &str, arguments: &[&str]) -> String {
-    format!("sh -c {} sh {}", quote(script), arguments.join(" "))
+    posix(&format!("set -- {}; {script}", arguments.join(" ")))
 }
 
-/// `path` as a word of the user's shell there: all of it quoted but for a home directory at its
-/// start.
+/// `path` as a word of `sh`: all of it quoted but for a home directory at its start.
 pub(super) fn word(path: &str) -> String {
     spell(path, quote)
 }
@@ -97,7 +118,8 @@ pub(super) fn word(path: &str) -> String {
 /// Like [`word`], but what makes `path` a pattern keeps its meaning.
 pub(super) fn pattern(path: &str) -> String {
     spell(path, |text| {
-        let is_special = |c: char| matches!(c, '*' | '?' | '[' | ']');
+        // What negates or spans in brackets, too.
+        let is_special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '!' | '^' | '-');
         text.split_inclusive(is_special)
             .map(|piece| match piece.chars().next_back() {
                 Some(special) if is_special(special) => {
@@ -128,23 +150,26 @@ fn spell(path: &str, quote: impl Fn(&str) -> String) -> String {
 }
 
 /// Finds out what the machine's shell can do.
-pub(super) async fn probe(ssh: &Ssh) -> anyhow::Result<Shell> {
-    let mut printed = Vec::new();
-    pipe::drain(ssh, &command(PROBE, &[]), &mut printed, None)
-        .await
-        .context("cannot find out what the machine's shell can do")?;
-    let printed = String::from_utf8_lossy(&printed);
-    let shell = if printed.contains("imgbake-gnu") {
+pub(super) async fn probe(ssh: &Ssh) -> anyhow::Result<Probed> {
+    let asked = pipe::ask(ssh, &command(PROBE, &[]), PROBE_ANSWER).await;
+    let (outcome, printed) = asked.context("cannot find out what the machine's shell can do")?;
+    let answer = String::from_utf8_lossy(&printed);
+    let shell = if answer.contains("imgbake-gnu") {
         Shell::GnuTar
-    } else if printed.contains("imgbake-busybox") {
+    } else if answer.contains("imgbake-busybox") {
         Shell::BusyBox
-    } else if printed.contains("imgbake-none") {
+    } else if answer.contains("imgbake-none") {
         Shell::NoTar
     } else {
         Shell::Missing
     };
     tracing::debug!("{}: {shell:?}", ssh.server.host);
-    Ok(shell)
+    let said = match shell {
+        Shell::Missing => outcome.said_with(&printed),
+        _ => String::new(),
+    };
+    let takes_all = matches!(outcome.exit, Exit::Status(0) | Exit::Disconnected);
+    Ok(Probed { shell, said, takes_all })
 }
 
 #[cfg(test)]
@@ -160,5 +185,6 @@ mod tests {
         assert_eq!(word("~$(x)/y"), "'~$(x)/y'");
         assert_eq!(word("-rf"), "'./-rf'");
         assert_eq!(pattern("/var/log/a b*.[ch]"), "'/var/log/a b'*'.'['ch']");
+        assert_eq!(pattern("~/$x[!a-c]"), r"~/'$x'[''!'a'-'c']");
     }
 }

@@ -2,31 +2,51 @@
 //! machines without a POSIX shell have.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use russh_sftp::client::SftpSession;
-use russh_sftp::protocol::{FileAttributes, OpenFlags};
+use russh::ChannelStream;
+use russh::client::Msg;
+use russh_sftp::client::error::Error;
+use russh_sftp::client::{RawSftpSession, SftpSession};
+use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::local::Tree;
+use super::local::{self, Tree};
 use super::pipe::CHUNK;
 use super::progress::Counter;
+use super::script::LISTED;
 use crate::communicator::ssh::Ssh;
+use crate::communicator::ssh::server::Connection;
 use crate::component::Upload;
 use crate::event::Ui;
+use crate::guest::listing::Below;
+use crate::peer;
 use crate::retry::Permanent;
 
 /// How long the server may take for one answer, in seconds.
 const PATIENCE: u64 = 60;
 
-async fn open(ssh: &Ssh) -> anyhow::Result<SftpSession> {
+const NO_SUBSYSTEM: &str =
+    "the machine has no SFTP subsystem; without it, transfers need a POSIX shell there";
+
+/// A channel to the subsystem, and the connection that it goes through.
+async fn subsystem(ssh: &Ssh) -> anyhow::Result<(Arc<Connection>, ChannelStream<Msg>)> {
     let connection = ssh.connection().await?;
     let channel = connection.handle.channel_open_session().await?;
     channel.request_subsystem(true, "sftp").await?;
-    let session = SftpSession::new(channel.into_stream()).await.context(
-        "the machine has no SFTP subsystem; without it, transfers need a POSIX shell there",
-    )?;
+    Ok((connection, channel.into_stream()))
+}
+
+async fn open(ssh: &Ssh) -> anyhow::Result<SftpSession> {
+    let (connection, stream) = subsystem(ssh).await?;
+    // A lost connection may come back; a server without the subsystem stays without it.
+    let session = SftpSession::new(stream).await.map_err(|error| match error {
+        Error::Timeout => error.into(),
+        _ if connection.handle.is_closed() => anyhow::Error::new(error),
+        _ => Permanent(NO_SUBSYSTEM.to_owned()).into(),
+    })?;
     session.set_timeout(PATIENCE);
     Ok(session)
 }
@@ -48,10 +68,10 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
             let counter = Counter::new(ui, to, Some(u64::try_from(content.len())?));
             put(&session, content, mode, path(to), &counter).await
         }
-        Upload::File(local) => {
-            let file = tokio::fs::File::open(local).await?;
+        Upload::File(from) => {
+            let file = local::open(from).await?;
             let metadata = file.metadata().await?;
-            let counter = Counter::new(ui, local.to_string_lossy(), Some(metadata.len()));
+            let counter = Counter::new(ui, from.to_string_lossy(), Some(metadata.len()));
             put(&session, file, metadata.permissions().mode(), path(to), &counter).await
         }
     }
@@ -81,9 +101,9 @@ async fn put(
 }
 
 /// What the server answers, it would answer again.
-fn refusal(error: russh_sftp::client::error::Error) -> anyhow::Error {
+fn refusal(error: Error) -> anyhow::Error {
     match error {
-        russh_sftp::client::error::Error::Status(_) => Permanent(error.to_string()).into(),
+        Error::Status(_) => Permanent(error.to_string()).into(),
         other => other.into(),
     }
 }
@@ -110,7 +130,11 @@ async fn copy(
 pub(super) async fn upload_tree(ssh: &Ssh, tree: Tree, to: &str, ui: &Ui) -> anyhow::Result<()> {
     let session = open(ssh).await?;
     let counter = Counter::new(ui, tree.what(), Some(tree.size()));
-    let to = path(to).trim_end_matches('/');
+    let to = path(to);
+    let is_there = session.metadata(to).await.is_ok_and(|found| found.is_dir());
+    let to = super::destination(to, tree.own_name(), is_there);
+    // The root, and home, are where they are.
+    let to = if to == "/" { &to } else { to.trim_end_matches('/') };
     make_directory(&session, to, None).await?;
     for entry in &tree.directories {
         let name = format!("{to}/{}", entry.name.to_string_lossy());
@@ -118,7 +142,7 @@ pub(super) async fn upload_tree(ssh: &Ssh, tree: Tree, to: &str, ui: &Ui) -> any
     }
     for entry in &tree.files {
         let name = format!("{to}/{}", entry.name.to_string_lossy());
-        let file = tokio::fs::File::open(&entry.path).await?;
+        let file = local::open(&entry.path).await?;
         put(&session, file, entry.mode, &name, &counter).await.with_context(|| name.clone())?;
     }
     Ok(())
@@ -159,24 +183,69 @@ async fn get(session: &SftpSession, from: &str, to: &Path, ui: &Ui) -> anyhow::R
 /// Downloads what is in the directory `from` into `to`.
 pub(super) async fn download_tree(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
     anyhow::ensure!(!super::script::is_pattern(from), "patterns need a POSIX shell there");
+    let from = path(from).trim_end_matches('/');
+    let below = LISTED.in_time(list(ssh, from)).await??;
+    tokio::fs::create_dir_all(to).await?;
+    for name in &below.directories {
+        tokio::fs::create_dir_all(to.join(name)).await?;
+    }
     let session = open(ssh).await?;
-    let mut left = vec![(path(from).trim_end_matches('/').to_owned(), to.to_owned())];
-    while let Some((remote, local)) = left.pop() {
-        tokio::fs::create_dir_all(&local).await?;
-        for entry in session.read_dir(remote.as_str()).await? {
-            let name = entry.file_name();
-            anyhow::ensure!(!name.contains('/'), "the machine sent a file called {name}: refused");
-            let (remote, local) = (format!("{remote}/{name}"), local.join(&name));
-            // Follows symlinks, as the other ways do.
-            let metadata = session.metadata(remote.as_str()).await?;
-            if metadata.is_dir() {
-                left.push((remote, local));
-            } else if metadata.is_regular() {
-                get(&session, &remote, &local, ui).await?;
+    for name in &below.files {
+        let remote = format!("{from}/{}", name.to_string_lossy());
+        get(&session, &remote, &to.join(name), ui).await?;
+    }
+    Ok(())
+}
+
+/// What is below `directory`; symlinks are followed, as the other ways do. The library's own
+/// listings have no limit.
+async fn list(ssh: &Ssh, directory: &str) -> anyhow::Result<Below> {
+    let (_, stream) = subsystem(ssh).await?;
+    let session = RawSftpSession::new(stream);
+    session.init().await?;
+    session.set_timeout(PATIENCE);
+    let (mut below, mut taken) = (Below::default(), 0);
+    let mut left = vec![PathBuf::new()];
+    while let Some(parent) = left.pop() {
+        let remote = format!("{directory}/{}", parent.display());
+        for name in names(&session, &remote, &mut taken).await? {
+            let name = parent.join(peer::file_name(&name)?);
+            let found = session.stat(format!("{directory}/{}", name.display())).await?.attrs;
+            if found.is_dir() {
+                left.push(name.clone());
+                below.directories.push(name);
+            } else if found.is_regular() {
+                below.files.push(name);
             } else {
-                tracing::warn!("{remote} is neither file nor directory: left out");
+                tracing::warn!("{} is neither file nor directory: left out", name.display());
             }
         }
     }
-    Ok(())
+    Ok(below)
+}
+
+/// The names in the directory `remote`. `taken` is how much was listed so far.
+async fn names(
+    session: &RawSftpSession,
+    remote: &str,
+    taken: &mut u64,
+) -> anyhow::Result<Vec<String>> {
+    let handle = session.opendir(remote).await.with_context(|| remote.to_owned())?.handle;
+    let mut names = Vec::new();
+    loop {
+        let listed = match session.readdir(handle.as_str()).await {
+            Err(Error::Status(status)) if status.status_code == StatusCode::Eof => break,
+            listed => listed?,
+        };
+        // An answer without names is one, too.
+        *taken += 1;
+        for file in listed.files {
+            *taken += (remote.len() + file.filename.len()) as u64;
+            names.push(file.filename);
+        }
+        LISTED.check(*taken)?;
+    }
+    session.close(handle).await?;
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
 }

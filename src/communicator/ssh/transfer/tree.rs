@@ -1,22 +1,24 @@
 //! Directories: one stream through `tar` each way, or file by file where the machine has none.
 
 use std::io::{BufWriter, Read as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio_util::bytes::Bytes;
 
-use super::bridge::{self, BlockReader, BlockWriter};
+use super::bridge::{self, BlockWriter};
 use super::file::{self, LARGE};
 use super::local::{Entry, Tree};
 use super::pipe::{self, CHUNK};
 use super::progress::Counter;
-use super::script::{self, Shell, command, word};
+use super::script::{self, LISTED, Shell, command, word};
 use crate::communicator::ssh::{Ssh, quote};
 use crate::event::Ui;
+use crate::guest::archive;
+use crate::guest::listing::{self, Match};
+use crate::peer;
 
 /// How many files go at once where each goes on its own; servers allow ten sessions.
 const AT_ONCE: usize = 6;
@@ -29,6 +31,7 @@ pub(super) async fn upload(
     to: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    let to = &destination(ssh, &tree, to).await?;
     let counter = Counter::new(ui, tree.what(), Some(tree.size()));
     // Large files go in several streams each, after the others.
     let (mut single, archived): (Vec<_>, Vec<_>) =
@@ -55,6 +58,18 @@ pub(super) async fn upload(
         .buffer_unordered(at_once)
         .try_collect()
         .await
+}
+
+/// Where `tree` goes on this machine.
+async fn destination(ssh: &Ssh, tree: &Tree, to: &str) -> anyhow::Result<String> {
+    let name = tree.own_name();
+    if name.is_none() {
+        return Ok(super::destination(to, None, false));
+    }
+    let nothing = futures::stream::empty();
+    let asked = pipe::feed(ssh, &command(script::IS_THERE, &[&word(to)]), nothing, None).await?;
+    asked.success()?;
+    Ok(super::destination(to, name, asked.printed_has(script::THERE)))
 }
 
 /// Makes the directories that are not there yet.
@@ -107,7 +122,7 @@ fn pack(tree: Tree, to: BlockWriter) -> anyhow::Result<()> {
     }
     for entry in &tree.files {
         let read = || format!("cannot read {}", entry.path.display());
-        let file = std::fs::File::open(&entry.path).with_context(read)?;
+        let file = peer::open_regular(&entry.path).with_context(read)?;
         let mut header = header(entry, tar::EntryType::Regular, entry.size);
         // A file that shrinks or grows meanwhile must not break the archive.
         let content = file.chain(std::io::repeat(0)).take(entry.size);
@@ -126,18 +141,16 @@ pub(super) async fn download_matching(
     to: &Path,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let mut listed = Vec::new();
     let list = command(script::EXISTING, &[&script::pattern(from)]);
-    pipe::drain(ssh, &list, &mut listed, None).await?.success()?;
+    let (outcome, listed) = pipe::ask(ssh, &list, LISTED).await?;
+    outcome.success()?;
+    let found = listing::matches(&listed)?;
+    anyhow::ensure!(!found.is_empty(), "nothing on the machine matches {from}");
     tokio::fs::create_dir_all(to).await?;
-    for item in listed.split(|&byte| byte == 0).filter(|item| !item.is_empty()) {
-        let (kind, path) = item.split_at(1);
-        let path = String::from_utf8_lossy(path);
-        let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        anyhow::ensure!(!matches!(name, "" | "." | ".."), "the machine lists {path}");
-        match kind {
-            b"d" => download(ssh, shell, &path, &to.join(name), ui).await?,
-            _ => file::download(ssh, &path, &to.join(name), ui).await?,
+    for Match { path, name, is_directory } in found {
+        match is_directory {
+            true => download(ssh, shell, &path, &to.join(name), ui).await?,
+            false => file::download(ssh, &path, &to.join(name), ui).await?,
         }
     }
     Ok(())
@@ -158,7 +171,7 @@ pub(super) async fn download(
     let counter = Counter::new(ui, from, None);
     let (mut sender, reader) = bridge::reader();
     let to = to.to_owned();
-    let unpacking = tokio::task::spawn_blocking(move || unpack(reader, &to));
+    let unpacking = tokio::task::spawn_blocking(move || archive::unpack(reader, &to));
     let packed = command(script::TAR, &[&word(from)]);
     let drained = pipe::drain(ssh, &packed, &mut sender, Some(&counter)).await;
     drop(sender);
@@ -168,78 +181,19 @@ pub(super) async fn download(
     drained?.success_or(&[1])
 }
 
-/// Unpacks an archive that a machine made. It may be hostile: nothing is written but directories
-/// and plain files below `to`.
-fn unpack(from: BlockReader, to: &Path) -> anyhow::Result<()> {
-    let mut archive = tar::Archive::new(from);
-    let mut directories = Vec::new();
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = below(to, &entry.path()?)?;
-        let mode = entry.header().mode()? & 0o777;
-        let kind = entry.header().entry_type();
-        if kind.is_dir() {
-            std::fs::create_dir_all(&path)?;
-            directories.push((path, mode | 0o700));
-            continue;
-        }
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let write = || format!("cannot write {}", path.display());
-        if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-            let mut file = std::fs::File::create(&path).with_context(write)?;
-            std::io::copy(&mut entry, &mut file).with_context(write)?;
-        } else if kind.is_hard_link() {
-            let first = entry.link_name()?.context("a hard link to nothing")?;
-            std::fs::copy(below(to, &first)?, &path).with_context(write)?;
-        } else {
-            tracing::warn!("{} is neither file nor directory: left out", path.display());
-            continue;
-        }
-        set_mode(&path, mode)?;
-    }
-    // Only now, or a directory that is not writable could not be filled.
-    directories.iter().rev().try_for_each(|(path, mode)| set_mode(path, *mode))?;
-    // What follows the archive's end must be read, or the machine's tar would fail.
-    std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
-    Ok(())
-}
-
-fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-    std::fs::set_permissions(path, mode)
-        .with_context(|| format!("cannot set the permissions of {}", path.display()))
-}
-
-/// `name` below `directory`, if it does not lead out of it.
-fn below(directory: &Path, name: &Path) -> anyhow::Result<PathBuf> {
-    let mut path = directory.to_owned();
-    for component in name.components() {
-        match component {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            _ => anyhow::bail!("the machine sent a file called {}: refused", name.display()),
-        }
-    }
-    Ok(path)
-}
-
 async fn download_one_by_one(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let mut listed = Vec::new();
     let list = command(script::LIST, &[&word(from)]);
-    pipe::drain(ssh, &list, &mut listed, None).await?.success()?;
-    let mut names = listed.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-    let as_path = |name| Path::new(std::ffi::OsStr::from_bytes(name));
-    for name in names.by_ref().take_while(|name| *name != b"/") {
-        tokio::fs::create_dir_all(below(to, as_path(name))?).await?;
+    let (outcome, listed) = pipe::ask(ssh, &list, LISTED).await?;
+    outcome.success()?;
+    let below = listing::below(&listed)?;
+    for name in &below.directories {
+        tokio::fs::create_dir_all(to.join(name)).await?;
     }
     let at_once = ssh.channels(AT_ONCE).await?.len();
-    let files: Vec<PathBuf> = names.map(|name| as_path(name).to_owned()).collect();
-    futures::stream::iter(files)
+    futures::stream::iter(below.files)
         .map(|name| async move {
             let source = format!("{}/{}", from.trim_end_matches('/'), name.to_string_lossy());
-            file::download(ssh, &source, &below(to, &name)?, ui).await
+            file::download(ssh, &source, &to.join(name), ui).await
         })
         .buffer_unordered(at_once)
         .try_collect()

@@ -1,0 +1,138 @@
+//! Whatever shell the user logs in to, and whatever runs instead of one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use imgbake::communicator::{Options, TransferMethod};
+use imgbake::component::{Command, Exit, Upload};
+use imgbake::retry::Permanent;
+
+use super::transfer::{both_ways, lands_where_it_should};
+use super::{Build, machine, options, soon};
+use crate::support::Sshd;
+
+#[tokio::test]
+async fn fish_and_csh_run_what_is_sent_as_sh_does() {
+    for shell in ["/usr/bin/fish", "/bin/csh"] {
+        let sshd = Sshd::start_with_login_shell(shell);
+        let (build, machine) = machine(&sshd).await;
+        let said = "status=$?; printf %s \"it's a test! $((1 + 1))\"; exit 7";
+        for command in [Command::Ours(said), Command::Template(said)] {
+            let (exit, printed) = soon(machine.run_captured(command)).await.unwrap();
+            let printed = String::from_utf8(printed.stdout).unwrap();
+            assert_eq!(
+                (exit, &*printed),
+                (Exit::Status(7), "it's a test! 2"),
+                "{shell} {command:?}"
+            );
+        }
+        lands_where_it_should(&*machine, &build).await;
+        both_ways(&*machine, &build).await;
+    }
+}
+
+/// A machine whose `sh` does `instead` where a command has `pattern` in it.
+fn with_hostile_sh(pattern: &str, instead: &str) -> (Sshd, tempfile::TempDir) {
+    let bin = tempfile::tempdir().unwrap();
+    let sh = format!(
+        "#!/bin/sh\ncase \"$*\" in *{pattern}*) {instead};; *) exec /bin/sh \"$@\";; esac\n"
+    );
+    fs::write(bin.path().join("sh"), sh).unwrap();
+    fs::set_permissions(bin.path().join("sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    (Sshd::start_with(&format!("SetEnv PATH={}:/usr/bin:/bin", bin.path().display())), bin)
+}
+
+#[tokio::test]
+async fn a_name_that_the_machine_lists_does_not_lead_out_of_the_destination() {
+    for name in ["d/var/log/..", "f/var/log/..", "d..", "f/"] {
+        let (sshd, _bin) = with_hostile_sh("d%s", &format!("printf '{name}\\0'"));
+        let (build, machine) = machine(&sshd).await;
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("logs");
+        let ended = soon(machine.download_dir("/var/log/*", &to, &build.cx.ui)).await;
+        assert!(format!("{:#}", ended.unwrap_err()).contains("directory"), "{name}");
+        let beside: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert!(beside.len() <= 1, "{name}: {beside:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_answers_without_end_is_not_listened_to() {
+    for (pattern, what) in [("GNU", "which `tar` there is"), ("d%s", "the list of files")] {
+        let (sshd, _bin) = with_hostile_sh(pattern, "exec cat /dev/zero");
+        let (build, machine) = machine(&sshd).await;
+        let dir = tempfile::tempdir().unwrap();
+        let ended = soon(machine.download_dir("/var/log/*", dir.path(), &build.cx.ui)).await;
+        let said = format!("{:#}", ended.unwrap_err());
+        assert!(said.contains(what) && said.contains("is larger than"), "{said}");
+    }
+    let (_sshd, machine) = {
+        let sshd = Sshd::start();
+        let (_, machine) = machine(&sshd).await;
+        (sshd, machine)
+    };
+    let ended = soon(machine.run_captured("head -c 3000000 /dev/zero")).await.map(|_| ());
+    let said = format!("{:#}", ended.unwrap_err());
+    assert_eq!(said, "the machine's answer is larger than 1048576 bytes");
+}
+
+#[tokio::test]
+async fn what_a_forced_command_says_is_the_error_and_nothing_is_tried_for_long() {
+    let sshd = Sshd::start();
+    let keys = fs::read_to_string(sshd.authorized_keys()).unwrap();
+    let words = "Please login as the user \\\"ubuntu\\\" rather than the user \\\"root\\\".";
+    let forced = format!("command=\"echo '{words}'; sleep 1; exit 142\" ");
+    let keys: String = keys.lines().map(|key| format!("{forced}{key}\n")).collect();
+    fs::write(sshd.authorized_keys(), keys).unwrap();
+    let (build, machine) = machine(&sshd).await;
+    let text = Upload::Text { content: b"x", mode: 0o644 };
+    let started = Instant::now();
+    let error = soon(machine.upload(text, "/tmp/imgbake-never", &build.cx.ui)).await.unwrap_err();
+    let said = format!("{error:#}");
+    assert!(said.contains("Please login as the user \"ubuntu\""), "{said}");
+    assert!(said.contains("`ssh_username`"), "{said}");
+    assert!(error.is::<Permanent>(), "no other try would change it: {said}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_for_files_alone_runs_no_command_and_does_not_seem_to() {
+    let sshd = Sshd::start_with("ForceCommand internal-sftp");
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script").display().to_string();
+    for method in [TransferMethod::Scp, TransferMethod::Sftp] {
+        let with = Options { ssh_file_transfer_method: method, ..options(&sshd) };
+        let build = Build::new();
+        let machine = soon(build.connect(&with)).await.unwrap();
+        let text = Upload::Text { content: b"#!/bin/sh\n", mode: 0o755 };
+        soon(machine.upload(text, &script, &build.cx.ui)).await.unwrap();
+        for command in [Command::Ours(&script), Command::Template(&script)] {
+            match (command, soon(machine.run_captured(command)).await) {
+                (_, Err(error)) => {
+                    assert!(format!("{error:#}").contains("no POSIX shell"), "{error:#}");
+                }
+                // The server says itself that it failed.
+                (Command::Template(_), Ok((exit, _))) => assert_ne!(exit.status(), 0),
+                (Command::Ours(_), Ok((exit, _))) => panic!("it seems to have run: {exit:?}"),
+            }
+        }
+    }
+    assert!(Path::new(&script).exists());
+}
+
+#[tokio::test]
+async fn a_machine_without_sftp_says_so_at_once() {
+    let without_sftp = "case $SSH_ORIGINAL_COMMAND in internal-sftp) exit 1;; esac; eval \"$SSH_ORIGINAL_COMMAND\"";
+    let sshd = Sshd::start_with(&format!("ForceCommand {without_sftp}"));
+    let with = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    let build = Build::new();
+    let machine = soon(build.connect(&with)).await.unwrap();
+    let text = Upload::Text { content: b"x", mode: 0o644 };
+    let error = soon(machine.upload(text, "/tmp/imgbake-never", &build.cx.ui)).await.unwrap_err();
+    assert!(
+        error.is::<Permanent>() && format!("{error:#}").contains("no SFTP subsystem"),
+        "{error:#}"
+    );
+}
