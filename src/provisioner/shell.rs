@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::component::{Check, Component, Exit, ProvisionContext, Provisioner, Upload};
+use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
 use crate::guest;
 use crate::interpolate::Dot;
@@ -39,7 +39,8 @@ pub struct Options {
     /// into the command; then `{{.Vars}}` is empty.
     pub use_env_var_file: bool,
     /// The command that runs a script: `{{.Path}}` is where it is on the machine, `{{.Vars}}` are
-    /// its variables, `{{.EnvVarFile}}` is the file that has them. Default:
+    /// its variables, `{{.EnvVarFile}}` is the file that has them. The user's login shell reads it,
+    /// if that is a POSIX shell; else `sh` does. Default, for `sh`:
     /// `chmod +x {{.Path}}; {{.Vars}} {{.Path}}`, or
     /// `chmod +x {{.Path}}; . {{.EnvVarFile}} && {{.Path}}` with `use_env_var_file`.
     pub execute_command: Option<Late<CommandFields>>,
@@ -92,6 +93,12 @@ const LARGEST_SCRIPT: u64 = 64 << 20;
 /// go away as a rule; where it lives on, no variable file may stay.
 const LAST_CLEANUP: Duration = Duration::from_secs(5);
 
+/// What to do about variables that cannot stand in quotes.
+const USE_FILE: &str = "set `use_env_var_file = true`, and write `. {{.EnvVarFile}} && {{.Path}}` instead of `{{.Vars}} {{.Path}}`";
+
+/// The status of a shell that found a script, and could not run it.
+const CANNOT_RUN: u32 = 126;
+
 /// The provisioner, ready to run.
 #[derive(Debug)]
 pub struct Shell {
@@ -111,7 +118,11 @@ impl Component for Shell {
     fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let work = scripts.check(check);
         let default = if own.use_env_var_file { "export %s='%s'\n" } else { "%s='%s' " };
-        let format = VariableFormat::check(own.env_var_format.as_deref().unwrap_or(default), check);
+        let format =
+            VariableFormat::check(own.env_var_format.as_deref().unwrap_or(default), check)?;
+        if let Some(command) = own.execute_command.as_ref().filter(|_| !own.use_env_var_file) {
+            scripts.check_quotes(command.raw(), &format, USE_FILE, check);
+        }
         let folder = own.remote_folder.trim_end_matches('/');
         let remote_path = own.remote_path.clone().unwrap_or_else(|| {
             let file = own.remote_file.clone().unwrap_or_else(|| format!("script_{}.sh", number()));
@@ -119,7 +130,7 @@ impl Component for Shell {
         });
         let variable_file =
             own.use_env_var_file.then(|| format!("{folder}/varfile_{}.sh", number()));
-        Some(Self { work: work?, scripts, format: format?, remote_path, variable_file, own })
+        Some(Self { work: work?, scripts, format, remote_path, variable_file, own })
     }
 }
 
@@ -217,7 +228,11 @@ impl Shell {
         if removes_itself {
             command = format!("{command}; status=$?; {}; exit $status", self.removal(last));
         }
-        let run = || cx.communicator.run_shown(&command, &cx.ui);
+        let command = match self.own.execute_command {
+            Some(_) => Command::Template(&command),
+            None => Command::Ours(&command),
+        };
+        let run = || cx.communicator.run_shown(command, &cx.ui);
         let exit = self.started(cx, "start it", run).await?;
         match exit {
             Exit::Disconnected
@@ -229,12 +244,26 @@ impl Shell {
                 );
             }
             Exit::Disconnected => {}
-            Exit::Status(status) => self.scripts.accept(status).map_err(anyhow::Error::msg)?,
+            Exit::Status(status) => self.accept(status)?,
         }
         if self.own.skip_clean || (removes_itself && exit != Exit::Disconnected) {
             return Ok(());
         }
         self.must_succeed(cx, "remove it from the machine", &self.removal(last)).await
+    }
+
+    /// An error unless the template takes `status`, with a hint where our own command gave it.
+    fn accept(&self, status: u32) -> anyhow::Result<()> {
+        let Err(cause) = self.scripts.accept(status) else { return Ok(()) };
+        if status != CANNOT_RUN || self.own.execute_command.is_some() {
+            bail!(cause);
+        }
+        bail!(
+            "{cause}. Status 126 means that {} cannot be run: if its directory is mounted `noexec`, \
+             set `remote_folder` to another, or have the interpreter read it: \
+             `execute_command = \"{{{{.Vars}}}} sh {{{{.Path}}}}\"`",
+            self.remote_path
+        )
     }
 
     /// The command that removes the script, and at the end the variables.
@@ -429,7 +458,7 @@ mod tests {
         let (_, log) = run(options, Machine::answering([])).await;
         assert_eq!(log[0], "write 755 /tmp/a b\n#!/bin/bash\nx\n");
         let vars = "PACKER_BUILDER_TYPE=null PACKER_BUILD_NAME=web ";
-        assert_eq!(log[1..], [format!("run sudo env {vars} sh '/tmp/a b'")]);
+        assert_eq!(log[1..], [format!("login sudo env {vars} sh '/tmp/a b'")]);
     }
 
     #[tokio::test]
@@ -503,6 +532,35 @@ mod tests {
         shell(json!({"inline": ["x"], "pause_after": "30ms"})).provision(&cx).await.unwrap();
         assert!(before.elapsed() >= Duration::from_millis(30));
         assert_eq!(fake::said(&mut said)[1], "Pausing 30ms after this provisioner...");
+    }
+
+    #[tokio::test]
+    async fn a_script_that_cannot_be_run_is_explained() {
+        let options = json!({"inline": ["x"], "remote_path": "/tmp/s"});
+        let (ended, _) = run(options, Machine::answering([Answer::Exit(126)])).await;
+        for part in ["/tmp/s cannot be run", "noexec", "`remote_folder`", "{{.Vars}} sh {{.Path}}"]
+        {
+            assert!(ended.contains(part), "{ended}");
+        }
+    }
+
+    #[test]
+    fn variables_that_end_the_quotes_around_them_are_refused() {
+        let command = "sudo -S sh -c '{{ .Vars }} {{ .Path }}'";
+        let with = |packages: &str| json!({"inline": ["x"], "execute_command": command, "env": {"PACKAGES": packages}});
+        assert!(fake::prepare::<Shell>(with("curl")).is_ok());
+        assert_eq!(
+            fake::prepare::<Shell>(with("curl git")).unwrap_err(),
+            [
+                "the value of `execute_command` cannot be used: `{{.Vars}}` stands in quotes, and the \
+              value of `PACKAGES` ends them: the script would not run"
+            ]
+        );
+        // What is not known yet may be harmless.
+        assert!(fake::prepare::<Shell>(with(crate::config::UNKNOWN)).is_ok());
+        let mut with_file = with("curl git");
+        with_file["use_env_var_file"] = true.into();
+        assert!(fake::prepare::<Shell>(with_file).is_ok());
     }
 
     #[test]

@@ -112,8 +112,12 @@ impl LocalShell {
         if own.use_linux_pathing && matches!(work, Some(Work::Inline(_))) {
             check.error("use_linux_pathing", "it is about script files, not about `inline`");
         }
-        let format = VariableFormat::check(&own.env_var_format, check);
-        Some(Self { work: work?, scripts, own, format: format? })
+        let format = VariableFormat::check(&own.env_var_format, check)?;
+        for word in &own.execute_command {
+            let help = "put `{{.Vars}}` outside of the quotes, as a word before `{{.Script}}`";
+            scripts.check_quotes(word.raw(), &format, help, check);
+        }
+        Some(Self { work: work?, scripts, own, format })
     }
 
     /// Runs all scripts; the first that fails ends it.

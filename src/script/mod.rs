@@ -5,6 +5,7 @@
 
 mod child;
 pub mod local;
+mod nesting;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -88,9 +89,12 @@ impl Options {
         }
         let option = if self.script.is_some() { "script" } else { "scripts" };
         for file in &files {
-            if let Err(error) = std::fs::metadata(file) {
-                check.error(option, format!("cannot read {}: {error}", file.display()));
-            }
+            let cause = match std::fs::metadata(file) {
+                Ok(found) if found.is_file() => continue,
+                Ok(_) => format!("{} is no regular file", file.display()),
+                Err(error) => format!("cannot read {}: {error}", file.display()),
+            };
+            check.error(option, cause);
         }
         Some(Work::Files(files))
     }
@@ -102,6 +106,17 @@ impl Options {
         variables.extend(given.map(|(name, value)| (name.to_owned(), value.to_owned())));
         variables.extend(self.env.clone());
         variables
+    }
+
+    /// Reports the variables that would break quotes in which `{{.Vars}}` stands in `command`.
+    pub fn check_quotes(
+        &self,
+        command: &str,
+        format: &VariableFormat,
+        help: &str,
+        check: &mut Check<'_>,
+    ) {
+        nesting::check(command, format, self, help, check);
     }
 
     /// Whether `status` counts as success, and if not, why.

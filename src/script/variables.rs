@@ -67,17 +67,26 @@ impl VariableFormat {
     /// All `variables` in sorted order, written one after the other. A `'` in a value ends the
     /// quotes, stands in quotes of the other kind, and opens them again.
     pub fn write(&self, variables: &BTreeMap<String, String>) -> String {
-        let mut written = String::new();
-        for (name, value) in variables {
-            let arguments = [name.clone(), value.replace('\'', r#"'"'"'"#)];
-            for piece in &self.0 {
-                written.push_str(match piece {
-                    Piece::Text(text) => text,
-                    Piece::Argument(argument) => &arguments[*argument],
-                });
-            }
-        }
-        written
+        let escaped = |value: &str| value.replace('\'', r#"'"'"'"#);
+        variables.iter().map(|(name, value)| self.fill([name, &escaped(value)])).collect()
+    }
+
+    /// One variable as [`write`](Self::write) does it, with `mark` before each character that comes
+    /// from the value.
+    pub(super) fn write_marked(&self, name: &str, value: &str, mark: char) -> String {
+        let marked = |c| match c {
+            '\'' => format!(r#"'"{mark}'"'"#),
+            c => format!("{mark}{c}"),
+        };
+        self.fill([name, &value.chars().map(marked).collect::<String>()])
+    }
+
+    fn fill(&self, arguments: [&str; 2]) -> String {
+        let text = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Argument(argument) => arguments[*argument].to_owned(),
+        };
+        self.0.iter().map(text).collect()
     }
 }
 
