@@ -67,6 +67,7 @@ impl Builder for Null {
             key: None,
             host_key: HostKey::FirstUse,
             way: None,
+            boots: false,
         };
         let data = BuildData::from([("ID".to_owned(), "Null".into())]);
         let steps = Steps::new(cx);

@@ -19,7 +19,6 @@ pub use way::{Transport, Way};
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use russh::keys::PublicKey;
 
 use crate::component::{BuildContext, Communicator, Exit};
@@ -40,6 +39,8 @@ pub struct Target {
     pub host_key: HostKey,
     /// A way to the machine's SSH server that needs no address of it.
     pub way: Option<Arc<dyn Way>>,
+    /// Whether it is starting now: what it refuses at first, it may accept later.
+    pub boots: bool,
 }
 
 /// How the machine proves that it is the one that was started.
@@ -85,14 +86,20 @@ impl Options {
             return Ok(());
         }
         cx.ui.say("Trying to remove ephemeral keys from authorized_keys files");
-        let places = [("", "~"), ("sudo ", "/root")];
+        let places = [("", "~"), ("sudo -n ", "/root")];
         let command = places.map(|(sudo, home)| key::forget_command(sudo, home, key));
         let command = command.join("; ");
-        let (exit, printed) = retry::or_cancelled(&cx.cancel, communicator.run_captured(&command))
-            .await?
-            .context("cannot remove the temporary key from authorized_keys")?;
+        let unseen = "Whether the temporary key is gone was not seen";
+        let ran = retry::or_cancelled(&cx.cancel, communicator.run_captured(&command)).await?;
+        let (exit, printed) = match ran {
+            Ok(ran) => ran,
+            Err(error) => {
+                cx.ui.error(format!("{unseen}: {error:#}"));
+                return Ok(());
+            }
+        };
         if exit == Exit::Disconnected {
-            cx.ui.error("Whether the temporary key is gone was not seen: the connection was lost");
+            cx.ui.error(format!("{unseen}: the connection was lost"));
         }
         let left = crate::guest::harmless(&printed.stdout);
         let left = left.lines().collect::<Vec<_>>().join(", ");

@@ -95,8 +95,10 @@ pub struct Options {
     pub ssh_handshake_attempts: u32,
     /// Whether to log in with the keys of the SSH agent.
     pub ssh_agent_auth: bool,
-    /// Whether the machine must not use the local SSH agent.
-    pub ssh_disable_agent_forwarding: bool,
+    /// Whether the machine must not use the local SSH agent. Unlike in Packer it must not, unless the
+    /// template says `false`: who rules the machine could log in elsewhere with the agent's keys.
+    /// With `true`, the agent's keys are not tried for logging in either.
+    pub ssh_disable_agent_forwarding: Option<bool>,
     /// A host to connect through.
     pub ssh_bastion_host: String,
     /// The bastion's port.
@@ -156,7 +158,7 @@ impl Default for Options {
             ssh_wait_timeout: GoDuration::default(),
             ssh_handshake_attempts: 0,
             ssh_agent_auth: false,
-            ssh_disable_agent_forwarding: false,
+            ssh_disable_agent_forwarding: None,
             ssh_bastion_host: String::new(),
             ssh_bastion_port: 22,
             ssh_bastion_username: String::new(),

@@ -274,6 +274,7 @@ fn child(arguments: &[String]) {
             key: None,
             host_key: HostKey::FirstUse,
             way: None,
+            boots: false,
         };
         let machine = options.connect(&cx, target).await.unwrap();
         transfer(&*machine, what, dir, &ui).await;

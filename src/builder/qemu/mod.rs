@@ -204,6 +204,7 @@ impl Qemu {
             // end of the forwarded port.
             host_key: HostKey::FirstUse,
             way: None,
+            boots: true,
         };
         let mut data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         if let Some(address) = surroundings.http {

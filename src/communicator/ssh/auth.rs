@@ -38,6 +38,16 @@ pub(super) enum Method {
 pub(super) struct Refused {
     user: String,
     tried: Vec<String>,
+    /// Whether the server takes none of the ways that we have.
+    pub(super) is_final: bool,
+}
+
+impl Refused {
+    /// The same, with another `cause`.
+    pub(super) fn because(mut self, cause: String) -> Self {
+        self.tried.push(cause);
+        self
+    }
 }
 
 /// Why logging in ended without an answer.
@@ -126,7 +136,9 @@ pub(super) async fn log_in(
     if attempt.tried.is_empty() {
         attempt.tried.push("there is no key, password or agent to try".into());
     }
-    Err(Refused { user: user.to_owned(), tried: attempt.tried }.into())
+    let is_offered = |offers: &MethodSet| methods.iter().any(|way| offers.contains(&way.kind()));
+    let is_final = methods.is_empty() || attempt.offers.as_ref().is_some_and(|o| !is_offered(o));
+    Err(Refused { user: user.to_owned(), tried: attempt.tried, is_final }.into())
 }
 
 enum Step {
@@ -179,7 +191,8 @@ impl Attempt<'_> {
                 let tried = self.tried.iter().cloned().chain([format!("{method}: no answer")]);
                 let cause = "the server closed the connection, maybe after too many attempts";
                 let tried = tried.chain([cause.to_owned()]).collect();
-                return Err(Refused { user: self.user.to_owned(), tried }.into());
+                let user = self.user.to_owned();
+                return Err(Refused { user, tried, is_final: false }.into());
             }
             Answer::Refused { partly, offers } => {
                 self.offers = Some(offers);

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::server::{Connection, Server};
+use super::words;
 use crate::communicator::{Transport, Way};
 use crate::retry::Backoff;
 use crate::secret::Secret;
@@ -51,8 +52,8 @@ pub(super) enum DialError {
     Bastion(#[from] russh::Error),
     #[error("no answer within {0:?}")]
     Silent(Duration),
-    #[error("the connection was closed before the server greeted")]
-    NoGreeting,
+    #[error("the connection was closed before the server greeted{}", quoted(.0))]
+    NoGreeting(String),
 }
 
 /// How long after one attempt the next begins. From the moment that a server answers, no more than
@@ -71,6 +72,9 @@ const BETWEEN_GREETINGS: Backoff = Backoff {
 const IMPATIENT: Duration = Duration::from_secs(1);
 /// How long a server may take to greet, and every sixteenth attempt to reach one that is far away.
 const PATIENT: Duration = Duration::from_secs(15);
+
+/// How much a server may say before it greets.
+const LONGEST_GREETING: usize = 16 * 1024;
 
 /// Attempts until a server greets; each begins while those before it may still be pending.
 /// `failed` hears why each attempt failed.
@@ -136,14 +140,26 @@ async fn attempt(
 /// Waits for the first bytes of the server, which tell it from a forwarder that accepts everything.
 /// They are read again by whoever gets the transport.
 async fn greeted(mut transport: Transport) -> Result<Transport, DialError> {
-    let mut greeting = vec![0; 256];
-    let length = transport.read(&mut greeting).await?;
-    if length == 0 {
-        return Err(DialError::NoGreeting);
+    let mut greeting = Vec::new();
+    // A server that is too busy says so, instead, and hangs up.
+    while !is_greeting(&greeting) {
+        if greeting.len() >= LONGEST_GREETING || transport.read_buf(&mut greeting).await? == 0 {
+            let said = words::harmless(&String::from_utf8_lossy(&greeting));
+            return Err(DialError::NoGreeting(said));
+        }
     }
-    greeting.truncate(length);
     let (reader, writer) = tokio::io::split(transport);
     Ok(Box::new(tokio::io::join(Cursor::new(greeting).chain(reader), writer)))
+}
+
+/// Whether `text` has a line in which a server begins to speak SSH.
+fn is_greeting(text: &[u8]) -> bool {
+    text.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"SSH-"))
+}
+
+/// What was said instead of a greeting.
+fn quoted(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; it says: {said}") }
 }
 
 impl Route {

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use russh::Channel;
-use russh::ChannelOpenFailure;
-use russh::client::{ChannelOpenHandle, Handler, Msg, Session};
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use russh::{ChannelOpenFailure, Names};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::algorithm;
 use super::host_key::{HostKeys, Mismatch};
 use super::tunnel::Tunnel;
+use super::words::Words;
 
 /// Why a connection failed, before or after it stood.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,8 @@ pub(super) struct Answers {
     pub(super) remote_tunnels: Arc<[Tunnel]>,
     /// The agent that the server's commands may use.
     pub(super) agent: Option<PathBuf>,
+    /// What it says to people.
+    pub(super) words: Arc<Words>,
 }
 
 impl Handler for Answers {
@@ -44,6 +48,38 @@ impl Handler for Answers {
         self.host_keys.check(key)?;
         let _ = self.seen.set(key.clone());
         Ok(true)
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _session: &mut Session) -> Result<(), Error> {
+        self.words.banner(banner);
+        Ok(())
+    }
+
+    async fn kex_done(
+        &mut self,
+        _shared_secret: Option<&[u8]>,
+        names: &Names,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        let old = algorithm::old_ones(names);
+        if !old.is_empty() {
+            self.words.once(format!(
+                "The SSH server knows only old algorithms, which may be broken: {}. They were \
+                 used; a newer server would be safer.",
+                old.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Error>) -> Result<(), Error> {
+        match reason {
+            DisconnectReason::ReceivedDisconnect(said) => {
+                self.words.goodbye(&said.message);
+                Ok(())
+            }
+            DisconnectReason::Error(error) => Err(error),
+        }
     }
 
     async fn server_channel_open_forwarded_tcpip(

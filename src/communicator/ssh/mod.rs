@@ -8,9 +8,11 @@ mod exec;
 mod handler;
 mod host_key;
 mod server;
+mod session;
 mod settings;
 mod transfer;
 pub(super) mod tunnel;
+mod words;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};

@@ -1,19 +1,20 @@
 //! One SSH server and how to get into it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use russh::Preferred;
-use russh::client::{Config, Handle};
+use russh::client::{Config, GexParams, Handle};
 
-use super::algorithm;
 use super::auth::{self, AuthError, Method, Refused};
 use super::dial::{Route, until_greeted};
 use super::handler::{Answers, Error};
 use super::host_key::{HostKeys, Mismatch};
 use super::tunnel::Tunnel;
+use super::words::Words;
+use super::{algorithm, session};
 use crate::communicator::Transport;
 use crate::event::Ui;
 use crate::retry::Backoff;
@@ -32,6 +33,9 @@ pub(super) struct Server {
     pub(super) remote_tunnels: Arc<[Tunnel]>,
     /// The agent that commands there may use.
     pub(super) forwarded_agent: Option<PathBuf>,
+    /// Whether it is starting now: what it refuses at first, it may accept later.
+    pub(super) boots: bool,
+    pub(super) words: Arc<Words>,
     pub(super) ui: Ui,
 }
 
@@ -92,6 +96,11 @@ fn last(error: &Option<String>) -> String {
     error.as_ref().map(|error| format!("; the last attempt: {error}")).unwrap_or_default()
 }
 
+/// The groups that are asked for where a server lets us choose: as strong as AES with 128 bits, and
+/// twenty times as fast as the largest. Those of 2048 bits are what old servers have.
+static GROUPS: LazyLock<GexParams> =
+    LazyLock::new(|| GexParams::new(2048, 3072, 8192).unwrap_or_default());
+
 /// How long an SSH handshake, with logging in, may take.
 const HANDSHAKE: Duration = Duration::from_secs(60);
 /// The waits after a handshake that failed: the server was there, but not ready.
@@ -137,6 +146,9 @@ impl Server {
             tracing::debug!("{}: {error}", self.address());
             *last_error = Some(error.to_string());
             let wait = match &error {
+                LoginError::Refused(refused) if refused.is_final && !self.boots => {
+                    return Err(error);
+                }
                 LoginError::Refused(_) => {
                     refusals += 1;
                     if most_refusals.is_some_and(|most| refusals >= most) {
@@ -201,15 +213,16 @@ impl Server {
             seen: seen.clone(),
             remote_tunnels: self.remote_tunnels.clone(),
             agent: self.forwarded_agent.clone(),
+            words: self.words.clone(),
         };
-        let config = Arc::new(self.config());
-        let mut handle = russh::client::connect_stream(config, transport, answers).await?;
-        auth::log_in(&mut handle, &self.user, &self.methods).await.map_err(
-            |error| match error {
-                AuthError::Refused(refused) => LoginError::Refused(refused),
-                AuthError::Lost(error) => LoginError::Handshake(error.to_string()),
-            },
-        )?;
+        let _ = self.words.last_goodbye();
+        let began = session::begin(self.config(), transport, answers).await;
+        let mut handle = began.map_err(|error| self.with_goodbye(error.into()))?;
+        let logged_in = auth::log_in(&mut handle, &self.user, &self.methods).await;
+        logged_in.map_err(|error| match error {
+            AuthError::Refused(refused) => self.with_goodbye(LoginError::Refused(refused)),
+            AuthError::Lost(error) => self.with_goodbye(LoginError::Handshake(error.to_string())),
+        })?;
         if let Some(news) = seen.get().and_then(|key| self.host_keys.trust(key)) {
             self.ui.say(format!("{}: {news}", self.host));
         }
@@ -220,6 +233,17 @@ impl Server {
             })?;
         }
         Ok(Connection { handle, forwards_agent: self.forwarded_agent.is_some() })
+    }
+
+    /// `error`, and what the server said as it ended the connection.
+    fn with_goodbye(&self, error: LoginError) -> LoginError {
+        let Some(said) = self.words.last_goodbye() else { return error };
+        let said = format!("the server says: {said}");
+        match error {
+            LoginError::Refused(refused) => LoginError::Refused(refused.because(said)),
+            LoginError::Handshake(cause) => LoginError::Handshake(format!("{cause}; {said}")),
+            other => other,
+        }
     }
 
     /// The server is asked for a key that we know, if we know any.
@@ -235,6 +259,7 @@ impl Server {
             keepalive_max: self.protocol.keepalive_max,
             inactivity_timeout: self.protocol.silence,
             nodelay: true,
+            gex: GROUPS.clone(),
             ..Config::default()
         }
     }

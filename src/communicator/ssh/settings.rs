@@ -14,6 +14,7 @@ use super::dial::{Bastion, Proxy, Route};
 use super::host_key::HostKeys;
 use super::server::{LoginError, Patience, Protocol, Server};
 use super::tunnel::Tunnel;
+use super::words::Words;
 use crate::communicator::check::{expand_home, given};
 use crate::communicator::{HostKey, Options, Target, key};
 use crate::component::BuildContext;
@@ -34,7 +35,8 @@ pub(super) async fn server(
     let remote_tunnels: Result<Vec<_>, _> =
         options.ssh_remote_tunnels.iter().map(|text| Tunnel::parse(text)).collect();
     let agent = environment.get("SSH_AUTH_SOCK").map(PathBuf::from);
-    let forwarded_agent = agent.filter(|_| !options.ssh_disable_agent_forwarding);
+    // Only where the template says so in as many words.
+    let forwarded_agent = agent.filter(|_| options.ssh_disable_agent_forwarding == Some(false));
     Ok(Server {
         host: host.to_owned(),
         port,
@@ -48,6 +50,8 @@ pub(super) async fn server(
         protocol: protocol(options)?,
         remote_tunnels: remote_tunnels.map_err(anyhow::Error::msg)?.into(),
         forwarded_agent,
+        boots: target.boots,
+        words: Arc::new(Words::new(cx.ui.clone(), host.to_owned())),
         ui: cx.ui.clone(),
     })
 }
@@ -80,7 +84,9 @@ pub(super) fn advice(error: &LoginError) -> &'static str {
         }
         LoginError::Bastion { .. } => "check the `ssh_bastion_…` options",
         LoginError::NoWay(_) => "more time would not help",
-        LoginError::NoCommonAlgorithm(_) => "see `ssh_ciphers` and `ssh_key_exchange_algorithms`",
+        LoginError::NoCommonAlgorithm(_) => {
+            "see `ssh_ciphers` and `ssh_key_exchange_algorithms`; for message authentication there is no option"
+        }
         LoginError::Handshake(_) => "see the server's log for the reason",
         LoginError::Timeout { .. } => {
             "check that the machine runs, that this host may reach that port, and that SSH is on; a slow machine needs a larger `ssh_timeout`"
@@ -99,6 +105,7 @@ fn protocol(options: &Options) -> anyhow::Result<Protocol> {
             cipher: algorithm::ciphers(&options.ssh_ciphers).map_err(anyhow::Error::msg)?,
             kex: algorithm::key_exchanges(&options.ssh_key_exchange_algorithms)
                 .map_err(anyhow::Error::msg)?,
+            mac: algorithm::macs(),
             compression: (&[compression::NONE]).into(),
             ..Preferred::DEFAULT
         },
@@ -131,7 +138,7 @@ async fn methods(
         methods.push(Method::Password(password.clone()));
         methods.push(Method::Questions(password.clone()));
     }
-    if !options.ssh_agent_auth && !options.ssh_disable_agent_forwarding {
+    if !options.ssh_agent_auth && options.ssh_disable_agent_forwarding != Some(true) {
         methods.extend(agent);
     }
     Ok(methods)
@@ -181,6 +188,8 @@ async fn route(options: &Options, cx: &BuildContext) -> anyhow::Result<Route> {
         protocol: protocol(options)?,
         remote_tunnels: [].into(),
         forwarded_agent: None,
+        boots: false,
+        words: Arc::new(Words::new(cx.ui.clone(), options.ssh_bastion_host.clone())),
         ui: cx.ui.clone(),
     };
     Ok(Route::Bastion(Box::new(Bastion { server, connection: tokio::sync::Mutex::new(None) })))

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use imgbake::communicator::{HostKey, KeyType, Options, TemporaryKey};
@@ -11,6 +12,9 @@ use imgbake::config::GoDuration;
 
 use super::{Build, machine, options, output, soon, target};
 use crate::support::{Sshd, free_port, generate_key};
+
+/// The longest that a test's thread was busy with something else, in milliseconds.
+static PAUSE: AtomicU64 = AtomicU64::new(0);
 
 fn ssh_keygen(arguments: &[&str], file: &Path) {
     let status = Command::new("ssh-keygen").args(arguments).arg(file).output().unwrap();
@@ -123,16 +127,132 @@ async fn a_certificate_is_let_in_where_the_key_alone_is_not() {
 }
 
 #[tokio::test]
-async fn the_agent_logs_in_and_is_forwarded() {
+async fn the_agent_logs_in_and_is_forwarded_only_where_the_template_says_so() {
     let sshd = Sshd::start();
     let agent = Agent::with(&sshd.key("rsa"));
     let build = Build::with(&[("SSH_AUTH_SOCK", &agent.socket())]);
     let own = Options { ssh_agent_auth: true, ssh_private_key_file: None, ..options(&sshd) };
-    let machine = soon(build.connect(&own)).await.unwrap();
+    let unasked = Options { ssh_agent_auth: false, ..own.clone() };
+    let disabled = Options { ssh_disable_agent_forwarding: Some(true), ..own.clone() };
+    for options in [&own, &unasked, &disabled] {
+        let machine = soon(build.connect(options)).await.unwrap();
+        assert_eq!(output(&*machine, "echo \"$SSH_AUTH_SOCK\"").await, "\n", "{options:?}");
+    }
+    let asked = Options { ssh_disable_agent_forwarding: Some(false), ..own };
+    let machine = soon(build.connect(&asked)).await.unwrap();
     assert!(output(&*machine, "ssh-add -l").await.contains("RSA"));
-    let alone = Options { ssh_disable_agent_forwarding: true, ..own };
-    let machine = soon(build.connect(&alone)).await.unwrap();
-    assert_eq!(output(&*machine, "echo \"$SSH_AUTH_SOCK\"").await, "\n");
+}
+
+#[tokio::test]
+async fn old_algorithms_are_agreed_on_last_and_said_once() {
+    let old = [
+        ("MACs hmac-sha1", "hmac-sha1"),
+        ("MACs hmac-sha1-etm@openssh.com", "hmac-sha1-etm@openssh.com"),
+        ("KexAlgorithms diffie-hellman-group14-sha1", "diffie-hellman-group14-sha1"),
+        ("KexAlgorithms diffie-hellman-group1-sha1", "diffie-hellman-group1-sha1"),
+        ("KexAlgorithms diffie-hellman-group-exchange-sha1", "diffie-hellman-group-exchange-sha1"),
+        ("Ciphers aes256-cbc", "aes256-cbc"),
+        ("HostKeyAlgorithms ssh-rsa", "ssh-rsa with SHA-1"),
+    ];
+    for (config, name) in old {
+        // A cipher that authenticates itself would need no MAC.
+        let ciphers = if config.starts_with("MACs") { "Ciphers aes128-ctr" } else { "" };
+        let sshd = Sshd::start_with(&format!("{config}\n{ciphers}"));
+        let (build, machine) = machine(&sshd).await;
+        assert_eq!(output(&*machine, "echo in").await, "in\n");
+        let said = build.sentences().await;
+        let notes = said.matches("knows only old algorithms, which may be broken: ").count();
+        assert!(notes == 1 && said.contains(&format!("broken: {name}.")), "{config}: {said}");
+    }
+    // Where a server has better ones beside them, those are agreed on.
+    let sshd = Sshd::start_with(
+        "MACs hmac-sha1,hmac-sha2-256\nCiphers aes128-cbc,aes128-ctr\n\
+         KexAlgorithms diffie-hellman-group14-sha1,diffie-hellman-group14-sha256",
+    );
+    let (build, _machine) = machine(&sshd).await;
+    assert!(!build.sentences().await.contains("old algorithms"));
+}
+
+#[tokio::test]
+async fn a_key_exchange_that_computes_holds_up_nobody_else() {
+    let sshd = Sshd::start_with("KexAlgorithms diffie-hellman-group18-sha512");
+    let build = Build::new();
+    let options = options(&sshd);
+    let started = Instant::now();
+    let login = async { soon(build.connect(&options)).await.unwrap() };
+    let longest_pause = async {
+        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+        loop {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+            if last.duration_since(started) > Duration::from_secs(60) {
+                break longest;
+            }
+            PAUSE.store(u64::try_from(longest.as_millis()).unwrap(), Ordering::Relaxed);
+        }
+    };
+    tokio::select! { _ = login => {}, _ = longest_pause => panic!("no login within a minute") }
+    let (took, pause) = (started.elapsed(), PAUSE.load(Ordering::Relaxed));
+    // Two long computations make most of it; this thread did neither.
+    assert!(u128::from(pause) * 4 < took.as_millis(), "{pause} ms of {took:?}");
+}
+
+#[tokio::test]
+async fn what_the_server_says_is_shown() {
+    let files = tempfile::tempdir().unwrap();
+    let banner = files.path().join("banner");
+    fs::write(&banner, "Authorised use only\n\x1b[31mReally\n").unwrap();
+    let sshd = Sshd::start_with(&format!("Banner {}\nMaxAuthTries 1", banner.display()));
+    let (build, _machine) = machine(&sshd).await;
+    let said = build.sentences().await;
+    assert!(said.contains("127.0.0.1 says: Authorised use only\nReally"), "{said}");
+    fs::write(sshd.authorized_keys(), "").unwrap();
+    let refused = soon(Build::new().connect(&options(&sshd))).await.err().unwrap();
+    let text = format!("{refused:#}");
+    assert!(text.contains("the server says: Too many authentication failures"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_server_says_instead_of_a_greeting_is_shown() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ =
+                tokio::io::AsyncWriteExt::write_all(&mut stream, b"Not allowed at this time\r\n")
+                    .await;
+        }
+    });
+    let options = Options {
+        ssh_port: port,
+        ssh_username: "root".into(),
+        ssh_timeout: GoDuration::from_secs(2),
+        ..Options::default()
+    };
+    let text = format!("{:#}", soon(Build::new().connect(&options)).await.err().unwrap());
+    assert!(text.contains("it says: Not allowed at this time"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_way_to_log_in_that_we_have_is_not_waited_for() {
+    let sshd = Sshd::start_with("PasswordAuthentication no\nKbdInteractiveAuthentication no");
+    let options = Options {
+        ssh_private_key_file: None,
+        ssh_password: Some(imgbake::secret::Secret::new("secret".to_owned())),
+        ssh_timeout: GoDuration::from_secs(300),
+        ssh_handshake_attempts: 0,
+        ..options(&sshd)
+    };
+    let started = Instant::now();
+    let refused = soon(Build::new().connect(&options)).await.err().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(format!("{refused:#}").contains("the server offers only publickey"), "{refused:#}");
+    // One that boots may accept it later.
+    let waiting = Options { ssh_timeout: GoDuration::from_secs(3), ..options };
+    let booting = imgbake::communicator::Target { boots: true, ..target(HostKey::FirstUse) };
+    let refused = soon(waiting.connect(&Build::new().cx, booting)).await.err().unwrap();
+    assert!(format!("{refused:#}").contains("timeout waiting for SSH after 3s"), "{refused:#}");
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ impl Bench {
             key: None,
             host_key: HostKey::FirstUse,
             way: Some(Arc::new(self.tunnel.clone())),
+            boots: true,
         };
         options.connect(&self.cx, target).await
     }

@@ -63,7 +63,7 @@ impl Running {
     /// Where to connect to, and how to know the machine.
     pub(crate) fn target(&self, key: Option<Arc<TemporaryKey>>, host_key: Announcement) -> Target {
         let host_key = HostKey::Announced(host_key);
-        Target { host: self.host.clone(), port: None, key, host_key, way: None }
+        Target { host: self.host.clone(), port: None, key, host_key, way: None, boots: true }
     }
 }
 
