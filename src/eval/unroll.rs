@@ -141,8 +141,8 @@ impl Unroller<'_> {
             let summary = format!("the `{name}` of a build is not known");
             return Err(Diagnostic::error(code::WRONG_TYPE, summary)
                 .at(expr.span)
-                .because("it says what there is to build, so no data source may decide it")
-                .help("with -evaluate-datasources, data sources are asked")
+                .because("a data source that was not asked decides it")
+                .help("with -evaluate-datasources, `validate` asks data sources")
                 .into());
         }
         literal(&node(&value, expr)).ok_or_else(|| {
