@@ -7,11 +7,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use rustix::fs::OFlags;
 
 /// The longest name that common file systems take.
 const LONGEST_NAME: usize = 255;
@@ -164,8 +165,27 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// Opens the file `path` as `options` say, if it is a regular one, or will be.
 pub fn open_regular_as(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // Without NONBLOCK, opening a FIFO waits for its other end; it changes nothing for plain files.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     regular(options.custom_flags(flags.bits().cast_signed()).open(path)?)
+}
+
+/// Opens the file `path` to read and write it, if it is a regular one that belongs to this user;
+/// neither it nor what it leads to is changed by that. Links are not followed.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(flags.bits().cast_signed());
+    let refused = |why| io::Error::new(io::ErrorKind::PermissionDenied, why);
+    let file = match options.open(path) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(refused("it is a link"));
+        }
+        opened => regular(opened?)?,
+    };
+    match file.metadata()?.uid() == rustix::process::geteuid().as_raw() {
+        true => Ok(file),
+        false => Err(refused("it belongs to another user")),
+    }
 }
 
 /// `file`, if it is a regular one.
@@ -183,8 +203,13 @@ pub fn regular(file: File) -> io::Result<File> {
 
 /// All of the regular file `path`, if it has at most `most` bytes.
 pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_at_most(&open_regular(path)?, most)
+}
+
+/// What is left to read of `file`, if it is at most `most` bytes.
+pub fn read_at_most(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_regular(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
         false => Ok(bytes),
         true => Err(io::Error::new(
@@ -260,6 +285,13 @@ mod tests {
         }
         let file = dir.path().join("file");
         std::fs::write(&file, "abc").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(open_own(&file).is_ok());
+        for other in [fifo.as_path(), &link, dir.path()] {
+            assert!(open_own(other).is_err(), "{}", other.display());
+        }
+        assert_eq!(open_own(&link).unwrap_err().to_string(), "it is a link");
         assert_eq!(read_regular_text(&file, 3).unwrap(), "abc");
         assert!(read_regular(&file, 2).is_err());
     }

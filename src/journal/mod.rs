@@ -3,8 +3,12 @@
 //!
 //! ```text
 //! intent ──▶ made (its id is known) ──▶ gone
-//!                                  └──▶ done (the build ended well: its products stay)
+//!                                  └──▶ finished (a product that nothing is missing of)
+//!                                           └──▶ done (the build ended well: its products stay)
 //! ```
+//!
+//! A run that ends takes its journal away, and says what its products are. Until then they are in the
+//! journal: those of a run that died are not lost.
 //!
 //! A [`Journal`] is what the living run sees of it; [`store`] is the directory where the journals
 //! of dead runs are found again. Neither knows what the things are: who makes them leaves a clue
@@ -19,10 +23,12 @@ mod thing;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::file::{Place, Record, Writer};
 pub use self::thing::Thing;
+use self::thing::harmless;
 
 /// The journal of one run. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +39,10 @@ struct Shared {
     /// Where the file is made as soon as there is something to write; `None`: nothing is written.
     place: Option<Place>,
     book: Mutex<Book>,
+    /// Whether the run that wrote it is dead.
+    is_of_dead: bool,
+    /// Whether nothing more is written.
+    is_frozen: AtomicBool,
     /// See [`Journal::of_dead`].
     dead: Mutex<Vec<Journal>>,
 }
@@ -42,8 +52,8 @@ struct Book {
     next: u64,
     /// What is not settled yet, the oldest first.
     lines: BTreeMap<u64, Line>,
-    /// What builds were for that ended well.
-    products: Vec<Line>,
+    /// What builds were for that ended well, or were about to.
+    products: BTreeMap<u64, Line>,
     /// See [`Journal::leave_kept`].
     left: Vec<Line>,
     file: Option<Writer>,
@@ -63,8 +73,12 @@ impl Line {
         Self { build, thing, stuck: None, kept: false }
     }
 
+    fn entry(&self) -> Entry {
+        Entry { build: self.build.clone(), thing: self.thing.clone() }
+    }
+
     fn text(&self) -> String {
-        format!("{}: {}", self.build, self.thing)
+        format!("{}: {}", harmless(&self.build), self.thing)
     }
 }
 
@@ -82,6 +96,21 @@ impl Journal {
     pub fn in_dir(dir: &Path, run: &str) -> Self {
         let place = Some(Place { dir: dir.to_owned(), run: run.to_owned() });
         Self(Arc::new(Shared { place, ..Shared::default() }))
+    }
+
+    /// Nothing is written from now on, whatever is found out.
+    pub fn freeze(&self) {
+        self.0.is_frozen.store(true, Ordering::Relaxed);
+    }
+
+    /// See [`freeze`](Self::freeze).
+    pub fn is_frozen(&self) -> bool {
+        self.0.is_frozen.load(Ordering::Relaxed)
+    }
+
+    /// The file to write to.
+    fn file(&self) -> Option<Writer> {
+        self.book().file.clone().filter(|_| !self.is_frozen())
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -146,10 +175,12 @@ impl Journal {
     /// `thing` is not there any more, or never came to be.
     pub fn gone(&self, thing: &Thing) {
         if let Some(entry) = thing.entry()
-            && self.book().lines.contains_key(&entry)
+            && self.book().has(entry)
         {
             self.write(thing, |entry| Record::Gone { entry });
-            self.book().lines.remove(&entry);
+            let mut book = self.book();
+            book.lines.remove(&entry);
+            book.products.remove(&entry);
         }
     }
 
@@ -176,22 +207,33 @@ impl Journal {
         }
     }
 
+    /// Nothing is missing of what `build` was for: if the run dies from now on, its products stay.
+    /// When this returns, that is on the disk, for all of them or for none.
+    pub async fn finished(&self, build: &str) -> io::Result<()> {
+        let is_finished =
+            |line: &Line| line.build == build && line.thing.is_product() && line.stuck.is_none();
+        let entries = {
+            let book = self.book();
+            let finished = book.lines.iter().filter(|(_, line)| is_finished(line));
+            finished.map(|(entry, _)| *entry).collect()
+        };
+        self.write_down(Record::Finished { entries }).await
+    }
+
     /// The build that made all of `things` ended well: from now on its products are nobody's
     /// garbage. When this returns, that is on the disk, for all of them or for none.
     pub async fn done(&self, things: &[Arc<Thing>]) -> io::Result<()> {
         let entries: Vec<u64> = things.iter().filter_map(|thing| thing.entry()).collect();
         things.iter().for_each(|thing| thing.build_is_done());
-        let file = {
-            let mut book = self.book();
-            for thing in things.iter().filter(|thing| thing.is_product()) {
-                let line = thing.entry().and_then(|entry| book.lines.remove(&entry));
-                book.products.extend(line);
-            }
-            book.file.clone()
-        };
-        let Some(file) = file else { return Ok(()) };
+        self.book().put_aside(&entries);
+        self.write_down(Record::Done { entries }).await
+    }
+
+    /// Writes `record`, if there is a file, and waits until it is on the disk.
+    async fn write_down(&self, record: Record) -> io::Result<()> {
+        let Some(file) = self.file() else { return Ok(()) };
         blocking(move || {
-            file.append(&[Record::Done { entries }])?;
+            file.append(&[record])?;
             file.sync()
         })
         .await
@@ -199,7 +241,7 @@ impl Journal {
 
     /// Writes what need not be on the disk at once: if it is lost, the thing is looked up.
     fn write(&self, thing: &Thing, record: impl FnOnce(u64) -> Record) {
-        let file = self.book().file.clone();
+        let file = self.file();
         if let (Some(file), Some(entry), true) = (file, thing.entry(), thing.clue().is_some())
             && let Err(error) = file.append(&[record(entry)])
         {
@@ -214,13 +256,24 @@ impl Journal {
 
     /// All that builds which ended well have made to stay.
     pub fn products(&self) -> Vec<String> {
-        self.book().products.iter().map(Line::text).collect()
+        self.book().products.values().map(Line::text).collect()
     }
 
     /// What still exists, for whoever cleans up.
     pub fn entries(&self) -> Vec<Entry> {
-        let entry = |line: &Line| Entry { build: line.build.clone(), thing: line.thing.clone() };
-        self.book().lines.values().map(entry).collect()
+        self.book().lines.values().map(Line::entry).collect()
+    }
+
+    /// The products of a run that died before it could say what they are.
+    pub fn unclaimed(&self) -> Vec<Entry> {
+        self.book().products.values().map(Line::entry).collect()
+    }
+
+    /// Nobody wants the products of the dead run: they are to be removed like all else.
+    pub fn give_up_products(&self) {
+        let mut book = self.book();
+        let mut products = std::mem::take(&mut book.products);
+        book.lines.append(&mut products);
     }
 
     /// All that nobody has tried to remove: `-on-error=abort` leaves it.
@@ -266,13 +319,14 @@ impl Journal {
     }
 
     /// The run is over: the file goes if it lists nothing that exists. Otherwise it stays, and its
-    /// run is what `imgbake cleanup` is told.
+    /// run is what `imgbake cleanup` is told. What a dead run has finished stays listed, too.
     pub fn close(&self) -> Option<String> {
         let book = self.book();
         if book.lines.values().any(|line| line.thing.clue().is_some()) {
             return self.0.run(&book);
         }
-        book.file.iter().filter(|_| book.left.is_empty()).for_each(Writer::remove);
+        let is_listed = self.0.is_of_dead && !book.products.is_empty() || !book.left.is_empty();
+        book.file.iter().filter(|_| !is_listed).for_each(Writer::remove);
         None
     }
 
@@ -289,6 +343,22 @@ impl Shared {
 }
 
 impl Book {
+    fn has(&self, entry: u64) -> bool {
+        self.lines.contains_key(&entry) || self.products.contains_key(&entry)
+    }
+
+    /// Those of `entries` that are products are nobody's garbage.
+    fn put_aside(&mut self, entries: &[u64]) {
+        for entry in entries {
+            let is_product = |line: &Line| line.thing.is_product();
+            if self.lines.get(entry).is_some_and(is_product)
+                && let Some(line) = self.lines.remove(entry)
+            {
+                self.products.insert(*entry, line);
+            }
+        }
+    }
+
     fn enter(&mut self, build: &str, thing: Arc<Thing>) {
         let entry = self.next;
         self.next += 1;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::file::{self, EXTENSION, Place, Record, Writer};
 use super::{Book, Journal, Line, Shared, Thing};
+use crate::peer::PeerName;
 
 /// How long after its end the calls of a run may still take effect unseen.
 const FRESH: Duration = Duration::from_secs(60);
@@ -39,8 +40,10 @@ pub fn journals(dir: &Path) -> io::Result<Vec<Found>> {
     for file in files {
         let path = file?.path();
         let is_journal = path.extension().is_some_and(|extension| extension == EXTENSION);
-        if let Some(run) = path.file_stem().filter(|_| is_journal) {
-            found.push(Found { run: run.to_string_lossy().into_owned(), path });
+        let Some(run) = path.file_stem().filter(|_| is_journal) else { continue };
+        match PeerName::new(&run.to_string_lossy()) {
+            Ok(run) => found.push(Found { run: run.as_str().to_owned(), path }),
+            Err(error) => tracing::warn!(%error, "no run of ours is called so"),
         }
     }
     // A run's name begins with its time.
@@ -91,23 +94,36 @@ impl Found {
         let Some((file, records)) = Writer::take_over(&self.path)? else {
             return Ok(Holder::Somebody);
         };
-        let written = std::fs::metadata(&self.path)?.modified()?;
         // A clock that was set back makes it fresh: that only costs time.
-        let is_fresh = written.elapsed().map_or(true, |age| age < FRESH);
+        let is_fresh = file.modified()?.elapsed().map_or(true, |age| age < FRESH);
         let mut book = Book { file: Some(file), ..Book::default() };
         records.into_iter().for_each(|record| book.replay(record));
         book.lines.values().filter(|_| is_fresh).for_each(|line| line.thing.doubt());
         let dir = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let place = Some(Place { dir, run: self.run.clone() });
         let book = Mutex::new(book);
-        Ok(Holder::Us(Journal(Arc::new(Shared { place, book, ..Shared::default() }))))
+        let shared = Shared { place, book, is_of_dead: true, ..Shared::default() };
+        Ok(Holder::Us(Journal(Arc::new(shared))))
     }
+}
+
+/// What `text`, all of a journal, says: for whoever only looks.
+///
+/// # Errors
+/// When it is no journal.
+pub fn read(text: &[u8]) -> io::Result<Journal> {
+    let mut book = Book::default();
+    file::read(text)?.0.into_iter().for_each(|record| book.replay(record));
+    let shared = Shared { book: Mutex::new(book), is_of_dead: true, ..Shared::default() };
+    Ok(Journal(Arc::new(shared)))
 }
 
 impl Book {
     fn replay(&mut self, record: Record) {
         match record {
             Record::Imgbake { .. } => {}
+            // A number is given once.
+            Record::Intent { entry, .. } if self.has(entry) || entry > u64::MAX / 2 => {}
             Record::Intent { entry, build, thing } => {
                 // Nobody knows whether the call was made.
                 thing.set_out();
@@ -116,22 +132,28 @@ impl Book {
                 self.lines.insert(entry, Line::new(build, thing));
             }
             Record::Made { entry, id } => {
-                if let Some(line) = self.lines.get(&entry) {
+                if let Some(line) = self.lines.get(&entry).or(self.products.get(&entry)) {
                     let _known_before = !line.thing.learn(&id);
                 }
             }
-            Record::Gone { entry } => drop(self.lines.remove(&entry)),
+            Record::Gone { entry } => {
+                self.lines.remove(&entry);
+                self.products.remove(&entry);
+            }
             Record::Kept { entries } => {
                 for (entry, line) in &mut self.lines {
                     line.kept |= entries.contains(entry);
                 }
             }
+            Record::Finished { entries } => {
+                self.put_aside(&entries);
+                self.products.values().for_each(|line| line.thing.finish());
+            }
             Record::Done { entries } => {
-                for line in entries.iter().filter_map(|entry| self.lines.get(entry)) {
-                    line.thing.build_is_done();
-                }
-                self.lines
-                    .retain(|entry, line| !(entries.contains(entry) && line.thing.is_product()));
+                let done = |entry| self.lines.get(entry).or(self.products.get(entry));
+                entries.iter().filter_map(done).for_each(|line| line.thing.build_is_done());
+                self.put_aside(&entries);
+                self.products.values().for_each(|line| line.thing.finish());
             }
         }
     }

@@ -197,3 +197,61 @@ async fn only_its_owner_can_read_a_journal() {
     assert_eq!(mode(&journals.join("run.jsonl")), 0o600);
     assert_eq!(mode(&journals), 0o700);
 }
+
+#[tokio::test]
+async fn only_regular_files_of_this_user_are_journals_and_looking_changes_none() {
+    let (journal, dir) = journal();
+    journal.intend("web", vec![thing("one")]).await.unwrap();
+    drop(journal);
+    let torn = fs::read_to_string(path(&dir)).unwrap() + r#"{"made":{"en"#;
+    fs::write(path(&dir), &torn).unwrap();
+    assert_eq!(after(&dir).present(), ["web: machine one in here"]);
+    assert_eq!(fs::read_to_string(path(&dir)).unwrap(), torn, "who only looks changes nothing");
+    let taken = after(&dir);
+    taken.made(&taken.entries()[0].thing, "i-1");
+    assert!(fs::read_to_string(path(&dir)).unwrap().ends_with("\"id\":\"i-1\"}}\n"));
+    drop(taken);
+    fs::remove_file(path(&dir)).unwrap();
+
+    let other = tempfile::tempdir().unwrap();
+    let target = other.path().join("notes");
+    fs::write(&target, "mine").unwrap();
+    std::os::unix::fs::symlink(&target, path(&dir)).unwrap();
+    let fifo = dir.path().join("pipe.jsonl");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    fs::write(dir.path().join("text.jsonl"), "dear diary").unwrap();
+    for found in journals(dir.path()).unwrap() {
+        assert!(found.take_over().is_err() && found.of_living().is_err(), "{}", found.run);
+    }
+    assert!(Journal::in_dir(dir.path(), "next").of_dead(|_| true).is_empty(), "and nobody waits");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn what_a_dead_run_had_finished_stays_listed_until_it_is_given_up() {
+    let (journal, dir) = journal();
+    let (ami, key) = (image("ami"), thing("key"));
+    journal.intend("web", vec![ami.clone(), key.clone()]).await.unwrap();
+    journal.intend("db", vec![image("other")]).await.unwrap();
+    journal.made(&ami, "ami-1");
+    journal.finished("web").await.unwrap();
+    assert_eq!(journal.present().len(), 3, "the run itself may still take it back");
+    drop(journal);
+    let journal = after(&dir);
+    assert_eq!(journal.present(), ["web: machine key in here", "db: image other"]);
+    let kept = |journal: &Journal| -> Vec<String> {
+        journal.unclaimed().iter().map(|entry| entry.thing.in_full()).collect()
+    };
+    assert_eq!(kept(&journal), ["image ami-1 (ami)"]);
+    journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
+    assert_eq!(journal.close(), None, "nothing is left behind");
+    drop(journal);
+    let journal = after(&dir);
+    assert_eq!(kept(&journal), ["image ami-1 (ami)"], "but it is listed still");
+    journal.give_up_products();
+    assert_eq!(journal.present(), ["image ami-1".to_owned()].map(|one| format!("web: {one}")));
+    journal.gone(&journal.entries()[0].thing);
+    assert_eq!(journal.close(), None);
+    assert!(!path(&dir).exists());
+}

@@ -39,6 +39,7 @@ struct State {
     known_since: OnceLock<Instant>,
     tried: AtomicBool,
     doubtful: AtomicBool,
+    finished: AtomicBool,
     done: AtomicBool,
 }
 
@@ -112,6 +113,23 @@ impl Thing {
         self.state.doubtful.load(Ordering::Relaxed)
     }
 
+    /// Whether it is a product that was finished before its run died.
+    pub fn is_finished(&self) -> bool {
+        self.state.finished.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn finish(&self) {
+        self.state.finished.store(true, Ordering::Relaxed);
+    }
+
+    /// The same as its [display](fmt::Display), with its name where its id is known.
+    pub fn in_full(&self) -> String {
+        match self.id() {
+            Some(_) => harmless(&format!("{self} ({})", self.name)),
+            None => self.to_string(),
+        }
+    }
+
     /// Whether the build that made it ended well.
     pub fn is_of_done_build(&self) -> bool {
         self.state.done.load(Ordering::Relaxed)
@@ -141,10 +159,15 @@ impl Thing {
 
 impl fmt::Display for Thing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.id().unwrap_or(&self.name))?;
+        let text = format!("{} {}", self.kind, self.id().unwrap_or(&self.name));
         match &self.place {
-            Some(place) => write!(f, " in {place}"),
-            None => Ok(()),
+            Some(place) => write!(f, "{} in {}", harmless(&text), harmless(place)),
+            None => write!(f, "{}", harmless(&text)),
         }
     }
+}
+
+/// `text` as one line: anybody may have written it into a file.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -13,6 +13,7 @@ use imgbake::env::Environment;
 use imgbake::eval::{self, Inputs, Place, Values};
 use imgbake::guest::{self, archive, listing};
 use imgbake::interpolate::{self, BuildData, Dot, Scope};
+use imgbake::journal::store;
 use imgbake::secret::Redactor;
 use imgbake::source::{FileId, SourceMap};
 use imgbake::template::ast::{Body, Dialect, Template};
@@ -37,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("upgrade", upgrading),
     ("variables", variables),
     ("guest", guest),
+    ("journal", dead_journal),
 ];
 
 /// Texts are small, so little is enough for them. What is beyond is refused, and so is tested, too.
@@ -376,4 +378,22 @@ fn unpacking(packed: &[u8]) {
         let kind = entry.expect("an entry").file_type();
         assert!(kind.is_dir() || kind.is_file(), "{kind:?}");
     }
+}
+
+/// A journal that anybody may have written: each thing is one harmless line, has an id that something
+/// may have, and can be settled.
+fn dead_journal(text: &str) {
+    let Ok(journal) = store::read(text.as_bytes()) else { return };
+    let (entries, kept) = (journal.entries(), journal.unclaimed());
+    assert!(kept.iter().all(|entry| entry.thing.is_product() && entry.thing.is_finished()));
+    for entry in entries.iter().chain(&kept) {
+        let (id, shown) = (entry.thing.id().unwrap_or("none"), entry.thing.in_full());
+        assert!(!id.is_empty() && !id.contains(char::is_control), "{id:?}");
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+    }
+    journal.give_up_products();
+    assert_eq!(journal.present().len(), entries.len() + kept.len());
+    assert!(journal.present().iter().all(|line| !line.contains(char::is_control)));
+    journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
+    assert!(journal.close().is_none() && journal.present().is_empty());
 }
