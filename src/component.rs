@@ -276,6 +276,8 @@ pub struct CleanupContext {
     pub redactor: Redactor,
     /// Who says what is done.
     pub ui: Ui,
+    /// Whether nothing is to be removed.
+    pub only_looks: bool,
 }
 
 /// Removes what dead runs have left.
@@ -284,6 +286,10 @@ pub trait Cleaner: Send + Sync {
     /// Removes all that `journal` lists, in an order that works. What cannot be removed is stuck in
     /// the journal, with the reason.
     async fn clean(&self, journal: &Journal);
+
+    /// Sees which products of a dead run are still there, and nobody's garbage: what `journal` keeps
+    /// afterwards.
+    async fn keep(&self, journal: &Journal);
 
     /// What [`clean`](Self::clean) would remove. What cannot be looked up is stuck in the journal.
     async fn would_remove(&self, journal: &Journal) -> Vec<String>;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,6 +42,12 @@ pub fn allow_files() -> Result<(), String> {
     }
 }
 
+/// Whoever tells people what is waited for.
+pub trait Voice: std::fmt::Debug + Send + Sync {
+    /// Says it.
+    fn say(&self, text: &str);
+}
+
 /// What a run knows of the process that it is.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -57,6 +63,7 @@ pub struct Environment {
     pub role: Option<Role>,
     /// Where the template functions `aws_secretsmanager` and `aws_secretsmanager_raw` read from.
     pub secrets: Option<Arc<dyn SecretStore>>,
+    voice: Arc<OnceLock<Box<dyn Voice>>>,
 }
 
 impl Environment {
@@ -75,7 +82,19 @@ impl Environment {
             Some(given) if !given.is_empty() => given.clone(),
             _ => Uuid::new_v4().to_string(),
         };
-        Self { vars, cwd, started, is_timeless: false, run_uuid, role: None, secrets: None }
+        let (role, secrets, voice) = Default::default();
+        Self { vars, cwd, started, is_timeless: false, run_uuid, role, secrets, voice }
+    }
+
+    /// What is waited for is told to `voice` from now on; to the first one that is given.
+    pub fn speak_through(&self, voice: impl Voice + 'static) {
+        // A second one would say the same once more.
+        let _ = self.voice.set(Box::new(voice));
+    }
+
+    /// Tells people what is waited for, if there is anybody to hear it.
+    pub fn say(&self, text: &str) {
+        self.voice.get().into_iter().for_each(|voice| voice.say(text));
     }
 
     /// The same, with a role to take on.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::diagnostic::Severity;
+use crate::env::Voice;
 use crate::secret::Redactor;
 use crate::source::{Place, Position};
 use crate::stop::Cause;
@@ -302,6 +303,13 @@ pub struct Ui {
     target: Option<Target>,
     backlog: Arc<Semaphore>,
     redactor: Redactor,
+}
+
+impl Voice for Ui {
+    /// On standard error, like all that is no result.
+    fn say(&self, text: &str) {
+        self.send(Message::Diagnostics(format!("{text}\n")));
+    }
 }
 
 impl Ui {

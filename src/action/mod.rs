@@ -108,6 +108,7 @@ fn step(surroundings: Surroundings, wrong: Option<String>, ui: &Ui) -> Exit {
     if !wrong.is_empty() {
         return surroundings.refuse(&wrong, ui);
     }
+    surroundings.environment.speak_through(ui.clone());
     match surroundings.action() {
         Ok(action) => action.run(ui),
         Err(wrong) => surroundings.refuse(&wrong, ui),
@@ -442,6 +443,7 @@ impl Action {
     fn cleanup(&self, ui: &Ui) -> Exit {
         let arguments = cleanup::Arguments {
             dry_run: self.inputs.dry_run,
+            delete_finished: false,
             run: None,
             state_dir: self.state_dir.clone(),
             template: None,

@@ -44,7 +44,8 @@ pub struct Access {
     pub decode_authorization_messages: bool,
     /// How many times a call is tried when it is throttled or the network fails; 10 if 0.
     pub max_retries: u32,
-    /// Whether to begin without asking STS who the credentials belong to.
+    /// Whether to begin without asking STS who the credentials belong to. Whose account it is, EC2
+    /// is asked all the same: whoever cleans up has to know.
     pub skip_credential_validation: bool,
     /// Whether to leave out instance metadata when looking for credentials.
     pub skip_metadata_api_check: bool,

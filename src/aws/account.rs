@@ -19,9 +19,9 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, Ec2, Iam, Manner, Ssm};
+use crate::aws::call::{Api, Ec2, Iam, Manner, Patience, Ssm};
 use crate::aws::credentials::{self, Mfa, RoleProvider};
-use crate::aws::error::ApiError;
+use crate::aws::error::{ApiError, Meaning};
 use crate::aws::insecure;
 use crate::aws::keys::Keys;
 use crate::aws::made::Place;
@@ -38,8 +38,10 @@ use crate::secret::{Redactor, Secret};
 pub struct Account {
     config: SdkConfig,
     keys: Keys,
-    /// How often a call is tried.
-    tries: usize,
+    /// How often and how long a call is tried.
+    patience: Patience,
+    /// Whether calls come as fast as they are made.
+    is_unpaced: bool,
     /// How fast calls come, by API and region.
     paces: Mutex<HashMap<(&'static str, String), Arc<Pace>>>,
     clients: Clients,
@@ -63,8 +65,40 @@ struct Clients {
     sts: OnceLock<aws_sdk_sts::Client>,
 }
 
+/// How much depends on an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Something exists, or is about to be made: a network that fails for a while passes.
+    Patient,
+    /// Nothing is made: people want to hear at once that there is no network.
+    Brisk,
+}
+
+impl Haste {
+    /// How long calls are tried: `tries` times, but as long only as it makes sense.
+    fn patience(self, tries: usize) -> Patience {
+        let secs = Duration::from_secs;
+        let (unreachable, unsure) = match self {
+            Self::Patient => (secs(60), secs(180)),
+            Self::Brisk => (Duration::from_millis(1500), secs(10)),
+        };
+        Patience { tries, unreachable, unsure }
+    }
+
+    fn timeouts(self) -> TimeoutConfig {
+        let (connect, attempt) = match self {
+            Self::Patient => (10, 60),
+            Self::Brisk => (2, 20),
+        };
+        TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(connect))
+            .operation_attempt_timeout(Duration::from_secs(attempt))
+            .build()
+    }
+}
+
 /// What makes two accesses the same: the run, and all that is asked for.
-type Key = (String, Access);
+type Key = (String, Access, Haste);
 
 /// Where an account is put as soon as its first build has opened it.
 type Slot = Arc<OnceCell<Arc<Account>>>;
@@ -82,9 +116,11 @@ impl Account {
         access: &Access,
         environment: &Arc<Environment>,
         redactor: &Redactor,
+        haste: Haste,
     ) -> anyhow::Result<Handle> {
-        let slot = slot((environment.run_uuid.clone(), access.clone()));
-        let make = || async { Self::make(access, environment, redactor).await.map(Arc::new) };
+        let slot = slot((environment.run_uuid.clone(), access.clone(), haste));
+        let make =
+            || async { Self::make(access, environment, redactor, haste).await.map(Arc::new) };
         let account = slot.get_or_try_init(make).await?.clone();
         Ok(Handle { account, _slot: slot })
     }
@@ -93,23 +129,27 @@ impl Account {
         access: &Access,
         environment: &Arc<Environment>,
         redactor: &Redactor,
+        haste: Haste,
     ) -> anyhow::Result<Self> {
         let http = access.insecure_skip_tls_verify.then(insecure::client).transpose();
         let http = http.context("no client for HTTPS can be made")?;
         let region = region(access, environment).await;
         let mut keys = Keys::of(access, environment, region.clone(), http.clone(), redactor);
-        let mut config = sdk_config(access, region, &keys, http).await;
+        let mut config = sdk_config(access, region, &keys, http, haste).await;
         let region = config.region().map(|region| region.as_ref().to_owned()).context(
             "no AWS region: give `region` in the template, or set AWS_REGION or a profile's region",
         )?;
-        let tries = if access.max_retries == 0 { 10 } else { access.max_retries as usize };
+        let (patience, is_unpaced) =
+            (haste.patience(tries(access, environment)?), is_unpaced(environment)?);
         let told = environment.role.as_ref().filter(|_| !credentials::are_given(access));
         let roles = told.into_iter().map(RoleToTakeOn::Told);
         let named = access.assume_role.iter();
         let named = named.map(|role| RoleToTakeOn::Named(role, &access.mfa_code));
         for role in roles.chain(named) {
             let (pace, cancel) = Default::default();
-            let manner = Manner { tries, pace, keys, cancel };
+            let host = host("sts", &region, endpoint(environment, "AWS_ENDPOINT_URL_STS"));
+            let hearer = environment.clone();
+            let manner = Manner { patience, host, environment: hearer, pace, keys, cancel };
             let sts = Api::new(sts_client(&config, environment), manner.clone());
             let iam = Api::new(iam_client(&config, environment), manner);
             keys = role.keys(sts, iam, redactor);
@@ -124,7 +164,8 @@ impl Account {
         Ok(Self {
             config,
             keys,
-            tries,
+            patience,
+            is_unpaced,
             paces,
             clients,
             region,
@@ -185,8 +226,28 @@ impl Account {
     /// How `api` is called in `region`.
     fn manner(&self, api: &'static str, region: &str, cancel: &CancellationToken) -> Manner {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = paces.entry((api, region.to_owned())).or_default().clone();
-        Manner { tries: self.tries, pace, keys: self.keys.clone(), cancel: cancel.clone() }
+        let make = || Arc::new(if self.is_unpaced { Pace::off() } else { Pace::default() });
+        let pace = paces.entry((api, region.to_owned())).or_insert_with(make).clone();
+        Manner {
+            patience: self.patience,
+            host: host(api, region, self.endpoint_of(api, region)),
+            environment: self.environment.clone(),
+            pace,
+            keys: self.keys.clone(),
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// The URL that was given for `api` in `region`, if one was.
+    fn endpoint_of(&self, api: &str, region: &str) -> Option<String> {
+        let given = match api {
+            "ec2" => self.ec2_endpoint(region),
+            "secretsmanager" => endpoint(&self.environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            "iam" => endpoint(&self.environment, "AWS_ENDPOINT_URL_IAM"),
+            "sts" => endpoint(&self.environment, "AWS_ENDPOINT_URL_STS"),
+            _ => endpoint(&self.environment, "AWS_ENDPOINT_URL_SSM"),
+        };
+        given.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 
     /// Systems Manager in [`region`](Self::region).
@@ -235,15 +296,44 @@ impl Account {
 
     /// Refuses credentials that STS does not know; asked once for all builds.
     pub async fn check_credentials(&self, cancel: &CancellationToken) -> anyhow::Result<()> {
+        match self.caller.get_or_try_init(|| self.ask_sts(cancel)).await {
+            Ok(_) => Ok(()),
+            // STS has an answer, and it is no.
+            Err(error) if error.code.is_some() && error.is_refusal() => {
+                Err(error).context("the AWS credentials do not work")
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Learns whose account this is, where nobody is to ask STS: as EC2 says it of any group. STS is
+    /// asked only if EC2 does not say it. Without that, nobody could tell later whether what a build
+    /// made is gone, or only in another account.
+    pub async fn learn_owner(&self, cancel: &CancellationToken) -> anyhow::Result<()> {
         let ask = || async {
-            let sts = self.sts(cancel);
-            let caller = sts.call("GetCallerIdentity", |sts| sts.get_caller_identity().send());
-            let caller = caller.await?;
-            tracing::info!(arn = caller.arn(), region = self.region, "credentials are valid");
-            anyhow::Ok(caller.account)
+            let ec2 = self.ec2(cancel);
+            let request = ec2.describe_security_groups().max_results(5);
+            let found = ec2.call("DescribeSecurityGroups", |_| request.clone().send()).await;
+            let groups = found.map(|found| found.security_groups.unwrap_or_default());
+            match groups.as_deref().map(|groups| groups.first().and_then(|one| one.owner_id())) {
+                Ok(Some(owner)) => Ok(Some(owner.to_owned())),
+                Ok(None) => self.ask_sts(cancel).await,
+                Err(error) if error.meaning == Meaning::Denied => self.ask_sts(cancel).await,
+                Err(error) => Err(error.clone()),
+            }
         };
-        self.caller.get_or_try_init(ask).await.context("the AWS credentials do not work")?;
+        let learnt = self.caller.get_or_try_init(ask).await;
+        learnt.context("nobody says whose account this is, and without that nothing is made")?;
         Ok(())
+    }
+
+    /// Whose credentials these are.
+    async fn ask_sts(&self, cancel: &CancellationToken) -> Result<Option<String>, ApiError> {
+        let sts = self.sts(cancel);
+        let caller = sts.call("GetCallerIdentity", |sts| sts.get_caller_identity().send());
+        let caller = caller.await?;
+        tracing::info!(arn = caller.arn(), region = self.region, "credentials are valid");
+        Ok(caller.account)
     }
 
     /// `error` with what AWS has encoded in it, why a call is not allowed, in words. That is asked for
@@ -353,17 +443,14 @@ async fn sdk_config(
     region: Option<Region>,
     keys: &Keys,
     http: Option<SharedHttpClient>,
+    haste: Haste,
 ) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .operation_attempt_timeout(Duration::from_secs(60))
-        .build();
     let mut loader = aws_config::from_env()
         .credentials_provider(shared(keys))
         .identity_cache(IdentityCache::no_cache())
         // See `aws/call.rs`.
         .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts);
+        .timeout_config(haste.timeouts());
     if let Some(http) = http {
         // It sends what it is given at once, and the SDK sees nothing of that.
         let unwatched = StalledStreamProtectionConfig::disabled();
@@ -382,6 +469,41 @@ async fn sdk_config(
         loader = loader.region(None::<Region>);
     }
     loader.load().await
+}
+
+/// How often a call is tried: as the template says, else the environment, as for AWS's own tools.
+fn tries(access: &Access, environment: &Environment) -> anyhow::Result<usize> {
+    if access.max_retries > 0 {
+        return Ok(access.max_retries as usize);
+    }
+    let Some(given) = environment.get("AWS_MAX_ATTEMPTS") else { return Ok(10) };
+    let tries = given.parse().ok().filter(|&tries: &usize| tries > 0);
+    tries.with_context(|| format!("AWS_MAX_ATTEMPTS is `{given}`: give a number from 1"))
+}
+
+/// Whether calls are not slowed down when the API throttles them: `AWS_RETRY_MODE` says so. They are
+/// made again later all the same.
+fn is_unpaced(environment: &Environment) -> anyhow::Result<bool> {
+    match environment.get("AWS_RETRY_MODE").unwrap_or("adaptive") {
+        "adaptive" => Ok(false),
+        "standard" | "legacy" => Ok(true),
+        other => bail!("AWS_RETRY_MODE is `{other}`: give `standard` or `adaptive`"),
+    }
+}
+
+/// Where `api` is in `region`: for messages.
+fn host(api: &str, region: &str, endpoint: Option<String>) -> Arc<str> {
+    let given = endpoint.and_then(|endpoint| {
+        let url = url::Url::parse(&endpoint).ok()?;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}{port}", url.host_str()?))
+    });
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let own = || match api {
+        "iam" => format!("iam.{suffix}"),
+        _ => format!("{api}.{region}.{suffix}"),
+    };
+    given.unwrap_or_else(own).into()
 }
 
 fn shared(keys: &Keys) -> SharedCredentialsProvider {

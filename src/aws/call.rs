@@ -10,7 +10,8 @@
 use std::error::Error;
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::keys::Keys;
 use crate::aws::pace::Pace;
+use crate::env::Environment;
 use crate::journal::Thing;
 use crate::retry::{self, Backoff, or_cancelled};
 
@@ -45,8 +47,12 @@ pub struct Api<C> {
 /// How calls are made.
 #[derive(Clone, Debug)]
 pub(super) struct Manner {
-    /// How often a call is tried that is throttled or not answered.
-    pub tries: usize,
+    /// How often and how long a call is tried.
+    pub patience: Patience,
+    /// Who is called: `ec2.us-east-1.amazonaws.com`.
+    pub host: Arc<str>,
+    /// Whoever hears what is waited for.
+    pub environment: Arc<Environment>,
     /// How fast calls come.
     pub pace: Arc<Pace>,
     /// Who signs them.
@@ -55,9 +61,37 @@ pub(super) struct Manner {
     pub cancel: CancellationToken,
 }
 
-/// The waits between tries.
+/// How often and how long a call is tried that is throttled, not answered, or does not get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// How often.
+    pub tries: usize,
+    /// No try begins this long after the first, where nobody can be reached.
+    pub unreachable: Duration,
+    /// The same, where the service is not well or nobody hears its answer.
+    pub unsure: Duration,
+}
+
+impl Patience {
+    /// Whether there is another try after a failure that means `meaning`, `wait` from now.
+    fn allows(&self, meaning: Meaning, tried: &Tried, wait: Duration) -> bool {
+        let limit = match meaning {
+            Meaning::Unreachable => self.unreachable,
+            Meaning::Unsure => self.unsure,
+            Meaning::Throttled => Duration::MAX,
+            _ => return true,
+        };
+        tried.tries < self.tries && tried.since.elapsed().saturating_add(wait) < limit
+    }
+}
+
+/// The waits between tries. The first is short: most failures pass at once.
 const WAITS: Backoff =
-    Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(10) };
+    Backoff { first: Duration::from_millis(50), factor: 2.5, longest: Duration::from_secs(10) };
+/// After this time it is said what is waited for.
+const SILENCE: Duration = Duration::from_secs(2);
+/// The same, where a call changes something: that was said before, and takes its time.
+const SILENCE_OF_CHANGE: Duration = Duration::from_secs(10);
 /// How long the API may take to know what was just made.
 const UNTIL_KNOWN: Duration = Duration::from_secs(60);
 /// The same, before it is taken for gone.
@@ -147,7 +181,7 @@ impl<C> Api<C> {
     {
         debug_assert!(!makes_something(action), "{action} makes something: see `Api::make`");
         let again = |error: &ApiError, tried: &Tried| match error.meaning {
-            Meaning::Unsure => tried.tries < self.manner.tries,
+            Meaning::Unsure => true,
             Meaning::Unknown => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
             _ => false,
         };
@@ -202,7 +236,7 @@ impl<C> Api<C> {
                     return Ok(found);
                 }
             }
-            if refusals > 1 || tries >= self.manner.tries {
+            if refusals > 1 || tries >= self.manner.patience.tries {
                 return Err(error.after(tries).into());
             }
         }
@@ -219,7 +253,7 @@ impl<C> Api<C> {
         F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
     {
         let again = |error: &ApiError, tried: &Tried| match error.meaning {
-            Meaning::Unsure => tried.tries < self.manner.tries,
+            Meaning::Unsure => true,
             Meaning::TooSoon => tried.for_less_than(UNTIL_FREE),
             Meaning::Denied => tried.tries < DENIALS,
             Meaning::Unknown => {
@@ -240,12 +274,49 @@ impl<C> Api<C> {
     }
 
     /// Tries until it works, or fails with an error that `again` does not want another try for.
-    /// Throttling and expired credentials are dealt with here: nothing was done then.
+    /// Throttling, expired credentials and failed connections are dealt with here: nothing was done
+    /// then. A long wait is said.
     async fn tried<A, E, F>(
         &self,
         action: &'static str,
         request: impl Fn(&C) -> F,
         again: impl Fn(&ApiError, &Tried) -> bool,
+    ) -> Result<A, ApiError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
+    {
+        let why = Mutex::new(None);
+        let mut work = pin!(self.tries(action, request, again, &why));
+        let mut silence = if is_look(action) { SILENCE } else { SILENCE_OF_CHANGE };
+        loop {
+            match tokio::time::timeout(silence, &mut work).await {
+                Ok(result) => return result,
+                Err(_) => self.say_wait(action, &why),
+            }
+            silence = SILENCE_OF_CHANGE;
+        }
+    }
+
+    /// Says who is waited for, and why the last try failed, if one did.
+    fn say_wait(&self, action: &'static str, why: &Mutex<Option<String>>) {
+        if !self.manner.pace.is_to_say(Instant::now()) {
+            return;
+        }
+        let host = &self.manner.host;
+        let why = why.lock().unwrap_or_else(PoisonError::into_inner);
+        self.manner.environment.say(&match &*why {
+            Some(why) => format!("Waiting for {host}: {why}"),
+            None => format!("Waiting for {host}: no answer to {action} yet"),
+        });
+    }
+
+    async fn tries<A, E, F>(
+        &self,
+        action: &'static str,
+        request: impl Fn(&C) -> F,
+        again: impl Fn(&ApiError, &Tried) -> bool,
+        why: &Mutex<Option<String>>,
     ) -> Result<A, ApiError>
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -260,19 +331,21 @@ impl<C> Api<C> {
                 Err(error) => error,
             };
             tried.count(error.meaning);
+            let wait = waits.next().unwrap_or(WAITS.longest);
             let goes_on = match error.meaning {
-                Meaning::Throttled => tried.tries < self.manner.tries,
+                Meaning::Throttled | Meaning::Unreachable => true,
                 Meaning::Expired => tried.renewals <= RENEWALS,
                 _ => again(&error, &tried),
             };
-            if !goes_on {
+            if !goes_on || !self.manner.patience.allows(error.meaning, &tried, wait) {
                 return Err(error.after(tried.tries));
             }
+            *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
             tracing::debug!(action, tries = tried.tries, %error, "the call is made again");
             if error.meaning == Meaning::Expired {
                 self.manner.keys.renew();
             }
-            self.pause(action, waits.next().unwrap_or(WAITS.longest)).await?;
+            self.pause(action, wait).await?;
         }
     }
 
@@ -292,7 +365,7 @@ impl<C> Api<C> {
             false => Ok(attempt.await),
         };
         let answer = answer.map_err(|_cancelled| ApiError::interrupted(action))?;
-        let answer = answer.map_err(|error| ApiError::new(action, &error));
+        let answer = answer.map_err(|error| ApiError::new(action, &self.manner.host, &error));
         match &answer {
             Err(error) if error.meaning == Meaning::Throttled => {
                 pace.refused(action, Instant::now());

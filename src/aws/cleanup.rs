@@ -9,7 +9,7 @@ use futures::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Handle};
+use crate::aws::account::{Account, Handle, Haste};
 use crate::aws::error::Meaning;
 use crate::aws::made::{Clue, Made, Place};
 use crate::aws::reap;
@@ -35,9 +35,23 @@ impl Cleaner for Ec2Cleaner {
         self.clean_some(journal, |_| true).await;
     }
 
+    async fn keep(&self, journal: &Journal) {
+        let kept = journal.unclaimed();
+        let accounts = self.accounts(&kept).await;
+        let each = kept.iter().map(async |entry| {
+            let looked = self.with_removal(journal, &accounts, entry, async |removal| {
+                removal.keep(&entry.thing).await
+            });
+            if let Err(error) = looked.await {
+                self.cx.ui.error(format!("{}: {} ({error:#})", entry.build, entry.thing));
+            }
+        });
+        join_all(each).await;
+    }
+
     async fn would_remove(&self, journal: &Journal) -> Vec<String> {
-        let accounts = self.accounts(journal).await;
         let entries = journal.entries();
+        let accounts = self.accounts(&entries).await;
         let looks = entries.iter().map(async |entry| {
             let found = self.with_removal(journal, &accounts, entry, async |removal| {
                 removal.find(&entry.thing).await
@@ -61,17 +75,17 @@ impl Cleaner for Ec2Cleaner {
         let places = if wanted.places.is_empty() { vec![""] } else { given.collect() };
         let searches = places.into_iter().map(async |region| {
             let access = Access { region: region.to_owned(), ..self.access.clone() };
-            let account = Account::open(&access, &self.cx.environment, &self.cx.redactor).await?;
+            let account = self.account(&access).await?;
             account.check_credentials(&CancellationToken::new()).await?;
             let region = account.region();
-            let found = reap::search(&account, region, wanted).await;
+            let found = reap::search(&account, region, wanted, &self.cx.ui).await;
             let found = found.with_context(|| format!("{region} cannot be searched"))?;
             anyhow::Ok((account, found))
         });
         let (accounts, mut found): (Vec<_>, Vec<_>) =
             try_join_all(searches).await?.into_iter().unzip();
         if let Some(account) = accounts.first() {
-            match reap::search_roles(account, wanted).await {
+            match reap::search_roles(account, wanted, &self.cx.ui).await {
                 Ok(roles) => found.push(roles),
                 // Those who may look at machines may not always look at roles.
                 Err(error) if error.meaning == Meaning::Denied => {
@@ -88,7 +102,7 @@ impl Ec2Cleaner {
     /// Removes what of `journal` is meant: first what others depend on to go, then the rest, each as
     /// much at a time as there is.
     pub async fn clean_some(&self, journal: &Journal, is_meant: impl Fn(&Made) -> bool) {
-        let accounts = self.accounts(journal).await;
+        let accounts = self.accounts(&journal.entries()).await;
         for last in [false, true] {
             let entries = journal.entries();
             let now = entries.iter().filter(|entry| {
@@ -97,14 +111,33 @@ impl Ec2Cleaner {
                     made.goes_last() == last && is_meant(&made)
                 })
             });
-            join_all(now.map(|entry| self.remove(journal, &accounts, entry))).await;
+            // All is found before anything goes: what proves one may be another.
+            let found = join_all(now.map(async |entry| {
+                let found = self.with_removal(journal, &accounts, entry, async |removal| {
+                    removal.find(&entry.thing).await
+                });
+                (entry, found.await)
+            }));
+            let found = found.await.into_iter();
+            join_all(found.map(|(entry, found)| self.remove(journal, &accounts, entry, found)))
+                .await;
         }
     }
 
-    async fn remove(&self, journal: &Journal, accounts: &Accounts, entry: &Entry) {
-        let removed = self.with_removal(journal, accounts, entry, async |removal| {
-            removal.remove(&entry.thing).await
-        });
+    async fn remove(
+        &self,
+        journal: &Journal,
+        accounts: &Accounts,
+        entry: &Entry,
+        found: anyhow::Result<Option<(Clue, String)>>,
+    ) {
+        let removed = async {
+            let found = found?;
+            self.with_removal(journal, accounts, entry, async |removal| {
+                removal.remove_this(&entry.thing, found).await
+            })
+            .await
+        };
         if let Err(error) = removed.await {
             journal.stuck(&entry.thing, format!("{error:#}"));
         }
@@ -135,10 +168,10 @@ impl Ec2Cleaner {
         .await
     }
 
-    /// Opens the accounts that `journal` is about.
-    async fn accounts(&self, journal: &Journal) -> Accounts {
+    /// Opens the accounts that `entries` are about.
+    async fn accounts(&self, entries: &[Entry]) -> Accounts {
         let mut accounts = Accounts::new();
-        for entry in journal.entries() {
+        for entry in entries {
             if let Ok(Clue { r#in: place, .. }) = Clue::of(&entry.thing)
                 && !accounts.contains_key(&place)
             {
@@ -149,6 +182,13 @@ impl Ec2Cleaner {
         accounts
     }
 
+    /// The account that `access` leads to. Whoever only looks hears at once that there is no way.
+    async fn account(&self, access: &Access) -> anyhow::Result<Handle> {
+        let CleanupContext { environment, redactor, only_looks, .. } = &self.cx;
+        let haste = if *only_looks { Haste::Brisk } else { Haste::Patient };
+        Account::open(access, environment, redactor, haste).await
+    }
+
     /// The account at `place`. Another one would not know of our things, as if they were gone.
     async fn open(&self, place: &Place) -> anyhow::Result<Handle> {
         let access = Access {
@@ -156,14 +196,19 @@ impl Ec2Cleaner {
             custom_endpoint_ec2: place.endpoint.clone().unwrap_or_default(),
             ..self.access.clone()
         };
-        let account = Account::open(&access, &self.cx.environment, &self.cx.redactor).await?;
+        let account = self.account(&access).await?;
         let here = account.place(&place.region);
         if here.endpoint != place.endpoint {
             let endpoint = here.endpoint.unwrap_or_default();
             bail!("it was made at AWS, but the EC2 API is {endpoint} now (see AWS_ENDPOINT_URL)");
         }
         if let Some(wanted) = &place.account {
-            account.check_credentials(&CancellationToken::new()).await?;
+            let cancel = CancellationToken::new();
+            match &place.endpoint {
+                // STS may be somewhere else.
+                Some(_) => account.learn_owner(&cancel).await?,
+                None => account.check_credentials(&cancel).await?,
+            }
             let here = account.place(&place.region).account.context("STS named no account")?;
             if here != *wanted {
                 bail!("it is in the account {wanted}, but the credentials are of {here}");

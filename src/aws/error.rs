@@ -2,6 +2,7 @@
 //! whoever called, and what people can do about it.
 
 use std::error::Error;
+use std::io;
 
 use anyhow::Chain;
 use aws_credential_types::provider::error::CredentialsError;
@@ -31,6 +32,8 @@ pub enum Meaning {
     Throttled,
     /// The service is not well, or nobody heard its answer: the call may have been done.
     Unsure,
+    /// Nobody could be reached: the call was not done.
+    Unreachable,
     /// The credentials have run out. Again, with new ones.
     Expired,
     /// There is no such thing; or not yet, where it was just made.
@@ -167,14 +170,19 @@ impl Meaning {
 }
 
 impl ApiError {
-    pub(super) fn new<E>(action: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    /// `error` of `action`, which `host` was asked for.
+    pub(super) fn new<E>(
+        action: &'static str,
+        host: &str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let answer = error.as_service_error().map(ProvideErrorMetadata::meta);
         let Some((code, answer)) = answer.and_then(|answer| Some((answer.code()?, answer))) else {
-            let (meaning, why) = unanswered(error);
+            let (meaning, why) = unanswered(error, host);
             return Self { action, code: None, meaning, text: format!("{action} failed: {why}") };
         };
         let said = answer.message().unwrap_or_default();
@@ -205,6 +213,11 @@ impl ApiError {
         }
     }
 
+    /// Whether the answer was no, and would be the next time.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.meaning, Meaning::Final | Meaning::Denied | Meaning::Expired)
+    }
+
     /// Whether the API said one of `codes`.
     pub fn is(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|code| codes.contains(&code))
@@ -229,7 +242,7 @@ impl ApiError {
 }
 
 /// What it means that there was no answer that could be understood, and why there was none.
-fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> (Meaning, String)
+fn unanswered<E>(error: &SdkError<E, HttpResponse>, host: &str) -> (Meaning, String)
 where
     E: Error + 'static,
 {
@@ -238,12 +251,43 @@ where
     if let Some(error) = credentials {
         return no_credentials(error);
     }
+    if let Some(why) = no_connection(error) {
+        return (Meaning::Unreachable, format!("{host} cannot be reached: {why}"));
+    }
     let meaning = match error {
         SdkError::ConstructionFailure(_) => Meaning::Final,
         SdkError::DispatchFailure(failure) if failure.is_user() => Meaning::Final,
         _ => Meaning::Unsure,
     };
+    if let SdkError::TimeoutError(_) = error {
+        return (meaning, format!("{host} does not answer: {}", words(Chain::new(error))));
+    }
     (meaning, format!("no answer came: {}", words(Chain::new(error))))
+}
+
+/// How the HTTP client says that there was no connection to begin with.
+const NO_CONNECTION: [&str; 2] = ["client error (Connect)", "HTTP connect timeout"];
+
+/// Why there was no connection, if that is it: not a word about credentials.
+fn no_connection(error: &(dyn Error + 'static)) -> Option<String> {
+    let said = || Chain::new(error).map(ToString::to_string);
+    said().find(|text| NO_CONNECTION.iter().any(|words| text.starts_with(words)))?;
+    let kind = |error: &(dyn Error + 'static)| Some(error.downcast_ref::<io::Error>()?.kind());
+    let is = |wanted| Chain::new(error).filter_map(kind).any(|kind| kind == wanted);
+    let says = |part: &str| said().any(|text| text.contains(part));
+    let plain = if says("dns error") || says("failed to lookup address") {
+        "its name cannot be resolved"
+    } else if says("proxy") || says("tunnel") {
+        "the proxy does not lead there"
+    } else if is(io::ErrorKind::ConnectionRefused) {
+        "the connection was refused"
+    } else if says("HTTP connect timeout") {
+        "nobody there takes the connection"
+    } else {
+        return Some(words(Chain::new(error)));
+    };
+    let last = said().last().unwrap_or_default();
+    Some(format!("{plain} ({last}); check this machine's network, proxy and endpoint"))
 }
 
 /// What it means that there is nothing to sign a call with.
@@ -319,7 +363,7 @@ mod tests {
         let answer = ErrorMetadata::builder().code(code).message(message).build();
         let response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
         let error = SdkError::service_error(RunInstancesError::generic(answer), response);
-        ApiError::new("RunInstances", &error)
+        ApiError::new("RunInstances", "ec2.example", &error)
     }
 
     #[test]
@@ -361,7 +405,7 @@ mod tests {
         let refused = std::io::Error::other("tcp connect error: Connection refused");
         let error =
             SdkError::<RunInstancesError, _>::dispatch_failure(ConnectorError::io(refused.into()));
-        let error = ApiError::new("RunInstances", &error);
+        let error = ApiError::new("RunInstances", "ec2.example", &error);
         insta::assert_snapshot!(error, @"RunInstances failed: no answer came: tcp connect error: Connection refused");
         assert_eq!(error.meaning, Meaning::Unsure);
 
@@ -370,7 +414,7 @@ mod tests {
             none.into(),
             None,
         ));
-        let error = ApiError::new("RunInstances", &error);
+        let error = ApiError::new("RunInstances", "ec2.example", &error);
         insta::assert_snapshot!(error, @"RunInstances failed: no AWS credentials were found");
         assert_eq!(error.meaning, Meaning::Final);
     }

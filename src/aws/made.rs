@@ -1,13 +1,14 @@
 //! What a build makes in EC2, as its journal says it: enough to find it again, and to know that it
 //! is ours. No credential is part of it.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use aws_sdk_ec2::types::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::account::Account;
 use crate::aws::call::Ec2;
 use crate::aws::error::{ApiError, Meaning};
+use crate::aws::name::time_of;
 use crate::aws::old_image::OldImage;
 use crate::aws::tags::{self, tag};
 use crate::journal::Thing;
@@ -55,7 +56,7 @@ pub struct Origin {
     pub number: String,
     /// The source AMI.
     pub source: String,
-    /// The value of [`BUILD_TAG`] of the build.
+    /// The value of [`BUILD_TAG`] of the build that made it first.
     pub token: String,
 }
 
@@ -83,6 +84,9 @@ pub enum Made {
         token: String,
         /// The devices whose volumes stay if the build ends well.
         keeps: Vec<String>,
+        /// The devices that it is started with; `None` if nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        devices: Option<Vec<String>>,
     },
     /// An instance profile and a role of this name that have our tag.
     Profile {
@@ -109,6 +113,9 @@ pub enum Made {
     Volume {
         /// The instance.
         instance: String,
+        /// The value of [`BUILD_TAG`].
+        #[serde(default)]
+        token: String,
     },
     /// An AMI of this name that was made of our instance.
     Image {
@@ -116,6 +123,9 @@ pub enum Made {
         name: String,
         /// The instance.
         instance: String,
+        /// The value of [`BUILD_TAG`].
+        #[serde(default)]
+        token: String,
         /// What it is made from, if that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
@@ -126,6 +136,9 @@ pub enum Made {
         name: String,
         /// The instance.
         instance: String,
+        /// The value of [`BUILD_TAG`].
+        #[serde(default)]
+        token: String,
         /// What it is made from, if that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
@@ -138,6 +151,9 @@ pub enum Made {
         source: String,
         /// It is not older than this, in seconds since 1970.
         since: i64,
+        /// The value of [`BUILD_TAG`].
+        #[serde(default)]
+        token: String,
     },
     /// That an AMI is not registered any more which ours replaces: it is put back, unless the build
     /// ended well.
@@ -146,6 +162,9 @@ pub enum Made {
     FastLaunch {
         /// The AMI.
         image: String,
+        /// The value of [`BUILD_TAG`].
+        #[serde(default)]
+        token: String,
     },
     /// An AMI that has our tag still: it was not finished.
     Unfinished {
@@ -162,6 +181,9 @@ pub enum Made {
     Snapshot {
         /// The AMI.
         image: String,
+        /// The value of [`BUILD_TAG`].
+        #[serde(default)]
+        token: String,
     },
 }
 
@@ -178,10 +200,13 @@ impl Clue {
     /// What the journal keeps of `thing`.
     ///
     /// # Errors
-    /// When it is nothing in EC2.
+    /// When it is nothing in EC2, or nothing that we would make.
     pub fn of(thing: &Thing) -> anyhow::Result<Self> {
         let clue = thing.clue().cloned().unwrap_or_default();
-        serde_json::from_value(clue).with_context(|| format!("{thing} is nothing in EC2"))
+        let clue: Self =
+            serde_json::from_value(clue).with_context(|| format!("{thing} is nothing in EC2"))?;
+        clue.ec2.check().with_context(|| format!("the journal names nothing of ours: {thing}"))?;
+        Ok(clue)
     }
 }
 
@@ -209,14 +234,14 @@ impl Made {
             Self::Profile { name, .. } => ("instance profile", name.clone()),
             Self::LaunchTemplate { name, .. } => ("launch template", name.clone()),
             Self::Session { instance, .. } => ("session", format!("with {instance}")),
-            Self::Volume { instance } => ("volume", format!("of {instance}")),
+            Self::Volume { instance, .. } => ("volume", format!("of {instance}")),
             Self::Image { name, .. } | Self::Copy { name, .. } => ("AMI", format!("`{name}`")),
             Self::Intermediary { name, .. } => ("intermediary AMI", format!("`{name}`")),
             Self::Replaced(old) => ("deregistration", format!("of {} (`{}`)", old.id, old.name)),
-            Self::FastLaunch { image } => ("fast launch", format!("of {image}")),
+            Self::FastLaunch { image, .. } => ("fast launch", format!("of {image}")),
             Self::Unfinished { token } => ("AMI", format!("with the tag {BUILD_TAG}={token}")),
             Self::Loose { token } => ("volume", format!("with the tag {BUILD_TAG}={token}")),
-            Self::Snapshot { image } => ("snapshot", format!("of {image}")),
+            Self::Snapshot { image, .. } => ("snapshot", format!("of {image}")),
         }
     }
 
@@ -228,7 +253,7 @@ impl Made {
         }
     }
 
-    /// The value of [`BUILD_TAG`] that it has, if it has any.
+    /// The value of [`BUILD_TAG`] of the build that makes it, if that is known.
     pub fn token(&self) -> Option<&str> {
         match self {
             Self::KeyPair { token, .. }
@@ -236,17 +261,44 @@ impl Made {
             | Self::Instance { token, .. }
             | Self::Profile { token, .. }
             | Self::LaunchTemplate { token, .. }
+            | Self::Volume { token, .. }
+            | Self::Image { token, .. }
+            | Self::Intermediary { token, .. }
+            | Self::Copy { token, .. }
+            | Self::FastLaunch { token, .. }
             | Self::Unfinished { token }
-            | Self::Loose { token } => Some(token),
-            Self::Session { .. }
-            | Self::Volume { .. }
-            | Self::Image { .. }
-            | Self::Intermediary { .. }
-            | Self::Copy { .. }
-            | Self::Replaced(_)
-            | Self::FastLaunch { .. }
-            | Self::Snapshot { .. } => None,
+            | Self::Loose { token }
+            | Self::Snapshot { token, .. } => Some(token),
+            Self::Session { .. } | Self::Replaced(_) => None,
         }
+    }
+
+    /// All values of [`BUILD_TAG`] that it may have: an AMI that was adopted has had another.
+    pub fn tokens(&self) -> Vec<&str> {
+        let before = self.origin().map(|origin| origin.token.as_str());
+        self.token().into_iter().chain(before).collect()
+    }
+
+    /// Refuses what we would never have written: whoever forges a journal could have us look for
+    /// anything.
+    fn check(&self) -> anyhow::Result<()> {
+        for token in self.tokens() {
+            ensure!(time_of(token).is_some(), "`{token}` marks nothing of ours");
+        }
+        let (prefix, id) = match self {
+            Self::Volume { instance, .. }
+            | Self::Session { instance, .. }
+            | Self::Image { instance, .. }
+            | Self::Intermediary { instance, .. } => ("i-", instance),
+            Self::Copy { source: image, .. }
+            | Self::FastLaunch { image, .. }
+            | Self::Snapshot { image, .. } => ("ami-", image),
+            _ => return Ok(()),
+        };
+        let digits = id.strip_prefix(prefix).unwrap_or_default();
+        let is_id = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_alphanumeric());
+        ensure!(is_id, "`{id}` is no id that begins with `{prefix}`");
+        Ok(())
     }
 
     /// Whether things that need others to be gone first are of this kind: groups and volumes wait

@@ -17,7 +17,7 @@
 //! | `old_image` | AMIs that give way to new ones |
 //! | `profile` | what instances may do in the account, for a while |
 //! | `reap` | what is left anywhere in an account |
-//! | `made`, `removal` | what we make, as the journal says it; found again and removed |
+//! | `made`, `find`, `proof`, `removal` | what we make, as the journal says it; found again, told from what only looks like it, and removed |
 //! | `allow` | what the account must allow |
 //! | `tags` | tags, as templates write them |
 //! | `name` | names of temporary things |
@@ -33,6 +33,7 @@ pub mod call;
 pub mod cleanup;
 mod credentials;
 pub mod error;
+pub mod find;
 pub mod image;
 mod insecure;
 pub mod instance;
@@ -42,6 +43,7 @@ pub mod name;
 pub mod old_image;
 mod pace;
 pub mod profile;
+mod proof;
 mod reap;
 pub mod removal;
 pub mod search;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::call::{Ec2, all_pages};
 use crate::aws::error::ApiError;
+use crate::aws::find;
 use crate::aws::image::{delete_snapshot, filter, own_by_name, snapshots};
 use crate::aws::tags::{specification, tag};
 use crate::event::Ui;
@@ -190,11 +191,21 @@ impl OldImage {
     }
 
     /// Its time is over: the new one is finished. Its snapshots go, if they should.
-    pub async fn let_go(&self, ec2: &Ec2, region: &str, ui: &Ui) -> anyhow::Result<()> {
-        if self.snapshots_go {
-            for snapshot in self.snapshots() {
-                delete_snapshot(ec2, snapshot).await?;
+    /// Where only a file says what they are, those go that EC2 made for this AMI.
+    pub async fn let_go(
+        &self,
+        ec2: &Ec2,
+        region: &str,
+        ui: &Ui,
+        suspicious: bool,
+    ) -> anyhow::Result<()> {
+        for snapshot in self.snapshots().into_iter().filter(|_| self.snapshots_go) {
+            if suspicious && !find::is_snapshot_for(ec2, snapshot, &self.id).await? {
+                ui.say(format!("Leaving {snapshot} alone: EC2 did not make it for {}", self.id));
+                continue;
             }
+            ui.say(format!("Deleting the snapshot {snapshot} of the old AMI {}", self.id));
+            delete_snapshot(ec2, snapshot).await?;
         }
         if let Some(until) = self.kept_until(ec2).await {
             let Self { id, name, .. } = self;

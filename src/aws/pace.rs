@@ -10,18 +10,29 @@ use std::time::{Duration, Instant};
 
 /// The pace of one API.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<HashMap<&'static str, Lane>>);
+pub(super) struct Pace {
+    lanes: Mutex<HashMap<&'static str, Lane>>,
+    /// Whether calls come as fast as they are made, whatever the API says.
+    is_off: bool,
+    /// When it was last said that the API is waited for.
+    said: Mutex<Option<Instant>>,
+}
 
 /// The slowest pace, in calls a second.
 const SLOWEST: f64 = 0.5;
 /// The pace that is as good as none.
 const FASTEST: f64 = 100.0;
+/// The pace after the first refusal where hardly any call was answered before it: then it was not for
+/// our calls that too many came.
+const GENTLE: f64 = 5.0;
 /// What is left of the pace that calls were answered in, when one was refused.
 const CUT: f64 = 0.8;
 /// After this time without a refusal, the pace is twice as fast.
 const DOUBLES_IN: Duration = Duration::from_secs(4);
 /// Refusals that come this soon after one belong to it: their calls were on the way.
 const SAME_REFUSAL: Duration = Duration::from_millis(500);
+/// How often it is said that an API is waited for.
+const SAID_EACH: Duration = Duration::from_secs(10);
 /// How far back calls are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -37,8 +48,26 @@ struct Lane {
 }
 
 impl Pace {
+    /// None: `AWS_RETRY_MODE=standard` says so.
+    pub fn off() -> Self {
+        Self { is_off: true, ..Self::default() }
+    }
+
+    /// Whether it is time to say again that the API is waited for: many calls may wait.
+    pub fn is_to_say(&self, now: Instant) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = said.is_none_or(|said| now.duration_since(said) >= SAID_EACH);
+        if is_due {
+            *said = Some(now);
+        }
+        is_due
+    }
+
     /// How long the next call of `action` has to wait; it has its turn then.
     pub fn turn(&self, action: &'static str, now: Instant) -> Duration {
+        if self.is_off {
+            return Duration::ZERO;
+        }
         self.lane(action, |lane| lane.turn(now))
     }
 
@@ -53,7 +82,7 @@ impl Pace {
     }
 
     fn lane<T>(&self, action: &'static str, work: impl FnOnce(&mut Lane) -> T) -> T {
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         work(lanes.entry(action).or_default())
     }
 }
@@ -87,7 +116,11 @@ impl Lane {
         }
         self.forget(now);
         let answered = self.answered.len() as f64 / WINDOW.as_secs_f64();
-        let rate = self.rate(now).map_or(answered, |rate| rate.min(answered.max(SLOWEST)));
+        let rate = match self.rate(now) {
+            None => answered.max(GENTLE),
+            // One call a second does not say what the API would take.
+            Some(rate) => rate.min(answered.max(rate / 2.0)),
+        };
         self.refused = Some((now, (rate * CUT).max(SLOWEST)));
     }
 
@@ -129,6 +162,17 @@ mod tests {
         let much_later = start + DOUBLES_IN * 5;
         assert_eq!(pace.turn(CALL, much_later), Duration::ZERO);
         assert_eq!(pace.turn(CALL, much_later), Duration::ZERO);
+    }
+
+    #[test]
+    fn one_refusal_of_a_few_calls_holds_nobody_up() {
+        let (pace, start) = (Pace::default(), Instant::now());
+        pace.refused(CALL, start);
+        pace.turn(CALL, start);
+        assert!(pace.turn(CALL, start) <= Duration::from_millis(250));
+        let off = Pace::off();
+        off.refused(CALL, start);
+        assert_eq!([off.turn(CALL, start), off.turn(CALL, start)], [Duration::ZERO; 2]);
     }
 
     #[test]

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use aws_sdk_ec2::types::{Filter, Image, InstanceStateName};
+use anyhow::{Context as _, ensure};
+use aws_sdk_ec2::types::InstanceStateName;
 use futures::future::join_all;
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
 use crate::aws::call::Ec2;
 use crate::aws::error::{ApiError, Meaning};
-use crate::aws::image::{self, delete_snapshot, deregister, filter, own_by_name};
+use crate::aws::find::{self, Look};
+use crate::aws::image::{self, delete_snapshot, deregister, filter};
 use crate::aws::instance::{self, state};
-use crate::aws::made::{BUILD_TAG, Clue, Made, hand_over};
+use crate::aws::made::{Clue, Made, hand_over};
 use crate::aws::profile;
+use crate::aws::proof;
 use crate::aws::ssm::session;
 use crate::aws::wait::{Seen, Wait};
 use crate::event::Ui;
@@ -51,7 +52,17 @@ pub struct Removal<'a> {
 impl Removal<'_> {
     /// Removes `thing`, if it is there and ours.
     pub async fn remove(&self, thing: &Thing) -> anyhow::Result<()> {
-        if let Some((clue, id)) = self.find(thing).await? {
+        let found = self.find(thing).await?;
+        self.remove_this(thing, found).await
+    }
+
+    /// Removes `thing`, which was `found` to be there, and what would be left of it.
+    pub async fn remove_this(
+        &self,
+        thing: &Thing,
+        found: Option<(Clue, String)>,
+    ) -> anyhow::Result<()> {
+        if let Some((clue, id)) = found {
             self.journal.made(thing, &id);
             let ec2 = self.ec2_in(&clue.r#in.region);
             let ec2 = if thing.is_new() { ec2.expecting([&id]) } else { ec2 };
@@ -70,9 +81,14 @@ impl Removal<'_> {
             return Ok(());
         }
         let ec2 = self.ec2_in(&clue.r#in.region);
-        for volume in loose_volumes(&ec2, token).await? {
-            self.ui.say(format!("Deleting the volume {volume}, whose instance is gone"));
-            delete_volume(&ec2, &volume).await?;
+        for look in find::loose_volumes(&ec2, token).await? {
+            match look {
+                Look::Ours(volume) => {
+                    self.ui.say(format!("Deleting the volume {volume}, whose instance is gone"));
+                    delete_volume(&ec2, &volume).await?;
+                }
+                strange => self.mention(&strange),
+            }
         }
         Ok(())
     }
@@ -81,7 +97,30 @@ impl Removal<'_> {
         self.account.ec2_in(region, self.cancel)
     }
 
-    /// What `thing` is and its id, if it is there and ours.
+    /// Says what is left alone, although it looks as if it were ours.
+    fn mention(&self, look: &Look) {
+        if let Look::Strange(id) = look {
+            self.ui.say(format!("Leaving {id} alone: nothing proves that the build made it"));
+        }
+    }
+
+    /// Sees whether `thing`, a product that was finished, is still there: then it is handed over, as
+    /// its run would have done. It is not, if somebody has removed it since.
+    pub async fn keep(&self, thing: &Thing) -> anyhow::Result<()> {
+        match self.find(thing).await? {
+            None => self.journal.gone(thing),
+            Some((Clue { ec2: Made::Image { .. } | Made::Copy { .. }, r#in: place }, id))
+                if !self.journal.is_frozen() =>
+            {
+                hand_over(&self.ec2_in(&place.region), &[id]).await?;
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What `thing` is and its id, if it is there and ours. Where nobody knows which account it was
+    /// made in, that it is not there says nothing.
     pub async fn find(&self, thing: &Thing) -> anyhow::Result<Option<(Clue, String)>> {
         if !thing.is_set_out() {
             return Ok(None);
@@ -92,56 +131,66 @@ impl Removal<'_> {
         }
         let ec2 = self.ec2_in(&clue.r#in.region);
         let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
-        for look in 1..=looks {
-            if let Some(id) = self.look(&ec2, &clue.ec2, thing.id()).await? {
+        let mut look = Look::Nothing;
+        for nth in 1..=looks {
+            look = self.look(&ec2, &clue.ec2, thing).await?;
+            if let Look::Ours(id) = look {
                 return Ok(Some((clue, id)));
             }
-            if look < looks {
+            if nth < looks {
                 retry::sleep(self.cancel, Duration::from_secs(1)).await?;
             }
         }
+        self.mention(&look);
+        ensure!(
+            clue.r#in.account.is_some(),
+            "it is not here, and the journal does not say in which account it was made"
+        );
         Ok(None)
     }
 
-    /// The id of what `made` describes, if it is there and ours; `id` is what is known of it.
-    async fn look(
-        &self,
-        ec2: &Ec2,
-        made: &Made,
-        id: Option<&str>,
-    ) -> anyhow::Result<Option<String>> {
-        match made {
-            Made::KeyPair { name, token } => find_key_pair(ec2, name, token).await,
-            Made::SecurityGroup { name, token } => find_group(ec2, name, token, id).await,
-            Made::Instance { token, .. } => find_instance(ec2, token, id).await,
+    /// What there is of `thing`, which is `made`.
+    async fn look(&self, ec2: &Ec2, made: &Made, thing: &Thing) -> anyhow::Result<Look> {
+        let (id, is_finished) = (thing.id(), thing.is_finished());
+        let known = id.unwrap_or_default();
+        let plain = |id: Option<String>| id.map_or(Look::Nothing, Look::Ours);
+        Ok(match made {
+            Made::KeyPair { name, token } => find::key_pair(ec2, name, token).await?,
+            Made::SecurityGroup { name, token } => find::group(ec2, name, token, id).await?,
+            Made::Instance { token, .. } => find::instance(ec2, token, id).await?,
             Made::Session { instance, reason } => {
-                session::find(&self.account.ssm(self.cancel), instance, reason, id).await
+                let ssm = self.account.ssm(self.cancel);
+                plain(session::find(&ssm, instance, reason, id).await?)
             }
             Made::Profile { name, token } => {
-                profile::find(&self.account.iam(self.cancel), name, token).await
+                plain(profile::find(&self.account.iam(self.cancel), name, token).await?)
             }
-            Made::LaunchTemplate { name, token } => find_launch_template(ec2, name, token).await,
-            Made::Volume { instance } => find_volume(ec2, instance, id.unwrap_or_default()).await,
+            Made::LaunchTemplate { name, token } => find::launch_template(ec2, name, token).await?,
+            Made::Volume { instance, token } => find::volume(ec2, instance, token, known).await?,
             Made::Image { name, instance, .. } | Made::Intermediary { name, instance, .. } => {
-                find_image(ec2, name, instance, id).await
+                find::image(ec2, name, instance, &made.tokens(), is_finished, id).await?
             }
-            Made::Copy { name, source, since } => find_copy(ec2, name, source, *since, id).await,
+            Made::Copy { name, source, since, token } => {
+                let asked = (name.as_str(), source.as_str(), *since);
+                find::copy(ec2, asked, token, is_finished, id).await?
+            }
             Made::Unfinished { token } => {
-                let wanted = narrowed(vec![of_build(token)], "image-id", id);
-                let found = image::matching(ec2, wanted).await?;
-                Ok(found.into_iter().find_map(|image| image.image_id))
+                find::unfinished(ec2, |region| self.ec2_in(region), token, id).await?
             }
             Made::Loose { token } => {
-                let found = loose_volumes(ec2, token).await?.into_iter();
-                Ok(found.into_iter().find(|found| id.is_none_or(|id| id == found)))
+                let mut all = find::loose_volumes(ec2, token).await?;
+                all.retain(|look| id.is_none_or(|id| look.id() == Some(id)));
+                all.pop().unwrap_or(Look::Nothing)
             }
             Made::Replaced(old) => {
-                let known = image::by_id(ec2, &old.id).await?;
-                Ok(known.is_none().then(|| old.id.clone()))
+                let there = image::by_id(ec2, &old.id).await?;
+                plain(there.is_none().then(|| old.id.clone()))
             }
-            Made::FastLaunch { image } => find_fast_launch(ec2, image).await,
-            Made::Snapshot { image } => find_snapshot(ec2, image, id.unwrap_or_default()).await,
-        }
+            Made::FastLaunch { image, token } => {
+                find::fast_launch(ec2, image, token, is_finished).await?
+            }
+            Made::Snapshot { image, token } => find::snapshot(ec2, image, token, known).await?,
+        })
     }
 
     async fn remove_found(
@@ -160,10 +209,7 @@ impl Removal<'_> {
                 self.ui.say(format!("Deleting the temporary security group {name}"));
                 Ok(delete_group(ec2, id).await?)
             }
-            Made::Instance { keeps, .. } => {
-                let keeps: &[String] = if thing.is_of_done_build() { keeps } else { &[] };
-                self.end_instance(ec2, id, keeps).await
-            }
+            Made::Instance { .. } => self.end_instance(ec2, id, thing, &clue.ec2).await,
             Made::Profile { name, .. } => {
                 self.ui.say(format!("Deleting the temporary instance profile {name} and its role"));
                 profile::remove(&self.account.iam(self.cancel), name).await
@@ -173,7 +219,7 @@ impl Removal<'_> {
                 Ok(delete_launch_template(ec2, name).await?)
             }
             Made::Session { instance, .. } => self.end_session(instance, id).await,
-            Made::Volume { .. } | Made::Loose { .. } => Ok(delete_volume(ec2, id).await?),
+            Made::Volume { .. } | Made::Loose { .. } => Ok(self.delete_volume(ec2, id).await?),
             Made::Unfinished { .. } => {
                 self.ui.say(format!(
                     "Deregistering {id} and deleting its snapshots: it was never finished"
@@ -181,9 +227,11 @@ impl Removal<'_> {
                 self.remove_image(ec2, clue, id).await
             }
             Made::Image { .. } => {
-                self.ui.say(format!(
-                    "Deregistering {id} and deleting its snapshots: the build failed"
-                ));
+                let why = match thing.is_finished() {
+                    true => "its run died before it was used",
+                    false => "the build failed",
+                };
+                self.ui.say(format!("Deregistering {id} and deleting its snapshots: {why}"));
                 self.remove_image(ec2, clue, id).await
             }
             Made::Intermediary { .. } => {
@@ -196,15 +244,25 @@ impl Removal<'_> {
                 self.remove_image(ec2, clue, id).await
             }
             Made::Replaced(old) => match thing.is_of_done_build() {
-                true => old.let_go(ec2, &clue.r#in.region, self.ui).await,
+                true => old.let_go(ec2, &clue.r#in.region, self.ui, self.suspicious).await,
                 false => old.put_back(ec2, thing, self.ui, self.cancel).await,
             },
-            Made::FastLaunch { image } => {
+            Made::FastLaunch { image, .. } => {
                 self.ui.say(format!("Disabling fast launch of {image}"));
                 Ok(disable_fast_launch(ec2, image).await?)
             }
-            Made::Snapshot { .. } => Ok(delete_snapshot(ec2, id).await?),
+            Made::Snapshot { .. } => Ok(self.delete_snapshot(ec2, id).await?),
         }
+    }
+
+    async fn delete_volume(&self, ec2: &Ec2, id: &str) -> Result<(), ApiError> {
+        self.ui.say(format!("Deleting the volume {id}"));
+        delete_volume(ec2, id).await
+    }
+
+    async fn delete_snapshot(&self, ec2: &Ec2, id: &str) -> Result<(), ApiError> {
+        self.ui.say(format!("Deleting the snapshot {id}"));
+        delete_snapshot(ec2, id).await
     }
 
     /// Ends a session. Who may not do that has to leave it: it ends with its instance.
@@ -218,31 +276,43 @@ impl Removal<'_> {
         }
     }
 
-    /// Terminates an instance, and deletes its volumes but those on the devices that it `keeps`.
-    async fn end_instance(&self, ec2: &Ec2, id: &str, keeps: &[String]) -> anyhow::Result<()> {
+    /// Terminates an instance, and deletes the volumes that came with it and that EC2 would keep; but
+    /// those that the template keeps, if its build ended well. What somebody else attached stays.
+    async fn end_instance(
+        &self,
+        ec2: &Ec2,
+        id: &str,
+        thing: &Thing,
+        made: &Made,
+    ) -> anyhow::Result<()> {
+        let Made::Instance { token, keeps, devices } = made else { return Ok(()) };
+        let keeps: &[String] = if thing.is_of_done_build() { keeps } else { &[] };
         self.ui.say(format!("Terminating the instance {id}"));
         let (mut orphans, mut kept) = (Vec::new(), Vec::new());
         for volume in instance::volumes(ec2, id).await? {
-            let (Some(volume_id), Some(device)) = (
-                volume.volume_id(),
-                volume.attachments().first().and_then(|attached| attached.device()),
-            ) else {
+            let mut attachments = volume.attachments().iter();
+            let attached = attachments.find(|attached| attached.instance_id() == Some(id));
+            let Some((volume_id, attached)) = volume.volume_id().zip(attached) else { continue };
+            let device = attached.device().unwrap_or_default();
+            if attached.delete_on_termination() == Some(true) {
                 continue;
-            };
-            match keeps.iter().any(|kept| kept == device) {
-                true => {
-                    self.ui.say(format!(
-                        "Keeping the volume {volume_id} ({device}) as the template says"
-                    ));
-                    kept.push(volume_id.to_owned());
-                }
-                false => orphans.push(volume_id.to_owned()),
+            }
+            if !proof::volume(&volume, token, devices.as_deref()) {
+                self.ui.say(format!(
+                    "Leaving the volume {volume_id} ({device}) alone: the build did not make it"
+                ));
+            } else if keeps.iter().any(|kept| kept == device) {
+                self.ui
+                    .say(format!("Keeping the volume {volume_id} ({device}) as the template says"));
+                kept.push(volume_id.to_owned());
+            } else {
+                orphans.push(volume_id.to_owned());
             }
         }
         if !kept.is_empty() {
             hand_over(ec2, &kept).await?;
         }
-        let volume = || Made::Volume { instance: id.to_owned() };
+        let volume = || Made::Volume { instance: id.to_owned(), token: token.clone() };
         let orphans = self.write_down(ec2, orphans, volume).await?;
         self.terminate(ec2, id).await?;
         self.remove_all(ec2, &orphans).await
@@ -276,7 +346,9 @@ impl Removal<'_> {
         }
         snapshots.sort();
         snapshots.dedup();
-        let snapshot = || Made::Snapshot { image: id.to_owned() };
+        // An AMI that was adopted is older than the build that has it now.
+        let token = clue.ec2.tokens().pop().unwrap_or_default().to_owned();
+        let snapshot = || Made::Snapshot { image: id.to_owned(), token: token.clone() };
         let orphans = self.write_down(ec2, snapshots, snapshot).await?;
         deregister(ec2, id).await?;
         self.remove_all(ec2, &orphans).await
@@ -299,43 +371,29 @@ impl Removal<'_> {
 
     async fn remove_all(&self, ec2: &Ec2, things: &[Arc<Thing>]) -> anyhow::Result<()> {
         let each = things.iter().map(async |thing| {
-            let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
-            // A template may put somebody else's snapshot into its AMI.
-            let is_ours = match clue.ec2 {
-                Made::Snapshot { .. } => self.look(ec2, &clue.ec2, Some(id)).await?.is_some(),
-                _ => true,
-            };
-            let removed = match (is_ours, &clue.ec2) {
-                (false, _) => Ok(()),
-                (true, Made::Snapshot { .. }) => delete_snapshot(ec2, id).await,
-                (true, _) => delete_volume(ec2, id).await,
-            };
+            let removed = self.remove_one(ec2, thing).await;
             match &removed {
                 Ok(()) => self.journal.gone(thing),
-                Err(error) => self.journal.stuck(thing, error.to_string()),
+                Err(error) => self.journal.stuck(thing, format!("{error:#}")),
             }
-            Ok(removed?)
+            removed
         });
         join_all(each).await.into_iter().collect()
     }
-}
 
-fn of_build(token: &str) -> Filter {
-    filter(format!("tag:{BUILD_TAG}"), [token])
-}
-
-/// `filters`, and that `name` is `id` if that is known.
-fn narrowed(mut filters: Vec<Filter>, name: &str, id: Option<&str>) -> Vec<Filter> {
-    filters.extend(id.map(|id| filter(name, [id])));
-    filters
-}
-
-/// The name of the key pair of our name and tag.
-pub async fn find_key_pair(ec2: &Ec2, name: &str, token: &str) -> anyhow::Result<Option<String>> {
-    let wanted = vec![filter("key-name", [name]), of_build(token)];
-    let request = ec2.describe_key_pairs().set_filters(Some(wanted));
-    let found = ec2.call("DescribeKeyPairs", |_| request.clone().send()).await?;
-    Ok(found.key_pairs().first().and_then(|key| key.key_name.clone()))
+    /// Removes a volume that was told from others, or a snapshot: a template may put somebody else's
+    /// into its AMI.
+    async fn remove_one(&self, ec2: &Ec2, thing: &Thing) -> anyhow::Result<()> {
+        let (clue, id) = (Clue::of(thing)?, thing.id().unwrap_or_default());
+        match &clue.ec2 {
+            Made::Snapshot { image, token } => match find::snapshot(ec2, image, token, id).await? {
+                Look::Ours(id) => self.delete_snapshot(ec2, &id).await?,
+                strange => self.mention(&strange),
+            },
+            _ => self.delete_volume(ec2, id).await?,
+        }
+        Ok(())
+    }
 }
 
 /// Removes a key pair; it is no error if it is gone already.
@@ -352,125 +410,14 @@ async fn delete_volume(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
     ec2.remove("DeleteVolume", |ec2| ec2.delete_volume().volume_id(id).send()).await
 }
 
-/// The id of the instance of our tag, unless it has ended.
-pub async fn find_instance(
-    ec2: &Ec2,
-    token: &str,
-    id: Option<&str>,
-) -> anyhow::Result<Option<String>> {
-    let wanted = narrowed(vec![of_build(token)], "instance-id", id);
-    let found = instance::matching(ec2, wanted).await?;
-    let found = found.filter(|found| state(found) != InstanceStateName::Terminated);
-    Ok(found.and_then(|found| found.instance_id))
-}
-
-/// `image`, which is ours, if EC2 keeps snapshots ready for it.
-async fn find_fast_launch(ec2: &Ec2, image: &str) -> anyhow::Result<Option<String>> {
-    let request = ec2.describe_fast_launch_images().image_ids(image);
-    let found = ec2.call("DescribeFastLaunchImages", |_| request.clone().send()).await?;
-    Ok(found.fast_launch_images().first().and_then(|found| found.image_id.clone()))
-}
-
 async fn disable_fast_launch(ec2: &Ec2, image: &str) -> Result<(), ApiError> {
     let request = ec2.disable_fast_launch().image_id(image).force(true);
     ec2.remove("DisableFastLaunch", |_| request.clone().send()).await
 }
 
-/// The name of the launch template of our name and tag.
-pub async fn find_launch_template(
-    ec2: &Ec2,
-    name: &str,
-    token: &str,
-) -> anyhow::Result<Option<String>> {
-    let wanted = vec![filter("launch-template-name", [name]), of_build(token)];
-    let request = ec2.describe_launch_templates().set_filters(Some(wanted));
-    let found = ec2.call("DescribeLaunchTemplates", |_| request.clone().send()).await?;
-    Ok(found.launch_templates().first().and_then(|found| found.launch_template_name.clone()))
-}
-
 async fn delete_launch_template(ec2: &Ec2, name: &str) -> Result<(), ApiError> {
     let request = ec2.delete_launch_template().launch_template_name(name);
     ec2.remove("DeleteLaunchTemplate", |_| request.clone().send()).await
-}
-
-/// The id of the security group of our name and tag.
-pub async fn find_group(
-    ec2: &Ec2,
-    name: &str,
-    token: &str,
-    id: Option<&str>,
-) -> anyhow::Result<Option<String>> {
-    let wanted = narrowed(vec![filter("group-name", [name]), of_build(token)], "group-id", id);
-    let request = ec2.describe_security_groups().set_filters(Some(wanted));
-    let found = ec2.call("DescribeSecurityGroups", |_| request.clone().send()).await?;
-    Ok(found.security_groups().first().and_then(|group| group.group_id.clone()))
-}
-
-/// The volumes that have our tag and belong to no instance.
-async fn loose_volumes(ec2: &Ec2, token: &str) -> anyhow::Result<Vec<String>> {
-    let wanted = vec![of_build(token), filter("status", ["available"])];
-    let request = ec2.describe_volumes().set_filters(Some(wanted));
-    let found = ec2.call("DescribeVolumes", |_| request.clone().send()).await?;
-    Ok(found.volumes().iter().filter_map(|volume| volume.volume_id.clone()).collect())
-}
-
-async fn find_volume(ec2: &Ec2, instance: &str, id: &str) -> anyhow::Result<Option<String>> {
-    let request = ec2.describe_volumes().volume_ids(id);
-    let found = match ec2.call("DescribeVolumes", |_| request.clone().send()).await {
-        Err(error) if error.is_unknown() => return Ok(None),
-        found => found?,
-    };
-    // Somebody may have attached it elsewhere: then it is not garbage any more.
-    let is_ours = found.volumes().first().is_some_and(|volume| {
-        volume.attachments().iter().all(|attached| attached.instance_id() == Some(instance))
-    });
-    Ok(is_ours.then(|| id.to_owned()))
-}
-
-async fn find_snapshot(ec2: &Ec2, image: &str, id: &str) -> anyhow::Result<Option<String>> {
-    let request = ec2.describe_snapshots().snapshot_ids(id).owner_ids("self");
-    let found = match ec2.call("DescribeSnapshots", |_| request.clone().send()).await {
-        Err(error) if error.is_unknown() => return Ok(None),
-        found => found?,
-    };
-    // EC2 says itself which AMI it made a snapshot for.
-    let is_ours = found.snapshots().first().is_some_and(|snapshot| {
-        snapshot.description().is_some_and(|description| description.contains(image))
-    });
-    Ok(is_ours.then(|| id.to_owned()))
-}
-
-/// The AMI of our name, if it was made of our instance.
-pub async fn find_image(
-    ec2: &Ec2,
-    name: &str,
-    instance: &str,
-    id: Option<&str>,
-) -> anyhow::Result<Option<String>> {
-    for image in own_by_name(ec2, name).await? {
-        let Some(found) = image.image_id() else { continue };
-        let is_ours = match image.source_instance_id() {
-            Some(source) => source == instance,
-            None => !snapshots_of(ec2, instance, found).await?.is_empty(),
-        };
-        if is_ours && id.is_none_or(|id| id == found) {
-            return Ok(image.image_id);
-        }
-    }
-    Ok(None)
-}
-
-/// The AMI of our name, if it is a copy of `source`, or not older than `since`.
-pub async fn find_copy(
-    ec2: &Ec2,
-    name: &str,
-    source: &str,
-    since: i64,
-    id: Option<&str>,
-) -> anyhow::Result<Option<String>> {
-    let all = own_by_name(ec2, name).await?.into_iter();
-    let ours = all.filter(|image| is_copy(image, source, since));
-    Ok(ours.filter_map(|image| image.image_id).find(|found| id.is_none_or(|id| id == found)))
 }
 
 /// The snapshots of `instance` that EC2 made for the AMI `id`, known before the AMI itself lists
@@ -482,31 +429,4 @@ async fn snapshots_of(ec2: &Ec2, instance: &str, id: &str) -> anyhow::Result<Vec
     let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
     let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
     Ok(ids.collect())
-}
-
-/// Whether `image` was copied from `source`, as the API says; where it does not, whether it is new.
-fn is_copy(image: &Image, source: &str, since: i64) -> bool {
-    if let Some(known) = image.source_image_id() {
-        return known == source;
-    }
-    let created = image.creation_date().and_then(|date| date.parse::<Timestamp>().ok());
-    created.is_some_and(|created| created.as_second() >= since)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_is_known_by_its_source_or_by_its_age() {
-        let since = "2026-11-22T12:00:00Z".parse::<Timestamp>().unwrap().as_second();
-        let image = |date: &str| Image::builder().creation_date(date);
-        let other = image("2026-11-22T13:00:00.000Z").source_image_id("ami-2").build();
-        assert!(!is_copy(&other, "ami-1", since));
-        let ours = image("2026-11-22T11:00:00.000Z").source_image_id("ami-1").build();
-        assert!(is_copy(&ours, "ami-1", since));
-        assert!(is_copy(&image("2026-11-22T12:00:00.000Z").build(), "ami-1", since));
-        assert!(!is_copy(&image("2026-11-22T11:59:59.000Z").build(), "ami-1", since));
-        assert!(!is_copy(&Image::builder().build(), "ami-1", since), "its age is not known");
-    }
 }

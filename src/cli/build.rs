@@ -162,6 +162,7 @@ impl Baked {
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
     let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
     let ui = reporter.ui();
+    session.environment.speak_through(ui.clone());
     let Some(baked) = baked(session, arguments, ui) else {
         let _ = reporter.finish();
         return Exit::Failure;

@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Shows what would be removed, and removes nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Removes also what runs had finished that died before they could say so.
+    #[arg(long)]
+    pub delete_finished: bool,
     /// Only after this run.
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
@@ -92,7 +95,8 @@ pub(crate) fn run_as(session: &Session, ui: &Ui, arguments: &Arguments, manner: 
         return Exit::Success;
     }
     let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
-    let all = All { ui, cleaners: &cleaners, dry_run: arguments.dry_run, manner };
+    let (dry_run, delete_finished) = (arguments.dry_run, arguments.delete_finished);
+    let all = All { ui, cleaners: &cleaners, dry_run, delete_finished, manner };
     on_runtime(ui, all.clean(&found))
 }
 
@@ -113,6 +117,7 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
         environment: session.environment.clone(),
         redactor: session.redactor.clone(),
         ui: ui.clone(),
+        only_looks: arguments.dry_run,
     };
     let Some(template) = arguments.template.clone() else { return Some(registry::cleaners(&cx)) };
     let template = TemplateArguments {
@@ -142,6 +147,7 @@ struct All<'a> {
     cleaners: &'a [Box<dyn Cleaner>],
     dry_run: bool,
     manner: Manner,
+    delete_finished: bool,
 }
 
 /// How often to see whether a run is still alive.
@@ -159,6 +165,9 @@ impl All<'_> {
                 }
                 Ok(Holder::Us(journal)) if self.spares(run, &journal) => {}
                 Ok(Holder::Us(journal)) => {
+                    if self.delete_finished {
+                        journal.give_up_products();
+                    }
                     let left = match self.dry_run {
                         true => show(self.ui, self.cleaners, run, &journal).await,
                         false => clean(self.ui, self.cleaners, run, &journal).await,
@@ -213,15 +222,32 @@ async fn clean(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Jour
         cleaner.clean(journal).await;
     }
     listing::list(ui, "These could not be removed:", &journal.left_behind());
+    let something_is_kept = keep(ui, cleaners, journal).await;
     let left = journal.close().is_some();
     if !left {
-        ui.say(format!("Nothing is left of the run {run}."));
+        let what = if something_is_kept { "Nothing else" } else { "Nothing" };
+        ui.say(format!("{what} is left of the run {run}."));
     }
     left
 }
 
+/// Says what the dead run had finished, which stays; whether there is anything.
+async fn keep(ui: &Ui, cleaners: &[Box<dyn Cleaner>], journal: &Journal) -> bool {
+    for cleaner in cleaners {
+        cleaner.keep(journal).await;
+    }
+    let kept = journal.unclaimed().into_iter();
+    let kept: Vec<_> =
+        kept.map(|entry| format!("{}: {}", entry.build, entry.thing.in_full())).collect();
+    const WORDS: &str = "These are finished, and stay: the next run of the same build adopts them, \
+                         `imgbake cleanup -delete-finished` removes them:";
+    listing::list(ui, WORDS, &kept);
+    !kept.is_empty()
+}
+
 /// Whether something could not be looked up.
 async fn show(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journal) -> bool {
+    journal.freeze();
     let mut found = Vec::new();
     for cleaner in cleaners {
         found.extend(cleaner.would_remove(journal).await);
@@ -237,5 +263,6 @@ async fn show(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journ
     }
     let unknown = journal.left_behind();
     listing::list(ui, "These could not be looked up:", &unknown);
+    keep(ui, cleaners, journal).await;
     !unknown.is_empty()
 }

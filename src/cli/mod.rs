@@ -118,6 +118,7 @@ impl Session {
     /// Does `work`, and shows all that it says before this returns; and whether that was possible.
     fn showing<T>(&self, work: impl FnOnce(&Ui) -> T) -> (T, bool) {
         let reporter = Reporter::start(self.style, &self.environment, self.redactor.clone());
+        self.environment.speak_through(reporter.ui().clone());
         let result = work(reporter.ui());
         let shown = reporter.finish();
         if let Err(error) = &shown

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Handle};
+use crate::aws::account::{Account, Handle, Haste};
 use crate::component::Check;
 use crate::env::Environment;
 use crate::secret::Redactor;
@@ -25,6 +25,6 @@ impl Caller {
 
     /// The account to ask.
     pub(super) async fn account(&self) -> anyhow::Result<Handle> {
-        Account::open(&self.access, &self.environment, &self.redactor).await
+        Account::open(&self.access, &self.environment, &self.redactor, Haste::Brisk).await
     }
 }

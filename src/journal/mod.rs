@@ -172,10 +172,15 @@ impl Journal {
         }
     }
 
-    /// `thing` is not there any more, or never came to be.
+    /// `thing` is not there any more, or never came to be. Nobody says so of the products of a run
+    /// that is alive: they stay.
     pub fn gone(&self, thing: &Thing) {
+        let is_listed = |entry: u64| {
+            let book = self.book();
+            book.lines.contains_key(&entry) || self.0.is_of_dead && book.has(entry)
+        };
         if let Some(entry) = thing.entry()
-            && self.book().has(entry)
+            && is_listed(entry)
         {
             self.write(thing, |entry| Record::Gone { entry });
             let mut book = self.book();

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::Access;
-use crate::aws::account::Account;
+use crate::aws::account::{Account, Haste};
 use crate::aws::secrets::{self, CURRENT, Version};
 use crate::env::Environment;
 use crate::secret::{Redactor, Secret, SecretStore};
@@ -20,7 +20,8 @@ use crate::secret::{Redactor, Secret, SecretStore};
 pub struct AwsSecrets {
     environment: Arc<Environment>,
     redactor: Redactor,
-    known: Mutex<HashMap<String, Secret>>,
+    /// What was asked for, and why there was no answer.
+    known: Mutex<HashMap<String, Result<Secret, String>>>,
 }
 
 impl AwsSecrets {
@@ -37,17 +38,17 @@ impl AwsSecrets {
     fn read(&self, name: &str) -> anyhow::Result<Secret> {
         // Whoever waits here for the same secret is spared the question.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(secret) = known.get(name) {
-            return Ok(secret.clone());
-        }
-        let secret = finish(self.ask(name))?;
+        let ask = || finish(self.ask(name)).map_err(|error| format!("{error:#}"));
+        let secret = known.entry(name.to_owned()).or_insert_with(ask).clone();
+        let secret = secret.map_err(anyhow::Error::msg)?;
         self.redactor.register(secret.expose());
-        known.insert(name.to_owned(), secret.clone());
         Ok(secret)
     }
 
     async fn ask(&self, name: &str) -> anyhow::Result<Secret> {
-        let account = Account::open(&Access::default(), &self.environment, &self.redactor).await?;
+        let account =
+            Account::open(&Access::default(), &self.environment, &self.redactor, Haste::Brisk)
+                .await?;
         let version = Version::Stage(CURRENT.to_owned());
         let found = secrets::secret(&account, name, version, &CancellationToken::new()).await?;
         let string = found.secret_string.with_context(|| format!("the secret `{name}` is no text"));

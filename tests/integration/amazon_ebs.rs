@@ -9,6 +9,7 @@ mod effects;
 mod failures;
 mod interruption;
 mod moment;
+mod network;
 mod options;
 mod policy;
 mod provisioning;
@@ -19,6 +20,7 @@ mod session_manager;
 mod signals;
 mod speed;
 mod storm;
+mod strangers;
 mod undo;
 
 use std::collections::BTreeMap;

@@ -57,9 +57,13 @@ impl Script {
 fn api(tries: usize) -> Api<()> {
     let environment = Environment::new(Default::default(), "/".into(), jiff::Timestamp::UNIX_EPOCH);
     let access = Default::default();
-    let keys = Keys::of(&access, &Arc::new(environment), None, None, &Redactor::default());
+    let environment = Arc::new(environment);
+    let keys = Keys::of(&access, &environment, None, None, &Redactor::default());
+    let long = Duration::from_secs(60);
+    let patience = Patience { tries, unreachable: long, unsure: long };
     let (pace, cancel) = Default::default();
-    Api::new((), Manner { tries, pace, keys, cancel })
+    let host = "ec2.example".into();
+    Api::new((), Manner { patience, host, environment, pace, keys, cancel })
 }
 
 #[tokio::test]

@@ -141,6 +141,17 @@ impl AmiOptions {
         }
     }
 
+    /// The option that shares the AMI or its snapshots with others, if one does.
+    pub fn shared_by(&self) -> Option<&'static str> {
+        let shared = [
+            ("ami_users", &self.ami_users),
+            ("ami_org_arns", &self.ami_org_arns),
+            ("ami_ou_arns", &self.ami_ou_arns),
+            ("snapshot_users", &self.snapshot_users),
+        ];
+        shared.iter().find(|(_, names)| !names.is_empty()).map(|(option, _)| *option)
+    }
+
     /// When the AMI is deprecated, if ever.
     pub fn deprecated_from(&self) -> anyhow::Result<Option<Timestamp>> {
         if self.deprecate_at.is_empty() {

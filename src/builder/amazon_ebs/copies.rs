@@ -4,8 +4,10 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::aws::access::Access;
 use crate::builder::amazon_ebs::ami::AmiOptions;
 use crate::component::Check;
+use crate::config::UNKNOWN;
 use crate::diagnostic::code;
 
 /// Copies to other regions, and encryption.
@@ -47,9 +49,9 @@ const STEP_OF_COPY: i64 = 15;
 
 impl CopyOptions {
     /// Reports what is wrong, also with those who may use the image.
-    pub fn check(&self, ami: &AmiOptions, check: &mut Check<'_>) {
+    pub fn check(&self, access: &Access, ami: &AmiOptions, check: &mut Check<'_>) {
         self.check_keys(check);
-        self.check_sharing(ami, check);
+        self.check_sharing(access, ami, check);
         if let Some(minutes) = self.snapshot_copy_duration_minutes
             && (!(STEP_OF_COPY..=LONGEST_COPY).contains(&minutes) || minutes % STEP_OF_COPY != 0)
         {
@@ -93,29 +95,50 @@ impl CopyOptions {
         }
     }
 
-    /// Nobody else can use what is encrypted with an account's default key.
-    fn check_sharing(&self, ami: &AmiOptions, check: &mut Check<'_>) {
-        let shared = [
-            ("ami_users", &ami.ami_users),
-            ("ami_org_arns", &ami.ami_org_arns),
-            ("ami_ou_arns", &ami.ami_ou_arns),
-            ("snapshot_users", &ami.snapshot_users),
-        ];
-        let Some((option, _)) = shared.iter().find(|(_, names)| !names.is_empty()) else { return };
-        if self.encrypt_boot != Some(true) {
+    fn check_sharing(&self, access: &Access, ami: &AmiOptions, check: &mut Check<'_>) {
+        let Some(option) = ami.shared_by().filter(|_| self.encrypt_boot == Some(true)) else {
             return;
-        }
+        };
         if self.kms_key_id.is_empty() {
             check.missing(
                 "kms_key_id",
                 format!("`{option}` cannot use what is encrypted with the account's default key"),
             );
         }
-        for (region, _) in self.region_kms_key_ids.iter().filter(|(_, key)| key.is_empty()) {
-            check.error(
-                &format!("region_kms_key_ids.{region}"),
-                format!("`{option}` cannot use what is encrypted with the default key there"),
-            );
+        let own = access.region_given(&check.facts.scope.environment);
+        // Where a profile knows the region, the build itself looks before it makes anything.
+        let Some(own) = own.filter(|region| region != UNKNOWN) else { return };
+        for region in self.without_key(&own) {
+            let place = match self.region_kms_key_ids.contains_key(&region) {
+                true => format!("region_kms_key_ids.{region}"),
+                false => "ami_regions".to_owned(),
+            };
+            let cause = format!("{}: {}", region, cannot_be_shared(option));
+            let help = format!("give a key in `region_kms_key_ids`: {{ \"{region}\" = \"…\" }}");
+            check.error(&place, cause).help = Some(help);
+        }
+    }
+
+    /// The regions beside `own` whose copies are encrypted with the default key there.
+    fn without_key(&self, own: &str) -> Vec<String> {
+        let copies = self.copies_from(own).into_iter();
+        let bare = copies.filter(|copy| copy.region != own && copy.kms_key_id.is_none());
+        bare.map(|copy| copy.region).collect()
+    }
+
+    /// Refuses copies that those who may use the AMI could not use: nobody else can use what is
+    /// encrypted with an account's default key.
+    pub fn refuse_useless(&self, ami: &AmiOptions, own: &str) -> anyhow::Result<()> {
+        let Some(option) = ami.shared_by().filter(|_| self.encrypt_boot == Some(true)) else {
+            return Ok(());
+        };
+        match self.without_key(own).as_slice() {
+            [] => Ok(()),
+            regions => anyhow::bail!(
+                "{}: {}; give a key for each in `region_kms_key_ids`",
+                regions.join(", "),
+                cannot_be_shared(option)
+            ),
         }
     }
 
@@ -151,6 +174,10 @@ impl CopyOptions {
             })
             .collect()
     }
+}
+
+fn cannot_be_shared(option: &str) -> String {
+    format!("`{option}` cannot use a copy that is encrypted with the account's default key there")
 }
 
 fn no_key(text: &str) -> String {

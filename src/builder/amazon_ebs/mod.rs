@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use tokio::join;
 
 use crate::aws::access::{self, Access};
-use crate::aws::account::{Account, Handle};
+use crate::aws::account::{Account, Handle, Haste};
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
 use crate::builder::joined;
@@ -56,7 +56,7 @@ use self::run::RunOptions;
 use self::spot::SpotOptions;
 use self::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork, FindOld,
-    FindSourceAmi, Left, MadeImage, MakeKeyPair, MakeProfile, Network, OpenSecurityGroup,
+    FindSourceAmi, HandOver, Left, MadeImage, MakeKeyPair, MakeProfile, Network, OpenSecurityGroup,
     OpenTunnel, RunInstance, Running, SetAttributes, SetLifetime, ShareImages, SourceAmi,
     StopInstance, TagImages,
 };
@@ -126,7 +126,7 @@ impl Component for AmazonEbs {
     ) -> Option<Self> {
         access.check(check);
         ami.check(check);
-        copies.check(&ami, check);
+        copies.check(&access, &ami, check);
         run.check(check);
         spot.check_types(&run.instance_type, check);
         let mut types = spot.types(&run.instance_type);
@@ -249,7 +249,8 @@ impl AmazonEbs {
 impl Builder for AmazonEbs {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let environment = &cx.facts.scope.environment;
-        let account = Account::open(&self.0.access, environment, &cx.redactor).await?;
+        let (access, redactor) = (&self.0.access, &cx.redactor);
+        let account = Account::open(access, environment, redactor, Haste::Patient).await?;
         let mut restarts = lost::RESTARTS;
         loop {
             let (account, settings) = (account.clone(), self.0.clone());
@@ -305,6 +306,7 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
     steps.run(TagImages::new(job, &source, &images)).await?;
     steps.run(EnableFastLaunch::new(job, &images)).await?;
     steps.run(SetLifetime::new(job, &images)).await?;
+    steps.run(HandOver::new(job, &images)).await?;
     if images.is_empty() {
         return Ok(None);
     }

@@ -6,7 +6,7 @@ use crate::builder::amazon_ebs::Settings;
 use crate::builder::amazon_ebs::console::Console;
 use crate::builder::amazon_ebs::steps::{
     CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork, FindOld,
-    FindSourceAmi, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
+    FindSourceAmi, HandOver, MakeKeyPair, MakeProfile, OpenSecurityGroup, OpenTunnel, RunInstance,
     SetAttributes, SetLifetime, ShareImages, StopInstance, TagImages,
 };
 use crate::config::UNKNOWN;
@@ -39,6 +39,7 @@ pub(super) fn all(settings: &Settings, environment: &Environment) -> Vec<Permiss
         all.extend(TagImages::permissions(settings, &at));
         all.extend(EnableFastLaunch::permissions(settings, &at));
         all.extend(SetLifetime::permissions(settings, &at));
+        all.extend(HandOver::permissions(&at));
     }
     all
 }

@@ -141,6 +141,12 @@ async fn an_ami_that_has_its_name_already_is_adopted_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ami_that_was_finished_before_anybody_heard_of_it_is_adopted() {
+    is_adopted(hcl, after("DeleteTags"), 1).await;
+    is_adopted(copied, after("TerminateInstances"), 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn copies_of_an_adopted_ami_are_made_anew() {
     is_adopted(copied, after("CopyImage"), 2).await;
 }

@@ -19,8 +19,10 @@ use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
 /// How many builds are killed at a time, each in a cloud of its own.
 const CLOUDS: usize = 3;
 
-/// The calls that take back what a good build needs no more: its AMIs are finished before them.
-const LAST_CALLS: [&str; 11] = [
+/// The calls after which a build's AMIs are finished: they are handed over, and what is not needed any
+/// more is taken back.
+const LAST_CALLS: [&str; 12] = [
+    "DeleteTags",
     "TerminateInstances",
     "DeleteVolume",
     "DeleteSecurityGroup",
@@ -119,7 +121,7 @@ pub async fn cleanup(program: &Program, proxy: &Proxy, flags: &[&str]) -> Run {
 }
 
 /// The journals in the program's state directory.
-fn journal_files(program: &Program) -> Vec<PathBuf> {
+pub fn journal_files(program: &Program) -> Vec<PathBuf> {
     let dir = program.path(".local/state/imgbake/journal");
     let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
     files.map(|file| file.unwrap().path()).collect()
@@ -176,10 +178,16 @@ async fn nothing_is_left(cloud: &Cloud, template: Template, moment: &Moment) {
     let left = cloud.left().await;
     let finished = LAST_CALLS.contains(&moment.action.as_str());
     let expected = |one: &String| one.starts_with("ami-") || one.starts_with("snap-");
-    match finished {
-        true => assert!(!left.is_empty() && left.iter().all(expected), "{moment:?}: {left:?}"),
-        false => assert!(left.is_empty(), "{moment:?}: {left:?}\n{cleaned:#?}"),
+    if finished {
+        assert!(!left.is_empty() && left.iter().all(expected), "{moment:?}: {left:?}");
+        for image in left.iter().filter(|one| one.starts_with("ami-")) {
+            let listed = |run: &Run| run.stdout.contains(&format!("AMI {image} in "));
+            assert!(listed(&shown) && listed(&cleaned), "{moment:?}: {image}\n{cleaned:#?}");
+        }
+        cleanup(&program, &proxy, &["-delete-finished"]).await.succeeded();
     }
+    let left = cloud.left().await;
+    assert!(left.is_empty(), "{moment:?}: {left:?}\n{cleaned:#?}");
     let all = cloud.bed.inventory_of_all().await;
     assert!(cloud.before.is_subset(&all), "{moment:?}: {:?}\n{cleaned:#?}", cloud.before);
     assert_eq!(journals(&program), Vec::<String>::new(), "{moment:?}");
@@ -300,4 +308,83 @@ async fn the_credentials_may_be_those_of_a_template() {
     // Nobody has any.
     cleanup(&program, &proxy, &flags).await.failed_with(4);
     assert!(!cloud.left().await.is_empty());
+}
+
+/// A cloud where a build was killed just before its end, and what is left of it.
+async fn killed_at_its_end() -> (Cloud, Program, Proxy) {
+    let cloud = confusing_cloud().await;
+    let moment = Moment { action: "DeleteTags".to_owned(), nth: 0, takes_effect: true };
+    let (program, proxy) = killed(&cloud, signals::hcl, &moment).await;
+    (cloud, program, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ami_that_nobody_heard_of_stays_findable_until_it_is_deleted() {
+    let (cloud, program, proxy) = killed_at_its_end().await;
+    for _ in 0..2 {
+        let kept = cleanup(&program, &proxy, &[]).await.succeeded();
+        let left = cloud.left().await;
+        let image = left.iter().find(|one| one.starts_with("ami-")).expect("it is kept");
+        let line = format!("AMI {image} in us-east-1 (`baked`)");
+        assert!(kept.stdout.contains(&line), "{kept:#?}");
+        assert!(kept.stdout.contains("cleanup -delete-finished"), "{kept:#?}");
+        assert!(kept.stdout.contains("Nothing else is left of the run"), "{kept:#?}");
+        assert_eq!(left.len(), 2, "with its snapshot: {left:?}");
+    }
+    let deleted = cleanup(&program, &proxy, &["-delete-finished"]).await.succeeded();
+    assert!(deleted.stdout.contains("Deregistering ami-"), "{deleted:#?}");
+    assert_eq!(cloud.left().await, BTreeSet::new());
+    assert_eq!(journals(&program), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_ami_that_somebody_removed_is_forgotten() {
+    let (cloud, program, proxy) = killed_at_its_end().await;
+    cleanup(&program, &proxy, &[]).await.succeeded();
+    cloud.bed.remove_images(&cloud.left().await).await;
+    let shown = cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
+    assert!(!shown.stdout.contains("AMI ami-"), "{shown:#?}");
+    assert_eq!(journals(&program).len(), 1, "a dry run changes nothing");
+    cleanup(&program, &proxy, &[]).await.succeeded();
+    assert_eq!(journals(&program), Vec::<String>::new());
+}
+
+/// A build that asks nobody whose credentials it has.
+fn unasked(bed: &Bed) -> (&'static str, String) {
+    let builder = bed.options(json!({"type": "amazon-ebs", "skip_credential_validation": true}));
+    ("web.json", json!({"builders": [builder]}).to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_account_does_not_know_is_not_gone() {
+    let cloud = confusing_cloud().await;
+    let moment = Moment { action: "StopInstances".to_owned(), nth: 0, takes_effect: true };
+    let (program, proxy) = killed(&cloud, unasked, &moment).await;
+    assert_eq!(proxy.count("GetCallerIdentity"), 0, "the template says so");
+    let [journal] = journal_files(&program).try_into().unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    assert!(text.contains(r#""account":"123456789012""#), "{text}");
+    let other = cloud_of_nobody(&program, &journal, &proxy).await;
+    assert!(other.stdout.contains("but the credentials are of 123456789012"), "{other:#?}");
+    // One that does not say where it was made: not to be there means nothing.
+    let unknown = text.replace(r#""account":"123456789012""#, r#""account":null"#);
+    let empty = tokio::task::spawn_blocking(Bed::new).await.unwrap();
+    let elsewhere = Proxy::before(empty.moto.endpoint()).start().await;
+    let here = text.split(r#""endpoint":""#).nth(1).unwrap().split('"').next().unwrap();
+    std::fs::write(&journal, unknown.replace(here, &elsewhere.endpoint())).unwrap();
+    let lost = cleanup(&program, &elsewhere, &[]).await.failed_with(4);
+    assert!(lost.stdout.contains("does not say in which account"), "{lost:#?}");
+    assert!(journal.exists());
+    std::fs::write(&journal, text).unwrap();
+    cleanup(&program, &proxy, &[]).await.succeeded();
+    assert_eq!(cloud.left().await, BTreeSet::new());
+}
+
+/// What is said where the journal is of another account than the credentials.
+async fn cloud_of_nobody(program: &Program, journal: &std::path::Path, proxy: &Proxy) -> Run {
+    let text = std::fs::read_to_string(journal).unwrap();
+    std::fs::write(journal, text.replace("123456789012", "111122223333")).unwrap();
+    let refused = cleanup(program, proxy, &[]).await.failed_with(4);
+    assert!(journal.exists());
+    refused
 }

@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 use super::bed::{Bed, Build};
 use super::proxy::{Fate, Proxy, Rule};
 
-/// What `validate` would say of a build with these options.
-fn findings(changes: Json) -> Vec<String> {
+/// A build with these options, which is only looked at.
+fn checked(changes: Json) -> Build {
     let mut options = json!({
         "region": "us-east-1", "ami_name": "baked", "instance_type": "t3.micro",
         "source_ami": "ami-0123456789abcdef0", "ssh_username": "ubuntu",
@@ -18,7 +18,12 @@ fn findings(changes: Json) -> Vec<String> {
             value => options.as_object_mut().unwrap().insert(name.clone(), value.clone()),
         };
     }
-    match Build::of(options, String::new()).check() {
+    Build::of(options, String::new())
+}
+
+/// What `validate` would say of a build with these options.
+fn findings(changes: Json) -> Vec<String> {
+    match checked(changes).check() {
         Ok(_) => Vec::new(),
         Err(found) => {
             let line = |found: imgbake::diagnostic::Diagnostic| {
@@ -33,6 +38,19 @@ fn findings(changes: Json) -> Vec<String> {
 #[test]
 fn good_options_are_accepted() {
     assert_eq!(findings(json!({})), Vec::<String>::new());
+}
+
+#[test]
+fn a_group_that_is_not_opened_to_everybody_is_said_to_be() {
+    let warnings = |changes: Json| checked(changes).warnings();
+    let closed = json!({"temporary_security_group_source_public_ip": false});
+    let said = "only this machine's own address may connect, for all that";
+    assert_eq!(warnings(closed), [said]);
+    let given = json!({
+        "temporary_security_group_source_public_ip": false,
+        "temporary_security_group_source_cidrs": ["0.0.0.0/0"],
+    });
+    assert_eq!(warnings(given), Vec::<String>::new());
 }
 
 /// What is said of each of these.
@@ -99,6 +117,10 @@ fn wrong_options_of_spot_instances_copies_and_lifetimes_are_refused() {
         json!({
             "encrypt_boot": true, "kms_key_id": "alias/images", "snapshot_users": ["111122223333"],
             "ami_regions": ["eu-west-1"], "region_kms_key_ids": {"eu-west-1": ""},
+        }),
+        json!({
+            "encrypt_boot": true, "kms_key_id": "alias/images", "ami_users": ["111122223333"],
+            "ami_regions": ["us-east-1", "us-west-2"],
         }),
         json!({
             "encrypt_boot": true, "ami_regions": ["eu-west-1"],

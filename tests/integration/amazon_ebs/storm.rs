@@ -69,3 +69,36 @@ async fn builds_succeed_leave_nothing_and_make_nothing_twice_while_calls_go_wron
 async fn two_hundred_builds_succeed_while_calls_go_wrong() {
     bake_in_a_storm(&[3, 4, 5, 6], 50).await;
 }
+
+/// How long builds take one after the other, each with trouble of its own for `percent` of its calls.
+async fn one_after_the_other(cloud: &Cloud, percent: u64) -> Duration {
+    let mut took = Duration::ZERO;
+    for seed in 1..=BUILDS {
+        let proxy = Proxy::before(cloud.bed.moto.endpoint()).with_rule(seeded(seed, percent));
+        let proxy = proxy.with_manners().start().await;
+        let options = cloud.bed.options(json!({"ami_name": format!("baked-{seed}")}));
+        let started = Instant::now();
+        let ended = Build::of(options, proxy.endpoint()).run().await;
+        took += started.elapsed();
+        ended.artifact();
+        cloud.bed.sweep(&cloud.before).await;
+    }
+    took
+}
+
+/// How many.
+const BUILDS: u64 = 12;
+
+/// `tests/run --test integration -- --ignored --nocapture one_build_after`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures: it wants a machine of its own"]
+async fn one_build_after_the_other_takes_three_times_as_long_at_most_while_calls_go_wrong() {
+    let cloud = Cloud::start().await;
+    let calm = one_after_the_other(&cloud, 0).await;
+    let stormy = one_after_the_other(&cloud, 20).await;
+    let ratio = stormy.as_secs_f64() / calm.as_secs_f64();
+    println!(
+        "{BUILDS} builds: undisturbed {calm:?}, disturbed {stormy:?}: {ratio:.1} times as long"
+    );
+    assert!(ratio <= 3.0, "{ratio:.1} times as long");
+}

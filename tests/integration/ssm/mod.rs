@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgbake::aws::access::Access;
-use imgbake::aws::account::Account;
+use imgbake::aws::account::{Account, Haste};
 use imgbake::aws::ssm::{PATIENCE, Plan, Tunnel};
 use imgbake::communicator::{HostKey, Options, Target};
 use imgbake::component::{BuildContext, Communicator, Exit, Upload};
@@ -45,7 +45,8 @@ impl Bench {
         let cx = context(&service);
         let environment = &cx.facts.scope.environment;
         let access = Access { max_retries: 2, ..Access::default() };
-        let account = Account::open(&access, environment, &cx.redactor).await.unwrap();
+        let account =
+            Account::open(&access, environment, &cx.redactor, Haste::Patient).await.unwrap();
         let tunnel = Tunnel::new(Plan {
             account,
             instance: "i-0123456789abcdef0".to_owned(),
@@ -114,7 +115,9 @@ impl Bench {
 
     async fn account(&self) -> imgbake::aws::account::Handle {
         let environment = &self.cx.facts.scope.environment;
-        Account::open(&Access::default(), environment, &self.cx.redactor).await.unwrap()
+        Account::open(&Access::default(), environment, &self.cx.redactor, Haste::Patient)
+            .await
+            .unwrap()
     }
 }
 

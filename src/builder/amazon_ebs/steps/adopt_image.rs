@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::error::Meaning;
 use crate::aws::image::{by_id, snapshots};
-use crate::aws::made::{Clue, Made, Origin};
+use crate::aws::made::{BUILD_TAG, Clue, Made, Origin};
 use crate::aws::removal::Removal;
 use crate::aws::tags;
 use crate::builder::amazon_ebs::Job;
@@ -48,7 +48,8 @@ impl Left {
             Clue::of(thing).is_ok_and(|clue| clue.ec2.origin().is_some_and(is_same))
         });
         let left = dead.iter().flat_map(|journal| {
-            let entries = journal.entries().into_iter();
+            // It may have been finished already, before anybody heard of it.
+            let entries = journal.unclaimed().into_iter().chain(journal.entries());
             entries.filter_map(|entry| Self::read(journal, entry))
         });
         let here = job.account.place(job.account.region());
@@ -64,8 +65,8 @@ impl Left {
 
     fn read(journal: &Journal, entry: Entry) -> Option<Self> {
         let made = Clue::of(&entry.thing).ok()?.ec2;
-        let (Made::Image { name, instance, origin }
-        | Made::Intermediary { name, instance, origin }) = made.clone()
+        let (Made::Image { name, instance, origin, .. }
+        | Made::Intermediary { name, instance, origin, .. }) = made.clone()
         else {
             return None;
         };
@@ -75,7 +76,7 @@ impl Left {
 
     /// Whether the dead run has gone on to what would have to be taken back before.
     fn is_settled(&self) -> bool {
-        self.journal.entries().iter().any(|entry| {
+        self.journal.unclaimed().iter().chain(&self.journal.entries()).any(|entry| {
             let made = Clue::of(&entry.thing).map(|clue| clue.ec2);
             matches!(made, Ok(Made::Replaced(_) | Made::FastLaunch { .. }))
         })
@@ -101,19 +102,32 @@ impl Left {
         }
         let removal = Removal { suspicious: true, journal: &self.journal, ..job.removal(cx) };
         let Some((_, id)) = removal.find(&self.entry.thing).await? else { return Ok(None) };
-        let image = by_id(&job.ec2(cx), &id).await?;
-        Ok(image.is_some_and(|image| is_good(&image)).then(|| AdoptImage::new(job, self, id)))
+        let image = by_id(&job.ec2(cx), &id).await?.filter(is_good);
+        Ok(image.map(|image| AdoptImage::new(job, self, id, &image)))
+    }
+
+    /// The same AMI, of `job`. Until it has the tag of that, it has the one that `image` shows.
+    fn made_by(&self, job: &Job, image: &Image) -> Made {
+        let mut tags = image.tags().iter();
+        let now = tags.find(|tag| tag.key() == Some(BUILD_TAG)).and_then(|tag| tag.value());
+        let before = now.unwrap_or(&self.origin.token).to_owned();
+        let origin = Some(Origin { token: before, ..self.origin.clone() });
+        let (name, instance, token) = (self.name.clone(), self.instance.clone(), job.token.clone());
+        match &self.made {
+            Made::Intermediary { .. } => Made::Intermediary { name, instance, token, origin },
+            _ => Made::Image { name, instance, token, origin },
+        }
     }
 
     /// Whether `made` is what the dead run has left of the build that made the AMI `id`.
     fn is_of_same_build(&self, id: &str, made: &Made) -> bool {
         match made {
-            Made::Volume { instance }
+            Made::Volume { instance, .. }
             | Made::Session { instance, .. }
             | Made::Image { instance, .. }
             | Made::Intermediary { instance, .. } => *instance == self.instance,
             Made::Copy { source, .. } => source == id,
-            made => made.token() == Some(&self.origin.token),
+            made => made.token().is_some_and(|token| self.made.tokens().contains(&token)),
         }
     }
 }
@@ -134,8 +148,8 @@ pub(crate) struct AdoptImage {
 }
 
 impl AdoptImage {
-    fn new(job: &Job, left: Left, id: String) -> Self {
-        let made = left.made.clone().thing(&job.account, job.account.region());
+    fn new(job: &Job, left: Left, id: String, image: &Image) -> Self {
+        let made = left.made_by(job, image).thing(&job.account, job.account.region());
         Self { job: job.clone(), made: Arc::new(made.known_as(&id)), left, id }
     }
 
@@ -149,7 +163,7 @@ impl AdoptImage {
     async fn clean_up(&self, cx: &BuildContext, is_meant: impl Fn(&Made) -> bool) {
         let environment = cx.facts.scope.environment.clone();
         let (redactor, ui) = (cx.redactor.clone(), cx.ui.clone());
-        let cx = CleanupContext { environment, redactor, ui };
+        let cx = CleanupContext { environment, redactor, ui, only_looks: false };
         let cleaner = Ec2Cleaner { access: self.job.settings.access.clone(), cx };
         let is_left = |made: &Made| self.left.is_of_same_build(&self.id, made) && is_meant(made);
         cleaner.clean_some(&self.left.journal, is_left).await;
@@ -176,8 +190,6 @@ impl Step for AdoptImage {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
-        // It is in our journal now.
-        self.left.journal.gone(&self.left.entry.thing);
         let run = self.left.journal.run().unwrap_or_default();
         let name = &self.left.name;
         cx.ui.say(format!(
@@ -190,18 +202,22 @@ impl Step for AdoptImage {
         let ids = [self.id.clone()];
         let ours = async {
             match tags::put(&ec2, &ids, &tags).await {
-                // Only whoever searches the whole account goes by it.
+                // Then it stays if this run is killed, too.
                 Err(error) if error.meaning != Meaning::Denied => {
                     Err(error).context("cannot tag the AMI of a dead run as ours")
                 }
                 _ => Ok(()),
             }
         };
+        // Its copies are made anew, even those that are finished.
+        self.left.journal.give_up_products();
         let copies = self.clean_up(cx, |made| matches!(made, Made::Copy { .. }));
         let wait = wait_for_image(cx, &self.job, &ec2, &self.id);
         let (ours, (), image) = tokio::join!(ours, copies, wait);
         let image = image.context("the AMI of a dead run cannot be finished")?;
         ours?;
+        // It is in our journal now, and has our tags.
+        self.left.journal.gone(&self.left.entry.thing);
         let region = self.job.account.region().to_owned();
         let (id, name) = (self.id.clone(), name.clone());
         Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })

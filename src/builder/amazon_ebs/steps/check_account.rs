@@ -33,6 +33,7 @@ impl CheckAccount {
             ("DescribeRegions", !settings.copies.skip_region_validation),
             ("DescribeImages", looks_for_name),
             ("DescribeInstances", looks_for_users),
+            ("DescribeSecurityGroups", settings.access.skip_credential_validation),
             ("DescribeLaunchTemplateVersions", looks_for_users),
         ];
         calls.iter().filter(|(_, is_made)| *is_made).map(|(call, _)| at.look(&[call])).collect()
@@ -40,7 +41,7 @@ impl CheckAccount {
 
     async fn check_credentials(&self, cx: &BuildContext) -> anyhow::Result<()> {
         match self.job.settings.access.skip_credential_validation {
-            true => Ok(()),
+            true => self.job.account.learn_owner(&cx.cancel).await,
             false => self.job.account.check_credentials(&cx.cancel).await,
         }
     }
@@ -91,6 +92,8 @@ impl Step for CheckAccount {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let settings = &self.job.settings;
+        settings.copies.refuse_useless(&settings.ami, self.job.account.region())?;
         let (credentials, regions, name) =
             join!(self.check_credentials(cx), self.check_regions(cx), self.check_name(cx));
         // Bad credentials are the cause of all that follows.

@@ -11,10 +11,10 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::aws::allow::Regions;
+use crate::aws::find;
 use crate::aws::image::snapshots;
 use crate::aws::made::Made;
 use crate::aws::name::time_ordered_id;
-use crate::aws::removal::find_copy;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::copies::CopyTo;
 use crate::builder::amazon_ebs::steps::create_image::{description, wait_for_image};
@@ -49,7 +49,8 @@ impl CopyImage {
         };
         let copy = |to: CopyTo| {
             let name = name.clone();
-            let made = Made::Copy { name, source: original.id.clone(), since };
+            let (source, token) = (original.id.clone(), job.token.clone());
+            let made = Made::Copy { name, source, since, token };
             let made = made.thing(&job.account, &to.region);
             (to, Arc::new(made))
         };
@@ -101,7 +102,8 @@ impl CopyImage {
                     .map(|tags| vec![tags]),
             );
         let id = |answer: CopyImageOutput| answer.image_id;
-        let look = || find_copy(&ec2, &self.name, &self.original.id, self.since, None);
+        let asked = (self.name.as_str(), self.original.id.as_str(), self.since);
+        let look = async || Ok(find::copy(&ec2, asked, &self.job.token, false, None).await?.ours());
         let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);

@@ -9,10 +9,10 @@ use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
+use crate::aws::find;
 use crate::aws::image::{by_id, snapshots};
 use crate::aws::made::{Made, Origin};
 use crate::aws::name;
-use crate::aws::removal::find_image;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon_ebs::block_device::mappings;
@@ -49,9 +49,13 @@ impl CreateImage {
             Origin { number, source, token }
         });
         let name = if temporary { name::temporary() } else { job.settings.ami.ami_name.clone() };
-        let made = match temporary {
-            true => Made::Intermediary { name: name.clone(), instance: instance.clone(), origin },
-            false => Made::Image { name: name.clone(), instance: instance.clone(), origin },
+        let token = job.token.clone();
+        let made = {
+            let (name, instance) = (name.clone(), instance.clone());
+            match temporary {
+                true => Made::Intermediary { name, instance, token, origin },
+                false => Made::Image { name, instance, token, origin },
+            }
         };
         Self {
             job: job.clone(),
@@ -107,7 +111,11 @@ impl CreateImage {
             .set_block_device_mappings(self.disks())
             .set_tag_specifications(tags);
         let id = |answer: CreateImageOutput| answer.image_id;
-        let look = || find_image(&ec2, &self.name, &self.instance, None);
+        let tokens = [self.job.token.as_str()];
+        let look = async || {
+            let found = find::image(&ec2, &self.name, &self.instance, &tokens, false, None).await?;
+            Ok(found.ours())
+        };
         let call = ec2.make(&self.made, "CreateImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(&self.made, &id);

@@ -39,7 +39,7 @@ impl EnableFastLaunch {
         let wants =
             |image: &&MadeImage| options.in_region(&image.region, job.account.region()).is_some();
         let enabled = |image: &MadeImage| {
-            let made = Made::FastLaunch { image: image.id.clone() };
+            let made = Made::FastLaunch { image: image.id.clone(), token: job.token.clone() };
             (image.clone(), Arc::new(made.thing(&job.account, &image.region)))
         };
         let images = images.iter().filter(wants).map(enabled).collect();

@@ -34,6 +34,13 @@ impl SourceAmi {
         self.image.image_id().unwrap_or_default()
     }
 
+    /// The devices that a machine is started with.
+    pub(crate) fn devices(&self) -> Vec<String> {
+        let disks = self.image.block_device_mappings().iter();
+        let named = disks.filter_map(|disk| disk.device_name());
+        named.chain(self.image.root_device_name()).map(str::to_owned).collect()
+    }
+
     /// What templates of tags and descriptions know.
     pub(crate) fn dot(&self) -> Dot {
         let tags = self.image.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));

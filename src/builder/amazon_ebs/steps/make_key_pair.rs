@@ -9,9 +9,10 @@ use aws_sdk_ec2::operation::create_key_pair::CreateKeyPairOutput;
 use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
 
 use crate::aws::allow::Regions;
+use crate::aws::find;
 use crate::aws::made::Made;
 use crate::aws::name;
-use crate::aws::removal::{delete_key_pair, find_key_pair};
+use crate::aws::removal::delete_key_pair;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::steps::SourceAmi;
 use crate::builder::amazon_ebs::{Job, Settings};
@@ -102,7 +103,7 @@ impl MakeKeyPair {
         );
         // With an answer the private half is lost for good: away with the other one.
         let forget = || async {
-            if find_key_pair(&ec2, name, &self.job.token).await?.is_some() {
+            if find::key_pair(&ec2, name, &self.job.token).await?.ours().is_some() {
                 delete_key_pair(&ec2, name).await?;
             }
             Ok(None)

@@ -9,10 +9,10 @@ use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType};
 use crate::aws::address::{Way, is_ipv6_cidr, own_cidr};
 use crate::aws::allow::Regions;
 use crate::aws::error::Meaning;
+use crate::aws::find;
 use crate::aws::image::filter;
 use crate::aws::made::{GROUP_DESCRIPTION, Made};
 use crate::aws::name;
-use crate::aws::removal::find_group;
 use crate::aws::search::api_filters;
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::run::Interface;
@@ -107,7 +107,7 @@ impl OpenSecurityGroup {
             .set_vpc_id(self.network.vpc.clone())
             .set_tag_specifications(specification.map(|tags| vec![tags]));
         let id = |answer: CreateSecurityGroupOutput| answer.group_id;
-        let look = || find_group(&ec2, name, &self.job.token, None);
+        let look = async || Ok(find::group(&ec2, name, &self.job.token, None).await?.ours());
         let call = ec2.make(made, "CreateSecurityGroup", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);

@@ -12,7 +12,7 @@ use crate::event::Phase;
 use crate::permission::Permission;
 use crate::step::Step;
 
-/// Sets both in every region. It comes last: what is protected is done.
+/// Sets both in every region. It comes late: what is protected is done.
 pub(crate) struct SetLifetime {
     job: Job,
     images: Vec<MadeImage>,

@@ -6,7 +6,6 @@ use aws_sdk_ec2::types::Tag;
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
-use crate::aws::made::hand_over;
 use crate::aws::tags;
 use crate::builder::amazon_ebs::steps::{MadeImage, SourceAmi, render_tags};
 use crate::builder::amazon_ebs::{Job, Settings};
@@ -15,8 +14,7 @@ use crate::event::Phase;
 use crate::permission::Permission;
 use crate::step::Step;
 
-/// Writes `tags` on AMIs and snapshots, and `snapshot_tags` on the snapshots alone; takes off the
-/// tags that say that the AMIs are not finished.
+/// Writes `tags` on AMIs and snapshots, and `snapshot_tags` on the snapshots alone.
 pub(crate) struct TagImages {
     job: Job,
     source: SourceAmi,
@@ -36,8 +34,7 @@ impl TagImages {
         let is_tagged = maps.iter().any(|map| !map.is_empty())
             || blocks.iter().any(|blocks| !blocks.is_empty());
         let tag = || at.everywhere(&["image", "snapshot"], &["CreateTags"]);
-        let hand_over = at.everywhere(&["image"], &["DeleteTags"]);
-        [hand_over].into_iter().chain(is_tagged.then(tag)).collect()
+        is_tagged.then(tag).into_iter().collect()
     }
 
     /// The tags of snapshots: those of the run, of the AMI and their own; the last one wins.
@@ -93,9 +90,7 @@ impl Step for TagImages {
         let writes = self.images.iter().map(async |image| {
             let id = std::slice::from_ref(&image.id);
             self.write(cx, &image.region, id, &of_ami).await?;
-            self.write(cx, &image.region, &image.snapshots, &of_snapshots).await?;
-            let handed_over = hand_over(&self.job.ec2_in(cx, &image.region), id).await;
-            handed_over.with_context(|| format!("cannot take our own tags off {}", image.id))
+            self.write(cx, &image.region, &image.snapshots, &of_snapshots).await
         });
         join_all(writes).await.into_iter().collect()
     }

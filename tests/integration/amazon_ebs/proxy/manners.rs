@@ -1,11 +1,26 @@
 //! What AWS minds and moto does not: a call with the token of another one is that one, two images of
-//! an account do not have one name, copies have the tags that they are made with, and what is gone
-//! can be removed again.
+//! an account do not have one name, copies have the tags that they are made with and a source, and what
+//! is gone can be removed again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::wire::{Answer, Call, Upstream};
+
+/// The copies that were made through any proxy: what each is a copy of, and from where.
+static SOURCES: Mutex<Vec<(String, String, String)>> = Mutex::new(Vec::new());
+
+/// `answer` with the sources of copies, which moto does not say.
+fn with_sources(mut answer: Answer) -> Answer {
+    for (copy, source, region) in &*SOURCES.lock().unwrap() {
+        let id = format!("<imageId>{copy}</imageId>");
+        let more = format!(
+            "{id}<sourceImageId>{source}</sourceImageId><sourceImageRegion>{region}</sourceImageRegion>"
+        );
+        answer.text = answer.text.replace(&id, &more);
+    }
+    answer
+}
 
 /// The answer to a token's first call, and what that call asked for.
 type Slot = Arc<tokio::sync::Mutex<Option<(Vec<(String, String)>, Answer)>>>;
@@ -26,7 +41,11 @@ pub(super) struct Manners {
 impl Manners {
     pub async fn answer(&self, call: &Call, upstream: &Upstream) -> Option<Answer> {
         let Some(token) = call.get("ClientToken") else {
-            return self.named(call, upstream).await;
+            let answer = self.named(call, upstream).await?;
+            return Some(match call.action.as_str() {
+                "DescribeImages" => with_sources(answer),
+                _ => answer,
+            });
         };
         let key = (call.action.clone(), token.to_owned());
         let slot = self.tokens.lock().unwrap().entry(key).or_default().clone();
@@ -74,6 +93,9 @@ impl Manners {
 async fn tagged(call: &Call, upstream: &Upstream, answer: Answer) -> Option<Answer> {
     let id = answer.text.split_once("<imageId>").and_then(|(_, rest)| rest.split('<').next());
     let Some(id) = id.filter(|_| call.action == "CopyImage") else { return Some(answer) };
+    let of = |name: &str| call.get(name).unwrap_or_default().to_owned();
+    let source = (id.to_owned(), of("SourceImageId"), of("SourceRegion"));
+    SOURCES.lock().unwrap().push(source);
     let mut tags = vec![("Action", "CreateTags"), ("ResourceId.1", id)];
     let prefix = "TagSpecification.1.";
     let given = call

@@ -83,7 +83,7 @@ impl RunInstance {
             key_name,
             groups,
             profile,
-            made: Mutex::new(machine(job)),
+            made: Mutex::new(machine(job, source)),
             template: job.settings.spot.is_wanted().then(|| LaunchTemplate::new(job)),
         }
     }
@@ -175,7 +175,7 @@ impl RunInstance {
     /// Takes back an instance that has ended by itself, and writes down that there will be another.
     async fn make_room(&self, cx: &BuildContext) -> anyhow::Result<()> {
         self.job.removal(cx).remove(&self.made()).await?;
-        let next = machine(&self.job);
+        let next = machine(&self.job, &self.source);
         let written = cx.journal.intend(&cx.facts.build_name, vec![next.clone()]).await;
         written.context("the journal cannot be written")?;
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = next;
@@ -269,11 +269,13 @@ impl Step for RunInstance {
 const LOOKS: usize = 3;
 
 /// The machine of `job`, before it is there.
-fn machine(job: &Job) -> Arc<Thing> {
-    let disks = job.settings.ebs.launch_block_device_mappings.iter();
-    let keeps = disks.filter(|disk| disk.delete_on_termination == Some(false));
+fn machine(job: &Job, source: &SourceAmi) -> Arc<Thing> {
+    let disks = &job.settings.ebs.launch_block_device_mappings;
+    let keeps = disks.iter().filter(|disk| disk.delete_on_termination == Some(false));
     let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
-    let made = Made::Instance { token: job.token.clone(), keeps };
+    let added = disks.iter().map(|disk| disk.device_name.clone());
+    let devices = Some(source.devices().into_iter().chain(added).collect());
+    let made = Made::Instance { token: job.token.clone(), keeps, devices };
     Arc::new(made.thing(&job.account, job.account.region()))
 }
 

@@ -24,9 +24,9 @@ use super::ladder::Rung;
 use super::on_demand::PARTS;
 use crate::aws::allow::Regions;
 use crate::aws::error::{ApiError, Meaning};
+use crate::aws::find;
 use crate::aws::made::Made;
 use crate::aws::name;
-use crate::aws::removal::{find_instance, find_launch_template};
 use crate::aws::tags::specification;
 use crate::builder::amazon_ebs::spot::AllocationStrategy;
 use crate::builder::amazon_ebs::steps::{Place, render_tags};
@@ -88,7 +88,7 @@ impl RunInstance {
         // A fleet that found nothing would answer the same again to the same token.
         let request = request.clone().client_token(name::time_ordered_id());
         let ec2 = self.ec2(cx);
-        let look = async || Ok(find_instance(&ec2, &self.job.token, None).await?.map(Ok));
+        let look = async || Ok(find::instance(&ec2, &self.job.token, None).await?.ours().map(Ok));
         let answered = |answer: CreateFleetOutput| Some(started(&answer));
         ec2.make(&self.made(), "CreateFleet", |_| request.clone().send(), answered, look).await
     }
@@ -111,7 +111,8 @@ impl RunInstance {
             .set_tag_specifications(tags.map(|tags| vec![tags]));
         let name =
             |answer: CreateLaunchTemplateOutput| answer.launch_template?.launch_template_name;
-        let look = || find_launch_template(&ec2, &template.name, &self.job.token);
+        let look =
+            async || Ok(find::launch_template(&ec2, &template.name, &self.job.token).await?.ours());
         let made = &template.made;
         let call = ec2.make(made, "CreateLaunchTemplate", |_| request.clone().send(), name, look);
         cx.journal.made(made, &call.await?);
