@@ -169,7 +169,7 @@ pub struct Registered<T: ?Sized> {
     /// See [`Component::ABOUT`].
     pub about: &'static str,
     /// Its options.
-    pub options: fn() -> Vec<OptionDoc>,
+    pub options: fn() -> Arc<[OptionDoc]>,
     /// Options that it refuses by name.
     pub not_built: &'static [&'static str],
     /// See [`Component::BUILD_DATA`].

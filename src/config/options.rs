@@ -56,8 +56,9 @@ pub(super) fn without_null(schema: &Json) -> &Json {
 pub trait OptionGroups: Sized {
     /// Fills each struct with what `reader` reads for it; `None` if any could not be read.
     fn read(reader: &mut impl GroupReader) -> Option<Self>;
-    /// The options of all structs, in the order of their declaration.
-    fn docs() -> Vec<OptionDoc>;
+    /// The options of all structs, in the order of their declaration. Every component of a type asks
+    /// for them, so they are made once and shared.
+    fn docs() -> Arc<[OptionDoc]>;
 }
 
 /// Reads one group; see [`OptionGroups::read`].
@@ -66,12 +67,22 @@ pub trait GroupReader {
     fn read_group<G: Group>(&mut self, docs: &[OptionDoc]) -> Option<G>;
 }
 
-/// The options that one struct declares; worked out once for each struct.
+/// The options that one struct declares.
 fn docs_of<G: Group>() -> Arc<[OptionDoc]> {
+    made_once::<G>(generate_docs::<G>)
+}
+
+/// The options of `T`, which `make` works out the first time that somebody asks.
+fn made_once<T: 'static>(make: impl FnOnce() -> Arc<[OptionDoc]>) -> Arc<[OptionDoc]> {
     static KNOWN: LazyLock<Mutex<HashMap<TypeId, Arc<[OptionDoc]>>>> =
         LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    known.entry(TypeId::of::<G>()).or_insert_with(generate_docs::<G>).clone()
+    let known = || KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(docs) = known().get(&TypeId::of::<T>()) {
+        return docs.clone();
+    }
+    // Not under the lock: the options of a tuple are made of those of its structs.
+    let docs = make();
+    known().entry(TypeId::of::<T>()).or_insert(docs).clone()
 }
 
 fn generate_docs<G: Group>() -> Arc<[OptionDoc]> {
@@ -107,8 +118,10 @@ macro_rules! option_groups {
                 let ($($group,)+) = ($(reader.read_group::<$group>(&docs_of::<$group>()),)+);
                 Some(($($group?,)+))
             }
-            fn docs() -> Vec<OptionDoc> {
-                [$(docs_of::<$group>()),+].iter().flat_map(|docs| docs.iter().cloned()).collect()
+            fn docs() -> Arc<[OptionDoc]> {
+                made_once::<Self>(|| {
+                    [$(docs_of::<$group>()),+].iter().flat_map(|docs| docs.iter().cloned()).collect()
+                })
             }
         }
     };

@@ -185,9 +185,10 @@ pub fn listed() -> [Vec<Listed>; 4] {
 pub fn nearest_option(topic: &str) -> Option<String> {
     fn options<T: ?Sized>(kind: &'static Kind<T>, name: &str) -> Vec<String> {
         let found = kind.built.iter().find(|registered| registered.name == name);
-        let docs = found.into_iter().flat_map(|registered| (registered.options)());
-        let not_built = found.into_iter().flat_map(|registered| registered.not_built);
-        docs.map(|doc| doc.name).chain(not_built.map(|&name| name.to_owned())).collect()
+        let Some(registered) = found else { return Vec::new() };
+        let docs = (registered.options)();
+        let names = docs.iter().map(|doc| doc.name.as_str());
+        names.chain(registered.not_built.iter().copied()).map(str::to_owned).collect()
     }
     let (name, path) = topic.split_once('.')?;
     let all = [

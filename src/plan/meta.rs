@@ -97,7 +97,7 @@ pub fn meta_arguments(kind: &str) -> Vec<OptionDoc> {
         "post-processor" => (<(PostProcessorMeta, Filter)>::docs(), POST_PROCESSOR_NAMES),
         _ => return Vec::new(),
     };
-    docs.into_iter().filter(|doc| names.contains(&doc.name.as_str())).collect()
+    docs.iter().filter(|doc| names.contains(&doc.name.as_str())).cloned().collect()
 }
 
 /// Parts `body` into its meta-arguments and the component's own options.
