@@ -27,8 +27,9 @@ pub struct Arguments {
     /// How findings are written: for people, or on standard output for programs.
     #[arg(long, value_enum, default_value_t)]
     pub format: FormatFlag,
-    /// Which lints count: `off`, `deny` (they are errors), `-L103`, `L103`, `deny:L103`. A list with
-    /// commas; may be repeated, and later ones win.
+    /// Which lints count: `off`, `deny` (they are errors), `pedantic` (those that are silent
+    /// otherwise, too), `-L103`, `L103`, `deny:L103`. A list with commas; may be repeated, and later
+    /// ones win.
     #[arg(long, value_delimiter = ',', value_name = "LINT,...", allow_hyphen_values = true)]
     pub lint: Vec<lint::Wish>,
     /// Which template, and what it is given.

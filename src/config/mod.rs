@@ -14,5 +14,5 @@ pub use decode::{decode, unknown_options};
 pub use duration::GoDuration;
 pub(crate) use late::late_fields;
 pub use late::{AnyField, Late, LateFields};
-pub use node::{Entry, Form, Node, NodeKind, UNKNOWN};
+pub use node::{Entry, Form, Node, NodeKind, UNKNOWN, bool_of_text};
 pub use options::{Group, GroupReader, OptionDoc, OptionGroups};

@@ -112,6 +112,16 @@ impl Node {
         }
     }
 
+    /// The bool that it means, written as a bool, a number or a text.
+    pub fn as_bool(&self) -> Option<bool> {
+        match &self.kind {
+            NodeKind::Bool(value) => Some(*value),
+            NodeKind::Number(text) => Some(text != "0"),
+            NodeKind::String(text) => bool_of_text(text),
+            _ => None,
+        }
+    }
+
     /// What an error calls this kind of value.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
@@ -123,6 +133,15 @@ impl Node {
             NodeKind::List(_) => "a list",
             NodeKind::Map(_) => "a map",
         }
+    }
+}
+
+/// The bool that `text` means.
+pub fn bool_of_text(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 

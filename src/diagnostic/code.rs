@@ -163,6 +163,8 @@ codes! {
     UNENCRYPTED_VOLUME = "L107";
     /// The machine's user data holds a secret.
     USER_DATA_SECRET = "L108";
+    /// A required plugin is taken in any future version.
+    UNLIMITED_PLUGIN = "L109";
     /// A variable that nothing uses.
     UNUSED_VARIABLE = "L201";
     /// A local that nothing uses.

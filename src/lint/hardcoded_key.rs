@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, code};
 use crate::source::Span;
 use crate::template::ast::{Expr, ExprKind};
 
-pub(super) const RULE: Rule = Rule { code: code::HARDCODED_KEY, check };
+pub(super) const RULE: Rule = Rule::new(code::HARDCODED_KEY, check);
 
 /// How ids of access keys begin: those of users, and temporary ones.
 const PREFIXES: [&str; 2] = ["AKIA", "ASIA"];

@@ -1,10 +1,10 @@
 //! A machine that gives its credentials to any request (IMDSv1).
 
-use super::{Rule, Subject, blocks, finding};
+use super::{Rule, Subject, blocks, finding, text_of};
 use crate::diagnostic::{Diagnostic, code};
 use crate::plan::PlannedBuild;
 
-pub(super) const RULE: Rule = Rule { code: code::IMDSV1_ALLOWED, check };
+pub(super) const RULE: Rule = Rule::new(code::IMDSV1_ALLOWED, check);
 
 fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     let builds = subject.plan.builds.iter();
@@ -14,9 +14,7 @@ fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
 /// imgbake asks for tokens unless the template says otherwise.
 fn report(build: &PlannedBuild) -> Option<Diagnostic> {
     let options = blocks(&build.options, "metadata_options").into_iter().next()?;
-    let is = |name: &str, value| {
-        options.get(name).is_some_and(|entry| entry.value.as_str() == Some(value))
-    };
+    let is = |name: &str, value| text_of(options, name, build).as_deref() == Some(value);
     if !is("http_tokens", "optional") || is("http_endpoint", "disabled") {
         return None;
     }

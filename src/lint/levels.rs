@@ -3,47 +3,73 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::RULES;
+use super::{RULES, Rule};
 use crate::diagnostic::{Code, did_you_mean};
 
 /// What becomes of a rule's findings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// They are not shown.
     Allow,
     /// They are warnings.
-    #[default]
     Warn,
     /// They are errors.
     Deny,
 }
 
-/// The level of each rule; without wishes, all warn.
-#[derive(Clone, Debug, Default)]
+/// The level of each rule.
+#[derive(Clone, Debug)]
 pub struct Levels(BTreeMap<&'static str, Level>);
 
-/// One word of `-lint`: `off`, `deny`, `-L103`, `L103`, `deny:L103`.
+/// One word of `-lint`: `off`, `deny`, `pedantic`, `-L103`, `L103`, `deny:L103`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     level: Level,
-    /// `None`: all rules.
-    rule: Option<Code>,
+    rules: Rules,
+}
+
+/// Which rules a wish is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    All,
+    /// Those that are not silent before this wish.
+    Loud,
+    Pedantic,
+    One(Code),
 }
 
 impl Levels {
-    /// What `wishes` come to; later ones win.
+    /// What `wishes` come to; later ones win. Without any, all rules warn but the pedantic ones.
     pub fn new(wishes: &[Wish]) -> Self {
-        let mut levels = BTreeMap::new();
+        let own = |rule: &Rule| if rule.pedantic { Level::Allow } else { Level::Warn };
+        let mut levels: BTreeMap<_, _> =
+            RULES.iter().map(|rule| (rule.code.name(), own(rule))).collect();
         for wish in wishes {
-            let meant = RULES.iter().filter(|rule| wish.rule.is_none_or(|code| code == rule.code));
-            levels.extend(meant.map(|rule| (rule.code.name(), wish.level)));
+            for rule in RULES {
+                let level = levels.entry(rule.code.name()).or_insert(wish.level);
+                if wish.rules.include(rule, *level) {
+                    *level = wish.level;
+                }
+            }
         }
         Self(levels)
     }
 
     /// The level of one rule.
     pub fn of(&self, code: Code) -> Level {
-        self.0.get(code.name()).copied().unwrap_or_default()
+        self.0.get(code.name()).copied().unwrap_or(Level::Allow)
+    }
+}
+
+impl Rules {
+    /// Whether `rule`, which has a `level`, is one of them.
+    fn include(self, rule: &Rule, level: Level) -> bool {
+        match self {
+            Self::All => true,
+            Self::Loud => level != Level::Allow,
+            Self::Pedantic => rule.pedantic,
+            Self::One(code) => code == rule.code,
+        }
     }
 }
 
@@ -52,8 +78,9 @@ impl FromStr for Wish {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (level, name) = match text {
-            "off" => return Ok(Self { level: Level::Allow, rule: None }),
-            "deny" => return Ok(Self { level: Level::Deny, rule: None }),
+            "off" => return Ok(Self { level: Level::Allow, rules: Rules::All }),
+            "deny" => return Ok(Self { level: Level::Deny, rules: Rules::Loud }),
+            "pedantic" => return Ok(Self { level: Level::Warn, rules: Rules::Pedantic }),
             _ => match (text.strip_prefix('-'), text.strip_prefix("deny:")) {
                 (Some(name), _) => (Level::Allow, name),
                 (_, Some(name)) => (Level::Deny, name),
@@ -62,12 +89,12 @@ impl FromStr for Wish {
         };
         let names = || RULES.iter().map(|rule| rule.code.name());
         match RULES.iter().find(|rule| rule.code.name().eq_ignore_ascii_case(name)) {
-            Some(rule) => Ok(Self { level, rule: Some(rule.code) }),
+            Some(rule) => Ok(Self { level, rules: Rules::One(rule.code) }),
             None => Err(match did_you_mean(name, names()) {
                 Some(meant) => format!("there is no lint `{name}`; did you mean `{meant}`?"),
                 None => format!(
-                    "there is no lint `{name}`: write `off`, `deny`, or one of {} with `-` or \
-                     `deny:` before it",
+                    "there is no lint `{name}`: write `off`, `deny`, `pedantic`, or one of {} \
+                     with `-` or `deny:` before it",
                     names().collect::<Vec<_>>().join(", ")
                 ),
             }),
@@ -81,9 +108,24 @@ mod tests {
     use crate::diagnostic::code;
 
     fn levels(text: &str) -> [Level; 2] {
-        let wishes: Vec<Wish> = text.split(',').map(|word| word.parse().unwrap()).collect();
-        let levels = Levels::new(&wishes);
-        [code::HARDCODED_KEY, code::OPEN_INGRESS].map(|code| levels.of(code))
+        of(text, [code::HARDCODED_KEY, code::OPEN_INGRESS])
+    }
+
+    fn of<const N: usize>(text: &str, codes: [Code; N]) -> [Level; N] {
+        let words = text.split(',').filter(|word| !word.is_empty());
+        let wishes: Vec<Wish> = words.map(|word| word.parse().unwrap()).collect();
+        codes.map(|code| Levels::new(&wishes).of(code))
+    }
+
+    #[test]
+    fn pedantic_rules_are_silent_until_they_are_asked_for() {
+        let levels = |text| of(text, [code::OPEN_INGRESS, code::UNENCRYPTED_VOLUME]);
+        assert_eq!(levels(""), [Level::Warn, Level::Allow]);
+        assert_eq!(levels("pedantic"), [Level::Warn, Level::Warn]);
+        assert_eq!(levels("L107"), [Level::Warn, Level::Warn]);
+        assert_eq!(levels("deny"), [Level::Deny, Level::Allow]);
+        assert_eq!(levels("pedantic,deny"), [Level::Deny, Level::Deny]);
+        assert_eq!(levels("off,pedantic"), [Level::Allow, Level::Warn]);
     }
 
     #[test]
@@ -92,6 +134,7 @@ mod tests {
         assert_eq!(levels("off,L101"), [Level::Warn, Level::Allow]);
         assert_eq!(levels("deny,-l102"), [Level::Deny, Level::Allow]);
         assert_eq!(levels("off,deny:L102"), [Level::Allow, Level::Deny]);
+        assert_eq!(levels("-L102,deny"), [Level::Deny, Level::Allow]);
     }
 
     #[test]

@@ -16,12 +16,13 @@ mod open_ingress;
 mod owners_missing;
 mod sleep_for_boot;
 mod unencrypted_volume;
+mod unlimited_plugin;
 mod unpinned_latest;
 mod unused_local;
 mod unused_variable;
 mod user_data_secret;
 
-use crate::config::Node;
+use crate::config::{self, Entry, Node, NodeKind};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use crate::interpolate::{self, Dot};
 use crate::plan::{Plan, PlannedBuild};
@@ -48,6 +49,19 @@ pub struct Subject<'a> {
 struct Rule {
     code: Code,
     check: fn(&Subject<'_>) -> Vec<Diagnostic>,
+    /// Whether it is silent unless somebody asks for it: it would fire on nearly every template, and
+    /// who gets used to that reads no warning any more.
+    pedantic: bool,
+}
+
+impl Rule {
+    const fn new(code: Code, check: fn(&Subject<'_>) -> Vec<Diagnostic>) -> Self {
+        Self { code, check, pedantic: false }
+    }
+
+    const fn pedantic(self) -> Self {
+        Self { pedantic: true, ..self }
+    }
 }
 
 /// All rules, in the order of their codes.
@@ -60,6 +74,7 @@ static RULES: &[Rule] = &[
     imdsv1_allowed::RULE,
     unencrypted_volume::RULE,
     user_data_secret::RULE,
+    unlimited_plugin::RULE,
     unused_variable::RULE,
     unused_local::RULE,
     sleep_for_boot::RULE,
@@ -91,30 +106,43 @@ fn finding(code: Code, span: Span, summary: impl Into<String>) -> Diagnostic {
 /// as they can be before it runs.
 fn texts(node: &Node, build: &PlannedBuild) -> Vec<(String, Span)> {
     if let Some(text) = node.as_str() {
-        let rendered = interpolate::Template::parse(text)
-            .and_then(|template| template.render(&build.facts.scope, &Dot::new()));
-        return vec![(rendered.unwrap_or_else(|_| text.to_owned()), node.span)];
+        return vec![(rendered(text, build), node.span)];
     }
     let items = node.items().iter();
     let values = node.entries().into_iter().flat_map(|entries| entries.values());
     items.chain(values.map(|entry| &entry.value)).flat_map(|part| texts(part, build)).collect()
 }
 
-/// Whether the option is given as true, in any of the ways in which templates write that.
-fn is_true(node: &Node, option: &str) -> bool {
-    let value = node.get(option).map(|entry| &entry.value.kind);
-    match value {
-        Some(crate::config::NodeKind::Bool(value)) => *value,
-        Some(crate::config::NodeKind::String(text)) => {
-            matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True")
-        }
-        _ => false,
-    }
+/// `text` as `build` sees it.
+fn rendered(text: &str, build: &PlannedBuild) -> String {
+    let rendered = interpolate::Template::parse(text)
+        .and_then(|template| template.render(&build.facts.scope, &Dot::new()));
+    rendered.unwrap_or_else(|_| text.to_owned())
+}
+
+/// The option, unless it is not given; null is as good as that.
+fn given<'a>(node: &'a Node, option: &str) -> Option<&'a Entry> {
+    node.get(option).filter(|entry| !matches!(entry.value.kind, NodeKind::Null))
+}
+
+/// The text that `build` sees in the option.
+fn text_of(node: &Node, option: &str, build: &PlannedBuild) -> Option<String> {
+    Some(rendered(given(node, option)?.value.as_str()?, build))
+}
+
+/// Whether `build` reads the option as true, whatever way it is written in.
+fn is_true(node: &Node, option: &str, build: &PlannedBuild) -> bool {
+    let Some(Entry { value, .. }) = given(node, option) else { return false };
+    let read = match value.as_str() {
+        Some(text) => config::bool_of_text(&rendered(text, build)),
+        None => value.as_bool(),
+    };
+    read == Some(true)
 }
 
 /// The blocks that `option` consists of: one where it is a map.
 fn blocks<'a>(node: &'a Node, option: &str) -> Vec<&'a Node> {
-    match node.get(option) {
+    match given(node, option) {
         Some(entry) if entry.value.entries().is_some() => vec![&entry.value],
         Some(entry) => entry.value.items().iter().collect(),
         None => Vec::new(),

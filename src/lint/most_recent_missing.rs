@@ -1,17 +1,17 @@
 //! A filter that fails as soon as a second AMI matches it.
 
-use super::{Rule, Subject, blocks, finding};
+use super::{Rule, Subject, blocks, finding, given};
 use crate::config::Node;
 use crate::diagnostic::{Diagnostic, code};
 
-pub(super) const RULE: Rule = Rule { code: code::MOST_RECENT_MISSING, check };
+pub(super) const RULE: Rule = Rule::new(code::MOST_RECENT_MISSING, check);
 
 fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     let filters = subject
         .plan
         .builds
         .iter()
-        .filter(|build| build.options.get("source_ami").is_none())
+        .filter(|build| given(&build.options, "source_ami").is_none())
         .flat_map(|build| blocks(&build.options, "source_ami_filter"));
     filters.filter(|filter| !is_exact(filter)).map(report).collect()
 }
@@ -19,8 +19,8 @@ fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
 /// Whether it says what is to happen with several, or cannot match several.
 fn is_exact(filter: &Node) -> bool {
     let by_id =
-        filter.get("filters").is_some_and(|filters| filters.value.get("image-id").is_some());
-    by_id || filter.get("most_recent").is_some()
+        given(filter, "filters").is_some_and(|filters| given(&filters.value, "image-id").is_some());
+    by_id || given(filter, "most_recent").is_some()
 }
 
 fn report(filter: &Node) -> Diagnostic {

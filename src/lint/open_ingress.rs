@@ -3,7 +3,7 @@
 use super::{Rule, Subject, finding, texts};
 use crate::diagnostic::{Diagnostic, code};
 
-pub(super) const RULE: Rule = Rule { code: code::OPEN_INGRESS, check };
+pub(super) const RULE: Rule = Rule::new(code::OPEN_INGRESS, check);
 
 const OPTION: &str = "temporary_security_group_source_cidrs";
 

@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, code};
 use crate::plan::{PlannedBuild, PlannedProvisioner};
 use crate::source::Span;
 
-pub(super) const RULE: Rule = Rule { code: code::SLEEP_FOR_BOOT, check };
+pub(super) const RULE: Rule = Rule::new(code::SLEEP_FOR_BOOT, check);
 
 /// The file that cloud-init writes when it is done.
 const BOOT_FINISHED: &str = "boot-finished";

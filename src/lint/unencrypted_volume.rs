@@ -1,11 +1,11 @@
 //! An image whose volumes are not encrypted.
 
-use super::{Rule, Subject, blocks, finding, is_true, texts};
+use super::{Rule, Subject, blocks, finding, given, is_true, texts};
 use crate::config::Node;
 use crate::diagnostic::{Diagnostic, code};
 use crate::plan::PlannedBuild;
 
-pub(super) const RULE: Rule = Rule { code: code::UNENCRYPTED_VOLUME, check };
+pub(super) const RULE: Rule = Rule::new(code::UNENCRYPTED_VOLUME, check).pedantic();
 
 const MAPPINGS: [&str; 2] = ["launch_block_device_mappings", "ami_block_device_mappings"];
 
@@ -21,24 +21,27 @@ fn is_exempt(build: &PlannedBuild) -> bool {
     let is_public = options
         .get("ami_groups")
         .is_some_and(|entry| texts(&entry.value, build).iter().any(|(group, _)| group == "all"));
-    is_public || is_true(options, "encrypt_boot") || is_true(options, "skip_create_ami")
+    is_public
+        || is_true(options, "encrypt_boot", build)
+        || is_true(options, "skip_create_ami", build)
 }
 
 fn of_build(build: &PlannedBuild) -> Vec<Diagnostic> {
     let devices: Vec<&Node> =
         MAPPINGS.iter().flat_map(|option| blocks(&build.options, option)).collect();
-    if devices.iter().any(|device| is_true(device, "encrypted")) {
-        let open = devices.into_iter().filter(|device| is_open(device));
+    if devices.iter().any(|device| is_true(device, "encrypted", build)) {
+        let open = devices.into_iter().filter(|device| is_open(device, build));
         return open.map(|device| report(device.span, "not `encrypted`")).collect();
     }
     vec![report(build.span, "no volume is `encrypted`")]
 }
 
 /// Whether it is a volume of its own that is not encrypted.
-fn is_open(device: &Node) -> bool {
-    let has = |option| device.get(option).is_some();
-    let is_no_volume = is_true(device, "no_device") || has("virtual_name") || has("snapshot_id");
-    !is_true(device, "encrypted") && !is_no_volume
+fn is_open(device: &Node, build: &PlannedBuild) -> bool {
+    let has = |option| given(device, option).is_some();
+    let is_no_volume =
+        is_true(device, "no_device", build) || has("virtual_name") || has("snapshot_id");
+    !is_true(device, "encrypted", build) && !is_no_volume
 }
 
 fn report(span: crate::source::Span, cause: &str) -> Diagnostic {

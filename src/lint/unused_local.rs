@@ -4,7 +4,7 @@ use super::uses::Uses;
 use super::{Rule, Subject, finding};
 use crate::diagnostic::{Diagnostic, code};
 
-pub(super) const RULE: Rule = Rule { code: code::UNUSED_LOCAL, check };
+pub(super) const RULE: Rule = Rule::new(code::UNUSED_LOCAL, check);
 
 fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     let uses = Uses::of(subject.template);

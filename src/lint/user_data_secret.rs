@@ -13,7 +13,7 @@ use crate::source::Span;
 /// EC2 takes 16 KB.
 const LARGEST: u64 = 1 << 20;
 
-pub(super) const RULE: Rule = Rule { code: code::USER_DATA_SECRET, check };
+pub(super) const RULE: Rule = Rule::new(code::USER_DATA_SECRET, check);
 
 fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     let all = subject.plan.builds.iter().flat_map(user_data);

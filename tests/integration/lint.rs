@@ -1,7 +1,7 @@
 //! Lints: `validate` warns of what a template may do but its author rarely wants. That each fires on
 //! its example, and not on the repaired one, is shown with the other codes in `explain`.
 
-use crate::support::{Program, Run};
+use crate::support::{Program, Run, fixture};
 
 /// A build with a source that has these options besides.
 fn ebs(options: &str) -> String {
@@ -234,7 +234,57 @@ fn volumes_are_encrypted_one_by_one_or_all_together() {
         ("  ami_groups = [\"all\"]".to_owned(), 0),
         ("  skip_create_ami = true".to_owned(), 0),
     ] {
-        let run = validate(&without(ebs(&options)), []).succeeded();
+        let run = validate(&without(ebs(&options)), ["-lint=pedantic"]).succeeded();
         assert_eq!(run.stderr.matches("warning[L107]").count(), count, "{options}: {}", run.stderr);
+        assert_eq!(validate(&without(ebs(&options)), []).succeeded().stderr, "", "{options}");
     }
+}
+
+#[test]
+fn an_option_is_read_as_its_component_reads_it() {
+    let program = Program::new();
+    let warnings = |options: &str| {
+        let template = format!(
+            r#"{{ "variables": {{ "yes": "true", "no": "false" }},
+  "builders": [{{ "type": "amazon-ebs", "region": "eu-west-1", "ami_name": "web-{{{{user `no`}}}}",
+    "instance_type": "t3.micro", "ssh_username": "admin", "source_ami": "ami-0123456789abcdef0",
+    "tags": {{ "x": "{{{{user `yes`}}}}" }}, {options} }}] }}"#
+        );
+        program.write("t.json", template);
+        program.run(["validate", "-lint=pedantic", "t.json"]).succeeded().stderr
+    };
+    for encrypt_boot in ["true", "1", r#""1""#, r#""{{user `yes`}}""#] {
+        let said = warnings(&format!(r#""encrypt_boot": {encrypt_boot}"#));
+        assert_eq!(said, "", "{encrypt_boot}");
+    }
+    for encrypt_boot in ["false", "0", "null", r#""{{user `no`}}""#] {
+        let said = warnings(&format!(r#""encrypt_boot": {encrypt_boot}"#));
+        assert_eq!(said.matches("warning[L107]").count(), 1, "{encrypt_boot}: {said}");
+    }
+    let tokens = r#""encrypt_boot": 1, "metadata_options": { "http_tokens": "{{clean_resource_name `optional`}}" }"#;
+    assert!(warnings(tokens).contains("warning[L106]"), "{}", warnings(tokens));
+}
+
+#[test]
+fn a_usual_template_has_one_lint_at_most() {
+    let mut counts = Vec::new();
+    for (project, template) in [
+        ("01-first", "mended.json"),
+        ("02-nginx-inline", "nginx.json"),
+        ("03-nginx-script", "nginx.json"),
+        ("04-custom-page", "nginx.json"),
+        ("05-post-processors", "nginx.json"),
+        ("06-variables-and-filter", "packer.json"),
+        ("07-ansible-local", "packer.json"),
+        ("08-node-exporter", "packer.json"),
+        ("10-hcl2", "nginx.pkr.hcl"),
+        ("11-parallel", "packer.json"),
+    ] {
+        let program = Program::new();
+        program.copy(&fixture(&format!("tutorial/{project}")));
+        let run = program.run(["validate", template]).succeeded();
+        counts.push(run.stderr.matches("warning[L").count());
+    }
+    counts.sort_unstable();
+    assert!(counts[counts.len() / 2] <= 1, "{counts:?}");
 }
