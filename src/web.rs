@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     async fn asked(url: &str) -> String {
-        let client = client().no_proxy().read_timeout(Duration::from_millis(300)).build().unwrap();
+        let client = client().no_proxy().read_timeout(Duration::from_secs(1)).build().unwrap();
         let allowance = Allowance::new("the answer", 4, Duration::from_millis(300));
         let answer = async {
             let response = client.get(url).send().await.map_err(cause)?;
