@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uuid::Uuid;
 
+use crate::diagnostic::Asker;
 use crate::identity::Role;
 use crate::secret::SecretStore;
 
@@ -63,6 +64,8 @@ pub struct Environment {
     pub role: Option<Role>,
     /// Where the template functions `aws_secretsmanager` and `aws_secretsmanager_raw` read from.
     pub secrets: Option<Arc<dyn SecretStore>>,
+    /// Who has given templates what they are given.
+    pub asker: Asker,
     voice: Arc<OnceLock<Box<dyn Voice>>>,
 }
 
@@ -82,8 +85,8 @@ impl Environment {
             Some(given) if !given.is_empty() => given.clone(),
             _ => Uuid::new_v4().to_string(),
         };
-        let (role, secrets, voice) = Default::default();
-        Self { vars, cwd, started, is_timeless: false, run_uuid, role, secrets, voice }
+        let (role, secrets, voice, asker) = Default::default();
+        Self { vars, cwd, started, is_timeless: false, run_uuid, role, secrets, asker, voice }
     }
 
     /// What is waited for is told to `voice` from now on; to the first one that is given.
@@ -95,6 +98,11 @@ impl Environment {
     /// Tells people what is waited for, if there is anybody to hear it.
     pub fn say(&self, text: &str) {
         self.voice.get().into_iter().for_each(|voice| voice.say(text));
+    }
+
+    /// The same, asked by somebody else.
+    pub fn asked_by(self, asker: Asker) -> Self {
+        Self { asker, ..self }
     }
 
     /// The same, with a role to take on.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::Action;
 use crate::cli::Exit;
-use crate::cli::several::Asker;
 use crate::cli::validate::{self, Check, FormatFlag};
 use crate::event::Ui;
 use crate::source::SourceMap;
@@ -20,8 +19,7 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
         lint: Vec::new(),
         template: action.template(Path::new("")),
     };
-    let check =
-        Check { session: &action.session, ui, arguments: &arguments, asker: Asker::Workflow };
+    let check = Check { session: &action.session, ui, arguments: &arguments };
     found.extend(check.all(&templates, &mut sources).0);
     let found = found.without_repetitions();
     if !action.findings(ui, &found, &sources) {

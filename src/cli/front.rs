@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::several::Asker;
+use super::several::unmatched;
 use super::{Exit, Session};
 use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
@@ -247,7 +247,7 @@ pub fn plan(
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
     let (planned, mut found) = plan_one_of_several(session, ui, arguments, wishes, sources)?;
-    found.extend(Asker::CommandLine.unmatched(&planned.plan.unmatched));
+    found.extend(unmatched(&planned.plan.unmatched, session.environment.asker));
     Ok((planned, found))
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::front::{self, Planned, TemplateArguments, Wishes};
-use super::several::{Asker, share};
+use super::several::{self, share};
 use super::{Exit, Session};
 use crate::diagnostic::Diagnostics;
 use crate::event::Ui;
@@ -73,12 +73,12 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let templates = match templates.len() {
         0 | 1 => templates,
         _ => {
-            let (templates, lost) = share(templates, Asker::CommandLine);
+            let (templates, lost) = share(templates, session.environment.asker);
             found.extend(lost);
             templates
         }
     };
-    let checked = Check { session, ui, arguments, asker: Asker::CommandLine };
+    let checked = Check { session, ui, arguments };
     let (more, valid) = checked.all(&templates, &mut sources);
     found.extend(more);
     let exit = if found.has_errors() { Exit::Failure } else { Exit::Success };
@@ -104,7 +104,6 @@ pub(crate) struct Check<'a> {
     pub session: &'a Session,
     pub ui: &'a Ui,
     pub arguments: &'a Arguments,
-    pub asker: Asker,
 }
 
 impl Check<'_> {
@@ -128,7 +127,8 @@ impl Check<'_> {
         }
         // A template that cannot be planned may have what the others lack.
         if valid.len() == templates.len() {
-            found.extend(self.asker.unmatched(&Unmatched::in_all(unmatched)));
+            let asker = self.session.environment.asker;
+            found.extend(several::unmatched(&Unmatched::in_all(unmatched), asker));
         }
         (found, valid)
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code};
 use crate::interpolate::{self, Dot, Scope};
 use crate::secret::Redactor;
 use crate::source::Span;
@@ -47,7 +47,7 @@ pub fn evaluate(
     }
     for variable in &template.variables {
         if !raw.contains_key(&variable.name.value) {
-            found.push(unset(variable));
+            found.push(unset(variable, inputs.environment.asker));
         }
     }
     let given: Vec<String> = inputs.vars.iter().map(|(name, _)| name.clone()).collect();
@@ -70,12 +70,12 @@ fn plain_text(expr: &Expr) -> Option<String> {
     }
 }
 
-fn unset(variable: &Variable) -> Diagnostic {
+fn unset(variable: &Variable, asker: Asker) -> Diagnostic {
     let name = &variable.name.value;
     Diagnostic::error(code::UNSET_VARIABLE, format!("required variable not set: {name}"))
         .at(variable.name.span)
         .because("this variable has no default and no value was given")
-        .help(format!("set it with -var {name}=… or in a file given with -var-file"))
+        .help(asker.ways_to_set(name))
 }
 
 /// Renders the values by their names, but for those that wait for others that they refer to.

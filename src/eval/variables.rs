@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::budget::Budget;
-use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::Span;
 use crate::template::ast::{Expr, Template, Validation, Variable};
 use crate::template::hcl::{self, Origin};
@@ -106,9 +105,9 @@ fn evaluate_one(
     let value = match (given, default) {
         (Given::Default, Some(default)) => default,
         (Given::Default, None) => {
-            return Err(unset(variable).into());
+            return Err(unset(variable, host.environment.asker).into());
         }
-        (given, _) => given_value(variable, given, &ty, &host.budget)?,
+        (given, _) => given_value(variable, given, &ty, host)?,
     };
     let value = value.marked(variable.sensitive);
     if variable.sensitive {
@@ -160,13 +159,14 @@ fn given_value(
     variable: &Variable,
     given: Given<'_>,
     ty: &Type,
-    budget: &Budget,
+    host: &Host,
 ) -> Result<Value, Diagnostics> {
+    let asker = host.environment.asker;
     let (value, span) = match given {
         Given::Default => (Value::NULL, variable.name.span),
-        Given::File(expr) => (constant(expr, budget)?, expr.span),
+        Given::File(expr) => (constant(expr, &host.budget)?, expr.span),
         Given::Environment(text) | Given::CommandLine(text) => {
-            (text_value(variable, given, text, ty, budget)?, variable.name.span)
+            (text_value(variable, given, text, ty, host)?, variable.name.span)
         }
     };
     Ok(convert(&with_defaults(&value, ty), ty).map_err(|cause| {
@@ -179,7 +179,9 @@ fn given_value(
             ));
         match given {
             Given::Environment(_) => found.note(format!("the value comes from PKR_VAR_{name}")),
-            Given::CommandLine(_) => found.note(format!("the value comes from -var {name}=…")),
+            Given::CommandLine(_) => {
+                found.note(format!("the value comes from {}", asker.value(name)))
+            }
             _ => found.label(variable.name.span, "declared here"),
         }
     })?)
@@ -191,19 +193,20 @@ fn text_value(
     given: Given<'_>,
     text: &str,
     ty: &Type,
-    budget: &Budget,
+    host: &Host,
 ) -> Result<Value, Diagnostics> {
     if matches!(ty, Type::String | Type::Number | Type::Any) {
         return Ok(Value::string(text));
     }
     let origin = Origin::Span(variable.name.span);
+    let budget = &host.budget;
     let value =
         hcl::parse_expression(text, origin, budget).and_then(|expr| constant(&expr, budget));
     value.map_err(|errors| {
         let (name, kind) = (&variable.name.value, ty.kind_name());
         let source = match given {
             Given::Environment(_) => format!("the environment variable PKR_VAR_{name}"),
-            _ => format!("-var {name}=…"),
+            _ => host.environment.asker.value(name),
         };
         let why: Vec<String> = errors.0.into_iter().map(|error| error.summary).collect();
         Diagnostic::error(
@@ -221,15 +224,12 @@ fn text_value(
     })
 }
 
-fn unset(variable: &Variable) -> Diagnostic {
+fn unset(variable: &Variable, asker: Asker) -> Diagnostic {
     let name = &variable.name.value;
     Diagnostic::error(code::UNSET_VARIABLE, format!("Unset variable {name:?}"))
         .at(variable.name.span)
         .because("A used variable must be set or have a default value.")
-        .help(format!(
-            "set it with -var {name}=…, in a file given with -var-file, or with PKR_VAR_{name} in \
-             the environment"
-        ))
+        .help(format!("{}, or with PKR_VAR_{name} in the environment", asker.ways_to_set(name)))
 }
 
 /// Given on the command line or in a file, but declared nowhere.

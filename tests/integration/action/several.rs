@@ -57,6 +57,19 @@ fn what_fits_none_is_said_once_with_the_names_of_all() {
 }
 
 #[test]
+fn a_variable_without_a_value_is_told_how_a_workflow_gives_one() {
+    let runner = Runner::new("validate")
+        .file("web.pkr.hcl", WEB.replace("default = \"1\"", "type = list(string)"));
+    let unset = runner.run().failed();
+    let [one] = told(&unset)[..] else { panic!("{:#?}", told(&unset)) };
+    assert!(one.contains("the input `variables`") && !one.contains("-var"), "{one}");
+    let runner = runner.with("variables", "size: no list");
+    let wrong = runner.run().failed();
+    let [one] = told(&wrong)[..] else { panic!("{:#?}", told(&wrong)) };
+    assert!(!one.contains("-var"), "{one}");
+}
+
+#[test]
 fn a_variable_that_none_has_is_an_error_in_the_words_of_a_workflow() {
     for command in COMMANDS {
         let step = run(command, &[("variables", "enigne: y\nsize: 3")]).failed();
