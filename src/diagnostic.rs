@@ -3,10 +3,12 @@
 //! A diagnostic says whose place it is (a span), which rule was broken (a stable [`Code`]), the
 //! cause, and what to do next. Passes collect all of theirs before they fail.
 
+mod asker;
 pub mod code;
 
 use std::collections::HashSet;
 
+pub use self::asker::Asker;
 pub use self::code::Code;
 use crate::budget::Exceeded;
 use crate::source::Span;

@@ -236,6 +236,11 @@ pub struct Product {
 }
 
 impl Finished {
+    /// What became of it where it did not end well.
+    pub fn fate(&self) -> &'static str {
+        if self.stopped.is_some() { "was cancelled" } else { "failed" }
+    }
+
     fn redacted(mut self, redactor: &Redactor) -> Self {
         let products = self.products.iter_mut().flat_map(|product| {
             let texts = [&mut product.id, &mut product.description];

@@ -1,6 +1,8 @@
 //! `command: build`: the builds of all templates in one run.
 
 use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
 use crate::cli::front::{self, Planned, Wishes};
-use crate::cli::several::Asker;
+use crate::cli::several;
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::event::Ui;
 use crate::plan::{Plan, PlannedBuild, Unmatched};
@@ -83,7 +85,7 @@ fn remember(action: &Action, ui: &Ui) {
     let Some(dir) = &action.state_dir else { return };
     // Where it is not there at the end, somebody has removed it, and what it said with it. A journal
     // that cannot be written says so itself.
-    let _ = std::fs::create_dir_all(dir);
+    let _ = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     keep_state(action, ui, &dir.display().to_string());
 }
 
@@ -141,7 +143,8 @@ pub(super) fn plan(
         }));
     }
     if unmatched.len() == templates.len() {
-        found.extend(Asker::Workflow.unmatched(&Unmatched::in_all(unmatched)));
+        let asker = action.session.environment.asker;
+        found.extend(several::unmatched(&Unmatched::in_all(unmatched), asker));
     }
     let found = found.without_repetitions();
     let mut names = HashMap::new();

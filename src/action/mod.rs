@@ -34,9 +34,9 @@ use jiff::Timestamp;
 use self::inputs::{Account, Command, Inputs, RoleInputs};
 use self::outputs::Outputs;
 use crate::cli::front::{Language, TemplateArguments};
-use crate::cli::several::{Asker, share};
+use crate::cli::several::share;
 use crate::cli::{Exit, Session, cleanup, inspect};
-use crate::diagnostic::{Diagnostics, Severity};
+use crate::diagnostic::{Asker, Diagnostics, Severity};
 use crate::env::Environment;
 use crate::event::{Annotation, Message, Ui};
 use crate::github::files::LONGEST_SUMMARY;
@@ -234,7 +234,9 @@ impl Surroundings {
                 vars.insert(name.to_owned(), region.to_owned());
             }
         }
-        Environment::new(vars, environment.cwd.clone(), environment.started).taking_on(role)
+        Environment::new(vars, environment.cwd.clone(), environment.started)
+            .taking_on(role)
+            .asked_by(Asker::Workflow)
     }
 
     /// The role that the inputs say, and how it is taken on.
@@ -319,6 +321,8 @@ impl Action {
         self.explain(exit, ui);
         outputs.write(&self.files, &self.session.redactor, exit, ui);
         owner::hand_over(self.context.workspace(&self.session.environment), started);
+        // Where this cannot be written, it was said when the step began.
+        let _ = post::remember_end(&self.files);
         ui.settle();
         let about = self.about(exit, &outputs);
         summarise(&self.files, &self.story, &about, &self.session.redactor, ui);
@@ -383,7 +387,7 @@ impl Action {
                 Err(errors) => found.extend(errors),
             }
         }
-        let (all, lost) = share(all, Asker::Workflow);
+        let (all, lost) = share(all, self.session.environment.asker);
         // Where a template is not found, nobody knows what it has.
         if !found.has_errors() {
             found.extend(lost);

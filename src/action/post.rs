@@ -1,9 +1,9 @@
 //! The end of the job: what a step that was cancelled or killed could not remove any more, is removed
 //! now. It needs the journals and credentials, and nothing else of what the step needed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use jiff::Timestamp;
 
@@ -27,9 +27,14 @@ const NOTHING: &str = "There is nothing to clean up.";
 /// After a cancellation the whole job has less than five minutes.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Tells the end of the job when the step began.
-pub(super) fn remember_start(files: &Files, started: Timestamp) -> std::io::Result<()> {
+/// Tells the end of the job when the step began, which may not come to its own end.
+pub(super) fn remember_start(files: &Files, started: Timestamp) -> io::Result<()> {
     files.state(STARTED, &started.as_millisecond().to_string())
+}
+
+/// Tells the end of the job that the step came to its own.
+pub(super) fn remember_end(files: &Files) -> io::Result<()> {
+    files.state(STARTED, "")
 }
 
 pub(super) fn run(at: &Surroundings, ui: &Ui) -> Exit {

@@ -266,10 +266,10 @@ impl Log {
         let failed = story.builds.get(&**build).and_then(|build| build.failed.clone());
         drop(story);
         let title = match &failed {
-            Some((phase, _)) => format!("{build} failed in {phase}"),
-            None => format!("{build} failed"),
+            Some((phase, _)) => format!("{build} {} in {phase}", end.fate()),
+            None => format!("{build} {}", end.fate()),
         };
-        let text = format!("{build} failed after {took}: {error}");
+        let text = format!("{build} {} after {took}: {error}", end.fate());
         let place = Some((end.place.clone(), end.place.position));
         let annotation = Annotation { severity: Severity::Error, place, title, text };
         self.annotate(&annotation, at, screen);

@@ -8,7 +8,7 @@ use super::markdown::{block, code, inline, prose};
 use super::story::{BuildStory, Story};
 use super::{gantt, in_repository};
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Phase};
+use crate::event::{Annotation, Finished, Phase};
 use crate::report::words;
 
 /// What a summary tells beside what happened.
@@ -93,7 +93,10 @@ fn heading(story: &Story, about: &About) -> String {
     let what = match count {
         0 => String::new(),
         1 if good == 1 => ": the build succeeded".to_owned(),
-        1 => ": the build failed".to_owned(),
+        1 => {
+            let ends = story.builds.values().filter_map(|build| build.finished.as_ref());
+            format!(": the build {}", ends.last().map_or("failed", Finished::fate))
+        }
         _ => format!(": {good} of {count} builds succeeded"),
     };
     format!("## {mark} imgbake {}{what}\n", inline(&about.command))
@@ -111,6 +114,7 @@ fn builds(story: &Story, now: Timestamp, detail: Detail) -> String {
     for (name, build) in story.builds.iter().take(detail.rows) {
         let mark = match (&build.finished, succeeded(build)) {
             (Some(_), true) => "✅ succeeded",
+            (Some(end), false) if end.stopped.is_some() => "⏹️ cancelled",
             (Some(_), false) => "❌ failed",
             (None, _) => "⏹️ did not end",
         };
@@ -234,7 +238,8 @@ fn failures(story: &Story, about: &About, detail: Detail) -> String {
         };
         let during = phase.map(|phase| format!(" in {}", inline(&phase.to_string())));
         let during = during.unwrap_or_default();
-        out.push_str(&format!("\n### {} failed{during}\n\n{}", code(name), told(error)));
+        let fate = end.fate();
+        out.push_str(&format!("\n### {} {fate}{during}\n\n{}", code(name), told(error)));
         let skipped = lines.len().saturating_sub(detail.last_lines);
         if detail.last_lines > 0 && !lines.is_empty() {
             let last = block(&lines[skipped..].join("\n"));

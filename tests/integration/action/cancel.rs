@@ -191,4 +191,7 @@ fn a_time_limit_ends_a_build_while_there_is_time_to_clean_up() {
     let step = runner.run().failed();
     assert!(step.log.open().contains("The time limit of 3s is over"), "{:#?}", step.log);
     assert_eq!(step.outputs["result"], "cancelled");
+    let told = &step.log.annotations.last().unwrap().message;
+    assert!(told.contains("was cancelled after") && told.contains("time limit"), "{told}");
+    assert!(step.summary.contains("the build was cancelled"), "{}", step.summary);
 }
