@@ -333,6 +333,7 @@ impl Action {
 
     /// What is to be said before anything is done.
     fn begin(&self, started: Timestamp, ui: &Ui) {
+        self.session.environment.speak_through(ui.clone());
         if let Err(error) = post::remember_start(&self.files, started) {
             let why =
                 format!("the end of the job will know nothing of this: GITHUB_STATE: {error}");

@@ -52,6 +52,7 @@ fn clean_up(at: &Surroundings, ui: &Ui) -> Exit {
     let Some(dir) = journals(at, ui) else { return Exit::Success };
     let exit = match session(at) {
         Ok(session) => {
+            session.environment.speak_through(ui.clone());
             let arguments = cleanup::Arguments { state_dir: Some(dir), ..Default::default() };
             let deadline = Instant::now() + PATIENCE;
             cleanup::run_as(&session, ui, &arguments, Manner { deadline, spares_kept: true })
