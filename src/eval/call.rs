@@ -6,7 +6,7 @@ use crate::template::ast::Expr;
 
 use super::convert::convert;
 use super::expr::{Eval, Evaluator, error, suggest, too_much};
-use super::functions::{Available, Call, CallError, Function, Param, Run, find, names};
+use super::functions::{Available, Call, CallError, Function, Gives, Param, Run, find, names};
 use super::signature::Signature;
 use super::types::Type;
 use super::value::{Data, Value};
@@ -135,29 +135,32 @@ impl Evaluator<'_> {
         let mut values = Vec::with_capacity(args.len());
         let mut places = Vec::with_capacity(args.len());
         let mut found = Diagnostics::default();
-        let (mut unknown, mut sensitive) = (false, false);
+        let mut sensitive = false;
         for (at, (value, place)) in args.into_iter().enumerate() {
             let Some(param) = function.param(at) else { continue };
-            sensitive |= value.has_secrets();
+            sensitive |= match function.parts {
+                true => value.sensitive,
+                false => value.has_secrets(),
+            };
             if !function.constant {
                 self.pay_for(&value, place)?;
             }
             self.host.protect(&value).map_err(|exceeded| too_much(exceeded, place))?;
-            match accept(function, param, &value, place) {
-                Ok(Some(value)) => values.push(value),
-                Ok(None) => unknown = true,
-                Err(refused) => found.extend(refused),
+            match convert(&value, &param.want.ty()) {
+                Ok(value) => values.push(value),
+                Err(cause) => found.push(invalid_argument(param, &cause.to_string(), place)),
             }
             places.push(place);
         }
         if found.has_errors() {
             return Err(found);
         }
-        if unknown {
-            return Ok(Value::UNKNOWN.marked(sensitive));
+        let report = |refused| report(function, refused, span, &places);
+        if let Some(ty) = unknown_result(function, &values).map_err(report)? {
+            return Ok(Data::Unknown(ty).public().marked(sensitive));
         }
         let call = Call { args: values, host: self.host };
-        let result = run(&call).map_err(|refused| report(function, refused, span, &places))?;
+        let result = run(&call).map_err(report)?;
         if !function.constant {
             self.pay_for(&result, span)?;
         }
@@ -166,24 +169,31 @@ impl Evaluator<'_> {
     }
 }
 
-/// `value` as `param` wants it; `None` if that makes the result unknown.
-fn accept(
-    function: &Function,
-    param: &Param,
-    value: &Value,
-    place: Span,
-) -> Result<Option<Value>, Diagnostics> {
-    let refuse = |cause: &dyn std::fmt::Display| {
-        Diagnostics::from(invalid_argument(param, &cause.to_string(), place))
-    };
-    let converted = convert(value, &param.want.ty()).map_err(|cause| refuse(&cause))?;
-    match &converted.data {
-        Data::Null(Type::Any) if !param.untyped && param.null => Ok(None),
-        Data::Null(_) if !param.null => Err(refuse(&"argument must not be null")),
-        Data::Unknown(_) if !param.unknown => Ok(None),
-        _ if !function.partial && !converted.is_wholly_known() => Ok(None),
-        _ => Ok(Some(converted)),
+/// The type of a result that is not known, because arguments are not; `None` if the function can be
+/// called. What is wrong with the arguments' types is said in any case.
+fn unknown_result(function: &Function, args: &[Value]) -> Result<Option<Type>, CallError> {
+    let params =
+        || args.iter().enumerate().filter_map(|(at, arg)| Some((function.param(at)?, arg)));
+    for (at, (param, arg)) in params().enumerate() {
+        match arg.data {
+            Data::Null(_) if !param.null => {
+                return Err(CallError::argument(at, "argument must not be null"));
+            }
+            Data::Null(Type::Any) | Data::Unknown(Type::Any) if !param.untyped => {
+                return Ok(Some(Type::Any));
+            }
+            _ => {}
+        }
     }
+    let ty = match function.gives {
+        Gives::Always(want) => want.ty(),
+        Gives::By(ty) => ty(args)?,
+    };
+    let is_missing = |param: &Param, arg: &Value| match function.partial {
+        true => arg.is_unknown() && !param.unknown,
+        false => !arg.is_wholly_known(),
+    };
+    Ok(params().any(|(param, arg)| is_missing(param, arg)).then_some(ty))
 }
 
 fn invalid_argument(param: &Param, cause: &str, place: Span) -> Diagnostic {

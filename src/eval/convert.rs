@@ -1,4 +1,5 @@
-//! Conversion of values between types, and the one type that several values can share.
+//! Conversion of values between types: first whether the types allow it, then whether each value
+//! does. What is empty, null or not known has a type, too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 
 use super::number::Number;
 use super::types::{Field, Type};
+use super::unify::unify;
 use super::value::{Data, Value};
 
 /// Why a value cannot be converted: where inside of it, and what was wanted there.
@@ -45,19 +47,37 @@ type Converted = Result<Value, ConvertError>;
 
 /// `value` as a `target`. Sensitive stays sensitive.
 pub fn convert(value: &Value, target: &Type) -> Converted {
+    if !has_conversion(value, target) {
+        return Err(ConvertError::new(mismatch(&value.ty(), target)));
+    }
+    convert_inside(value, target)
+}
+
+/// Whether the types allow it. Those of a value's parts are only looked at where they matter.
+fn has_conversion(value: &Value, target: &Type) -> bool {
+    match target {
+        Type::Any => true,
+        Type::Bool | Type::Number | Type::String => match &value.data {
+            Data::Null(ty) | Data::Unknown(ty) => is_convertible(ty, target),
+            Data::Bool(_) => *target != Type::Number,
+            Data::Number(_) => *target != Type::Bool,
+            Data::String(_) => true,
+            _ => false,
+        },
+        _ => is_convertible(&value.ty(), target),
+    }
+}
+
+fn convert_inside(value: &Value, target: &Type) -> Converted {
     convert_data(value, target).map(|converted| converted.marked(value.sensitive))
 }
 
+/// As the types allow; whether a text is a number is still to be seen.
 fn convert_data(value: &Value, target: &Type) -> Converted {
-    let mismatch = || ConvertError::new(format!("{} required", target.requirement()));
     match (&value.data, target) {
         (_, Type::Any) => Ok(value.clone()),
-        (Data::Null(ty), _) if is_convertible(ty, target) || is_of_like_kind(ty, target) => {
-            Ok(Data::Null(target.clone()).public())
-        }
-        (Data::Unknown(ty), _) if is_convertible(ty, target) => {
-            Ok(Data::Unknown(target.clone()).public())
-        }
+        (Data::Null(ty), _) => Ok(Data::Null(fill(target, ty)).public()),
+        (Data::Unknown(ty), _) => Ok(Data::Unknown(fill(target, ty)).public()),
         (Data::Bool(_), Type::Bool)
         | (Data::Number(_), Type::Number)
         | (Data::String(_), Type::String) => Ok(value.clone()),
@@ -74,24 +94,19 @@ fn convert_data(value: &Value, target: &Type) -> Converted {
             Ok(Value::set(item, items))
         }
         (Data::Tuple(items), Type::Tuple(types)) => convert_tuple(items, types),
-        (Data::List(_, items) | Data::Set(_, items), Type::Tuple(types))
-            if items.len() == types.len() =>
-        {
-            convert_tuple(items, types)
-        }
         (Data::Map(_, entries) | Data::Object(entries), Type::Map(item)) => {
             convert_entries(value, entries, item)
         }
         (Data::Map(_, entries) | Data::Object(entries), Type::Object(fields)) => {
             convert_object(entries, fields)
         }
-        _ => Err(mismatch()),
+        _ => Err(ConvertError::new(format!("{} required", target.requirement()))),
     }
 }
 
 fn text_to_number(text: &str) -> Converted {
     match Number::parse(text) {
-        Some(number) if !number.is_infinite() => Ok(number.into()),
+        Some(number) if !number.is_infinite() || text.ends_with("nf") => Ok(number.into()),
         _ => Err(ConvertError::new("a number is required")),
     }
 }
@@ -117,17 +132,33 @@ fn convert_items(
     item: &Type,
     kind: &str,
 ) -> Result<(Type, Vec<Value>), ConvertError> {
-    let item = match element_type(value) {
-        Some(own) if *item == Type::Any => own,
-        _ => resolve(item, items.iter().map(Value::ty)).ok_or_else(|| {
-            ConvertError::new(format!("all {kind} elements must have the same type"))
-        })?,
-    };
+    let item = common_type(value, item, items.iter(), kind)?;
     let convert_one = |(index, value): (usize, &Value)| {
         convert(value, &item).map_err(|error| error.inside(format!("element {index}")))
     };
     let converted = items.iter().enumerate().map(convert_one).collect::<Result<_, _>>()?;
     Ok((item, converted))
+}
+
+/// `item` with its `Any` replaced by what the parts of `value` have in common.
+fn common_type<'v>(
+    value: &Value,
+    item: &Type,
+    parts: impl Iterator<Item = &'v Value>,
+    kind: &str,
+) -> Result<Type, ConvertError> {
+    if item.is_concrete() {
+        return Ok(item.clone());
+    }
+    let types = match element_type(value) {
+        Some(own) => return Ok(fill(item, &own)),
+        None => parts.map(Value::ty).collect::<Vec<_>>(),
+    };
+    if types.is_empty() {
+        return Ok(item.clone());
+    }
+    let cause = || ConvertError::new(format!("all {kind} elements must have the same type"));
+    Ok(fill(item, &unify(&types).ok_or_else(cause)?))
 }
 
 fn element_type(value: &Value) -> Option<Type> {
@@ -137,34 +168,47 @@ fn element_type(value: &Value) -> Option<Type> {
     }
 }
 
-/// `target` with its `Any` replaced by what `types` have in common.
-fn resolve(target: &Type, types: impl Iterator<Item = Type>) -> Option<Type> {
-    if target.is_concrete() {
-        return Some(target.clone());
-    }
-    let common = unify(&types.collect::<Vec<_>>())?;
-    Some(fill(target, &common))
-}
-
 /// `target` with each `Any` replaced by the part of `known` at the same place.
 fn fill(target: &Type, known: &Type) -> Type {
     match (target, known) {
+        (_, Type::Any) => target.clone(),
         (Type::Any, _) => known.clone(),
-        (Type::List(target), Type::List(known) | Type::Set(known)) => {
-            Type::List(Arc::new(fill(target, known)))
+        (Type::List(target), _) => Type::List(Arc::new(fill(target, &inside(known)))),
+        (Type::Set(target), _) => Type::Set(Arc::new(fill(target, &inside(known)))),
+        (Type::Map(target), _) => Type::Map(Arc::new(fill(target, &inside(known)))),
+        (Type::Tuple(targets), Type::Tuple(known)) => {
+            Type::Tuple(targets.iter().zip(known.iter()).map(|(t, k)| fill(t, k)).collect())
         }
-        (Type::Set(target), Type::List(known) | Type::Set(known)) => {
-            Type::Set(Arc::new(fill(target, known)))
-        }
-        (Type::List(target), Type::Tuple(items)) => {
-            Type::List(Arc::new(fill(target, &unify(items).unwrap_or(Type::Any))))
-        }
-        (Type::Map(target), Type::Map(known)) => Type::Map(Arc::new(fill(target, known))),
-        (Type::Map(target), Type::Object(fields)) => {
-            let types: Vec<Type> = fields.values().map(|field| field.ty.clone()).collect();
-            Type::Map(Arc::new(fill(target, &unify(&types).unwrap_or(Type::Any))))
+        (Type::Object(fields), _) => {
+            let fields = fields.iter().map(|(name, field)| {
+                let known = field_type(known, name).unwrap_or(Type::Any);
+                (name.clone(), Field::required(fill(&field.ty, &known)))
+            });
+            Type::Object(Arc::new(fields.collect()))
         }
         _ => target.clone(),
+    }
+}
+
+/// The common type of what is in a value of type `ty`.
+fn inside(ty: &Type) -> Type {
+    match ty {
+        Type::List(item) | Type::Set(item) | Type::Map(item) => (**item).clone(),
+        Type::Tuple(items) => unify(items).unwrap_or(Type::Any),
+        Type::Object(fields) => {
+            let types: Vec<Type> = fields.values().map(|field| field.ty.clone()).collect();
+            unify(&types).unwrap_or(Type::Any)
+        }
+        _ => Type::Any,
+    }
+}
+
+/// The type of what is called `name` in a value of type `ty`.
+fn field_type(ty: &Type, name: &str) -> Option<Type> {
+    match ty {
+        Type::Map(item) => Some((**item).clone()),
+        Type::Object(fields) => fields.get(name).map(|field| field.ty.clone()),
+        _ => None,
     }
 }
 
@@ -181,12 +225,7 @@ fn convert_tuple(items: &[Value], types: &[Type]) -> Converted {
 }
 
 fn convert_entries(value: &Value, entries: &BTreeMap<Arc<str>, Value>, item: &Type) -> Converted {
-    let item = match element_type(value) {
-        Some(own) if *item == Type::Any => own,
-        _ => resolve(item, entries.values().map(Value::ty)).ok_or_else(|| {
-            ConvertError::new("all map elements must have the same type".to_owned())
-        })?,
-    };
+    let item = common_type(value, item, entries.values(), "map")?;
     let convert_one = |(key, value): (&Arc<str>, &Value)| {
         let converted =
             convert(value, &item).map_err(|error| error.inside(format!("element {key:?}")))?;
@@ -199,21 +238,8 @@ fn convert_object(
     entries: &BTreeMap<Arc<str>, Value>,
     fields: &BTreeMap<Arc<str>, Field>,
 ) -> Converted {
-    let missing: Vec<String> = fields
-        .iter()
-        .filter(|(name, field)| !field.optional && !entries.contains_key(*name))
-        .map(|(name, _)| format!("{name:?}"))
-        .collect();
-    match missing.as_slice() {
-        [] => {}
-        [one] => return Err(ConvertError::new(format!("attribute {one} is required"))),
-        [first, last] => {
-            return Err(ConvertError::new(format!("attributes {first} and {last} are required")));
-        }
-        [first @ .., last] => {
-            let first = first.join(", ");
-            return Err(ConvertError::new(format!("attributes {first}, and {last} are required")));
-        }
+    if let Some(missing) = missing_fields(fields, |name| entries.contains_key(name)) {
+        return Err(ConvertError::new(missing));
     }
     let convert_one = |(name, field): (&Arc<str>, &Field)| {
         let converted = match entries.get(name) {
@@ -269,134 +295,103 @@ pub fn with_defaults(value: &Value, ty: &Type) -> Value {
 }
 
 /// Whether values of type `from` can be values of type `to`, some or all of them.
-fn is_convertible(from: &Type, to: &Type) -> bool {
+pub fn is_convertible(from: &Type, to: &Type) -> bool {
     match (from, to) {
         (Type::Any, _) | (_, Type::Any) => true,
         (Type::String, Type::Number | Type::Bool) => true,
-        _ => is_safely_convertible(from, to),
-    }
-}
-
-/// Whether both hold items, or both hold entries.
-fn is_of_like_kind(from: &Type, to: &Type) -> bool {
-    let holds_items = |ty: &Type| matches!(ty, Type::List(_) | Type::Set(_) | Type::Tuple(_));
-    let holds_entries = |ty: &Type| matches!(ty, Type::Map(_) | Type::Object(_));
-    holds_items(from) && holds_items(to) || holds_entries(from) && holds_entries(to)
-}
-
-/// Whether every value of type `from` can be a value of type `to`.
-fn is_safely_convertible(from: &Type, to: &Type) -> bool {
-    match (from, to) {
-        (Type::Any, _) | (_, Type::Any) => true,
-        (a, b) if a == b => true,
         (Type::Bool | Type::Number, Type::String) => true,
         (Type::List(from) | Type::Set(from), Type::List(to) | Type::Set(to))
-        | (Type::Map(from), Type::Map(to)) => is_safely_convertible(from, to),
-        (Type::Tuple(items), Type::List(to) | Type::Set(to)) => {
-            items.iter().all(|item| is_safely_convertible(item, to))
-        }
+        | (Type::Map(from), Type::Map(to)) => is_convertible(from, to),
+        (Type::Tuple(items), Type::List(to) | Type::Set(to)) => are_convertible(items.iter(), to),
         (Type::Tuple(from), Type::Tuple(to)) => {
-            from.len() == to.len()
-                && from.iter().zip(to.iter()).all(|(a, b)| is_safely_convertible(a, b))
+            from.len() == to.len() && from.iter().zip(to.iter()).all(|(a, b)| is_convertible(a, b))
         }
         (Type::Object(fields), Type::Map(to)) => {
-            fields.values().all(|field| is_safely_convertible(&field.ty, to))
+            are_convertible(fields.values().map(|field| &field.ty), to)
         }
-        (Type::Object(from), Type::Object(to)) => to.iter().all(|(name, field)| {
-            from.get(name).map_or(field.optional, |own| is_safely_convertible(&own.ty, &field.ty))
-        }),
-        _ => false,
-    }
-}
-
-/// The type that values of all of `types` can be converted to without loss.
-pub fn unify(types: &[Type]) -> Option<Type> {
-    let known: Vec<&Type> = types.iter().filter(|ty| **ty != Type::Any).collect();
-    let Some(first) = known.first() else { return Some(Type::Any) };
-    if known.iter().all(|ty| ty == first) {
-        return Some((*first).clone());
-    }
-    let count = |is: fn(&Type) -> bool| known.iter().filter(|ty| is(ty)).count();
-    let maps = count(|ty| matches!(ty, Type::Map(_)));
-    let objects = count(|ty| matches!(ty, Type::Object(_)));
-    let lists = count(|ty| matches!(ty, Type::List(_)));
-    let sets = count(|ty| matches!(ty, Type::Set(_)));
-    let tuples = count(|ty| matches!(ty, Type::Tuple(_)));
-    let all = known.len();
-    if maps > 0 && maps + objects == all {
-        return unify_items(&known).map(|item| Type::Map(Arc::new(item)));
-    }
-    if sets == all {
-        return unify_items(&known).map(|item| Type::Set(Arc::new(item)));
-    }
-    if lists > 0 && lists + tuples + sets == all {
-        return unify_items(&known).map(|item| Type::List(Arc::new(item)));
-    }
-    if sets > 0 && sets + tuples == all {
-        return unify_items(&known).map(|item| Type::Set(Arc::new(item)));
-    }
-    if objects == all {
-        return unify_objects(&known);
-    }
-    if tuples == all {
-        return unify_tuples(&known);
-    }
-    let is_common = |target: &Type| {
-        known.contains(&target) && known.iter().all(|ty| is_safely_convertible(ty, target))
-    };
-    // Different kinds of types have only a primitive one in common.
-    [Type::String, Type::Number, Type::Bool].into_iter().find(is_common)
-}
-
-/// The common type of everything inside.
-fn unify_items(types: &[&Type]) -> Option<Type> {
-    let mut inside = Vec::new();
-    for ty in types {
-        match ty {
-            Type::List(item) | Type::Set(item) | Type::Map(item) => inside.push((**item).clone()),
-            Type::Tuple(items) => inside.extend(items.iter().cloned()),
-            Type::Object(fields) => inside.extend(fields.values().map(|field| field.ty.clone())),
-            _ => return None,
+        (Type::Object(_) | Type::Map(_), Type::Object(to)) => {
+            to.iter().all(|(name, field)| match field_type(from, name) {
+                Some(own) => field.optional || is_convertible(&own, &field.ty),
+                None => field.optional,
+            })
         }
+        (a, b) => a == b,
     }
-    unify(&inside)
 }
 
-/// Objects of the same attributes stay objects, others become a map.
-fn unify_objects(types: &[&Type]) -> Option<Type> {
-    let fields: Vec<_> = types
-        .iter()
-        .filter_map(|ty| match ty {
-            Type::Object(fields) => Some(fields),
-            _ => None,
-        })
-        .collect();
-    let (first, rest) = fields.split_first()?;
-    if !rest.iter().all(|other| other.keys().eq(first.keys())) {
-        return unify_items(types).map(|item| Type::Map(Arc::new(item)));
+/// Whether the parts of a tuple or an object can be the elements of a collection of `to`.
+fn are_convertible<'t>(parts: impl Iterator<Item = &'t Type> + Clone, to: &Type) -> bool {
+    if *to != Type::Any {
+        return parts.clone().all(|part| is_convertible(part, to));
     }
-    let unified = first.keys().map(|name| {
-        let types: Vec<Type> =
-            fields.iter().filter_map(|all| all.get(name)).map(|field| field.ty.clone()).collect();
-        Some((name.clone(), Field::required(unify(&types)?)))
+    let types: Vec<Type> = parts.cloned().collect();
+    match unify(&types) {
+        None => types.is_empty(),
+        // Some are not known yet, and nobody can tell whether they will fit.
+        Some(Type::Any) => types.iter().all(|ty| *ty == Type::Any),
+        Some(_) => true,
+    }
+}
+
+/// Why no value of type `from` can be a value of type `to`.
+fn mismatch(from: &Type, to: &Type) -> String {
+    let misfit = |part: &Type, to: &Type| !is_convertible(part, to);
+    let same = |kind: &str| format!("all {kind} elements must have the same type");
+    match (from, to) {
+        (Type::Object(own), Type::Object(fields)) => mismatch_of_objects(own, fields),
+        (Type::Tuple(_), Type::List(item)) if **item == Type::Any => same("list"),
+        (Type::Tuple(_), Type::Set(item)) if **item == Type::Any => same("set"),
+        (Type::Object(_), Type::Map(item)) if **item == Type::Any => same("map"),
+        (Type::Tuple(items), Type::List(to) | Type::Set(to)) => {
+            let found = items.iter().enumerate().find(|(_, item)| misfit(item, to));
+            found.map_or_else(
+                || to.requirement(),
+                |(index, item)| format!("element {index}: {}", mismatch(item, to)),
+            )
+        }
+        (Type::Object(fields), Type::Map(to)) => {
+            let found = fields.iter().find(|(_, field)| misfit(&field.ty, to));
+            found.map_or_else(
+                || to.requirement(),
+                |(name, field)| format!("element {name:?}: {}", mismatch(&field.ty, to)),
+            )
+        }
+        (Type::List(from) | Type::Set(from), Type::List(item) | Type::Set(item))
+        | (Type::Map(from), Type::Map(item)) => {
+            format!("incorrect {} element type: {}", to.kind_name(), mismatch(from, item))
+        }
+        _ => format!("{} required", to.requirement()),
+    }
+}
+
+fn mismatch_of_objects(
+    own: &BTreeMap<Arc<str>, Field>,
+    wanted: &BTreeMap<Arc<str>, Field>,
+) -> String {
+    if let Some(missing) = missing_fields(wanted, |name| own.contains_key(name)) {
+        return missing;
+    }
+    let misfits = wanted.iter().filter_map(|(name, field)| {
+        let given = &own.get(name)?.ty;
+        let misfits = !is_convertible(given, &field.ty);
+        misfits.then(|| format!("attribute {name:?}: {}", mismatch(given, &field.ty)))
     });
-    Some(Type::Object(Arc::new(unified.collect::<Option<_>>()?)))
+    misfits.into_iter().next().unwrap_or_else(|| "incorrect object attributes".to_owned())
 }
 
-/// Tuples of the same length stay tuples, others become a list.
-fn unify_tuples(types: &[&Type]) -> Option<Type> {
-    let tuples: Vec<_> = types
-        .iter()
-        .filter_map(|ty| match ty {
-            Type::Tuple(items) => Some(items),
-            _ => None,
-        })
-        .collect();
-    let (first, rest) = tuples.split_first()?;
-    if !rest.iter().all(|other| other.len() == first.len()) {
-        return unify_items(types).map(|item| Type::List(Arc::new(item)));
-    }
-    let unified = (0..first.len())
-        .map(|index| unify(&tuples.iter().map(|items| items[index].clone()).collect::<Vec<_>>()));
-    unified.collect::<Option<Vec<_>>>().map(|items| Type::Tuple(items.into()))
+/// Which attributes that must be there are not.
+fn missing_fields(
+    wanted: &BTreeMap<Arc<str>, Field>,
+    is_there: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let missing = wanted.iter().filter(|(name, field)| !field.optional && !is_there(name));
+    let missing: Vec<String> = missing.map(|(name, _)| format!("{name:?}")).collect();
+    Some(match missing.as_slice() {
+        [] => return None,
+        [one] => format!("attribute {one} is required"),
+        [first, last] => format!("attributes {first} and {last} are required"),
+        [first @ .., last] => {
+            format!("attributes {}, and {last} are required", first.join(", "))
+        }
+    })
 }

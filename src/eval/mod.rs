@@ -6,7 +6,7 @@
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `value` `number` `types` `convert` | what a value is |
+//! | `value` `number` `types` `convert` `unify` | what a value is |
 //! | `expr` `operator` `traverse` `loops` `template` `call` | how an expression becomes one |
 //! | `functions/` | what can be called, one file per family |
 //! | `variables` `legacy` `undeclared` `data` `graph` | what names mean |
@@ -24,6 +24,7 @@ mod expr;
 mod functions;
 mod glob;
 mod go_format;
+mod go_math;
 mod graph;
 mod legacy;
 mod loops;
@@ -39,6 +40,7 @@ mod tests;
 mod traverse;
 mod types;
 mod undeclared;
+mod unify;
 mod unroll;
 mod value;
 mod variables;

@@ -200,7 +200,7 @@ impl Number {
         // Subnormal floats have fewer bits.
         let bits = usize::try_from((top + 1074).clamp(0, 53)).unwrap_or(53);
         if bits == 0 && top < -1074 {
-            return 0.0;
+            return if significand.is_negative() { -0.0 } else { 0.0 };
         }
         match Self::rounded(significand.clone(), exponent, false, bits).repr {
             Repr::Finite { significand, exponent } => {

@@ -4,11 +4,14 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
 use crate::template::ast::{BinaryOperator, Expr, UnaryOperator};
 
-use super::convert::{convert, unify};
+use super::convert::convert;
 use super::expr::{Eval, Evaluator, error};
 use super::number::{Number, NumberError};
 use super::types::Type;
+use super::unify::unify;
 use super::value::{Data, Value};
+
+const INCONSISTENT: &str = "Inconsistent conditional result types";
 
 impl Evaluator<'_> {
     pub(super) fn eval_unary(&self, span: Span, operator: UnaryOperator, operand: &Expr) -> Eval {
@@ -128,6 +131,7 @@ impl Evaluator<'_> {
         yes: &Expr,
         no: &Expr,
     ) -> Eval {
+        let (yes_span, no_span) = (yes.span, no.span);
         let (yes, no) = match (self.eval(yes), self.eval(no)) {
             (Ok(yes), Ok(no)) => (yes, no),
             (yes, no) => return self.of_failing_branch(condition, yes, no),
@@ -137,22 +141,30 @@ impl Evaluator<'_> {
         let (yes_type, no_type) = (yes.ty(), no.ty());
         let mismatch = || {
             let cause = describe_mismatch(&yes_type, &no_type);
-            error(code::WRONG_TYPE, "Inconsistent conditional result types", span).because(format!(
+            error(code::WRONG_TYPE, INCONSISTENT, span).because(format!(
                 "The true and false result expressions must have consistent types. {cause}"
             ))
         };
         let common = match (&yes.data, &no.data) {
             (Data::Null(Type::Any), _) => no_type.clone(),
             (_, Data::Null(Type::Any)) => yes_type.clone(),
+            _ if yes_type == Type::Any || no_type == Type::Any => Type::Any,
             _ => unify(&[yes_type.clone(), no_type.clone()]).ok_or_else(mismatch)?,
+        };
+        let as_common = |value: &Value, side: &str, place: Span| {
+            convert(value, &common).map_err(|cause| {
+                let cause = format!("The {side} result value has the wrong type: {cause}.");
+                error(code::WRONG_TYPE, INCONSISTENT, place).because(cause)
+            })
         };
         let chosen = self.eval_condition(condition)?;
         let result = match &chosen.data {
-            Data::Bool(true) => convert(&yes, &common),
-            Data::Bool(false) => convert(&no, &common),
-            _ => Ok(Data::Unknown(common).public()),
+            Data::Bool(true) => as_common(&yes, "true", yes_span)?,
+            Data::Bool(false) => as_common(&no, "false", no_span)?,
+            _ if yes.is_null() && no.is_null() => Data::Null(common).public(),
+            _ => Data::Unknown(common).public(),
         };
-        Ok(result.map_err(|_| mismatch())?.marked(chosen.sensitive))
+        Ok(result.marked(chosen.sensitive))
     }
 
     /// The branch that is not taken may fail; then only the other one has a type.

@@ -4,7 +4,7 @@ use crate::diagnostic::{Diagnostic, code};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{Expr, ExprKind};
 
-use super::convert::{convert, unify};
+use super::convert::convert;
 use super::expr::{Eval, Evaluator, Frame, SPLAT_ITEM, error};
 use super::types::Type;
 use super::value::{Data, Value};
@@ -48,7 +48,7 @@ impl Evaluator<'_> {
                 return Ok(Value::tuple([]).marked(value.sensitive));
             }
             Data::Null(_) => return Err(null_splat(of.span).into()),
-            Data::Unknown(_) => return Ok(Value::UNKNOWN.marked(value.sensitive)),
+            Data::Unknown(ty) => return self.splat_of_unknown(&value, ty, each),
             _ => match value.items() {
                 Some(items) => items.to_vec(),
                 None => vec![value.clone()],
@@ -60,13 +60,43 @@ impl Evaluator<'_> {
             let frame = Frame { name: SPLAT_ITEM, value: &item, outer: self.frame() };
             results.push(self.within(&frame).eval(each)?);
         }
-        let result = Value::tuple(results);
+        let result = match &value.data {
+            Data::List(item, items) | Data::Set(item, items) if items.is_empty() => {
+                Value::list(self.splat_item(item, each)?, [])
+            }
+            _ => Value::tuple(results),
+        };
         self.pay_for(&result, of.span)?;
         let result = match (&value.data, result.items()) {
             (Data::List(..) | Data::Set(..), Some(items)) => sequence(items.to_vec()),
             _ => result,
         };
         Ok(result.marked(value.sensitive))
+    }
+}
+
+impl Evaluator<'_> {
+    /// What is known before the value is: the type, and what is wrong with `each`.
+    fn splat_of_unknown(&self, value: &Value, ty: &Type, each: &Expr) -> Eval {
+        let result = match ty {
+            Type::Any | Type::Tuple(_) => Value::UNKNOWN,
+            Type::List(item) | Type::Set(item) => {
+                Data::Unknown(Type::List(self.splat_item(item, each)?.into())).public()
+            }
+            // It may still be null, and then it counts as no item.
+            one => {
+                self.splat_item(one, each)?;
+                Value::UNKNOWN
+            }
+        };
+        Ok(result.marked(value.sensitive))
+    }
+
+    /// The type of what `each` makes of an item that is not there yet.
+    fn splat_item(&self, item: &Type, each: &Expr) -> Eval<Type> {
+        let item = Data::Unknown(item.clone()).public();
+        let frame = Frame { name: SPLAT_ITEM, value: &item, outer: self.frame() };
+        Ok(self.within(&frame).eval(each)?.ty())
     }
 }
 
@@ -90,9 +120,9 @@ fn null_splat(span: Span) -> Diagnostic {
 
 /// A list where all items are of one type, else a tuple.
 fn sequence(items: Vec<Value>) -> Value {
-    let types: Vec<Type> = items.iter().map(Value::ty).collect();
-    match unify(&types) {
-        Some(item) if types.iter().all(|ty| *ty == item) => Value::list(item, items),
+    let mut types = items.iter().map(Value::ty);
+    match types.next() {
+        Some(item) if types.all(|ty| ty == item) => Value::list(item, items),
         _ => Value::tuple(items),
     }
 }
@@ -121,12 +151,18 @@ fn attribute(value: &Value, name: &str) -> Result<Value, Missing> {
             let cause = format!("This map does not have an element with the key \"{name}\".");
             ("Missing map element", cause)
         }),
-        Data::Bool(_) | Data::Number(_) | Data::String(_) => Err((
+        Data::Bool(_)
+        | Data::Number(_)
+        | Data::String(_)
+        | Data::Unknown(Type::Bool | Type::Number | Type::String) => Err((
             UNSUPPORTED,
             format!("Can't access attributes on a primitive-typed value ({}).", value.type_name()),
         )),
         Data::List(Type::Object(_), _) => Err((UNSUPPORTED, attribute_of_each("list", name))),
         Data::Set(Type::Object(_), _) => Err((UNSUPPORTED, attribute_of_each("set", name))),
+        Data::Unknown(Type::List(item)) if matches!(**item, Type::Object(_)) => {
+            Err((UNSUPPORTED, attribute_of_each("list", name)))
+        }
         _ => Err((UNSUPPORTED, "This value does not have any attributes.".to_owned())),
     }
 }
@@ -159,10 +195,11 @@ pub(super) fn index(value: &Value, key: &Value) -> Result<Value, Missing> {
         return Err((INVALID_INDEX, "Can't use a null value as an indexing key.".to_owned()));
     }
     match &value.data {
-        Data::List(_, items) | Data::Tuple(items) => element(items, key),
-        Data::Map(_, entries) => {
+        Data::List(item, items) => element(items, key, item),
+        Data::Tuple(items) => element(items, key, &Type::Any),
+        Data::Map(item, entries) => {
             let key = convert(key, &Type::String).map_err(no_element)?;
-            let Some(name) = key.as_str() else { return Ok(Value::UNKNOWN) };
+            let Some(name) = key.as_str() else { return Ok(Data::Unknown(item.clone()).public()) };
             entries.get(name).cloned().ok_or_else(|| (INVALID_INDEX, format!("{NO_ELEMENT}.")))
         }
         Data::Object(entries) => {
@@ -201,9 +238,10 @@ pub(super) fn index(value: &Value, key: &Value) -> Result<Value, Missing> {
     }
 }
 
-fn element(items: &[Value], key: &Value) -> Result<Value, Missing> {
+/// The item at `key`; one of type `ty`, where that is not known.
+fn element(items: &[Value], key: &Value, ty: &Type) -> Result<Value, Missing> {
     let key = convert(key, &Type::Number).map_err(|error| no_element(error.message()))?;
-    let Data::Number(number) = &key.data else { return Ok(Value::UNKNOWN) };
+    let Data::Number(number) = &key.data else { return Ok(Data::Unknown(ty.clone()).public()) };
     if number.is_negative() && !number.is_zero() {
         let why = "a negative number is not a valid index for a sequence";
         return Err(no_element(why));

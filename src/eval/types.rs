@@ -63,6 +63,23 @@ impl Type {
         }
     }
 
+    /// Whether it could turn out to be `other` when all that is [`Type::Any`] is known.
+    pub fn may_be(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::List(a), Self::List(b))
+            | (Self::Set(a), Self::Set(b))
+            | (Self::Map(a), Self::Map(b)) => a.may_be(b),
+            (Self::Tuple(a), Self::Tuple(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.may_be(b))
+            }
+            (Self::Object(a), Self::Object(b)) => {
+                a.keys().eq(b.keys()) && a.values().zip(b.values()).all(|(a, b)| a.ty.may_be(&b.ty))
+            }
+            _ => self == other,
+        }
+    }
+
     /// The word for this kind of type: `list`, `object`, ….
     pub fn kind_name(&self) -> &'static str {
         match self {

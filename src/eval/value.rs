@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
+use super::go_format;
 use super::number::Number;
 use super::types::{Field, Type};
 use crate::budget::Budget;
@@ -321,8 +322,10 @@ impl Value {
     /// `==`: no conversion; `None` while something is unknown.
     pub fn equals(&self, other: &Self) -> Option<bool> {
         match (&self.data, &other.data) {
-            (Data::Unknown(ty), _) if ty.is_concrete() && !other.may_be(ty) => Some(false),
-            (_, Data::Unknown(ty)) if ty.is_concrete() && !self.may_be(ty) => Some(false),
+            (Data::Unknown(_), Data::Unknown(_) | Data::Null(_)) => None,
+            (Data::Null(_), Data::Unknown(_)) => None,
+            (Data::Unknown(ty), _) if !other.may_be(ty) => Some(false),
+            (_, Data::Unknown(ty)) if !self.may_be(ty) => Some(false),
             (Data::Unknown(_), _) | (_, Data::Unknown(_)) => None,
             (Data::Null(_), Data::Null(_)) => Some(true),
             (Data::Null(_), _) | (_, Data::Null(_)) => Some(false),
@@ -336,10 +339,7 @@ impl Value {
 
     /// Whether it could be equal to a value of the type `ty`, as far as the types say.
     fn may_be(&self, ty: &Type) -> bool {
-        match self.ty() {
-            Type::Any => true,
-            own => !own.is_concrete() || own == *ty,
-        }
+        *ty == Type::Any || self.ty().may_be(ty)
     }
 
     /// Of two values of one type.
@@ -412,7 +412,7 @@ fn set_key(value: &Value) -> String {
         Data::Unknown(_) => "?".into(),
         Data::Bool(true) => "T".into(),
         Data::Bool(false) => "F".into(),
-        Data::Number(number) => number.to_string(),
+        Data::Number(number) => go_format::float(number.to_f64(), 'g', Some(10)),
         Data::String(text) => format!("{text:?}"),
         Data::List(_, items) | Data::Set(_, items) | Data::Tuple(items) => {
             let inside: String = items.iter().map(|item| set_key(item) + ";").collect();

@@ -40,7 +40,11 @@ fn oracle_dir() -> PathBuf {
 }
 
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(oracle_dir().join("expressions.tsv")).unwrap();
+    cases_of("expressions.tsv")
+}
+
+fn cases_of(file: &str) -> Vec<Case> {
+    let text = std::fs::read_to_string(oracle_dir().join(file)).unwrap();
     text.lines()
         .map(|line| {
             let columns: Vec<&str> = line.split('\t').collect();
@@ -132,6 +136,24 @@ fn every_expression_of_the_oracle_gives_its_answer() {
     assert_eq!(different, listed, "answers that differ (left) and those listed:\n{report}");
     let listed: BTreeSet<u32> = OTHER_WORDS.iter().copied().collect();
     assert_eq!(other_words, listed, "errors in other words (left) and those listed:\n{report}");
+}
+
+/// What go-cty, HCL and go-cty-yaml answer, the libraries of the usual tool. Of errors only that there
+/// is one counts.
+#[test]
+fn every_expression_gives_the_answer_of_the_usual_tools_libraries() {
+    let (values, mut sources) = scope();
+    let mut wrong = String::new();
+    for case in cases_of("libraries.tsv") {
+        let given = answer(&values, &case.expression, &mut sources);
+        if given.is_ok() != case.is_ok || given.as_ref().is_ok_and(|text| *text != case.expected) {
+            let Case { id, expression, expected, .. } = case;
+            wrong.push_str(&format!(
+                "{id}: {expression}\n  expected {expected:?}\n  given {given:?}\n"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 /// Go's own texts and compressed bytes: only the verdict counts.

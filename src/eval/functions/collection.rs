@@ -6,9 +6,10 @@ use std::sync::Arc;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Call, CallError, Function, Outcome, Param, Want};
-use crate::eval::convert::{convert, unify};
+use crate::eval::convert::convert;
 use crate::eval::number::Number;
-use crate::eval::types::Type;
+use crate::eval::types::{Field, Type};
+use crate::eval::unify::unify;
 use crate::eval::value::{Data, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -17,19 +18,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Whether all of the list is true; an empty list is.",
         &[Param::new("list", Want::ListOfBool)],
         |call| Ok(call.items(0).iter().all(is_true).into()),
-    ),
+    )
+    .gives(Want::Bool),
     Function::new(
         "anytrue",
         "Whether one of the list is true; an empty list is not.",
         &[Param::new("list", Want::ListOfBool)],
         |call| Ok(call.items(0).iter().any(is_true).into()),
-    ),
+    )
+    .gives(Want::Bool),
     Function::new(
         "chunklist",
         "The list cut into lists of a size; 0 cuts nothing.",
         &[Param::new("list", Want::List), Param::number("size")],
         chunklist,
     )
+    .gives_by(chunklist_type)
     .partial(),
     Function::variadic(
         "coalesce",
@@ -38,6 +42,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::any("vals").or_null().or_unknown().or_untyped(),
         coalesce,
     )
+    .gives_by(coalesce_type)
     .partial(),
     Function::variadic(
         "coalescelist",
@@ -46,6 +51,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::any("vals").or_null().or_unknown().or_untyped(),
         coalescelist,
     )
+    .gives_by(coalescelist_type)
     .partial(),
     Function::new(
         "compact",
@@ -56,27 +62,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 call.items(0).iter().filter(|item| item.as_str().is_some_and(|t| !t.is_empty()));
             Ok(Value::list(Type::String, kept.cloned()))
         },
-    ),
+    )
+    .gives(Want::ListOfString),
     Function::variadic("concat", "The lists one after the other.", &[], Param::any("seqs"), concat)
+    .gives_by(concat_type)
+    .parts()
         .partial(),
     Function::new(
         "contains",
         "Whether a list, tuple or set has a value.",
         &[Param::any("list"), Param::any("value")],
         contains,
-    ),
+    )
+    .gives(Want::Bool)
+    .partial(),
     Function::new(
         "distinct",
         "The list with every value once.",
         &[Param::new("list", Want::List)],
         distinct,
-    ),
+    )
+    .gives_by(distinct_type),
     Function::new(
         "element",
         "The item at an index, which goes around at the end of the list.",
         &[Param::any("list"), Param::number("index")],
         element,
     )
+    .gives_by(element_of_type)
+    .parts()
     .partial()
     .constant(),
     Function::new(
@@ -84,14 +98,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The items of all lists inside of a list, however deep.",
         &[Param::any("list")],
         flatten,
-    ),
+    )
+    .parts()
+    .partial(),
     Function::new(
         "index",
         "Where a value stands first in a list.",
         &[Param::any("list"), Param::any("value")],
         index,
-    ),
-    Function::new("keys", "The keys of a map or object, sorted.", &[Param::any("inputMap")], keys)
+    )
+    .gives(Want::Number)
+    .partial(),
+    Function::new("keys", "The keys of a map or object, sorted.", &[Param::any("inputMap").or_unknown()], keys)
+    .gives_by(keys_type)
+    .parts()
         .partial(),
     Function::new(
         "length",
@@ -99,6 +119,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::any("value").or_unknown().or_untyped()],
         length,
     )
+    .gives(Want::Number)
     .partial()
     .public()
     .constant(),
@@ -108,10 +129,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[
             Param::any("inputMap"),
             Param::string("key"),
-            Param::any("default").or_null().or_untyped(),
+            Param::any("default"),
         ],
         lookup,
     )
+    .gives_by(lookup_type)
+    .parts()
     .partial()
     .constant(),
     Function::variadic(
@@ -121,6 +144,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::any("maps").or_null().or_untyped(),
         merge,
     )
+    .gives_by(merge_type)
+    .parts()
     .partial(),
     Function::variadic(
         "range",
@@ -128,8 +153,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[],
         Param::number("params"),
         range,
-    ),
+    )
+    .gives(Want::ListOfNumber),
     Function::new("reverse", "The list from its end to its start.", &[Param::any("list")], reverse)
+    .gives_by(reverse_type)
+    .parts()
         .partial(),
     Function::new(
         "slice",
@@ -137,19 +165,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::any("list"), Param::number("start_index"), Param::number("end_index")],
         slice,
     )
+    .gives_by(slice_type)
+    .parts()
     .partial(),
     Function::new(
         "sort",
         "The texts in the order of their code points.",
         &[Param::new("list", Want::ListOfString)],
         sort,
-    ),
+    )
+    .gives(Want::ListOfString),
     Function::new(
         "values",
         "The values of a map or object, sorted by key.",
         &[Param::any("mapping")],
         values,
     )
+    .gives_by(values_type)
+    .parts()
     .partial(),
     Function::new(
         "zipmap",
@@ -157,6 +190,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::new("keys", Want::ListOfString), Param::any("values")],
         zipmap,
     )
+    .gives_by(zipmap_type)
     .partial(),
 ];
 
@@ -170,6 +204,10 @@ fn element_type(value: &Value) -> Type {
         Data::List(item, _) | Data::Set(item, _) | Data::Map(item, _) => item.clone(),
         _ => Type::Any,
     }
+}
+
+fn chunklist_type(args: &[Value]) -> Result<Type, CallError> {
+    Ok(Type::List(args[0].ty().into()))
 }
 
 fn chunklist(call: &Call<'_>) -> Outcome {
@@ -192,10 +230,14 @@ fn not_whole() -> String {
     crate::eval::number::NumberError::NotWhole.to_string()
 }
 
+fn coalesce_type(args: &[Value]) -> Result<Type, CallError> {
+    let types: Vec<Type> = args.iter().map(Value::ty).collect();
+    let cause = "all arguments must have the same type";
+    unify(&types).ok_or_else(|| CallError::failed(cause))
+}
+
 fn coalesce(call: &Call<'_>) -> Outcome {
-    let types: Vec<Type> = call.args.iter().map(Value::ty).collect();
-    let common =
-        unify(&types).ok_or_else(|| CallError::failed("all arguments must have the same type"))?;
+    let common = coalesce_type(&call.args)?;
     for value in &call.args {
         if value.is_unknown() {
             return Ok(Data::Unknown(common).public());
@@ -208,49 +250,68 @@ fn coalesce(call: &Call<'_>) -> Outcome {
     Err(CallError::failed("no non-null, non-empty-string arguments"))
 }
 
-fn coalescelist(call: &Call<'_>) -> Outcome {
-    if call.args.is_empty() {
+/// All are looked at, up to the first that is not known.
+fn coalescelist_type(args: &[Value]) -> Result<Type, CallError> {
+    let Some(first) = args.first() else {
         return Err(CallError::failed("at least one argument is required"));
-    }
-    for value in &call.args {
-        match &value.data {
-            Data::Unknown(_) => return Ok(Value::UNKNOWN),
-            Data::Null(_) => {}
-            Data::List(_, items) | Data::Tuple(items) if items.is_empty() => {}
-            Data::List(..) | Data::Tuple(_) => return Ok(value.clone()),
+    };
+    let mut common = first.ty();
+    for value in args {
+        match value.ty() {
+            _ if value.is_unknown() => return Ok(Type::Any),
+            Type::List(_) | Type::Tuple(_) if value.ty() == common => {}
+            Type::List(_) | Type::Tuple(_) => common = Type::Any,
             _ => return Err(CallError::failed("coalescelist arguments must be lists or tuples")),
+        }
+    }
+    Ok(common)
+}
+
+fn coalescelist(call: &Call<'_>) -> Outcome {
+    for value in &call.args {
+        match value.items() {
+            _ if value.is_unknown() => {
+                return Ok(Data::Unknown(coalescelist_type(&call.args)?).public());
+            }
+            Some(items) if !items.is_empty() => return Ok(value.clone()),
+            _ => {}
         }
     }
     Err(CallError::failed("no non-null arguments"))
 }
 
 /// Lists of a common type stay a list; with a tuple among them, the result is a tuple.
-fn concat(call: &Call<'_>) -> Outcome {
-    if call.args.is_empty() {
+fn concat_type(args: &[Value]) -> Result<Type, CallError> {
+    if args.is_empty() {
         return Err(CallError::failed("at least one argument is required"));
     }
-    let mut all_lists = true;
-    for (at, value) in call.args.iter().enumerate() {
-        match value.data {
-            Data::List(..) => {}
-            Data::Tuple(_) => all_lists = false,
-            _ => {
-                let cause =
-                    "all arguments must be lists or tuples; got ".to_owned() + &value.type_name();
+    let types: Vec<Type> = args.iter().map(Value::ty).collect();
+    if types.iter().all(|ty| matches!(ty, Type::List(_)))
+        && let Some(list) = unify(&types)
+    {
+        return Ok(list);
+    }
+    let mut items = Vec::new();
+    for (at, (value, ty)) in args.iter().zip(types).enumerate() {
+        match (ty, value.items()) {
+            (Type::Tuple(types), _) => items.extend(types.iter().cloned()),
+            (Type::List(_), None) => return Ok(Type::Any),
+            (Type::List(item), Some(own)) => items.extend(own.iter().map(|_| (*item).clone())),
+            (other, _) => {
+                let cause = format!("all arguments must be lists or tuples; got {other}");
                 return Err(CallError::argument(at, cause));
             }
         }
     }
+    Ok(Type::Tuple(items.into()))
+}
+
+fn concat(call: &Call<'_>) -> Outcome {
     let items = call.args.iter().filter_map(Value::items).flat_map(|items| items.iter().cloned());
-    let items: Vec<Value> = items.collect();
-    let common = unify(&call.args.iter().map(Value::ty).collect::<Vec<_>>());
-    match common {
-        Some(Type::List(item)) if all_lists => {
-            let items =
-                items.iter().map(|value| convert(value, &item)).collect::<Result<Vec<_>, _>>();
-            Ok(Value::list((*item).clone(), items.map_err(CallError::failed)?))
-        }
-        _ => Ok(Value::tuple(items)),
+    let tuple = Value::tuple(items);
+    match concat_type(&call.args)? {
+        list @ Type::List(_) => convert(&tuple, &list).map_err(CallError::failed),
+        _ => Ok(tuple),
     }
 }
 
@@ -258,7 +319,24 @@ fn contains(call: &Call<'_>) -> Outcome {
     let Some(items) = call.args[0].items() else {
         return Err(CallError::failed("argument must be list, tuple, or set"));
     };
-    Ok(items.iter().any(|item| item.equals(&call.args[1]) == Some(true)).into())
+    let equal = items.iter().map(|item| item.equals(&call.args[1]));
+    Ok(match equal.fold(Some(false), either) {
+        Some(found) => found.into(),
+        None => Data::Unknown(Type::Bool).public(),
+    })
+}
+
+/// Whether one of two is true; `None` while that is not known.
+fn either(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    match (a, b) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), Some(false)) => Some(false),
+        _ => None,
+    }
+}
+
+fn distinct_type(args: &[Value]) -> Result<Type, CallError> {
+    Ok(args[0].ty())
 }
 
 fn distinct(call: &Call<'_>) -> Outcome {
@@ -273,21 +351,32 @@ fn distinct(call: &Call<'_>) -> Outcome {
     Ok(Value::list(element_type(&call.args[0]), kept))
 }
 
-fn element(call: &Call<'_>) -> Outcome {
-    let (Data::List(_, items) | Data::Tuple(items)) = &call.args[0].data else {
-        let cause = format!("cannot read elements from {}", call.args[0].type_name());
-        return Err(CallError::failed(cause));
-    };
-    let at =
-        call.whole(1).map_err(|_| CallError::failed(format!("invalid index: {}", not_whole())))?;
-    if at < 0 {
+fn element_of_type(args: &[Value]) -> Result<Type, CallError> {
+    if let Data::Number(number) = &args[1].data
+        && *number < Number::from(0)
+    {
         return Err(CallError::failed("cannot use element function with a negative index"));
     }
-    if items.is_empty() {
-        return Err(CallError::failed("cannot use element function with an empty list"));
+    match args[0].ty() {
+        Type::List(item) => Ok((*item).clone()),
+        Type::Tuple(_) if args[1].is_unknown() => Ok(Type::Any),
+        Type::Tuple(types) => Ok(types[turned(&args[1], types.len())?].clone()),
+        other => Err(CallError::failed(format!("cannot read elements from {other}"))),
     }
-    let at = usize::try_from(at).unwrap_or(0) % items.len();
-    Ok(items[at].clone())
+}
+
+/// An index, which goes around at the end of `length` items.
+fn turned(index: &Value, length: usize) -> Result<usize, CallError> {
+    let Data::Number(number) = &index.data else { return Ok(0) };
+    let index = number.to_i64().map_err(|error| format!("invalid index: {error}"))?;
+    let index = usize::try_from(index).unwrap_or(0);
+    let empty = "cannot use element function with an empty list";
+    index.checked_rem(length).ok_or_else(|| CallError::failed(empty))
+}
+
+fn element(call: &Call<'_>) -> Outcome {
+    let items = call.items(0);
+    Ok(items[turned(&call.args[1], items.len())?].clone())
 }
 
 fn flatten(call: &Call<'_>) -> Outcome {
@@ -296,7 +385,14 @@ fn flatten(call: &Call<'_>) -> Outcome {
     }
     let mut flat = Vec::new();
     append_flat(&call.args[0], &mut flat);
-    Ok(Value::tuple(flat))
+    // What is not known yet may turn out to be several items.
+    let is_open = |value: &Value| match &value.data {
+        Data::Unknown(ty) => {
+            matches!(ty, Type::Any | Type::List(_) | Type::Set(_) | Type::Tuple(_))
+        }
+        _ => false,
+    };
+    Ok(if flat.iter().any(is_open) { Value::UNKNOWN } else { Value::tuple(flat) })
 }
 
 fn append_flat(value: &Value, flat: &mut Vec<Value>) {
@@ -313,21 +409,31 @@ fn index(call: &Call<'_>) -> Outcome {
     if items.is_empty() {
         return Err(CallError::failed("cannot search an empty list"));
     }
-    items
-        .iter()
-        .position(|item| item.equals(&call.args[1]) == Some(true))
-        .map(Value::from)
-        .ok_or_else(|| CallError::failed("item not found"))
+    for (at, item) in items.iter().enumerate() {
+        match item.equals(&call.args[1]) {
+            Some(true) => return Ok(at.into()),
+            Some(false) => {}
+            None => return Ok(Data::Unknown(Type::Number).public()),
+        }
+    }
+    Err(CallError::failed("item not found"))
 }
 
+fn keys_type(args: &[Value]) -> Result<Type, CallError> {
+    match args[0].ty() {
+        Type::Map(_) => Ok(Type::List(Type::String.into())),
+        Type::Object(fields) => Ok(Type::Tuple(vec![Type::String; fields.len()].into())),
+        _ => Err(CallError::argument(0, "must have map or object type")),
+    }
+}
+
+/// Those of an object are known before its values are.
 fn keys(call: &Call<'_>) -> Outcome {
-    let entries = call.args[0]
-        .entries()
-        .ok_or_else(|| CallError::argument(0, "must have map or object type"))?;
-    let keys = entries.keys().map(Value::string);
-    Ok(match call.args[0].data {
-        Data::Map(..) => Value::list(Type::String, keys),
-        _ => Value::tuple(keys),
+    Ok(match &call.args[0].data {
+        Data::Map(_, entries) => Value::list(Type::String, entries.keys().map(Value::string)),
+        Data::Object(entries) => Value::tuple(entries.keys().map(Value::string)),
+        Data::Unknown(Type::Object(fields)) => Value::tuple(fields.keys().map(Value::string)),
+        _ => Data::Unknown(keys_type(&call.args)?).public(),
     })
 }
 
@@ -349,52 +455,83 @@ fn length(call: &Call<'_>) -> Outcome {
     }
 }
 
-fn lookup(call: &Call<'_>) -> Outcome {
-    let (map, key, default) = (&call.args[0], call.text(1), &call.args[2]);
-    call.pay(default.traits().weight)?;
-    match &map.data {
-        Data::Object(entries) => Ok(entries.get(key).cloned().unwrap_or_else(|| default.clone())),
-        Data::Map(item, entries) => {
-            let default = convert(default, item).map_err(|_| {
-                let cause = "the default value must have the same type as the map elements";
-                CallError::argument(2, cause)
-            })?;
-            Ok(entries.get(key).cloned().unwrap_or(default))
+fn lookup_type(args: &[Value]) -> Result<Type, CallError> {
+    let (map, key, default) = (&args[0], &args[1], &args[2]);
+    match map.ty() {
+        Type::Object(_) if key.is_unknown() => Ok(Type::Any),
+        Type::Object(fields) => {
+            let own = key.as_str().and_then(|key| fields.get(key));
+            Ok(own.map_or_else(|| default.ty(), |field| field.ty.clone()))
+        }
+        Type::Map(item) => {
+            let cause = "the default value must have the same type as the map elements";
+            convert(default, &item).map_err(|_| CallError::argument(2, cause))?;
+            Ok((*item).clone())
         }
         _ => Err(CallError::argument(0, "lookup() requires a map as the first argument")),
     }
 }
 
-/// Later entries win; maps of one type stay a map, anything else becomes an object.
-fn merge(call: &Call<'_>) -> Outcome {
-    let mut merged: BTreeMap<Arc<str>, Value> = BTreeMap::new();
-    let mut map_types = Vec::new();
-    let mut all_maps = !call.args.is_empty();
-    for value in &call.args {
-        match &value.data {
-            Data::Null(Type::Map(item)) => map_types.push((**item).clone()),
-            Data::Null(_) => {}
-            Data::Map(item, entries) => {
-                map_types.push(item.clone());
-                merged.extend(entries.iter().map(|(k, v)| (k.clone(), v.clone())));
+fn lookup(call: &Call<'_>) -> Outcome {
+    let (map, key, default) = (&call.args[0], call.text(1), &call.args[2]);
+    call.pay(default.traits().weight)?;
+    let ty = lookup_type(&call.args)?;
+    if !map.is_wholly_known() {
+        return Ok(Data::Unknown(ty).public());
+    }
+    match map.entries().and_then(|entries| entries.get(key)) {
+        Some(value) => Ok(value.clone()),
+        None => convert(default, &ty).map_err(CallError::failed),
+    }
+}
+
+/// Maps of one type stay a map, anything else becomes an object.
+fn merge_type(args: &[Value]) -> Result<Type, CallError> {
+    let mut fields: BTreeMap<Arc<str>, Field> = BTreeMap::new();
+    let mut types = Vec::with_capacity(args.len());
+    for value in args {
+        let ty = value.ty();
+        match (&ty, value.entries()) {
+            (Type::Any, _) => return Ok(Type::Any),
+            (Type::Object(own), _) if !value.is_null() => {
+                fields.extend(own.iter().map(|(name, field)| (name.clone(), field.clone())));
             }
-            Data::Object(entries) => {
-                all_maps = false;
-                merged.extend(entries.iter().map(|(k, v)| (k.clone(), v.clone())));
+            (Type::Map(item), Some(entries)) => {
+                let of_item = |name: &Arc<str>| (name.clone(), Field::required((**item).clone()));
+                fields.extend(entries.keys().map(of_item));
             }
+            (Type::Object(_) | Type::Map(_), _) => {}
             _ => {
-                let cause =
-                    format!("arguments must be maps or objects, got {:?}", value.type_name());
+                let cause = format!("arguments must be maps or objects, got {:?}", ty.to_string());
                 return Err(CallError::failed(cause));
             }
         }
+        types.push(ty);
     }
-    match map_types.split_first() {
-        Some((first, rest)) if all_maps && rest.iter().all(|ty| ty == first) => {
-            Ok(Value::map(first.clone(), merged))
+    let is_unknown_map = |value: &Value| matches!(value.data, Data::Unknown(Type::Map(_)));
+    match types.split_first() {
+        Some((first, rest)) if rest.iter().all(|ty| ty == first) => Ok(first.clone()),
+        _ if args.iter().any(is_unknown_map) => Ok(Type::Any),
+        _ => Ok(Type::Object(fields.into())),
+    }
+}
+
+/// Later entries win.
+fn merge(call: &Call<'_>) -> Outcome {
+    let entries = call.args.iter().filter_map(Value::entries).flat_map(|entries| entries.iter());
+    let merged: BTreeMap<Arc<str>, Value> = entries.map(|(k, v)| (k.clone(), v.clone())).collect();
+    Ok(match merge_type(&call.args)? {
+        Type::Map(item) => Value::map((*item).clone(), merged),
+        // With a plain null among them, nobody has looked at the types of the others.
+        Type::Any if call.args.iter().any(is_no_map) => {
+            return Err(CallError::failed("arguments must be maps or objects"));
         }
-        _ => Ok(Value::object(merged)),
-    }
+        _ => Value::object(merged),
+    })
+}
+
+fn is_no_map(value: &Value) -> bool {
+    !matches!(value.ty(), Type::Any | Type::Map(_) | Type::Object(_))
 }
 
 fn range(call: &Call<'_>) -> Outcome {
@@ -434,40 +571,75 @@ fn range(call: &Call<'_>) -> Outcome {
     Ok(Value::list(Type::Number, items))
 }
 
-fn reverse(call: &Call<'_>) -> Outcome {
-    let value = &call.args[0];
-    let reversed = |items: &[Value]| items.iter().rev().cloned().collect::<Vec<_>>();
-    match &value.data {
-        Data::List(item, items) | Data::Set(item, items) => {
-            Ok(Value::list(item.clone(), reversed(items)))
-        }
-        Data::Tuple(items) => Ok(Value::tuple(reversed(items))),
-        _ => {
-            let cause = format!("can only reverse list or tuple values, not {}", value.type_name());
+fn reverse_type(args: &[Value]) -> Result<Type, CallError> {
+    match args[0].ty() {
+        Type::List(item) | Type::Set(item) => Ok(Type::List(item)),
+        Type::Tuple(types) => Ok(Type::Tuple(types.iter().rev().cloned().collect())),
+        other => {
+            let cause = format!("can only reverse list or tuple values, not {other}");
             Err(CallError::argument(0, cause))
         }
     }
 }
 
-fn slice(call: &Call<'_>) -> Outcome {
-    let (Data::List(_, items) | Data::Tuple(items)) = &call.args[0].data else {
-        return Err(CallError::argument(0, "must be a list or tuple value"));
+fn reverse(call: &Call<'_>) -> Outcome {
+    let reversed = call.items(0).iter().rev().cloned();
+    Ok(match &call.args[0].data {
+        Data::List(item, _) | Data::Set(item, _) => Value::list(item.clone(), reversed),
+        _ => Value::tuple(reversed),
+    })
+}
+
+fn slice_type(args: &[Value]) -> Result<Type, CallError> {
+    let ty = args[0].ty();
+    let length = match &ty {
+        Type::Tuple(types) => Some(types.len()),
+        Type::List(_) => args[0].items().map(|items| items.len()),
+        Type::Set(_) => {
+            let cause = "cannot slice a set, because its elements do not have indices; explicitly \
+                         convert to a list if the ordering of the result is not important";
+            return Err(CallError::argument(0, cause));
+        }
+        _ => return Err(CallError::argument(0, "must be a list or tuple value")),
     };
+    let (start, end) = bounds(args, length)?;
+    match (&ty, start, end) {
+        (Type::Tuple(types), Some(start), Some(end)) => Ok(Type::Tuple(types[start..end].into())),
+        (Type::Tuple(_), ..) => Ok(Type::Any),
+        _ => Ok(ty),
+    }
+}
+
+/// The first index and the one after the last, as far as they are known.
+fn bounds(
+    args: &[Value],
+    length: Option<usize>,
+) -> Result<(Option<usize>, Option<usize>), CallError> {
     let bound = |at: usize, name: &str| {
-        let whole = call
-            .number(at)
+        let Data::Number(number) = &args[at].data else { return Ok(None) };
+        let whole = number
             .to_i64()
             .map_err(|error| CallError::argument(at, format!("invalid {name} index: {error}")))?;
         let cause = format!("{name} index must not be less than zero");
         let bound = usize::try_from(whole).map_err(|_| CallError::argument(at, cause))?;
-        let cause = format!("{name} index must not be greater than the length of the list");
-        if bound > items.len() { Err(CallError::argument(at, cause)) } else { Ok(bound) }
+        if length.is_some_and(|length| bound > length) {
+            let cause = format!("{name} index must not be greater than the length of the list");
+            return Err(CallError::argument(at, cause));
+        }
+        Ok(Some(bound))
     };
-    let (start, end) = (bound(1, "start")?, bound(2, "end")?);
-    if start > end {
-        return Err(CallError::argument(1, "start index must not be greater than end index"));
+    match (bound(1, "start")?, bound(2, "end")?) {
+        (Some(start), Some(end)) if start > end => {
+            Err(CallError::argument(1, "start index must not be greater than end index"))
+        }
+        both => Ok(both),
     }
-    let kept = items[start..end].iter().cloned();
+}
+
+fn slice(call: &Call<'_>) -> Outcome {
+    let items = call.items(0);
+    let (start, end) = bounds(&call.args, Some(items.len()))?;
+    let kept = items[start.unwrap_or(0)..end.unwrap_or(0)].iter().cloned();
     Ok(match &call.args[0].data {
         Data::List(item, _) => Value::list(item.clone(), kept),
         _ => Value::tuple(kept),
@@ -487,32 +659,60 @@ fn sort(call: &Call<'_>) -> Outcome {
     Ok(Value::list(Type::String, sorted))
 }
 
+fn values_type(args: &[Value]) -> Result<Type, CallError> {
+    match args[0].ty() {
+        Type::Map(item) => Ok(Type::List(item)),
+        Type::Object(fields) => {
+            Ok(Type::Tuple(fields.values().map(|field| field.ty.clone()).collect()))
+        }
+        _ => Err(CallError::failed("values() requires a map as the first argument")),
+    }
+}
+
 fn values(call: &Call<'_>) -> Outcome {
-    let entries = call.args[0]
-        .entries()
-        .ok_or_else(|| CallError::argument(0, "values() requires a map as the first argument"))?;
-    let values = entries.values().cloned();
+    let values = call.args[0].children().cloned();
     Ok(match &call.args[0].data {
         Data::Map(item, _) => Value::list(item.clone(), values),
         _ => Value::tuple(values),
     })
 }
 
-fn zipmap(call: &Call<'_>) -> Outcome {
-    let keys = call.items(0);
-    let (Data::List(_, values) | Data::Tuple(values)) = &call.args[1].data else {
-        return Err(CallError::failed("values argument must be a list or tuple value"));
-    };
-    if keys.len() != values.len() {
-        let cause = format!(
-            "number of keys ({}) does not match number of values ({})",
-            keys.len(),
-            values.len()
-        );
-        return Err(CallError::failed(cause));
+fn zipmap_type(args: &[Value]) -> Result<Type, CallError> {
+    match args[1].ty() {
+        Type::List(item) => Ok(Type::Map(item)),
+        Type::Tuple(_) if !args[0].is_wholly_known() => Ok(Type::Any),
+        Type::Tuple(types) => {
+            let keys = args[0].items().map_or(&[] as &[Value], |keys| keys);
+            same_count(keys.len(), types.len())?;
+            let mut fields = BTreeMap::new();
+            for (at, (key, ty)) in keys.iter().zip(types.iter()).enumerate() {
+                let key = key.as_str().ok_or_else(|| {
+                    CallError::failed(format!("keys list has null value at index {at}"))
+                })?;
+                fields.insert(Arc::from(key), Field::required(ty.clone()));
+            }
+            Ok(Type::Object(fields.into()))
+        }
+        _ => Err(CallError::failed("values argument must be a list or tuple value")),
     }
+}
+
+fn same_count(keys: usize, values: usize) -> Result<(), CallError> {
+    if keys == values {
+        return Ok(());
+    }
+    let cause = format!("number of keys ({keys}) does not match number of values ({values})");
+    Err(CallError::failed(cause))
+}
+
+fn zipmap(call: &Call<'_>) -> Outcome {
+    if !call.args[0].is_wholly_known() {
+        return Ok(Data::Unknown(zipmap_type(&call.args)?).public());
+    }
+    let (keys, values) = (call.items(0), call.items(1));
+    same_count(keys.len(), values.len())?;
     let mut entries = BTreeMap::new();
-    for (key, value) in keys.iter().zip(values.iter()) {
+    for (key, value) in keys.iter().zip(values) {
         let key = key.as_str().ok_or_else(|| CallError::argument(0, "a key must not be null"))?;
         entries.insert(Arc::from(key), value.clone());
     }

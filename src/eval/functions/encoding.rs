@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use encoding_rs::Encoding;
 
-use super::{Call, CallError, Function, Outcome, Param};
+use super::{Call, CallError, Function, Outcome, Param, Want};
 use crate::eval::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -15,42 +16,54 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The text that Base64 stands for.",
         &[Param::string("str")],
         base64decode,
-    ),
+    )
+    .gives(Want::String),
     Function::new("base64encode", "The text in Base64.", &[Param::string("str")], |call| {
         Ok(Value::string(STANDARD.encode(call.text(0))))
-    }),
+    })
+    .gives(Want::String),
     Function::new(
         "base64gzip",
         "The text, compressed with gzip, in Base64.",
         &[Param::string("str")],
         base64gzip,
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "textdecodebase64",
         "The text that Base64 stands for in a character encoding.",
         &[Param::string("source"), Param::string("encoding")],
         textdecodebase64,
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "textencodebase64",
         "The text in a character encoding, in Base64.",
         &[Param::string("string"), Param::string("encoding")],
         textencodebase64,
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "urlencode",
         "The text as it stands in the query of a URL.",
         &[Param::string("str")],
         |call| Ok(Value::string(url_escape(call.text(0)))),
-    ),
+    )
+    .gives(Want::String),
 ];
+
+/// What does not fit into whole bytes at the end is dropped.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
+
+/// The bytes that `text` stands for. Line breaks are no part of the data.
+fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    LENIENT.decode(text.replace(['\r', '\n'], ""))
+}
 
 fn base64decode(call: &Call<'_>) -> Outcome {
     let text = call.text(0);
-    // Line breaks are no part of the data.
-    let data: String = text.chars().filter(|character| !"\r\n".contains(*character)).collect();
-    let bytes = STANDARD
-        .decode(data)
+    let bytes = decode(text)
         .map_err(|_| CallError::failed(format!("failed to decode base64 data '{text}'")))?;
     let text = String::from_utf8(bytes).map_err(|_| {
         CallError::failed("the result of decoding the the provided string is not valid UTF-8")
@@ -93,9 +106,40 @@ enum Charset {
 
 impl Charset {
     fn find(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "us-ascii" | "ascii" => Self::Ascii,
-            "iso-8859-1" | "iso_8859-1:1987" | "latin1" => Self::Latin1,
+        /// Labels of the Encoding Standard that IANA has not registered.
+        const UNREGISTERED: &[&str] = &[
+            "ascii",
+            "cn-big5",
+            "dos-874",
+            "gb2312",
+            "koi",
+            "koi8",
+            "koi8_r",
+            "korean",
+            "l9",
+            "latin9",
+            "logical",
+            "replacement",
+            "shift-jis",
+            "sjis",
+            "tis-620",
+            "utf8",
+            "visual",
+            "windows-31j",
+            "windows-949",
+            "chinese",
+            "sun_eu_greek",
+            "big5-hkscs",
+        ];
+        const UNREGISTERED_STARTS: &[&str] =
+            &["cp125", "x-", "iso8859", "unicode", "ks", "ms9", "gb_", "csgb", "csksc"];
+        let name = name.trim().to_ascii_lowercase();
+        let is_registered = !UNREGISTERED.contains(&name.as_str())
+            && !UNREGISTERED_STARTS.iter().any(|start| name.starts_with(start));
+        Some(match name.as_str() {
+            _ if !is_registered => return None,
+            "us-ascii" | "us" | "iso646-us" | "cp367" | "csascii" => Self::Ascii,
+            "iso-8859-1" | "iso_8859-1" | "iso_8859-1:1987" | "latin1" | "l1" => Self::Latin1,
             "utf-16" => Self::Utf16 { big_endian: true, mark: true },
             "utf-16be" => Self::Utf16 { big_endian: true, mark: false },
             "utf-16le" => Self::Utf16 { big_endian: false, mark: false },
@@ -191,7 +235,7 @@ fn textencodebase64(call: &Call<'_>) -> Outcome {
 
 fn textdecodebase64(call: &Call<'_>) -> Outcome {
     let charset = charset(call)?;
-    let bytes = STANDARD.decode(call.text(0)).map_err(|error| {
+    let bytes = decode(call.text(0)).map_err(|error| {
         let offset = match error {
             base64::DecodeError::InvalidByte(at, _)
             | base64::DecodeError::InvalidLastSymbol(at, _) => at,

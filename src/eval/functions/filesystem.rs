@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Available, Call, CallError, Function, Outcome, Param};
+use super::{Available, Call, CallError, Function, Outcome, Param, Want};
 use crate::budget::Limit;
 use crate::eval::expr::{Evaluator, Roots};
 use crate::eval::glob::{self, GlobError};
@@ -27,49 +27,58 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let path = call.host.environment.cwd.join(call.text(0));
             Ok(Value::string(clean(&path.to_string_lossy())))
         },
-    ),
+    )
+    .gives(Want::String),
     Function::new("basename", "The last part of a path.", &[Param::string("path")], |call| {
         Ok(Value::string(base(call.text(0))))
-    }),
+    })
+    .gives(Want::String),
     Function::new("dirname", "A path without its last part.", &[Param::string("path")], |call| {
         Ok(Value::string(directory(call.text(0))))
-    }),
+    })
+    .gives(Want::String),
     Function::new(
         "env",
         "A variable of the environment; empty if it is not set. Only the default of a variable may ask.",
         &[Param::string("key")],
         |call| Ok(Value::string(call.host.environment.get(call.text(0)).unwrap_or_default())),
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "file",
         "The text of a file, whose path is relative to the template.",
         &[Param::string("path")],
         |call| read_text(call, call.text(0)).map(Value::string),
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "filebase64",
         "The bytes of a file in Base64; its path is relative to the working directory.",
         &[Param::string("path")],
         filebase64,
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "fileexists",
         "Whether there is a file at a path relative to the template.",
         &[Param::string("path")],
         fileexists,
-    ),
+    )
+    .gives(Want::Bool),
     Function::new(
         "fileset",
         "The files below a directory whose paths fit a pattern: `*`, `**`, `?`, `[a-z]`, `{a,b}`.",
         &[Param::string("path"), Param::string("pattern")],
         fileset,
-    ),
+    )
+    .gives(Want::SetOfString),
     Function::new(
         "pathexpand",
         "The path with a `~` at its start replaced by the home directory.",
         &[Param::string("path")],
         |call| expand_home(call, call.text(0)).map(Value::string),
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "templatefile",
         "A file as a template, rendered with nothing but the given variables.",
@@ -209,16 +218,25 @@ fn templatefile(call: &Call<'_>) -> Outcome {
     let vars = call.args[1]
         .entries()
         .ok_or_else(|| CallError::argument(1, "invalid vars value: must be a map"))?;
+    if let Some(name) = vars.keys().find(|name| !hcl::is_identifier(name)) {
+        let cause = format!(
+            "invalid template variable name {name:?}: must start with a letter, followed by zero \
+             or more letters, digits, and underscores"
+        );
+        return Err(CallError::argument(1, cause));
+    }
     let text = read_text(call, call.text(0))?;
+    // A mark of the byte order is none of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut sources = SourceMap::default();
-    let file = sources.add(Path::new(&path), text.as_str());
+    let file = sources.add(Path::new(&path), text);
     let describe = |found: crate::diagnostic::Diagnostics| {
         CallError::failed(
             found.0.first().map(|first| describe(first, &sources)).unwrap_or_default(),
         )
     };
     let template =
-        hcl::parse_template(&text, Origin::File(file, 0), &call.host.budget).map_err(describe)?;
+        hcl::parse_template(text, Origin::File(file, 0), &call.host.budget).map_err(describe)?;
     let mut roots = Roots::default();
     for (name, value) in vars.iter() {
         roots.set(name, value.clone().marked(call.args[1].sensitive));

@@ -2,7 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Call, CallError, Function, Outcome, Param, json_encode};
+use super::json::{INFINITE, has_infinity};
+use super::{Call, CallError, Function, Outcome, Param, Want, json_encode};
 use crate::budget::Limit;
 use crate::eval::convert::convert;
 use crate::eval::go_format;
@@ -20,14 +21,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let refs: Vec<&Value> = call.args.iter().skip(1).collect();
             format(call, &refs).map(Value::string)
         },
-    ),
+    )
+    .gives(Want::String),
     Function::variadic(
         "formatlist",
         "`format` for each item of the lists among the arguments.",
         &[Param::string("format")],
-        ARGS,
+        ARGS.or_unknown(),
         formatlist,
-    ),
+    )
+    .gives(Want::ListOfString)
+    .partial(),
 ];
 
 const ARGS: Param = Param::any("args").or_null();
@@ -200,12 +204,13 @@ impl Verb {
         }
         match self.mode {
             'v' => self.natural(value),
+            // A width changes nothing.
             't' => {
                 let value = self.converted(value, &Type::Bool)?;
-                Ok(self.pad((value.data == Data::Bool(true)).to_string()))
+                Ok((value.data == Data::Bool(true)).to_string())
             }
             'd' | 'b' | 'o' | 'x' | 'X' => self.integer(value),
-            'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
+            'e' | 'E' | 'f' | 'g' | 'G' => {
                 let value = self.converted(value, &Type::Number)?;
                 let Data::Number(number) = &value.data else { return Ok(String::new()) };
                 Ok(self.float(number, self.mode))
@@ -214,7 +219,7 @@ impl Verb {
                 let value = self.converted(value, &Type::String)?;
                 let text = value.as_str().unwrap_or_default();
                 Ok(match self.mode {
-                    's' => self.string(text),
+                    's' => self.pad(self.cut(text).to_owned()),
                     _ => self.pad(json_encode(&Value::string(self.cut(text)))),
                 })
             }
@@ -228,25 +233,19 @@ impl Verb {
     /// `%v` and `%#v`.
     fn natural(&self, value: &Value) -> Result<String, CallError> {
         match &value.data {
-            _ if self.sharp => Ok(self.pad(json_encode(value))),
-            Data::Null(_) => Ok(self.pad("null".to_owned())),
-            Data::String(text) => Ok(self.string(text)),
-            Data::Number(number) => Ok(self.float(number, 'g')),
-            Data::Bool(known) => Ok(self.pad(known.to_string())),
+            Data::String(text) if !self.sharp => Ok(self.pad(text.to_string())),
+            Data::Number(number) if !self.sharp => Ok(self.pad(plain(number))),
+            _ if has_infinity(value) => Err(self.unsupported(INFINITE)),
             _ => Ok(self.pad(json_encode(value))),
         }
     }
 
     fn cut<'t>(&self, text: &'t str) -> &'t str {
-        let Some(most) = self.precision else { return text };
+        let Some(most) = self.precision.filter(|most| *most > 0) else { return text };
         match text.grapheme_indices(true).nth(most) {
             Some((end, _)) => &text[..end],
             None => text,
         }
-    }
-
-    fn string(&self, text: &str) -> String {
-        self.pad(self.cut(text).to_owned())
     }
 
     fn integer(&self, value: &Value) -> Result<String, CallError> {
@@ -268,33 +267,52 @@ impl Verb {
         };
         let digits = if self.mode == 'X' { digits.to_uppercase() } else { digits };
         let prefix = if self.sharp { prefix } else { "" };
-        Ok(self.pad_number(sign, &format!("{prefix}{digits}")))
+        Ok(self.pad_integer(sign, prefix, &digits))
     }
 
     fn float(&self, number: &Number, mode: char) -> String {
         let text = match (mode, self.precision) {
-            ('f' | 'F', digits) if !number.is_infinite() => number.fixed(digits.unwrap_or(6)),
+            ('f', digits) if !number.is_infinite() => number.fixed(digits.unwrap_or(6)),
             ('g', None) if !number.is_infinite() => number.general(),
             ('e' | 'E', None) => go_format::float(number.to_f64(), mode, Some(6)),
             (mode, precision) => go_format::float(number.to_f64(), mode, precision),
         };
-        match text.strip_prefix('-') {
-            Some(digits) => self.pad_number("-", digits),
-            None => self.pad_number("", &text),
+        let (sign, digits) = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+            (Some(digits), _) => ("-", digits),
+            (_, Some(digits)) => (if self.space { " " } else { "+" }, digits),
+            _ => (self.sign(""), text.as_str()),
+        };
+        let missing = self.width.saturating_sub(sign.len() + digits.len());
+        // Here `0` wins over `-`, but infinity has no zeros before it.
+        match (self.zero && !number.is_infinite(), self.minus) {
+            (true, _) => format!("{sign}{}{digits}", "0".repeat(missing)),
+            (false, true) => format!("{sign}{digits}{}", " ".repeat(missing)),
+            (false, false) => format!("{}{sign}{digits}", " ".repeat(missing)),
         }
     }
 
-    fn pad_number(&self, sign: &str, digits: &str) -> String {
-        let sign = match sign {
+    /// The sign to write before a number that has `own`.
+    fn sign<'s>(&self, own: &'s str) -> &'s str {
+        match own {
             "" if self.plus => "+",
             "" if self.space => " ",
-            given => given,
-        };
-        let length = sign.len() + digits.len();
-        if self.zero && !self.minus && length < self.width {
-            return format!("{sign}{}{digits}", "0".repeat(self.width - length));
+            own => own,
         }
-        self.pad(format!("{sign}{digits}"))
+    }
+
+    /// A precision is the least count of digits; `-` wins over `0` here.
+    fn pad_integer(&self, sign: &str, prefix: &str, digits: &str) -> String {
+        let sign = self.sign(sign);
+        let digits = if self.precision == Some(0) && digits == "0" { "" } else { digits };
+        let zeros = self.precision.map_or(0, |least| least.saturating_sub(digits.len()));
+        let missing = self.width.saturating_sub(sign.len() + prefix.len() + zeros + digits.len());
+        let (left, zeros, right) = match () {
+            () if self.minus => (0, zeros, missing),
+            () if self.zero && self.precision.is_none() => (0, zeros + missing, 0),
+            () => (missing, zeros, 0),
+        };
+        let [left, right] = [left, right].map(|count| " ".repeat(count));
+        format!("{left}{sign}{prefix}{}{digits}{right}", "0".repeat(zeros))
     }
 
     /// Fills up to the width, which counts what a reader sees as characters.
@@ -303,12 +321,16 @@ impl Verb {
             return text;
         }
         let missing = self.width.saturating_sub(text.graphemes(true).count());
-        match (missing, self.minus) {
-            (0, _) => text,
-            (_, true) => text + &" ".repeat(missing),
-            (_, false) if self.zero => "0".repeat(missing) + &text,
-            (_, false) => " ".repeat(missing) + &text,
-        }
+        let padding = if self.zero { "0" } else { " " }.repeat(missing);
+        if self.minus { text + &padding } else { padding + &text }
+    }
+}
+
+/// The shortest text that names the number.
+fn plain(number: &Number) -> String {
+    match number.is_infinite() {
+        true => number.to_string(),
+        false => number.general(),
     }
 }
 
@@ -318,6 +340,9 @@ fn formatlist(call: &Call<'_>) -> Outcome {
     let args = &call.args[1..];
     let mut turns: Option<(usize, usize)> = None;
     for (at, arg) in args.iter().enumerate() {
+        if let Data::Unknown(Type::Any | Type::List(_) | Type::Set(_) | Type::Tuple(_)) = arg.data {
+            return Ok(Data::Unknown(Type::List(Type::String.into())).public());
+        }
         let Some(items) = arg.items() else { continue };
         match turns {
             Some((first, length)) if length != items.len() => {
@@ -340,6 +365,10 @@ fn formatlist(call: &Call<'_>) -> Outcome {
             .iter()
             .map(|arg| arg.items().and_then(|items| items.get(turn)).unwrap_or(arg))
             .collect();
+        if !values.iter().all(|value| value.is_wholly_known()) {
+            lines.push(Data::Unknown(Type::String).public());
+            continue;
+        }
         let line = format(call, &values).map_err(|error| match error {
             CallError::Failed(cause) => {
                 CallError::failed(format!("error on format iteration {turn}: {cause}"))

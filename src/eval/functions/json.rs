@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::{CallError, Function, Param};
+use super::{CallError, Function, Param, Want};
 use crate::budget::{Budget, Limit};
 use crate::eval::number::Number;
 use crate::eval::types::Type;
@@ -16,10 +16,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The value as JSON.",
         &[Param::any("val").or_null().or_untyped()],
         |call| match has_infinity(&call.args[0]) {
-            true => Err(CallError::failed("cannot serialize infinity as JSON")),
+            true => Err(CallError::failed(INFINITE)),
             false => Ok(Value::string(encode(&call.args[0]))),
         },
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "jsondecode",
         "The value that a JSON text stands for.",
@@ -28,7 +29,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
 ];
 
-fn has_infinity(value: &Value) -> bool {
+/// What JSON has no number for.
+pub(super) const INFINITE: &str = "cannot serialize infinity as JSON";
+
+/// Whether an infinite number is anywhere in `value`.
+pub(super) fn has_infinity(value: &Value) -> bool {
     let is_infinite = matches!(&value.data, Data::Number(number) if number.is_infinite());
     is_infinite || value.children().any(has_infinity)
 }
@@ -185,8 +190,11 @@ impl Decoder<'_> {
             }
             self.at += 1;
             let value = self.value()?;
-            let key = Value::string(key);
-            entries.insert(Arc::from(key.as_str().unwrap_or_default()), value);
+            // Attributes have names in normal form C, and no other way leads to this one.
+            if !unicode_normalization::is_nfc(&key) {
+                return Err(format!("unsupported attribute {key:?}").into());
+            }
+            entries.insert(key.into(), value);
             self.skip_blanks();
             match self.peek() {
                 Some(',') => self.at += 1,

@@ -14,6 +14,7 @@ mod host;
 mod json;
 mod network;
 mod number;
+mod re2;
 mod regex;
 mod service;
 mod set;
@@ -46,14 +47,28 @@ pub struct Function {
     pub params: &'static [Param],
     /// The parameter that takes all further arguments.
     pub rest: Option<Param>,
+    /// The type of its result.
+    pub gives: Gives,
     /// What it does.
     pub run: Run,
     /// Whether it takes values with something unknown inside; otherwise its result is unknown.
     pub partial: bool,
     /// Whether its result may be shown even where its arguments may not.
     pub public: bool,
+    /// Whether its result consists of parts of its arguments, of which each is as secret as it was.
+    pub parts: bool,
     /// Whether it takes no longer where its arguments are larger.
     pub constant: bool,
+}
+
+/// The type of a function's result. It is known even while an argument is not, so that misuse of the
+/// result is found before a machine runs.
+#[derive(Clone, Copy)]
+pub enum Gives {
+    /// Always this one.
+    Always(Want),
+    /// What the arguments decide, of which some may be unknown, and why some have no result.
+    By(fn(&[Value]) -> Result<Type, CallError>),
 }
 
 /// How a function is given its arguments.
@@ -141,16 +156,19 @@ pub struct Param {
     pub untyped: bool,
 }
 
-/// The types that parameters have.
+/// The types that parameters and results have.
 #[derive(Clone, Copy)]
 pub enum Want {
     Any,
+    Bool,
     Number,
     String,
     List,
     ListOfBool,
+    ListOfNumber,
     ListOfString,
     Set,
+    SetOfString,
 }
 
 impl Want {
@@ -158,12 +176,15 @@ impl Want {
     pub fn ty(self) -> Type {
         match self {
             Self::Any => Type::Any,
+            Self::Bool => Type::Bool,
             Self::Number => Type::Number,
             Self::String => Type::String,
             Self::List => Type::List(Type::Any.into()),
             Self::ListOfBool => Type::List(Type::Bool.into()),
+            Self::ListOfNumber => Type::List(Type::Number.into()),
             Self::ListOfString => Type::List(Type::String.into()),
             Self::Set => Type::Set(Type::Any.into()),
+            Self::SetOfString => Type::Set(Type::String.into()),
         }
     }
 }
@@ -218,9 +239,11 @@ impl Function {
             about,
             params,
             rest: None,
+            gives: Gives::Always(Want::Any),
             run: Run::Values(run),
             partial: false,
             public: false,
+            parts: false,
             constant: false,
         }
     }
@@ -236,6 +259,16 @@ impl Function {
         Self { rest: Some(rest), ..Self::new(name, about, params, run) }
     }
 
+    /// Its result is always a `want`.
+    pub const fn gives(self, want: Want) -> Self {
+        Self { gives: Gives::Always(want), ..self }
+    }
+
+    /// The type of its result is what `ty` makes of the arguments.
+    pub const fn gives_by(self, ty: fn(&[Value]) -> Result<Type, CallError>) -> Self {
+        Self { gives: Gives::By(ty), ..self }
+    }
+
     /// Takes values with something unknown inside.
     pub const fn partial(self) -> Self {
         Self { partial: true, ..self }
@@ -244,6 +277,11 @@ impl Function {
     /// Says nothing of its arguments that must not be shown.
     pub const fn public(self) -> Self {
         Self { public: true, ..self }
+    }
+
+    /// Gives parts of its arguments as they are.
+    pub const fn parts(self) -> Self {
+        Self { parts: true, ..self }
     }
 
     /// Takes no longer where its arguments are larger.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Call, CallError, Function, Outcome, Param};
+use super::{Call, CallError, Function, Outcome, Param, Want};
 use crate::eval::types::Type;
 use crate::eval::value::Value;
 
@@ -12,24 +12,28 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The address of a host in a network, by its number; a negative one counts from the end.",
         &[Param::string("prefix"), Param::number("hostnum")],
         cidrhost,
-    ),
+    )
+    .gives(Want::String),
     Function::new("cidrnetmask", "The mask of a network.", &[Param::string("prefix")], |call| {
         let prefix = Prefix::parse(call.text(0))?;
         Ok(Value::string(prefix.family.address(prefix.mask()).to_string()))
-    }),
+    })
+    .gives(Want::String),
     Function::new(
         "cidrsubnet",
         "A network inside of another: longer by some bits, and its number among all of that length.",
         &[Param::string("prefix"), Param::number("newbits"), Param::number("netnum")],
         cidrsubnet,
-    ),
+    )
+    .gives(Want::String),
     Function::variadic(
         "cidrsubnets",
         "Networks inside of another, one after the other, each longer by some bits.",
         &[Param::string("prefix")],
         Param::number("newbits"),
         cidrsubnets,
-    ),
+    )
+    .gives(Want::ListOfString),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -49,6 +53,15 @@ impl Family {
             Self::V4 => Ipv4Addr::from(u32::try_from(value & 0xffff_ffff).unwrap_or(0)).into(),
             Self::V6 => Ipv6Addr::from(value).into(),
         }
+    }
+
+    fn all(self) -> u128 {
+        if self == Self::V4 { u128::from(u32::MAX) } else { u128::MAX }
+    }
+
+    /// An address of IPv4 inside of IPv6 is written as one of IPv4.
+    fn show(self, value: u128) -> String {
+        self.address(value).to_canonical().to_string()
     }
 
     fn name(self) -> &'static str {
@@ -88,15 +101,14 @@ impl Prefix {
     }
 
     fn mask(self) -> u128 {
-        let ones = match self.family {
-            Family::V4 => u128::from(u32::MAX),
-            Family::V6 => u128::MAX,
-        };
-        ones & !(1u128.checked_shl(self.free()).unwrap_or(0).wrapping_sub(1))
+        self.family.all() & !(1u128.checked_shl(self.free()).unwrap_or(0).wrapping_sub(1))
     }
 
     fn text(self) -> String {
-        format!("{}/{}", self.family.address(self.address), self.length)
+        let address = self.family.show(self.address);
+        let is_mapped = self.family == Family::V6 && !address.contains(':');
+        let length = if is_mapped { self.length.saturating_sub(96) } else { self.length };
+        format!("{address}/{length}")
     }
 }
 
@@ -113,8 +125,9 @@ fn cidrhost(call: &Call<'_>) -> Outcome {
             prefix.length
         )));
     }
-    let offset = if host < 0 { size - distance } else { distance };
-    Ok(Value::string(prefix.family.address(prefix.address | offset).to_string()))
+    let end = 1u128.checked_shl(prefix.free()).unwrap_or(0);
+    let offset = if host < 0 { end.wrapping_sub(distance) } else { distance };
+    Ok(Value::string(prefix.family.show(prefix.address | offset)))
 }
 
 fn cidrsubnet(call: &Call<'_>) -> Outcome {
@@ -123,24 +136,25 @@ fn cidrsubnet(call: &Call<'_>) -> Outcome {
     if new_bits > 32 {
         return Err(CallError::failed("may not extend prefix by more than 32 bits"));
     }
-    let new_bits = u32::try_from(new_bits)
-        .map_err(|_| CallError::failed("must extend prefix by at least one bit"))?;
     let number = u128::try_from(number)
         .map_err(|_| CallError::failed("subnet number must not be negative"))?;
-    let length = prefix.length + new_bits;
+    // Fewer bits make a network that this one is in.
+    let length = u32::try_from(i64::from(prefix.length).saturating_add(new_bits))
+        .map_err(|_| CallError::failed("the prefix has not that many bits to take away"))?;
     if length > prefix.family.bits() {
         return Err(CallError::failed(format!(
             "insufficient address space to extend prefix of {} by {new_bits}",
             prefix.length
         )));
     }
-    if number >= 1u128 << new_bits {
+    if u32::try_from(new_bits).is_ok_and(|bits| number >= 1u128 << bits) {
         return Err(CallError::failed(format!(
             "prefix extension of {new_bits} does not accommodate a subnet numbered {number}"
         )));
     }
     let shift = prefix.family.bits() - length;
-    let address = prefix.address | number.checked_shl(shift).unwrap_or(0);
+    let number = number.checked_shl(shift).unwrap_or(0) & prefix.family.all();
+    let address = prefix.address | number;
     Ok(Value::string(Prefix { address, length, ..prefix }.text()))
 }
 

@@ -1,8 +1,9 @@
 //! Numbers.
 
-use super::{Call, CallError, Function, Outcome, Param};
+use super::{Call, CallError, Function, Outcome, Param, Want};
 use crate::budget::Limit;
 use crate::eval::convert::convert;
+use crate::eval::go_math;
 use crate::eval::number::Number;
 use crate::eval::types::Type;
 use crate::eval::value::{Data, Value};
@@ -10,7 +11,8 @@ use crate::eval::value::{Data, Value};
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("abs", "The number without its sign.", &[Param::number("num")], |call| {
         Ok(call.number(0).abs().into())
-    }),
+    })
+    .gives(Want::Number),
     Function::new(
         "ceil",
         "The next whole number that is not smaller.",
@@ -19,61 +21,79 @@ pub(super) const FUNCTIONS: &[Function] = &[
             // Zero has no sign here.
             Ok(call.number(0).ceil().add(&0.into())?.into())
         },
-    ),
+    )
+    .gives(Want::Number),
     Function::new(
         "floor",
         "The next whole number that is not larger.",
         &[Param::number("num")],
         |call| Ok(call.number(0).floor().add(&0.into())?.into()),
-    ),
+    )
+    .gives(Want::Number),
     Function::new(
         "log",
         "The logarithm of a number to a base.",
         &[Param::number("num"), Param::number("base")],
-        |call| {
-            let (number, base) = (call.number(0).to_f64(), call.number(1).to_f64());
-            from_float(number.ln() / base.ln())
-        },
-    ),
+        |call| from_float(go_math::ln(float(call, 0)?) / go_math::ln(float(call, 1)?)),
+    )
+    .gives(Want::Number),
     Function::variadic(
         "max",
         "The largest of the numbers.",
         &[],
         Param::number("numbers"),
         |call| pick(call, Number::gt),
-    ),
+    )
+    .gives(Want::Number),
     Function::variadic(
         "min",
         "The smallest of the numbers.",
         &[],
         Param::number("numbers"),
         |call| pick(call, Number::lt),
-    ),
+    )
+    .gives(Want::Number),
     Function::new(
         "parseint",
         "The whole number that a text writes in a base from 2 to 62.",
         &[Param::any("number"), Param::number("base")],
         parseint,
-    ),
+    )
+    .gives_by(parseint_type),
     Function::new(
         "pow",
         "A number raised to a power.",
         &[Param::number("num"), Param::number("power")],
-        |call| from_float(call.number(0).to_f64().powf(call.number(1).to_f64())),
-    ),
+        |call| from_float(go_math::pow(float(call, 0)?, float(call, 1)?)),
+    )
+    .gives(Want::Number),
     Function::new(
         "signum",
         "-1, 0 or 1: the sign of a whole number.",
         &[Param::number("num")],
         |call| Ok(call.whole(0)?.signum().into()),
-    ),
+    )
+    .gives(Want::Number),
     Function::new(
         "sum",
         "The sum of a list's numbers, of which there must be one.",
         &[Param::any("list")],
         sum,
-    ),
+    )
+    .gives(Want::Number),
 ];
+
+/// Argument `at`, which must not be too large for a float.
+fn float(call: &Call<'_>, at: usize) -> Result<f64, CallError> {
+    let number = call.number(at);
+    match number.to_f64() {
+        float if float.is_infinite() && !number.is_infinite() => {
+            let most = f64::MAX;
+            Err(CallError::failed(format!("value must be between -{most} and {most} inclusive")))
+        }
+        float => Ok(float),
+    }
+}
 
 fn from_float(value: f64) -> Outcome {
     let number = Number::from_f64(value)
@@ -87,11 +107,18 @@ fn pick(call: &Call<'_>, better: fn(&Number, &Number) -> bool) -> Outcome {
     Ok(numbers.fold(first, |best, next| if better(&next, &best) { next } else { best }).into())
 }
 
+fn parseint_type(args: &[Value]) -> Result<Type, CallError> {
+    match args[0].ty() {
+        Type::String => Ok(Type::Number),
+        other => {
+            let cause = format!("first argument must be a string, not {other}");
+            Err(CallError::argument(0, cause))
+        }
+    }
+}
+
 fn parseint(call: &Call<'_>) -> Outcome {
-    let Some(text) = call.args[0].as_str() else {
-        let cause = format!("first argument must be a string, not {}", call.args[0].type_name());
-        return Err(CallError::argument(0, cause));
-    };
+    let text = call.text(0);
     Limit::DIGITS.check(text.len())?;
     let base = call.number(1).to_i64().map_err(|error| CallError::argument(1, error))?;
     let base =

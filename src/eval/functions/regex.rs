@@ -2,7 +2,8 @@
 
 use ::regex::{Captures, Regex, RegexBuilder};
 
-use super::{Call, CallError, Function, Outcome, Param};
+use super::re2::translate;
+use super::{Call, CallError, Function, Outcome, Param, Want};
 use crate::eval::types::{Field, Type};
 use crate::eval::value::{Data, Value};
 
@@ -32,17 +33,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
             }
             Ok(Value::list(form.ty(), values))
         },
-    ),
+    )
+    .gives(Want::List),
     Function::new(
         "regex_replace",
         "The text with all matches replaced; `$1` or `${name}` stands for a group.",
         &[Param::string("str"), Param::string("pattern"), Param::string("replace")],
         regex_replace,
-    ),
+    )
+    .gives(Want::String),
 ];
 
 fn regex_replace(call: &Call<'_>) -> Outcome {
-    let regex = parse(call, call.text(1))?.map_err(|cause| {
+    let (regex, _) = parse(call, call.text(1))?.map_err(|cause| {
         let cause = cause.replacen(" in ", ": `", 1) + "`";
         CallError::failed(format!("error parsing regexp: {cause}"))
     })?;
@@ -86,16 +89,18 @@ impl Form {
         }
     }
 
+    /// Of several groups of one name the last counts.
     fn value(&self, found: &Captures<'_>) -> Value {
-        let text = |group: Option<::regex::Match<'_>>| match group {
+        let text = |at: usize| match found.get(at) {
             Some(group) => Value::string(group.as_str()),
             None => Data::Null(Type::String).public(),
         };
         match self {
-            Self::Whole => text(found.get(0)),
-            Self::Numbered(count) => Value::tuple((1..=*count).map(|at| text(found.get(at)))),
+            Self::Whole => text(0),
+            Self::Numbered(count) => Value::tuple((1..=*count).map(text)),
             Self::Named(names) => {
-                Value::object(names.iter().map(|name| (name.as_str(), text(found.name(name)))))
+                let named = names.iter().zip(1..).map(|(name, at)| (name.as_str(), text(at)));
+                Value::object(named)
             }
         }
     }
@@ -104,9 +109,8 @@ impl Form {
 /// The pattern of `regex` or `regexall`.
 fn compile(call: &Call<'_>) -> Result<(Regex, Form), CallError> {
     let wrong = |cause: &str| CallError::argument(0, format!("invalid regexp pattern: {cause}"));
-    let regex = parse(call, call.text(0))?.map_err(|cause| wrong(&cause))?;
-    let names: Vec<Option<&str>> = regex.capture_names().skip(1).collect();
-    let named: Vec<String> = names.iter().flatten().map(|name| (*name).to_owned()).collect();
+    let (regex, names) = parse(call, call.text(0))?.map_err(|cause| wrong(&cause))?;
+    let named: Vec<String> = names.iter().flatten().cloned().collect();
     let form = match (names.len(), named.len()) {
         (0, _) => Form::Whole,
         (count, 0) => Form::Numbered(count),
@@ -116,61 +120,28 @@ fn compile(call: &Call<'_>) -> Result<(Regex, Form), CallError> {
     Ok((regex, form))
 }
 
-/// A pattern whose `\d`, `\w`, `\s` and `\b` mean ASCII, as in RE2.
-fn parse(call: &Call<'_>, pattern: &str) -> Result<Result<Regex, String>, CallError> {
+/// A compiled pattern, and the name of each of its groups that has one.
+type Compiled = Result<(Regex, Vec<Option<String>>), String>;
+
+/// Reads a pattern of RE2.
+fn parse(call: &Call<'_>, pattern: &str) -> Result<Compiled, CallError> {
     /// The sizes that a compiled pattern may have, and what they cost.
     const SIZES: [(usize, usize); 3] = [(1 << 16, 500), (1 << 20, 10_000), (10 << 20, 200_000)];
-    let ascii = ascii_classes(pattern);
-    let mut result = Err(String::new());
+    let (translated, names) = match translate(pattern) {
+        Ok(translated) => translated,
+        Err(cause) => return Ok(Err(cause)),
+    };
     for (size, cost) in SIZES {
         call.pay(cost)?;
-        result = match RegexBuilder::new(&ascii).size_limit(size).build() {
-            Err(::regex::Error::CompiledTooBig(_)) => Err("expression too large".to_owned()),
-            built => return Ok(built.map_err(|error| describe(pattern, &error))),
-        };
-    }
-    Ok(result)
-}
-
-fn ascii_classes(pattern: &str) -> String {
-    let mut rewritten = String::with_capacity(pattern.len());
-    let mut characters = pattern.chars();
-    let mut in_class = false;
-    while let Some(character) = characters.next() {
-        match character {
-            '[' => in_class = true,
-            ']' => in_class = false,
-            _ => {}
-        }
-        if character != '\\' {
-            rewritten.push(character);
-            continue;
-        }
-        let Some(escaped) = characters.next() else {
-            rewritten.push('\\');
-            break;
-        };
-        match (escaped, in_class) {
-            ('d', _) => rewritten.push_str("[0-9]"),
-            ('D', _) => rewritten.push_str("[^0-9]"),
-            ('w', _) => rewritten.push_str("[0-9A-Za-z_]"),
-            ('W', _) => rewritten.push_str("[^0-9A-Za-z_]"),
-            ('s', _) => rewritten.push_str(r"[\t\n\f\r ]"),
-            ('S', _) => rewritten.push_str(r"[^\t\n\f\r ]"),
-            ('b', false) => rewritten.push_str(r"(?-u:\b)"),
-            ('Q', false) => {
-                let rest = characters.as_str();
-                let quoted = rest.split("\\E").next().unwrap_or(rest);
-                rewritten.push_str(&::regex::escape(quoted));
-                characters = rest[quoted.len()..].strip_prefix("\\E").unwrap_or("").chars();
-            }
-            _ => {
-                rewritten.push('\\');
-                rewritten.push(escaped);
+        match RegexBuilder::new(&translated).size_limit(size).build() {
+            Err(::regex::Error::CompiledTooBig(_)) => {}
+            built => {
+                let built = built.map_err(|error| describe(pattern, &error));
+                return Ok(built.map(|regex| (regex, names)));
             }
         }
     }
-    rewritten
+    Ok(Err("expression too large".to_owned()))
 }
 
 /// RE2's words for the usual mistakes.

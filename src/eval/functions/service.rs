@@ -1,6 +1,6 @@
 //! Functions that ask a service.
 
-use super::{Call, CallError, Function, Outcome, Param};
+use super::{Call, CallError, Function, Outcome, Param, Want};
 use crate::eval::value::Value;
 use crate::secret::{Secret, SecretStore};
 
@@ -10,20 +10,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The value of a key in a secret of Vault.",
         &[Param::string("path"), Param::string("key")],
         refuse,
-    ),
-    Function::new("consul_key", "The value of a key in Consul.", &[Param::string("key")], refuse),
+    )
+    .gives(Want::String),
+    Function::new("consul_key", "The value of a key in Consul.", &[Param::string("key")], refuse)
+        .gives(Want::String),
     Function::new(
         "aws_secretsmanager",
         "A secret of AWS Secrets Manager, or one key of it.",
         &[Param::string("name"), Param::string("key").or_null().or_untyped()],
         aws_secretsmanager,
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "aws_secretsmanager_raw",
         "The whole text of a secret of AWS Secrets Manager.",
         &[Param::string("name")],
         aws_secretsmanager_raw,
-    ),
+    )
+    .gives(Want::String),
 ];
 
 fn refuse(_call: &Call<'_>) -> Outcome {

@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Call, CallError, Function, Outcome, Param};
+use super::{Call, CallError, Function, Outcome, Param, Want};
 use crate::eval::value::Value;
 use crate::interpolate::time as clock;
 
@@ -21,21 +21,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 .map(Value::string)
                 .map_err(|cause| CallError::argument(0, cause))
         },
-    ),
+    )
+    .gives(Want::String),
     Function::variadic(
         "legacy_isotime",
         "The start of this run, in a layout as Go has them (`2006-01-02`). Better: `timestamp` and `formatdate`.",
         &[],
         Param::string("format"),
         |call| started(call, clock::format),
-    ),
+    )
+    .gives(Want::String),
     Function::variadic(
         "legacy_strftime",
         "The start of this run, in a form of `%Y-%m-%d`. Better: `timestamp` and `formatdate`.",
         &[],
         Param::string("format"),
         |call| started(call, clock::strftime),
-    ),
+    )
+    .gives(Want::String),
     Function::new(
         "rfc3339_parse",
         "The parts of a time: `year`, `month`, `day`, `hour`, `unix`, `weekday_name` and more.",
@@ -47,10 +50,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The time that is a duration (`1h30m`, `-5s`) later.",
         &[Param::string("timestamp"), Param::string("duration")],
         timeadd,
-    ),
+    )
+    .gives(Want::String),
     Function::new("timestamp", "The time now, in UTC, as RFC 3339 writes it.", &[], |call| {
         Ok(Value::string(clock::format(clock::RFC3339, call.host.environment.now())))
-    }),
+    })
+    .gives(Want::String),
     Function::new(
         "unix_timestamp_parse",
         "The parts of a time that is given in seconds since 1970.",
@@ -75,7 +80,7 @@ impl Moment {
         let month = parts.number("month", 2, 1, 12)?;
         parts.separator('-', "month")?;
         let day = parts.number("day", 2, 1, 31)?;
-        if !parts.rest.starts_with(['T', 't']) {
+        if !parts.rest.starts_with('T') {
             return Err("missing required time introducer 'T'".to_owned());
         }
         parts.rest = &parts.rest[1..];
@@ -170,6 +175,9 @@ impl Parts<'_> {
     fn fraction(&mut self) -> i32 {
         let Some(rest) = self.rest.strip_prefix('.') else { return 0 };
         let count = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if count == 0 {
+            return 0;
+        }
         let digits = format!("{:0<9}", &rest[..count]);
         self.rest = &rest[count..];
         digits[..9].parse().unwrap_or(0)
@@ -177,12 +185,13 @@ impl Parts<'_> {
 
     fn offset(&mut self) -> Result<i32, String> {
         const MISSING: &str = "end of string before UTC offset";
-        if matches!(self.rest, "Z" | "z") {
+        if self.rest == "Z" {
             return Ok(0);
         }
         let sign = match self.rest.chars().next() {
             Some('+') => 1,
             Some('-') => -1,
+            Some('.' | 'z') => return Err(format!("cannot use {:?} as UTC offset", self.rest)),
             _ => return Err(MISSING.to_owned()),
         };
         let parsed = self.rest[1..].split_once(':').and_then(|(hours, minutes)| {
@@ -199,6 +208,11 @@ fn format_date(format: &str, at: &Moment) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = format;
     while let Some(first) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("''") {
+            text.push('\'');
+            rest = after;
+            continue;
+        }
         if first == '\'' {
             rest = quoted(&rest[1..], &mut text)?;
             continue;
@@ -222,7 +236,7 @@ fn format_date(format: &str, at: &Moment) -> Result<String, String> {
     Ok(text)
 }
 
-/// A literal up to its closing quote; two quotes are one.
+/// A literal up to its closing quote; two quotes are one, and at the very end close it, too.
 fn quoted<'a>(mut rest: &'a str, text: &mut String) -> Result<&'a str, String> {
     loop {
         let (part, after) = rest.split_once('\'').ok_or("unterminated literal '")?;
@@ -231,6 +245,9 @@ fn quoted<'a>(mut rest: &'a str, text: &mut String) -> Result<&'a str, String> {
             Some(after) => {
                 text.push('\'');
                 rest = after;
+                if rest.is_empty() {
+                    return Ok(rest);
+                }
             }
             None => return Ok(after),
         }
@@ -304,11 +321,25 @@ fn timeadd(call: &Call<'_>) -> Outcome {
         CallError::argument(0, format!("not a valid RFC3339 timestamp: {cause}"))
     })?;
     let distance = duration(call.text(1)).map_err(CallError::failed)?;
-    let local = at
-        .local
-        .checked_add(distance)
-        .map_err(|_| CallError::failed("the result is out of range"))?;
-    Ok(Value::string(Moment { local, ..at }.rfc3339()))
+    match at.local.checked_add(distance) {
+        Ok(local) => Ok(Value::string(Moment { local, ..at }.rfc3339())),
+        Err(_) => beyond_9999(&at, distance).map(Value::string),
+    }
+}
+
+/// The time that is `distance` later, in a year that this calendar does not have. All repeats every
+/// 400 years.
+fn beyond_9999(at: &Moment, distance: SignedDuration) -> Result<String, CallError> {
+    const CYCLE: i64 = 400;
+    const CYCLE_DAYS: i64 = 146_097;
+    let out_of_range = |_| CallError::failed("the result is out of range");
+    let earlier = SignedDuration::from_hours(-24 * CYCLE_DAYS);
+    let local = at.local.checked_add(earlier).map_err(out_of_range)?;
+    let local = local.checked_add(distance).map_err(out_of_range)?;
+    let shown = Moment { local, ..*at }.rfc3339();
+    let (year, rest) = shown.split_at(4);
+    let year: i64 = year.parse().map_err(|_| CallError::failed("the result is out of range"))?;
+    Ok(format!("{}{rest}", year + CYCLE))
 }
 
 /// Go's durations, with Go's words for what is wrong.
@@ -343,6 +374,8 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
         };
         let part = SignedDuration::try_from_secs_f64(number * seconds).map_err(|_| invalid())?;
         total = total.checked_add(part).ok_or_else(invalid)?;
+        // Go counts nanoseconds in 64 bits.
+        i64::try_from(total.as_nanos()).map_err(|_| invalid())?;
         rest = after;
     }
     Ok(if negative { -total } else { total })

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::civil::{Date, Time};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::yaml_writer::encode;
-use super::{CallError, Function, Param};
+use super::{CallError, Function, Param, Want};
 use crate::budget::{Budget, Limit};
 use crate::eval::number::Number;
 use crate::eval::types::Type;
@@ -24,7 +27,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The value as YAML.",
         &[Param::any("value").or_null().or_untyped()],
         |call| Ok(Value::string(encode(&call.args[0]))),
-    ),
+    )
+    .gives(Want::String),
 ];
 
 /// The value of the one document in `text`.
@@ -87,8 +91,14 @@ impl<'a> Decoder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 (anchor, scalar(&text, style, tag.as_deref())?)
             }
-            Event::SequenceStart(anchor, _) => (anchor, self.sequence(depth)?),
-            Event::MappingStart(anchor, _) => (anchor, self.mapping(depth)?),
+            Event::SequenceStart(anchor, tag) => {
+                check_tag(tag.as_deref(), "sequence", "seq")?;
+                (anchor, self.sequence(depth)?)
+            }
+            Event::MappingStart(anchor, tag) => {
+                check_tag(tag.as_deref(), "mapping", "map")?;
+                (anchor, self.mapping(depth)?)
+            }
             _ => return Err("unexpected end of document".into()),
         };
         // Aliases make a value deeper than its text.
@@ -165,32 +175,106 @@ fn describe(error: &ScanError) -> String {
     format!("on line {}, column {}: {info}", at.line(), at.col().max(1))
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Decoded<Value> {
-    let suffix = tag.map(|tag| tag.suffix.as_str());
-    match suffix {
-        Some("str" | "binary" | "timestamp" | "!") => Ok(Value::string(text)),
-        Some("int" | "float") => {
-            Ok(plain_number(text).ok_or_else(|| format!("cannot parse {text:?} as a number"))?)
-        }
-        Some("bool") => {
-            let known = plain_bool(text).ok_or_else(|| format!("cannot parse {text:?} as bool"))?;
-            Ok(known.into())
-        }
-        Some("null") => Ok(Value::NULL),
-        _ if style != ScalarStyle::Plain => Ok(Value::string(text)),
-        _ => Ok(plain(text)),
+/// The tag as errors call it.
+fn tag_name(tag: &Tag) -> String {
+    format!("{}{}", tag.handle, tag.suffix)
+}
+
+/// What YAML itself calls a scalar: `str`, `int`, ….
+fn core_tag(tag: &Tag) -> Option<&str> {
+    match tag.handle.as_str() {
+        "tag:yaml.org,2002:" => Some(tag.suffix.as_str()),
+        _ => tag.suffix.strip_prefix("tag:yaml.org,2002:"),
     }
 }
 
-/// What a scalar without quotes means.
-fn plain(text: &str) -> Value {
+/// A sequence or mapping has no tag, or the one of its kind.
+fn check_tag(tag: Option<&Tag>, kind: &str, name: &str) -> Result<(), String> {
+    match tag {
+        Some(tag) if core_tag(tag) != Some(name) => {
+            Err(format!("can't interpret {kind} as {}", tag_name(tag)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Decoded<Value> {
+    const KNOWN: [&str; 7] = ["str", "binary", "bool", "int", "float", "null", "timestamp"];
+    let suffix = match tag {
+        None => "",
+        Some(tag) => match core_tag(tag) {
+            Some(name) if KNOWN.contains(&name) => name,
+            _ => return Err(format!("unsupported tag {:?}", tag_name(tag)).into()),
+        },
+    };
+    let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+    let is_word = text.starts_with(|c: char| "yYnNtTfFoO~+-.0123456789".contains(c));
+    match suffix {
+        "str" => return Ok(Value::string(text)),
+        "binary" => {
+            let is_base64 = STANDARD.decode(text.replace(['\n', '\r'], "")).is_ok();
+            let cause = || format!("cannot parse {text:?} as {suffix}: not valid base64");
+            return if is_base64 { Ok(Value::string(text)) } else { Err(cause().into()) };
+        }
+        // What looks like a value of another type is meant as a text.
+        _ if is_quoted && (suffix.is_empty() || is_word || text.is_empty()) => {
+            return Ok(Value::string(text));
+        }
+        _ => {}
+    }
+    if let Some(value) = plain(text, suffix)? {
+        return Ok(value);
+    }
+    match suffix {
+        "" => Ok(Value::string(text)),
+        "null" => Ok(Value::NULL),
+        "int" | "float" => {
+            based_integer(text).ok_or_else(|| format!("cannot parse {text:?} as a number").into())
+        }
+        _ => Err(format!("cannot parse {text:?} as {suffix}").into()),
+    }
+}
+
+/// What a scalar without quotes means, if not its text.
+fn plain(text: &str, tag: &str) -> Decoded<Option<Value>> {
     if matches!(text, "" | "~" | "null" | "Null" | "NULL") {
-        return Value::NULL;
+        return Ok(Some(Value::NULL));
     }
     if let Some(known) = plain_bool(text) {
-        return known.into();
+        return Ok(Some(known.into()));
     }
-    plain_number(text).unwrap_or_else(|| Value::string(text))
+    if tag.is_empty() && matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return Err("floating point NaN is not supported".into());
+    }
+    if matches!(tag, "" | "timestamp")
+        && let Some(moment) = timestamp(text)
+    {
+        return Ok(Some(Value::string(moment)));
+    }
+    Ok(plain_number(text))
+}
+
+/// A date, or a date and a time, as RFC 3339 writes it.
+fn timestamp(text: &str) -> Option<String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits != 4 || text.as_bytes().get(4) != Some(&b'-') {
+        return None;
+    }
+    let (date, time) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[..at], Some((&text[at..=at], &text[at + 1..]))),
+        None => (text, None),
+    };
+    let date = Date::strptime("%Y-%m-%d", date).ok()?;
+    let Some((separator, time)) = time else { return Some(format!("{date}T00:00:00Z")) };
+    let (clock, zone) = match separator {
+        " " => (time, "Z"),
+        _ => time.split_at(time.find(['Z', '+', '-'])?),
+    };
+    let is_zone = zone == "Z" || Time::strptime("%H:%M", zone.get(1..)?).is_ok();
+    let whole = clock.split('.').next().unwrap_or(clock);
+    let clock = Time::strptime("%H:%M:%S", whole).ok()?;
+    let zone = if matches!(zone, "+00:00" | "-00:00") { "Z" } else { zone };
+    is_zone.then(|| format!("{date}T{}{zone}", clock.strftime("%H:%M:%S")))
 }
 
 fn plain_bool(text: &str) -> Option<bool> {
@@ -213,10 +297,34 @@ fn plain_number(text: &str) -> Option<Value> {
         "-.inf" | "-.Inf" | "-.INF" => return Number::parse("-Inf").map(Value::from),
         _ => {}
     }
-    let starts =
-        text.trim_start_matches(['-', '+']).starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    if !starts {
-        return None;
+    match text.bytes().next() {
+        Some(b'.') => Number::parse(text).map(Value::from),
+        Some(b'+' | b'-' | b'0'..=b'9') => {
+            let digits = text.replace('_', "");
+            let number = Number::parse(&digits).map(Value::from);
+            number.or_else(|| has_binary_prefix(&digits).then(|| based_integer(&digits)).flatten())
+        }
+        _ => None,
     }
-    Number::parse(text).map(Value::from)
+}
+
+fn has_binary_prefix(text: &str) -> bool {
+    text.strip_prefix('-').unwrap_or(text).starts_with("0b")
+}
+
+/// `0x1F`, `0o17`, `0b11`.
+fn based_integer(text: &str) -> Option<Value> {
+    let text = text.replace('_', "");
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let (prefix, digits) = digits.split_at_checked(2)?;
+    let base = match prefix {
+        "0x" | "0X" => 16,
+        "0o" | "0O" => 8,
+        "0b" | "0B" => 2,
+        _ => return None,
+    };
+    Number::parse_integer(&format!("{sign}{digits}"), base).map(Value::from)
 }

@@ -52,6 +52,13 @@ pub fn parse_expression(text: &str, origin: Origin, budget: &Budget) -> Result<E
     whole(parser::expression(text, origin, budget))
 }
 
+/// Whether an expression can refer to `name`.
+pub fn is_identifier(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(|c| unicode_ident::is_xid_start(c) || c == '_')
+        && characters.all(|c| unicode_ident::is_xid_continue(c) || c == '-')
+}
+
 /// Reads `text` as a template without quotes, as the strings of HCL's JSON syntax and the files of
 /// `templatefile` are.
 pub fn parse_template(text: &str, origin: Origin, budget: &Budget) -> Result<Expr, Diagnostics> {

@@ -1,11 +1,12 @@
 //! `build` and the blocks inside of it.
 
-use super::reader::{BlockShape, Reader, is_identifier};
+use super::reader::{BlockShape, Reader};
 use crate::diagnostic::{Diagnostic, code};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{
     Attribute, Block, Body, Build, ComponentBlock, Expr, ExprKind, SourceUse,
 };
+use crate::template::hcl::is_identifier;
 
 /// The blocks inside of `build`.
 pub(in crate::template) const BUILD_BLOCKS: &[BlockShape] = &[

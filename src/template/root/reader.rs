@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::{Span, Spanned};
 use crate::template::ast::{Attribute, Block, Body, ExprKind};
+use crate::template::hcl::is_identifier;
 use crate::template::load::Reading;
 
 /// A kind of block and the names of its labels.
@@ -242,11 +243,4 @@ impl Reader {
         let error = Diagnostic::error(code::HCL_STRUCTURE, summary).at(span);
         self.say(error.because("variables and functions cannot be used here"));
     }
-}
-
-/// Whether `name` can stand in a reference.
-pub(super) fn is_identifier(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(|c| unicode_ident::is_xid_start(c) || c == '_')
-        && chars.all(|c| unicode_ident::is_xid_continue(c) || c == '-')
 }

@@ -2,6 +2,9 @@
 
 use crate::template::format;
 
+/// Whether HCL reads it as one name.
+pub(super) use crate::template::hcl::is_identifier as is_name;
+
 /// What stands in a body, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Item {
@@ -137,13 +140,6 @@ pub(super) fn escaped(text: &str) -> String {
         }
     }
     result
-}
-
-/// Whether HCL reads `name` as one name.
-pub(super) fn is_name(name: &str) -> bool {
-    let mut chars = name.chars();
-    let starts = chars.next().is_some_and(|c| unicode_ident::is_xid_start(c) || c == '_');
-    starts && chars.all(|c| unicode_ident::is_xid_continue(c) || c == '-')
 }
 
 /// Whether `name` can be the key of an object without quotes: `{ for …` is something else.
