@@ -11,12 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Finished, Product};
 use crate::github::Context;
+use crate::peer::read_regular;
 use crate::report::github::story::Story;
 use crate::report::github::summary::Change;
 use crate::source::{Place, Position};
 
 /// The file, in the working directory.
 pub(super) const FILE: &str = "imgbake-manifest.json";
+
+/// No manifest is larger: it lists builds.
+const LARGEST: u64 = 64 << 20;
 
 /// What the fields mean. Later versions may add to them.
 const VERSION: u32 = 1;
@@ -123,8 +127,13 @@ impl Manifest {
 
     /// What a file holds.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let manifest: Self = serde_json::from_slice(&fs::read(path)?)?;
+        let manifest: Self = serde_json::from_slice(&read_regular(path, LARGEST)?)?;
         ensure!(manifest.version <= VERSION, "a later imgbake has written it");
+        let artifacts = manifest.builds.values().flat_map(|build| &build.artifacts);
+        for region in artifacts.flat_map(|artifact| artifact.images.keys()) {
+            let is_plain = |next: char| next.is_ascii_alphanumeric() || next == '-';
+            ensure!(region.chars().all(is_plain), "{region:?} is no region");
+        }
         Ok(manifest)
     }
 

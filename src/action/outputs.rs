@@ -105,13 +105,18 @@ impl Outputs {
     /// Writes all of them for the runner.
     pub fn write(&self, files: &Files, redactor: &Redactor, exit: Exit, ui: &Ui) {
         let mut swallowed = Vec::new();
-        let written: io::Result<()> = self.all(exit).iter().try_for_each(|(name, value)| {
-            if redactor.redact(value) != value.as_str() {
-                swallowed.push(name.clone());
-            }
-            files.output(name, value)
-        });
-        if let Err(error) = written {
+        // One that cannot be written keeps no other back.
+        let written: Vec<io::Result<()>> = self
+            .all(exit)
+            .iter()
+            .map(|(name, value)| {
+                if redactor.redact(value) != value.as_str() {
+                    swallowed.push(name.clone());
+                }
+                files.output(name, value)
+            })
+            .collect();
+        if let Some(error) = written.into_iter().find_map(Result::err) {
             let why = format!("the outputs cannot be written: GITHUB_OUTPUT: {error}");
             annotate(ui, Severity::Warning, "imgbake", why);
         }

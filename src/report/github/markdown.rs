@@ -9,21 +9,36 @@ pub fn inline(text: &str) -> String {
 
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for next in text.chars() {
+    // A block begins with `-`, `+`, `=`, or a number and a dot.
+    let start = text.len() - text.trim_start().len();
+    let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+    for (at, next) in text.char_indices() {
         match next {
             '\n' | '\r' | '\t' => out.push(' '),
             next if next.is_control() => {}
+            '-' | '+' | '=' | '.' if at == start + digits && (digits > 0) == (next == '.') => {
+                entity(next, &mut out);
+            }
+            // What follows `www.` would be a link.
+            '.' if is_www(&text.as_bytes()[..at]) => out.push_str("\u{200b}."),
             '-' | '.' | ',' | '/' | '+' | '=' | '%' | '?' | ';' => out.push(next),
             // As code points they would still be mentions and references.
             '@' | '#' => out.extend([next, '\u{200b}']),
-            next if next.is_ascii_punctuation() => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "&#{};", u32::from(next));
-            }
+            next if next.is_ascii_punctuation() => entity(next, &mut out),
             next => out.push(next),
         }
     }
     out
+}
+
+fn is_www(before: &[u8]) -> bool {
+    before.last_chunk().is_some_and(|last: &[u8; 3]| last.eq_ignore_ascii_case(b"www"))
+}
+
+/// A sign that says nothing.
+fn entity(sign: char, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "&#{};", u32::from(sign));
 }
 
 /// The same as code, in which blanks count.
@@ -80,6 +95,25 @@ mod tests {
         assert_eq!(inline("amazon-ebs.web"), "amazon-ebs.web");
         assert_eq!(code("a b"), "<code>a b</code>");
         assert_eq!(code("  a  = 1 "), "<code>&nbsp;&nbsp;a &nbsp;= 1</code>");
+    }
+
+    #[test]
+    fn no_text_is_a_link_a_list_or_a_rule() {
+        for (text, shown) in [
+            ("see WWW.evil.example", "see WWW\u{200b}.evil.example"),
+            ("- item", "&#45; item"),
+            ("+ item", "&#43; item"),
+            ("12. item", "12&#46; item"),
+            ("1.5 GB", "1&#46;5 GB"),
+            ("---", "&#45;--"),
+            ("===", "&#61;=="),
+            (" -x", "&#45;x"),
+            ("a-b 1.2", "a-b 1.2"),
+        ] {
+            assert_eq!(inline(text), shown);
+            assert_eq!(prose(text), shown);
+        }
+        assert_eq!(prose("- `a` - b"), "&#45; <code>a</code> &#45; b");
     }
 
     #[test]

@@ -89,10 +89,10 @@ fn nothing_starts_while_anything_is_wrong_with_any_template() {
 fn an_output_that_a_mask_would_swallow_is_reported() {
     let step = Runner::new("build")
         .file("web.pkr.hcl", format!("{}variable \"password\" {{}}\n", super::commands::GOOD))
-        .with("secrets", "password: null.web")
+        .with("secrets", "password: imgbake-manifest.json")
         .run();
     let warned = step.log.annotations.iter().find(|one| one.message.contains("secret"));
-    assert!(warned.is_some_and(|one| one.message.contains("manifest")), "{:#?}", step.log);
+    assert!(warned.is_some_and(|one| one.message.contains("manifest-path")), "{:#?}", step.log);
 }
 
 #[test]
