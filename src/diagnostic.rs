@@ -77,6 +77,13 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..self }
     }
 
+    /// All that it says in words.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let labels = self.labels.iter_mut().map(|label| &mut label.text);
+        let texts = [&mut self.summary].into_iter().chain(&mut self.cause).chain(labels);
+        texts.chain(&mut self.notes).chain(&mut self.help)
+    }
+
     /// Says where.
     pub fn at(mut self, span: impl Into<Option<Span>>) -> Self {
         self.span = span.into();

@@ -2,6 +2,7 @@
 //!
 //! Every text passes the redactor on its way into an event, so that whoever listens cannot leak.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::stop::Cause;
 pub struct Event {
     /// When it was said.
     pub at: Timestamp,
-    /// What it is about; `None` is the run itself.
+    /// What it is about, without secrets; `None` is the run itself.
     pub target: Option<Target>,
     /// What was said, without secrets.
     pub message: Message,
@@ -235,6 +236,26 @@ pub struct Product {
     pub facts: BTreeMap<String, String>,
 }
 
+impl Target {
+    fn redacted(&self, redactor: &Redactor) -> Self {
+        let clean = |name: &Arc<str>| match redactor.redact(name) {
+            Cow::Borrowed(_) => name.clone(),
+            Cow::Owned(clean) => clean.into(),
+        };
+        Self { build: clean(&self.build), part: self.part.as_ref().map(clean) }
+    }
+}
+
+impl Annotation {
+    fn redacted(self, redactor: &Redactor) -> Self {
+        let place = self
+            .place
+            .map(|(place, end)| (Place { file: redactor.clean(place.file), ..place }, end));
+        let (title, text) = (redactor.clean(self.title), redactor.clean(self.text));
+        Self { place, title, text, ..self }
+    }
+}
+
 impl Finished {
     /// What became of it where it did not end well.
     pub fn fate(&self) -> &'static str {
@@ -246,7 +267,8 @@ impl Finished {
             let texts = [&mut product.id, &mut product.description];
             texts.into_iter().chain(&mut product.files).chain(product.facts.values_mut())
         });
-        for text in self.error.iter_mut().chain(products) {
+        let place = &mut self.place.file;
+        for text in self.error.iter_mut().chain([place]).chain(products) {
             *text = redactor.clean(std::mem::take(text));
         }
         self
@@ -282,18 +304,24 @@ impl Message {
             Self::Record(kind, fields) => {
                 Self::Record(kind, fields.into_iter().map(clean).collect())
             }
-            Self::Annotation(one) => Self::Annotation(Annotation { text: clean(one.text), ..one }),
+            Self::Annotation(annotation) => Self::Annotation(annotation.redacted(redactor)),
+            Self::BuildsPlanned(names) => {
+                Self::BuildsPlanned(names.into_iter().map(clean).collect())
+            }
+            Self::StepStarted { step, phase } => {
+                Self::StepStarted { step: clean(step), phase: phase.redacted(redactor) }
+            }
+            Self::StepFinished { step, took, ok } => {
+                Self::StepFinished { step: clean(step), took, ok }
+            }
             Self::PhaseStarted(phase) => Self::PhaseStarted(phase.redacted(redactor)),
             Self::Progress(progress) => {
                 Self::Progress(Progress { what: clean(progress.what), ..progress })
             }
-            names @ (Self::BuildsPlanned(_)
-            | Self::StepStarted { .. }
-            | Self::StepFinished { .. }
-            | Self::Spent { .. }
+            fixed @ (Self::Spent { .. }
             | Self::PhaseFinished { .. }
             | Self::Settle(_)
-            | Self::End) => names,
+            | Self::End) => fixed,
         }
     }
 }
@@ -364,8 +392,8 @@ impl Ui {
 
     fn send_with(&self, message: Message, shown: Option<OwnedSemaphorePermit>) {
         let message = message.redacted(&self.redactor);
-        let event =
-            Event { at: Timestamp::now(), target: self.target.clone(), message, _shown: shown };
+        let target = self.target.as_ref().map(|target| target.redacted(&self.redactor));
+        let event = Event { at: Timestamp::now(), target, message, _shown: shown };
         // Nobody listens any more only when the run is over.
         let _ = self.sender.send(event);
     }

@@ -126,6 +126,8 @@ codes! {
     UNDECLARED_VARIABLE = "V009";
     /// A data source that could not be asked, or that has no answer.
     DATA_SOURCE = "V010";
+    /// A sensitive value that is too short or too common to be masked.
+    NOT_MASKED = "V011";
 
     /// A component type that nothing provides.
     UNKNOWN_COMPONENT = "C001";

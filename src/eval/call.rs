@@ -1,5 +1,7 @@
 //! Function calls: counting, converting and checking arguments.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::{Span, Spanned};
 use crate::template::ast::Expr;
@@ -164,8 +166,15 @@ impl Evaluator<'_> {
         if !function.constant {
             self.pay_for(&result, span)?;
         }
+        self.host.pass_content(&call.args, &result);
         let is_public = function.public || matches!(result.data, Data::Bool(_));
-        Ok(result.marked(sensitive && !is_public))
+        if !sensitive || is_public {
+            return Ok(result);
+        }
+        // What was no secret before the call is none after it.
+        let mut public = HashSet::new();
+        call.args.iter().for_each(|arg| arg.add_public(&mut public));
+        Ok(result.marked_but(&public))
     }
 }
 

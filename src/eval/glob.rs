@@ -7,6 +7,7 @@ use std::path::Path;
 use regex::Regex;
 
 use crate::budget::{Budget, Exceeded, Limit};
+use crate::reach::Reach;
 
 /// What looking at one name costs.
 const NAME: usize = 50;
@@ -31,11 +32,16 @@ impl From<Exceeded> for GlobError {
     }
 }
 
-/// The regular files below `dir` that `pattern` names, relative to `dir`.
-pub fn files(dir: &Path, pattern: &str, budget: &Budget) -> Result<BTreeSet<String>, GlobError> {
+/// The regular files below `dir` that `pattern` names and that are in `reach`, relative to `dir`.
+pub fn files(
+    dir: &Path,
+    pattern: &str,
+    budget: &Budget,
+    reach: &Reach,
+) -> Result<BTreeSet<String>, GlobError> {
     // Braces are multiplied out one after the other.
     Limit::NESTING.check(pattern.matches('{').count())?;
-    let mut walk = Walk { budget, found: BTreeSet::new() };
+    let mut walk = Walk { budget, reach, found: BTreeSet::new() };
     for alternative in alternatives(pattern)? {
         if alternative.is_empty() {
             continue;
@@ -168,6 +174,7 @@ fn braces(pattern: &str) -> Result<Option<Braces<'_>>, String> {
 /// A way through directories.
 struct Walk<'a> {
     budget: &'a Budget,
+    reach: &'a Reach,
     found: BTreeSet<String>,
 }
 
@@ -214,7 +221,7 @@ impl Walk<'_> {
         let path = dir.join(name);
         if !rest.is_empty() {
             self.on(&path, &format!("{prefix}{name}/"), rest)?;
-        } else if path.is_file() {
+        } else if path.is_file() && self.reach.check(&path).is_ok() {
             self.found.insert(format!("{prefix}{name}"));
         }
         Ok(())
@@ -223,6 +230,9 @@ impl Walk<'_> {
     /// The names in a directory; of one that cannot be read, none.
     fn names(&self, dir: &Path) -> Result<Vec<String>, Exceeded> {
         let mut names = Vec::new();
+        if self.reach.check(dir).is_err() {
+            return Ok(names);
+        }
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             self.budget.pay(NAME)?;
             names.extend(entry.file_name().into_string().ok());

@@ -14,6 +14,7 @@ use super::expr::{Evaluator, Roots};
 use super::functions::Host;
 use super::references;
 use super::value::Value;
+use super::variables::not_masked;
 
 /// What has a value that others may need.
 #[derive(Clone, Copy)]
@@ -193,11 +194,13 @@ impl<'a> Node<'a> {
         match self {
             Self::Local(local) => {
                 let value = evaluator.eval(&local.value)?.marked(local.sensitive);
+                let mut found = Diagnostics::default();
                 if local.sensitive {
                     evaluator.pay_for(&value, local.value.span)?;
-                    value.texts().into_iter().for_each(|text| host.redactor.register(text));
+                    let weakness = host.hide(&value);
+                    found.extend(weakness.map(|one| not_masked("local", &local.name, one)));
                 }
-                Ok((value, Diagnostics::default()))
+                Ok((value, found))
             }
             Self::Data(block, labels) => match sources {
                 Some(sources) => evaluator.data(block, *labels, sources),

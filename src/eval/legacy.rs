@@ -7,11 +7,12 @@ use regex::Regex;
 
 use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code};
 use crate::interpolate::{self, Dot, Scope};
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Weakness};
 use crate::source::Span;
 use crate::template::ast::{Expr, ExprKind, Template, Variable};
 
 use super::{Inputs, undeclared};
+use super::variables::not_masked;
 
 /// A value before it is rendered.
 struct Raw {
@@ -56,6 +57,8 @@ pub fn evaluate(
     for variable in template.variables.iter().filter(|variable| variable.sensitive) {
         if let Some(value) = values.get(&variable.name.value) {
             redactor.register(value);
+            let weakness = Weakness::of(value).filter(|one| *one != Weakness::Empty);
+            found.extend(weakness.map(|one| not_masked("variable", &variable.name, one)));
         }
     }
     (values, found)

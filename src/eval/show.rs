@@ -89,6 +89,9 @@ pub fn brief(value: &Value, redactor: &Redactor) -> String {
     if value.sensitive {
         return "a sensitive value".to_owned();
     }
+    if value.as_str().is_some_and(|text| redactor.is_content(text)) {
+        return "the content of a file".to_owned();
+    }
     let kind = match &value.data {
         Data::Tuple(_) => "tuple",
         Data::Object(_) => "object",

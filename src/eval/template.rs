@@ -2,6 +2,7 @@
 
 use crate::budget::{Budget, Exceeded, Limit};
 use crate::diagnostic::code;
+use crate::secret::Weakness;
 use crate::template::ast::{Expr, TemplatePart};
 
 use super::expr::{Eval, Evaluator, Frame, error, too_much};
@@ -14,6 +15,8 @@ struct Text {
     text: String,
     unknown: bool,
     sensitive: bool,
+    /// What it is made of beside what is written.
+    values: Vec<Value>,
 }
 
 impl Text {
@@ -37,6 +40,7 @@ impl Evaluator<'_> {
             true => Data::Unknown(Type::String).public(),
             false => Value::string(text.text),
         };
+        self.host.pass_content(&text.values, &value);
         Ok(value.marked(text.sensitive))
     }
 
@@ -119,7 +123,10 @@ impl Evaluator<'_> {
         };
         let protected = pushed.and_then(|()| self.host.protect(&part));
         protected.map_err(|exceeded| too_much(exceeded, expr.span))?;
-        text.sensitive |= part.sensitive;
+        // What is too weak to be masked by itself makes no secret of the text around it.
+        let is_weak = part.as_str().is_some_and(|text| Weakness::of(text).is_some());
+        text.sensitive |= part.sensitive && !is_weak;
+        text.values.push(part);
         Ok(())
     }
 }

@@ -135,3 +135,76 @@ fn legacy_variables_without_a_value_and_in_a_circle_are_errors() {
     assert!(legacy(r#"{"a": "{{user `nope`}}"}"#, &[]).is_err());
     assert!(legacy(r#"{"a": null}"#, &[("a", "")]).is_ok());
 }
+
+/// What the body of `source "null" "x"` with `option` hides, of all texts that could be one.
+fn hidden(variables: &str, option: &str, texts: &[&str]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.pkr.hcl");
+    std::fs::write(&path, format!("{variables}\nlocals {{\n  option = {option}\n}}\n")).unwrap();
+    let request = LoadRequest::new(path, Default::default());
+    let (template, _) = load(&request, &mut SourceMap::default()).unwrap();
+    let environment = Environment::new(BTreeMap::new(), PathBuf::from("/"), Timestamp::UNIX_EPOCH);
+    let inputs = Inputs {
+        vars: Vec::new(),
+        var_files: Vec::new(),
+        environment: Arc::new(environment),
+        data_sources: None,
+        warn_undeclared: false,
+        budget: Default::default(),
+    };
+    let redactor = Redactor::default();
+    let (values, found) = evaluate_partly(&template, &inputs, &redactor);
+    assert!(!found.has_errors(), "{found:?}");
+    // What becomes of an option is looked at where it becomes one.
+    let body = &template.locals.iter().find(|local| local.name.value == "option").unwrap().value;
+    let _node = values.expr(body, &Place::default()).unwrap();
+    let hides = |text: &&&str| redactor.redact(text) != **text;
+    texts.iter().filter(hides).map(|text| (*text).to_owned()).collect()
+}
+
+const PASSWORD: &str = "variable \"pw\" {\n  default   = \"hunter22\"\n  sensitive = true\n}\n";
+
+#[test]
+fn only_the_sensitive_part_of_a_value_is_a_secret() {
+    let texts = ["--extra-vars", "-vvv", "REGION=us-east-1", "pw=", "hunter22", "HUNTER22"];
+    for option in [
+        r#"["--extra-vars", "pw=${var.pw}", "-vvv", "REGION=us-east-1"]"#,
+        r#"concat(["--extra-vars", "-vvv"], [var.pw], ["REGION=us-east-1"])"#,
+        r#"compact(flatten([["--extra-vars"], "-vvv", ["pw=${var.pw}", "REGION=us-east-1"]]))"#,
+        r#"merge({ a = "--extra-vars", b = "REGION=us-east-1" }, { pw = var.pw })"#,
+        r#"element(["--extra-vars", var.pw, "-vvv"], 0)"#,
+        r#"[for one in ["--extra-vars", var.pw, "-vvv"] : "pw=${one}"]"#,
+        r#"var.pw == "x" ? "--extra-vars" : "-vvv""#,
+        r#"keys({ "--extra-vars" = var.pw, "-vvv" = 1 })"#,
+    ] {
+        assert_eq!(hidden(PASSWORD, option, &texts), ["hunter22"], "{option}");
+    }
+    // What is made of a secret is one.
+    let both = ["hunter22", "HUNTER22"];
+    assert_eq!(hidden(PASSWORD, r#"concat(["-vvv"], [upper(var.pw)])"#, &texts), both);
+}
+
+#[test]
+fn a_weak_secret_is_said_and_makes_no_secret_of_what_is_around_it() {
+    let weak =
+        |value: &str| format!("variable \"x\" {{\n  default = {value}\n  sensitive = true\n}}\n");
+    for value in ["\"p\"", "\"root\"", "22"] {
+        let text = weak(value);
+        assert!(
+            hidden(
+                &text,
+                "\"ssh_private_key_file of ${var.x}\"",
+                &["ssh_private_key_file of root", "root", "p", "22"]
+            )
+            .is_empty()
+        );
+        let (_, found) = hcl(&text);
+        assert_eq!(summaries(&found), ["the value of the sensitive variable `x` is not masked"]);
+        let (_, found) =
+            hcl(&format!("local \"x\" {{\n  expression = {value}\n  sensitive = true\n}}\n"));
+        assert_eq!(summaries(&found), ["the value of the sensitive local `x` is not masked"]);
+    }
+    assert!(hcl(&weak("\"\"")).1.0.is_empty(), "nothing is hidden by nothing");
+    let number = weak("123456");
+    assert_eq!(hidden(&number, "[var.x]", &["123456"]), ["123456"]);
+}

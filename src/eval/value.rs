@@ -5,7 +5,7 @@
 //! would need a walk through all of a value is known beforehand: see [`Traits`].
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -311,12 +311,76 @@ impl Value {
         self.traits().secret
     }
 
-    /// Every text in it, keys of maps left out.
-    pub fn texts(&self) -> Vec<&str> {
+    /// Calls `found` with each text and number in it that is sensitive, keys of maps left out.
+    pub fn each_secret(&self, found: &mut dyn FnMut(&str)) {
         match &self.data {
-            Data::String(text) => vec![text],
-            _ => self.children().flat_map(Self::texts).collect(),
+            _ if !self.has_secrets() => {}
+            Data::String(text) => found(text),
+            Data::Number(number) => found(&number.to_string()),
+            _ if self.sensitive => {
+                self.children().for_each(|part| part.clone().marked(true).each_secret(found));
+            }
+            _ => self.children().for_each(|part| part.each_secret(found)),
         }
+    }
+
+    /// Calls `found` with each text in it, keys of maps left out.
+    pub fn each_text(&self, found: &mut dyn FnMut(&str)) {
+        match &self.data {
+            Data::String(text) => found(text),
+            _ => self.children().for_each(|part| part.each_text(found)),
+        }
+    }
+
+    /// Adds what may be shown of it to `public`: texts and numbers that are not sensitive, and the
+    /// keys of maps.
+    pub fn add_public(&self, public: &mut HashSet<Arc<str>>) {
+        public.extend(self.entries().into_iter().flat_map(|entries| entries.keys().cloned()));
+        match &self.data {
+            _ if self.sensitive => {}
+            Data::String(text) => _ = public.insert(text.clone()),
+            Data::Number(number) => _ = public.insert(number.to_string().into()),
+            _ => self.children().for_each(|part| part.add_public(public)),
+        }
+    }
+
+    /// The same with each part sensitive that is not `public`.
+    pub fn marked_but(self, public: &HashSet<Arc<str>>) -> Self {
+        let part = |value: &Self| value.clone().marked_but(public);
+        let parts = |items: &Items| items.iter().map(part).collect::<Items>();
+        let sensitive = self.sensitive;
+        let data = match self.data {
+            Data::List(ty, items) if !items.is_empty() => Data::List(ty, parts(&items)),
+            Data::Set(ty, items) if !items.is_empty() => Data::Set(ty, parts(&items)),
+            Data::Tuple(items) if !items.is_empty() => Data::Tuple(parts(&items)),
+            Data::Map(..) | Data::Object(_) => return self.entries_marked_but(public),
+            data => {
+                let may_be_shown = match &data {
+                    Data::String(text) => public.contains(text),
+                    Data::Number(number) => public.contains(number.to_string().as_str()),
+                    Data::Bool(_) => true,
+                    _ => false,
+                };
+                return Self { data, sensitive: sensitive || !may_be_shown };
+            }
+        };
+        Self { data, sensitive }
+    }
+
+    /// Of a map or an object. A key can be marked only with all of it.
+    fn entries_marked_but(self, public: &HashSet<Arc<str>>) -> Self {
+        let Some(entries) = self.entries().filter(|entries| !entries.is_empty()) else {
+            return self.marked(true);
+        };
+        let mark = entries.keys().any(|key| !public.contains(key));
+        let parts =
+            entries.iter().map(|(key, part)| (key.clone(), part.clone().marked_but(public)));
+        let parts: Entries = parts.collect();
+        let data = match self.data {
+            Data::Map(ty, _) => Data::Map(ty, parts),
+            _ => Data::Object(parts),
+        };
+        Self { data, sensitive: self.sensitive || mark }
     }
 
     /// `==`: no conversion; `None` while something is unknown.

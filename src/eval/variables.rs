@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code, did_you_mean};
-use crate::source::Span;
+use crate::secret::Weakness;
+use crate::source::{Span, Spanned};
 use crate::template::ast::{Expr, Template, Validation, Variable};
 use crate::template::hcl::{self, Origin};
 
@@ -110,8 +112,8 @@ fn evaluate_one(
         (given, _) => given_value(variable, given, &ty, host)?,
     };
     let value = value.marked(variable.sensitive);
-    if variable.sensitive {
-        value.texts().into_iter().for_each(|text| host.redactor.register(text));
+    if let Some(weakness) = host.hide(&value).filter(|_| variable.sensitive) {
+        found.push(not_masked("variable", &variable.name, weakness));
     }
     for rule in &variable.validations {
         if let Err(errors) = validate(variable, rule, given, &value, host) {
@@ -119,6 +121,12 @@ fn evaluate_one(
         }
     }
     Ok(value)
+}
+
+/// Says that `name` is sensitive in vain.
+pub(super) fn not_masked(kind: &str, name: &Spanned<String>, weakness: Weakness) -> Diagnostic {
+    let summary = format!("the value of the sensitive {kind} `{}` is not masked", name.value);
+    Diagnostic::warning(code::NOT_MASKED, summary).at(name.span).because(weakness.to_string())
 }
 
 /// The default, converted.

@@ -1,5 +1,6 @@
-//! Numbers in words.
+//! Numbers in words, and words that are too many.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The units of a duration in nanoseconds, the largest first.
@@ -39,9 +40,24 @@ pub(super) fn short(duration: Duration) -> String {
     }
 }
 
+/// `text`, or so much of it that there are `most` characters with the `…` that says that there was
+/// more. Only for what events bring: it is masked already, and a part of a secret looks like none.
+pub(super) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(text.chars().take(most.saturating_sub(1)).chain(['…']).collect()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_is_seen() {
+        assert_eq!(shortened("éabc", 4), "éabc");
+        assert_eq!(shortened("éabcd", 4), "éab…");
+    }
 
     #[test]
     fn the_two_largest_units_are_said() {

@@ -1,6 +1,5 @@
 //! Files and paths.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +110,8 @@ fn locate(call: &Call<'_>, path: &str) -> Result<PathBuf, CallError> {
 fn read(call: &Call<'_>, path: &Path) -> Result<io::Result<Vec<u8>>, CallError> {
     let mut bytes = Vec::new();
     let most = Limit::TEXT.most as u64 + 1;
-    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    let file = call.host.environment.reach.open(path);
+    let read = file.and_then(|file| file.take(most).read_to_end(&mut bytes));
     call.pay_text(bytes.len())?;
     Ok(read.map(|_| bytes))
 }
@@ -121,17 +121,22 @@ fn read_text(call: &Call<'_>, path: &str) -> Result<String, CallError> {
     let shown = clean(path);
     let bytes = read(call, &file)?.map_err(|error| {
         CallError::failed(match error.kind() {
-            std::io::ErrorKind::NotFound => format!("no file exists at {shown}"),
+            io::ErrorKind::NotFound => format!("no file exists at {shown}"),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput => {
+                format!("failed to read {shown}: {error}")
+            }
             _ => format!("failed to read {shown}"),
         })
     })?;
-    String::from_utf8(bytes).map_err(|_| {
+    let text = String::from_utf8(bytes).map_err(|_| {
         CallError::failed(format!(
             "contents of {shown} are not valid UTF-8; use the filebase64 function to obtain the \
              Base64 encoded contents or the other file functions (e.g. filemd5, filesha256) to \
              obtain file hashing results instead"
         ))
-    })
+    })?;
+    call.host.note_content(&text);
+    Ok(text)
 }
 
 /// Relative to the working directory, without `~`: the reference has it so.
@@ -145,12 +150,17 @@ fn filebase64(call: &Call<'_>) -> Outcome {
         };
         CallError::failed(format!("failed to read file {path:?}: {cause}"))
     })?;
-    Ok(Value::string(STANDARD.encode(bytes)))
+    let text = STANDARD.encode(bytes);
+    call.host.note_content(&text);
+    Ok(Value::string(text))
 }
 
 fn fileexists(call: &Call<'_>) -> Outcome {
     let path = call.text(0);
-    match std::fs::metadata(locate(call, path)?) {
+    let file = locate(call, path)?;
+    let reach = call.host.environment.reach.check(&file);
+    reach.map_err(|error| CallError::failed(format!("failed to stat {}: {error}", clean(path))))?;
+    match std::fs::metadata(file) {
         Ok(found) if found.is_file() => Ok(true.into()),
         Ok(_) => Err(CallError::failed(format!(
             "{} is not a regular file, but {:?}",
@@ -164,8 +174,12 @@ fn fileexists(call: &Call<'_>) -> Outcome {
 
 fn fileset(call: &Call<'_>) -> Outcome {
     let dir = locate(call, call.text(0))?;
+    let reach = &call.host.environment.reach;
+    reach.check(&dir).map_err(|error| {
+        CallError::failed(format!("failed to list {}: {error}", clean(call.text(0))))
+    })?;
     let found =
-        glob::files(&dir, call.text(1), &call.host.budget).map_err(|error| match error {
+        glob::files(&dir, call.text(1), &call.host.budget, reach).map_err(|error| match error {
             GlobError::Pattern(cause) => {
                 CallError::failed(format!("failed to glob pattern {:?}: {cause}", call.text(1)))
             }
@@ -245,7 +259,9 @@ fn templatefile(call: &Call<'_>) -> Outcome {
         return Err(CallError::failed(format!("vars map does not contain key {missing:?}")));
     }
     let host = call.host.with(Available::InTemplateFile);
-    Evaluator::new(&roots, &host).eval(&template).map_err(describe)
+    let value = Evaluator::new(&roots, &host).eval(&template).map_err(describe)?;
+    value.each_text(&mut |text| host.note_content(text));
+    Ok(value)
 }
 
 /// A root name that the template refers to and `roots` does not have.

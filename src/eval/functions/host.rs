@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::budget::{Budget, Exceeded};
 use crate::env::Environment;
 use crate::eval::value::Value;
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Weakness};
 
 /// Which functions an expression may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,22 +59,56 @@ impl Host {
         Self { available, ..self.clone() }
     }
 
-    /// Sees to it that the texts of a sensitive value, which is about to become part of something
-    /// else, are not shown. A text that consists of known secrets needs nothing; a derived one of
-    /// very few characters stays out, or it would mask half of every output.
+    /// Sees to it that what is sensitive in a value, which is about to become part of something
+    /// else, is not shown. A text that consists of known secrets needs nothing.
     pub fn protect(&self, value: &Value) -> Result<(), Exceeded> {
-        const SHORTEST: usize = 4;
         if !value.has_secrets() {
             return Ok(());
         }
         // Each text is held against each known secret.
         self.budget.pay(value.traits().weight.saturating_mul(1 + self.redactor.count() / 8))?;
-        for text in value.texts() {
-            let known = self.redactor.redact(text) != text;
-            if !known && text.chars().count() >= SHORTEST {
+        value.each_secret(&mut |text| {
+            if !self.redactor.holds(text) {
                 self.redactor.register(text);
             }
-        }
+        });
         Ok(())
+    }
+
+    /// Takes note that `text` was read from a file, where messages must not repeat such a text: whoever
+    /// wrote the template may not be who may read the file.
+    pub fn note_content(&self, text: &str) {
+        if !self.environment.reach.is_everywhere() {
+            self.redactor.note_content(text);
+        }
+    }
+
+    /// The same of all that was made of such texts.
+    pub fn pass_content(&self, args: &[Value], result: &Value) {
+        if !self.redactor.has_contents() {
+            return;
+        }
+        let mut is_content = false;
+        for arg in args {
+            arg.each_text(&mut |text| is_content |= self.redactor.is_content(text));
+        }
+        if is_content {
+            result.each_text(&mut |text| self.redactor.note_content(text));
+        }
+    }
+
+    /// Makes what is sensitive in a value unprintable. Says why, if all of it is too
+    /// [weak](Weakness) for that.
+    pub fn hide(&self, value: &Value) -> Option<Weakness> {
+        let mut weakness = None;
+        let mut hidden = false;
+        value.each_secret(&mut |text| {
+            self.redactor.register(text);
+            match Weakness::of(text) {
+                None => hidden = true,
+                found => weakness = weakness.or(found),
+            }
+        });
+        weakness.filter(|weakness| !hidden && *weakness != Weakness::Empty)
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::event::Annotation;
 use crate::guest::harmless;
 use crate::report::diagnostics::level;
+use crate::report::words::shortened;
 use crate::source::Place;
 
 /// A workflow command: `::name key=value,…::data`.
@@ -32,7 +33,8 @@ impl Command {
 impl From<&Annotation> for Command {
     /// `::error file=…,line=…,col=…,endLine=…,endColumn=…,title=…::message`
     fn from(annotation: &Annotation) -> Self {
-        let mut command = Self::new(level(annotation.severity), shortened(&annotation.text));
+        let mut command =
+            Self::new(level(annotation.severity), shortened(&annotation.text, LONGEST_MESSAGE));
         if let Some((Place { file, position: start }, end)) = &annotation.place {
             // The runner drops the columns of a place with several lines.
             let last = if end.line > start.line { end.column } else { end.column.max(2) - 1 };
@@ -49,14 +51,6 @@ impl From<&Annotation> for Command {
 
 /// What the runner shows of a message: it cuts longer ones.
 const LONGEST_MESSAGE: usize = 4096;
-
-/// `text`, cut where the runner would cut it, but so that one sees it.
-fn shortened(text: &str) -> Cow<'_, str> {
-    if text.chars().count() <= LONGEST_MESSAGE {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().take(LONGEST_MESSAGE - 1).chain(['…']).collect())
-}
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::story::{Story, Stretch};
+use crate::report::words;
 
 /// GitHub draws no diagram whose text is longer than 50,000 characters.
 const LONGEST: usize = 45_000;
@@ -68,11 +69,6 @@ fn plain(text: &str) -> String {
         '\'' => '’',
         _ => ' ',
     };
-    text.chars()
-        .map(keep)
-        .take(80)
-        .collect::<String>()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    let text: String = words::shortened(text, 80).chars().map(keep).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -36,9 +36,6 @@ const QUIET: Duration = Duration::from_secs(10);
 /// How many remarks of one kind the runner takes from a step.
 const ANNOTATIONS: usize = 10;
 
-/// A secret that is shorter would blot out half of the log; the redactor hides it all the same.
-const SHORTEST_MASK: usize = 4;
-
 /// Shows events as a step's log.
 pub(in crate::report) struct Log {
     settings: Settings,
@@ -106,9 +103,9 @@ impl Log {
     fn mask(&mut self, screen: &mut Screen) {
         for secret in self.redactor.since(self.masked) {
             self.masked += 1;
-            let text = secret.expose().trim();
+            let text = secret.expose();
             // Each line of a longer one is a secret by itself.
-            if text.chars().count() >= SHORTEST_MASK && !text.contains(['\n', '\r']) {
+            if !text.contains(['\n', '\r']) {
                 screen.out().push_str(&format!("{}\n", Command::new("add-mask", text)));
             }
         }
@@ -240,7 +237,7 @@ impl Log {
         };
         let last = match part.last.as_str() {
             "" => String::new(),
-            last => format!(": {}", last.chars().take(200).collect::<String>()),
+            last => format!(": {}", words::shortened(last, 200)),
         };
         let line = format!("{build}: {}, going on for {since}{others}{last}", part.phase);
         let (open, close) = if self.settings.color { ("\x1b[2m", "\x1b[0m") } else { ("", "") };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::diagnostic::Severity;
 use crate::event::{Annotation, Event, Finished, Message, Phase, Whose};
+use crate::report::words::shortened;
 
 /// How many of the last lines of a failed part are told.
 pub const LAST_LINES: usize = 50;
@@ -169,7 +170,7 @@ impl BuildStory {
             if self.tail.len() == LAST_LINES {
                 self.tail.pop_front();
             }
-            self.tail.push_back(line.chars().take(LONGEST_LAST_LINE).collect());
+            self.tail.push_back(shortened(line, LONGEST_LAST_LINE).into_owned());
         }
     }
 

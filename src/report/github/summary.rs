@@ -257,7 +257,7 @@ fn failures(story: &Story, about: &About, detail: Detail) -> String {
 
 /// An error, which may repeat what a server said: one line is a sentence, several may be anything.
 fn told(error: &str) -> String {
-    let error: String = error.trim_end().chars().take(4000).collect();
+    let error = words::shortened(error.trim_end(), 4000);
     match error.contains('\n') {
         true => block(&error),
         false => format!("{}\n", prose(&error)),

@@ -1,0 +1,236 @@
+//! Every known secret in a text is masked, in any of its forms.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+use aho_corasick::AhoCorasick;
+
+use super::{MASK, Secret, forms};
+
+/// Masks every known secret in a text. Clones share one list.
+#[derive(Clone, Debug, Default)]
+pub struct Redactor(Arc<RwLock<Known>>);
+
+/// The secrets, in the order in which they became known.
+#[derive(Debug, Default)]
+struct Known {
+    secrets: Vec<Secret>,
+    all: HashSet<Secret>,
+    /// Each looks for the secrets that follow those of the one before; so a secret that comes late
+    /// costs no new search for all others.
+    searchers: Vec<Searcher>,
+    /// The one for what came last, made where it is first needed.
+    latest: OnceLock<Searcher>,
+    /// What was read from files, and what was made of it: no message repeats it.
+    contents: HashSet<Secret>,
+}
+
+/// What is shown in place of a text out of a file.
+const CONTENT: &str = "<content of a file>";
+
+/// A shorter text out of a file is in any message.
+const SHORTEST_CONTENT: usize = 8;
+
+/// Looks for secrets in one pass.
+#[derive(Clone, Default)]
+struct Searcher {
+    /// How many secrets it is for.
+    count: usize,
+    /// The length of the longest form.
+    longest: usize,
+    /// `None` if there is nothing to look for.
+    automaton: Option<AhoCorasick>,
+}
+
+impl fmt::Debug for Searcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The automaton has the secrets.
+        write!(f, "Searcher({})", self.count)
+    }
+}
+
+impl Searcher {
+    fn of(secrets: &[Secret]) -> Self {
+        let patterns: HashSet<String> =
+            secrets.iter().flat_map(|secret| forms::patterns(secret.expose())).collect();
+        let longest = patterns.iter().map(String::len).max().unwrap_or_default();
+        let automaton = AhoCorasick::new(patterns).ok().filter(|_| longest > 0);
+        Self { count: secrets.len(), longest, automaton }
+    }
+
+    /// Where secrets are in `text`; they may overlap.
+    fn find(&self, text: &str, found: &mut Vec<Range<usize>>) {
+        // Most texts have none, and saying so is faster than looking for all.
+        if let Some(automaton) = self.automaton.as_ref().filter(|own| own.is_match(text)) {
+            found.extend(automaton.find_overlapping_iter(text).map(|found| found.range()));
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, text: String) {
+        let secret = Secret::new(text);
+        if self.all.insert(secret.clone()) {
+            self.settle();
+            self.secrets.push(secret);
+        }
+    }
+
+    /// Keeps the latest searcher, if there is one, joined with those that are not much larger.
+    fn settle(&mut self) {
+        let Some(latest) = self.latest.take() else { return };
+        let mut count = latest.count;
+        let before = self.searchers.len();
+        while self.searchers.last().is_some_and(|last| last.count < 2 * count) {
+            count += self.searchers.pop().map_or(0, |last| last.count);
+        }
+        let joins = self.searchers.len() < before;
+        let from = self.searchers.iter().map(|one| one.count).sum::<usize>();
+        let joined = || Searcher::of(&self.secrets[from..from + count]);
+        let searcher = if joins { joined() } else { latest };
+        self.searchers.push(searcher);
+    }
+
+    /// All of them together look for all secrets.
+    fn searchers(&self) -> impl Iterator<Item = &Searcher> {
+        let from = self.searchers.iter().map(|one| one.count).sum::<usize>();
+        let latest = self.latest.get_or_init(|| Searcher::of(&self.secrets[from..]));
+        self.searchers.iter().chain([latest])
+    }
+}
+
+impl Redactor {
+    /// Makes `secret`, and each of its lines, unprintable from now on, unless it is
+    /// [weak](super::Weakness).
+    pub fn register(&self, secret: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        forms::texts(secret).into_iter().for_each(|text| known.add(text));
+    }
+
+    /// The secrets that became known after the first `count`, for whoever hides them elsewhere.
+    pub fn since(&self, count: usize) -> Vec<Secret> {
+        self.known().secrets.get(count..).unwrap_or_default().to_vec()
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where `text` has secrets: in order, without overlaps.
+    pub fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        self.known().searchers().for_each(|searcher| searcher.find(text, &mut found));
+        joined(found)
+    }
+
+    /// `text` without any registered secret.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let found = self.find(text);
+        if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked(text, &found)) }
+    }
+
+    /// [`redact`](Self::redact) for a text that is given away.
+    pub fn clean(&self, text: String) -> String {
+        match self.redact(&text) {
+            Cow::Owned(clean) => clean,
+            Cow::Borrowed(_) => text,
+        }
+    }
+
+    /// Whether `text` has a registered secret as it was registered. For a text that is about to
+    /// become a secret itself: nothing is made for the search.
+    pub fn holds(&self, text: &str) -> bool {
+        self.known().secrets.iter().any(|secret| text.contains(secret.expose()))
+    }
+
+    /// Takes `text` for what was read from a file, or was made of that. It is no secret, but a
+    /// message does not repeat it.
+    pub fn note_content(&self, text: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.contents.insert(Secret::new(text));
+    }
+
+    /// Whether `text` is such a text.
+    pub fn is_content(&self, text: &str) -> bool {
+        let known = self.known();
+        !known.contents.is_empty() && known.contents.contains(&Secret::new(text))
+    }
+
+    /// Whether there is any.
+    pub fn has_contents(&self) -> bool {
+        !self.known().contents.is_empty()
+    }
+
+    /// A `message` without what was read from files: neither a line of it, nor what stands between
+    /// quotes and is a part of it.
+    pub fn without_contents(&self, mut message: String) -> String {
+        let known = self.known();
+        let all = || known.contents.iter().map(Secret::expose);
+        for line in all().flat_map(str::lines).map(str::trim) {
+            if line.len() >= SHORTEST_CONTENT && message.contains(line) {
+                message = message.replace(line, CONTENT);
+            }
+        }
+        let is_part = |quoted: &str| {
+            quoted.len() >= SHORTEST_CONTENT && all().any(|content| content.contains(quoted))
+        };
+        ['`', '"'].into_iter().fold(message, |message, quote| {
+            let parts = message.split(quote).enumerate();
+            let parts =
+                parts.map(|(at, part)| if at % 2 == 1 && is_part(part) { CONTENT } else { part });
+            parts.collect::<Vec<_>>().join(&quote.to_string())
+        })
+    }
+
+    /// How many secrets there are.
+    pub fn count(&self) -> usize {
+        self.known().secrets.len()
+    }
+
+    /// The length of the longest form of a secret in bytes.
+    pub fn longest(&self) -> usize {
+        self.known().searchers().map(|searcher| searcher.longest).max().unwrap_or_default()
+    }
+
+    /// Where to cut `text` near the byte `at` so that no secret is cut in two: before it if
+    /// possible, else after. `text` should reach [`longest`](Self::longest) bytes beyond `at`.
+    pub fn cut_near(&self, text: &str, at: usize) -> usize {
+        let at = text.floor_char_boundary(at);
+        let inside = |found: &Range<usize>| found.start < at && at < found.end;
+        match self.find(text).into_iter().find(inside) {
+            Some(found) if found.start > 0 => found.start,
+            Some(found) => found.end,
+            None => at,
+        }
+    }
+}
+
+/// The same ranges in order; those that touch become one.
+pub(crate) fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    ranges.dedup_by(|next, before| {
+        let touches = next.start <= before.end;
+        if touches {
+            before.end = before.end.max(next.end);
+        }
+        touches
+    });
+    ranges
+}
+
+/// `text` with [`MASK`] in place of each of `ranges`.
+fn masked(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut end = 0;
+    for range in ranges {
+        clean.extend([&text[end..range.start], MASK]);
+        end = range.end;
+    }
+    clean + &text[end..]
+}
+
+#[cfg(test)]
+mod tests;
