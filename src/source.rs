@@ -87,13 +87,22 @@ pub struct SourceFile {
     /// The whole text.
     pub text: Arc<str>,
     line_starts: Vec<usize>,
+    has_values: bool,
 }
 
 impl SourceFile {
     fn new(path: PathBuf, text: Arc<str>) -> Self {
         let line_starts =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path, text, line_starts }
+        let name = path.as_os_str().as_encoded_bytes();
+        let has_values =
+            [".pkrvars.hcl", ".pkrvars.json"].iter().any(|end| name.ends_with(end.as_bytes()));
+        Self { path, text, line_starts, has_values }
+    }
+
+    /// Whether it gives variables their values, and nothing else.
+    pub fn has_values(&self) -> bool {
+        self.has_values
     }
 
     /// The position of the byte at `offset`.
@@ -170,6 +179,12 @@ impl SourceMap {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push(SourceFile::new(path.as_ref().to_owned(), text.into()));
         id
+    }
+
+    /// The files from number `first` on, counted from 0, give variables their values, whatever
+    /// their names are.
+    pub fn have_values(&mut self, first: usize) {
+        self.files.iter_mut().skip(first).for_each(|file| file.has_values = true);
     }
 
     /// The file with this id.

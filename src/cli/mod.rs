@@ -147,7 +147,7 @@ impl Session {
     /// Shows what was found wrong with a template, if anything.
     pub fn show(&self, ui: &Ui, found: &Diagnostics, sources: &SourceMap) {
         let style = self.style.of_diagnostics(&self.environment);
-        let drawn = report::diagnostics::draw(found, sources, style);
+        let drawn = report::diagnostics::draw(found, sources, style, &self.redactor);
         if !drawn.is_empty() {
             ui.send(Message::Diagnostics(drawn));
         }

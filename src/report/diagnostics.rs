@@ -1,12 +1,15 @@
 //! Diagnostics as people and programs read them: one file for each form.
 
+mod excerpt;
 mod github;
 mod human;
 mod json;
 mod sarif;
+mod sensitive;
 
 use std::path::Path;
 
+use self::sensitive::Sensitive;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::event::Annotation;
 use crate::secret::Redactor;
@@ -34,7 +37,7 @@ pub fn render(
     root: &Path,
     redactor: &Redactor,
 ) -> serde_json::Result<String> {
-    let diagnostics = redacted(diagnostics, redactor);
+    let (diagnostics, _) = redacted(diagnostics, sources, redactor);
     let sorted = sorted(&diagnostics);
     match format {
         Format::Json => json::render(&sorted, sources),
@@ -49,7 +52,7 @@ pub fn annotations(
     sources: &SourceMap,
     redactor: &Redactor,
 ) -> Vec<Annotation> {
-    let diagnostics = redacted(diagnostics, redactor);
+    let (diagnostics, _) = redacted(diagnostics, sources, redactor);
     sorted(&diagnostics).into_iter().map(|found| github::annotation(found, sources)).collect()
 }
 
@@ -60,17 +63,22 @@ fn sorted(diagnostics: &Diagnostics) -> Vec<&Diagnostic> {
     sorted
 }
 
-/// The same without secrets. Later it would be too late: in a quoted text a secret looks different.
-fn redacted(diagnostics: &Diagnostics, redactor: &Redactor) -> Diagnostics {
+/// The same without secrets, and what of their sources is sensitive. Later it would be too late: in
+/// a quoted text, or in a part of it, a secret looks different.
+fn redacted(
+    diagnostics: &Diagnostics,
+    sources: &SourceMap,
+    redactor: &Redactor,
+) -> (Diagnostics, Sensitive) {
     let mut clean = diagnostics.clone();
+    let sensitive = Sensitive::of(&diagnostics.0, sources);
     for found in &mut clean.0 {
-        let labels = found.labels.iter_mut().map(|label| &mut label.text);
-        let texts = [&mut found.summary].into_iter().chain(&mut found.cause).chain(labels);
-        for text in texts.chain(&mut found.notes).chain(&mut found.help) {
-            *text = redactor.clean(std::mem::take(text));
+        sensitive.mask(found, sources);
+        for text in found.texts_mut() {
+            *text = redactor.clean(redactor.without_contents(std::mem::take(text)));
         }
     }
-    clean
+    (clean, sensitive)
 }
 
 /// `error` or `warning`, which all forms call it.

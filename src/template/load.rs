@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::budget::Limit;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::peer::open_regular;
+use crate::reach::Reach;
 use crate::source::{FileId, SourceMap, Span, Spanned};
 use crate::template::ast::{Attribute, Body, Dialect, Expr, Template};
 use crate::template::{hcl, json, root};
@@ -34,6 +36,8 @@ pub struct LoadRequest {
     pub config_type: ConfigType,
     /// How much is asked of it.
     pub reading: Reading,
+    /// Where its files may lead, which whoever wrote it chose.
+    pub reach: Reach,
 }
 
 /// How much is asked of a template that is read.
@@ -48,9 +52,9 @@ pub enum Reading {
 }
 
 impl LoadRequest {
-    /// The template at `path`, read strictly.
+    /// The template at `path`, read strictly, wherever its files lead.
     pub fn new(path: PathBuf, config_type: ConfigType) -> Self {
-        Self { path, config_type, reading: Reading::Strict }
+        Self { path, config_type, reading: Reading::Strict, reach: Reach::default() }
     }
 
     /// The language of the template.
@@ -111,6 +115,7 @@ fn load_legacy(
     request: &LoadRequest,
     sources: &mut SourceMap,
 ) -> Result<(Template, Diagnostics), Diagnostics> {
+    request.reach.check(&request.path).map_err(|error| unreadable(&request.path, &error))?;
     let file = text(&request.path, sources)?;
     legacy(file, request, sources)
 }
@@ -143,7 +148,8 @@ fn load_hcl(
     let mut unreadable = Diagnostics::default();
     let mut files = Vec::new();
     for path in paths {
-        match read(&path, sources) {
+        let reach = request.reach.check(&path).map_err(|error| self::unreadable(&path, &error));
+        match reach.and_then(|()| read(&path, sources)) {
             Ok(file) => files.push(file),
             Err(found) => unreadable.extend(found),
         }
@@ -203,8 +209,11 @@ pub fn var_file(
         let error = Diagnostic::error(code::UNREADABLE, summary);
         return Err(error.help("rename the variable file to *.pkrvars.hcl").into());
     }
-    let file = read(path, sources)?;
-    assignments(file, dialect, sources)
+    let before = sources.files().count();
+    let file = read(path, sources);
+    // Also where it is no text.
+    sources.have_values(before);
+    assignments(file?, dialect, sources)
 }
 
 /// Reads a text of `sources` as a variable file, in the syntax that its name says.
@@ -266,7 +275,13 @@ fn hcl_var_file(file: FileId, sources: &SourceMap) -> Result<Vec<VarAssignment>,
 /// files; each later one wins. A template that is one file has none.
 pub fn auto_var_files(request: &LoadRequest) -> Result<Vec<PathBuf>, Diagnostics> {
     match request.dialect() {
-        Dialect::Hcl if request.path.is_dir() => files_of(&request.path, &AUTO_VAR_SUFFIXES),
+        Dialect::Hcl if request.path.is_dir() => {
+            let files = files_of(&request.path, &AUTO_VAR_SUFFIXES)?;
+            let check = |path: &PathBuf| {
+                request.reach.check(path).map_err(|error| unreadable(path, &error))
+            };
+            files.iter().try_for_each(check).map(|()| files)
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -337,7 +352,7 @@ pub fn text(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics>
 }
 
 fn read(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
-    add(path, std::fs::File::open(path).and_then(read_all), sources)
+    add(path, open_regular(path).and_then(read_all), sources)
 }
 
 fn read_all(input: impl Read) -> std::io::Result<Vec<u8>> {

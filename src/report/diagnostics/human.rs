@@ -7,12 +7,15 @@ use annotate_snippets::{
     Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
 
-use super::sorted;
+use super::excerpt::Excerpt;
+use super::sensitive::Sensitive;
+use super::{redacted, sorted};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::secret::Redactor;
 use crate::source::{FileId, SourceMap, Span};
 
 /// How many bytes of a line are drawn; what lies further along is named but not shown.
-const MAX_LINE: usize = 2000;
+pub(super) const MAX_LINE: usize = 2000;
 
 /// How diagnostics are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -25,28 +28,61 @@ pub struct Style {
 
 /// All of `diagnostics` by file and place, those without a place last, and a line that counts them.
 /// Ends with a newline; empty if there are none.
-pub fn draw(diagnostics: &Diagnostics, sources: &SourceMap, style: Style) -> String {
+pub fn draw(
+    diagnostics: &Diagnostics,
+    sources: &SourceMap,
+    style: Style,
+    redactor: &Redactor,
+) -> String {
     if diagnostics.0.is_empty() {
         return String::new();
     }
+    let (diagnostics, sensitive) = redacted(diagnostics, sources, redactor);
+    let texts = Texts { sources, sensitive, redactor };
     let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(style.width.max(40)).decor_style(DecorStyle::Ascii);
     let mut drawn = String::new();
-    for diagnostic in sorted(diagnostics) {
-        let text = renderer.render(&[group(diagnostic, sources)]);
-        drawn += &with_columns_as_seen(text, diagnostic, sources);
+    for diagnostic in sorted(&diagnostics) {
+        let text = renderer.render(&[group(diagnostic, &texts)]);
+        drawn += &with_columns_as_seen(text, diagnostic, &texts);
         drawn += "\n\n";
     }
-    drawn + &count(diagnostics) + "\n"
+    drawn + &count(&diagnostics) + "\n"
+}
+
+/// The sources, and what of them may not be shown.
+struct Texts<'a> {
+    sources: &'a SourceMap,
+    sensitive: Sensitive,
+    redactor: &'a Redactor,
+}
+
+impl Texts<'_> {
+    /// All lines of `file` that have a part in `range`.
+    fn lines(&self, file: FileId, range: Range<usize>) -> (usize, Excerpt) {
+        let source = self.sources.file(file);
+        let start = source.line_start(range.start);
+        // Beyond what is drawn as far as a secret may go that begins there.
+        let most = source.text.ceil_char_boundary(range.end + MAX_LINE + self.redactor.longest());
+        let rest = &source.text[range.end..most];
+        let end = rest.find('\n').map_or(most, |at| range.end + at);
+        let sensitive = self.sensitive.parts(file);
+        (start, Excerpt::of(source, start..end, sensitive, self.redactor))
+    }
 }
 
 /// The renderer counts columns in code points; people, editors and the oracle count what they see.
-fn with_columns_as_seen(mut text: String, diagnostic: &Diagnostic, sources: &SourceMap) -> String {
+fn with_columns_as_seen(mut text: String, diagnostic: &Diagnostic, texts: &Texts<'_>) -> String {
     let labels = diagnostic.labels.iter().map(|label| label.span);
     for span in diagnostic.span.into_iter().chain(labels) {
-        let file = sources.file(span.file);
+        let file = texts.sources.file(span.file);
         let position = file.position(span.start as usize);
-        let counted = file.char_column(span.start as usize);
+        let at = first_line_of(span, &file.text);
+        if at.end - file.line_start(at.start) > MAX_LINE {
+            continue;
+        }
+        let (_, excerpt) = texts.lines(span.file, at.clone());
+        let counted = excerpt.text[..excerpt.place(at).start].chars().count() + 1;
         if counted != position.column {
             let path = file.path.display().to_string();
             let place = |column| format!("{}:{}:{column}", harmless(&path), position.line);
@@ -67,7 +103,7 @@ fn count(diagnostics: &Diagnostics) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
+fn group<'a>(diagnostic: &'a Diagnostic, texts: &Texts<'a>) -> Group<'a> {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -75,7 +111,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     let title = level.primary_title(harmless(&diagnostic.summary)).id(diagnostic.code.name());
     let mut group = Group::with_title(title);
     match diagnostic.span {
-        Some(span) => group = with_places(group, diagnostic, span, sources),
+        Some(span) => group = with_places(group, diagnostic, span, texts),
         None => group = group.elements(diagnostic.cause.iter().map(|cause| note(cause))),
     }
     group = group.elements(diagnostic.notes.iter().map(|text| note(text)));
@@ -91,7 +127,7 @@ fn with_places<'a>(
     mut group: Group<'a>,
     diagnostic: &'a Diagnostic,
     span: Span,
-    sources: &'a SourceMap,
+    texts: &Texts<'a>,
 ) -> Group<'a> {
     let mut files = vec![span.file];
     for label in &diagnostic.labels {
@@ -109,10 +145,10 @@ fn with_places<'a>(
             .chain(labels.map(|place| (AnnotationKind::Context, place)))
             .map(|(kind, (span, text))| Place { kind, span, text })
             .collect();
-        group = match excerpt(file, &places, sources) {
+        group = match excerpt(file, &places, texts) {
             Some(snippet) => group.element(snippet),
             None => group
-                .element(origin(span, sources))
+                .element(origin(span, texts.sources))
                 .elements(places.iter().filter_map(|place| place.text).map(note)),
         };
     }
@@ -131,27 +167,25 @@ struct Place<'a> {
 fn excerpt<'a>(
     file: FileId,
     places: &[Place<'a>],
-    sources: &SourceMap,
+    texts: &Texts<'a>,
 ) -> Option<Snippet<'a, Annotation<'a>>> {
-    let source = &sources.file(file).text;
+    let source = texts.sources.file(file);
     let ranges: Vec<Range<usize>> =
-        places.iter().map(|place| first_line_of(place.span, source)).collect();
+        places.iter().map(|place| first_line_of(place.span, &source.text)).collect();
     let first = ranges.iter().map(|range| range.start).min()?;
     let last = ranges.iter().map(|range| range.end).max()?;
-    let line_start = |at: usize| source[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    if ranges.iter().any(|range| range.end - line_start(range.start) > MAX_LINE) {
+    if ranges.iter().any(|range| range.end - source.line_start(range.start) > MAX_LINE) {
         return None;
     }
-    let start = line_start(first);
-    let line_end = source[last..].find('\n').map_or(source.len(), |at| last + at);
-    let end = source.ceil_char_boundary(line_end.min(last + MAX_LINE));
+    let (start, excerpt) = texts.lines(file, first..last);
+    let end = excerpt.place(last..source.text.ceil_char_boundary(last + MAX_LINE)).end;
+    let end = end.min(excerpt.text.len());
     let annotations = places.iter().zip(ranges).map(|(place, range)| {
-        let annotation = place.kind.span(range.start - start..range.end - start);
-        annotation.label(place.text.map(harmless))
+        place.kind.span(excerpt.place(range)).label(place.text.map(harmless))
     });
-    let path = sources.file(file).path.display().to_string();
-    let snippet = Snippet::source(same_length(&source[start..end]))
-        .line_start(sources.file(file).position(start).line)
+    let path = source.path.display().to_string();
+    let snippet = Snippet::source(same_length(&excerpt.text[..end]))
+        .line_start(source.position(start).line)
         .path(harmless(&path).into_owned())
         .annotations(annotations);
     Some(snippet)
