@@ -130,6 +130,16 @@ impl<'a> Check<'a> {
         &mut self.found.0[last]
     }
 
+    /// Whether `path`, which is the value of `option`, may be read; reports it if not.
+    pub fn may_read(&mut self, option: &str, path: impl AsRef<Path>) -> bool {
+        let path = path.as_ref();
+        let reach = self.facts.scope.environment.reach.check(path);
+        if let Err(error) = &reach {
+            self.error(option, format!("cannot read {}: {error}", path.display()));
+        }
+        reach.is_ok()
+    }
+
     /// Whether an error was found so far.
     pub fn has_errors(&self) -> bool {
         self.found.has_errors()

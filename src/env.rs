@@ -1,7 +1,10 @@
 //! The environment, the clock and the limits of the process: where the outside world enters, so that
 //! tests can hold it still.
 
+pub mod sealed;
+
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +14,7 @@ use uuid::Uuid;
 
 use crate::diagnostic::Asker;
 use crate::identity::Role;
+use crate::reach::Reach;
 use crate::secret::SecretStore;
 
 /// The version of the usual tool whose templates this program understands: `packer.version`,
@@ -66,6 +70,8 @@ pub struct Environment {
     pub secrets: Option<Arc<dyn SecretStore>>,
     /// Who has given templates what they are given.
     pub asker: Asker,
+    /// Which files a template may have read.
+    pub reach: Reach,
     voice: Arc<OnceLock<Box<dyn Voice>>>,
 }
 
@@ -73,9 +79,18 @@ impl Environment {
     /// The environment of this process.
     #[expect(clippy::disallowed_methods, reason = "this is the one place where it enters")]
     pub fn of_process() -> std::io::Result<Self> {
-        let vars = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        Self::of_variables(std::env::vars_os())
+    }
+
+    /// The environment of this process, but with these variables. Those that are no text are left
+    /// out.
+    pub fn of_variables(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> std::io::Result<Self> {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let vars = vars.into_iter().filter_map(text).collect();
         Ok(Self::new(vars, std::env::current_dir()?, Timestamp::now()))
     }
 
@@ -85,8 +100,9 @@ impl Environment {
             Some(given) if !given.is_empty() => given.clone(),
             _ => Uuid::new_v4().to_string(),
         };
-        let (role, secrets, voice, asker) = Default::default();
-        Self { vars, cwd, started, is_timeless: false, run_uuid, role, secrets, asker, voice }
+        let (role, secrets, asker, reach, voice) = Default::default();
+        let is_timeless = false;
+        Self { vars, cwd, started, is_timeless, run_uuid, role, secrets, asker, reach, voice }
     }
 
     /// What is waited for is told to `voice` from now on; to the first one that is given.
@@ -113,6 +129,11 @@ impl Environment {
     /// The same with a store of secrets.
     pub fn with_secrets(self, secrets: Arc<dyn SecretStore>) -> Self {
         Self { secrets: Some(secrets), ..self }
+    }
+
+    /// The same with other files in reach.
+    pub fn reaching(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// The same at the beginning of time, where nothing is random: what comes of it does not depend on

@@ -42,13 +42,14 @@
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print and send, made harmless |
 //! | `web` | HTTP requests to servers of others: their limits, and what went wrong in plain words |
-//! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `event` | what a run says |
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |
 //! | `retry` | trying again; waits that end on cancel |
 //! | `env` | the environment and the clock enter here |
 //! | `identity` | who a run is, and what proves it |
 //! | `secret` | a type that cannot be printed, and the redactor |
+//! | `reach` | which files a template may have read |
+//! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `diagnostic` | what is wrong with an input |
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
@@ -80,6 +81,7 @@ pub mod permission;
 pub mod plan;
 pub mod post_processor;
 pub mod provisioner;
+pub mod reach;
 pub mod registry;
 pub mod report;
 pub mod retry;

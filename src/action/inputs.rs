@@ -64,6 +64,8 @@ pub struct Inputs {
     pub manifests: Vec<PathBuf>,
     /// What the plan has said of their builds.
     pub matrix: Option<String>,
+    /// What templates may have read beside the workspace: files and directories.
+    pub allow_files: Vec<PathBuf>,
 }
 
 /// As whom the action works in AWS: all that the end of a job needs to know.
@@ -183,10 +185,11 @@ struct Texts {
     dry_run: Option<String>,
     manifests: Option<String>,
     matrix: Option<String>,
+    allow_files: Option<String>,
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 24] = [
     "command",
     "templates",
     "only",
@@ -210,6 +213,7 @@ pub const NAMES: [&str; 23] = [
     "dry-run",
     "manifests",
     "matrix",
+    "allow-files",
 ];
 
 const PREFIX: &str = "INPUT_";
@@ -330,6 +334,7 @@ impl Reader {
             dry_run,
             manifests,
             matrix: text(&texts.matrix),
+            allow_files: paths(texts.allow_files.as_deref()),
         })
     }
 

@@ -37,17 +37,18 @@ use crate::cli::front::{Language, TemplateArguments};
 use crate::cli::several::share;
 use crate::cli::{Exit, Session, cleanup, inspect};
 use crate::diagnostic::{Asker, Diagnostics, Severity};
-use crate::env::Environment;
+use crate::env::{Environment, sealed};
 use crate::event::{Annotation, Message, Ui};
 use crate::github::files::LONGEST_SUMMARY;
 use crate::github::{self, Context, Files};
 use crate::identity::{Proof, Role};
 use crate::plan::AwsSecrets;
+use crate::reach::Reach;
 use crate::report::github::Settings;
 use crate::report::github::story::Story;
 use crate::report::github::summary::{About, summary};
 use crate::report::{Reporter, Style, log};
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Weakness};
 use crate::source::SourceMap;
 
 /// As what the program is called. The runner can give its parts no arguments of their own: it calls
@@ -155,7 +156,7 @@ impl Surroundings {
     /// Goes to the working directory that the inputs say; all else of the step is relative to it. If
     /// that cannot be done, also why.
     fn of_process(entry: Entry) -> (Self, Option<String>) {
-        let (environment, wrong) = match Environment::of_process() {
+        let (environment, wrong) = match sealed::environment() {
             Ok(environment) if entry == Entry::Main => placed(environment),
             Ok(environment) => (environment, None),
             Err(error) => {
@@ -201,6 +202,8 @@ impl Surroundings {
             self.redactor.register(secret.expose());
         }
         let session = self.session(&inputs.account, needs_credentials(inputs.command))?;
+        let reaching = Environment::clone(&session.environment).reaching(self.reach(&inputs));
+        let session = Session { environment: Arc::new(reaching), ..session };
         Ok(Action {
             inputs,
             session,
@@ -210,6 +213,14 @@ impl Surroundings {
             state_dir: self.state_dir(),
             own_dir: self.own_dir(),
         })
+    }
+
+    /// What templates may have read: what the job has checked out, what it keeps for its own length,
+    /// and what the workflow allows. Without a workspace, it is where the action works.
+    fn reach(&self, inputs: &Inputs) -> Reach {
+        let workspace = self.context.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
+        let own = [Some(workspace), self.context.temp.clone()].into_iter().flatten();
+        Reach::within(own.chain(inputs.allow_files.iter().cloned()))
     }
 
     /// As whom the work is done.
@@ -273,9 +284,9 @@ impl Surroundings {
 /// The environment in the working directory that the inputs say; or the one that is there, and why.
 fn placed(environment: Environment) -> (Environment, Option<String>) {
     let Some(dir) = inputs::working_directory(&environment) else { return (environment, None) };
-    let placed = std::env::set_current_dir(&dir).and_then(|()| Environment::of_process());
+    let placed = std::env::set_current_dir(&dir).and_then(|()| std::env::current_dir());
     match placed {
-        Ok(placed) => (placed, None),
+        Ok(cwd) => (Environment { cwd, ..environment }, None),
         Err(error) => {
             let why = format!("the input `working-directory`: `{}`: {error}", dir.display());
             (environment, Some(why))
@@ -343,6 +354,17 @@ impl Action {
             annotate(ui, Severity::Warning, "imgbake", remark.as_str());
         }
         keys::warn(self, ui);
+        self.warn_of_weak_secrets(ui);
+    }
+
+    /// Says which inputs are secrets in vain.
+    fn warn_of_weak_secrets(&self, ui: &Ui) {
+        for (name, secret) in &self.inputs.secrets {
+            if let Some(why) = Weakness::of(secret.expose()).filter(|one| *one != Weakness::Empty) {
+                let text = format!("the input `secrets`: `{name}` is not masked: {why}");
+                annotate(ui, Severity::Warning, "not masked", text);
+            }
+        }
     }
 
     /// A step that is red says why, where people look first; most have done so in words of their own.
@@ -407,6 +429,7 @@ impl Action {
             var_file: inputs.variable_files.clone(),
             config_type: Language::default(),
             template: pattern.to_owned(),
+            reach: self.session.environment.reach.clone(),
         }
     }
 

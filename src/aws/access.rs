@@ -119,6 +119,9 @@ impl Access {
         for secret in [&self.access_key, &self.secret_key, &self.token] {
             check.redactor.register(secret.expose());
         }
+        if let Some(file) = &self.shared_credentials_file {
+            check.may_read("shared_credentials_file", file);
+        }
         if self.access_key.is_empty() != self.secret_key.is_empty() {
             let (given, missing) = match self.secret_key.is_empty() {
                 true => ("access_key", "secret_key"),

@@ -67,7 +67,9 @@ impl Component for File {
                 return None;
             }
             (Some(source), None) => {
-                if let Err(error) = std::fs::metadata(&source) {
+                if check.may_read("source", &source)
+                    && let Err(error) = std::fs::metadata(&source)
+                {
                     check.error("source", format!("cannot read {}: {error}", source.display()));
                 }
                 From::Source(source)

@@ -12,6 +12,7 @@ use crate::component::{Cleaner, CleanupContext};
 use crate::event::Ui;
 use crate::journal::Journal;
 use crate::journal::store::{Found, Holder, journals};
+use crate::reach::Reach;
 use crate::registry;
 use crate::report::listing;
 use crate::source::SourceMap;
@@ -127,6 +128,7 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
         var_file: arguments.var_file.clone(),
         config_type: Language::default(),
         template,
+        reach: Reach::default(),
     };
     let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
     let mut sources = SourceMap::default();

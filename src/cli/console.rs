@@ -17,6 +17,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Place, Values};
 use crate::event::{Message, Ui};
 use crate::interpolate::{self, Dot, Scope};
+use crate::reach::Reach;
 use crate::source::{SourceMap, Span};
 use crate::template::ast::{Dialect, Template};
 use crate::template::hcl::{self, Origin};
@@ -211,6 +212,7 @@ fn read(
         var_file: arguments.var_file.clone(),
         config_type: arguments.config_type,
         template: arguments.template.clone().unwrap_or_default(),
+        reach: Reach::default(),
     }
     .one()?;
     let template = match &arguments.template {

@@ -122,7 +122,9 @@ pub(crate) fn format_all(
             Vec::new()
         });
         for path in files {
-            match format_file(ui, arguments, &path, sources) {
+            let reach = session.environment.reach.check(&path);
+            let reach = reach.map_err(|error| load::unreadable(&path, &error));
+            match reach.and_then(|()| format_file(ui, arguments, &path, sources)) {
                 Ok(different) => changed.extend(different),
                 Err(errors) => found.extend(errors),
             }

@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Inputs};
 use crate::event::Ui;
 use crate::plan::{self, BuiltInDataSources, Plan, PlanRequest};
+use crate::reach::Reach;
 use crate::registry::plugins::Plugins;
 use crate::source::SourceMap;
 use crate::template::ast::Template;
@@ -39,6 +40,9 @@ pub struct TemplateArguments {
     /// A template file, a directory of `.pkr.hcl` and `.pkr.json` files, a pattern like
     /// `images/*.pkr.hcl`, or `-` for JSON from standard input.
     pub template: PathBuf,
+    /// Where the files of the template may lead.
+    #[arg(skip)]
+    pub reach: Reach,
 }
 
 /// The words of `-config-type`.
@@ -69,7 +73,10 @@ pub fn assignment(text: &str) -> Result<(String, String), String> {
 impl TemplateArguments {
     /// The template that they mean.
     pub fn load_request(&self) -> LoadRequest {
-        LoadRequest::new(self.template.clone(), self.config_type.into())
+        LoadRequest {
+            reach: self.reach.clone(),
+            ..LoadRequest::new(self.template.clone(), self.config_type.into())
+        }
     }
 
     /// Says which flags of these change nothing for a command that only reads the template's text. The

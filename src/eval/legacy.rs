@@ -11,8 +11,8 @@ use crate::secret::{Redactor, Weakness};
 use crate::source::Span;
 use crate::template::ast::{Expr, ExprKind, Template, Variable};
 
-use super::{Inputs, undeclared};
 use super::variables::not_masked;
+use super::{Inputs, undeclared};
 
 /// A value before it is rendered.
 struct Raw {

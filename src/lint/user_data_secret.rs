@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Rule, Subject, finding, hardcoded_key, texts};
 use crate::diagnostic::{Diagnostic, code};
-use crate::peer;
 use crate::plan::PlannedBuild;
 use crate::secret::Redactor;
 use crate::source::Span;
@@ -30,7 +29,8 @@ fn user_data(build: &PlannedBuild) -> Vec<(String, Span)> {
     let files = of("user_data_file").into_iter().filter_map(|(path, span)| {
         let file = build.facts.scope.environment.cwd.join(path);
         // A file that cannot be read is the builder's to complain about.
-        Some((peer::read_regular_text(&file, LARGEST).ok()?, span))
+        let reach = &build.facts.scope.environment.reach;
+        Some((reach.read_text(&file, LARGEST).ok()?, span))
     });
     let plain = |(text, span): (String, Span)| {
         let decoded =

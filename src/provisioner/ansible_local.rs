@@ -144,7 +144,9 @@ impl Options {
 
     fn check_files(&self, check: &mut Check<'_>) {
         for (option, path) in self.files() {
-            if let Err(cause) = must_be_file(Path::new(path)) {
+            if check.may_read(option, path)
+                && let Err(cause) = must_be_file(Path::new(path))
+            {
                 check.error(option, cause);
             }
         }
@@ -171,7 +173,9 @@ impl Options {
 
     fn check_directories(&self, check: &mut Check<'_>) {
         for (option, path) in self.directories() {
-            if let Err(cause) = must_be_directory(Path::new(path)) {
+            if check.may_read(option, path)
+                && let Err(cause) = must_be_directory(Path::new(path))
+            {
                 check.error(option, cause);
             }
         }

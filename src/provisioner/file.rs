@@ -70,6 +70,9 @@ impl Component for File {
         }
         if direction == Direction::Upload && !generated {
             for source in &sources {
+                if !check.may_read("source", source) {
+                    continue;
+                }
                 match std::fs::metadata(source) {
                     Ok(found) if found.is_file() || found.is_dir() => {}
                     Ok(_) => {

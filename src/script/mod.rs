@@ -89,6 +89,9 @@ impl Options {
         }
         let option = if self.script.is_some() { "script" } else { "scripts" };
         for file in &files {
+            if !check.may_read(option, file) {
+                continue;
+            }
             let cause = match std::fs::metadata(file) {
                 Ok(found) if found.is_file() => continue,
                 Ok(_) => format!("{} is no regular file", file.display()),

@@ -46,6 +46,12 @@ impl Options {
     /// Reports files that are not there.
     pub fn check(&self, check: &mut Check<'_>) {
         for pattern in &self.cd_files {
+            // Where a pattern begins to be one, it can lead no higher.
+            let fixed =
+                Path::new(pattern).ancestors().find(|part| !has_wildcards(&part.to_string_lossy()));
+            if !check.may_read("cd_files", fixed.unwrap_or(Path::new(""))) {
+                continue;
+            }
             if has_wildcards(pattern) {
                 if let Err(error) = glob::Pattern::new(pattern) {
                     check.error("cd_files", format!("`{pattern}` is no file pattern: {error}"));

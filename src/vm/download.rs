@@ -81,9 +81,11 @@ impl Options {
             }
         };
         for url in urls.iter().flatten() {
-            if let Err(cause) = Place::of(url) {
-                let option = if self.iso_url.is_empty() { "iso_urls" } else { "iso_url" };
-                check.error(option, cause);
+            let option = if self.iso_url.is_empty() { "iso_urls" } else { "iso_url" };
+            match Place::of(url) {
+                Ok(Place::Local(path)) => _ = check.may_read(option, path),
+                Ok(Place::Remote(_)) => {}
+                Err(cause) => _ = check.error(option, cause),
             }
         }
         let checksum = self.check_checksum(check);
@@ -105,6 +107,12 @@ impl Options {
                 let text = "`iso_checksum = \"none\"`: a damaged or forged image is not noticed";
                 check.warn(code::OPTION_VALUE, "iso_checksum", text);
                 Some(Checksum::None)
+            }
+            Ok(Checksum::SumsFile(sums)) => {
+                if let Ok(Place::Local(path)) = Place::of(&sums) {
+                    check.may_read("iso_checksum", path);
+                }
+                Some(Checksum::SumsFile(sums))
             }
             Ok(checksum) => Some(checksum),
             Err(cause) => {

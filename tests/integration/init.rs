@@ -11,7 +11,11 @@ fn first_process(program: &Program, script: &str) -> Child {
         "source \"null\" \"web\" {{ communicator = \"none\" }}\nbuild {{\n  sources = [\"null.web\"]\n  provisioner \"shell-local\" {{ inline = [\"{script}\"] }}\n}}\n"
     );
     program.write("web.pkr.hcl", template);
-    let inner = program.command(["build", "web.pkr.hcl"]);
+    in_namespace(program, program.command(["build", "web.pkr.hcl"]))
+}
+
+/// `inner` as the first process of a namespace.
+fn in_namespace(program: &Program, inner: Command) -> Child {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
     command.arg(inner.get_program()).args(inner.get_args());
@@ -55,4 +59,26 @@ fn is_passed_on(name: &str, word: &str) {
     let cancelling = format!("Cancelling build after receiving {word}");
     assert!(run.stdout.contains(&cancelling), "{}", run.stdout);
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn the_first_process_of_an_action_has_no_secret_either() {
+    let program = Program::new();
+    let script = "cat /proc/[0-9]*/environ > seen.txt; wc -c < /proc/1/fd/0 > left.txt";
+    program.write(
+        "web.pkr.hcl",
+        format!("source \"null\" \"web\" {{ communicator = \"none\" }}\nvariable \"pw\" {{\n}}\nbuild {{\n  sources = [\"null.web\"]\n  provisioner \"shell-local\" {{ inline = [\"{script}\"] }}\n}}\n"),
+    );
+    let plain = program.command([]);
+    let action = program.path("imgbake-action");
+    std::os::unix::fs::symlink(plain.get_program(), &action).unwrap();
+    let mut inner = Command::new(action);
+    inner.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    inner.env("INPUT_COMMAND", "build").env("INPUT_SECRETS", "pw: hunter22");
+    inner.env("GITHUB_WORKSPACE", program.dir());
+    Program::finish(in_namespace(&program, inner)).succeeded();
+    let seen = program.read("seen.txt");
+    assert_eq!(seen.matches("IMGBAKE_SEALED=1").count(), 2, "{seen}");
+    assert!(!seen.contains("hunter22") && !seen.contains("INPUT_"), "{seen}");
+    assert_eq!(program.read("left.txt").trim(), "0");
 }

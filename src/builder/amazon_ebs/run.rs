@@ -254,7 +254,10 @@ impl RunOptions {
         if !self.user_data.is_empty() && self.user_data_file.is_some() {
             check.error("user_data_file", "give either `user_data` or `user_data_file`");
         }
-        if let Some(file) = self.user_data_file.as_ref().filter(|file| !file.is_file()) {
+        if let Some(file) = &self.user_data_file
+            && check.may_read("user_data_file", file)
+            && !file.is_file()
+        {
             check.error("user_data_file", format!("there is no file {}", file.display()));
         }
         if !(1..=64).contains(&self.metadata_options.http_put_response_hop_limit) {

@@ -160,6 +160,9 @@ fn check_template(
     check: &mut Check<'_>,
 ) {
     let Some(path) = path.filter(|path| !path.is_empty()) else { return };
+    if !check.may_read(option, path) {
+        return;
+    }
     match peer::read_regular_text(Path::new(path), LARGEST_TEMPLATE) {
         Ok(text) => {
             if let Err(error) = Template::parse(&text) {

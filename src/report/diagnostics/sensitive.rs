@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 use crate::diagnostic::Diagnostic;
 use crate::secret::MASK;
@@ -83,8 +83,9 @@ static BLOCK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(r#"(?m)^[ \t]*(variable|locals?|source|build|data|packer)\b[ \t]*"?([\w-]*)"?"#)
 });
 /// What makes a block sensitive; `false` does not.
-static MARK: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r#"(?m)(?:\bsensitive"?[ \t]*[=:]|^[ \t]*sensitive\b)[ \t]*(\w*)"#));
+static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r#"\bsensitive"?[ \t]*[=:][ \t]*(\w*)|(?m:^)[ \t]*sensitive[ \t]+(\w+)"#)
+});
 /// A line that gives a name a value, in HCL.
 static ARGUMENT: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r#"^(?:[^=#]*\{)?[ \t]*"?([\w-]+)"?[ \t]*=[ \t]*"#));
@@ -161,7 +162,9 @@ fn is_json(file: &SourceFile) -> bool {
 
 fn has_mark(text: &str) -> bool {
     let marks = MARK.iter().flat_map(|mark| mark.captures_iter(text));
-    marks.into_iter().any(|mark| &mark[1] != "false")
+    let value =
+        |mark: &Captures<'_>| mark.get(1).or(mark.get(2)).map(|value| value.as_str() != "false");
+    marks.into_iter().any(|mark| value(&mark) == Some(true))
 }
 
 /// The blocks of a template's root, each with its kind and its first label, up to where the next

@@ -15,6 +15,7 @@ pub mod interpolate;
 pub mod journal;
 pub mod peer;
 pub mod permission;
+pub mod reach;
 pub mod secret;
 pub mod source;
 pub mod stop;

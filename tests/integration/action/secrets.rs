@@ -206,3 +206,158 @@ fn credentials_are_shown_nowhere_and_kept_nowhere() {
     assert!(seen.given.len() >= 2, "a key and a token: {:?}", seen.given);
     hidden(&places, tokens.chain(given).chain([TOKEN, super::gate::BEARER]));
 }
+
+/// A template whose only local is `value`.
+fn reading(value: &str) -> String {
+    format!(
+        "locals {{\n  leak = {value}\n}}\nsource \"null\" \"web\" {{ communicator = \"none\" }}\nbuild {{\n  sources = [\"null.web\"]\n  provisioner \"shell-local\" {{ inline = [\"echo ${{local.leak}}\"] }}\n}}\n"
+    )
+}
+
+#[test]
+fn a_template_reads_no_file_outside_of_the_workspace() {
+    let outside = tempfile::tempdir().unwrap();
+    let file = outside.path().join("key");
+    std::fs::write(&file, "a file of the machine").unwrap();
+    let path = file.display();
+    let validate = |text: &str| {
+        let runner = Runner::new("validate").with("github-token", TOKEN);
+        let runner = runner.file("web.pkr.hcl", text).file("sub/own.txt", "own");
+        std::os::unix::fs::symlink(&file, runner.program.path("link")).unwrap();
+        std::os::unix::fs::symlink("/proc/self", runner.program.path("self")).unwrap();
+        runner
+    };
+    let values = [
+        "filebase64(\"/proc/self/environ\")".to_owned(),
+        "file(\"self/environ\")".to_owned(),
+        "file(\"link\")".to_owned(),
+        format!("file(\"{path}\")"),
+        format!("templatefile(\"{path}\", {{}})"),
+        format!("fileexists(\"{path}\")"),
+        "join(\",\", fileset(\"/etc\", \"*\"))".to_owned(),
+        "file(\"sub/../../outside\")".to_owned(),
+    ];
+    for value in values {
+        let step = validate(&reading(&value)).run().failed();
+        let (log, summary) = (printed(&step), step.summary.replace("&#45;", "-"));
+        for text in [&log, &summary] {
+            assert!(text.contains("outside of the workspace"), "{value}: {text}");
+            assert!(!text.contains("a file of the machine") && !text.contains("PATH="), "{text}");
+        }
+    }
+    for provisioner in [
+        format!("provisioner \"shell-local\" {{ script = \"{path}\" }}"),
+        "provisioner \"file\" {\n source = \"link\"\n destination = \"/x\"\n }".to_owned(),
+        format!("provisioner \"ansible-local\" {{ playbook_file = \"{path}\" }}"),
+    ] {
+        let text = reading("1").replace("provisioner", &format!("{provisioner}\n  provisioner"));
+        let step = validate(&text).run().failed();
+        assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
+    }
+    // A template that is itself a link to somewhere else.
+    let runner =
+        Runner::new("validate").file("web/a.pkr.hcl", reading("1")).with("templates", "web");
+    std::os::unix::fs::symlink(&file, runner.program.path("web/b.pkr.hcl")).unwrap();
+    let step = runner.run().failed();
+    assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
+    assert!(!printed(&step).contains("a file of the machine"), "{}", printed(&step));
+
+    validate(&reading("file(\"sub/own.txt\")")).run().succeeded();
+    validate(&reading("join(\",\", fileset(\".\", \"*\"))")).run().succeeded();
+    let allowed = validate(&reading(&format!("file(\"{path}\")")));
+    allowed.with("allow-files", outside.path().display().to_string()).run().succeeded();
+    let never = validate(&reading("filebase64(\"/proc/self/environ\")"));
+    never.with("allow-files", "/\n/proc").run().failed();
+}
+
+#[test]
+fn no_process_has_a_secret_in_its_environment() {
+    let text = "source \"null\" \"web\" { communicator = \"none\" }\nbuild {\n  sources = [\"null.web\"]\n  provisioner \"shell-local\" {\n    inline = [\n      \"P=$(cut -d' ' -f4 /proc/$PPID/stat)\",\n      \"cat /proc/$P/environ /proc/self/environ > seen.txt\",\n      \"wc -c < /proc/$P/fd/0 > left.txt\",\n    ]\n  }\n}\n";
+    let runner = Runner::new("build")
+        .with("github-token", TOKEN)
+        .with("secrets", format!("password: {SECRET}"))
+        .var("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "oidc-request-token")
+        .var("MINE", "stays")
+        .file("web.pkr.hcl", text.replace("build {", "variable \"password\" {\n}\nbuild {"));
+    runner.run().succeeded();
+    let seen = runner.program.read("seen.txt");
+    assert!(seen.contains("IMGBAKE_SEALED=1") && seen.contains("MINE=stays"), "{seen}");
+    for secret in [TOKEN, SECRET, "oidc-request-token", "INPUT_"] {
+        assert!(!seen.contains(secret), "{secret}: {seen}");
+    }
+    assert_eq!(runner.program.read("left.txt").trim(), "0");
+}
+
+#[test]
+fn what_stands_beside_a_secret_is_not_masked() {
+    let text = r#"
+variable "pw" {
+  type      = string
+  sensitive = true
+}
+source "null" "web" { communicator = "none" }
+build {
+  sources = ["null.web"]
+  provisioner "shell-local" {
+    environment_vars = ["REGION=us-east-1", "PW=${var.pw}"]
+    inline           = ["echo --tags web of $REGION", "echo pw=$PW $(printf %s $PW | base64)"]
+  }
+}
+"#;
+    let runner = Runner::new("build").with("secrets", "pw: hunter22").file("web.pkr.hcl", text);
+    let step = runner.run().succeeded();
+    let masks: Vec<_> =
+        step.log.raw.lines().filter(|line| line.starts_with("::add-mask")).collect();
+    assert_eq!(masks, ["::add-mask::hunter22"]);
+    let log = printed(&step);
+    assert!(log.contains("--tags web of us-east-1"), "{log}");
+    assert!(log.contains("pw=<sensitive> <sensitive>"), "{log}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_masked_is_said() {
+    let runner = Runner::new("validate").with("secrets", "pw: vagrant").file(
+        "web.pkr.hcl",
+        "variable \"pw\" {\n}\nsource \"null\" \"x\" { communicator = \"none\" }\nbuild { sources = [\"null.x\"] }\n",
+    );
+    let step = runner.run().succeeded();
+    let said = annotations(&step, "title");
+    assert_eq!(
+        said.matches("`pw` is not masked: it is a word that any output may have").count(),
+        1,
+        "{said}"
+    );
+}
+
+#[test]
+fn no_finding_repeats_the_content_of_a_file() {
+    for value in [
+        "tonumber(local.read)",
+        "tonumber(\"x ${local.read}\")",
+        "tonumber(base64encode(upper(local.read)))",
+        "templatefile(\"bad.tpl\", {})",
+    ] {
+        let runner = Runner::new("validate")
+            .file(
+                "web.pkr.hcl",
+                format!("{}locals {{\n  read = file(\"own.txt\")\n}}\n", reading(value)),
+            )
+            .file("own.txt", "first content line\nsecond content line\n")
+            .file("bad.tpl", "${unknown_content_name}");
+        let step = runner.run().failed();
+        let (log, summary) = (printed(&step).to_lowercase(), step.summary.to_lowercase());
+        for text in [&log, &summary] {
+            assert!(
+                !text.contains("content line") && !text.contains("content_name"),
+                "{value}: {text}"
+            );
+            assert!(!text.contains("rklsu1q"), "{value}: {text}");
+        }
+    }
+    let text =
+        reading("1").replace("inline = [\"echo ${local.leak}\"]", "script = file(\"own.txt\")");
+    let runner =
+        Runner::new("validate").file("web.pkr.hcl", text).file("own.txt", "first content line");
+    let step = runner.run().failed();
+    assert!(printed(&step).contains("cannot read <content of a file>"), "{}", printed(&step));
+}

@@ -1,0 +1,134 @@
+//! Which files a template may have read.
+//!
+//! Whoever opens a pull request writes a template, and what it reads can end up in a message. On the
+//! command line a template reads what its user can; in the action, only what the job has checked
+//! out, and what the workflow allows beside that. Every file that is read because a template says so
+//! goes through here.
+
+use std::fs::File;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::peer;
+
+/// Where the files are that may be read.
+#[derive(Clone, Debug, Default)]
+pub struct Reach(Option<Arc<[PathBuf]>>);
+
+/// What never is a file, but tells of the machine and its processes.
+const NEVER: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+impl Reach {
+    /// Only below `directories`, and those themselves; a file may be one, too. What is not there is
+    /// left out.
+    pub fn within<P: AsRef<Path>>(directories: impl IntoIterator<Item = P>) -> Self {
+        let resolved = directories.into_iter().filter_map(|one| one.as_ref().canonicalize().ok());
+        Self(Some(resolved.collect()))
+    }
+
+    /// Whether everything may be read that can be.
+    pub fn is_everywhere(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Refuses `path` if it leads, all links followed, to where nothing may be read. What does not
+    /// exist is judged by the nearest directory that does.
+    ///
+    /// # Errors
+    /// Says that it is out of reach.
+    pub fn check(&self, path: &Path) -> io::Result<()> {
+        let Some(allowed) = &self.0 else { return Ok(()) };
+        let is_within = |resolved: PathBuf| {
+            allowed.iter().any(|one| resolved.starts_with(one))
+                && !NEVER.iter().any(|never| resolved.starts_with(never))
+        };
+        if resolved(path).is_some_and(is_within) { Ok(()) } else { Err(out_of_reach()) }
+    }
+
+    /// Opens the regular file `path`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), and when it cannot be opened.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        self.check(path)?;
+        peer::open_regular(path)
+    }
+
+    /// All of the regular file `path`, if it has at most `most` bytes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when it cannot be read.
+    pub fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        self.check(path)?;
+        peer::read_regular(path, most)
+    }
+
+    /// The same for a text.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and when it is no text.
+    pub fn read_text(&self, path: &Path, most: u64) -> io::Result<String> {
+        self.check(path)?;
+        peer::read_regular_text(path, most)
+    }
+}
+
+/// Where `path` leads: what exists of it with all links followed, then the rest.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let (existing, mut resolved) = path.ancestors().find_map(|part| {
+        let named = if part.as_os_str().is_empty() { Path::new(".") } else { part };
+        Some((part, named.canonicalize().ok()?))
+    })?;
+    for part in path.strip_prefix(existing).ok()?.components() {
+        match part {
+            Component::ParentDir => _ = resolved.pop(),
+            part => resolved.push(part),
+        }
+    }
+    Some(resolved)
+}
+
+fn out_of_reach() -> io::Error {
+    let why = "it is outside of the workspace; the input `allow-files` of the action can allow it";
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_within_is_read_wherever_links_lead() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, outside) = (dir.path().join("in"), dir.path().join("out"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(&outside, "x").unwrap();
+        std::fs::write(inside.join("a"), "abc").unwrap();
+        symlink(&outside, inside.join("link")).unwrap();
+        symlink("/proc", inside.join("proc")).unwrap();
+        let reach = Reach::within([&inside, &dir.path().join("missing")]);
+        assert_eq!(reach.read_text(&inside.join("a"), 3).unwrap(), "abc");
+        assert_eq!(
+            reach.read(&inside.join("none"), 3).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        for path in [
+            "../out",
+            "link",
+            "proc/self/environ",
+            "none/../../out",
+            "none/../../none",
+            "/etc/passwd",
+            "/dev/null",
+        ] {
+            let refused = reach.read(&inside.join(path), 1 << 20).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{path}");
+        }
+        assert!(Reach::default().read(&outside, 1).is_ok());
+        let all = Reach::within(["/"]);
+        assert!(all.check(&outside).is_ok() && all.check(Path::new("/proc/self/environ")).is_err());
+    }
+}
