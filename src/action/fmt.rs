@@ -19,6 +19,7 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
         recursive: true,
         write: !is_dry,
         path: action.inputs.templates.clone(),
+        reach: action.session.environment.reach.clone(),
     };
     let mut sources = SourceMap::default();
     let (found, files) = fmt::format_all(ui, &arguments, &mut sources);

@@ -14,6 +14,7 @@ use similar::{DiffTag, TextDiff};
 use super::{Exit, Session};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::event::{Message, Ui};
+use crate::reach::Reach;
 use crate::source::SourceMap;
 use crate::template::format::{self, files};
 use crate::template::{hcl, load};
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// written to standard output. In a directory, *.pkr.hcl and *.pkrvars.hcl are meant.
     #[arg(required = true)]
     pub path: Vec<PathBuf>,
+    /// Where the files may lead.
+    #[arg(skip)]
+    pub reach: Reach,
 }
 
 impl Arguments {
@@ -122,7 +126,7 @@ pub(crate) fn format_all(
             Vec::new()
         });
         for path in files {
-            let reach = session.environment.reach.check(&path);
+            let reach = arguments.reach.check(&path);
             let reach = reach.map_err(|error| load::unreadable(&path, &error));
             match reach.and_then(|()| format_file(ui, arguments, &path, sources)) {
                 Ok(different) => changed.extend(different),
