@@ -282,11 +282,14 @@ impl Surroundings {
 }
 
 /// The environment in the working directory that the inputs say; or the one that is there, and why.
-fn placed(environment: Environment) -> (Environment, Option<String>) {
+fn placed(mut environment: Environment) -> (Environment, Option<String>) {
     let Some(dir) = inputs::working_directory(&environment) else { return (environment, None) };
     let placed = std::env::set_current_dir(&dir).and_then(|()| std::env::current_dir());
     match placed {
-        Ok(cwd) => (Environment { cwd, ..environment }, None),
+        Ok(cwd) => {
+            environment.cwd = cwd;
+            (environment, None)
+        }
         Err(error) => {
             let why = format!("the input `working-directory`: `{}`: {error}", dir.display());
             (environment, Some(why))
