@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::budget::Budget;
 use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code, did_you_mean};
 use crate::secret::Weakness;
 use crate::source::{Span, Spanned};
