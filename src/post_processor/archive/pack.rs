@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
@@ -85,7 +85,7 @@ pub(crate) fn zip<W: Write + Seek>(
     Ok(())
 }
 
-fn open(path: &PathBuf) -> anyhow::Result<(File, fs::Metadata)> {
+fn open(path: &Path) -> anyhow::Result<(File, fs::Metadata)> {
     let context = || format!("cannot read {}", path.display());
     let file = peer::open_regular(path).with_context(context)?;
     let found = file.metadata().with_context(context)?;

@@ -94,8 +94,8 @@ fn heading(story: &Story, about: &About) -> String {
         0 => String::new(),
         1 if good == 1 => ": the build succeeded".to_owned(),
         1 => {
-            let ends = story.builds.values().filter_map(|build| build.finished.as_ref());
-            format!(": the build {}", ends.last().map_or("failed", Finished::fate))
+            let mut ends = story.builds.values().filter_map(|build| build.finished.as_ref());
+            format!(": the build {}", ends.next_back().map_or("failed", Finished::fate))
         }
         _ => format!(": {good} of {count} builds succeeded"),
     };
