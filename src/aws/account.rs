@@ -323,7 +323,7 @@ impl Account {
             }
         };
         let learnt = self.caller.get_or_try_init(ask).await;
-        learnt.context("nobody says whose account this is, and without that nothing is made")?;
+        learnt.context("it cannot be learnt whose account this is")?;
         Ok(())
     }
 

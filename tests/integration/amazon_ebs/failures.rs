@@ -8,7 +8,7 @@ use super::bed::{Bed, Build, Trouble};
 use super::proxy::{Fate, Proxy};
 
 /// All steps of a build that makes everything that can be made.
-const STEPS: [&str; 20] = [
+const STEPS: [&str; 21] = [
     "check the account",
     "find the source AMI",
     "find the network",
@@ -29,6 +29,7 @@ const STEPS: [&str; 20] = [
     "tag the AMI",
     "enable fast launch",
     "set the AMI's lifetime",
+    "hand the AMI over",
 ];
 
 fn everything(bed: &Bed) -> serde_json::Value {
