@@ -2,7 +2,7 @@
 
 use super::{Rule, Subject, finding};
 use crate::diagnostic::{Diagnostic, code};
-use crate::source::Span;
+use crate::source::{FileId, SourceFile, Span};
 use crate::template::ast::{Expr, ExprKind};
 
 pub(super) const RULE: Rule = Rule::new(code::HARDCODED_KEY, check);
@@ -19,22 +19,30 @@ const HELP: &str = "take it out of the template and make the key invalid: whoeve
                     the machine that builds";
 
 fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
+    let mut ids: Vec<Span> = subject.sources.files().flat_map(in_file).collect();
     let mut found = Vec::new();
-    for (file, source) in subject.sources.files() {
-        found.extend(ids(&source.text).map(|at| {
-            let span = Span::new(file, at, at + PREFIXES[0].len() + REST);
-            finding(RULE.code, span, "an AWS access key stands in the template")
-                .because("the id of an access key")
-                .help(HELP)
-        }));
-    }
-    found.extend(secrets(subject).map(|(text, span)| {
+    for (text, span) in secrets(subject) {
         subject.redactor.register(text);
-        finding(RULE.code, span, "an AWS secret key stands in the template")
-            .because("anyone who can read this file can use it")
+        let mut secret = finding(RULE.code, span, "an AWS secret key stands in the template")
+            .because("anyone who can read this file can use it");
+        // A key and its id are one finding.
+        for id in ids.extract_if(.., |id| id.file == span.file) {
+            secret = secret.label(id, "the id of an access key");
+        }
+        found.push(secret.help(HELP));
+    }
+    found.extend(ids.into_iter().map(|id| {
+        finding(RULE.code, id, "an AWS access key stands in the template")
+            .because("the id of an access key")
             .help(HELP)
     }));
     found
+}
+
+/// The ids of access keys in a file.
+fn in_file((file, source): (FileId, &SourceFile)) -> Vec<Span> {
+    let end = PREFIXES[0].len() + REST;
+    ids(&source.text).map(|at| Span::new(file, at, at + end)).collect()
 }
 
 /// Where ids of access keys begin in `text`.
