@@ -60,13 +60,3 @@ pub async fn deregister(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
 pub async fn delete_snapshot(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
     ec2.remove("DeleteSnapshot", |ec2| ec2.delete_snapshot().snapshot_id(id).send()).await
 }
-
-/// Removes an AMI and the snapshots behind it.
-pub async fn remove(ec2: &Ec2, image: &Image) -> Result<(), ApiError> {
-    let id = image.image_id().unwrap_or_default();
-    deregister(ec2, id).await?;
-    for snapshot in snapshots(image) {
-        delete_snapshot(ec2, &snapshot).await?;
-    }
-    Ok(())
-}

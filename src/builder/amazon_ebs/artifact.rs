@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use aws_sdk_ec2::types::Image;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
 use anyhow::Context as _;
 
 use crate::aws::account::Handle;
-use crate::aws::image;
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::aws::{find, image};
 use crate::builder::amazon_ebs::steps::MadeImage;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
@@ -79,8 +82,21 @@ impl Artifact for Amis {
                 format!("there is no AMI {} in {} any more", made.id, made.region)
             })?;
             image::lift_protection(&ec2, &image).await?;
-            image::remove(&ec2, &image).await?;
+            remove(&ec2, &image).await?;
         }
         Ok(())
     }
+}
+
+/// Removes an AMI and the snapshots that EC2 made for it. One that the template has mapped into the
+/// AMI was there before, and stays.
+async fn remove(ec2: &Ec2, image: &Image) -> Result<(), ApiError> {
+    let id = image.image_id().unwrap_or_default();
+    image::deregister(ec2, id).await?;
+    for snapshot in image::snapshots(image) {
+        if find::is_snapshot_for(ec2, &snapshot, id).await? {
+            image::delete_snapshot(ec2, &snapshot).await?;
+        }
+    }
+    Ok(())
 }
