@@ -161,9 +161,15 @@ fn root_file_system() -> PathBuf {
     root.join("root")
 }
 
+/// Removes a directory. `mmdebstrap` that was killed leaves mounts in it: `/sys`, and all devices.
+const REMOVE: &str = r#"
+    cut -d ' ' -f 2 /proc/mounts | grep "^$1/" | sort -r | while read -r at; do umount "$at"; done
+    rm -rf --one-file-system "$1"
+"#;
+
 fn make_root_file_system(root: &Path) {
-    let status = as_root("rm").arg("-rf").arg(root).status().expect("rm");
-    assert!(status.success(), "rm -rf {}", root.display());
+    let status = as_root("sh").args(["-euc", REMOVE, "sh"]).arg(root).status().expect("sh");
+    assert!(status.success(), "cannot remove {}", root.display());
     fs::create_dir_all(root).expect("a cache directory");
     let output = as_root("mmdebstrap")
         .args(["--quiet", "--mode=root", "--variant=minbase", "--format=directory"])

@@ -42,15 +42,6 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "368-disk-size-as-number",
         ],
     ),
-    (
-        "the place is the value or the block itself, not the first line of another block",
-        &[
-            "098-bastion-without-credentials",
-            "100-bad-tunnel",
-            "268-local-source-without-context",
-            "294-bastion-and-proxy",
-        ],
-    ),
     ("an empty text is an option not given, a duration among them", &["172-empty-string"]),
     ("a plugin that no build needs may be missing", &["374-required-plugin-not-there"]),
     (
