@@ -1,6 +1,7 @@
 //! The signals that end a run: the first one interrupts it, the second one ends the program.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
@@ -51,13 +52,16 @@ pub(super) fn heard() -> io::Result<UnboundedReceiver<&'static str>> {
     reason = "`main` itself may wait for a reader who never reads"
 )]
 async fn guard(mut signals: Vec<(unix::Signal, &'static str)>, run: UnboundedSender<&'static str>) {
-    for _ in 0..2 {
+    let mut last_words = LAST_WORDS;
+    for is_first in [true, false] {
         let name = next(&mut signals).await;
         if run.send(name).is_err() {
+            // The run is over. Whoever has interrupted that does not wait for last words again.
+            last_words = if is_first { LAST_WORDS } else { Duration::ZERO };
             break;
         }
     }
-    tokio::time::sleep(LAST_WORDS).await;
+    tokio::time::sleep(last_words).await;
     std::process::exit(Exit::Interrupted as i32);
 }
 
