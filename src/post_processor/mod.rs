@@ -76,7 +76,7 @@ fn passed_on(input: Arc<dyn Artifact>) -> Processed {
 }
 
 late_fields! {
-    /// The fields of [`dot()`].
+    /// The fields of `dot`.
     pub BuildFields = ["BuildName", "BuilderType"] and the build;
 }
 
