@@ -134,7 +134,11 @@ impl<'t> Parser<'t> {
 
     /// The next token that counts; a comment that ends its line counts as a newline.
     fn peek(&self) -> Token {
-        let token = self.tokens[self.next_index()];
+        self.token_at(self.next_index())
+    }
+
+    fn token_at(&self, index: usize) -> Token {
+        let token = self.tokens[index];
         let is_newline = token.kind == TokenKind::Comment;
         Token { kind: if is_newline { TokenKind::Newline } else { token.kind }, ..token }
     }
@@ -150,8 +154,9 @@ impl<'t> Parser<'t> {
 
     /// Reads the next token.
     fn next(&mut self) -> Token {
-        let token = self.peek();
-        self.at = (self.next_index() + 1).min(self.tokens.len() - 1);
+        let index = self.next_index();
+        let token = self.token_at(index);
+        self.at = (index + 1).min(self.tokens.len() - 1);
         self.last = token;
         token
     }
