@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::diagnostic::Severity;
 use crate::env::Voice;
+use crate::retry;
 use crate::secret::Redactor;
 use crate::source::{Place, Position};
 use crate::stop::Cause;
@@ -361,16 +362,9 @@ impl Ui {
 
     /// `work`'s output. If it takes longer than people wait without a word, they are told for what.
     pub async fn wait_for<F: Future>(&self, what: &str, work: F) -> F::Output {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        let mut work = std::pin::pin!(work);
-        match tokio::time::timeout(PATIENCE, &mut work).await {
-            Ok(output) => output,
-            Err(_) => {
-                // Standard output may be for a program.
-                self.send(Message::Diagnostics(format!("Waiting for {what} ...\n")));
-                work.await
-            }
-        }
+        // Standard output may be for a program.
+        let tell = || self.send(Message::Diagnostics(format!("Waiting for {what} ...\n")));
+        retry::told(work, tell).await
     }
 
     /// The voice of `build`.

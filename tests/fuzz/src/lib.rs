@@ -16,6 +16,7 @@ pub mod journal;
 pub mod peer;
 pub mod permission;
 pub mod reach;
+pub mod retry;
 pub mod secret;
 pub mod source;
 pub mod stop;
