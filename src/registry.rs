@@ -4,7 +4,7 @@ pub mod plugins;
 
 use crate::aws::access::Access;
 use crate::aws::cleanup::Ec2Cleaner;
-use crate::builder::amazon_ebs::AmazonEbs;
+use crate::builder::amazon::AmazonEbs;
 use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::builder::qemu::Qemu;

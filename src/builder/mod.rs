@@ -2,7 +2,7 @@
 
 mod provision;
 
-pub mod amazon_ebs;
+pub mod amazon;
 pub mod file;
 pub mod null;
 pub mod qemu;

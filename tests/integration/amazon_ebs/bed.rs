@@ -10,7 +10,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
-use imgbake::builder::amazon_ebs::AmazonEbs;
+use imgbake::builder::amazon::AmazonEbs;
 use imgbake::component::{
     Artifact, BuildContext, Builder as _, Communicator, Facts, OnError, Provisioning, prepare,
 };

@@ -7,7 +7,7 @@ mod cases;
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use imgbake::builder::amazon_ebs::AmazonEbs;
+use imgbake::builder::amazon::AmazonEbs;
 use imgbake::communicator;
 use imgbake::component::Component;
 use imgbake::config::{OptionDoc, OptionGroups};

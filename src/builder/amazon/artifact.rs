@@ -1,0 +1,102 @@
+//! What a build leaves: an AMI in each region.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use aws_sdk_ec2::types::Image;
+use serde_json::{Map, Value as Json};
+use tokio_util::sync::CancellationToken;
+
+use anyhow::Context as _;
+
+use crate::aws::account::Handle;
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::aws::{find, image};
+use crate::builder::amazon::steps::MadeImage;
+use crate::component::Artifact;
+use crate::interpolate::BuildData;
+
+/// What artifacts of this builder are known by.
+pub const BUILDER_ID: &str = "mitchellh.amazonebs";
+
+/// AMIs, by region.
+pub(super) struct Amis {
+    account: Handle,
+    images: Vec<MadeImage>,
+    data: BuildData,
+}
+
+impl Amis {
+    /// `images` of `account`, sorted by region, from a machine that said `data` of itself.
+    pub(super) fn new(account: Handle, images: Vec<MadeImage>, data: BuildData) -> Self {
+        Self { account, images, data }
+    }
+
+    fn each(&self, separator: &str) -> impl Iterator<Item = String> {
+        self.images.iter().map(move |image| format!("{}{separator}{}", image.region, image.id))
+    }
+}
+
+#[async_trait]
+impl Artifact for Amis {
+    fn builder_id(&self) -> &str {
+        BUILDER_ID
+    }
+
+    fn id(&self) -> String {
+        self.each(":").collect::<Vec<_>>().join(",")
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn describe(&self) -> String {
+        let lines: Vec<_> = self.each(": ").collect();
+        format!("AMIs were created:\n{}\n", lines.join("\n"))
+    }
+
+    fn state(&self, name: &str) -> Option<Json> {
+        match name {
+            "generated_data" => Some(Json::Object(self.data.clone().into_iter().collect())),
+            "atlas.artifact.metadata" => {
+                let entry = |image: &MadeImage| {
+                    (format!("region.{}", image.region), Json::from(image.id.as_str()))
+                };
+                Some(Json::Object(self.images.iter().map(entry).collect::<Map<_, _>>()))
+            }
+            _ => None,
+        }
+    }
+
+    fn build_data(&self) -> BuildData {
+        self.data.clone()
+    }
+
+    async fn destroy(&self) -> anyhow::Result<()> {
+        for made in &self.images {
+            let ec2 = self.account.ec2_in(&made.region, &CancellationToken::new());
+            let image = image::by_id(&ec2, &made.id).await?;
+            let image = image.with_context(|| {
+                format!("there is no AMI {} in {} any more", made.id, made.region)
+            })?;
+            image::lift_protection(&ec2, &image).await?;
+            remove(&ec2, &image).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes an AMI and the snapshots that EC2 made for it. One that the template has mapped into the
+/// AMI was there before, and stays.
+async fn remove(ec2: &Ec2, image: &Image) -> Result<(), ApiError> {
+    let id = image.image_id().unwrap_or_default();
+    image::deregister(ec2, id).await?;
+    for snapshot in image::snapshots(image) {
+        if find::is_snapshot_for(ec2, &snapshot, id).await? {
+            image::delete_snapshot(ec2, &snapshot).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The AMI is copied to the other regions, all at the same time; where it is to be encrypted, to its
+//! own region, too.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use async_trait::async_trait;
+use aws_sdk_ec2::operation::copy_image::CopyImageOutput;
+use aws_sdk_ec2::types::ResourceType;
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::aws::allow::Regions;
+use crate::aws::find;
+use crate::aws::image::snapshots;
+use crate::aws::made::Made;
+use crate::aws::name::time_ordered_id;
+use crate::aws::tags::specification;
+use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::image::copies::CopyTo;
+use crate::builder::amazon::image::create_image::{description, wait_for_image};
+use crate::builder::amazon::steps::{MadeImage, SourceAmi};
+use crate::component::BuildContext;
+use crate::event::Phase;
+use crate::journal::Thing;
+use crate::permission::Permission;
+use crate::step::{Ending, Step};
+
+/// Copies the AMI. A failed build leaves no copy.
+pub(crate) struct CopyImage {
+    job: Job,
+    source: SourceAmi,
+    original: MadeImage,
+    /// What the copies are called.
+    name: String,
+    /// What is copied where, and what is made there.
+    copies: Vec<(CopyTo, Arc<Thing>)>,
+    /// No copy is older than this, in seconds since 1970.
+    since: i64,
+}
+
+impl CopyImage {
+    pub(crate) fn new(job: &Job, source: &SourceAmi, original: MadeImage) -> Self {
+        let since = Timestamp::now().as_second();
+        // An AMI that was adopted has the name that its first run chose.
+        let name = match job.settings.copies.is_intermediary() {
+            true => job.settings.ami.ami_name.clone(),
+            false => original.name.clone(),
+        };
+        let copy = |to: CopyTo| {
+            let name = name.clone();
+            let (source, token) = (original.id.clone(), job.token.clone());
+            let made = Made::Copy { name, source, since, token };
+            let made = made.thing(&job.account, &to.region);
+            (to, Arc::new(made))
+        };
+        let copies = job.settings.copies.copies_from(job.account.region());
+        let copies = copies.into_iter().map(copy).collect();
+        Self { job: job.clone(), source: source.clone(), original, name, copies, since }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let copies = settings.copies.copies_from(at.own());
+        if copies.is_empty() {
+            return Vec::new();
+        }
+        let mut all = vec![
+            at.everywhere(&["image", "snapshot"], &["CopyImage"]),
+            at.tag_everywhere_with(&["image"], &["CopyImage"]),
+            at.look(&["DescribeImages", "DescribeSnapshots"]),
+            at.everywhere(&["image"], &["DeregisterImage"]),
+            at.everywhere(&["snapshot"], &["DeleteSnapshot"]),
+        ];
+        all.extend(at.keys(copies.iter().filter_map(|copy| copy.kms_key_id.as_ref())));
+        all
+    }
+
+    async fn copy(
+        &self,
+        cx: &BuildContext,
+        to: &CopyTo,
+        made: &Thing,
+    ) -> anyhow::Result<MadeImage> {
+        let region = to.region.as_str();
+        let ec2 = self.job.ec2_in(cx, region);
+        let request = ec2
+            .copy_image()
+            .client_token(time_ordered_id())
+            .name(&self.name)
+            .set_description(description(cx, &self.job, &self.source)?)
+            .source_image_id(&self.original.id)
+            .source_region(&self.original.region)
+            .copy_image_tags(true)
+            .set_encrypted(to.encrypted)
+            .set_kms_key_id(to.kms_key_id.clone())
+            .set_snapshot_copy_completion_duration_minutes(
+                self.job.settings.copies.snapshot_copy_duration_minutes,
+            )
+            .set_tag_specifications(
+                specification(ResourceType::Image, &self.job.known_as_ours(cx))
+                    .map(|tags| vec![tags]),
+            );
+        let id = |answer: CopyImageOutput| answer.image_id;
+        let asked = (self.name.as_str(), self.original.id.as_str(), self.since);
+        let look = async || Ok(find::copy(&ec2, asked, &self.job.token, false, None).await?.ours());
+        let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
+        let id = call.await?;
+        cx.journal.made(made, &id);
+        let how = if to.encrypted == Some(true) { ", encrypted" } else { "" };
+        cx.ui.say(format!("Copying {} to {region}{how}: {id}", self.original.id));
+        let image = wait_for_image(cx, &self.job, &ec2, &id).await?;
+        let (region, name) = (region.to_owned(), self.name.clone());
+        Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
+    }
+}
+
+#[async_trait]
+impl Step for CopyImage {
+    type Output = Vec<MadeImage>;
+
+    fn name(&self) -> &'static str {
+        "copy the AMI"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        self.copies.iter().map(|(_, made)| made.clone()).collect()
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<MadeImage>> {
+        let copies = self.copies.iter().map(|(to, made)| self.copy(cx, to, made));
+        let mut made = match self.job.settings.copies.is_intermediary() {
+            true => Vec::new(),
+            false => vec![self.original.clone()],
+        };
+        let mut failed = Vec::new();
+        for ((to, _), copied) in self.copies.iter().zip(join_all(copies).await) {
+            match copied {
+                Ok(image) => made.push(image),
+                Err(error) => failed.push(format!("{}: {error:#}", to.region)),
+            }
+        }
+        if !failed.is_empty() {
+            bail!("cannot copy the AMI to all regions: {}", failed.join("; "));
+        }
+        made.sort_by(|one, other| one.region.cmp(&other.region));
+        Ok(made)
+    }
+
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        if ending == Ending::Done {
+            return Ok(());
+        }
+        let removal = self.job.removal(cx);
+        let removed = self.copies.iter().map(|(_, made)| removal.remove(made));
+        join_all(removed).await.into_iter().collect()
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
+    }
+}

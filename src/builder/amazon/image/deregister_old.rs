@@ -1,0 +1,94 @@
+//! AMIs of the same name go when the new one is available, where the template or `-force` says so.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use crate::aws::allow::Regions;
+use crate::aws::image::deregister;
+use crate::aws::made::Made;
+use crate::aws::old_image::OldImage;
+use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::image::find_old::Old;
+use crate::component::BuildContext;
+use crate::event::Phase;
+use crate::journal::Thing;
+use crate::permission::Permission;
+use crate::step::{Ending, Step};
+
+/// Deregisters the account's AMIs that have the name of the new one: EC2 does not allow two AMIs of
+/// one name. If the build fails, they are put back.
+pub(crate) struct DeregisterOld {
+    job: Job,
+    old: Vec<(Old, Arc<Thing>)>,
+}
+
+impl DeregisterOld {
+    pub(crate) fn new(job: &Job, old: Vec<Old>) -> Self {
+        let snapshots_go = job.settings.ami.force_delete_snapshot;
+        let with_thing = |old: Old| {
+            let made = Made::Replaced(OldImage::of(&old.image, snapshots_go).into());
+            let thing = made.thing(&job.account, &old.region);
+            (old, Arc::new(thing))
+        };
+        Self { job: job.clone(), old: old.into_iter().map(with_thing).collect() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        if !settings.force {
+            return Vec::new();
+        }
+        let mut all = vec![
+            at.look(&["DescribeImages", "ListImagesInRecycleBin"]),
+            at.everywhere(&["image"], &["DeregisterImage", "RestoreImageFromRecycleBin"]),
+            at.everywhere(&["image", "snapshot"], &["RegisterImage"]),
+            at.tag_everywhere_with(&["image"], &["RegisterImage"]),
+        ];
+        if settings.ami.force_delete_snapshot {
+            all.push(at.everywhere(&["snapshot"], &["DeleteSnapshot"]));
+        }
+        all
+    }
+}
+
+#[async_trait]
+impl Step for DeregisterOld {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "deregister old AMIs"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        self.old.iter().map(|(_, thing)| thing.clone()).collect()
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let name = &self.job.settings.ami.ami_name;
+        let each = self.old.iter().map(async |(Old { region, image }, thing)| {
+            let id = image.image_id().unwrap_or_default();
+            cx.ui.say(format!("Deregistering {id}, the AMI called `{name}` in {region}"));
+            thing.set_out();
+            deregister(&self.job.ec2_in(cx, region), id).await?;
+            cx.journal.made(thing, id);
+            Ok(())
+        });
+        join_all(each).await.into_iter().collect()
+    }
+
+    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        let removal = self.job.removal(cx);
+        let each = self.old.iter().map(|(_, thing)| removal.remove(thing));
+        join_all(each).await.into_iter().collect()
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,56 @@
+//! The AMIs are handed over: from now on they are nobody's garbage.
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use crate::aws::allow::Regions;
+use crate::aws::made::hand_over;
+use crate::builder::amazon::ebs::Job;
+use crate::builder::amazon::steps::MadeImage;
+use crate::component::BuildContext;
+use crate::event::Phase;
+use crate::permission::Permission;
+use crate::step::Step;
+
+/// Takes off the tags that say that the AMIs are not finished. It comes last. The journal says first
+/// that they are: whoever is killed in between leaves AMIs that are found again, and kept.
+pub(crate) struct HandOver {
+    job: Job,
+    images: Vec<MadeImage>,
+}
+
+impl HandOver {
+    pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
+        Self { job: job.clone(), images: images.to_vec() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![at.everywhere(&["image"], &["DeleteTags"])]
+    }
+}
+
+#[async_trait]
+impl Step for HandOver {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "hand the AMI over"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let written = cx.journal.finished(&cx.facts.build_name).await;
+        written.context("the journal cannot say that the AMI is finished")?;
+        let each = self.images.iter().map(async |image| {
+            let ids = std::slice::from_ref(&image.id);
+            let handed_over = hand_over(&self.job.ec2_in(cx, &image.region), ids).await;
+            handed_over.with_context(|| format!("cannot take our own tags off {}", image.id))
+        });
+        join_all(each).await.into_iter().collect()
+    }
+}

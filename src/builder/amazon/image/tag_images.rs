@@ -1,0 +1,97 @@
+//! Tags of the AMI and its snapshots, in every region.
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use aws_sdk_ec2::types::Tag;
+use futures::future::join_all;
+
+use crate::aws::allow::Regions;
+use crate::aws::tags;
+use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::steps::{MadeImage, SourceAmi, render_tags};
+use crate::component::BuildContext;
+use crate::event::Phase;
+use crate::permission::Permission;
+use crate::step::Step;
+
+/// Writes `tags` on AMIs and snapshots, and `snapshot_tags` on the snapshots alone.
+pub(crate) struct TagImages {
+    job: Job,
+    source: SourceAmi,
+    images: Vec<MadeImage>,
+}
+
+impl TagImages {
+    pub(crate) fn new(job: &Job, source: &SourceAmi, images: &[MadeImage]) -> Self {
+        Self { job: job.clone(), source: source.clone(), images: images.to_vec() }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let (ami, run) = (&settings.ami, &settings.run);
+        let maps = [&ami.tags, &ami.snapshot_tags, &run.run_tags];
+        let blocks = [&ami.tag, &ami.snapshot_tag, &run.run_tag];
+        let is_tagged = maps.iter().any(|map| !map.is_empty())
+            || blocks.iter().any(|blocks| !blocks.is_empty());
+        let tag = || at.everywhere(&["image", "snapshot"], &["CreateTags"]);
+        is_tagged.then(tag).into_iter().collect()
+    }
+
+    /// The tags of snapshots: those of the run, of the AMI and their own; the last one wins.
+    fn for_snapshots(&self, cx: &BuildContext, of_ami: &[Tag]) -> anyhow::Result<Vec<Tag>> {
+        let ami = &self.job.settings.ami;
+        let own =
+            render_tags(cx, &self.source, "snapshot_tags", &ami.snapshot_tags, &ami.snapshot_tag)?;
+        let run = match self.job.images_take_run_tags() {
+            true => self.job.run_tags(cx, &self.source)?,
+            false => Vec::new(),
+        };
+        let mut merged: Vec<Tag> = Vec::new();
+        for tag in run.iter().chain(of_ami).chain(&own) {
+            merged.retain(|known| known.key() != tag.key());
+            merged.push(tag.clone());
+        }
+        Ok(merged)
+    }
+
+    async fn write(
+        &self,
+        cx: &BuildContext,
+        region: &str,
+        ids: &[String],
+        tags: &[Tag],
+    ) -> anyhow::Result<()> {
+        if ids.is_empty() || tags.is_empty() {
+            return Ok(());
+        }
+        cx.ui.say(format!("Tagging {} in {region}", ids.join(", ")));
+        let tagged = tags::put(&self.job.ec2_in(cx, region), ids, tags).await;
+        tagged.with_context(|| format!("cannot tag {}", ids.join(", ")))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Step for TagImages {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "tag the AMI"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let ami = &self.job.settings.ami;
+        let of_ami = render_tags(cx, &self.source, "tags", &ami.tags, &ami.tag)?;
+        let of_snapshots = self.for_snapshots(cx, &of_ami)?;
+        let writes = self.images.iter().map(async |image| {
+            let id = std::slice::from_ref(&image.id);
+            self.write(cx, &image.region, id, &of_ami).await?;
+            self.write(cx, &image.region, &image.snapshots, &of_snapshots).await
+        });
+        join_all(writes).await.into_iter().collect()
+    }
+}

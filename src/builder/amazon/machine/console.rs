@@ -1,0 +1,116 @@
+//! The console of the instance, on which cloud-init shows the machine's host keys.
+//!
+//! Nobody but the machine writes there, so a key that it shows is the machine's. The keys appear
+//! late: only a build that has to wait for its machine anyway sees them before it connects. They
+//! are looked for beside all else, and once more at the end: a key that was trusted on first use
+//! is held against them before an image is made.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::aws::allow::Regions;
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::builder::amazon::ebs::{Job, Settings};
+use crate::communicator::{Announcement, Kind};
+use crate::component::BuildContext;
+use crate::permission::Permission;
+use crate::retry::{Backoff, or_cancelled};
+
+/// The waits before looks: no machine shows anything at once.
+const LOOKS: Backoff =
+    Backoff { first: Duration::from_secs(2), factor: 1.5, longest: Duration::from_secs(15) };
+
+/// How long the last look may take: it must not hold a build up.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
+/// An instance's console that is looked at until it shows host keys, or is dropped.
+pub(crate) struct Console {
+    source: Source,
+    announcement: Announcement,
+    _watch: Option<AbortOnDropHandle<()>>,
+}
+
+impl Console {
+    /// Begins to look at the console of the instance `id`, if the build connects to it at all.
+    pub(crate) fn watch(cx: &BuildContext, job: &Job, id: &str) -> Self {
+        let source = Source { ec2: job.account.ec2(&cx.cancel), instance: id.to_owned() };
+        let announcement = Announcement::default();
+        let connects = job.settings.communicator.kind() != Kind::None;
+        let watch = connects.then(|| {
+            let (source, announcement) = (source.clone(), announcement.clone());
+            let watch = async move { source.until_announced(&announcement).await };
+            AbortOnDropHandle::new(tokio::spawn(watch))
+        });
+        Self { source, announcement, _watch: watch }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let connects = settings.communicator.kind() != Kind::None;
+        let look = || at.on_ours("instance", &["GetConsoleOutput"]);
+        connects.then(look).into_iter().collect()
+    }
+
+    /// What the console shows sooner or later.
+    pub(crate) fn announcement(&self) -> Announcement {
+        self.announcement.clone()
+    }
+
+    /// Looks a last time if need be, and refuses a machine whose console shows other keys than the
+    /// one that was trusted on first use.
+    pub(crate) async fn confirm_host_key(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.announcement.is_open() {
+            let look = tokio::time::timeout(LAST_LOOK, self.source.look());
+            if let Ok(Ok(text)) = or_cancelled(&cx.cancel, look).await? {
+                self.announcement.read(&text);
+            }
+        }
+        let confirmed = self.announcement.confirm();
+        let instance = &self.source.instance;
+        let confirmed = confirmed.with_context(|| format!("no image is made of {instance}"))?;
+        confirmed.into_iter().for_each(|news| cx.ui.say(news));
+        Ok(())
+    }
+}
+
+/// Where the console's text comes from.
+#[derive(Clone)]
+struct Source {
+    ec2: Ec2,
+    instance: String,
+}
+
+impl Source {
+    /// Looks until the console shows keys, or may not be looked at.
+    async fn until_announced(&self, announcement: &Announcement) {
+        for wait in LOOKS.waits() {
+            tokio::time::sleep(wait).await;
+            match self.look().await {
+                Ok(text) if announcement.read(&text) => return,
+                Ok(_) => {}
+                Err(error) if error.is_unknown() => {}
+                Err(error) => return tracing::info!("no host keys from the console: {error}"),
+            }
+        }
+    }
+
+    /// The text so far: up to now where the instance's hardware can tell, else as EC2 saw it last.
+    async fn look(&self) -> Result<String, ApiError> {
+        let request = self.ec2.get_console_output().instance_id(&self.instance);
+        let look = async |latest: Option<bool>| {
+            let request = request.clone().set_latest(latest);
+            self.ec2.call("GetConsoleOutput", |_| request.clone().send()).await
+        };
+        let answer = match look(Some(true)).await {
+            Err(error) if error.is(&["UnsupportedOperation"]) => look(None).await?,
+            answer => answer?,
+        };
+        let text = BASE64.decode(answer.output().unwrap_or_default()).unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}

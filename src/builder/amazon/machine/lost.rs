@@ -1,0 +1,44 @@
+//! A machine that has ended while it was worked on: why, and whether to begin anew.
+
+use std::time::Duration;
+
+use crate::aws::instance::{Ended, by_id};
+use crate::builder::amazon::ebs::Job;
+use crate::builder::amazon::steps::Running;
+use crate::component::{BuildContext, OnError};
+use crate::retry;
+
+/// How often a build begins anew because EC2 has taken its spot instance back.
+pub(crate) const RESTARTS: usize = 2;
+
+/// When it is looked whether a spot instance was taken back: EC2 may say so only a moment after the
+/// connection is lost.
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
+
+/// `error`, which has stopped the work on `instance`; if the instance has ended by itself, that is
+/// the reason.
+pub(crate) async fn explained(
+    cx: &BuildContext,
+    job: &Job,
+    instance: &Running,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let looks = if instance.is_spot { &LOOKS[..] } else { &LOOKS[..1] };
+    for wait in looks {
+        if retry::sleep(&cx.cancel, *wait).await.is_err() {
+            break;
+        }
+        // The error counts, whatever becomes of the look.
+        let seen = by_id(&job.ec2(cx), &instance.id).await.ok().flatten();
+        if let Some(ended) = seen.as_ref().and_then(Ended::of).filter(Ended::is_a_surprise) {
+            return error.context(ended);
+        }
+    }
+    error
+}
+
+/// Whether EC2 has taken a spot instance back, and all that was made was undone.
+pub(crate) fn may_begin_anew(cx: &BuildContext, error: &anyhow::Error) -> bool {
+    let was_taken_back = error.downcast_ref().is_some_and(Ended::was_taken_back);
+    was_taken_back && cx.on_error == OnError::Cleanup && !cx.cancel.is_cancelled()
+}

@@ -1,0 +1,179 @@
+//! The key that opens the machine: given, or made for this build.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use aws_sdk_ec2::operation::create_key_pair::CreateKeyPairOutput;
+use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
+
+use crate::aws::allow::Regions;
+use crate::aws::find;
+use crate::aws::made::Made;
+use crate::aws::name;
+use crate::aws::removal::delete_key_pair;
+use crate::aws::tags::specification;
+use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::steps::SourceAmi;
+use crate::communicator::{KeyType, TemporaryKey};
+use crate::component::BuildContext;
+use crate::journal::Thing;
+use crate::permission::Permission;
+use crate::secret::Secret;
+use crate::step::{Ending, Step};
+
+/// Makes a key pair if nothing else is given to log in with. EC2 makes it, so that policies which
+/// allow `CreateKeyPair` are enough; the private half is in its answer only.
+pub(crate) struct MakeKeyPair {
+    job: Job,
+    source: SourceAmi,
+    /// What the key pair will be called, if one is made.
+    made: Option<(String, Arc<Thing>)>,
+}
+
+/// The key pair of the machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Key {
+    /// Its name in EC2, if it is there.
+    pub name: Option<String>,
+    /// The key itself, if it was made here.
+    pub temporary: Option<Arc<TemporaryKey>>,
+}
+
+impl MakeKeyPair {
+    pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
+        let options = &job.settings.communicator;
+        let given = &options.temporary_key_pair_name;
+        let name = options
+            .needs_temporary_key()
+            .then(|| if given.is_empty() { name::temporary() } else { given.clone() });
+        let made = name.map(|name| {
+            let made = Made::KeyPair { name: name.clone(), token: job.token.clone() };
+            (name, Arc::new(made.thing(&job.account, job.account.region())))
+        });
+        Self { job: job.clone(), source: source.clone(), made }
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        if !settings.communicator.needs_temporary_key() {
+            return Vec::new();
+        }
+        vec![
+            at.make("key-pair", &["CreateKeyPair"]),
+            at.tag_with(&["key-pair"], &["CreateKeyPair"]),
+            at.look(&["DescribeKeyPairs"]),
+            at.on_ours("key-pair", &["DeleteKeyPair"]),
+        ]
+    }
+
+    /// With `-debug`, the key is kept in this file while the build runs.
+    fn debug_file(&self, cx: &BuildContext) -> Option<PathBuf> {
+        let facts = &cx.facts;
+        let file = format!("ec2_{}.pem", facts.build_name.replace('/', "_"));
+        facts.debug.then(|| facts.scope.environment.cwd.join(file))
+    }
+
+    /// A name that the user chose may be the name of a key that is not ours.
+    async fn refuse_existing(&self, cx: &BuildContext, name: &str) -> anyhow::Result<()> {
+        let ec2 = self.job.ec2(cx);
+        let request = ec2.describe_key_pairs().key_names(name);
+        match ec2.call("DescribeKeyPairs", |_| request.clone().send()).await {
+            Ok(found) if !found.key_pairs().is_empty() => {
+                bail!(
+                    "a key pair called `{name}` exists already: choose another `temporary_key_pair_name`"
+                )
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.is_unknown() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<Secret> {
+        let tags = self.job.own_tags(cx, &self.source)?;
+        let kind = match self.job.settings.communicator.temporary_key_type() {
+            KeyType::Rsa => ApiKeyType::Rsa,
+            KeyType::Ed25519 | KeyType::Ecdsa => ApiKeyType::Ed25519,
+        };
+        let ec2 = self.job.ec2(cx);
+        let request = ec2.create_key_pair().key_name(name).key_type(kind).set_tag_specifications(
+            specification(ResourceType::KeyPair, &tags).map(|tags| vec![tags]),
+        );
+        // With an answer the private half is lost for good: away with the other one.
+        let forget = || async {
+            if find::key_pair(&ec2, name, &self.job.token).await?.ours().is_some() {
+                delete_key_pair(&ec2, name).await?;
+            }
+            Ok(None)
+        };
+        let half = |answer: CreateKeyPairOutput| answer.key_material;
+        let call = ec2.make(made, "CreateKeyPair", |_| request.clone().send(), half, forget);
+        let material = call.await?;
+        cx.journal.made(made, name);
+        Ok(Secret::new(material))
+    }
+}
+
+#[async_trait]
+impl Step for MakeKeyPair {
+    type Output = Key;
+
+    fn name(&self) -> &'static str {
+        "make a key pair"
+    }
+
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        self.made.iter().map(|(_, made)| made.clone()).collect()
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
+        let options = &self.job.settings.communicator;
+        let Some((name, made)) = &self.made else {
+            let name = &options.ssh_keypair_name;
+            return Ok(Key { name: (!name.is_empty()).then(|| name.clone()), temporary: None });
+        };
+        if !options.temporary_key_pair_name.is_empty() {
+            self.refuse_existing(cx, name).await?;
+        }
+        cx.ui.say(format!("Creating the temporary key pair {name}"));
+        let pem = self.create(cx, name, made).await?;
+        cx.redactor.register(pem.expose());
+        if let Some(file) = self.debug_file(cx) {
+            cx.ui
+                .say(format!("Keeping its private key in {} while the build runs", file.display()));
+            write_private(file, pem.clone()).await?;
+        }
+        let key = TemporaryKey::from_pem(&pem, name)?;
+        Ok(Key { name: Some(name.clone()), temporary: Some(Arc::new(key)) })
+    }
+
+    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        if let Some(file) = self.debug_file(cx) {
+            // It may never have been written.
+            let _ = tokio::fs::remove_file(file).await;
+        }
+        if let Some((_, made)) = &self.made {
+            self.job.removal(cx).remove(made).await?;
+        }
+        Ok(())
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
+    }
+}
+
+/// Writes a file that only its owner can read.
+async fn write_private(file: PathBuf, text: Secret) -> anyhow::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let write = async {
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut open =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&file).await?;
+        open.write_all(text.expose().as_bytes()).await?;
+        open.flush().await
+    };
+    write.await.with_context(|| format!("cannot write {}", file.display()))
+}

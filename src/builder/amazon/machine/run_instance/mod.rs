@@ -1,0 +1,348 @@
+//! The machine: started, awaited, and in the end terminated with all its volumes.
+
+mod ladder;
+mod on_demand;
+mod spot;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use async_trait::async_trait;
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, Instance, InstanceStateName, ResourceType, TagSpecification,
+};
+
+use crate::aws::allow::Regions;
+use crate::aws::call::Ec2;
+use crate::aws::instance::{Ended, by_id, state};
+use crate::aws::made::Made;
+use crate::aws::removal::INSTANCE_PATIENCE;
+use crate::aws::tags::specification;
+use crate::aws::wait::{Seen, Wait};
+use crate::builder::amazon::block_device::mappings;
+use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::machine::run::Interface;
+use crate::builder::amazon::steps::{Network, SourceAmi, leaves_place_open, render_tags};
+use crate::communicator::{Announcement, HostKey, Kind, Target, TemporaryKey};
+use crate::component::BuildContext;
+use crate::event::Phase;
+use crate::journal::Thing;
+use crate::permission::Permission;
+use crate::retry;
+use crate::step::{Ending, Step, UNDO_LIMIT};
+
+use self::ladder::{Market, Rung};
+use self::spot::LaunchTemplate;
+
+/// Starts the instance and waits until it runs.
+pub(crate) struct RunInstance {
+    job: Job,
+    source: SourceAmi,
+    network: Network,
+    key_name: Option<String>,
+    groups: Vec<String>,
+    profile: Option<String>,
+    /// The machine. Where one has ended by itself, the next one is another thing.
+    made: Mutex<Arc<Thing>>,
+    /// What a spot instance is started from.
+    template: Option<LaunchTemplate>,
+}
+
+/// The machine, running.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    /// Its id.
+    pub id: String,
+    /// Whether EC2 may take it back.
+    pub is_spot: bool,
+    host: String,
+}
+
+impl Running {
+    /// Where to connect to, and how to know the machine.
+    pub(crate) fn target(&self, key: Option<Arc<TemporaryKey>>, host_key: Announcement) -> Target {
+        let host_key = HostKey::Announced(host_key);
+        Target { host: self.host.clone(), port: None, key, host_key, way: None, boots: true }
+    }
+}
+
+impl RunInstance {
+    pub(crate) fn new(
+        job: &Job,
+        source: &SourceAmi,
+        network: &Network,
+        key_name: Option<String>,
+        groups: Vec<String>,
+        profile: Option<String>,
+    ) -> Self {
+        Self {
+            job: job.clone(),
+            source: source.clone(),
+            network: network.clone(),
+            key_name,
+            groups,
+            profile,
+            made: Mutex::new(machine(job, source)),
+            template: job.settings.spot.is_wanted().then(|| LaunchTemplate::new(job)),
+        }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.job.settings
+    }
+
+    /// What the account must allow for it.
+    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let mut all = Vec::new();
+        if settings.spot.is_wanted() {
+            all.extend(spot::permissions(settings, at));
+        }
+        if settings.may_be_on_demand() {
+            all.extend(on_demand::permissions(settings, at));
+        }
+        if leaves_place_open(settings) {
+            all.push(at.look(&["DescribeSubnets"]));
+        }
+        let keys = settings.ebs.launch_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
+        all.extend(at.keys(keys.filter(|key| !key.is_empty())));
+        let disks = &settings.ebs.launch_block_device_mappings;
+        if disks.iter().any(|disk| disk.delete_on_termination == Some(false)) {
+            all.push(at.on(&["volume"], &["DeleteTags"]));
+        }
+        all.extend([
+            at.look(&["DescribeInstances", "DescribeVolumes"]),
+            at.on_ours("instance", &["TerminateInstances"]),
+            // They may be those of an instance that is gone, and have none of our tags.
+            at.on(&["volume"], &["DeleteVolume"]),
+        ]);
+        all
+    }
+
+    /// EC2, which may not know yet what was just made for the machine.
+    fn ec2(&self, cx: &BuildContext) -> Ec2 {
+        let new = self.groups.iter().chain(&self.key_name).chain(&self.profile);
+        self.job.ec2(cx).expecting(new)
+    }
+
+    fn made(&self) -> Arc<Thing> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
+        mappings(&self.settings().ebs.launch_block_device_mappings)
+    }
+
+    fn tags(&self, cx: &BuildContext) -> anyhow::Result<Vec<TagSpecification>> {
+        let run_tags = self.job.run_tags(cx, &self.source)?;
+        let interface = specification(ResourceType::NetworkInterface, &run_tags);
+        let own = self.job.own_tags(cx, &self.source)?;
+        let ebs = &self.settings().ebs;
+        let map = &ebs.run_volume_tags;
+        let mut volumes =
+            render_tags(cx, &self.source, "run_volume_tags", map, &ebs.run_volume_tag)?;
+        volumes.extend(self.job.known_as_ours(cx));
+        let volumes = specification(ResourceType::Volume, &volumes);
+        let instance = specification(ResourceType::Instance, &own);
+        Ok([instance, interface, volumes].into_iter().flatten().collect())
+    }
+
+    /// Starts the instance in one way, the `nth` that is tried, and waits until it runs.
+    async fn start(&self, cx: &BuildContext, rung: &Rung, nth: usize) -> anyhow::Result<Running> {
+        let id = match (&self.template, rung.market) {
+            (Some(template), Market::Spot) => self.start_spot(cx, template, rung).await?,
+            _ => self.start_on_demand(cx, rung, nth).await?,
+        };
+        cx.journal.made(&self.made(), &id);
+        cx.ui.say(format!("Instance: {id}"));
+        let instance = match self.wait(cx, &id).await {
+            Err(error) if error.downcast_ref().is_some_and(Ended::lacked_capacity) => {
+                self.make_room(cx).await?;
+                return Err(error);
+            }
+            running => running?,
+        };
+        let is_spot = rung.market == Market::Spot;
+        if is_spot {
+            self.tag_request(cx, &instance).await?;
+        }
+        if cx.facts.debug {
+            show_addresses(cx, &instance);
+        }
+        Ok(Running { id, is_spot, host: self.host(cx, instance).await? })
+    }
+
+    /// Takes back an instance that has ended by itself, and writes down that there will be another.
+    async fn make_room(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        self.job.removal(cx).remove(&self.made()).await?;
+        let next = machine(&self.job, &self.source);
+        let written = cx.journal.intend(&cx.facts.build_name, vec![next.clone()]).await;
+        written.context("the journal cannot be written")?;
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// Waits until the instance runs.
+    async fn wait(&self, cx: &BuildContext, id: &str) -> anyhow::Result<Instance> {
+        let memory = &self.job.account.memory;
+        let patience = self.job.patience(cx, INSTANCE_PATIENCE);
+        let ec2 = self.job.ec2(cx);
+        let wait = Wait { kind: "instance running", what: id, patience, memory };
+        wait.until(&cx.ui, &cx.cancel, || async {
+            let seen = by_id(&ec2, id).await?;
+            let Some(instance) = seen else { return Ok(Seen::pending("not known yet")) };
+            match state(&instance) {
+                InstanceStateName::Running => Ok(Seen::Ready(instance)),
+                InstanceStateName::Pending => Ok(Seen::pending("pending")),
+                other => Err(match Ended::of(&instance) {
+                    Some(ended) => ended.into(),
+                    None => anyhow!("the instance {id} is {} instead of running", other.as_str()),
+                }),
+            }
+        })
+        .await
+    }
+
+    /// The address to connect to. A public one may come a moment after the instance runs.
+    async fn host(&self, cx: &BuildContext, mut instance: Instance) -> anyhow::Result<String> {
+        let communicator = &self.settings().communicator;
+        if communicator.kind() == Kind::None || !communicator.ssh_host.is_empty() {
+            return Ok(String::new());
+        }
+        let id = instance.instance_id().unwrap_or_default().to_owned();
+        let wanted = self.settings().run.ssh_interface;
+        for look in 1.. {
+            if let Some(host) = address(&instance, wanted, look == LOOKS) {
+                return Ok(host.to_owned());
+            }
+            if look == LOOKS {
+                break;
+            }
+            retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
+            let seen = by_id(&self.job.ec2(cx), &id).await?;
+            instance = seen.with_context(|| format!("the instance {id} is gone"))?;
+        }
+        bail!("the instance {id} has no address to connect to (`ssh_interface` says which is used)")
+    }
+}
+
+#[async_trait]
+impl Step for RunInstance {
+    type Output = Running;
+
+    fn name(&self) -> &'static str {
+        "run the instance"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Launch
+    }
+
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        let template = self.template.iter().map(|template| template.made.clone());
+        template.chain([self.made()]).collect()
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Running> {
+        if let Some(template) = &self.template {
+            self.make_template(cx, template).await?;
+        }
+        self.climb(cx).await
+    }
+
+    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        let instance = self.job.removal(cx).remove(&self.made()).await;
+        let template = match &self.template {
+            Some(template) => self.job.removal(cx).remove(&template.made).await,
+            None => Ok(()),
+        };
+        instance.and(template)
+    }
+
+    /// It may be slow as long as its state changes, which it does twice.
+    fn undo_limit(&self, cx: &BuildContext) -> Duration {
+        2 * self.job.patience(cx, INSTANCE_PATIENCE) + UNDO_LIMIT
+    }
+}
+
+/// How often the instance's address is looked for, a second apart.
+const LOOKS: usize = 3;
+
+/// The machine of `job`, before it is there.
+fn machine(job: &Job, source: &SourceAmi) -> Arc<Thing> {
+    let disks = &job.settings.ebs.launch_block_device_mappings;
+    let keeps = disks.iter().filter(|disk| disk.delete_on_termination == Some(false));
+    let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
+    let added = disks.iter().map(|disk| disk.device_name.clone());
+    let devices = Some(source.devices().into_iter().chain(added).collect());
+    let made = Made::Instance { token: job.token.clone(), keeps, devices };
+    Arc::new(made.thing(&job.account, job.account.region()))
+}
+
+fn show_addresses(cx: &BuildContext, instance: &Instance) {
+    let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    cx.ui.say(format!("Public DNS: {}", or_none(instance.public_dns_name())));
+    cx.ui.say(format!("Public IP: {}", or_none(instance.public_ip_address())));
+    cx.ui.say(format!("Private IP: {}", or_none(instance.private_ip_address())));
+}
+
+/// The address that `wanted` is about. Without a wish, the private one counts only at `last`.
+fn address(instance: &Instance, wanted: Option<Interface>, last: bool) -> Option<&str> {
+    let given = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
+    let public = instance.public_ip_address().filter(|text| given(Some(text)));
+    let private = instance.private_ip_address().filter(|text| given(Some(text)));
+    let found = match wanted {
+        Some(Interface::PublicIp) => public,
+        Some(Interface::PrivateIp) => private,
+        Some(Interface::PublicDns) => instance.public_dns_name(),
+        Some(Interface::PrivateDns) => instance.private_dns_name(),
+        Some(Interface::Ipv6) => instance.ipv6_address(),
+        Some(Interface::SessionManager) => Some("localhost"),
+        None if instance.vpc_id().is_some() => public.or(private.filter(|_| last)),
+        None => instance.public_dns_name(),
+    };
+    found.filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_private_address_counts_only_after_the_public_one_had_its_time() {
+        let instance = Instance::builder().vpc_id("vpc-1").private_ip_address("10.0.0.1");
+        let without = instance.clone().build();
+        assert_eq!(address(&without, None, false), None);
+        assert_eq!(address(&without, None, true), Some("10.0.0.1"));
+        let with = instance.public_ip_address("198.51.100.1").build();
+        assert_eq!(address(&with, None, false), Some("198.51.100.1"));
+    }
+
+    #[test]
+    fn each_interface_is_an_address_and_no_other_takes_its_place() {
+        let all = Instance::builder()
+            .vpc_id("vpc-1")
+            .public_ip_address("198.51.100.1")
+            .private_ip_address("10.0.0.1")
+            .public_dns_name("public.example")
+            .private_dns_name("private.example")
+            .ipv6_address("2001:db8::1")
+            .build();
+        let addresses = [
+            (Interface::PublicIp, "198.51.100.1"),
+            (Interface::PrivateIp, "10.0.0.1"),
+            (Interface::PublicDns, "public.example"),
+            (Interface::PrivateDns, "private.example"),
+            (Interface::Ipv6, "2001:db8::1"),
+        ];
+        let nothing = Instance::builder().public_dns_name("").build();
+        for (interface, expected) in addresses {
+            assert_eq!(address(&all, Some(interface), false), Some(expected));
+            assert_eq!(address(&nothing, Some(interface), true), None, "{interface:?}");
+        }
+        let tunnel = Some(Interface::SessionManager);
+        assert_eq!(address(&nothing, tunnel, false), Some("localhost"));
+        let classic = Instance::builder().public_dns_name("public.example").build();
+        assert_eq!(address(&classic, None, false), Some("public.example"), "in no VPC");
+    }
+}
