@@ -2,8 +2,11 @@
 
 pub mod plugins;
 
+use std::sync::Arc;
+
 use crate::aws::access::Access;
 use crate::aws::cleanup::Ec2Cleaner;
+use crate::aws::secret_store::SecretsManager;
 use crate::builder::amazon::AmazonEbs;
 use crate::builder::file::File;
 use crate::builder::null::Null;
@@ -14,14 +17,22 @@ use crate::component::{
 };
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::env::Environment;
 use crate::post_processor;
 use crate::provisioner;
 use crate::registry::plugins::Plugins;
+use crate::secret::Redactor;
 use crate::source::Spanned;
 
 /// Those who clean up after dead runs, with the credentials that their tools find by themselves.
 pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
     vec![Box::new(Ec2Cleaner { access: Access::default(), cx: cx.clone() })]
+}
+
+/// `environment` with the store that template functions read secrets from.
+pub fn with_secrets(environment: Environment, redactor: &Redactor) -> Environment {
+    let store = SecretsManager::new(environment.clone(), redactor.clone());
+    environment.with_secrets(Arc::new(store))
 }
 
 /// All builders, by name.

@@ -42,8 +42,8 @@ use crate::event::{Annotation, Message, Ui};
 use crate::github::files::LONGEST_SUMMARY;
 use crate::github::{self, Context, Files};
 use crate::identity::{Proof, Role};
-use crate::plan::AwsSecrets;
 use crate::reach::Reach;
+use crate::registry;
 use crate::report::github::Settings;
 use crate::report::github::story::Story;
 use crate::report::github::summary::{About, summary};
@@ -228,7 +228,7 @@ impl Surroundings {
         let role = account.role.as_ref().map(|role| self.role(role, with_credentials));
         let for_work = self.for_work(account.region.as_deref(), role.transpose()?);
         Ok(Session {
-            environment: Arc::new(AwsSecrets::in_environment(for_work, &self.redactor)),
+            environment: Arc::new(registry::with_secrets(for_work, &self.redactor)),
             style: Style { machine_readable: false, color: Some(false), timestamps: false },
             redactor: self.redactor.clone(),
         })

@@ -22,7 +22,7 @@
 //! | `tags` | tags, as templates write them |
 //! | `name` | names of temporary things |
 //! | `search` | looking for an AMI as templates describe it |
-//! | `secrets` | Secrets Manager |
+//! | `secrets`, `secret_store` | Secrets Manager, for data sources and for template functions |
 //! | `ssm/` | connections to instances through Systems Manager |
 
 pub mod access;
@@ -47,6 +47,7 @@ mod proof;
 mod reap;
 pub mod removal;
 pub mod search;
+pub mod secret_store;
 pub mod secrets;
 pub mod ssm;
 pub mod tags;

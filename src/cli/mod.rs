@@ -30,7 +30,7 @@ pub use self::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::event::{Message, Ui};
-use crate::plan::AwsSecrets;
+use crate::registry;
 use crate::report::{self, Reporter};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
@@ -54,7 +54,7 @@ pub fn main(args: Vec<OsString>) -> Exit {
     };
     let redactor = Redactor::default();
     let environment = match Environment::of_process() {
-        Ok(environment) => Arc::new(AwsSecrets::in_environment(environment, &redactor)),
+        Ok(environment) => Arc::new(registry::with_secrets(environment, &redactor)),
         Err(error) => {
             return refuse(format!("Error: the working directory cannot be found out: {error}\n"));
         }

@@ -10,7 +10,6 @@ mod make;
 mod meta;
 mod recipe;
 mod requirements;
-mod secrets;
 mod select;
 mod structure;
 #[cfg(test)]
@@ -35,7 +34,6 @@ pub use self::hcp::publishing;
 pub use self::make::make;
 pub use self::meta::meta_arguments;
 pub use self::requirements::{requirements, versions};
-pub use self::secrets::AwsSecrets;
 pub use self::select::Unmatched;
 pub use self::structure::structure;
 

@@ -1,5 +1,5 @@
-//! The store that template functions read secrets from: AWS Secrets Manager, as the environment
-//! leads to it.
+//! AWS Secrets Manager as the store that template functions read secrets from, with the credentials
+//! and the region that the environment has.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -15,24 +15,19 @@ use crate::aws::secrets::{self, CURRENT, Version};
 use crate::env::Environment;
 use crate::secret::{Redactor, Secret, SecretStore};
 
-/// AWS Secrets Manager. Each secret is asked for once.
+/// Asks for each secret once.
 #[derive(Debug)]
-pub struct AwsSecrets {
+pub struct SecretsManager {
     environment: Arc<Environment>,
     redactor: Redactor,
     /// What was asked for, and why there was no answer.
     known: Mutex<HashMap<String, Result<Secret, String>>>,
 }
 
-impl AwsSecrets {
-    /// `environment` with the store that its credentials and its region lead to.
-    pub fn in_environment(environment: Environment, redactor: &Redactor) -> Environment {
-        let secrets = Self {
-            environment: Arc::new(environment.clone()),
-            redactor: redactor.clone(),
-            known: Mutex::default(),
-        };
-        environment.with_secrets(Arc::new(secrets))
+impl SecretsManager {
+    /// The store that the credentials and the region of `environment` lead to.
+    pub fn new(environment: Environment, redactor: Redactor) -> Self {
+        Self { environment: Arc::new(environment), redactor, known: Mutex::default() }
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Secret> {
@@ -56,7 +51,7 @@ impl AwsSecrets {
     }
 }
 
-impl SecretStore for AwsSecrets {
+impl SecretStore for SecretsManager {
     fn whole(&self, name: &str) -> Result<Secret, String> {
         self.read(name).map_err(|error| format!("{error:#}"))
     }
