@@ -1,6 +1,6 @@
 //! What the account must allow, in the words of EC2 and IAM: where things are, and which are ours.
 
-use crate::aws::made::RUN_TAG;
+use crate::aws::build_tags::RUN_TAG;
 use crate::permission::Permission;
 
 /// The regions that a build works in, as far as they are known.

@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle, Haste};
 use crate::aws::error::Meaning;
-use crate::aws::made::{Clue, Made, Place};
-use crate::aws::reap;
+use crate::aws::place::Place;
+use crate::aws::reap::{self, Reach};
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
+use crate::aws::resource::Recorded;
+use crate::aws::resource::kind::Order;
 use crate::component::{Cleaner, CleanupContext, Wanted};
 use crate::journal::{Entry, Journal};
 
@@ -78,14 +80,15 @@ impl Cleaner for Ec2Cleaner {
             let account = self.account(&access).await?;
             account.check_credentials(&CancellationToken::new()).await?;
             let region = account.region();
-            let found = reap::search(&account, region, wanted, &self.cx.ui).await;
+            let found = reap::search(&account, region, Reach::Region, wanted, &self.cx.ui).await;
             let found = found.with_context(|| format!("{region} cannot be searched"))?;
             anyhow::Ok((account, found))
         });
         let (accounts, mut found): (Vec<_>, Vec<_>) =
             try_join_all(searches).await?.into_iter().unzip();
         if let Some(account) = accounts.first() {
-            match reap::search_roles(account, wanted, &self.cx.ui).await {
+            let region = account.region();
+            match reap::search(account, region, Reach::Account, wanted, &self.cx.ui).await {
                 Ok(roles) => found.push(roles),
                 // Those who may look at machines may not always look at roles.
                 Err(error) if error.meaning == Meaning::Denied => {
@@ -101,15 +104,16 @@ impl Cleaner for Ec2Cleaner {
 impl Ec2Cleaner {
     /// Removes what of `journal` is meant: first what others depend on to go, then the rest, each as
     /// much at a time as there is.
-    pub async fn clean_some(&self, journal: &Journal, is_meant: impl Fn(&Made) -> bool) {
+    pub async fn clean_some(&self, journal: &Journal, is_meant: impl Fn(&Recorded) -> bool) {
         let accounts = self.accounts(&journal.entries()).await;
-        for last in [false, true] {
+        for order in [Order::First, Order::Last] {
             let entries = journal.entries();
             let now = entries.iter().filter(|entry| {
-                // What is nothing in EC2 is said to be so where it is removed.
-                Clue::of(&entry.thing).map_or(!last, |Clue { ec2: made, .. }| {
-                    made.goes_last() == last && is_meant(&made)
-                })
+                match Recorded::of(&entry.thing) {
+                    Ok(recorded) => recorded.resource.kind().order == order && is_meant(&recorded),
+                    // The removal says what is wrong with it.
+                    Err(_) => order == Order::First,
+                }
             });
             // All is found before anything goes: what proves one may be another.
             let found = join_all(now.map(async |entry| {
@@ -129,7 +133,7 @@ impl Ec2Cleaner {
         journal: &Journal,
         accounts: &Accounts,
         entry: &Entry,
-        found: anyhow::Result<Option<(Clue, String)>>,
+        found: anyhow::Result<Option<(Recorded, String)>>,
     ) {
         let removed = async {
             let found = found?;
@@ -150,7 +154,7 @@ impl Ec2Cleaner {
         entry: &Entry,
         work: impl AsyncFnOnce(Removal<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let place = Clue::of(&entry.thing)?.r#in;
+        let place = Recorded::of(&entry.thing)?.place;
         let account = match accounts.get(&place) {
             Some(Ok(account)) => account,
             Some(Err(why)) => bail!("{why}"),
@@ -172,7 +176,7 @@ impl Ec2Cleaner {
     async fn accounts(&self, entries: &[Entry]) -> Accounts {
         let mut accounts = Accounts::new();
         for entry in entries {
-            if let Ok(Clue { r#in: place, .. }) = Clue::of(&entry.thing)
+            if let Ok(Recorded { place, .. }) = Recorded::of(&entry.thing)
                 && !accounts.contains_key(&place)
             {
                 let opened = self.open(&place).await.map_err(|error| format!("{error:#}"));

@@ -14,10 +14,14 @@
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
-//! | `old_image` | AMIs that give way to new ones |
+//! | `image_users` | who uses an AMI |
 //! | `profile` | what instances may do in the account, for a while |
 //! | `reap` | what is left anywhere in an account |
-//! | `made`, `find`, `proof`, `removal` | what we make, as the journal says it; found again, told from what only looks like it, and removed |
+//! | `resource/` | what builds make, one file per kind: as the journal says it, found, removed |
+//! | `proof` | whether something is ours |
+//! | `removal` | what a journal's line is about is found and removed |
+//! | `place` | where something is |
+//! | `build_tags` | the tags of what a build makes |
 //! | `allow` | what the account must allow |
 //! | `tags` | tags, as templates write them |
 //! | `name` | names of temporary things |
@@ -29,23 +33,24 @@ pub mod access;
 pub mod account;
 pub mod address;
 pub mod allow;
+pub mod build_tags;
 pub mod call;
 pub mod cleanup;
 mod credentials;
 pub mod error;
-pub mod find;
 pub mod image;
+pub mod image_users;
 mod insecure;
 pub mod instance;
 mod keys;
-pub mod made;
 pub mod name;
-pub mod old_image;
 mod pace;
+pub mod place;
 pub mod profile;
 mod proof;
 mod reap;
 pub mod removal;
+pub mod resource;
 pub mod search;
 pub mod secret_store;
 pub mod secrets;

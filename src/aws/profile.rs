@@ -11,7 +11,6 @@ use tokio::{join, try_join};
 
 use crate::aws::call::{Iam, all_pages};
 use crate::aws::error::ApiError;
-use crate::aws::made::BUILD_TAG;
 use crate::aws::name::time_of;
 use crate::aws::tags;
 use crate::journal::Thing;
@@ -19,17 +18,17 @@ use crate::journal::Thing;
 /// How the names of temporary profiles begin; a time-ordered id follows.
 pub const PREFIX: &str = "packer-";
 
-/// The calls of IAM that a temporary profile takes.
-pub const CALLS: &[&str] = &[
-    "AddRoleToInstanceProfile",
-    "CreateInstanceProfile",
-    "CreateRole",
+/// The calls of IAM that make a temporary profile.
+pub const CALLS: &[&str] =
+    &["AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "PutRolePolicy"];
+
+/// The calls of IAM that find and remove one.
+pub const REMOVAL_CALLS: &[&str] = &[
     "DeleteInstanceProfile",
     "DeleteRole",
     "DeleteRolePolicy",
     "GetInstanceProfile",
     "GetRole",
-    "PutRolePolicy",
     "RemoveRoleFromInstanceProfile",
 ];
 
@@ -95,12 +94,6 @@ async fn add(iam: &Iam, name: &str) -> Result<(), ApiError> {
         Err(error) if error.is(&["LimitExceeded"]) => Ok(()),
         added => added.map(|_| ()),
     }
-}
-
-/// `name`, if there is a role or a profile called so that has our tag.
-pub async fn find(iam: &Iam, name: &str, token: &str) -> anyhow::Result<Option<String>> {
-    let is_ours = |tag: &Tag| tag.key() == Some(BUILD_TAG) && tag.value() == Some(token);
-    Ok(tags(iam, name).await?.iter().any(is_ours).then(|| name.to_owned()))
 }
 
 async fn role(iam: &Iam, name: &str) -> Result<Option<Role>, ApiError> {

@@ -11,13 +11,11 @@
 //! | security group | its description, and such a name |
 //! | snapshot | EC2 made it for our AMI, and not before the build |
 
-use aws_sdk_ec2::types::{
-    Image, Instance, KeyPairInfo, LaunchTemplate, SecurityGroup, Snapshot, Tag, Volume,
-};
+use aws_sdk_ec2::types::{Image, Instance, Snapshot, Tag, Volume};
 use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::made::{BUILD_TAG, GROUP_DESCRIPTION};
+use crate::aws::build_tags::has_tag;
 use crate::aws::name::time_of;
 
 /// How far the clocks of AWS and of a machine that built may be apart.
@@ -26,11 +24,6 @@ pub const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 const BEGINNING: SignedDuration = SignedDuration::from_hours(1);
 /// How long a call may be on its way.
 const ONE_CALL: SignedDuration = SignedDuration::from_mins(10);
-
-/// Whether `tags` have the one that the build chose.
-pub fn has_tag(tags: &[Tag], token: &str) -> bool {
-    tags.iter().any(|tag| tag.key() == Some(BUILD_TAG) && tag.value() == Some(token))
-}
 
 /// What EC2 says of the time.
 pub fn time(time: Option<&DateTime>) -> Option<Timestamp> {
@@ -71,26 +64,12 @@ pub fn volume(volume: &Volume, token: &str, devices: Option<&[String]>) -> bool 
         let mut there = volume.attachments().iter().filter_map(|attached| attached.device());
         there.any(|device| devices.iter().any(|expected| expected == device))
     });
-    is_expected
-        && has_tag(volume.tags(), token)
-        && is_of_beginning(token, time(volume.create_time()))
+    is_expected && is_tagged_at_beginning(volume.tags(), token, volume.create_time())
 }
 
-/// Whether the build of `token` made this key pair.
-pub fn key_pair(key: &KeyPairInfo, token: &str) -> bool {
-    has_tag(key.tags(), token) && is_of_beginning(token, time(key.create_time()))
-}
-
-/// Whether the build of `token` made this launch template.
-pub fn launch_template(template: &LaunchTemplate, token: &str) -> bool {
-    has_tag(template.tags(), token) && is_of_beginning(token, time(template.create_time()))
-}
-
-/// Whether the build of `token` made this group.
-pub fn group(group: &SecurityGroup, token: &str) -> bool {
-    has_tag(group.tags(), token)
-        && group.description() == Some(GROUP_DESCRIPTION)
-        && group.group_name().is_some_and(|name| is_named_by(token, name))
+/// Whether it has the tag of the build of `token`, and was made while that began.
+pub fn is_tagged_at_beginning(tags: &[Tag], token: &str, at: Option<&DateTime>) -> bool {
+    has_tag(tags, token) && is_of_beginning(token, time(at))
 }
 
 /// Whether `name` is one that the build of `token` chose: it ends with the time of its choice.
@@ -141,6 +120,7 @@ mod tests {
     use aws_sdk_ec2::types::VolumeAttachment;
 
     use super::*;
+    use crate::aws::build_tags::BUILD_TAG;
     use crate::aws::tags::tag;
 
     const TOKEN: &str = "6560f0a1-0000-0000-0000-000000000000";

@@ -11,7 +11,7 @@
 //! journal: those of a run that died are not lost.
 //!
 //! A [`Journal`] is what the living run sees of it; [`store`] is the directory where the journals
-//! of dead runs are found again. Neither knows what the things are: who makes them leaves a clue
+//! of dead runs are found again. Neither knows what the things are: who makes them leaves details
 //! for whoever has to find them.
 
 mod file;
@@ -123,7 +123,7 @@ impl Journal {
     /// When they cannot be written: then they must not be made.
     pub async fn intend(&self, build: &str, mut things: Vec<Arc<Thing>>) -> io::Result<()> {
         things.retain(|thing| thing.entry().is_none());
-        if self.0.place.is_none() || things.iter().all(|thing| thing.clue().is_none()) {
+        if self.0.place.is_none() || things.iter().all(|thing| thing.details().is_none()) {
             things.into_iter().for_each(|thing| self.enter(build, thing));
             return Ok(());
         }
@@ -151,7 +151,7 @@ impl Journal {
         book.file = Some(file.clone());
         let mut records = Vec::new();
         for (entry, thing) in (book.next..).zip(&things) {
-            if thing.clue().is_some() {
+            if thing.details().is_some() {
                 records.push(Record::Intent {
                     entry,
                     build: build.to_owned(),
@@ -247,7 +247,7 @@ impl Journal {
     /// Writes what need not be on the disk at once: if it is lost, the thing is looked up.
     fn write(&self, thing: &Thing, record: impl FnOnce(u64) -> Record) {
         let file = self.file();
-        if let (Some(file), Some(entry), true) = (file, thing.entry(), thing.clue().is_some())
+        if let (Some(file), Some(entry), true) = (file, thing.entry(), thing.details().is_some())
             && let Err(error) = file.append(&[record(entry)])
         {
             tracing::warn!(%error, "the journal cannot be written");
@@ -327,7 +327,7 @@ impl Journal {
     /// run is what `imgbake cleanup` is told. What a dead run has finished stays listed, too.
     pub fn close(&self) -> Option<String> {
         let book = self.book();
-        if book.lines.values().any(|line| line.thing.clue().is_some()) {
+        if book.lines.values().any(|line| line.thing.details().is_some()) {
             return self.0.run(&book);
         }
         let is_listed = self.0.is_of_dead && !book.products.is_empty() || !book.left.is_empty();

@@ -9,11 +9,11 @@ use super::store::{Holder, journals};
 use super::*;
 
 fn thing(name: &str) -> Arc<Thing> {
-    Arc::new(Thing::new("machine", name).at("here").found_by(json!({"name": name})))
+    Arc::new(Thing::new("machine", name).at("here").with_details(json!({"name": name})))
 }
 
 fn image(name: &str) -> Arc<Thing> {
-    Arc::new(Thing::new("image", name).found_by(json!({"name": name})).as_product())
+    Arc::new(Thing::new("image", name).with_details(json!({"name": name})).as_product())
 }
 
 /// A journal of the run `run` and its directory.
@@ -77,7 +77,7 @@ async fn a_dead_runs_intents_ids_and_ends_are_read_back() {
     let journal = after(&dir);
     assert_eq!(journal.present(), ["web: machine i-1 in here", "db: machine three in here"]);
     let entries = journal.entries();
-    assert_eq!(entries[0].thing.clue(), Some(&json!({"name": "one"})));
+    assert_eq!(entries[0].thing.details(), Some(&json!({"name": "one"})));
     assert!(entries.iter().all(|entry| entry.thing.is_set_out()), "nobody knows better");
     // Whoever cleans up goes on in the same file.
     journal.gone(&entries[0].thing);
@@ -96,7 +96,7 @@ async fn of_dead_runs_only_those_are_held_that_list_what_is_wanted() {
         dead.intend("web", vec![thing(name)]).await.unwrap();
     }
     let held = |name| {
-        let found = journal.of_dead(|thing| thing.clue() == Some(&json!({"name": name})));
+        let found = journal.of_dead(|thing| thing.details() == Some(&json!({"name": name})));
         found.iter().flat_map(Journal::present).collect::<Vec<_>>()
     };
     assert_eq!(held("none"), Vec::<String>::new());

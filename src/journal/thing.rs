@@ -23,8 +23,8 @@ pub struct Thing {
     product: bool,
     /// What whoever cleans up needs to find it, and to know that it is ours; never a credential.
     /// `None`: nobody could clean it up, and it is not written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clue: Option<Json>,
+    #[serde(rename = "clue", skip_serializing_if = "Option::is_none")]
+    details: Option<Json>,
     #[serde(skip)]
     id: OnceLock<String>,
     #[serde(skip)]
@@ -57,9 +57,9 @@ impl Thing {
         Self { place: Some(place.into()), ..self }
     }
 
-    /// It is found by this.
-    pub fn found_by(self, clue: Json) -> Self {
-        Self { clue: Some(clue), ..self }
+    /// Whoever cleans up finds it by these details.
+    pub fn with_details(self, details: Json) -> Self {
+        Self { details: Some(details), ..self }
     }
 
     /// It is what the build is for.
@@ -73,9 +73,9 @@ impl Thing {
         Self { id: OnceLock::from(id.into()), ..self }
     }
 
-    /// See [`found_by`](Self::found_by).
-    pub fn clue(&self) -> Option<&Json> {
-        self.clue.as_ref()
+    /// See [`with_details`](Self::with_details).
+    pub fn details(&self) -> Option<&Json> {
+        self.details.as_ref()
     }
 
     /// Its id, once somebody has said it.

@@ -11,7 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::aws::account::Handle;
 use crate::aws::call::Ssm;
-use crate::aws::made::Made;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::session::Session;
 use crate::aws::ssm::channel::{self, OpenError};
 use crate::aws::ssm::mux::Mux;
 use crate::aws::ssm::session::{self, Started};
@@ -282,8 +283,8 @@ impl Inner {
             return Ok(planned);
         }
         let (instance, reason) = (plan.instance.clone(), plan.reason.clone());
-        let made = Made::Session { instance, reason };
-        let thing = Arc::new(made.thing(&plan.account, plan.account.region()));
+        let session = Session { instance, reason };
+        let thing = Arc::new(session.thing(&plan.account, plan.account.region()));
         let written = plan.journal.intend(&plan.build, vec![thing.clone()]).await;
         written.context("the journal cannot be written")?;
         self.state().sessions.push(thing.clone());

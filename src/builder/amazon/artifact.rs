@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use crate::aws::account::Handle;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
-use crate::aws::{find, image};
+use crate::aws::image;
+use crate::aws::resource::snapshot;
 use crate::builder::amazon::steps::MadeImage;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
@@ -94,7 +95,7 @@ async fn remove(ec2: &Ec2, image: &Image) -> Result<(), ApiError> {
     let id = image.image_id().unwrap_or_default();
     image::deregister(ec2, id).await?;
     for snapshot in image::snapshots(image) {
-        if find::is_snapshot_for(ec2, &snapshot, id).await? {
+        if snapshot::is_made_for(ec2, &snapshot, id).await? {
             image::delete_snapshot(ec2, &snapshot).await?;
         }
     }

@@ -26,8 +26,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_ec2::types::Tag;
 
+use crate::aws::build_tags::own_tags;
 use crate::aws::call::Ec2;
-use crate::aws::made::own_tags;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::tags::{self, TagBlock, TagMap};
 use crate::builder::amazon::ebs::Job;

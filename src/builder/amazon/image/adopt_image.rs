@@ -7,11 +7,18 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::{Image, ImageState};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws::build_tags::BUILD_TAG;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::error::Meaning;
 use crate::aws::image::{by_id, snapshots};
-use crate::aws::made::{BUILD_TAG, Clue, Made, Origin};
 use crate::aws::removal::Removal;
+use crate::aws::resource::ami::{Ami, Origin};
+use crate::aws::resource::ami_copy::AmiCopy;
+use crate::aws::resource::fast_launch::FastLaunch;
+use crate::aws::resource::intermediary_ami::IntermediaryAmi;
+use crate::aws::resource::kind::Parent;
+use crate::aws::resource::replaced_ami::ReplacedAmi;
+use crate::aws::resource::{Recorded, Resource};
 use crate::aws::tags;
 use crate::builder::amazon::ebs::Job;
 use crate::builder::amazon::image::create_image::wait_for_image;
@@ -30,10 +37,17 @@ pub(crate) struct Left {
     /// Nobody else cleans up after that run as long as this is held.
     journal: Journal,
     entry: Entry,
-    made: Made,
+    ami: Ami,
     origin: Origin,
-    name: String,
-    instance: String,
+    /// Whether it was made only to be copied.
+    is_intermediary: bool,
+}
+
+/// The AMI that `thing` is, if it is one that was made of an instance.
+fn ami(thing: &Thing) -> Option<Ami> {
+    let recorded = Recorded::of(thing).ok()?;
+    let intermediary = || recorded.get().map(|IntermediaryAmi(ami)| ami);
+    recorded.get().or_else(intermediary).cloned()
 }
 
 impl Left {
@@ -44,9 +58,9 @@ impl Left {
         }
         let number = cx.fingerprint.number().await?;
         let is_same = |origin: &Origin| origin.number == number;
-        let dead = cx.journal.of_dead(|thing| {
-            Clue::of(thing).is_ok_and(|clue| clue.ec2.origin().is_some_and(is_same))
-        });
+        let dead = cx
+            .journal
+            .of_dead(|thing| ami(thing).and_then(|ami| ami.origin).as_ref().is_some_and(is_same));
         let left = dead.iter().flat_map(|journal| {
             // It may have been finished already, before anybody heard of it.
             let entries = journal.unclaimed().into_iter().chain(journal.entries());
@@ -55,7 +69,7 @@ impl Left {
         let here = job.account.place(job.account.region());
         let mut left = left.filter(|left| is_same(&left.origin));
         left.find(|left| {
-            let there = Clue::of(&left.entry.thing).map(|clue| clue.r#in);
+            let there = Recorded::of(&left.entry.thing).map(|recorded| recorded.place);
             let is_here = there.is_ok_and(|there| {
                 (there.region, there.endpoint) == (here.region.clone(), here.endpoint.clone())
             });
@@ -64,27 +78,24 @@ impl Left {
     }
 
     fn read(journal: &Journal, entry: Entry) -> Option<Self> {
-        let made = Clue::of(&entry.thing).ok()?.ec2;
-        let (Made::Image { name, instance, origin, .. }
-        | Made::Intermediary { name, instance, origin, .. }) = made.clone()
-        else {
-            return None;
-        };
-        let (journal, origin) = (journal.clone(), origin?);
-        Some(Self { journal, entry, made, origin, name, instance })
+        let ami = ami(&entry.thing)?;
+        let (journal, origin) = (journal.clone(), ami.origin.clone()?);
+        let is_intermediary = !entry.thing.is_product();
+        Some(Self { journal, entry, ami, origin, is_intermediary })
     }
 
     /// Whether the dead run has gone on to what would have to be taken back before.
     fn is_settled(&self) -> bool {
         self.journal.unclaimed().iter().chain(&self.journal.entries()).any(|entry| {
-            let made = Clue::of(&entry.thing).map(|clue| clue.ec2);
-            matches!(made, Ok(Made::Replaced(_) | Made::FastLaunch { .. }))
+            Recorded::of(&entry.thing).is_ok_and(|recorded| {
+                recorded.get::<ReplacedAmi>().is_some() || recorded.get::<FastLaunch>().is_some()
+            })
         })
     }
 
     /// The name of the AMI.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.ami.name
     }
 
     /// The step that finishes the AMI, if it was made from `source` as well, is still there, and not
@@ -95,9 +106,9 @@ impl Left {
         job: &Job,
         source: &SourceAmi,
     ) -> anyhow::Result<Option<AdoptImage>> {
-        let clue = Clue::of(&self.entry.thing)?;
+        let place = Recorded::of(&self.entry.thing)?.place;
         let here = job.account.place(job.account.region());
-        if self.origin.source != source.id() || clue.r#in.account != here.account {
+        if self.origin.source != source.id() || place.account != here.account {
             return Ok(None);
         }
         let removal = Removal { suspicious: true, journal: &self.journal, ..job.removal(cx) };
@@ -107,27 +118,24 @@ impl Left {
     }
 
     /// The same AMI, of `job`. Until it has the tag of that, it has the one that `image` shows.
-    fn made_by(&self, job: &Job, image: &Image) -> Made {
+    fn made_by(&self, job: &Job, image: &Image) -> Thing {
         let mut tags = image.tags().iter();
         let now = tags.find(|tag| tag.key() == Some(BUILD_TAG)).and_then(|tag| tag.value());
         let before = now.unwrap_or(&self.origin.token).to_owned();
         let origin = Some(Origin { token: before, ..self.origin.clone() });
-        let (name, instance, token) = (self.name.clone(), self.instance.clone(), job.token.clone());
-        match &self.made {
-            Made::Intermediary { .. } => Made::Intermediary { name, instance, token, origin },
-            _ => Made::Image { name, instance, token, origin },
+        let ami = Ami { token: job.token.clone(), origin, ..self.ami.clone() };
+        match self.is_intermediary {
+            true => IntermediaryAmi(ami).thing(&job.account, job.account.region()),
+            false => ami.thing(&job.account, job.account.region()),
         }
     }
 
-    /// Whether `made` is what the dead run has left of the build that made the AMI `id`.
-    fn is_of_same_build(&self, id: &str, made: &Made) -> bool {
-        match made {
-            Made::Volume { instance, .. }
-            | Made::Session { instance, .. }
-            | Made::Image { instance, .. }
-            | Made::Intermediary { instance, .. } => *instance == self.instance,
-            Made::Copy { source, .. } => source == id,
-            made => made.token().is_some_and(|token| self.made.tokens().contains(&token)),
+    /// Whether the dead run has left `resource` of the build that made the AMI `id`.
+    fn is_of_same_build(&self, id: &str, resource: &dyn Resource) -> bool {
+        match resource.parent() {
+            Some(Parent::Instance(instance)) => instance == self.ami.instance,
+            Some(Parent::Image(image)) if image == id => true,
+            _ => resource.tokens().iter().any(|token| self.ami.tokens().contains(token)),
         }
     }
 }
@@ -149,23 +157,24 @@ pub(crate) struct AdoptImage {
 
 impl AdoptImage {
     fn new(job: &Job, left: Left, id: String, image: &Image) -> Self {
-        let made = left.made_by(job, image).thing(&job.account, job.account.region());
-        Self { job: job.clone(), made: Arc::new(made.known_as(&id)), left, id }
+        let made = left.made_by(job, image).known_as(&id);
+        Self { job: job.clone(), made: Arc::new(made), left, id }
     }
 
     /// The machine that the AMI was made of.
     pub(crate) fn instance(&self) -> String {
-        self.left.instance.clone()
+        self.left.ami.instance.clone()
     }
 
     /// Removes what the dead run has left of its build as far as it is meant; what cannot be removed
     /// stays in its journal.
-    async fn clean_up(&self, cx: &BuildContext, is_meant: impl Fn(&Made) -> bool) {
+    async fn clean_up(&self, cx: &BuildContext, is_meant: impl Fn(&Recorded) -> bool) {
         let environment = cx.facts.scope.environment.clone();
         let (redactor, ui) = (cx.redactor.clone(), cx.ui.clone());
         let cx = CleanupContext { environment, redactor, ui, only_looks: false };
         let cleaner = Ec2Cleaner { access: self.job.settings.access.clone(), cx };
-        let is_left = |made: &Made| self.left.is_of_same_build(&self.id, made) && is_meant(made);
+        let is_left =
+            |one: &Recorded| self.left.is_of_same_build(&self.id, &*one.resource) && is_meant(one);
         cleaner.clean_some(&self.left.journal, is_left).await;
         for left in self.left.journal.left_behind() {
             cleaner.cx.ui.error(format!("this could not be removed: {left}"));
@@ -191,7 +200,7 @@ impl Step for AdoptImage {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
         let run = self.left.journal.run().unwrap_or_default();
-        let name = &self.left.name;
+        let name = &self.left.ami.name;
         cx.ui.say(format!(
             "Adopting {} (`{name}`): the run {run} made it from the same, and died before it was \
              finished",
@@ -211,7 +220,7 @@ impl Step for AdoptImage {
         };
         // Its copies are made anew, even those that are finished.
         self.left.journal.give_up_products();
-        let copies = self.clean_up(cx, |made| matches!(made, Made::Copy { .. }));
+        let copies = self.clean_up(cx, |one| one.get::<AmiCopy>().is_some());
         let wait = wait_for_image(cx, &self.job, &ec2, &self.id);
         let (ours, (), image) = tokio::join!(ours, copies, wait);
         let image = image.context("the AMI of a dead run cannot be finished")?;

@@ -11,10 +11,10 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::aws::allow::Regions;
-use crate::aws::find;
 use crate::aws::image::snapshots;
-use crate::aws::made::Made;
 use crate::aws::name::time_ordered_id;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::ami_copy::{self, AmiCopy};
 use crate::aws::tags::specification;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::image::copies::CopyTo;
@@ -50,7 +50,7 @@ impl CopyImage {
         let copy = |to: CopyTo| {
             let name = name.clone();
             let (source, token) = (original.id.clone(), job.token.clone());
-            let made = Made::Copy { name, source, since, token };
+            let made = AmiCopy { name, source, since, token };
             let made = made.thing(&job.account, &to.region);
             (to, Arc::new(made))
         };
@@ -68,10 +68,8 @@ impl CopyImage {
         let mut all = vec![
             at.everywhere(&["image", "snapshot"], &["CopyImage"]),
             at.tag_everywhere_with(&["image"], &["CopyImage"]),
-            at.look(&["DescribeImages", "DescribeSnapshots"]),
-            at.everywhere(&["image"], &["DeregisterImage"]),
-            at.everywhere(&["snapshot"], &["DeleteSnapshot"]),
         ];
+        all.extend(AmiCopy::permissions(at));
         all.extend(at.keys(copies.iter().filter_map(|copy| copy.kms_key_id.as_ref())));
         all
     }
@@ -103,7 +101,8 @@ impl CopyImage {
             );
         let id = |answer: CopyImageOutput| answer.image_id;
         let asked = (self.name.as_str(), self.original.id.as_str(), self.since);
-        let look = async || Ok(find::copy(&ec2, asked, &self.job.token, false, None).await?.ours());
+        let look =
+            async || Ok(ami_copy::find(&ec2, asked, &self.job.token, false, None).await?.ours());
         let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);

@@ -9,10 +9,11 @@ use aws_sdk_ec2::types::{BlockDeviceMapping, Image, ImageState, ResourceType};
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::aws::find;
 use crate::aws::image::{by_id, snapshots};
-use crate::aws::made::{Made, Origin};
 use crate::aws::name;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::ami::{self, Ami, Origin};
+use crate::aws::resource::intermediary_ami::IntermediaryAmi;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::block_device::mappings;
@@ -50,20 +51,12 @@ impl CreateImage {
         });
         let name = if temporary { name::temporary() } else { job.settings.ami.ami_name.clone() };
         let token = job.token.clone();
-        let made = {
-            let (name, instance) = (name.clone(), instance.clone());
-            match temporary {
-                true => Made::Intermediary { name, instance, token, origin },
-                false => Made::Image { name, instance, token, origin },
-            }
+        let ami = Ami { name: name.clone(), instance: instance.clone(), token, origin };
+        let made = match temporary {
+            true => IntermediaryAmi(ami).thing(&job.account, job.account.region()),
+            false => ami.thing(&job.account, job.account.region()),
         };
-        Self {
-            job: job.clone(),
-            source: source.clone(),
-            instance,
-            name,
-            made: Arc::new(made.thing(&job.account, job.account.region())),
-        }
+        Self { job: job.clone(), source: source.clone(), instance, name, made: Arc::new(made) }
     }
 
     /// What the account must allow for it.
@@ -73,10 +66,8 @@ impl CreateImage {
             at.on_ours("instance", &["CreateImage"]),
             at.on(&["image", "snapshot"], &["CreateImage"]),
             at.tag_with(&["image"], &["CreateImage"]),
-            at.look(&["DescribeImages", "DescribeSnapshots"]),
-            at.on(&["image"], &["DeregisterImage"]),
-            at.on(&["snapshot"], &["DeleteSnapshot"]),
         ];
+        all.extend(Ami::permissions(at));
         all.extend(at.keys(keys.filter(|key| !key.is_empty())));
         all
     }
@@ -113,7 +104,8 @@ impl CreateImage {
         let id = |answer: CreateImageOutput| answer.image_id;
         let tokens = [self.job.token.as_str()];
         let look = async || {
-            let found = find::image(&ec2, &self.name, &self.instance, &tokens, false, None).await?;
+            let named = (self.name.as_str(), None);
+            let found = ami::find(&ec2, named, &self.instance, &tokens, false).await?;
             Ok(found.ours())
         };
         let call = ec2.make(&self.made, "CreateImage", |_| request.clone().send(), id, look);

@@ -7,8 +7,8 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::image::deregister;
-use crate::aws::made::Made;
-use crate::aws::old_image::OldImage;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::replaced_ami::ReplacedAmi;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::image::find_old::Old;
 use crate::component::BuildContext;
@@ -28,7 +28,7 @@ impl DeregisterOld {
     pub(crate) fn new(job: &Job, old: Vec<Old>) -> Self {
         let snapshots_go = job.settings.ami.force_delete_snapshot;
         let with_thing = |old: Old| {
-            let made = Made::Replaced(OldImage::of(&old.image, snapshots_go).into());
+            let made = ReplacedAmi::of(&old.image, snapshots_go);
             let thing = made.thing(&job.account, &old.region);
             (old, Arc::new(thing))
         };
@@ -40,12 +40,8 @@ impl DeregisterOld {
         if !settings.force {
             return Vec::new();
         }
-        let mut all = vec![
-            at.look(&["DescribeImages", "ListImagesInRecycleBin"]),
-            at.everywhere(&["image"], &["DeregisterImage", "RestoreImageFromRecycleBin"]),
-            at.everywhere(&["image", "snapshot"], &["RegisterImage"]),
-            at.tag_everywhere_with(&["image"], &["RegisterImage"]),
-        ];
+        let mut all = vec![at.everywhere(&["image"], &["DeregisterImage"])];
+        all.extend(ReplacedAmi::permissions(at));
         if settings.ami.force_delete_snapshot {
             all.push(at.everywhere(&["snapshot"], &["DeleteSnapshot"]));
         }

@@ -13,7 +13,8 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::aws::made::Made;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::fast_launch::FastLaunch;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::image::fast_launch::TemplateOf;
@@ -39,7 +40,7 @@ impl EnableFastLaunch {
         let wants =
             |image: &&MadeImage| options.in_region(&image.region, job.account.region()).is_some();
         let enabled = |image: &MadeImage| {
-            let made = Made::FastLaunch { image: image.id.clone(), token: job.token.clone() };
+            let made = FastLaunch { image: image.id.clone(), token: job.token.clone() };
             (image.clone(), Arc::new(made.thing(&job.account, &image.region)))
         };
         let images = images.iter().filter(wants).map(enabled).collect();
@@ -52,10 +53,8 @@ impl EnableFastLaunch {
         if !options.is_wanted() {
             return Vec::new();
         }
-        let mut all = vec![
-            at.everywhere(&["image"], &["EnableFastLaunch", "DisableFastLaunch"]),
-            at.look(&["DescribeFastLaunchImages"]),
-        ];
+        let mut all = vec![at.everywhere(&["image"], &["EnableFastLaunch"])];
+        all.extend(FastLaunch::permissions(at));
         if options.has_template() {
             all.push(at.look(&["DescribeLaunchTemplates"]));
         }

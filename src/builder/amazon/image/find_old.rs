@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::image::own_by_name;
-use crate::aws::old_image::users;
+use crate::aws::image_users::users;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::component::BuildContext;
 use crate::event::Phase;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
-use crate::aws::made::hand_over;
+use crate::aws::build_tags::hand_over;
 use crate::builder::amazon::ebs::Job;
 use crate::builder::amazon::steps::MadeImage;
 use crate::component::BuildContext;

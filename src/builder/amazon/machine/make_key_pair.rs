@@ -9,10 +9,9 @@ use aws_sdk_ec2::operation::create_key_pair::CreateKeyPairOutput;
 use aws_sdk_ec2::types::{KeyType as ApiKeyType, ResourceType};
 
 use crate::aws::allow::Regions;
-use crate::aws::find;
-use crate::aws::made::Made;
 use crate::aws::name;
-use crate::aws::removal::delete_key_pair;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::key_pair::{self, KeyPair};
 use crate::aws::tags::specification;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::steps::SourceAmi;
@@ -49,7 +48,7 @@ impl MakeKeyPair {
             .needs_temporary_key()
             .then(|| if given.is_empty() { name::temporary() } else { given.clone() });
         let made = name.map(|name| {
-            let made = Made::KeyPair { name: name.clone(), token: job.token.clone() };
+            let made = KeyPair { name: name.clone(), token: job.token.clone() };
             (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
         Self { job: job.clone(), source: source.clone(), made }
@@ -60,12 +59,12 @@ impl MakeKeyPair {
         if !settings.communicator.needs_temporary_key() {
             return Vec::new();
         }
-        vec![
+        let mut all = vec![
             at.make("key-pair", &["CreateKeyPair"]),
             at.tag_with(&["key-pair"], &["CreateKeyPair"]),
-            at.look(&["DescribeKeyPairs"]),
-            at.on_ours("key-pair", &["DeleteKeyPair"]),
-        ]
+        ];
+        all.extend(KeyPair::permissions(at));
+        all
     }
 
     /// With `-debug`, the key is kept in this file while the build runs.
@@ -103,8 +102,8 @@ impl MakeKeyPair {
         );
         // With an answer the private half is lost for good: away with the other one.
         let forget = || async {
-            if find::key_pair(&ec2, name, &self.job.token).await?.ours().is_some() {
-                delete_key_pair(&ec2, name).await?;
+            if key_pair::find(&ec2, name, &self.job.token).await?.ours().is_some() {
+                key_pair::delete(&ec2, name).await?;
             }
             Ok(None)
         };

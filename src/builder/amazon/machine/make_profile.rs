@@ -6,9 +6,10 @@ use anyhow::ensure;
 use async_trait::async_trait;
 
 use crate::aws::allow::Regions;
-use crate::aws::made::Made;
 use crate::aws::name::time_ordered_id;
 use crate::aws::profile;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::instance_profile::InstanceProfile;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::machine::profile::PolicyDocument;
 use crate::builder::amazon::steps::SourceAmi;
@@ -30,7 +31,7 @@ impl MakeProfile {
     pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
         let made = job.settings.profile.temporary_policy().map(|_| {
             let name = format!("{}{}", profile::PREFIX, time_ordered_id());
-            let made = Made::Profile { name: name.clone(), token: job.token.clone() };
+            let made = InstanceProfile { name: name.clone(), token: job.token.clone() };
             (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
         Self { job: job.clone(), source: source.clone(), made }
@@ -40,11 +41,13 @@ impl MakeProfile {
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
         let options = &settings.profile;
         if options.temporary_policy().is_some() {
-            return vec![
+            let mut all = vec![
                 at.temporary_roles(profile::CALLS),
                 at.temporary_roles(profile::TAGS).made_by_service(),
                 at.pass_role("packer-*"),
             ];
+            all.extend(InstanceProfile::permissions(at));
+            return all;
         }
         let given = &options.iam_instance_profile;
         if given.is_empty() {

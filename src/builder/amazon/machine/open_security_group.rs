@@ -9,10 +9,10 @@ use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType};
 use crate::aws::address::{Way, is_ipv6_cidr, own_cidr};
 use crate::aws::allow::Regions;
 use crate::aws::error::Meaning;
-use crate::aws::find;
 use crate::aws::image::filter;
-use crate::aws::made::{GROUP_DESCRIPTION, Made};
 use crate::aws::name;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::security_group::{self, SecurityGroup};
 use crate::aws::search::api_filters;
 use crate::aws::tags::specification;
 use crate::builder::amazon::ebs::{Job, Settings};
@@ -38,7 +38,7 @@ impl OpenSecurityGroup {
     pub(crate) fn new(job: &Job, source: &SourceAmi, network: &Network) -> Self {
         let name = job.settings.run.needs_temporary_group().then(name::temporary);
         let made = name.map(|name| {
-            let made = Made::SecurityGroup { name: name.clone(), token: job.token.clone() };
+            let made = SecurityGroup { name: name.clone(), token: job.token.clone() };
             (name, Arc::new(made.thing(&job.account, job.account.region())))
         });
         Self { job: job.clone(), source: source.clone(), network: network.clone(), made }
@@ -46,17 +46,15 @@ impl OpenSecurityGroup {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let look = at.look(&["DescribeSecurityGroups"]);
         if !settings.run.needs_temporary_group() {
-            return vec![look];
+            return vec![at.look(&["DescribeSecurityGroups"])];
         }
-        let mut all = vec![
-            look,
+        let mut all = SecurityGroup::permissions(at);
+        all.extend([
             at.make("security-group", &["CreateSecurityGroup"]),
             at.on(&["vpc"], &["CreateSecurityGroup"]),
             at.tag_with(&["security-group"], &["CreateSecurityGroup"]),
-            at.on_ours("security-group", &["DeleteSecurityGroup"]),
-        ];
+        ]);
         if needs_way_in(settings) {
             all.push(at.on_ours("security-group", &["AuthorizeSecurityGroupIngress"]));
         }
@@ -103,11 +101,12 @@ impl OpenSecurityGroup {
         let request = ec2
             .create_security_group()
             .group_name(name)
-            .description(GROUP_DESCRIPTION)
+            .description(security_group::DESCRIPTION)
             .set_vpc_id(self.network.vpc.clone())
             .set_tag_specifications(specification.map(|tags| vec![tags]));
         let id = |answer: CreateSecurityGroupOutput| answer.group_id;
-        let look = async || Ok(find::group(&ec2, name, &self.job.token, None).await?.ours());
+        let look =
+            async || Ok(security_group::find(&ec2, name, &self.job.token, None).await?.ours());
         let call = ec2.make(made, "CreateSecurityGroup", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);

@@ -16,8 +16,9 @@ use aws_sdk_ec2::types::{
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::instance::{Ended, by_id, state};
-use crate::aws::made::Made;
 use crate::aws::removal::INSTANCE_PATIENCE;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::instance::Instance as OurInstance;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::block_device::mappings;
@@ -110,12 +111,7 @@ impl RunInstance {
         if disks.iter().any(|disk| disk.delete_on_termination == Some(false)) {
             all.push(at.on(&["volume"], &["DeleteTags"]));
         }
-        all.extend([
-            at.look(&["DescribeInstances", "DescribeVolumes"]),
-            at.on_ours("instance", &["TerminateInstances"]),
-            // They may be those of an instance that is gone, and have none of our tags.
-            at.on(&["volume"], &["DeleteVolume"]),
-        ]);
+        all.extend(OurInstance::permissions(at));
         all
     }
 
@@ -275,7 +271,7 @@ fn machine(job: &Job, source: &SourceAmi) -> Arc<Thing> {
     let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
     let added = disks.iter().map(|disk| disk.device_name.clone());
     let devices = Some(source.devices().into_iter().chain(added).collect());
-    let made = Made::Instance { token: job.token.clone(), keeps, devices };
+    let made = OurInstance { token: job.token.clone(), keeps, devices };
     Arc::new(made.thing(&job.account, job.account.region()))
 }
 

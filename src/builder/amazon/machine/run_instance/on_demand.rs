@@ -11,7 +11,7 @@ use aws_sdk_ec2::types::{
 use super::RunInstance;
 use super::ladder::Rung;
 use crate::aws::allow::Regions;
-use crate::aws::find;
+use crate::aws::resource::instance;
 use crate::builder::amazon::ebs::Settings;
 use crate::builder::amazon::machine::run::ShutdownBehavior;
 use crate::builder::amazon::steps::Place;
@@ -34,7 +34,7 @@ impl RunInstance {
         let request = self.request(cx, rung).await?.client_token(token);
         let ec2 = self.ec2(cx);
         let id = |answer: RunInstancesOutput| answer.instances?.into_iter().next()?.instance_id;
-        let look = async || Ok(find::instance(&ec2, &self.job.token, None).await?.ours());
+        let look = async || Ok(instance::find(&ec2, &self.job.token, None).await?.ours());
         ec2.make(&self.made(), "RunInstances", |_| request.clone().send(), id, look).await
     }
 

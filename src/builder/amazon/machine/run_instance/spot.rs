@@ -24,9 +24,8 @@ use super::ladder::Rung;
 use super::on_demand::PARTS;
 use crate::aws::allow::Regions;
 use crate::aws::error::{ApiError, Meaning};
-use crate::aws::find;
-use crate::aws::made::Made;
 use crate::aws::name;
+use crate::aws::resource::{Resource as _, instance, launch_template};
 use crate::aws::tags::specification;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::machine::spot::AllocationStrategy;
@@ -51,7 +50,7 @@ impl LaunchTemplate {
     /// The template that `job` will make.
     pub(super) fn new(job: &Job) -> Self {
         let name = format!("packer-fleet-launch-template-{}", name::time_ordered_id());
-        let made = Made::LaunchTemplate { name: name.clone(), token: job.token.clone() };
+        let made = launch_template::LaunchTemplate { name: name.clone(), token: job.token.clone() };
         Self { made: Arc::new(made.thing(&job.account, job.account.region())), name }
     }
 }
@@ -88,7 +87,7 @@ impl RunInstance {
         // A fleet that found nothing would answer the same again to the same token.
         let request = request.clone().client_token(name::time_ordered_id());
         let ec2 = self.ec2(cx);
-        let look = async || Ok(find::instance(&ec2, &self.job.token, None).await?.ours().map(Ok));
+        let look = async || Ok(instance::find(&ec2, &self.job.token, None).await?.ours().map(Ok));
         let answered = |answer: CreateFleetOutput| Some(started(&answer));
         ec2.make(&self.made(), "CreateFleet", |_| request.clone().send(), answered, look).await
     }
@@ -112,7 +111,7 @@ impl RunInstance {
         let name =
             |answer: CreateLaunchTemplateOutput| answer.launch_template?.launch_template_name;
         let look =
-            async || Ok(find::launch_template(&ec2, &template.name, &self.job.token).await?.ours());
+            async || Ok(launch_template::find(&ec2, &template.name, &self.job.token).await?.ours());
         let made = &template.made;
         let call = ec2.make(made, "CreateLaunchTemplate", |_| request.clone().send(), name, look);
         cx.journal.made(made, &call.await?);
@@ -243,8 +242,7 @@ pub(super) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> 
     let roles = Permission::new(["iam:CreateServiceLinkedRole"]).made_by_service();
     let mut all = vec![
         at.make("launch-template", &["CreateLaunchTemplate"]),
-        at.look(&["DescribeLaunchTemplates"]),
-        at.on_ours("launch-template", &["CreateFleet", "DeleteLaunchTemplate"]),
+        at.on_ours("launch-template", &["CreateFleet"]),
         at.on(&["fleet"], &["CreateFleet"]),
         at.on(PARTS, &["CreateFleet"]),
         at.make("instance", &["CreateFleet"]),

@@ -1,31 +1,42 @@
-//! AMIs that give way to new ones of their name: who uses them, what is remembered of them, and how
-//! they are put back.
+//! An AMI that gives way to a new one of its name: what is remembered of it, and how it is put back.
 
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use async_trait::async_trait;
 use aws_sdk_ec2::operation::register_image::RegisterImageOutput;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
-use aws_sdk_ec2::types::{
-    BlockDeviceMapping, EbsBlockDevice, Image, LaunchTemplateVersion, ResourceType,
-};
+use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, Image, ResourceType};
 use serde::{Deserialize, Serialize};
-use tokio::join;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::call::{Ec2, all_pages};
-use crate::aws::error::ApiError;
-use crate::aws::find;
-use crate::aws::image::{delete_snapshot, filter, own_by_name, snapshots};
+use crate::aws::allow::Regions;
+use crate::aws::call::Ec2;
+use crate::aws::image::{self, delete_snapshot, own_by_name, snapshots};
+use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::kind::{Found, Kind, Order, Reap, Resource, read};
+use crate::aws::resource::snapshot;
 use crate::aws::tags::{specification, tag};
 use crate::event::Ui;
 use crate::journal::Thing;
+use crate::permission::Permission;
 use crate::retry;
 
-/// An AMI as it was: enough to register it again.
+/// The deregistration of an AMI. It leaves no tags: only a journal knows of it.
+pub static KIND: Kind = Kind {
+    key: "replaced",
+    label: "deregistration",
+    order: Order::Last,
+    is_product: false,
+    read: read::<ReplacedAmi>,
+    reap: Reap::No,
+};
+
+/// An AMI that was deregistered, as it was: enough to register it again. It is put back unless the
+/// build ended well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OldImage {
+pub struct ReplacedAmi {
     /// Its id.
     pub id: String,
     /// Its name.
@@ -45,13 +56,13 @@ pub struct OldImage {
     ena: Option<bool>,
     kernel: Option<String>,
     ramdisk: Option<String>,
-    disks: Vec<OldDisk>,
+    disks: Vec<Disk>,
     tags: Vec<(String, String)>,
 }
 
 /// A disk of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct OldDisk {
+struct Disk {
     device: Option<String>,
     virtual_name: Option<String>,
     snapshot: Option<String>,
@@ -67,7 +78,48 @@ const LOOKS: usize = 60;
 /// How long a build that is finished waits to hear what is in the Recycle Bin.
 const PATIENCE_FOR_BIN: Duration = Duration::from_secs(5);
 
-impl OldImage {
+#[async_trait]
+impl Resource for ReplacedAmi {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn name(&self) -> String {
+        format!("of {} (`{}`)", self.id, self.name)
+    }
+
+    /// It is older than the build.
+    fn tokens(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// What is there is the deregistration: the AMI is not.
+    async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
+        let there = image::by_id(&search.ec2, &self.id).await?;
+        Ok(Found::certain(there.is_none().then(|| self.id.clone())))
+    }
+
+    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+        let (ec2, ui) = (&target.ec2, removal.ui);
+        match target.thing.is_of_done_build() {
+            true => self.let_go(ec2, target.region, ui, removal.suspicious).await,
+            false => self.put_back(ec2, target.thing, ui, removal.cancel).await,
+        }
+    }
+
+    /// It may have to be registered again, and its snapshots may go; the latter only where the
+    /// template says so.
+    fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![
+            at.look(&["DescribeImages", "ListImagesInRecycleBin"]),
+            at.everywhere(&["image"], &["RestoreImageFromRecycleBin"]),
+            at.everywhere(&["image", "snapshot"], &["RegisterImage"]),
+            at.tag_everywhere_with(&["image"], &["RegisterImage"]),
+        ]
+    }
+}
+
+impl ReplacedAmi {
     /// What is to be known of `image`.
     pub fn of(image: &Image, snapshots_go: bool) -> Self {
         let some = |text: Option<&str>| text.map(str::to_owned);
@@ -91,7 +143,7 @@ impl OldImage {
             ena: image.ena_support(),
             kernel: some(image.kernel_id()),
             ramdisk: some(image.ramdisk_id()),
-            disks: image.block_device_mappings().iter().map(OldDisk::of).collect(),
+            disks: image.block_device_mappings().iter().map(Disk::of).collect(),
             // Nobody else may give tags that begin so.
             tags: tags.filter(|(key, _)| !key.starts_with("aws:")).collect(),
         }
@@ -123,13 +175,13 @@ impl OldImage {
             .set_ena_support(self.ena)
             .set_kernel_id(self.kernel.clone())
             .set_ramdisk_id(self.ramdisk.clone())
-            .set_block_device_mappings(Some(self.disks.iter().map(OldDisk::request).collect()))
+            .set_block_device_mappings(Some(self.disks.iter().map(Disk::request).collect()))
             .set_tag_specifications(tags.map(|tags| vec![tags]))
     }
 
     /// Has it back, after it was deregistered for `thing`'s sake: as it was, out of the Recycle Bin;
     /// or registered again from its snapshots.
-    pub async fn put_back(
+    async fn put_back(
         &self,
         ec2: &Ec2,
         thing: &Thing,
@@ -192,20 +244,20 @@ impl OldImage {
 
     /// Its time is over: the new one is finished. Its snapshots go, if they should.
     /// Where only a file says what they are, those go that EC2 made for this AMI.
-    pub async fn let_go(
+    async fn let_go(
         &self,
         ec2: &Ec2,
         region: &str,
         ui: &Ui,
         suspicious: bool,
     ) -> anyhow::Result<()> {
-        for snapshot in self.snapshots().into_iter().filter(|_| self.snapshots_go) {
-            if suspicious && !find::is_snapshot_for(ec2, snapshot, &self.id).await? {
-                ui.say(format!("Leaving {snapshot} alone: EC2 did not make it for {}", self.id));
+        for id in self.snapshots().into_iter().filter(|_| self.snapshots_go) {
+            if suspicious && !snapshot::is_made_for(ec2, id, &self.id).await? {
+                ui.say(format!("Leaving {id} alone: EC2 did not make it for {}", self.id));
                 continue;
             }
-            ui.say(format!("Deleting the snapshot {snapshot} of the old AMI {}", self.id));
-            delete_snapshot(ec2, snapshot).await?;
+            ui.say(format!("Deleting the snapshot {id} of the old AMI {}", self.id));
+            delete_snapshot(ec2, id).await?;
         }
         if let Some(until) = self.kept_until(ec2).await {
             let Self { id, name, .. } = self;
@@ -228,7 +280,7 @@ impl OldImage {
     }
 }
 
-impl OldDisk {
+impl Disk {
     fn of(mapping: &BlockDeviceMapping) -> Self {
         let some = |text: Option<&str>| text.map(str::to_owned);
         let disk = mapping.ebs();
@@ -260,45 +312,4 @@ impl OldDisk {
             .set_ebs(self.virtual_name.is_none().then_some(disk))
             .build()
     }
-}
-
-/// Who uses the AMI `id`: instances that run, and launch templates in their latest or their default
-/// version, from which Auto Scaling groups start more.
-pub async fn users(ec2: &Ec2, id: &str) -> Result<Vec<String>, ApiError> {
-    let (instances, templates) = join!(instances(ec2, id), launch_templates(ec2, id));
-    let mut users = instances?;
-    users.extend(templates?);
-    Ok(users)
-}
-
-async fn instances(ec2: &Ec2, id: &str) -> Result<Vec<String>, ApiError> {
-    let running = filter("instance-state-name", ["pending", "running"]);
-    let request = ec2.describe_instances().filters(filter("image-id", [id])).filters(running);
-    let found = ec2.call("DescribeInstances", |_| request.clone().send()).await?;
-    let all = found.reservations().iter().flat_map(|reservation| reservation.instances());
-    Ok(all.filter_map(|one| Some(format!("the instance {}", one.instance_id()?))).collect())
-}
-
-async fn launch_templates(ec2: &Ec2, id: &str) -> Result<Vec<String>, ApiError> {
-    let request = ec2
-        .describe_launch_template_versions()
-        .versions("$Latest")
-        .versions("$Default")
-        .filters(filter("image-id", [id]));
-    let versions = all_pages(|token| async {
-        let request = request.clone().set_next_token(token);
-        let page = ec2.call("DescribeLaunchTemplateVersions", |_| request.clone().send()).await?;
-        Ok((page.launch_template_versions.unwrap_or_default(), page.next_token))
-    });
-    let versions = versions.await?;
-    let uses_it = |version: &&LaunchTemplateVersion| {
-        version.launch_template_data().and_then(|data| data.image_id()) == Some(id)
-    };
-    let users = versions.iter().filter(uses_it).filter_map(|version| {
-        let (name, number) = (version.launch_template_name()?, version.version_number()?);
-        Some(format!("the launch template {name} (version {number})"))
-    });
-    let mut users: Vec<_> = users.collect();
-    users.dedup();
-    Ok(users)
 }

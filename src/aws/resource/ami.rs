@@ -1,0 +1,197 @@
+//! The AMI that a build makes of its instance.
+
+use async_trait::async_trait;
+use aws_sdk_ec2::types::Image;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::allow::Regions;
+use crate::aws::build_tags::has_tag;
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::aws::image::{self, deregister, filter, own_by_name};
+use crate::aws::proof;
+use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::snapshot::{self, Snapshot};
+use crate::permission::Permission;
+
+/// An AMI. `imgbake reap` finds those that are left as unfinished AMIs.
+pub static KIND: Kind = Kind {
+    key: "image",
+    label: "AMI",
+    order: Order::First,
+    is_product: true,
+    read: read::<Ami>,
+    reap: Reap::No,
+};
+
+/// An AMI of this name that was made of our instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ami {
+    /// Its name.
+    pub name: String,
+    /// The instance.
+    pub instance: String,
+    /// The value of the build's tag.
+    #[serde(default)]
+    pub token: String,
+    /// What it is made from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What an AMI is made from: whoever is to make the same can finish it instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The number of the build's fingerprint.
+    pub number: String,
+    /// The source AMI.
+    pub source: String,
+    /// The value of the tag of the build that made it first.
+    pub token: String,
+}
+
+#[async_trait]
+impl Resource for Ami {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn name(&self) -> String {
+        format!("`{}`", self.name)
+    }
+
+    /// An AMI that was adopted has had another one.
+    fn tokens(&self) -> Vec<&str> {
+        let before = self.origin.as_ref().map(|origin| origin.token.as_str());
+        [self.token.as_str()].into_iter().chain(before).collect()
+    }
+
+    fn parent(&self) -> Option<Parent<'_>> {
+        Some(Parent::Instance(&self.instance))
+    }
+
+    async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
+        let (tokens, is_finished) = (self.tokens(), search.is_finished);
+        let named = (self.name.as_str(), search.id);
+        Ok(find(&search.ec2, named, &self.instance, &tokens, is_finished).await?)
+    }
+
+    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+        let why = match target.thing.is_finished() {
+            true => "its run died before it was used",
+            false => "the build failed",
+        };
+        let id = target.id;
+        removal.ui.say(format!("Deregistering {id} and deleting its snapshots: {why}"));
+        self.remove_with_snapshots(removal, target).await
+    }
+
+    fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![
+            at.look(&["DescribeImages", "DescribeSnapshots"]),
+            at.on(&["image"], &["DeregisterImage"]),
+            at.on(&["snapshot"], &["DeleteSnapshot"]),
+        ]
+    }
+}
+
+impl Ami {
+    /// Removes it and the snapshots that were made for it.
+    pub async fn remove_with_snapshots(
+        &self,
+        removal: &Removal<'_>,
+        target: &Target<'_>,
+    ) -> anyhow::Result<()> {
+        let snapshots = snapshots_of(&target.ec2, &self.instance, target.id).await?;
+        // An AMI that was adopted is older than the build that has it now.
+        let token = self.tokens().pop().unwrap_or_default().to_owned();
+        remove_with(snapshots, removal, target, &token).await
+    }
+}
+
+/// The AMI `named` so that was made of our `instance`: it has one of our `tokens` still, unless it
+/// `is_finished`. It is the one of the given id, if that is known.
+pub async fn find(
+    ec2: &Ec2,
+    (name, id): (&str, Option<&str>),
+    instance: &str,
+    tokens: &[&str],
+    is_finished: bool,
+) -> Result<Found, ApiError> {
+    let mut best = Found::Nothing;
+    for image in named(ec2, name, id).await? {
+        let is_proven = match is_finished {
+            true => tokens.iter().any(|token| proof::is_of_build(token, proof::creation(&image))),
+            false => tokens.iter().any(|token| has_tag(image.tags(), token)),
+        };
+        let is_ours = is_proven && origin(ec2, &image).await?.as_deref() == Some(instance);
+        best = Found::best([best, Found::new(image.image_id(), is_ours)]);
+    }
+    Ok(best)
+}
+
+/// The account's own AMIs of this name, or the one of them that has this `id`.
+pub async fn named(ec2: &Ec2, name: &str, id: Option<&str>) -> Result<Vec<Image>, ApiError> {
+    let mut found = own_by_name(ec2, name).await?;
+    // In a filter, `*` is any text.
+    found.retain(|image| image.name() == Some(name));
+    found.retain(|image| id.is_none_or(|id| image.image_id() == Some(id)));
+    Ok(found)
+}
+
+/// The instance that `image` was made of, as EC2 says it: of the AMI, or of its snapshots.
+pub async fn origin(ec2: &Ec2, image: &Image) -> Result<Option<String>, ApiError> {
+    if let Some(instance) = image.source_instance_id() {
+        return Ok(Some(instance.to_owned()));
+    }
+    let id = image.image_id().unwrap_or_default();
+    let request = ec2.describe_snapshots().owner_ids("self");
+    let request =
+        request.filters(filter("description", [format!("Created by CreateImage(*) for {id}*")]));
+    let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
+    let instance = |text: &str| {
+        let (instance, _) = text.strip_prefix("Created by CreateImage(")?.split_once(')')?;
+        Some(instance.to_owned())
+    };
+    Ok(found.snapshots().iter().find_map(|snapshot| instance(snapshot.description()?)))
+}
+
+/// The snapshots of `instance` that EC2 made for the AMI `id`, known before the AMI itself lists
+/// them.
+async fn snapshots_of(ec2: &Ec2, instance: &str, id: &str) -> Result<Vec<String>, ApiError> {
+    let description = format!("Created by CreateImage({instance}) for {id}*");
+    let request = ec2.describe_snapshots().owner_ids("self");
+    let request = request.filters(filter("description", [description]));
+    let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
+    let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
+    Ok(ids.collect())
+}
+
+/// Removes an AMI of the build of `token`, these `snapshots`, and those that it lists.
+pub async fn remove_with(
+    mut snapshots: Vec<String>,
+    removal: &Removal<'_>,
+    target: &Target<'_>,
+    token: &str,
+) -> anyhow::Result<()> {
+    let (id, ec2) = (target.id, &target.ec2);
+    if let Some(image) = image::by_id(ec2, id).await? {
+        snapshots.extend(image::snapshots(&image));
+        image::lift_protection(ec2, &image).await?;
+    }
+    snapshots.sort();
+    snapshots.dedup();
+    let snapshot = Snapshot { image: id.to_owned(), token: token.to_owned() };
+    let written = removal.write_down(target.region, snapshots, &snapshot).await?;
+    deregister(ec2, id).await?;
+    // A template may put somebody else's snapshot into its AMI.
+    let delete = async |snapshot: String| {
+        match snapshot::find(ec2, id, token, &snapshot).await? {
+            Found::Ours(snapshot) => snapshot::delete(ec2, removal.ui, &snapshot).await?,
+            other => removal.mention(&other),
+        }
+        Ok(())
+    };
+    removal.remove_parts(&written, delete).await
+}

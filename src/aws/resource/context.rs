@@ -1,0 +1,157 @@
+//! What the kinds of resources work with: where to look, and how to remove.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::account::Account;
+use crate::aws::build_tags::Mark;
+use crate::aws::call::Ec2;
+use crate::aws::resource::kind::{Found, Resource};
+use crate::event::Ui;
+use crate::journal::{Journal, Thing};
+
+/// A search for one resource.
+#[derive(Debug)]
+pub struct Search<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// EC2 in the region where it was made.
+    pub ec2: Ec2,
+    /// Ends the search.
+    pub cancel: &'a CancellationToken,
+    /// Its id, if that is known.
+    pub id: Option<&'a str>,
+    /// Whether it is a product that was finished: it has no tag of ours any more.
+    pub is_finished: bool,
+}
+
+/// A resource that was found and is ours.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// What the journal knows of it.
+    pub thing: &'a Thing,
+    /// Its id.
+    pub id: &'a str,
+    /// Where it is.
+    pub region: &'a str,
+    /// EC2 there.
+    pub ec2: Ec2,
+}
+
+/// Removes what one build has made. Everything here may be done twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// Where it is written that something is gone, and what comes to light on the way.
+    pub journal: &'a Journal,
+    /// The build.
+    pub build: &'a str,
+    /// Who says so.
+    pub ui: &'a Ui,
+    /// Ends the waits.
+    pub cancel: &'a CancellationToken,
+    /// How long a terminating instance may stay as it is.
+    pub patience: Duration,
+    /// Whether even what has a known id is looked at before it is removed: whoever reads the id
+    /// from a file has not seen the API say it.
+    pub suspicious: bool,
+}
+
+impl Removal<'_> {
+    /// EC2 in `region`.
+    pub fn ec2_in(&self, region: &str) -> Ec2 {
+        self.account.ec2_in(region, self.cancel)
+    }
+
+    /// Says what is left alone, although it looks as if it were ours.
+    pub fn mention(&self, found: &Found) {
+        if let Found::Unproven(id) = found {
+            self.ui.say(format!("Leaving {id} alone: nothing proves that the build made it"));
+        }
+    }
+
+    /// Writes down that there are `parts` with these `ids`, which would be forgotten together with
+    /// the resource that they belong to.
+    pub async fn write_down(
+        &self,
+        region: &str,
+        ids: Vec<String>,
+        part: &impl Resource,
+    ) -> anyhow::Result<Vec<Arc<Thing>>> {
+        let thing = |id: String| Arc::new(part.thing(self.account, region).known_as(id));
+        let things: Vec<_> = ids.into_iter().map(thing).collect();
+        let written = self.journal.intend(self.build, things.clone()).await;
+        written.context("the journal cannot be written")?;
+        Ok(things)
+    }
+
+    /// Removes `parts`, each by its id.
+    pub async fn remove_parts<F: Future<Output = anyhow::Result<()>>>(
+        &self,
+        parts: &[Arc<Thing>],
+        remove: impl Fn(String) -> F,
+    ) -> anyhow::Result<()> {
+        let removals = parts.iter().map(|part| remove(part.id().unwrap_or_default().to_owned()));
+        let removals = join_all(removals).await;
+        for (part, removed) in parts.iter().zip(&removals) {
+            match removed {
+                Ok(()) => self.journal.gone(part),
+                Err(error) => self.journal.stuck(part, format!("{error:#}")),
+            }
+        }
+        removals.into_iter().collect()
+    }
+}
+
+/// Where `imgbake reap` looks.
+#[derive(Debug)]
+pub struct Area<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// The region.
+    pub region: &'a str,
+    /// Ends the search.
+    pub cancel: &'a CancellationToken,
+}
+
+impl Area<'_> {
+    /// EC2 in the region.
+    pub fn ec2(&self) -> Ec2 {
+        self.ec2_in(self.region)
+    }
+
+    /// EC2 in another region.
+    pub fn ec2_in(&self, region: &str) -> Ec2 {
+        self.account.ec2_in(region, self.cancel)
+    }
+}
+
+/// A resource that has our tags.
+#[derive(Debug)]
+pub struct Tagged {
+    /// Its id.
+    pub id: String,
+    /// What the tags say.
+    pub mark: Mark,
+    /// What it is.
+    pub resource: Box<dyn Resource>,
+    /// Whether what AWS says besides fits.
+    pub is_proven: bool,
+}
+
+impl Tagged {
+    /// `resource`, if it has an `id`.
+    pub fn new(
+        id: Option<String>,
+        mark: Mark,
+        is_proven: bool,
+        resource: impl Resource,
+    ) -> Option<Self> {
+        Some(Self { id: id?, mark, resource: Box::new(resource), is_proven })
+    }
+}

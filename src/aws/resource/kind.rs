@@ -1,0 +1,189 @@
+//! What every kind of resource has to say, whoever asks: the steps that make it, `imgbake cleanup`,
+//! `imgbake reap`, `imgbake iam-policy`.
+
+use std::any::Any;
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+
+use crate::aws::account::Account;
+use crate::aws::allow::Regions;
+use crate::aws::error::ApiError;
+use crate::aws::resource::context::{Area, Removal, Search, Tagged, Target};
+use crate::journal::Thing;
+use crate::permission::Permission;
+
+/// Something that a build makes in an AWS account, as the journal says it: enough to find it again,
+/// and to know that it is ours. No credential is part of it.
+#[async_trait]
+pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
+    /// What is the same for all of its kind.
+    fn kind(&self) -> &'static Kind;
+
+    /// How it is called before its id is known.
+    fn name(&self) -> String;
+
+    /// All values of the build's tag that it may have; none if it has no tag.
+    fn tokens(&self) -> Vec<&str>;
+
+    /// What it belongs to, or was made from.
+    fn parent(&self) -> Option<Parent<'_>> {
+        None
+    }
+
+    /// Looks for it, and for proof that it is ours.
+    async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found>;
+
+    /// Removes it. It is no error if it is gone already.
+    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()>;
+
+    /// What an account must allow, so that it is found and removed.
+    fn permissions(at: &Regions) -> Vec<Permission>
+    where
+        Self: Sized;
+
+    /// This in `region`, for the journal, before it is there.
+    fn thing(&self, account: &Account, region: &str) -> Thing {
+        let kind = self.kind();
+        let details = json!({"ec2": {kind.key: self.fields()}, "in": account.place(region)});
+        let thing = Thing::new(kind.label, self.name()).at(region).with_details(details);
+        if kind.is_product { thing.as_product() } else { thing }
+    }
+}
+
+/// The fields of a resource, as the journal writes them.
+pub trait Fields {
+    /// See [`Fields`].
+    fn fields(&self) -> Json;
+}
+
+impl<T: Serialize> Fields for T {
+    fn fields(&self) -> Json {
+        // Names, numbers and lists always have a JSON form.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// A kind of resource.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its key in the journal. It never changes: journals of earlier versions are read, too.
+    pub key: &'static str,
+    /// What people call it.
+    pub label: &'static str,
+    /// When it goes.
+    pub order: Order,
+    /// Whether it is what builds are for: it stays if its build ends well.
+    pub is_product: bool,
+    /// Reads the fields of a journal's line.
+    pub read: fn(Json) -> serde_json::Result<Box<dyn Resource>>,
+    /// How all of this kind are found that have the tags of some build.
+    pub reap: Reap,
+}
+
+/// When something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As soon as possible.
+    First,
+    /// When what needs it is gone: groups and volumes wait for their instances, snapshots for their
+    /// AMIs, and old AMIs for their name.
+    Last,
+}
+
+/// Finds all resources of a kind that have our tags.
+pub type FindAll = for<'a> fn(&'a Area<'a>) -> BoxFuture<'a, Result<Vec<Tagged>, ApiError>>;
+
+/// How `imgbake reap` finds a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Reap {
+    /// Not by itself: it has no tags, or goes with what it belongs to.
+    No,
+    /// In each region.
+    InRegion(FindAll),
+    /// Once: all regions have the same.
+    InAccount(FindAll),
+}
+
+/// See [`Kind::read`].
+pub fn read<R: Resource + DeserializeOwned>(fields: Json) -> serde_json::Result<Box<dyn Resource>> {
+    Ok(Box::new(serde_json::from_value::<R>(fields)?))
+}
+
+/// The id of what a resource belongs to, or was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parent<'a> {
+    /// An instance.
+    Instance(&'a str),
+    /// An AMI.
+    Image(&'a str),
+}
+
+impl<'a> Parent<'a> {
+    /// The id.
+    pub fn id(self) -> &'a str {
+        match self {
+            Self::Instance(id) | Self::Image(id) => id,
+        }
+    }
+
+    /// How such ids begin.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "i-",
+            Self::Image(_) => "ami-",
+        }
+    }
+}
+
+/// What a search shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is there, and ours: its id.
+    Ours(String),
+    /// Something is there, but nothing proves that it is ours: its id.
+    Unproven(String),
+    /// Nothing is there.
+    Nothing,
+}
+
+impl Found {
+    /// `id`, which is ours or not.
+    pub fn new(id: Option<&str>, is_ours: bool) -> Self {
+        match (id, is_ours) {
+            (Some(id), true) => Self::Ours(id.to_owned()),
+            (Some(id), false) => Self::Unproven(id.to_owned()),
+            (None, _) => Self::Nothing,
+        }
+    }
+
+    /// `id`, which only ours has.
+    pub fn certain(id: Option<String>) -> Self {
+        id.map_or(Self::Nothing, Self::Ours)
+    }
+
+    /// The first that is ours of `all`, else any that is not.
+    pub fn best(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut best = Self::Nothing;
+        for found in all {
+            match found {
+                Self::Ours(_) => return found,
+                Self::Unproven(_) => best = found,
+                Self::Nothing => {}
+            }
+        }
+        best
+    }
+
+    /// The id of what is ours.
+    pub fn ours(self) -> Option<String> {
+        match self {
+            Self::Ours(id) => Some(id),
+            Self::Unproven(_) | Self::Nothing => None,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A snapshot that outlives its AMI.
+
+use async_trait::async_trait;
+use aws_sdk_ec2::types::Snapshot as Described;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::allow::Regions;
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::aws::image::delete_snapshot;
+use crate::aws::proof;
+use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::event::Ui;
+use crate::permission::Permission;
+
+/// A snapshot. It goes with its AMI, so nothing looks for it alone.
+pub static KIND: Kind = Kind {
+    key: "snapshot",
+    label: "snapshot",
+    order: Order::Last,
+    is_product: false,
+    read: read::<Snapshot>,
+    reap: Reap::No,
+};
+
+/// A snapshot that EC2 made for our AMI.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The AMI.
+    pub image: String,
+    /// The value of the build's tag.
+    #[serde(default)]
+    pub token: String,
+}
+
+#[async_trait]
+impl Resource for Snapshot {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn name(&self) -> String {
+        format!("of {}", self.image)
+    }
+
+    fn tokens(&self) -> Vec<&str> {
+        vec![&self.token]
+    }
+
+    fn parent(&self) -> Option<Parent<'_>> {
+        Some(Parent::Image(&self.image))
+    }
+
+    async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
+        let Some(id) = search.id else { return Ok(Found::Nothing) };
+        Ok(find(&search.ec2, &self.image, &self.token, id).await?)
+    }
+
+    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+        Ok(delete(&target.ec2, removal.ui, target.id).await?)
+    }
+
+    fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![at.look(&["DescribeSnapshots"]), at.everywhere(&["snapshot"], &["DeleteSnapshot"])]
+    }
+}
+
+/// The snapshot `id`, which is behind the AMI `image` of the build of `token`.
+pub async fn find(ec2: &Ec2, image: &str, token: &str, id: &str) -> Result<Found, ApiError> {
+    let Some(found) = own(ec2, id).await? else { return Ok(Found::Nothing) };
+    Ok(Found::new(Some(id), proof::snapshot(&found, image, token)))
+}
+
+/// Deletes a snapshot; it is no error if it is gone already.
+pub async fn delete(ec2: &Ec2, ui: &Ui, id: &str) -> Result<(), ApiError> {
+    ui.say(format!("Deleting the snapshot {id}"));
+    delete_snapshot(ec2, id).await
+}
+
+/// Whether EC2 made the snapshot `id` for the AMI `image`, or it is gone.
+pub async fn is_made_for(ec2: &Ec2, id: &str, image: &str) -> Result<bool, ApiError> {
+    Ok(own(ec2, id).await?.is_none_or(|found| proof::is_snapshot_for(&found, image)))
+}
+
+async fn own(ec2: &Ec2, id: &str) -> Result<Option<Described>, ApiError> {
+    let request = ec2.describe_snapshots().snapshot_ids(id).owner_ids("self");
+    match ec2.call("DescribeSnapshots", |_| request.clone().send()).await {
+        Err(error) if error.is_unknown() => Ok(None),
+        found => Ok(found?.snapshots.unwrap_or_default().into_iter().next()),
+    }
+}
