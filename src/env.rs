@@ -66,7 +66,8 @@ pub struct Environment {
     pub run_uuid: String,
     /// The role that the run takes on in AWS, if it was told one.
     pub role: Option<Role>,
-    /// Where the template functions `aws_secretsmanager` and `aws_secretsmanager_raw` read from.
+    /// Where the template functions `aws_secretsmanager` and `aws_secretsmanager_raw` read from;
+    /// `None` asks nobody.
     pub secrets: Option<Arc<dyn SecretStore>>,
     /// Who has given templates what they are given.
     pub asker: Asker,
@@ -129,6 +130,11 @@ impl Environment {
     /// The same with a store of secrets.
     pub fn with_secrets(self, secrets: Arc<dyn SecretStore>) -> Self {
         Self { secrets: Some(secrets), ..self }
+    }
+
+    /// The same without a store of secrets: nobody is asked for one, and what it holds is unknown.
+    pub fn without_secrets(self) -> Self {
+        Self { secrets: None, ..self }
     }
 
     /// The same with other files in reach.

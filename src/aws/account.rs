@@ -88,7 +88,7 @@ impl Haste {
     fn timeouts(self) -> TimeoutConfig {
         let (connect, attempt) = match self {
             Self::Patient => (10, 60),
-            Self::Brisk => (2, 20),
+            Self::Brisk => (2, 10),
         };
         TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(connect))

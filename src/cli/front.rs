@@ -162,18 +162,20 @@ pub fn load(
 
 /// The same for whoever only looks at a template: that its parts do not fit together, or not to this
 /// program, is worth a warning. Types and defaults of variables, and the values that they are given,
-/// count.
+/// count. What evaluates those inputs asks nobody: neither a data source nor a store of secrets.
 pub fn look(
     session: &Session,
     arguments: &TemplateArguments,
     sources: &mut SourceMap,
-) -> Result<(Template, Diagnostics), Diagnostics> {
+) -> Result<((Template, Inputs), Diagnostics), Diagnostics> {
     let request = LoadRequest { reading: Reading::Loose, ..arguments.load_request() };
     let (template, mut found) = load::load(&request, sources)?;
     found.extend(plan::requirements(&template).into_iter().map(Diagnostic::into_warning));
     let inputs = inputs(session, arguments, Wishes::default(), &template, sources)?;
+    let environment = (*inputs.environment).clone().without_secrets();
+    let inputs = Inputs { environment: Arc::new(environment), ..inputs };
     found.extend(eval::check_variables(&template, &inputs, &session.redactor));
-    found.into_result(template)
+    found.into_result((template, inputs))
 }
 
 /// What the command line, files and the environment say about the variables of `template`. No data

@@ -6,7 +6,7 @@ mod json;
 
 use clap::Args;
 
-use super::front::{self, TemplateArguments, Wishes};
+use super::front::{self, TemplateArguments};
 use super::{Exit, Session};
 use crate::diagnostic::Diagnostics;
 use crate::eval;
@@ -46,8 +46,7 @@ pub(crate) fn inspect(
     arguments: &TemplateArguments,
     sources: &mut SourceMap,
 ) -> Result<(), Diagnostics> {
-    let (template, _warnings) = front::look(session, arguments, sources)?;
-    let inputs = front::inputs(session, arguments, Wishes::default(), &template, sources)?;
+    let ((template, inputs), _warnings) = front::look(session, arguments, sources)?;
     // What is sensitive is masked from here on.
     let (values, _found) = eval::evaluate_partly(&template, &inputs, &session.redactor);
     match template.dialect {

@@ -142,7 +142,7 @@ impl Check<'_> {
     ) -> Result<(Unmatched, Diagnostics), Diagnostics> {
         let Self { session, ui, arguments, .. } = *self;
         if arguments.syntax_only {
-            let (_template, found) = front::look(session, template, sources)?;
+            let (_looked_at, found) = front::look(session, template, sources)?;
             return Ok((Unmatched::default(), found));
         }
         let wishes = Wishes {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::support::Program;
+use crate::support::{ACCESS_KEY, Program, SECRET_KEY};
 
 /// What `inspect` says of a template with this name and text.
 fn inspected(name: &str, text: &str) -> String {
@@ -66,6 +66,27 @@ fn no_data_source_is_asked() {
     let locals = "locals {\n  body = data.http.d.body\n  plain = 1\n}\n";
     let shown = inspected("t.pkr.hcl", &format!("{data}{locals}{BUILD}"));
     assert_eq!(values(&shown), ["local.body: \"<unknown>\"", "local.plain: \"1\""]);
+    assert!(listener.accept().is_err(), "somebody asked");
+}
+
+#[test]
+fn no_store_of_secrets_is_asked() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.set_nonblocking(true).expect("an option");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let inspected = |name: &str, text: &str| {
+        let vars = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_REGION", "us-east-1")];
+        let keys = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+        let program = Program::new().with(vars).with(keys);
+        program.write(name, text);
+        program.run(["inspect", name]).succeeded().stdout
+    };
+    let locals = "locals {\n  s = aws_secretsmanager(\"a\", null)\n  plain = 1\n}\n";
+    let shown = inspected("t.pkr.hcl", &format!("{locals}{BUILD}"));
+    assert_eq!(values(&shown), ["local.plain: \"1\"", "local.s: \"<sensitive>\""]);
+    let variables = r#"{"s": "{{aws_secretsmanager `a`}}"}"#;
+    let builders = r#"[{"type": "null", "communicator": "none"}]"#;
+    inspected("t.json", &format!(r#"{{"variables": {variables}, "builders": {builders}}}"#));
     assert!(listener.accept().is_err(), "somebody asked");
 }
 

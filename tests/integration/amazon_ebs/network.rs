@@ -105,7 +105,7 @@ async fn run(trouble: &Trouble, args: &[&str], vars: &[(&str, &str)]) -> (Run, D
 /// The line that says what is wrong, of all that `run` has said.
 fn cause<'a>(run: &'a Run, words: &str) -> &'a str {
     if run.code == Some(0) {
-        return "(shows what it can know)";
+        return "(asks nobody)";
     }
     let all = run.stdout.lines().chain(run.stderr.lines());
     let mut said = all.filter(|line| line.contains(words) && !line.starts_with("Waiting for"));
@@ -137,6 +137,8 @@ async fn no_network_is_said_as_such_and_soon() {
         assert!(!said.contains("credentials do not work"), "{command}: {said}");
         // The machine that tests may have other things to do.
         assert!(!is_brisk || took < Duration::from_secs(6), "{command}: {took:?} {said}");
+        assert!(command == "build" || took < Duration::from_secs(15), "{command}: {took:?} {said}");
+        assert!(command != "inspect" || !said.contains("Waiting for "), "{said}");
         assert!(
             took < Duration::from_secs(4) || said.contains("Waiting for "),
             "{command}: {took:?} of silence: {said}"
@@ -151,11 +153,8 @@ async fn what_is_said_of_a_slow_network_and_after_how_long() {
     println!("| command | trouble | after | what is said |\n|---|---|---|---|");
     for (command, is_brisk, run, took) in table(&[]).await {
         assert_eq!(run.code == Some(0), command == "inspect", "{command}: {run:#?}");
-        let makes_nothing = command != "build";
-        assert!(
-            !(is_brisk && makes_nothing) || took < Duration::from_secs(6),
-            "{command}: {took:?}"
-        );
+        let limit = Duration::from_secs(if is_brisk { 6 } else { 15 });
+        assert!(command == "build" || took < limit, "{command}: {took:?}");
     }
 }
 
