@@ -54,6 +54,8 @@
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read what they have written"))]
+
 pub mod action;
 pub mod aws;
 pub mod budget;

@@ -1,6 +1,7 @@
 //! The signals that end a run: the first one interrupts it, the second one ends the program.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Exit;
 use super::build::LAST_WORDS;
+use crate::peer;
 
 /// All that ask a process to end, with their names in messages. Some are rarely sent by people;
 /// but schedulers and `timeout -s` do send them, and whoever does not listen dies of them without
@@ -79,8 +81,8 @@ pub async fn next<T: Copy>(signals: &mut [(unix::Signal, T)]) -> T {
 /// Whether who started us wants us to survive this signal: `nohup` does. (A script's background
 /// commands ignore interrupts, too; but whoever sends them one means it.)
 fn is_ignored(signal: Signal) -> bool {
-    signal == Signal::HUP
-        && std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
+    let status = || peer::read_regular_text(Path::new("/proc/self/status"), 64 * 1024);
+    signal == Signal::HUP && status().is_ok_and(|status| ignores(&status, signal))
 }
 
 /// Whether the `SigIgn` of a process's status has `signal`.

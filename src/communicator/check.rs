@@ -10,6 +10,7 @@ use crate::communicator::{Kind, Options};
 use crate::component::Check;
 use crate::diagnostic::code;
 use crate::env::Environment;
+use crate::peer;
 use crate::secret::Secret;
 
 impl Options {
@@ -197,8 +198,11 @@ pub(super) fn expand_home(path: &Path, environment: &Environment) -> PathBuf {
     home.map_or_else(|| path.to_owned(), |home| home.join(rest))
 }
 
+/// The largest list of users that is read.
+const USERS: u64 = 16 * 1024 * 1024;
+
 fn home_of(user: &str) -> Option<PathBuf> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let users = peer::read_regular_text(Path::new("/etc/passwd"), USERS).ok()?;
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(user)).then(|| fields.nth(4).map(PathBuf::from)).flatten()

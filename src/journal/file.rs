@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::Thing;
@@ -72,7 +73,9 @@ impl Writer {
         file.as_file().lock()?;
         let path = place.dir.join(format!("{}.{EXTENSION}", place.run));
         let file = file.persist_noclobber(&path).map_err(|error| error.error)?;
-        File::open(&place.dir)?.sync_all()?;
+        // The name, too, is on the disk before anything is made.
+        rustix::fs::open(&place.dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(rustix::fs::fsync)?;
         let writer = Self { file: Arc::new(file), path: Arc::new(path), torn_at: Arc::default() };
         writer.append(&[Record::Imgbake { journal: VERSION }])?;
         Ok(writer)

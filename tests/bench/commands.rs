@@ -5,6 +5,7 @@
 //! and calls. The cloud is moto behind a proxy that notes when a call is being answered; the machine
 //! is an sshd. `moto_server` and `packer` have to be on the path.
 
+#![expect(clippy::disallowed_methods, reason = "a bench waits, and reads what it has written")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints and panics")]
 
 #[path = "../integration/support/mod.rs"]

@@ -5,6 +5,7 @@
 //! of round trip are made by a process that passes TCP on with 10 ms of delay each way; both sides
 //! go through it. `cargo bench --bench transfer -- 256` moves 256 MiB instead of 1024.
 
+#![expect(clippy::disallowed_methods, reason = "a bench waits, and reads what it has written")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints and panics")]
 
 #[path = "../integration/support/mod.rs"]
@@ -230,7 +231,6 @@ fn delay(from: u16, to: u16) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a delay is what this is for")]
 fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     // At 1 GB/s, 10 ms hold 10 MB: enough places that the queue is never what limits.
     let (sender, receiver) = sync_channel::<(Instant, Vec<u8>)>(4096);

@@ -1,6 +1,7 @@
 //! One binary: linking the EC2 client is slow. A module per capability.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test reads what it has written")]
 #![allow(
     clippy::print_stdout,
     reason = "what a test measured is for whoever asks with --nocapture"
