@@ -12,6 +12,8 @@ mod filesystem;
 mod format;
 mod host;
 mod json;
+mod list;
+mod map;
 mod network;
 mod number;
 mod re2;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::{
     Available, Function, collection, control, crypto, csv, encoding, filesystem, format, json,
-    network, number, regex, service, set, string, time, yaml,
+    list, map, network, number, regex, service, set, string, time, yaml,
 };
 
 const FAMILIES: &[&[Function]] = &[
@@ -17,6 +17,8 @@ const FAMILIES: &[&[Function]] = &[
     filesystem::FUNCTIONS,
     format::FUNCTIONS,
     json::FUNCTIONS,
+    list::FUNCTIONS,
+    map::FUNCTIONS,
     network::FUNCTIONS,
     number::FUNCTIONS,
     regex::FUNCTIONS,
