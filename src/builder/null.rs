@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::builder::provision::provision;
-use crate::communicator::{self, HostKey, Kind, Target};
+use crate::communicator::{self, Chosen, HostKey, Taken, Target};
 use crate::component::{Artifact, BuildContext, Builder, Check, Component};
 use crate::interpolate::BuildData;
 use crate::step::Steps;
@@ -17,7 +17,7 @@ pub const BUILDER_ID: &str = "fnoeding.null";
 /// Connects to the machine that the communicator's options name.
 #[derive(Debug)]
 pub struct Null {
-    communicator: communicator::Options,
+    communicator: Chosen,
 }
 
 impl Component for Null {
@@ -27,34 +27,9 @@ impl Component for Null {
     type Options = (communicator::Options,);
 
     fn prepare((communicator,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        communicator.check(check);
-        if communicator.kind() == Kind::Ssh {
-            check_login(&communicator, check);
-        }
+        let communicator = communicator.choose(&Taken::of(communicator::ANY), check)?;
+        communicator.check_machine_is_known(check);
         Some(Self { communicator })
-    }
-}
-
-/// Nobody but the template can know how to get into the machine.
-fn check_login(options: &communicator::Options, check: &mut Check<'_>) {
-    if options.ssh_host.is_empty() {
-        check.missing("ssh_host", "say which machine to connect to");
-    }
-    let given = [
-        ("ssh_agent_auth", options.ssh_agent_auth),
-        ("ssh_password", options.ssh_password.is_some()),
-        ("ssh_private_key_file", options.ssh_private_key_file.is_some()),
-    ];
-    let mut given = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
-    match (given.next(), given.next()) {
-        (None, _) => {
-            let help = "or `ssh_private_key_file`, or `ssh_agent_auth`: one way to log in";
-            check.missing("ssh_password", help);
-        }
-        (Some(first), Some(second)) => {
-            check.error(second, format!("`{first}` is given too: choose one way to log in"));
-        }
-        (Some(_), None) => {}
     }
 }
 
@@ -62,7 +37,7 @@ fn check_login(options: &communicator::Options, check: &mut Check<'_>) {
 impl Builder for Null {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let target = Target {
-            host: self.communicator.ssh_host.clone(),
+            host: String::new(),
             port: None,
             key: None,
             host_key: HostKey::FirstUse,

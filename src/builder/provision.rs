@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::communicator::{Options, Target};
+use crate::communicator::{Chosen, Target};
 use crate::component::{BuildContext, Communicator};
 use crate::event::{Message, Phase, Whose};
 use crate::interpolate::BuildData;
@@ -19,43 +19,43 @@ use crate::step::{Ending, Step, Steps};
 /// The connection that comes back is open until the steps are undone.
 pub async fn provision(
     steps: &Steps<'_>,
-    options: &Options,
+    connector: &Chosen,
     target: Target,
     data: BuildData,
 ) -> anyhow::Result<Arc<dyn Communicator>> {
-    provision_while(steps, options, target, data, CancellationToken::new()).await
+    provision_while(steps, connector, target, data, CancellationToken::new()).await
 }
 
 /// As [`provision`], but gives up connecting as soon as `gone` says that the machine is no more.
 pub async fn provision_while(
     steps: &Steps<'_>,
-    options: &Options,
+    connector: &Chosen,
     target: Target,
     data: BuildData,
     gone: CancellationToken,
 ) -> anyhow::Result<Arc<dyn Communicator>> {
-    let mut all_data = options.build_data(&target).await;
+    let mut all_data = connector.build_data(&target).await;
     all_data.extend(data);
-    let connection = steps.run(Connect::new(options.clone(), target.clone(), gone)).await?;
+    let connection = steps.run(Connect::new(connector.clone(), target.clone(), gone)).await?;
     steps.run(Provision { connection: connection.clone(), data: all_data }).await?;
     if target.key.is_some() {
-        let (options, connection) = (options.clone(), connection.clone());
-        steps.run(ForgetKey { options, connection, target }).await?;
+        let (connector, connection) = (connector.clone(), connection.clone());
+        steps.run(ForgetKey { connector, connection, target }).await?;
     }
     Ok(connection)
 }
 
 /// Connects; undone by closing the connection.
 struct Connect {
-    options: Options,
+    connector: Chosen,
     target: Target,
     gone: CancellationToken,
     open: Mutex<Option<Arc<dyn Communicator>>>,
 }
 
 impl Connect {
-    fn new(options: Options, target: Target, gone: CancellationToken) -> Self {
-        Self { options, target, gone, open: Mutex::default() }
+    fn new(connector: Chosen, target: Target, gone: CancellationToken) -> Self {
+        Self { connector, target, gone, open: Mutex::default() }
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Communicator>>> {
@@ -76,7 +76,7 @@ impl Step for Connect {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Self::Output> {
-        let connecting = self.options.connect(cx, self.target.clone());
+        let connecting = self.connector.open(cx, self.target.clone());
         let connected = timed(cx, self.name(), self.gone.run_until_cancelled(connecting)).await;
         let connection = connected.context("the machine is gone")??;
         *self.open() = Some(connection.clone());
@@ -136,7 +136,7 @@ async fn timed<T>(cx: &BuildContext, what: &'static str, work: impl Future<Outpu
 
 /// Takes the temporary key out of the machine.
 struct ForgetKey {
-    options: Options,
+    connector: Chosen,
     connection: Arc<dyn Communicator>,
     target: Target,
 }
@@ -155,7 +155,7 @@ impl Step for ForgetKey {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         match &self.target.key {
-            Some(key) => self.options.forget_temporary_key(cx, &*self.connection, key).await,
+            Some(key) => self.connector.forget_key(cx, &*self.connection, key).await,
             None => Ok(()),
         }
     }

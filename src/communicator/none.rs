@@ -1,16 +1,65 @@
 //! `communicator = "none"`: a machine that is not talked to.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::component::{Command, Communicator, Exit, Upload};
+use super::Target;
+use super::connector::{Connector, Pause};
+use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
+use crate::interpolate::BuildData;
+
+/// There is nothing to choose.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub(super) struct NoOptions {}
+
+#[async_trait]
+impl Connector for NoOptions {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn check(&self, _: &mut Check<'_>) {}
+
+    fn check_machine_is_known(&self, _: &mut Check<'_>) {}
+
+    fn connects(&self) -> bool {
+        false
+    }
+
+    fn port(&self) -> Option<u16> {
+        None
+    }
+
+    async fn connect(
+        &self,
+        _: &BuildContext,
+        _: Target,
+        _: Pause,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
+        tracing::info!("communicator disabled, will not connect");
+        Ok(Arc::new(NoCommunicator))
+    }
+
+    async fn build_data(&self, target: &Target) -> BuildData {
+        let nothing = ["User", "Password", "SSHPublicKey", "SSHPrivateKey"];
+        let mut data: BuildData =
+            nothing.into_iter().map(|name| (name.to_owned(), "".into())).collect();
+        data.insert("Host".into(), target.host.as_str().into());
+        data.insert("Port".into(), target.port.unwrap_or(0).into());
+        data.insert("ConnType".into(), self.name().into());
+        data
+    }
+}
 
 /// Runs nothing, successfully, and transfers nothing.
 #[derive(Debug)]
-pub(super) struct NoCommunicator;
+struct NoCommunicator;
 
 fn refused(what: &str) -> anyhow::Result<()> {
     anyhow::bail!("{what} is not implemented when communicator = 'none'")
@@ -34,4 +83,29 @@ impl Communicator for NoCommunicator {
         refused("DownloadDir")
     }
     async fn close(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::communicator::HostKey;
+
+    #[tokio::test]
+    async fn nothing_runs_and_nothing_is_transferred() {
+        let (cx, _said) = BuildContext::for_tests();
+        let target = Target {
+            host: String::new(),
+            port: None,
+            key: None,
+            host_key: HostKey::FirstUse,
+            way: None,
+            boots: false,
+        };
+        let machine = NoOptions {}.connect(&cx, target, Pause::default()).await.unwrap();
+        let (exit, _) = machine.run_captured("anything").await.unwrap();
+        assert_eq!(exit.status(), 0);
+        let (ui, _events) = Ui::new();
+        let refused = machine.upload_dir("/tmp", "/tmp", &ui).await.unwrap_err().to_string();
+        assert_eq!(refused, "UploadDir is not implemented when communicator = 'none'");
+    }
 }

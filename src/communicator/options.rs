@@ -1,211 +1,124 @@
-//! The options of every builder that has a machine.
+//! The options of every builder that has a machine, and the connector that they choose.
 
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::communicator::check::given;
-use crate::communicator::key::KeyType;
-use crate::config::GoDuration;
-use crate::secret::Secret;
+use super::connector::{Connector, Pause};
+use super::{Target, connectors};
+use crate::component::{BuildContext, Check, Communicator};
+use crate::config::{GoDuration, GroupReader, OptionDoc, Part};
 
-/// Options of the reference that are refused by name: everything of WinRM, and what only the usual
-/// tool's own parts set.
-pub const NOT_BUILT: &[&str] = &[
-    "winrm_username",
-    "winrm_password",
-    "winrm_host",
-    "winrm_no_proxy",
-    "winrm_port",
-    "winrm_timeout",
-    "winrm_use_ssl",
-    "winrm_insecure",
-    "winrm_use_ntlm",
-    "ssh_public_key",
-    "ssh_private_key",
-];
-
-/// How the machine is talked to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Over SSH.
-    Ssh,
-    /// Not at all.
-    None,
-}
-
-/// How files get to the machine and back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TransferMethod {
-    /// As streams through the machine's shell (`cat`, `tar`): the fast way, which needs no `scp`
-    /// there.
-    #[default]
-    Scp,
-    /// Through the server's SFTP subsystem.
-    Sftp,
-}
-
-/// How to reach the machine and log in.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The options that all connectors share.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Options {
-    /// How the machine is talked to: `ssh` or `none`.
-    pub communicator: String,
+pub(super) struct Shared {
+    /// How the machine is talked to: `ssh`, which is the default, or `none`: not at all.
+    communicator: Option<String>,
     /// How long to wait after the first connection before connecting again and going on.
-    pub pause_before_connecting: GoDuration,
-
-    /// The machine's name or address, instead of the one that the builder finds.
-    pub ssh_host: String,
-    /// The port of the machine's SSH server.
-    pub ssh_port: u16,
-    /// The user to log in as.
-    pub ssh_username: String,
-    /// The password to log in with; it also answers every keyboard-interactive question.
-    pub ssh_password: Option<Secret>,
-    /// A key pair that the cloud already has; needs `ssh_private_key_file` or `ssh_agent_auth`.
-    pub ssh_keypair_name: String,
-    /// The name of the temporary key pair; `packer_` and a unique id if not given.
-    pub temporary_key_pair_name: String,
-    /// The kind of the temporary key: `ed25519` (the default), `rsa` or `ecdsa`.
-    pub temporary_key_pair_type: Option<KeyType>,
-    /// Bits of the temporary key: 4096 for RSA and 521 for ECDSA if not given.
-    pub temporary_key_pair_bits: Option<u32>,
-    /// The ciphers to offer, best first.
-    pub ssh_ciphers: Vec<String>,
-    /// The key exchange algorithms to offer, best first.
-    pub ssh_key_exchange_algorithms: Vec<String>,
-    /// Whether to take the temporary key out of the machine's `authorized_keys` in the end. Unlike
-    /// in Packer it is, unless the template says `false`: no image should let a stranger in.
-    pub ssh_clear_authorized_keys: bool,
-    /// The private key to log in with, not encrypted.
-    pub ssh_private_key_file: Option<PathBuf>,
-    /// The certificate that goes with `ssh_private_key_file`.
-    pub ssh_certificate_file: Option<PathBuf>,
-    /// Whether commands get a terminal.
-    pub ssh_pty: bool,
-    /// How long to wait for the machine to let us in. Five minutes if neither this nor
-    /// `ssh_handshake_attempts` is given; without end if it is zero.
-    pub ssh_timeout: GoDuration,
-    /// The former name of `ssh_timeout`.
-    pub ssh_wait_timeout: GoDuration,
-    /// How many times the machine may refuse to let us in. Ten if neither this nor `ssh_timeout` is
-    /// given; without end if it is zero.
-    pub ssh_handshake_attempts: u32,
-    /// Whether to log in with the keys of the SSH agent.
-    pub ssh_agent_auth: bool,
-    /// Whether the machine must not use the local SSH agent. Unlike in Packer it must not, unless the
-    /// template says `false`: who rules the machine could log in elsewhere with the agent's keys.
-    /// With `true`, the agent's keys are not tried for logging in either.
-    pub ssh_disable_agent_forwarding: Option<bool>,
-    /// A host to connect through.
-    pub ssh_bastion_host: String,
-    /// The bastion's port.
-    pub ssh_bastion_port: u16,
-    /// The user on the bastion.
-    pub ssh_bastion_username: String,
-    /// The password on the bastion.
-    pub ssh_bastion_password: Option<Secret>,
-    /// Whether to ask the person at the terminal what the bastion asks.
-    pub ssh_bastion_interactive: bool,
-    /// The key for the bastion; `ssh_private_key_file` if not given.
-    pub ssh_bastion_private_key_file: Option<PathBuf>,
-    /// The certificate that goes with `ssh_bastion_private_key_file`.
-    pub ssh_bastion_certificate_file: Option<PathBuf>,
-    /// Whether to log in to the bastion with the keys of the SSH agent.
-    pub ssh_bastion_agent_auth: bool,
-    /// How files get to the machine: `scp` (the fast way) or `sftp`.
-    pub ssh_file_transfer_method: TransferMethod,
-    /// A SOCKS5 proxy to connect through.
-    pub ssh_proxy_host: String,
-    /// The proxy's port.
-    pub ssh_proxy_port: u16,
-    /// The user at the proxy.
-    pub ssh_proxy_username: String,
-    /// The password at the proxy.
-    pub ssh_proxy_password: Option<Secret>,
-    /// How often to let the machine know that we are still there; negative: never.
-    pub ssh_keep_alive_interval: GoDuration,
-    /// How long the connection may be silent before it is given up; zero: for ever.
-    pub ssh_read_write_timeout: GoDuration,
-    /// Ports of the machine that lead here, as `REMOTE_PORT:LOCAL_HOST:LOCAL_PORT`.
-    pub ssh_remote_tunnels: Vec<String>,
-    /// Ports of this host that lead to the machine, as `LOCAL_PORT:REMOTE_HOST:REMOTE_PORT`.
-    pub ssh_local_tunnels: Vec<String>,
+    pause_before_connecting: GoDuration,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            communicator: "ssh".into(),
-            pause_before_connecting: GoDuration::default(),
-            ssh_host: String::new(),
-            ssh_port: 22,
-            ssh_username: String::new(),
-            ssh_password: None,
-            ssh_keypair_name: String::new(),
-            temporary_key_pair_name: String::new(),
-            temporary_key_pair_type: None,
-            temporary_key_pair_bits: None,
-            ssh_ciphers: Vec::new(),
-            ssh_key_exchange_algorithms: Vec::new(),
-            ssh_clear_authorized_keys: true,
-            ssh_private_key_file: None,
-            ssh_certificate_file: None,
-            ssh_pty: false,
-            ssh_timeout: GoDuration::default(),
-            ssh_wait_timeout: GoDuration::default(),
-            ssh_handshake_attempts: 0,
-            ssh_agent_auth: false,
-            ssh_disable_agent_forwarding: None,
-            ssh_bastion_host: String::new(),
-            ssh_bastion_port: 22,
-            ssh_bastion_username: String::new(),
-            ssh_bastion_password: None,
-            ssh_bastion_interactive: false,
-            ssh_bastion_private_key_file: None,
-            ssh_bastion_certificate_file: None,
-            ssh_bastion_agent_auth: false,
-            ssh_file_transfer_method: TransferMethod::default(),
-            ssh_proxy_host: String::new(),
-            ssh_proxy_port: 1080,
-            ssh_proxy_username: String::new(),
-            ssh_proxy_password: None,
-            ssh_keep_alive_interval: GoDuration::from_secs(5),
-            ssh_read_write_timeout: GoDuration::default(),
-            ssh_remote_tunnels: Vec::new(),
-            ssh_local_tunnels: Vec::new(),
-        }
+/// The options of all connectors, read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    shared: Shared,
+    connectors: Vec<Arc<dyn Connector>>,
+}
+
+impl Part for Options {
+    fn read(reader: &mut impl GroupReader) -> Option<Self> {
+        let shared = Shared::read(reader);
+        let connectors = connectors::read(reader);
+        Some(Self { shared: shared?, connectors: connectors? })
+    }
+
+    fn docs() -> Vec<OptionDoc> {
+        let mut docs = Shared::docs();
+        docs.extend(connectors::docs());
+        docs
+    }
+}
+
+/// The connectors that a builder takes.
+#[derive(Debug)]
+pub struct Taken {
+    names: &'static [&'static str],
+    own: Vec<Arc<dyn Connector>>,
+}
+
+impl Taken {
+    /// The registered connectors of these names; the first is the default.
+    pub fn of(names: &'static [&'static str]) -> Self {
+        Self { names, own: Vec::new() }
+    }
+
+    /// Beside them one that the builder brings itself.
+    pub fn and(mut self, own: Arc<dyn Connector>) -> Self {
+        self.own.push(own);
+        self
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.names.iter().copied().chain(self.own.iter().map(|own| own.name()))
+    }
+
+    /// Why `name` cannot be chosen.
+    fn refuse(&self, name: &str, check: &mut Check<'_>) {
+        let cause = match connectors::NOT_BUILT.iter().find(|(other, _)| *other == name) {
+            Some((_, cause)) => cause,
+            None if connectors::NAMES.contains(&name) => "this builder does not take it",
+            None => "there is no such communicator",
+        };
+        let quoted: Vec<_> = self.names().map(|name| format!("\"{name}\"")).collect();
+        let help = format!("use {}", quoted.join(" or "));
+        check.error("communicator", cause).help = Some(help);
     }
 }
 
 impl Options {
-    /// How the machine is talked to.
-    pub fn kind(&self) -> Kind {
-        if self.communicator == "none" { Kind::None } else { Kind::Ssh }
+    /// The connector that the template chooses among those that the builder takes. Reports what is
+    /// wrong with the choice, or with the options of what was chosen.
+    pub fn choose(self, taken: &Taken, check: &mut Check<'_>) -> Option<Chosen> {
+        let default = || taken.names().next().map(str::to_owned);
+        let given = self.shared.communicator.filter(|name| !name.is_empty());
+        let name = given.or_else(default)?;
+        let is_it = |connector: &&Arc<dyn Connector>| connector.name() == name;
+        let registered = self.connectors.iter().filter(|own| taken.names.contains(&own.name()));
+        let Some(connector) = taken.own.iter().chain(registered).find(is_it) else {
+            taken.refuse(&name, check);
+            return None;
+        };
+        connector.check(check);
+        let pause = Pause(self.shared.pause_before_connecting);
+        Some(Chosen { connector: connector.clone(), pause })
     }
+}
 
-    /// Whether the builder should make a key: nothing else is given to log in with.
-    pub fn needs_temporary_key(&self) -> bool {
-        self.kind() == Kind::Ssh
-            && given(self.ssh_password.as_ref()).is_none()
-            && self.ssh_private_key_file.is_none()
-            && self.ssh_keypair_name.is_empty()
-            && !self.ssh_agent_auth
+/// The connector that a template chose.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    connector: Arc<dyn Connector>,
+    pause: Pause,
+}
+
+impl Deref for Chosen {
+    type Target = dyn Connector;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.connector
     }
+}
 
-    /// The kind of key that [`needs_temporary_key`](Self::needs_temporary_key) is about.
-    pub fn temporary_key_type(&self) -> KeyType {
-        self.temporary_key_pair_type.unwrap_or(KeyType::Ed25519)
-    }
-
-    /// A name for the temporary key: the given one, or a new one each time.
-    pub fn temporary_key_name(&self) -> String {
-        if self.temporary_key_pair_name.is_empty() {
-            format!("packer_{}", uuid::Uuid::new_v4())
-        } else {
-            self.temporary_key_pair_name.clone()
-        }
+impl Chosen {
+    /// Connects as the template says; see [`Connector::connect`].
+    pub async fn open(
+        &self,
+        cx: &BuildContext,
+        target: Target,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
+        self.connector.connect(cx, target, self.pause).await
     }
 }

@@ -5,14 +5,14 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A connection before SSH is spoken on it.
+/// A connection before anything is said on it.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Any of them.
 pub type Transport = Box<dyn Stream>;
 
-/// A way to a machine's SSH server that its builder keeps.
+/// A way to a port of a machine that its builder keeps.
 #[async_trait]
 pub trait Way: fmt::Debug + Send + Sync {
     /// Waits until it is open.

@@ -15,4 +15,5 @@ pub use duration::GoDuration;
 pub(crate) use late::late_fields;
 pub use late::{AnyField, Late, LateFields};
 pub use node::{Entry, Form, Node, NodeKind, UNKNOWN, bool_of_text};
-pub use options::{Group, GroupReader, OptionDoc, OptionGroups};
+pub(crate) use options::joined;
+pub use options::{Group, GroupReader, OptionDoc, OptionGroups, Part};

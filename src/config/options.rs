@@ -52,11 +52,29 @@ pub(super) fn without_null(schema: &Json) -> &Json {
         .unwrap_or(schema)
 }
 
-/// One struct of options, or a tuple of several that together make a component's options.
-pub trait OptionGroups: Sized {
-    /// Fills each struct with what `reader` reads for it; `None` if any could not be read.
+/// A part of a component's options: one struct, or several that belong together.
+pub trait Part: Sized + 'static {
+    /// Fills it with what `reader` reads; `None` if anything could not be read.
     fn read(reader: &mut impl GroupReader) -> Option<Self>;
-    /// The options of all structs, in the order of their declaration. Every component of a type asks
+    /// Its options, in the order of their declaration.
+    fn docs() -> Vec<OptionDoc>;
+}
+
+impl<G: Group> Part for G {
+    fn read(reader: &mut impl GroupReader) -> Option<Self> {
+        reader.read_group(&docs_of::<G>())
+    }
+
+    fn docs() -> Vec<OptionDoc> {
+        docs_of::<G>().to_vec()
+    }
+}
+
+/// A tuple of parts that together make a component's options.
+pub trait OptionGroups: Sized {
+    /// Fills each part with what `reader` reads for it; `None` if any could not be read.
+    fn read(reader: &mut impl GroupReader) -> Option<Self>;
+    /// The options of all parts, in the order of their declaration. Every component of a type asks
     /// for them, so they are made once and shared.
     fn docs() -> Arc<[OptionDoc]>;
 }
@@ -110,18 +128,16 @@ fn docs_in(schema: &Json) -> Vec<OptionDoc> {
 }
 
 macro_rules! option_groups {
-    ($($group:ident)+) => {
-        impl<$($group: Group),+> OptionGroups for ($($group,)+) {
+    ($($part:ident)+) => {
+        impl<$($part: Part),+> OptionGroups for ($($part,)+) {
             fn read(reader: &mut impl GroupReader) -> Option<Self> {
-                // Every group is read, so that one run shows the errors of all.
+                // Every part is read, so that one run shows the errors of all.
                 #[expect(non_snake_case, reason = "a variable for each type parameter")]
-                let ($($group,)+) = ($(reader.read_group::<$group>(&docs_of::<$group>()),)+);
-                Some(($($group?,)+))
+                let ($($part,)+) = ($($part::read(reader),)+);
+                Some(($($part?,)+))
             }
             fn docs() -> Arc<[OptionDoc]> {
-                made_once::<Self>(|| {
-                    [$(docs_of::<$group>()),+].iter().flat_map(|docs| docs.iter().cloned()).collect()
-                })
+                made_once::<Self>(|| [$($part::docs()),+].concat().into())
             }
         }
     };
@@ -135,3 +151,18 @@ option_groups!(A B C D E F);
 option_groups!(A B C D E F G);
 option_groups!(A B C D E F G H);
 option_groups!(A B C D E F G H I);
+
+/// Several lists of option names as one of `N`.
+pub(crate) const fn joined<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let (mut list, mut at) = (0, 0);
+    while list < lists.len() {
+        let mut item = 0;
+        while item < lists[list].len() {
+            all[at] = lists[list][item];
+            (item, at) = (item + 1, at + 1);
+        }
+        list += 1;
+    }
+    all
+}

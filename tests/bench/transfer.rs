@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use imgbake::communicator::{HostKey, Options, Target};
+use imgbake::communicator::{Connector as _, HostKey, Pause, SshOptions, Target};
 use imgbake::component::{BuildContext, Communicator, Upload};
 use imgbake::env::Environment;
 use imgbake::event::Ui;
@@ -261,12 +261,12 @@ fn child(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (cx, ui) = context();
-        let options = Options {
+        let options = SshOptions {
             ssh_host: "127.0.0.1".into(),
             ssh_port: port.parse().unwrap(),
             ssh_username: support::current_user(),
             ssh_private_key_file: Some(key.into()),
-            ..Options::default()
+            ..SshOptions::default()
         };
         let target = Target {
             host: String::new(),
@@ -276,7 +276,7 @@ fn child(arguments: &[String]) {
             way: None,
             boots: false,
         };
-        let machine = options.connect(&cx, target).await.unwrap();
+        let machine = options.connect(&cx, target, Pause::default()).await.unwrap();
         transfer(&*machine, what, dir, &ui).await;
         machine.close().await;
     });

@@ -13,7 +13,7 @@ use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
 use crate::builder::joined;
 use crate::builder::provision::provision;
-use crate::communicator::{self, KeyType, Kind, TemporaryKey};
+use crate::communicator::{self, Chosen, KeyType, Taken, TemporaryKey};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
@@ -54,7 +54,7 @@ pub(super) struct Settings {
     pub(super) profile: ProfileOptions,
     pub(super) hardware: HardwareOptions,
     pub(super) ebs: EbsOptions,
-    pub(super) communicator: communicator::Options,
+    pub(super) communicator: Chosen,
     /// `-force`, or `force_deregister`.
     pub(super) force: bool,
 }
@@ -114,7 +114,7 @@ impl Component for AmazonEbs {
         hardware.check(&types, check);
         check_fallback(&run, &hardware, check);
         ebs.check(&access.region, &copies, check);
-        communicator.check(check);
+        let communicator = communicator.choose(&Taken::of(communicator::ANY), check)?;
         check_keys(&communicator, check);
         check_way_in(&run, &profile, &communicator, check);
         let force = check.facts.force || ami.force_deregister;
@@ -142,8 +142,9 @@ fn check_fallback(run: &RunOptions, hardware: &HardwareOptions, check: &mut Chec
 }
 
 /// EC2 makes only some kinds of keys.
-fn check_keys(options: &communicator::Options, check: &mut Check<'_>) {
-    match (options.temporary_key_type(), options.temporary_key_pair_bits) {
+fn check_keys(options: &Chosen, check: &mut Check<'_>) {
+    let Some(key) = options.temporary_key() else { return };
+    match (key.kind, key.bits) {
         (KeyType::Ecdsa, _) => {
             check.error("temporary_key_pair_type", "EC2 makes `ed25519` or `rsa` keys");
         }
@@ -158,13 +159,10 @@ fn check_keys(options: &communicator::Options, check: &mut Check<'_>) {
 fn check_way_in(
     run: &RunOptions,
     profile: &ProfileOptions,
-    options: &communicator::Options,
+    options: &Chosen,
     check: &mut Check<'_>,
 ) {
-    let through = [
-        ("ssh_bastion_host", &options.ssh_bastion_host),
-        ("ssh_proxy_host", &options.ssh_proxy_host),
-    ];
+    let through = options.hosts_between();
     if run.is_behind_session_manager() {
         check_session_manager(options, &through, check);
         if !profile.is_wanted() {
@@ -174,8 +172,7 @@ fn check_way_in(
         }
         return;
     }
-    let through = through.iter().find(|(_, host)| !host.is_empty());
-    if let Some((option, _)) = through
+    if let Some((option, _)) = through.first()
         && run.needs_temporary_group()
         && run.temporary_security_group_source_cidrs.is_empty()
     {
@@ -188,19 +185,16 @@ fn check_way_in(
 
 /// Through Systems Manager goes SSH only, and no other way beside it.
 fn check_session_manager(
-    options: &communicator::Options,
-    through: &[(&str, &String)],
+    options: &Chosen,
+    through: &[(&'static str, &str)],
     check: &mut Check<'_>,
 ) {
-    if options.kind() != Kind::Ssh {
+    if !options.takes_way() {
         check.error("ssh_interface", "`session_manager` is a way for the communicator `ssh`");
     }
-    for (option, host) in through.iter().chain(&[("ssh_host", &options.ssh_host)]) {
-        if !host.is_empty() {
-            let cause =
-                "with `ssh_interface = \"session_manager\"` no address leads to the machine";
-            check.error(option, cause).help = Some(format!("leave `{option}` away"));
-        }
+    for (option, _) in through.iter().copied().chain(options.host()) {
+        let cause = "with `ssh_interface = \"session_manager\"` no address leads to the machine";
+        check.error(option, cause).help = Some(format!("leave `{option}` away"));
     }
 }
 

@@ -29,7 +29,7 @@ use self::options::Accelerator;
 use self::run::{Off, Serve, Shutdown, Start};
 use crate::builder::joined;
 use crate::builder::provision::provision_while;
-use crate::communicator::{self, HostKey, Kind, Target, TemporaryKey};
+use crate::communicator::{self, Chosen, HostKey, Taken, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
 use crate::interpolate::{BuildData, Dot};
 use crate::step::Steps;
@@ -54,7 +54,7 @@ pub struct Qemu {
     download: Download,
     cd: cd::Options,
     http: http_server::Options,
-    communicator: communicator::Options,
+    communicator: Chosen,
     /// The machine's name.
     name: String,
     directory: PathBuf,
@@ -87,7 +87,7 @@ impl Component for Qemu {
         check::network(&network, check);
         cd.check(check);
         http.check(check);
-        communicator.check(check);
+        let communicator = communicator.choose(&Taken::of(communicator::ANY), check);
         let download = image.check(check)?;
         if hardware.memory < 10 {
             tracing::warn!("memory = {} cannot be meant: using 512", hardware.memory);
@@ -109,7 +109,7 @@ impl Component for Qemu {
             download,
             cd,
             http,
-            communicator,
+            communicator: communicator?,
             name,
             directory,
         })
@@ -160,10 +160,7 @@ impl Qemu {
             disk_paths: &paths,
             cd: cd.as_deref(),
             efi: efi.as_ref().map(|efi| (&*efi.code, &*efi.vars)),
-            forward: surroundings
-                .port
-                .as_ref()
-                .map(|port| (port.number(), self.communicator.ssh_port)),
+            forward: surroundings.port.as_ref().map(Port::number).zip(self.communicator.port()),
             display: self.display(cx),
             monitor: self.monitor().as_deref(),
         });
@@ -223,7 +220,7 @@ impl Qemu {
 
     fn shutdown(&self, machine: &Arc<Machine>, connection: Arc<dyn Communicator>) -> Shutdown {
         let how = match self.output.shutdown_command.as_str() {
-            _ if self.communicator.kind() == Kind::None => Off::ByItself,
+            _ if !self.communicator.connects() => Off::ByItself,
             "" => Off::Cut,
             command => Off::Command(command.to_owned()),
         };
@@ -264,7 +261,7 @@ impl Qemu {
             let serve = Serve { options, texts, server: Kept::default() };
             known.http = Some(steps.run(serve).await?);
         }
-        if self.communicator.kind() == Kind::Ssh && !self.network.skip_nat_mapping {
+        if self.communicator.port().is_some() && !self.network.skip_nat_mapping {
             let range = self.network.host_port_min..=self.network.host_port_max;
             known.port = Some(Port::reserve(&range)?);
         }
@@ -272,20 +269,11 @@ impl Qemu {
     }
 
     async fn make_key(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
-        let options = self.communicator.clone();
-        if !options.needs_temporary_key() {
-            return Ok(None);
-        }
-        let kind = options.temporary_key_type();
+        let Some(wish) = self.communicator.temporary_key() else { return Ok(None) };
+        let (kind, bits, name) = (wish.kind, wish.bits, wish.name());
         cx.ui.say(format!("Creating temporary {kind:?} SSH key for instance..."));
         // Finding an RSA key takes its time.
-        let make = move || {
-            TemporaryKey::generate(
-                kind,
-                options.temporary_key_pair_bits,
-                &options.temporary_key_name(),
-            )
-        };
+        let make = move || TemporaryKey::generate(kind, bits, &name);
         let key = tokio::task::spawn_blocking(make).await??;
         cx.redactor.register(key.private_openssh().expose());
         Ok(Some(Arc::new(key)))

@@ -9,7 +9,6 @@ use crate::communicator::{Announcement, HostKey};
 /// What is known of one server's keys. All connections of a build to that server share it.
 #[derive(Debug)]
 pub(super) struct HostKeys {
-    pinned: bool,
     announced: Option<Announcement>,
     known: Mutex<Vec<PublicKey>>,
 }
@@ -28,12 +27,11 @@ pub(super) struct Mismatch {
 
 impl HostKeys {
     pub(super) fn new(host_key: HostKey) -> Self {
-        let (pinned, announced, known) = match host_key {
-            HostKey::Pinned(keys) => (true, None, keys),
-            HostKey::Announced(announced) => (false, Some(announced), Vec::new()),
-            HostKey::FirstUse => (false, None, Vec::new()),
+        let announced = match host_key {
+            HostKey::Announced(announced) => Some(announced),
+            HostKey::FirstUse => None,
         };
-        Self { pinned, announced, known: Mutex::new(known) }
+        Self { announced, known: Mutex::default() }
     }
 
     /// The keys that are accepted; none means that any will do this once.
@@ -51,20 +49,16 @@ impl HostKeys {
             return Err(Mismatch { found: describe(found), expected, origin });
         }
         let known = self.known();
-        let first_use = known.is_empty() && !self.pinned;
-        if first_use || known.iter().any(|key| key.key_data() == found.key_data()) {
+        if known.is_empty() || known.iter().any(|key| key.key_data() == found.key_data()) {
             return Ok(());
         }
         let expected: Vec<String> = known.iter().map(describe).collect();
-        let origin = if self.pinned { "pinned" } else { "seen before in this build" };
+        let origin = "seen before in this build";
         Err(Mismatch { found: describe(found), expected: expected.join(" or "), origin })
     }
 
     /// Remembers the key of a server that let us in. Says what to tell people, the first time.
     pub(super) fn trust(&self, key: &PublicKey) -> Option<String> {
-        if self.pinned {
-            return Some(format!("Host key verified (pinned): {}", describe(key)));
-        }
         let mut known = self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !known.is_empty() {
             return None;
@@ -120,13 +114,5 @@ mod tests {
         assert!(keys.check(&ours).is_ok());
         assert!(keys.trust(&ours).unwrap().starts_with("Host key verified (machine's console)"));
         assert!(!announcement.is_open());
-    }
-
-    #[test]
-    fn a_pinned_key_is_the_only_one_from_the_start() {
-        let pinned = key();
-        let keys = HostKeys::new(HostKey::Pinned(vec![pinned.clone()]));
-        assert!(keys.check(&pinned).is_ok());
-        assert!(keys.check(&key()).is_err());
     }
 }

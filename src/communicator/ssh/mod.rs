@@ -1,17 +1,21 @@
 //! The machine's SSH server: waiting for it, running commands, moving files.
 
-pub(super) mod algorithm;
+mod algorithm;
+mod announcement;
 mod auth;
+mod check;
 mod command;
 mod dial;
 mod exec;
 mod handler;
 mod host_key;
+mod key;
+mod options;
 mod server;
 mod session;
 mod settings;
 mod transfer;
-pub(super) mod tunnel;
+mod tunnel;
 mod words;
 
 use std::path::Path;
@@ -28,17 +32,116 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
-use crate::communicator::{Options, Target, TransferMethod};
-use crate::component::{BuildContext, Command, Communicator, Exit, Upload};
+use crate::communicator::{Connector, KeyWish, Pause, Target};
+use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
+use crate::interpolate::BuildData;
 use crate::retry;
+use crate::secret::Secret;
+
+pub use self::announcement::Announcement;
+pub use self::key::{KeyType, TemporaryKey};
+pub(super) use self::options::NOT_BUILT;
+pub use self::options::{SshOptions, TransferMethod};
+
+#[async_trait]
+impl Connector for SshOptions {
+    fn name(&self) -> &'static str {
+        "ssh"
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        self.check_all(check);
+    }
+
+    fn check_machine_is_known(&self, check: &mut Check<'_>) {
+        self.check_known(check);
+    }
+
+    fn port(&self) -> Option<u16> {
+        Some(self.ssh_port)
+    }
+
+    fn host(&self) -> Option<(&'static str, &str)> {
+        Some(("ssh_host", self.ssh_host.as_str())).filter(|(_, host)| !host.is_empty())
+    }
+
+    fn hosts_between(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("ssh_bastion_host", self.ssh_bastion_host.as_str()),
+            ("ssh_proxy_host", self.ssh_proxy_host.as_str()),
+        ];
+        all.into_iter().filter(|(_, host)| !host.is_empty()).collect()
+    }
+
+    fn takes_way(&self) -> bool {
+        true
+    }
+
+    fn checks_host_key(&self) -> bool {
+        true
+    }
+
+    fn temporary_key(&self) -> Option<KeyWish<'_>> {
+        self.wanted_key()
+    }
+
+    fn key_pair(&self) -> Option<&str> {
+        Some(self.ssh_keypair_name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    async fn connect(
+        &self,
+        cx: &BuildContext,
+        target: Target,
+        pause: Pause,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
+        connect(self, cx, target, pause).await
+    }
+
+    async fn forget_key(
+        &self,
+        cx: &BuildContext,
+        communicator: &dyn Communicator,
+        key: &TemporaryKey,
+    ) -> anyhow::Result<()> {
+        match self.ssh_clear_authorized_keys {
+            true => key::forget(cx, communicator, key).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn build_data(&self, target: &Target) -> BuildData {
+        let private = match (&target.key, &self.ssh_private_key_file) {
+            (Some(key), _) => key.private_openssh(),
+            (None, Some(path)) => Secret::new(key::read(path).await.unwrap_or_default()),
+            (None, None) => Secret::default(),
+        };
+        let public = match &target.key {
+            Some(key) => key.public_openssh(),
+            None => key::public_of(&private).unwrap_or_default(),
+        };
+        let password = self.ssh_password.as_ref().map_or("", Secret::expose);
+        let (host, port) = self.address(target);
+        BuildData::from([
+            ("Host".into(), host.into()),
+            ("Port".into(), port.into()),
+            ("User".into(), self.ssh_username.as_str().into()),
+            ("Password".into(), password.into()),
+            ("ConnType".into(), self.name().into()),
+            ("SSHPublicKey".into(), public.into()),
+            ("SSHPrivateKey".into(), private.expose().into()),
+        ])
+    }
+}
 
 /// Waits until the machine lets us in.
-pub(super) async fn connect(
-    options: &Options,
+async fn connect(
+    options: &SshOptions,
     cx: &BuildContext,
     target: Target,
+    pause: Pause,
 ) -> anyhow::Result<Arc<dyn Communicator>> {
     let server = settings::server(options, cx, &target).await?;
     let address = server.address();
@@ -54,11 +157,9 @@ pub(super) async fn connect(
     });
     cx.ui.say(format!("Using SSH communicator to connect: {}", ssh.server.host));
     ssh.wait(cx).await?;
-    let pause = options.pause_before_connecting;
     if !pause.is_zero() {
-        cx.ui.say(format!("Pausing {pause} before connecting..."));
         ssh.hang_up().await;
-        retry::sleep(&cx.cancel, pause.get()).await?;
+        pause.wait(cx).await?;
         ssh.wait(cx).await?;
     }
     let mut tunnels = Vec::new();
@@ -207,6 +308,6 @@ impl Communicator for Ssh {
 }
 
 /// `text` as one word for a POSIX shell.
-pub(super) fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+fn quote(text: &str) -> String {
+    crate::guest::shell::quote(text).into_owned()
 }

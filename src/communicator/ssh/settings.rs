@@ -10,13 +10,15 @@ use russh::{Preferred, compression};
 
 use super::algorithm;
 use super::auth::Method;
+use super::check::{expand_home, given};
 use super::dial::{Bastion, Proxy, Route};
 use super::host_key::HostKeys;
+use super::key;
+use super::options::SshOptions;
 use super::server::{LoginError, Patience, Protocol, Server};
 use super::tunnel::Tunnel;
 use super::words::Words;
-use crate::communicator::check::{expand_home, given};
-use crate::communicator::{HostKey, Options, Target, key};
+use crate::communicator::{HostKey, Target};
 use crate::component::BuildContext;
 use crate::env::Environment;
 
@@ -26,7 +28,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// The machine at `target`.
 pub(super) async fn server(
-    options: &Options,
+    options: &SshOptions,
     cx: &BuildContext,
     target: &Target,
 ) -> anyhow::Result<Server> {
@@ -57,7 +59,7 @@ pub(super) async fn server(
 }
 
 /// When to stop waiting.
-pub(super) fn patience(options: &Options) -> Patience {
+pub(super) fn patience(options: &SshOptions) -> Patience {
     let timeout = if options.ssh_wait_timeout.is_zero() {
         options.ssh_timeout
     } else {
@@ -94,7 +96,7 @@ pub(super) fn advice(error: &LoginError) -> &'static str {
     }
 }
 
-fn protocol(options: &Options) -> anyhow::Result<Protocol> {
+fn protocol(options: &SshOptions) -> anyhow::Result<Protocol> {
     let interval = options.ssh_keep_alive_interval;
     let silence = options.ssh_read_write_timeout;
     let keepalive = (!interval.is_negative() && !interval.is_zero()).then(|| interval.get());
@@ -118,7 +120,7 @@ fn protocol(options: &Options) -> anyhow::Result<Protocol> {
 /// The ways to log in, those that the template names first. The agent's keys are tried even if the
 /// template does not ask for them, but last: servers stop listening after a few.
 async fn methods(
-    options: &Options,
+    options: &SshOptions,
     environment: &Environment,
     target: &Target,
 ) -> anyhow::Result<Vec<Method>> {
@@ -166,7 +168,7 @@ async fn key_file(
     Ok(methods)
 }
 
-async fn route(options: &Options, cx: &BuildContext) -> anyhow::Result<Route> {
+async fn route(options: &SshOptions, cx: &BuildContext) -> anyhow::Result<Route> {
     if !options.ssh_proxy_host.is_empty() {
         return Ok(Route::Socks5(Proxy {
             host: options.ssh_proxy_host.clone(),
@@ -195,7 +197,7 @@ async fn route(options: &Options, cx: &BuildContext) -> anyhow::Result<Route> {
     Ok(Route::Bastion(Box::new(Bastion { server, connection: tokio::sync::Mutex::new(None) })))
 }
 
-async fn bastion_methods(options: &Options, cx: &BuildContext) -> anyhow::Result<Vec<Method>> {
+async fn bastion_methods(options: &SshOptions, cx: &BuildContext) -> anyhow::Result<Vec<Method>> {
     let environment = &cx.facts.scope.environment;
     let mut methods = Vec::new();
     if options.ssh_bastion_agent_auth {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use imgbake::communicator::Options;
+use imgbake::communicator::SshOptions;
 use imgbake::component::Exit;
 use imgbake::event::{Message, Stream};
 use imgbake::guest::GuestOutput;
@@ -91,7 +91,7 @@ async fn hostile_output_neither_breaks_the_log_nor_stalls_the_build() {
 #[tokio::test]
 async fn a_command_gets_a_terminal_if_the_template_asks() {
     let sshd = Sshd::start();
-    let with = Options { ssh_pty: true, ..options(&sshd) };
+    let with = SshOptions { ssh_pty: true, ..options(&sshd) };
     let machine = soon(Build::new().connect(&with)).await.unwrap();
     let seen = output(&*machine, "test -t 1 && echo $TERM && stty size && stty -a").await;
     assert!(seen.starts_with("xterm\r\n40 80\r\n"), "{seen}");
@@ -113,7 +113,7 @@ async fn tunnels_lead_both_ways() {
         }
     });
     let (local, remote) = (free_port(), free_port());
-    let with = Options {
+    let with = SshOptions {
         ssh_local_tunnels: vec![format!("{local}:127.0.0.1:{port}")],
         ssh_remote_tunnels: vec![format!("{remote}:127.0.0.1:{port}")],
         ..options(&sshd)
@@ -131,7 +131,7 @@ async fn tunnels_lead_both_ways() {
 #[tokio::test]
 async fn the_given_algorithms_are_used() {
     let sshd = Sshd::start_with("LogLevel DEBUG1");
-    let with = Options {
+    let with = SshOptions {
         ssh_ciphers: vec!["aes192-ctr".into()],
         ssh_key_exchange_algorithms: vec!["ecdh-sha2-nistp384".into()],
         ..options(&sshd)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use imgbake::communicator::{HostKey, KeyType, Options, TemporaryKey};
+use imgbake::communicator::{Connector as _, HostKey, KeyType, Pause, SshOptions, TemporaryKey};
 use imgbake::config::GoDuration;
 
 use super::{Build, machine, options, output, soon, target};
@@ -74,7 +74,7 @@ async fn every_kind_and_form_of_key_is_let_in() {
         let key = sshd.dir().join(format!("{kind}-{form}"));
         fs::copy(sshd.key(kind), &key).unwrap();
         ssh_keygen(&["-p", "-q", "-N", "", "-m", form, "-f"], &key);
-        let options = Options { ssh_private_key_file: Some(key), ..options(&sshd) };
+        let options = SshOptions { ssh_private_key_file: Some(key), ..options(&sshd) };
         let machine = soon(Build::new().connect(&options)).await;
         let machine = machine.unwrap_or_else(|error| panic!("{kind} {form}: {error:#}"));
         assert_eq!(output(&*machine, "echo in").await, "in\n");
@@ -85,7 +85,7 @@ async fn every_kind_and_form_of_key_is_let_in() {
 async fn rsa_signs_with_sha1_only_where_the_server_takes_nothing_better() {
     let old = Sshd::start_with("PubkeyAcceptedAlgorithms ssh-rsa");
     let with_rsa =
-        |sshd: &Sshd| Options { ssh_private_key_file: Some(sshd.key("rsa")), ..options(sshd) };
+        |sshd: &Sshd| SshOptions { ssh_private_key_file: Some(sshd.key("rsa")), ..options(sshd) };
     soon(Build::new().connect(&with_rsa(&old))).await.unwrap();
     let new = Sshd::start_with("LogLevel DEBUG2");
     soon(Build::new().connect(&with_rsa(&new))).await.unwrap();
@@ -100,11 +100,12 @@ async fn a_temporary_key_is_let_in() {
     {
         let key = TemporaryKey::generate(kind, bits, "packer_test").unwrap();
         fs::write(sshd.authorized_keys(), format!("{}\n", key.public_openssh())).unwrap();
-        let options = Options { ssh_private_key_file: None, ..options(&sshd) };
-        assert!(options.needs_temporary_key());
+        let options = SshOptions { ssh_private_key_file: None, ..options(&sshd) };
+        assert!(options.temporary_key().is_some());
         let mut target = target(HostKey::FirstUse);
         target.key = Some(Arc::new(key));
-        let machine = soon(options.connect(&Build::new().cx, target)).await.unwrap();
+        let machine =
+            soon(options.connect(&Build::new().cx, target, Pause::default())).await.unwrap();
         assert_eq!(output(&*machine, "echo in").await, "in\n");
     }
 }
@@ -118,11 +119,11 @@ async fn a_certificate_is_let_in_where_the_key_alone_is_not() {
     let sshd = Sshd::start_with(&format!("TrustedUserCAKeys {}.pub", authority.display()));
     let signing = ["-q", "-s", authority.to_str().unwrap(), "-I", "test", "-n", &sshd.user];
     ssh_keygen(&signing, &files.path().join("user.pub"));
-    let without = Options { ssh_private_key_file: Some(key), ..options(&sshd) };
+    let without = SshOptions { ssh_private_key_file: Some(key), ..options(&sshd) };
     let refused = soon(Build::new().connect(&without)).await.err().unwrap();
     assert!(format!("{refused:#}").contains("refused"), "{refused:#}");
     let certificate = Some(files.path().join("user-cert.pub"));
-    let with = Options { ssh_certificate_file: certificate, ..without };
+    let with = SshOptions { ssh_certificate_file: certificate, ..without };
     soon(Build::new().connect(&with)).await.unwrap();
 }
 
@@ -131,14 +132,14 @@ async fn the_agent_logs_in_and_is_forwarded_only_where_the_template_says_so() {
     let sshd = Sshd::start();
     let agent = Agent::with(&sshd.key("rsa"));
     let build = Build::with(&[("SSH_AUTH_SOCK", &agent.socket())]);
-    let own = Options { ssh_agent_auth: true, ssh_private_key_file: None, ..options(&sshd) };
-    let unasked = Options { ssh_agent_auth: false, ..own.clone() };
-    let disabled = Options { ssh_disable_agent_forwarding: Some(true), ..own.clone() };
+    let own = SshOptions { ssh_agent_auth: true, ssh_private_key_file: None, ..options(&sshd) };
+    let unasked = SshOptions { ssh_agent_auth: false, ..own.clone() };
+    let disabled = SshOptions { ssh_disable_agent_forwarding: Some(true), ..own.clone() };
     for options in [&own, &unasked, &disabled] {
         let machine = soon(build.connect(options)).await.unwrap();
         assert_eq!(output(&*machine, "echo \"$SSH_AUTH_SOCK\"").await, "\n", "{options:?}");
     }
-    let asked = Options { ssh_disable_agent_forwarding: Some(false), ..own };
+    let asked = SshOptions { ssh_disable_agent_forwarding: Some(false), ..own };
     let machine = soon(build.connect(&asked)).await.unwrap();
     assert!(output(&*machine, "ssh-add -l").await.contains("RSA"));
 }
@@ -224,11 +225,11 @@ async fn what_a_server_says_instead_of_a_greeting_is_shown() {
                     .await;
         }
     });
-    let options = Options {
+    let options = SshOptions {
         ssh_port: port,
         ssh_username: "root".into(),
         ssh_timeout: GoDuration::from_secs(2),
-        ..Options::default()
+        ..SshOptions::default()
     };
     let text = format!("{:#}", soon(Build::new().connect(&options)).await.err().unwrap());
     assert!(text.contains("it says: Not allowed at this time"), "{text}");
@@ -237,7 +238,7 @@ async fn what_a_server_says_instead_of_a_greeting_is_shown() {
 #[tokio::test]
 async fn a_server_that_takes_no_way_to_log_in_that_we_have_is_not_waited_for() {
     let sshd = Sshd::start_with("PasswordAuthentication no\nKbdInteractiveAuthentication no");
-    let options = Options {
+    let options = SshOptions {
         ssh_private_key_file: None,
         ssh_password: Some(imgbake::secret::Secret::new("secret".to_owned())),
         ssh_timeout: GoDuration::from_secs(300),
@@ -249,9 +250,10 @@ async fn a_server_that_takes_no_way_to_log_in_that_we_have_is_not_waited_for() {
     assert!(started.elapsed() < Duration::from_secs(20));
     assert!(format!("{refused:#}").contains("the server offers only publickey"), "{refused:#}");
     // One that boots may accept it later.
-    let waiting = Options { ssh_timeout: GoDuration::from_secs(3), ..options };
+    let waiting = SshOptions { ssh_timeout: GoDuration::from_secs(3), ..options };
     let booting = imgbake::communicator::Target { boots: true, ..target(HostKey::FirstUse) };
-    let refused = soon(waiting.connect(&Build::new().cx, booting)).await.err().unwrap();
+    let refused =
+        soon(waiting.connect(&Build::new().cx, booting, Pause::default())).await.err().unwrap();
     assert!(format!("{refused:#}").contains("timeout waiting for SSH after 3s"), "{refused:#}");
 }
 
@@ -277,7 +279,7 @@ async fn refusals_are_tried_again_as_often_as_the_template_says() {
     let sshd = Sshd::start();
     let keys = fs::read(sshd.authorized_keys()).unwrap();
     fs::write(sshd.authorized_keys(), "").unwrap();
-    let options = Options { ssh_handshake_attempts: 3, ..options(&sshd) };
+    let options = SshOptions { ssh_handshake_attempts: 3, ..options(&sshd) };
     let build = Build::new();
     let late = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -285,26 +287,6 @@ async fn refusals_are_tried_again_as_often_as_the_template_says() {
     };
     let (machine, ()) = tokio::join!(soon(build.connect(&options)), late);
     machine.unwrap();
-}
-
-#[tokio::test]
-async fn only_a_pinned_host_key_is_accepted() {
-    let sshd = Sshd::start();
-    for kind in ["ed25519", "rsa", "ecdsa"] {
-        let key = russh::keys::load_public_key(sshd.host_key(kind)).unwrap();
-        let build = Build::new();
-        soon(options(&sshd).connect(&build.cx, target(HostKey::Pinned(vec![key])))).await.unwrap();
-        let said = build.sentences().await;
-        assert!(
-            said.contains("Host key verified (pinned): ") && said.contains("SHA256:"),
-            "{said}"
-        );
-    }
-    let other = russh::keys::load_public_key(sshd.dir().join("client_ed25519.pub")).unwrap();
-    let pinned = target(HostKey::Pinned(vec![other]));
-    let refused = soon(options(&sshd).connect(&Build::new().cx, pinned)).await.err().unwrap();
-    let text = format!("{refused:#}");
-    assert!(text.contains("was expected (pinned)") && text.contains("SHA256:"), "{text}");
 }
 
 #[tokio::test]
@@ -337,7 +319,7 @@ async fn a_lost_connection_is_made_again_but_not_to_another_machine() {
 #[tokio::test]
 async fn the_way_may_lead_through_a_bastion() {
     let (sshd, bastion) = (Sshd::start(), Sshd::start());
-    let through = Options {
+    let through = SshOptions {
         ssh_bastion_host: "127.0.0.1".into(),
         ssh_bastion_port: bastion.port,
         ssh_bastion_username: bastion.user.clone(),
@@ -349,7 +331,7 @@ async fn the_way_may_lead_through_a_bastion() {
     assert!(from.trim().ends_with(&sshd.port.to_string()), "{from}");
     assert!(bastion.log().contains("Accepted publickey"), "{}", bastion.log());
     // The machine's own key is not the bastion's.
-    let wrong = Options { ssh_bastion_private_key_file: None, ..through };
+    let wrong = SshOptions { ssh_bastion_private_key_file: None, ..through };
     let refused = soon(Build::new().connect(&wrong)).await.err().unwrap();
     assert!(format!("{refused:#}").contains("the bastion"), "{refused:#}");
 }
@@ -368,7 +350,7 @@ async fn the_way_may_lead_through_a_socks_proxy() {
         .spawn()
         .unwrap();
     let through =
-        Options { ssh_proxy_host: "127.0.0.1".into(), ssh_proxy_port: port, ..options(&sshd) };
+        SshOptions { ssh_proxy_host: "127.0.0.1".into(), ssh_proxy_port: port, ..options(&sshd) };
     let connected = soon(Build::new().connect(&through)).await;
     let name = soon(async { output(&*connected.unwrap(), "echo in").await }).await;
     proxy.kill().unwrap();
@@ -380,12 +362,12 @@ async fn the_way_may_lead_through_a_socks_proxy() {
 async fn a_server_that_starts_late_is_reached_at_once() {
     let port = free_port();
     let connecting = tokio::spawn(async move {
-        let options = Options {
+        let options = SshOptions {
             ssh_port: port,
             ssh_username: "nobody-knows".into(),
             ssh_password: None,
             ssh_handshake_attempts: 1,
-            ..Options::default()
+            ..SshOptions::default()
         };
         // Being refused is an answer, too.
         let refused = soon(Build::new().connect(&options)).await;
@@ -407,17 +389,17 @@ async fn a_server_that_starts_late_is_reached_at_once() {
 
 #[tokio::test]
 async fn waiting_ends_with_the_timeout_and_with_an_interruption() {
-    let options = Options {
+    let options = SshOptions {
         ssh_port: free_port(),
         ssh_username: "root".into(),
         ssh_timeout: GoDuration::from_secs(1),
-        ..Options::default()
+        ..SshOptions::default()
     };
     let error = soon(Build::new().connect(&options)).await.err().unwrap();
     let text = format!("{error:#}");
     assert!(text.contains("timeout waiting for SSH after 1s"), "{text}");
     assert!(text.contains("Connection refused"), "{text}");
-    let forever = Options { ssh_timeout: GoDuration::from_secs(600), ..options };
+    let forever = SshOptions { ssh_timeout: GoDuration::from_secs(600), ..options };
     let build = Build::new();
     let cancel = build.cx.cancel.clone();
     tokio::spawn(async move {
@@ -426,15 +408,4 @@ async fn waiting_ends_with_the_timeout_and_with_an_interruption() {
     });
     let error = soon(build.connect(&forever)).await.err().unwrap();
     assert!(error.is::<imgbake::retry::Cancelled>(), "{error:#}");
-}
-
-#[tokio::test]
-async fn no_communicator_connects_to_nothing() {
-    let none = Options { communicator: "none".into(), ..Options::default() };
-    let machine = Build::new().connect(&none).await.unwrap();
-    let (exit, _) = machine.run_captured("anything").await.unwrap();
-    assert_eq!(exit.status(), 0);
-    let (ui, _events) = imgbake::event::Ui::new();
-    let refused = machine.upload_dir("/tmp", "/tmp", &ui).await.unwrap_err().to_string();
-    assert_eq!(refused, "UploadDir is not implemented when communicator = 'none'");
 }

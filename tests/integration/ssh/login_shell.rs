@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use imgbake::communicator::{Options, TransferMethod};
+use imgbake::communicator::{SshOptions, TransferMethod};
 use imgbake::component::{Command, Exit, Upload};
 use imgbake::retry::Permanent;
 
@@ -103,7 +103,7 @@ async fn a_server_for_files_alone_runs_no_command_and_does_not_seem_to() {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("script").display().to_string();
     for method in [TransferMethod::Scp, TransferMethod::Sftp] {
-        let with = Options { ssh_file_transfer_method: method, ..options(&sshd) };
+        let with = SshOptions { ssh_file_transfer_method: method, ..options(&sshd) };
         let build = Build::new();
         let machine = soon(build.connect(&with)).await.unwrap();
         let text = Upload::Text { content: b"#!/bin/sh\n", mode: 0o755 };
@@ -126,7 +126,7 @@ async fn a_server_for_files_alone_runs_no_command_and_does_not_seem_to() {
 async fn a_machine_without_sftp_says_so_at_once() {
     let without_sftp = "case $SSH_ORIGINAL_COMMAND in internal-sftp) exit 1;; esac; eval \"$SSH_ORIGINAL_COMMAND\"";
     let sshd = Sshd::start_with(&format!("ForceCommand {without_sftp}"));
-    let with = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    let with = SshOptions { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
     let build = Build::new();
     let machine = soon(build.connect(&with)).await.unwrap();
     let text = Upload::Text { content: b"x", mode: 0o644 };

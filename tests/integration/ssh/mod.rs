@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use imgbake::communicator::{HostKey, Options, Target};
+use imgbake::communicator::{Connector as _, HostKey, Pause, SshOptions, Target};
 use imgbake::component::{BuildContext, Communicator};
 use imgbake::config::GoDuration;
 use imgbake::env::Environment;
@@ -52,8 +52,8 @@ impl Build {
         Self { cx: build_context("null", environment, ui), said }
     }
 
-    async fn connect(&self, options: &Options) -> anyhow::Result<Arc<dyn Communicator>> {
-        options.connect(&self.cx, target(HostKey::FirstUse)).await
+    async fn connect(&self, options: &SshOptions) -> anyhow::Result<Arc<dyn Communicator>> {
+        options.connect(&self.cx, target(HostKey::FirstUse), Pause::default()).await
     }
 
     /// What was said so far, as far as `pick` wants it.
@@ -78,14 +78,14 @@ fn target(host_key: HostKey) -> Target {
 }
 
 /// How to reach `sshd`, with its Ed25519 key.
-fn options(sshd: &Sshd) -> Options {
-    Options {
+fn options(sshd: &Sshd) -> SshOptions {
+    SshOptions {
         ssh_port: sshd.port,
         ssh_username: sshd.user.clone(),
         ssh_private_key_file: Some(sshd.key("ed25519")),
         ssh_timeout: GoDuration::from_secs(60),
         ssh_handshake_attempts: 1,
-        ..Options::default()
+        ..SshOptions::default()
     }
 }
 

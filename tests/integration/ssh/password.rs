@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use imgbake::communicator::Options;
+use imgbake::communicator::SshOptions;
 use imgbake::config::GoDuration;
 use imgbake::secret::Secret;
 use russh::keys::{Algorithm, PrivateKey};
@@ -93,14 +93,14 @@ async fn serve(way: MethodKind) -> u16 {
     port
 }
 
-fn options(port: u16, password: &str) -> Options {
-    Options {
+fn options(port: u16, password: &str) -> SshOptions {
+    SshOptions {
         ssh_port: port,
         ssh_username: "alice".into(),
         ssh_password: Some(Secret::new(password)),
         ssh_timeout: GoDuration::from_secs(30),
         ssh_handshake_attempts: 1,
-        ..Options::default()
+        ..SshOptions::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use imgbake::communicator::{Options, TransferMethod};
+use imgbake::communicator::{SshOptions, TransferMethod};
 use imgbake::component::{Communicator, Upload};
 use imgbake::event::Message;
 
@@ -110,7 +110,7 @@ async fn directories_and_files_of_any_name_arrive_as_they_were() {
 #[tokio::test]
 async fn the_same_through_sftp() {
     let sshd = Sshd::start();
-    let with = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    let with = SshOptions { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
     let build = Build::new();
     let machine = soon(build.connect(&with)).await.unwrap();
     both_ways(&*machine, &build).await;
@@ -312,7 +312,7 @@ pub async fn lands_where_it_should(machine: &dyn Communicator, build: &Build) {
 #[tokio::test]
 async fn a_directory_is_nested_only_into_what_exists() {
     let sshd = Sshd::start();
-    let sftp = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    let sftp = SshOptions { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
     for options in [options(&sshd), sftp] {
         let build = Build::new();
         let machine = soon(build.connect(&options)).await.unwrap();
@@ -328,7 +328,7 @@ async fn fifos_and_devices_are_not_uploaded() {
     let made = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(made.unwrap().success());
     let to = dir.path().join("to").display().to_string();
-    let sftp = Options { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
+    let sftp = SshOptions { ssh_file_transfer_method: TransferMethod::Sftp, ..options(&sshd) };
     for options in [options(&sshd), sftp] {
         let build = Build::new();
         let machine = soon(build.connect(&options)).await.unwrap();

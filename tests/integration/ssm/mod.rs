@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use imgbake::aws::access::Access;
 use imgbake::aws::account::{Account, Haste};
 use imgbake::aws::ssm::{PATIENCE, Plan, Tunnel};
-use imgbake::communicator::{HostKey, Options, Target};
+use imgbake::communicator::{Connector as _, HostKey, Pause, SshOptions, Target};
 use imgbake::component::{BuildContext, Communicator, Exit, Upload};
 use imgbake::config::GoDuration;
 use imgbake::env::Environment;
@@ -61,17 +61,25 @@ impl Bench {
         Self { service, sshd, tunnel, cx }
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> SshOptions {
+        SshOptions {
             ssh_username: self.sshd.user.clone(),
             ssh_private_key_file: Some(self.sshd.key("ed25519")),
             ssh_timeout: GoDuration::from_secs(60),
             ssh_handshake_attempts: 3,
-            ..Options::default()
+            ..SshOptions::default()
         }
     }
 
-    async fn connect_with(&self, options: &Options) -> anyhow::Result<Arc<dyn Communicator>> {
+    async fn connect_with(&self, options: &SshOptions) -> anyhow::Result<Arc<dyn Communicator>> {
+        self.connect_after(Pause::default(), options).await
+    }
+
+    async fn connect_after(
+        &self,
+        pause: Pause,
+        options: &SshOptions,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
         let target = Target {
             host: "localhost".into(),
             port: None,
@@ -80,7 +88,7 @@ impl Bench {
             way: Some(Arc::new(self.tunnel.clone())),
             boots: true,
         };
-        options.connect(&self.cx, target).await
+        options.connect(&self.cx, target, pause).await
     }
 
     async fn connect(&self) -> Arc<dyn Communicator> {
@@ -208,8 +216,7 @@ async fn a_session_outlives_its_websockets_and_nobody_notices() {
 async fn an_old_agent_has_a_session_for_each_connection() {
     let bench = Bench::new(Script { version: "2.3.1509.0", ..Script::default() }).await;
     let pause = GoDuration::parse("100ms").unwrap();
-    let options = Options { pause_before_connecting: pause, ..bench.options() };
-    let machine = bench.connect_with(&options).await.unwrap();
+    let machine = bench.connect_after(Pause(pause), &bench.options()).await.unwrap();
     bench.transfer(&*machine, 50_000).await;
     assert_eq!(bench.service.count("StartSession"), 2, "before the pause and after it");
     bench.close().await;
@@ -239,7 +246,7 @@ async fn an_old_agents_port_may_take_its_time_too() {
 /// What is said of a connection that does not come.
 async fn refused(manner: impl Into<Manner>, seconds: i64) -> (String, Duration, Bench) {
     let bench = Bench::new(manner).await;
-    let options = Options { ssh_timeout: GoDuration::from_secs(seconds), ..bench.options() };
+    let options = SshOptions { ssh_timeout: GoDuration::from_secs(seconds), ..bench.options() };
     let began = Instant::now();
     let error = match bench.connect_with(&options).await {
         Ok(_) => panic!("it works"),

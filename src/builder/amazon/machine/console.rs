@@ -16,7 +16,7 @@ use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::builder::amazon::ebs::{Job, Settings};
-use crate::communicator::{Announcement, Kind};
+use crate::communicator::Announcement;
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::retry::{Backoff, or_cancelled};
@@ -36,12 +36,12 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Begins to look at the console of the instance `id`, if the build connects to it at all.
+    /// Begins to look at the console of the instance `id`, if the build knows it by its host key.
     pub(crate) fn watch(cx: &BuildContext, job: &Job, id: &str) -> Self {
         let source = Source { ec2: job.account.ec2(&cx.cancel), instance: id.to_owned() };
         let announcement = Announcement::default();
-        let connects = job.settings.communicator.kind() != Kind::None;
-        let watch = connects.then(|| {
+        let is_of_use = job.settings.communicator.checks_host_key();
+        let watch = is_of_use.then(|| {
             let (source, announcement) = (source.clone(), announcement.clone());
             let watch = async move { source.until_announced(&announcement).await };
             AbortOnDropHandle::new(tokio::spawn(watch))
@@ -51,9 +51,9 @@ impl Console {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let connects = settings.communicator.kind() != Kind::None;
+        let is_of_use = settings.communicator.checks_host_key();
         let look = || at.on_ours("instance", &["GetConsoleOutput"]);
-        connects.then(look).into_iter().collect()
+        is_of_use.then(look).into_iter().collect()
     }
 
     /// What the console shows sooner or later.

@@ -43,10 +43,9 @@ pub(crate) struct Key {
 impl MakeKeyPair {
     pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
         let options = &job.settings.communicator;
-        let given = &options.temporary_key_pair_name;
         let name = options
-            .needs_temporary_key()
-            .then(|| if given.is_empty() { name::temporary() } else { given.clone() });
+            .temporary_key()
+            .map(|wish| wish.name.map_or_else(name::temporary, str::to_owned));
         let made = name.map(|name| {
             let made = KeyPair { name: name.clone(), token: job.token.clone() };
             (name, Arc::new(made.thing(&job.account, job.account.region())))
@@ -56,7 +55,7 @@ impl MakeKeyPair {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        if !settings.communicator.needs_temporary_key() {
+        if settings.communicator.temporary_key().is_none() {
             return Vec::new();
         }
         let mut all = vec![
@@ -92,9 +91,9 @@ impl MakeKeyPair {
 
     async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<Secret> {
         let tags = self.job.own_tags(cx, &self.source)?;
-        let kind = match self.job.settings.communicator.temporary_key_type() {
-            KeyType::Rsa => ApiKeyType::Rsa,
-            KeyType::Ed25519 | KeyType::Ecdsa => ApiKeyType::Ed25519,
+        let kind = match self.job.settings.communicator.temporary_key().map(|wish| wish.kind) {
+            Some(KeyType::Rsa) => ApiKeyType::Rsa,
+            Some(KeyType::Ed25519 | KeyType::Ecdsa) | None => ApiKeyType::Ed25519,
         };
         let ec2 = self.job.ec2(cx);
         let request = ec2.create_key_pair().key_name(name).key_type(kind).set_tag_specifications(
@@ -130,10 +129,9 @@ impl Step for MakeKeyPair {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
         let options = &self.job.settings.communicator;
         let Some((name, made)) = &self.made else {
-            let name = &options.ssh_keypair_name;
-            return Ok(Key { name: (!name.is_empty()).then(|| name.clone()), temporary: None });
+            return Ok(Key { name: options.key_pair().map(str::to_owned), temporary: None });
         };
-        if !options.temporary_key_pair_name.is_empty() {
+        if options.temporary_key().is_some_and(|wish| wish.name.is_some()) {
             self.refuse_existing(cx, name).await?;
         }
         cx.ui.say(format!("Creating the temporary key pair {name}"));

@@ -18,7 +18,6 @@ use crate::aws::tags::specification;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::machine::run::Interface;
 use crate::builder::amazon::steps::{Network, SourceAmi};
-use crate::communicator::Kind;
 use crate::component::BuildContext;
 use crate::journal::Thing;
 use crate::permission::Permission;
@@ -113,9 +112,9 @@ impl OpenSecurityGroup {
         Ok(id)
     }
 
-    /// Lets `sources` connect to the machine's SSH port.
+    /// Lets `sources` connect to the machine's port.
     async fn open(&self, cx: &BuildContext, id: &str, sources: &[String]) -> anyhow::Result<()> {
-        let port = self.job.settings.communicator.ssh_port;
+        let Some(port) = self.job.settings.communicator.port() else { return Ok(()) };
         cx.ui.say(format!("Opening its port {port} to {} only", sources.join(", ")));
         let mut permission =
             IpPermission::builder().ip_protocol("tcp").from_port(port.into()).to_port(port.into());
@@ -139,7 +138,7 @@ impl OpenSecurityGroup {
 
 /// Whether anybody connects to a port of the machine.
 fn needs_way_in(settings: &Settings) -> bool {
-    settings.communicator.kind() != Kind::None && !settings.run.is_behind_session_manager()
+    settings.communicator.port().is_some() && !settings.run.is_behind_session_manager()
 }
 
 #[async_trait]

@@ -49,7 +49,7 @@ impl OpenTunnel {
         let tunnel = Tunnel::new(Plan {
             account: job.account.clone(),
             instance: running.id.clone(),
-            port: job.settings.communicator.ssh_port,
+            port: job.settings.communicator.port().unwrap_or_default(),
             patience: PATIENCE,
             reason: format!("imgbake build {}", job.token),
             journal: cx.journal.clone(),

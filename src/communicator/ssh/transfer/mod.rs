@@ -8,9 +8,7 @@
 
 mod bridge;
 mod file;
-mod local;
 mod pipe;
-mod progress;
 mod script;
 mod sftp;
 mod tree;
@@ -20,8 +18,9 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use self::file::NoShell;
+use super::options::TransferMethod;
 use super::{Ssh, command};
-use crate::communicator::TransferMethod;
+use crate::communicator::{local, progress};
 use crate::component::{Command, Upload};
 use crate::event::Ui;
 use crate::retry::Permanent;

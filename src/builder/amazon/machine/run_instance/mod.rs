@@ -25,7 +25,7 @@ use crate::builder::amazon::block_device::mappings;
 use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::machine::run::Interface;
 use crate::builder::amazon::steps::{Network, SourceAmi, leaves_place_open, render_tags};
-use crate::communicator::{Announcement, HostKey, Kind, Target, TemporaryKey};
+use crate::communicator::{Announcement, HostKey, Target, TemporaryKey};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
@@ -202,7 +202,7 @@ impl RunInstance {
     /// The address to connect to. A public one may come a moment after the instance runs.
     async fn host(&self, cx: &BuildContext, mut instance: Instance) -> anyhow::Result<String> {
         let communicator = &self.settings().communicator;
-        if communicator.kind() == Kind::None || !communicator.ssh_host.is_empty() {
+        if !communicator.connects() || communicator.host().is_some() {
             return Ok(String::new());
         }
         let id = instance.instance_id().unwrap_or_default().to_owned();

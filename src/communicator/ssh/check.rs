@@ -4,24 +4,21 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::Certificate;
 
-use crate::communicator::key::{self, KeyType};
-use crate::communicator::ssh::{algorithm, tunnel};
-use crate::communicator::{Kind, Options};
+use super::key::{self, KeyType};
+use super::options::SshOptions;
+use super::{algorithm, tunnel};
 use crate::component::Check;
 use crate::diagnostic::code;
 use crate::env::Environment;
 use crate::peer;
 use crate::secret::Secret;
 
-impl Options {
+impl SshOptions {
     /// Reports everything that is wrong, and hands the secrets to the redactor.
-    pub fn check(&self, check: &mut Check<'_>) {
+    pub(super) fn check_all(&self, check: &mut Check<'_>) {
         let secrets = [&self.ssh_password, &self.ssh_bastion_password, &self.ssh_proxy_password];
         for secret in secrets.into_iter().flatten() {
             check.redactor.register(secret.expose());
-        }
-        if !self.check_kind(check) || self.kind() == Kind::None {
-            return;
         }
         if self.ssh_username.is_empty() {
             check.missing("ssh_username", "say which user of the machine to log in as");
@@ -37,15 +34,27 @@ impl Options {
         }
     }
 
-    fn check_kind(&self, check: &mut Check<'_>) -> bool {
-        let cause = match self.communicator.as_str() {
-            "ssh" | "none" => return true,
-            "winrm" => "WinRM is not built yet: Windows machines are reached over OpenSSH",
-            "docker" | "dockerWindowsContainer" => "this builder starts no container",
-            _ => "there is no such communicator",
-        };
-        check.error("communicator", cause).help = Some("use \"ssh\" or \"none\"".into());
-        false
+    /// Nobody but the template can know how to get into a machine that is already there.
+    pub(super) fn check_known(&self, check: &mut Check<'_>) {
+        if self.ssh_host.is_empty() {
+            check.missing("ssh_host", "say which machine to connect to");
+        }
+        let given = [
+            ("ssh_agent_auth", self.ssh_agent_auth),
+            ("ssh_password", self.ssh_password.is_some()),
+            ("ssh_private_key_file", self.ssh_private_key_file.is_some()),
+        ];
+        let mut given = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
+        match (given.next(), given.next()) {
+            (None, _) => {
+                let help = "or `ssh_private_key_file`, or `ssh_agent_auth`: one way to log in";
+                check.missing("ssh_password", help);
+            }
+            (Some(first), Some(second)) => {
+                check.error(second, format!("`{first}` is given too: choose one way to log in"));
+            }
+            (Some(_), None) => {}
+        }
     }
 
     fn check_login(&self, check: &mut Check<'_>) {
@@ -225,35 +234,26 @@ mod tests {
     use crate::source::{SourceMap, Span};
 
     /// What is found wrong with `options`: the summary and the cause of each.
-    fn found(options: &Options) -> Vec<String> {
+    fn found(options: &SshOptions) -> Vec<String> {
         let (cx, _said) = BuildContext::for_tests();
         let body = Node::empty(Span::new(SourceMap::default().add("t.json", ""), 0, 0));
         let redactor = Redactor::default();
         let mut check = Check::new("null", &body, &cx.facts, &redactor);
-        options.check(&mut check);
+        options.check_all(&mut check);
         let line = |d: crate::diagnostic::Diagnostic| {
             format!("{}: {}", d.summary, d.cause.unwrap_or_default())
         };
         check.into_found().0.into_iter().map(line).collect()
     }
 
-    fn named() -> Options {
-        Options { ssh_username: "root".into(), ..Options::default() }
+    fn named() -> SshOptions {
+        SshOptions { ssh_username: "root".into(), ..SshOptions::default() }
     }
 
     #[test]
     fn enough_is_enough_and_nothing_is_too_little() {
         assert_eq!(found(&named()), [""; 0]);
-        assert_eq!(found(&Options::default()), ["`null` needs `ssh_username`: required here"]);
-        let none = Options { communicator: "none".into(), ..Options::default() };
-        assert_eq!(found(&none), [""; 0]);
-    }
-
-    #[test]
-    fn what_is_not_built_is_refused_by_name() {
-        let winrm = Options { communicator: "winrm".into(), ..named() };
-        assert!(found(&winrm)[0].contains("WinRM is not built yet"), "{:?}", found(&winrm));
-        assert!(super::super::NOT_BUILT.contains(&"winrm_username"));
+        assert_eq!(found(&SshOptions::default()), ["`null` needs `ssh_username`: required here"]);
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             fs::write(dir.path().join(name), text).unwrap();
             Some(dir.path().join(name))
         };
-        let wrong = Options {
+        let wrong = SshOptions {
             ssh_private_key_file: file("key", "no key"),
             ssh_certificate_file: file("certificate", "no certificate"),
             ssh_bastion_host: "bastion".into(),

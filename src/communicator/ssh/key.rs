@@ -12,7 +12,9 @@ use russh::keys::{Algorithm, EcdsaCurve, PrivateKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::component::{BuildContext, Communicator, Exit};
 use crate::peer;
+use crate::retry;
 use crate::secret::Secret;
 
 /// The kinds of keys that can be made.
@@ -161,7 +163,7 @@ fn short_p256(text: &str) -> Option<PrivateKey> {
 const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// The text of the file of a key or a certificate.
-pub(super) fn read_now(path: &Path) -> std::io::Result<String> {
+fn read_now(path: &Path) -> std::io::Result<String> {
     peer::read_regular_text(path, LARGEST_FILE)
 }
 
@@ -177,9 +179,42 @@ pub(super) fn public_of(private: &Secret) -> Option<String> {
     parse(private.expose()).ok()?.public_key().to_openssh().ok()
 }
 
+/// Takes `key` out of the machine's `authorized_keys`. What goes wrong there is said, and is no
+/// error.
+pub(super) async fn forget(
+    cx: &BuildContext,
+    communicator: &dyn Communicator,
+    key: &TemporaryKey,
+) -> anyhow::Result<()> {
+    cx.ui.say("Trying to remove ephemeral keys from authorized_keys files");
+    let places = [("", "~"), ("sudo -n ", "/root")];
+    let command = places.map(|(sudo, home)| forget_command(sudo, home, key)).join("; ");
+    let unseen = "Whether the temporary key is gone was not seen";
+    let ran = retry::or_cancelled(&cx.cancel, communicator.run_captured(&command)).await?;
+    let (exit, printed) = match ran {
+        Ok(ran) => ran,
+        Err(error) => {
+            cx.ui.error(format!("{unseen}: {error:#}"));
+            return Ok(());
+        }
+    };
+    if exit == Exit::Disconnected {
+        cx.ui.error(format!("{unseen}: the connection was lost"));
+    }
+    let left = crate::guest::harmless(&printed.stdout);
+    let left = left.lines().collect::<Vec<_>>().join(", ");
+    if !left.is_empty() {
+        cx.ui.error(format!(
+            "The temporary key is still in {left}, and would be in the image. Nobody has its \
+             private half any more when the build is done."
+        ));
+    }
+    Ok(())
+}
+
 /// Takes the lines that end in the comment of `key` out of the `authorized_keys` below `home`, and
 /// prints the name of the file if the key is still there.
-pub(super) fn forget_command(sudo: &str, home: &str, key: &TemporaryKey) -> String {
+fn forget_command(sudo: &str, home: &str, key: &TemporaryKey) -> String {
     let mut pattern = String::new();
     for character in key.comment().chars() {
         if r".[]*^$/\".contains(character) {
@@ -188,9 +223,9 @@ pub(super) fn forget_command(sudo: &str, home: &str, key: &TemporaryKey) -> Stri
         pattern.push(character);
     }
     let file = format!("{home}/.ssh/authorized_keys");
-    let script = super::ssh::quote(&format!("/ {pattern}$/d"));
+    let script = super::quote(&format!("/ {pattern}$/d"));
     let public = key.public_openssh();
-    let alone = super::ssh::quote(public.split(' ').nth(1).unwrap_or(&public));
+    let alone = super::quote(public.split(' ').nth(1).unwrap_or(&public));
     format!(
         "{sudo}sed -i.bak {script} {file}; {sudo}rm -f {file}.bak; \
          {sudo}grep -lF {alone} {file} 2>/dev/null"

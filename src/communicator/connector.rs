@@ -1,0 +1,130 @@
+//! What a builder may ask of the connector that its template chose.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{KeyType, Target, TemporaryKey};
+use crate::component::{BuildContext, Check, Communicator};
+use crate::config::GoDuration;
+use crate::interpolate::BuildData;
+use crate::retry::{self, Cancelled};
+
+/// One way to talk to machines, with the options that a template gives for it.
+///
+/// Its options struct implements it. A builder asks what the connector needs (a port, a key, an
+/// address) and never which one it is, so that a new connector changes no builder.
+#[async_trait]
+pub trait Connector: fmt::Debug + Send + Sync {
+    /// The value of `communicator` that chooses it.
+    fn name(&self) -> &'static str;
+
+    /// Reports everything that is wrong with the options, and hands the secrets to the redactor.
+    fn check(&self, check: &mut Check<'_>);
+
+    /// Reports what is missing to reach a machine that no builder has started, which nobody but the
+    /// template can know the address and the login of.
+    fn check_machine_is_known(&self, check: &mut Check<'_>);
+
+    /// Whether it connects to the machine at all.
+    fn connects(&self) -> bool {
+        true
+    }
+
+    /// The port of the machine that it connects to, if it connects to one.
+    fn port(&self) -> Option<u16>;
+
+    /// The address that the template gives for the machine, with the option that gives it.
+    fn host(&self) -> Option<(&'static str, &str)> {
+        None
+    }
+
+    /// The hosts that the connection goes through, each with the option that names it: the machine
+    /// sees their address instead of ours.
+    fn hosts_between(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
+
+    /// Whether it can use a [`Way`](super::Way) that a builder keeps.
+    fn takes_way(&self) -> bool {
+        false
+    }
+
+    /// Whether it knows the machine by an SSH host key, so that it is worth looking for one.
+    fn checks_host_key(&self) -> bool {
+        false
+    }
+
+    /// The key that the builder has to make for it; `None` if the template gives another login.
+    fn temporary_key(&self) -> Option<KeyWish<'_>> {
+        None
+    }
+
+    /// The key pair of the cloud that the template names.
+    fn key_pair(&self) -> Option<&str> {
+        None
+    }
+
+    /// Waits until the machine answers and lets us in; does so once more after `pause`.
+    ///
+    /// # Errors
+    /// When the machine refuses us for good, when the time for it is used up, or when the run is
+    /// interrupted.
+    async fn connect(
+        &self,
+        cx: &BuildContext,
+        target: Target,
+        pause: Pause,
+    ) -> anyhow::Result<Arc<dyn Communicator>>;
+
+    /// Takes the temporary key out of the machine again. What goes wrong on the machine is said,
+    /// and does not fail the build.
+    async fn forget_key(
+        &self,
+        _cx: &BuildContext,
+        _communicator: &dyn Communicator,
+        _key: &TemporaryKey,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// What `build.Host`, `build.User` … say of a machine reached at `target`.
+    async fn build_data(&self, target: &Target) -> BuildData;
+}
+
+/// The temporary key that a template asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyWish<'a> {
+    /// Its kind.
+    pub kind: KeyType,
+    /// Its bits, if the template says how many.
+    pub bits: Option<u32>,
+    /// The name that the template gives.
+    pub name: Option<&'a str>,
+}
+
+impl KeyWish<'_> {
+    /// The given name, or a new one each time.
+    pub fn name(&self) -> String {
+        let own = || format!("packer_{}", uuid::Uuid::new_v4());
+        self.name.map_or_else(own, str::to_owned)
+    }
+}
+
+/// `pause_before_connecting`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pause(pub GoDuration);
+
+impl Pause {
+    /// Whether there is none.
+    pub fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+
+    /// Says that we wait, and waits.
+    pub async fn wait(self, cx: &BuildContext) -> Result<(), Cancelled> {
+        cx.ui.say(format!("Pausing {} before connecting...", self.0));
+        retry::sleep(&cx.cancel, self.0.get()).await
+    }
+}

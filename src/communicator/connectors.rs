@@ -1,0 +1,37 @@
+//! The only place that names every connector.
+
+use std::sync::Arc;
+
+use super::{Connector, none, ssh, winrm};
+use crate::config::{GroupReader, OptionDoc, Part};
+
+macro_rules! connectors {
+    ($($name:literal: $options:ty),+ $(,)?) => {
+        /// The values of `communicator`.
+        pub(super) const NAMES: &[&str] = &[$($name),+];
+
+        /// Every connector with what the template gives for it; `None` if any of it cannot be read.
+        pub(super) fn read(reader: &mut impl GroupReader) -> Option<Vec<Arc<dyn Connector>>> {
+            // All are read, so that one run shows the errors of all.
+            let read = [$(<$options>::read(reader).map(|own| Arc::new(own) as Arc<dyn Connector>)),+];
+            read.into_iter().collect()
+        }
+
+        /// The options of all connectors.
+        pub(super) fn docs() -> Vec<OptionDoc> {
+            [$(<$options as Part>::docs()),+].concat()
+        }
+    };
+}
+
+connectors! {
+    "ssh": ssh::SshOptions,
+    "none": none::NoOptions,
+}
+
+/// Those that are refused by name, and why.
+pub(super) const NOT_BUILT: &[(&str, &str)] = &[
+    ("winrm", winrm::WHY_NOT),
+    ("docker", "this builder starts no container"),
+    ("dockerWindowsContainer", "this builder starts no container"),
+];
