@@ -19,6 +19,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::event::Ui;
 use crate::fingerprint::Fingerprint;
+use crate::guest::shell::{Posix, Shell};
 use crate::guest::{Capture, GuestOutput, ShowLines};
 use crate::interpolate::{BuildData, Scope};
 use crate::journal::{Entry, Journal, Thing};
@@ -508,6 +509,10 @@ const ANSWER: Allowance =
 /// A connection to a machine.
 #[async_trait]
 pub trait Communicator: Send + Sync {
+    /// The shell that the machine has for us: the language of [`Command::Ours`].
+    fn shell(&self) -> &dyn Shell {
+        &Posix
+    }
     /// Runs `command`; what it prints goes to `output` as it comes.
     async fn run(&self, command: Command<'_>, output: &mut dyn GuestOutput)
     -> anyhow::Result<Exit>;

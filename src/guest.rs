@@ -1,8 +1,10 @@
 //! What guests and child processes print is hostile text: here it becomes lines that are safe to
 //! show. Likewise [`archive`] and [`listing`]: what a guest sends becomes files, where we say.
+//! What a guest reads is here, too: the language of its [`shell`].
 
 pub mod archive;
 pub mod listing;
+pub mod shell;
 
 use async_trait::async_trait;
 

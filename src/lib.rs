@@ -26,21 +26,21 @@
 //! | `provisioner` | `shell`, `file`, `shell-local`, `ansible-local`, `breakpoint` |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
-//! | `communicator` | the connection to a machine: SSH, none |
+//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `none` |
 //! | `aws` | the EC2 account: credentials, clients, waiters |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports |
 //! | `eval` | expressions → values: types, functions, locals in order |
 //! | `template` | text → tree, for both languages; `fix`, `fmt`, `hcl2_upgrade` rewrite texts |
 //! | `step` | do + undo |
-//! | `script` | what all shells share: variables, quoting; scripts on this machine |
+//! | `script` | what all shells share: variables, statuses; scripts on this machine |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `fingerprint` | what a build is made from, as one number |
 //! | `config` | evaluated bodies → typed options, declared once |
 //! | `interpolate` | the `{{ … }}` language |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
-//! | `guest` | what machines print and send, made harmless |
+//! | `guest` | what machines print and send, made harmless; the language of their shell |
 //! | `web` | HTTP requests to servers of others: their limits, and what went wrong in plain words |
 //! | `event` | what a run says |
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |

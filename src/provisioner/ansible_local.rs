@@ -1,7 +1,6 @@
 //! `ansible-local`: uploads playbooks and what belongs to them, and runs Ansible on the machine.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -11,9 +10,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::component::{Check, Component, Exit, Facts, ProvisionContext, Provisioner, Upload};
 use crate::peer;
+use crate::provisioner::remote::Remote;
 use crate::provisioner::{base_name, must_be_directory, must_be_file};
 use crate::retry::or_cancelled;
-use crate::script::{self, quote, quote_path};
+use crate::script;
 
 /// The options of `ansible-local`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -91,8 +91,6 @@ impl Default for Options {
 
 /// A list of roles and collections is short.
 const LARGEST_LIST: u64 = 16 << 20;
-/// How long removing the staging directory of a failed run may take.
-const LAST_CLEANUP: Duration = Duration::from_secs(5);
 
 /// The provisioner, ready to run.
 #[derive(Debug)]
@@ -231,8 +229,9 @@ impl AnsibleLocal {
         directories.sort_unstable();
         directories.dedup();
         cx.ui.say(format!("Creating Ansible staging directory {}...", self.staging));
-        let words: Vec<_> = directories.into_iter().map(quote_path).collect();
-        must_succeed(cx, &format!("mkdir -p {}", words.join(" "))).await?;
+        let remote = Remote::new(cx);
+        let command = remote.shell().make_directories(&directories);
+        remote.must_succeed("make the staging directory", &command).await?;
         for thing in &things {
             cx.ui.say(format!("Uploading {} => {}", thing.from, thing.to));
             let uploaded = if thing.is_directory {
@@ -317,6 +316,7 @@ impl AnsibleLocal {
     async fn install_requirements(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let Some(file) = &self.own.galaxy_file else { return Ok(()) };
         let requirements = Requirements::read(Path::new(file))?;
+        let shell = cx.communicator.shell();
         let remote = self.staged(base_name(file));
         let roles = requirements.roles.then(|| ("install", self.galaxy_roles()));
         let collections =
@@ -324,12 +324,12 @@ impl AnsibleLocal {
         for (action, target) in roles.into_iter().chain(collections) {
             let force = if self.own.galaxy_force_install { " -f" } else { "" };
             let command = format!(
-                "cd {} && {} {action} -r {} -p {}{force}",
-                quote_path(&self.staging),
+                "{} {action} -r {} -p {}{force}",
                 self.own.galaxy_command,
-                quote_path(&remote),
-                quote_path(&target),
+                shell.path(&remote),
+                shell.path(&target),
             );
+            let command = shell.in_directory(&self.staging, &command);
             run_ansible(cx, &command, "galaxy_command", &self.own.galaxy_command).await?;
         }
         Ok(())
@@ -345,39 +345,40 @@ impl AnsibleLocal {
     }
 
     async fn play(&self, cx: &ProvisionContext, playbook: &str) -> anyhow::Result<()> {
-        let mut command = format!("cd {} && ", quote_path(&self.staging));
+        let shell = cx.communicator.shell();
+        let mut command = String::new();
         if self.own.galaxy_file.is_some() {
             for (name, path) in [
                 ("ANSIBLE_COLLECTIONS_PATH", self.galaxy_collections()),
                 ("ANSIBLE_ROLES_PATH", self.galaxy_roles()),
             ] {
-                command.push_str(&format!("{name}=${{{name}:+${name}:}}{} ", quote_path(&path)));
+                command.push_str(&format!("{name}=${{{name}:+${name}:}}{} ", shell.path(&path)));
             }
         }
         command.push_str(&format!(
             "{} {} --extra-vars {}",
             self.own.command,
-            quote_path(&self.remote_playbook(&cx.facts, playbook)),
-            quote(&extra_vars(&cx.facts)),
+            shell.path(&self.remote_playbook(&cx.facts, playbook)),
+            shell.word(&extra_vars(&cx.facts)),
         ));
         for argument in &self.own.extra_arguments {
             command.push(' ');
             command.push_str(argument);
         }
-        command.push_str(&format!(" -c local -i {}", quote_path(&self.inventory())));
+        command.push_str(&format!(" -c local -i {}", shell.path(&self.inventory())));
+        let command = shell.in_directory(&self.staging, &command);
         cx.ui.say(format!("Executing Ansible: {command}"));
         run_ansible(cx, &command, "command", &self.own.command).await
     }
 
     async fn remove_staging(&self, cx: &ProvisionContext, succeeded: bool) -> anyhow::Result<()> {
-        let command = format!("rm -rf {}", quote_path(&self.staging));
-        let remove = must_succeed(cx, &command);
+        let remote = Remote::new(cx);
+        let command = remote.shell().remove_directory(&self.staging);
         if succeeded {
             cx.ui.say("Removing the Ansible staging directory...");
-            return remove.await;
+            return remote.must_succeed("remove the staging directory", &command).await;
         }
-        // Why the run failed is what is reported.
-        let _ = tokio::time::timeout(LAST_CLEANUP, remove).await;
+        remote.clean_up(&command).await;
         Ok(())
     }
 }
@@ -398,16 +399,6 @@ async fn run_ansible(
         Exit::Status(status) => bail!("Ansible exited with non-zero exit status: {status}"),
         Exit::Disconnected => bail!("the connection was lost while Ansible ran"),
     }
-}
-
-/// Runs a command of ours, whose output matters only where it fails.
-async fn must_succeed(cx: &ProvisionContext, command: &str) -> anyhow::Result<()> {
-    let (exit, output) = cx.communicator.run_captured(command).await?;
-    if exit != Exit::Status(0) {
-        let said = crate::guest::harmless(&output.stderr);
-        bail!("`{command}` failed on the machine with status {}: {said}", exit.status());
-    }
-    Ok(())
 }
 
 /// What playbooks are told of the build: as JSON, so that any name arrives whole.

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::component::{Check, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::provisioner::base_name;
 use crate::retry::or_cancelled;
-use crate::script::quote_path;
 
 /// The options of `file`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -148,7 +147,7 @@ impl File {
             cx.communicator.upload_dir(source, to, &cx.ui).await
         } else {
             let from = Upload::File(Path::new(source));
-            match to.ends_with('/') {
+            match cx.communicator.shell().ends_as_directory(to) {
                 true => {
                     let to = format!("{to}{}", base_name(source));
                     cx.communicator.upload(from, &to, &cx.ui).await
@@ -181,7 +180,7 @@ impl File {
 /// Uploads to the file `to`, and where that fails says so if `to` is a directory.
 async fn upload_file(cx: &ProvisionContext, from: Upload<'_>, to: &str) -> anyhow::Result<()> {
     let Err(error) = cx.communicator.upload(from, to, &cx.ui).await else { return Ok(()) };
-    let probe = format!("test -d {}", quote_path(to));
+    let probe = cx.communicator.shell().is_directory(to);
     match cx.communicator.run_captured(&probe).await {
         Ok((Exit::Status(0), _)) => Err(error.context(format!(
             "{to} is a directory on the machine: end `destination` with a slash to copy into it"
@@ -195,7 +194,7 @@ async fn download_file(cx: &ProvisionContext, from: &str, to: &Path) -> anyhow::
         make_directory(parent).await?;
     }
     let Err(error) = cx.communicator.download(from, to, &cx.ui).await else { return Ok(()) };
-    let probe = format!("test -d {}", quote_path(from));
+    let probe = cx.communicator.shell().is_directory(from);
     match cx.communicator.run_captured(&probe).await {
         Ok((Exit::Status(0), _)) => Err(error.context(format!(
             "{from} is a directory on the machine: end `source` with a slash to copy its contents"

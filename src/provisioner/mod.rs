@@ -3,6 +3,7 @@
 pub mod ansible_local;
 pub mod breakpoint;
 pub mod file;
+mod remote;
 pub mod shell;
 pub mod shell_local;
 pub mod sleep;

@@ -4,9 +4,7 @@
 //! one command, unless the template has its own `execute_command`.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -15,11 +13,12 @@ use serde::Deserialize;
 
 use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
-use crate::guest;
+use crate::guest::shell::{Posix, Shell as _};
 use crate::interpolate::Dot;
 use crate::peer;
-use crate::retry::{self, Backoff, Permanent, or_cancelled};
-use crate::script::{self, VariableFormat, Work, quote_path};
+use crate::provisioner::remote::Remote;
+use crate::retry;
+use crate::script::{self, VariableFormat, Work};
 
 late_fields! {
     /// The fields of `execute_command`.
@@ -71,7 +70,7 @@ impl Default for Options {
             use_env_var_file: false,
             execute_command: None,
             inline_shebang: None,
-            remote_folder: "/tmp".to_owned(),
+            remote_folder: Posix.temporary_directory().to_owned(),
             remote_file: None,
             remote_path: None,
             start_retry_timeout: GoDuration::from_secs(300),
@@ -82,16 +81,8 @@ impl Default for Options {
     }
 }
 
-/// Waits between tries to start a script.
-const STARTING: Backoff =
-    Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(2) };
-
 /// A script is read whole: it is changed on its way.
 const LARGEST_SCRIPT: u64 = 64 << 20;
-
-/// How long removing the scripts of a failed or interrupted run may take. The machine is about to
-/// go away as a rule; where it lives on, no variable file may stay.
-const LAST_CLEANUP: Duration = Duration::from_secs(5);
 
 /// What to do about variables that cannot stand in quotes.
 const USE_FILE: &str = "set `use_env_var_file = true`, and write `. {{.EnvVarFile}} && {{.Path}}` instead of `{{.Vars}} {{.Path}}`";
@@ -149,12 +140,10 @@ impl Provisioner for Shell {
     }
 
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
-        let run = self.run_scripts(cx).await;
+        let remote = Remote::patient(cx, self.own.start_retry_timeout);
+        let run = self.run_scripts(cx, &remote).await;
         if run.is_err() && !self.own.skip_clean {
-            let removal = self.removal(true);
-            let removed = cx.communicator.run_captured(&removal);
-            // The error of the script is the one to report.
-            let _ = tokio::time::timeout(LAST_CLEANUP, removed).await;
+            remote.clean_up(&self.removal(true)).await;
         }
         run?;
         if !self.own.pause_after.is_zero() {
@@ -166,23 +155,24 @@ impl Provisioner for Shell {
 }
 
 impl Shell {
-    async fn run_scripts(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+    async fn run_scripts(&self, cx: &ProvisionContext, remote: &Remote<'_>) -> anyhow::Result<()> {
         if let Some(file) = &self.variable_file {
             let content = self.format.write(&self.scripts.variables(&cx.facts));
             let from = Upload::Text { content: content.as_bytes(), mode: 0o600 };
-            self.started(cx, "upload the variables", || cx.communicator.upload(from, file, &cx.ui))
-                .await?;
+            remote.upload("upload the variables", from, file).await?;
         }
         match &self.work {
             Work::Inline(lines) => {
                 cx.ui.say("Provisioning with shell script: inline");
                 let script = self.inline_script(lines);
-                self.run_text(cx, script.as_bytes(), true).await.context("the inline script")?;
+                self.run_text(cx, remote, script.as_bytes(), true)
+                    .await
+                    .context("the inline script")?;
             }
             Work::Files(files) => {
                 for (at, file) in files.iter().enumerate() {
                     cx.ui.say(format!("Provisioning with shell script: {}", file.display()));
-                    let run = self.run_file(cx, file, at + 1 == files.len()).await;
+                    let run = self.run_file(cx, remote, file, at + 1 == files.len()).await;
                     run.with_context(|| format!("the script {}", file.display()))?;
                 }
             }
@@ -198,42 +188,55 @@ impl Shell {
         }
     }
 
-    async fn run_file(&self, cx: &ProvisionContext, file: &Path, last: bool) -> anyhow::Result<()> {
+    async fn run_file(
+        &self,
+        cx: &ProvisionContext,
+        remote: &Remote<'_>,
+        file: &Path,
+        last: bool,
+    ) -> anyhow::Result<()> {
         if !self.own.binary {
             let text = peer::read_regular(file, LARGEST_SCRIPT).context("cannot be read")?;
-            return self.run_text(cx, &text, last).await;
+            return self.run_text(cx, remote, &text, last).await;
         }
-        let from = Upload::File(file);
-        self.started(cx, "upload it", || cx.communicator.upload(from, &self.remote_path, &cx.ui))
-            .await?;
-        let chmod = format!("chmod 0755 {}", quote_path(&self.remote_path));
-        self.must_succeed(cx, "make it executable", &chmod).await?;
-        self.execute(cx, last).await
+        remote.upload("upload it", Upload::File(file), &self.remote_path).await?;
+        let make_executable = Posix.make_executable(&self.remote_path);
+        remote.must_succeed("make it executable", &make_executable).await?;
+        self.execute(cx, remote, last).await
     }
 
     /// Uploads a script whose bytes are at hand: with its mode, so that no `chmod` must follow.
-    async fn run_text(&self, cx: &ProvisionContext, text: &[u8], last: bool) -> anyhow::Result<()> {
+    async fn run_text(
+        &self,
+        cx: &ProvisionContext,
+        remote: &Remote<'_>,
+        text: &[u8],
+        last: bool,
+    ) -> anyhow::Result<()> {
         let content = if self.own.binary { Cow::Borrowed(text) } else { unix_lines(text) };
         let from = Upload::Text { content: &content, mode: 0o755 };
-        self.started(cx, "upload it", || cx.communicator.upload(from, &self.remote_path, &cx.ui))
-            .await?;
-        self.execute(cx, last).await
+        remote.upload("upload it", from, &self.remote_path).await?;
+        self.execute(cx, remote, last).await
     }
 
     /// Runs the uploaded script, judges its end and removes it.
-    async fn execute(&self, cx: &ProvisionContext, last: bool) -> anyhow::Result<()> {
+    async fn execute(
+        &self,
+        cx: &ProvisionContext,
+        remote: &Remote<'_>,
+        last: bool,
+    ) -> anyhow::Result<()> {
         let mut command = self.command(cx)?;
         // What a template's own command may be followed by is its author's secret.
         let removes_itself = self.own.execute_command.is_none() && !self.own.skip_clean;
         if removes_itself {
-            command = format!("{command}; status=$?; {}; exit $status", self.removal(last));
+            command = Posix.and_after(&command, &self.removal(last));
         }
         let command = match self.own.execute_command {
             Some(_) => Command::Template(&command),
             None => Command::Ours(&command),
         };
-        let run = || cx.communicator.run_shown(command, &cx.ui);
-        let exit = self.started(cx, "start it", run).await?;
+        let exit = remote.run("start it", command).await?;
         match exit {
             Exit::Disconnected
                 if !self.own.expect_disconnect && !self.scripts.accepts_disconnect() =>
@@ -249,7 +252,7 @@ impl Shell {
         if self.own.skip_clean || (removes_itself && exit != Exit::Disconnected) {
             return Ok(());
         }
-        self.must_succeed(cx, "remove it from the machine", &self.removal(last)).await
+        remote.must_succeed("remove it from the machine", &self.removal(last)).await
     }
 
     /// An error unless the template takes `status`, with a hint where our own command gave it.
@@ -268,13 +271,9 @@ impl Shell {
 
     /// The command that removes the script, and at the end the variables.
     fn removal(&self, last: bool) -> String {
-        let variable_file = self.variable_file.as_ref().filter(|_| last);
-        let mut command = "rm -f".to_owned();
-        for path in [Some(&self.remote_path), variable_file].into_iter().flatten() {
-            command.push(' ');
-            command.push_str(&quote_path(path));
-        }
-        command
+        let variable_file = self.variable_file.as_deref().filter(|_| last);
+        let paths = [self.remote_path.as_str()].into_iter().chain(variable_file);
+        Posix.remove_files(&paths.collect::<Vec<_>>())
     }
 
     /// `execute_command` for the uploaded script. Our own quotes the paths where they need it; in
@@ -296,70 +295,13 @@ impl Shell {
         let (template, path, variable_file) = match &self.own.execute_command {
             Some(given) => (given.clone(), self.remote_path.as_str().into(), variable_file.into()),
             None => {
-                let paths = (quote_path(&self.remote_path), quote_path(variable_file));
+                let paths = (Posix.path(&self.remote_path), Posix.path(variable_file));
                 (Late::new(standard), paths.0, paths.1)
             }
         };
         dot.insert("Path".into(), path.into());
         dot.insert("EnvVarFile".into(), variable_file.into());
         template.render(scope, &dot).context("cannot render `execute_command`")
-    }
-
-    /// Calls `attempt` until the machine takes it, refuses it for good, or `start_retry_timeout` is
-    /// over: an error here is never one of the script.
-    async fn started<T, F>(
-        &self,
-        cx: &ProvisionContext,
-        what: &str,
-        mut attempt: impl FnMut() -> F,
-    ) -> anyhow::Result<T>
-    where
-        F: Future<Output = anyhow::Result<T>>,
-    {
-        let within = self.own.start_retry_timeout;
-        let give_up = Instant::now() + within.get();
-        let mut waits = STARTING.waits();
-        let mut told = false;
-        loop {
-            let error = match or_cancelled(&cx.cancel, attempt()).await? {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            if error.is::<Permanent>() {
-                return Err(error.context(format!("cannot {what}")));
-            }
-            let wait = waits.next().unwrap_or(STARTING.longest);
-            if Instant::now() + wait >= give_up {
-                return Err(error.context(format!("cannot {what} (tried for {within})")));
-            }
-            if !std::mem::replace(&mut told, true) {
-                cx.ui.say(format!("Cannot {what} yet: {error:#}. Trying for up to {within}..."));
-            }
-            retry::sleep(&cx.cancel, wait).await?;
-        }
-    }
-
-    /// Runs a command of ours, again where the connection is lost. Its output matters only where
-    /// it fails.
-    async fn must_succeed(
-        &self,
-        cx: &ProvisionContext,
-        what: &str,
-        command: &str,
-    ) -> anyhow::Result<()> {
-        let ended = self.started(cx, what, || async {
-            let (exit, output) = cx.communicator.run_captured(command).await?;
-            match exit {
-                Exit::Status(status) => Ok((status, output)),
-                Exit::Disconnected => bail!("the connection was lost during `{command}`"),
-            }
-        });
-        let (status, output) = ended.await?;
-        if status != 0 {
-            let said = guest::harmless(&output.stderr);
-            bail!("cannot {what}: `{command}` exited with status {status}: {said}");
-        }
-        Ok(())
     }
 }
 
@@ -381,6 +323,7 @@ fn unix_lines(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
     use serde_json::json;
 

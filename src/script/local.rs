@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::component::{Check, Facts};
 use crate::config::{Late, late_fields};
 use crate::event::Ui;
-use crate::script::{self, VariableFormat, Work, child, quote};
+use crate::guest::shell::quote;
+use crate::script::{self, VariableFormat, Work, child};
 
 late_fields! {
     /// The fields of `execute_command`.

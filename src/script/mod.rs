@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 
 use crate::component::{Check, DISCONNECTED_STATUS, Facts};
 
-pub use variables::{VariableFormat, quote, quote_path};
+pub use variables::VariableFormat;
 
 /// The options that say what is run.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

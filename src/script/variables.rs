@@ -1,6 +1,5 @@
-//! Variables as the text that a shell reads, and words that it takes literally.
+//! Variables as the text that a shell reads.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::component::Check;
@@ -90,24 +89,6 @@ impl VariableFormat {
     }
 }
 
-/// `text` as one word that a POSIX shell takes literally; in quotes only where it needs them.
-pub fn quote(text: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(format!("'{}'", text.replace('\'', r#"'"'"'"#)))
-}
-
-/// A path on a machine as one word; a `~/` at its start stays the home directory.
-pub fn quote_path(path: &str) -> Cow<'_, str> {
-    match path.strip_prefix("~/") {
-        Some(rest) if !rest.is_empty() => Cow::Owned(format!("~/{}", quote(rest))),
-        _ if path == "~" => Cow::Borrowed(path),
-        _ => quote(path),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,17 +116,6 @@ mod tests {
         assert!(VariableFormat::parse("%[2]s=%[1]s").is_ok());
         for wrong in ["export", "%s=", "%s=%s %s", "%d=%s", "%s=%s %"] {
             assert!(VariableFormat::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_hostile_word_stays_one_word() {
-        assert_eq!(quote("/tmp/script_1.sh"), "/tmp/script_1.sh");
-        assert_eq!(quote_path("~/a b"), "~/'a b'");
-        for hostile in ["", "a b", "$(reboot)", "it's;rm -rf /", "-n\n*?"] {
-            let script = format!("printf %s {}", quote(hostile));
-            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), hostile);
         }
     }
 }

@@ -1,0 +1,112 @@
+//! What provisioners share that put files on a machine, run them there, and take them away again.
+
+use std::future::Future;
+use std::mem;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::component::{Command, Exit, ProvisionContext, Upload};
+use crate::config::GoDuration;
+use crate::guest;
+use crate::guest::shell::Shell;
+use crate::retry::{self, Backoff, Permanent, or_cancelled};
+
+/// Waits between tries of one thing.
+const TRIES: Backoff =
+    Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(2) };
+
+/// How long cleaning up after a failed or interrupted run may take. The machine is about to go away
+/// as a rule; where it lives on, nothing secret may stay.
+const LAST_CLEANUP: Duration = Duration::from_secs(5);
+
+/// The machine, as one provisioner works on it.
+pub(super) struct Remote<'a> {
+    cx: &'a ProvisionContext,
+    /// For how long a thing is tried again; `None`: once is enough.
+    within: Option<GoDuration>,
+}
+
+impl<'a> Remote<'a> {
+    /// What fails fails at once.
+    pub(super) fn new(cx: &'a ProvisionContext) -> Self {
+        Self { cx, within: None }
+    }
+
+    /// What cannot be started is tried again for so long: the machine may be rebooting.
+    pub(super) fn patient(cx: &'a ProvisionContext, within: GoDuration) -> Self {
+        Self { cx, within: Some(within) }
+    }
+
+    /// What the commands for it are written in.
+    pub(super) fn shell(&self) -> &'a dyn Shell {
+        self.cx.communicator.shell()
+    }
+
+    /// Uploads to the file `to`.
+    pub(super) async fn upload(
+        &self,
+        what: &str,
+        from: Upload<'_>,
+        to: &str,
+    ) -> anyhow::Result<()> {
+        self.started(what, || self.cx.communicator.upload(from, to, &self.cx.ui)).await
+    }
+
+    /// Runs `command` and shows what it prints.
+    pub(super) async fn run(&self, what: &str, command: Command<'_>) -> anyhow::Result<Exit> {
+        self.started(what, || self.cx.communicator.run_shown(command, &self.cx.ui)).await
+    }
+
+    /// Runs a command of ours, again where the connection is lost. Its output matters only where
+    /// it fails.
+    pub(super) async fn must_succeed(&self, what: &str, command: &str) -> anyhow::Result<()> {
+        let ended = self.started(what, || async {
+            let (exit, output) = self.cx.communicator.run_captured(command).await?;
+            match exit {
+                Exit::Status(status) => Ok((status, output)),
+                Exit::Disconnected => bail!("the connection was lost during `{command}`"),
+            }
+        });
+        let (status, output) = ended.await?;
+        if status != 0 {
+            let said = guest::harmless(&output.stderr);
+            bail!("cannot {what}: `{command}` exited with status {status}: {said}");
+        }
+        Ok(())
+    }
+
+    /// Runs a command that cleans up after a run that has failed: its error is the one to report.
+    pub(super) async fn clean_up(&self, command: &str) {
+        let cleaning = self.cx.communicator.run_captured(command);
+        let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
+    }
+
+    /// Calls `attempt` until the machine takes it, refuses it for good, or the time is over: an
+    /// error here is never one of what runs there.
+    async fn started<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let begun = Instant::now();
+        let mut waits = TRIES.waits();
+        let mut told = false;
+        loop {
+            let error = match or_cancelled(&self.cx.cancel, attempt()).await? {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let within = self.within.filter(|_| !error.is::<Permanent>());
+            let Some(within) = within else { return Err(error.context(format!("cannot {what}"))) };
+            let wait = waits.next().unwrap_or(TRIES.longest);
+            if begun.elapsed() + wait >= within.get() {
+                return Err(error.context(format!("cannot {what} (tried for {within})")));
+            }
+            if !mem::replace(&mut told, true) {
+                let text = format!("Cannot {what} yet: {error:#}. Trying for up to {within}...");
+                self.cx.ui.say(text);
+            }
+            retry::sleep(&self.cx.cancel, wait).await?;
+        }
+    }
+}
