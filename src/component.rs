@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Node, OptionDoc, OptionGroups, decode};
+use crate::config::{Decoding, Node, OptionGroups, OptionSchema, decode, decode_by_schema, needs};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::event::Ui;
@@ -34,8 +34,6 @@ pub trait Component: Sized {
     const TYPE: &'static str;
     /// What it does, in one sentence for `imgbake explain`.
     const ABOUT: &'static str;
-    /// Options that the reference has and this component refuses by name.
-    const NOT_BUILT: &'static [&'static str] = &[];
     /// Names that a builder adds to `build.*`, beside those that every builder has.
     const BUILD_DATA: &'static [&'static str] = &[];
     /// What a data source answers, by name.
@@ -83,8 +81,9 @@ pub struct Check<'a> {
     body: &'a Node,
     /// The build that the component is for.
     pub facts: &'a Facts,
-    /// Takes the secrets among the options.
+    /// Takes secrets that are no options, such as the content of a file that an option names.
     pub redactor: &'a Redactor,
+    schema: Option<Arc<OptionSchema>>,
     found: Diagnostics,
 }
 
@@ -96,7 +95,13 @@ impl<'a> Check<'a> {
         facts: &'a Facts,
         redactor: &'a Redactor,
     ) -> Self {
-        Self { component, body, facts, redactor, found: Diagnostics::default() }
+        Self { component, body, facts, redactor, schema: None, found: Diagnostics::default() }
+    }
+
+    /// The same, where findings can only be about options of `schema`: a mistyped name would point at
+    /// nothing.
+    fn knowing(self, schema: Arc<OptionSchema>) -> Self {
+        Self { schema: Some(schema), ..self }
     }
 
     /// The value of `option` cannot be used because of `cause`.
@@ -119,6 +124,11 @@ impl<'a> Check<'a> {
 
     /// Adds a finding at the place where `option` (or its nearest written parent) stands.
     fn push(&mut self, option: &str, diagnostic: Diagnostic) -> &mut Diagnostic {
+        debug_assert!(
+            self.schema.as_ref().is_none_or(|schema| schema.has(option)),
+            "`{}` has no option `{option}`, which a check speaks of",
+            self.component
+        );
         let mut place = self.body;
         for key in option.split('.') {
             match place.get(key) {
@@ -150,11 +160,14 @@ impl<'a> Check<'a> {
     pub fn into_found(self) -> Diagnostics {
         self.found
     }
-}
 
-/// How it is said that `component` cannot do without `option`.
-pub fn needs(component: &str, option: &str) -> String {
-    format!("`{component}` needs `{option}`")
+    /// The `component` that was made and the warnings, if nothing stands against it.
+    fn into_result<T>(self, component: Option<T>) -> Result<(T, Diagnostics), Diagnostics> {
+        match component {
+            Some(component) if !self.found.has_errors() => Ok((component, self.found)),
+            _ => Err(self.found),
+        }
+    }
 }
 
 /// Decodes and prepares a `C` from its evaluated body. Warnings come back beside it.
@@ -163,40 +176,136 @@ pub fn prepare<C: Component>(
     facts: &Facts,
     redactor: &Redactor,
 ) -> Result<(C, Diagnostics), Diagnostics> {
-    let options = decode::<C::Options>(C::TYPE, C::NOT_BUILT, body, &facts.scope)?;
-    let mut check = Check::new(C::TYPE, body, facts, redactor);
+    let with = Decoding { component: C::TYPE, scope: &facts.scope, redactor };
+    let options = decode::<C::Options>(body, with)?;
+    let mut check = Check::new(C::TYPE, body, facts, redactor).knowing(C::Options::schema());
     let component = C::prepare(options, &mut check);
-    let found = check.into_found();
-    match component {
-        Some(component) if !found.has_errors() => Ok((component, found)),
-        _ => Err(found),
+    check.into_result(component)
+}
+
+/// What there is to know of a component, as data.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The name in templates.
+    pub name: String,
+    /// What it does, in one sentence.
+    pub about: String,
+    /// Its options.
+    pub options: Declared,
+    /// See [`Component::BUILD_DATA`].
+    pub build_data: Arc<[String]>,
+    /// See [`Component::OUTPUTS`].
+    pub outputs: Arc<[(String, OutputType)]>,
+}
+
+/// Who declares the options of a component. A registry names dozens of components, of which a template
+/// uses two: the schema of a struct is made when somebody asks for it.
+#[derive(Clone, Debug)]
+pub enum Declared {
+    /// The structs of a built-in component.
+    ByStructs(fn() -> Arc<OptionSchema>),
+    /// A schema that was read while the program runs.
+    BySchema(Arc<OptionSchema>),
+}
+
+impl Declared {
+    /// The options.
+    pub fn schema(&self) -> Arc<OptionSchema> {
+        match self {
+            Self::ByStructs(schema) => schema(),
+            Self::BySchema(schema) => schema.clone(),
+        }
     }
 }
 
 /// How the registry knows a component that acts as a `T` (`dyn Builder`, `dyn Provisioner`, …).
-pub struct Registered<T: ?Sized> {
-    /// The name in templates.
-    pub name: &'static str,
-    /// See [`Component::ABOUT`].
-    pub about: &'static str,
-    /// Its options.
-    pub options: fn() -> Arc<[OptionDoc]>,
-    /// Options that it refuses by name.
-    pub not_built: &'static [&'static str],
-    /// See [`Component::BUILD_DATA`].
-    pub build_data: &'static [&'static str],
-    /// See [`Component::OUTPUTS`].
-    pub outputs: &'static [(&'static str, OutputType)],
-    /// See [`prepare`].
+pub struct Descriptor<T: ?Sized> {
+    /// What it is.
+    pub description: Description,
+    /// How it is made of a body.
     pub prepare: Prepare<T>,
 }
 
-/// The type of [`prepare`] for one component behind its trait.
-pub type Prepare<T> = fn(&Node, &Facts, &Redactor) -> Result<(Box<T>, Diagnostics), Diagnostics>;
+/// Checks a body and makes a component of it; see [`prepare`].
+pub type Prepare<T> = Arc<
+    dyn Fn(&Node, &Facts, &Redactor) -> Result<(Box<T>, Diagnostics), Diagnostics> + Send + Sync,
+>;
 
-impl<T: ?Sized> fmt::Debug for Registered<T> {
+impl<T: ?Sized + 'static> Descriptor<T> {
+    /// A built-in component, which `act` makes a `T` of.
+    pub fn of<C: Component + 'static>(act: fn(C) -> Box<T>) -> Self {
+        let output = |&(name, ty): &(&str, OutputType)| (name.to_owned(), ty);
+        Self {
+            description: Description {
+                name: C::TYPE.to_owned(),
+                about: C::ABOUT.to_owned(),
+                options: Declared::ByStructs(C::Options::schema),
+                build_data: C::BUILD_DATA.iter().map(|&name| name.to_owned()).collect(),
+                outputs: C::OUTPUTS.iter().map(output).collect(),
+            },
+            prepare: Arc::new(move |body, facts, redactor| {
+                let (component, warnings) = prepare::<C>(body, facts, redactor)?;
+                Ok((act(component), warnings))
+            }),
+        }
+    }
+
+    /// A component that is known only while the program runs: `schema` is that of an object, whose
+    /// properties are the options. `make` gets those that are given, decoded and checked.
+    pub fn by_schema<M>(
+        name: impl Into<String>,
+        about: impl Into<String>,
+        schema: &serde_json::Value,
+        make: M,
+    ) -> Self
+    where
+        M: Fn(serde_json::Map<String, serde_json::Value>, &mut Check<'_>) -> Option<Box<T>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (name, schema) = (name.into(), Arc::new(OptionSchema::of_json(schema)));
+        let description = Description {
+            name: name.clone(),
+            about: about.into(),
+            options: Declared::BySchema(schema.clone()),
+            build_data: Arc::default(),
+            outputs: Arc::default(),
+        };
+        let prepare: Prepare<T> = Arc::new(move |body, facts, redactor| {
+            let with = Decoding { component: &name, scope: &facts.scope, redactor };
+            let options = decode_by_schema(&schema, body, with)?;
+            let mut check = Check::new(&name, body, facts, redactor).knowing(schema.clone());
+            let component = make(options, &mut check);
+            check.into_result(component)
+        });
+        Self { description, prepare }
+    }
+}
+
+/// A component, whatever it acts as.
+pub trait Described {
+    /// What there is to know of it.
+    fn description(&self) -> &Description;
+    /// What it finds wrong with `body`.
+    fn find_faults(&self, body: &Node, facts: &Facts, redactor: &Redactor) -> Diagnostics;
+}
+
+impl<T: ?Sized> Described for Descriptor<T> {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn find_faults(&self, body: &Node, facts: &Facts, redactor: &Redactor) -> Diagnostics {
+        match (self.prepare)(body, facts, redactor) {
+            Ok((_, found)) | Err(found) => found,
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Descriptor<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registered").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Descriptor").field("name", &self.description.name).finish_non_exhaustive()
     }
 }
 
@@ -394,7 +503,14 @@ pub enum OutputType {
 }
 
 /// The answer of a data source: a value for each of its [`OUTPUTS`](Component::OUTPUTS).
-pub type Outputs = BTreeMap<&'static str, Output>;
+#[derive(Clone, Debug, Default)]
+pub struct Outputs(pub BTreeMap<String, Output>);
+
+impl<const N: usize> From<[(&str, Output); N]> for Outputs {
+    fn from(outputs: [(&str, Output); N]) -> Self {
+        Self(outputs.into_iter().map(|(name, output)| (name.to_owned(), output)).collect())
+    }
+}
 
 /// One value of an answer.
 #[derive(Clone, Debug)]

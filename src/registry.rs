@@ -1,7 +1,10 @@
-//! The only file that names every component. `plugins` has those that are not here.
+//! Which components there are: a value that a session owns. This is the only file that names those
+//! that are built in; others are added while the program runs.
 
 pub mod plugins;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::aws::access::Access;
@@ -12,8 +15,8 @@ use crate::builder::file::File;
 use crate::builder::null::Null;
 use crate::builder::qemu::Qemu;
 use crate::component::{
-    Builder, Cleaner, CleanupContext, Component, DataSource, PostProcessor, Provisioner,
-    Registered, prepare,
+    Builder, Cleaner, CleanupContext, Component, DataSource, Described, Descriptor, PostProcessor,
+    Provisioner,
 };
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
@@ -23,6 +26,7 @@ use crate::provisioner;
 use crate::registry::plugins::Plugins;
 use crate::secret::Redactor;
 use crate::source::Spanned;
+use crate::template::ast::Template;
 
 /// Those who clean up after dead runs, with the credentials that their tools find by themselves.
 pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
@@ -35,203 +39,285 @@ pub fn with_secrets(environment: Environment, redactor: &Redactor) -> Environmen
     environment.with_secrets(Arc::new(store))
 }
 
-/// All builders, by name.
-pub static BUILDERS: &[Registered<dyn Builder>] =
-    &[builder::<AmazonEbs>(), builder::<File>(), builder::<Null>(), builder::<Qemu>()];
-
-/// All provisioners, by name.
-pub static PROVISIONERS: &[Registered<dyn Provisioner>] = &[
-    provisioner::<provisioner::ansible_local::AnsibleLocal>(),
-    provisioner::<provisioner::breakpoint::Breakpoint>(),
-    provisioner::<provisioner::file::File>(),
-    provisioner::<provisioner::shell::Shell>(),
-    provisioner::<provisioner::shell_local::ShellLocal>(),
-    provisioner::<provisioner::sleep::Sleep>(),
-];
-
-/// All post-processors, by name.
-pub static POST_PROCESSORS: &[Registered<dyn PostProcessor>] = &[
-    post_processor::<post_processor::artifice::Artifice>(),
-    post_processor::<post_processor::checksum::Checksum>(),
-    post_processor::<post_processor::compress::Compress>(),
-    post_processor::<post_processor::manifest::ManifestFile>(),
-    post_processor::<post_processor::shell_local::ShellLocal>(),
-    post_processor::<post_processor::vagrant::Vagrant>(),
-];
-
-/// All data sources, by name.
-pub static DATA_SOURCES: &[Registered<dyn DataSource>] = &[
-    data_source::<data_source::amazon_ami::AmazonAmi>(),
-    data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
-    data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
-    data_source::<data_source::http::Http>(),
-    data_source::<data_source::null::Null>(),
-];
-
-/// What is known of one kind of component.
-#[derive(Debug)]
-pub struct Kind<T: ?Sized + 'static> {
-    /// How messages call the kind.
-    pub name: &'static str,
-    /// All that are built in.
-    pub built: &'static [Registered<T>],
-    /// Those of the usual tool and its plugins that are not built yet: refused by name.
-    pub not_built: &'static [&'static str],
+/// All components that a session knows. A clone costs next to nothing.
+#[derive(Clone)]
+pub struct Registry {
+    builders: Kind<dyn Builder>,
+    provisioners: Kind<dyn Provisioner>,
+    post_processors: Kind<dyn PostProcessor>,
+    data_sources: Kind<dyn DataSource>,
+    /// What a template calls the plugins that it asks for.
+    plugins: Plugins,
 }
 
-/// Builders.
-pub static BUILDER: Kind<dyn Builder> = Kind {
-    name: "builder",
-    built: BUILDERS,
-    not_built: &[
-        "amazon-chroot",
-        "amazon-ebssurrogate",
-        "amazon-ebsvolume",
-        "amazon-instance",
-        "azure-arm",
-        "azure-chroot",
-        "azure-dtl",
-        "docker",
-        "googlecompute",
-        "hyperv-iso",
-        "hyperv-vmcx",
-        "lxc",
-        "lxd",
-        "openstack",
-        "parallels-iso",
-        "parallels-pvm",
-        "proxmox-clone",
-        "proxmox-iso",
-        "vagrant",
-        "virtualbox-iso",
-        "virtualbox-ovf",
-        "virtualbox-vm",
-        "vmware-iso",
-        "vmware-vmx",
-        "vsphere-clone",
-        "vsphere-iso",
-    ],
-};
-
-/// Provisioners.
-pub static PROVISIONER: Kind<dyn Provisioner> = Kind {
-    name: "provisioner",
-    built: PROVISIONERS,
-    not_built: &[
-        "ansible",
-        "chef-client",
-        "chef-solo",
-        "converge",
-        "hcp-sbom",
-        "inspec",
-        "powershell",
-        "puppet-masterless",
-        "puppet-server",
-        "salt-masterless",
-        "windows-restart",
-        "windows-shell",
-        "windows-update",
-    ],
-};
-
-/// Post-processors.
-pub static POST_PROCESSOR: Kind<dyn PostProcessor> = Kind {
-    name: "post-processor",
-    built: POST_PROCESSORS,
-    not_built: &[
-        "amazon-import",
-        "docker-import",
-        "docker-push",
-        "docker-save",
-        "docker-tag",
-        "googlecompute-export",
-        "googlecompute-import",
-        "provenance",
-        "vagrant-cloud",
-        "vagrant-registry",
-        "vsphere",
-        "vsphere-template",
-    ],
-};
-
-/// Data sources.
-pub static DATA_SOURCE: Kind<dyn DataSource> = Kind {
-    name: "data source",
-    built: DATA_SOURCES,
-    not_built: &[
-        "hcp-packer-artifact",
-        "hcp-packer-image",
-        "hcp-packer-iteration",
-        "hcp-packer-version",
-    ],
-};
-
-impl<T: ?Sized + 'static> Kind<T> {
-    /// Whether there is a component `name`, built or not.
-    pub fn knows(&self, name: &str) -> bool {
-        self.built.iter().any(|registered| registered.name == name)
-            || self.not_built.contains(&name)
+impl Registry {
+    /// The components that are built in.
+    pub fn built_in() -> Self {
+        Self {
+            builders: Kind::new("builder", BUILDERS_NOT_BUILT).with([
+                builder::<AmazonEbs>(),
+                builder::<File>(),
+                builder::<Null>(),
+                builder::<Qemu>(),
+            ]),
+            provisioners: Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with([
+                provisioner::<provisioner::ansible_local::AnsibleLocal>(),
+                provisioner::<provisioner::breakpoint::Breakpoint>(),
+                provisioner::<provisioner::file::File>(),
+                provisioner::<provisioner::shell::Shell>(),
+                provisioner::<provisioner::shell_local::ShellLocal>(),
+                provisioner::<provisioner::sleep::Sleep>(),
+            ]),
+            post_processors: Kind::new("post-processor", POST_PROCESSORS_NOT_BUILT).with([
+                post_processor::<post_processor::artifice::Artifice>(),
+                post_processor::<post_processor::checksum::Checksum>(),
+                post_processor::<post_processor::compress::Compress>(),
+                post_processor::<post_processor::manifest::ManifestFile>(),
+                post_processor::<post_processor::shell_local::ShellLocal>(),
+                post_processor::<post_processor::vagrant::Vagrant>(),
+            ]),
+            data_sources: Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
+                data_source::<data_source::amazon_ami::AmazonAmi>(),
+                data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
+                data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
+                data_source::<data_source::http::Http>(),
+                data_source::<data_source::null::Null>(),
+            ]),
+            plugins: Plugins::default(),
+        }
     }
 
-    /// The component that a template calls `name`, if it asks for these `plugins`.
-    pub fn find(
+    /// Adds a component. One of the same kind and name gives way to it.
+    pub fn add<T: Role + ?Sized>(&mut self, descriptor: Descriptor<T>) {
+        T::kind_mut(self).add(descriptor);
+    }
+
+    /// The same components under the names that `template` gives to their plugins.
+    pub fn for_template(&self, template: &Template) -> Self {
+        Self { plugins: Plugins::of(template), ..self.clone() }
+    }
+
+    /// The plugins that the template asks for.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// The component that a template calls `name`.
+    pub fn find<T: Role + ?Sized>(
         &self,
         name: &Spanned<String>,
-        plugins: &Plugins,
-    ) -> Result<&'static Registered<T>, Diagnostics> {
-        let wanted = name.value.as_str();
-        let built = |name: &str| self.built.iter().find(|registered| registered.name == name);
-        if let Some(found) = built(wanted) {
-            return Ok(found);
+    ) -> Result<Arc<Descriptor<T>>, Diagnostics> {
+        let kind = T::kind(self);
+        let own = || kind.get(&self.plugins.built_in_name(&name.value)?);
+        match kind.get(&name.value).or_else(own) {
+            Some(found) => Ok(found.clone()),
+            None => Err(kind.refuse(name, &self.plugins).into()),
         }
-        if let Some(found) = plugins.built_in_name(wanted).and_then(|own| built(&own)) {
-            return Ok(found);
-        }
-        let kind = self.name;
-        let built = self.built.iter().map(|registered| registered.name);
-        let built_names = || built.clone().collect::<Vec<_>>().join(", ");
-        if self.not_built.contains(&wanted) {
-            let summary = format!("the {kind} `{wanted}` is not built yet");
-            let found = Diagnostic::error(code::NOT_BUILT, summary).at(name.span);
-            let found = found.because("imgbake knows it, but does not have it");
-            return Err(found.help(format!("built: {}", built_names())).into());
-        }
-        let known = built.clone().chain(self.not_built.iter().copied());
-        let help = match (did_you_mean(wanted, known), plugins.source_of(wanted)) {
-            (Some(meant), _) => format!("did you mean `{meant}`?"),
-            (None, None) => format!("built: {}", built_names()),
-            (None, Some(source)) => {
-                let summary = format!("the {kind} `{wanted}` is of the plugin `{source}`");
-                let found = Diagnostic::error(code::NOT_BUILT, summary).at(name.span);
-                let found = found.because("imgbake does not have this plugin");
-                return Err(found.help(format!("built: {}", built_names())).into());
-            }
-        };
-        let summary = format!("there is no {kind} `{wanted}`");
-        let found = Diagnostic::error(code::UNKNOWN_COMPONENT, summary).at(name.span);
-        Err(found.because("unknown type").help(help).into())
+    }
+
+    /// All components of one role.
+    pub fn kind<T: Role + ?Sized>(&self) -> &Kind<T> {
+        T::kind(self)
+    }
+
+    /// All components, by what they act as.
+    pub fn kinds(&self) -> [&dyn AnyKind; 4] {
+        [&self.builders, &self.provisioners, &self.post_processors, &self.data_sources]
     }
 }
 
-macro_rules! registered_as {
-    ($function:ident, $kind:ident) => {
-        const fn $function<C: Component + $kind + 'static>() -> Registered<dyn $kind> {
-            Registered {
-                name: C::TYPE,
-                about: C::ABOUT,
-                options: <C::Options as crate::config::OptionGroups>::docs,
-                not_built: C::NOT_BUILT,
-                build_data: C::BUILD_DATA,
-                outputs: C::OUTPUTS,
-                prepare: |body, facts, redactor| {
-                    let (component, warnings) = prepare::<C>(body, facts, redactor)?;
-                    Ok((Box::new(component), warnings))
-                },
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |kind: &dyn AnyKind| {
+            kind.components().map(|one| one.description().name.clone()).collect::<Vec<_>>()
+        };
+        f.debug_map().entries(self.kinds().map(|kind| (kind.name(), names(kind)))).finish()
+    }
+}
+
+/// The components that act as a `T`.
+pub struct Kind<T: ?Sized> {
+    name: &'static str,
+    known: Arc<BTreeMap<String, Arc<Descriptor<T>>>>,
+    not_built: &'static [&'static str],
+}
+
+impl<T: ?Sized> Clone for Kind<T> {
+    fn clone(&self) -> Self {
+        Self { known: self.known.clone(), ..*self }
+    }
+}
+
+/// A [`Kind`], whatever its components act as.
+pub trait AnyKind {
+    /// How messages call the kind.
+    fn name(&self) -> &'static str;
+    /// By name.
+    fn components(&self) -> Box<dyn Iterator<Item = &dyn Described> + '_>;
+    /// The component `name`.
+    fn component(&self, name: &str) -> Option<&dyn Described>;
+    /// Those of the usual tool and its plugins that are not built yet: refused by name.
+    fn not_built(&self) -> &'static [&'static str];
+
+    /// Whether there is a component `name`, built or not.
+    fn knows(&self, name: &str) -> bool {
+        self.component(name).is_some() || self.not_built().contains(&name)
+    }
+}
+
+impl<T: ?Sized + 'static> AnyKind for Kind<T> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn components(&self) -> Box<dyn Iterator<Item = &dyn Described> + '_> {
+        Box::new(self.known.values().map(|descriptor| -> &dyn Described { &**descriptor }))
+    }
+
+    fn component(&self, name: &str) -> Option<&dyn Described> {
+        self.get(name).map(|descriptor| -> &dyn Described { &**descriptor })
+    }
+
+    fn not_built(&self) -> &'static [&'static str] {
+        self.not_built
+    }
+}
+
+impl<T: ?Sized + 'static> Kind<T> {
+    fn new(name: &'static str, not_built: &'static [&'static str]) -> Self {
+        Self { name, known: Arc::default(), not_built }
+    }
+
+    fn with(mut self, descriptors: impl IntoIterator<Item = Descriptor<T>>) -> Self {
+        descriptors.into_iter().for_each(|descriptor| self.add(descriptor));
+        self
+    }
+
+    fn add(&mut self, descriptor: Descriptor<T>) {
+        let known = Arc::make_mut(&mut self.known);
+        known.insert(descriptor.description.name.clone(), Arc::new(descriptor));
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Descriptor<T>>> {
+        self.known.get(name)
+    }
+
+    /// Why a template that asks for these `plugins` has no component `name`.
+    fn refuse(&self, name: &Spanned<String>, plugins: &Plugins) -> Diagnostic {
+        let (kind, wanted) = (self.name, name.value.as_str());
+        let built = || self.known.keys().map(String::as_str);
+        let built_names = || format!("built: {}", built().collect::<Vec<_>>().join(", "));
+        let refused = |code, summary| Diagnostic::error(code, summary).at(name.span);
+        if self.not_built.contains(&wanted) {
+            return refused(code::NOT_BUILT, format!("the {kind} `{wanted}` is not built yet"))
+                .because("imgbake knows it, but does not have it")
+                .help(built_names());
+        }
+        let known = built().chain(self.not_built.iter().copied());
+        let help = match (did_you_mean(wanted, known), plugins.source_of(wanted)) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, None) => built_names(),
+            (None, Some(source)) => {
+                let summary = format!("the {kind} `{wanted}` is of the plugin `{source}`");
+                return refused(code::NOT_BUILT, summary)
+                    .because("imgbake does not have this plugin")
+                    .help(built_names());
             }
+        };
+        let found = refused(code::UNKNOWN_COMPONENT, format!("there is no {kind} `{wanted}`"));
+        found.because("unknown type").help(help)
+    }
+}
+
+/// What a component acts as: the trait by which the rest of the program knows it.
+pub trait Role: 'static {
+    /// Those of `registry`.
+    fn kind(registry: &Registry) -> &Kind<Self>;
+    /// The same, to add to them.
+    fn kind_mut(registry: &mut Registry) -> &mut Kind<Self>;
+}
+
+/// A role, the registry's field for it, and how a built-in component takes it on.
+macro_rules! role {
+    ($role:ident, $field:ident, $describe:ident) => {
+        impl Role for dyn $role {
+            fn kind(registry: &Registry) -> &Kind<Self> {
+                &registry.$field
+            }
+            fn kind_mut(registry: &mut Registry) -> &mut Kind<Self> {
+                &mut registry.$field
+            }
+        }
+
+        fn $describe<C: Component + $role + 'static>() -> Descriptor<dyn $role> {
+            Descriptor::of::<C>(|component| Box::new(component))
         }
     };
 }
-registered_as!(builder, Builder);
-registered_as!(provisioner, Provisioner);
-registered_as!(post_processor, PostProcessor);
-registered_as!(data_source, DataSource);
+role!(Builder, builders, builder);
+role!(Provisioner, provisioners, provisioner);
+role!(PostProcessor, post_processors, post_processor);
+role!(DataSource, data_sources, data_source);
+
+const BUILDERS_NOT_BUILT: &[&str] = &[
+    "amazon-chroot",
+    "amazon-ebssurrogate",
+    "amazon-ebsvolume",
+    "amazon-instance",
+    "azure-arm",
+    "azure-chroot",
+    "azure-dtl",
+    "docker",
+    "googlecompute",
+    "hyperv-iso",
+    "hyperv-vmcx",
+    "lxc",
+    "lxd",
+    "openstack",
+    "parallels-iso",
+    "parallels-pvm",
+    "proxmox-clone",
+    "proxmox-iso",
+    "vagrant",
+    "virtualbox-iso",
+    "virtualbox-ovf",
+    "virtualbox-vm",
+    "vmware-iso",
+    "vmware-vmx",
+    "vsphere-clone",
+    "vsphere-iso",
+];
+
+const PROVISIONERS_NOT_BUILT: &[&str] = &[
+    "ansible",
+    "chef-client",
+    "chef-solo",
+    "converge",
+    "hcp-sbom",
+    "inspec",
+    "powershell",
+    "puppet-masterless",
+    "puppet-server",
+    "salt-masterless",
+    "windows-restart",
+    "windows-shell",
+    "windows-update",
+];
+
+const POST_PROCESSORS_NOT_BUILT: &[&str] = &[
+    "amazon-import",
+    "docker-import",
+    "docker-push",
+    "docker-save",
+    "docker-tag",
+    "googlecompute-export",
+    "googlecompute-import",
+    "provenance",
+    "vagrant-cloud",
+    "vagrant-registry",
+    "vsphere",
+    "vsphere-template",
+];
+
+const DATA_SOURCES_NOT_BUILT: &[&str] =
+    &["hcp-packer-artifact", "hcp-packer-image", "hcp-packer-iteration", "hcp-packer-version"];

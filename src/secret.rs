@@ -10,9 +10,10 @@ mod forms;
 mod redactor;
 mod weak;
 
+use std::borrow::Cow;
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 pub use self::redactor::Redactor;
@@ -23,9 +24,22 @@ pub use self::weak::Weakness;
 pub const MASK: &str = "<sensitive>";
 
 /// A value that must not reach a log, a file or a child that doesn't need it.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
+
+/// The schema says that it is one, so that whoever reads an option by its schema keeps it.
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "secret".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
 
 impl Secret {
     /// Wraps `text`.

@@ -43,7 +43,7 @@ use crate::github::files::LONGEST_SUMMARY;
 use crate::github::{self, Context, Files};
 use crate::identity::{Proof, Role};
 use crate::reach::Reach;
-use crate::registry;
+use crate::registry::{self, Registry};
 use crate::report::github::Settings;
 use crate::report::github::story::Story;
 use crate::report::github::summary::{About, summary};
@@ -231,6 +231,7 @@ impl Surroundings {
             environment: Arc::new(registry::with_secrets(for_work, &self.redactor)),
             style: Style { machine_readable: false, color: Some(false), timestamps: false },
             redactor: self.redactor.clone(),
+            registry: Registry::built_in(),
         })
     }
 

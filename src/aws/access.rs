@@ -10,12 +10,10 @@ use crate::component::Check;
 use crate::env::Environment;
 use crate::secret::Secret;
 
-/// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] = &["vault_aws_engine"];
-
 /// Who calls the API, and where.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-not-built" = ["vault_aws_engine"]))]
 pub struct Access {
     /// The access key. If it is not given, the usual places are looked at: environment, shared
     /// config and credentials files, web identity, container, instance metadata.

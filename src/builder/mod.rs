@@ -6,5 +6,3 @@ pub mod amazon;
 pub mod file;
 pub mod null;
 pub mod qemu;
-
-use crate::config::joined;

@@ -23,7 +23,6 @@ pub struct Null {
 impl Component for Null {
     const TYPE: &'static str = "null";
     const ABOUT: &'static str = "Connects to a machine that is there already, and makes no image.";
-    const NOT_BUILT: &'static [&'static str] = communicator::NOT_BUILT;
     type Options = (communicator::Options,);
 
     fn prepare((communicator,): Self::Options, check: &mut Check<'_>) -> Option<Self> {

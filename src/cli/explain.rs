@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, Session};
 use crate::event::{Message, Ui};
-use crate::explain::{self, Unknown};
+use crate::explain::{self, Known, Unknown};
 
 /// `imgbake explain [flags] [TOPIC]`
 #[derive(Args, Clone, Debug)]
@@ -29,10 +29,11 @@ pub enum Format {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(topic) = &arguments.topic else {
-        let contents = explain::contents();
+        let contents = explain::contents(&session.registry);
         return say(ui, arguments.format, &contents, || explain::contents_text(&contents));
     };
-    match explain::find(topic, &session.environment) {
+    let Session { registry, environment, .. } = session;
+    match explain::find(topic, Known { registry, environment }) {
         Ok(pages) => say(ui, arguments.format, &pages, || {
             pages.iter().map(explain::text).collect::<Vec<_>>().join("\n\n")
         }),

@@ -12,9 +12,8 @@ use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::{self, Inputs};
 use crate::event::Ui;
-use crate::plan::{self, BuiltInDataSources, Plan, PlanRequest};
+use crate::plan::{self, Plan, PlanRequest, RegisteredDataSources};
 use crate::reach::Reach;
-use crate::registry::plugins::Plugins;
 use crate::source::SourceMap;
 use crate::template::ast::Template;
 use crate::template::load::{self, ConfigType, LoadRequest, Reading, VarAssignment};
@@ -197,9 +196,9 @@ pub fn inputs(
     })
 }
 
-fn data_sources(session: &Session, template: &Template) -> BuiltInDataSources {
+fn data_sources(session: &Session, template: &Template) -> RegisteredDataSources {
     let (environment, redactor) = (session.environment.clone(), session.redactor.clone());
-    BuiltInDataSources::new(environment, redactor, Plugins::of(template))
+    RegisteredDataSources::new(environment, redactor, session.registry.for_template(template))
 }
 
 /// `inputs`, with the data sources to ask that the builds need which `request` selects. Which these
@@ -307,6 +306,7 @@ fn plan_alone(
         force: wishes.force,
         debug: wishes.debug,
         environment: session.environment.clone(),
+        registry: session.registry.for_template(&template),
     };
     if wishes.ask_data_sources && !template.data.is_empty() {
         inputs = asking(session, ui, &template, inputs, &request);

@@ -30,7 +30,7 @@ pub use self::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::event::{Message, Ui};
-use crate::registry;
+use crate::registry::{self, Registry};
 use crate::report::{self, Reporter};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
@@ -44,6 +44,8 @@ pub struct Session {
     pub style: report::Style,
     /// Knows the secrets that no output may show.
     pub redactor: Redactor,
+    /// The components that templates can name.
+    pub registry: Registry,
 }
 
 /// Runs the program with its arguments (without its own name).
@@ -59,7 +61,8 @@ pub fn main(args: Vec<OsString>) -> Exit {
             return refuse(format!("Error: the working directory cannot be found out: {error}\n"));
         }
     };
-    let session = Session { environment, style: style_of(&invocation), redactor };
+    let style = style_of(&invocation);
+    let session = Session { environment, style, redactor, registry: Registry::built_in() };
     if let Err(error) = report::log::start(&session.environment, &session.redactor) {
         return refuse(format!(
             "Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Connector, none, ssh, winrm};
-use crate::config::{GroupReader, OptionDoc, Part};
+use crate::config::{GroupReader, OptionSchema, Part};
 
 macro_rules! connectors {
     ($($name:literal: $options:ty),+ $(,)?) => {
@@ -18,8 +18,8 @@ macro_rules! connectors {
         }
 
         /// The options of all connectors.
-        pub(super) fn docs() -> Vec<OptionDoc> {
-            [$(<$options as Part>::docs()),+].concat()
+        pub(super) fn schemas() -> Vec<Arc<OptionSchema>> {
+            vec![$(<$options as Part>::schema()),+]
         }
     };
 }

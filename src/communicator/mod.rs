@@ -25,8 +25,3 @@ pub use way::{Transport, Way};
 
 /// The connectors that any machine can be reached by; the first is the default.
 pub const ANY: &[&str] = &["ssh", "none"];
-
-/// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] = &crate::config::joined::<
-    { ssh::NOT_BUILT.len() + winrm::NOT_BUILT.len() },
->(&[&ssh::NOT_BUILT, &winrm::NOT_BUILT]);

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::connector::{Connector, Pause};
-use super::{Target, connectors};
+use super::{Target, connectors, winrm};
 use crate::component::{BuildContext, Check, Communicator};
-use crate::config::{GoDuration, GroupReader, OptionDoc, Part};
+use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
 
 /// The options that all connectors share.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -35,10 +35,9 @@ impl Part for Options {
         Some(Self { shared: shared?, connectors: connectors? })
     }
 
-    fn docs() -> Vec<OptionDoc> {
-        let mut docs = Shared::docs();
-        docs.extend(connectors::docs());
-        docs
+    fn schema() -> Arc<OptionSchema> {
+        let groups = [vec![Shared::schema()], connectors::schemas()].concat();
+        Arc::new(OptionSchema::joined(&groups).refusing(&winrm::NOT_BUILT))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A component's options, as its structs declare them.
+//! A component's options, as its structs declare them: data that everyone reads the same way.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -8,9 +8,19 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-/// A struct of options: names, types and defaults from its fields, documentation from its comments.
+/// A struct of options: names, types and defaults from its fields, documentation from its comments,
+/// and the names that are [`NOT_BUILT`] from an attribute.
 pub trait Group: DeserializeOwned + JsonSchema + 'static {}
 impl<T: DeserializeOwned + JsonSchema + 'static> Group for T {}
+
+/// Where the schema of a group lists the options of the reference that are refused by name:
+/// `#[schemars(extend("x-not-built" = ["boot_command"]))]`.
+const NOT_BUILT: &str = "x-not-built";
+/// What marks a text that no output may show in an option's schema, as JSON Schema has it: it is
+/// written, and never read back.
+pub const SECRET: &str = "writeOnly";
+/// What marks an object that a template writes as an argument although its members are named.
+const ARGUMENT: &str = "x-argument";
 
 /// One option, as `explain` shows it and as [`decode()`](super::decode()) checks it.
 #[derive(Clone, Debug)]
@@ -27,7 +37,7 @@ impl OptionDoc {
     /// Whether a template writes it as a block: an object with options of its own, or a list of
     /// such.
     pub fn is_block(&self) -> bool {
-        !self.inside().is_empty()
+        block_properties(&self.schema).is_some()
     }
 
     /// The schema of a value that is there: without `null`, which only says that it may be missing.
@@ -37,8 +47,7 @@ impl OptionDoc {
 
     /// The options of the block that it is, if it is one.
     pub fn inside(&self) -> Vec<Self> {
-        let schema = self.value_schema();
-        docs_in(without_null(schema.get("items").unwrap_or(schema)))
+        docs_in(item_schema(&self.schema))
     }
 }
 
@@ -52,21 +61,122 @@ pub(super) fn without_null(schema: &Json) -> &Json {
         .unwrap_or(schema)
 }
 
+/// The schema of each item where `schema` is that of a list; else of the value itself, which stands
+/// for a list of one.
+pub(super) fn item_schema(schema: &Json) -> &Json {
+    let schema = without_null(schema);
+    without_null(schema.get("items").unwrap_or(schema))
+}
+
+/// The options inside of what a template writes as a block.
+pub(super) fn block_properties(schema: &Json) -> Option<&Json> {
+    let schema = item_schema(schema);
+    schema.get("properties").filter(|_| schema.get(ARGUMENT).is_none())
+}
+
+/// The type that `schema` names, where it is one beside `null`.
+pub fn plain_type(schema: &Json) -> Option<&str> {
+    match schema.get("type")? {
+        Json::String(name) => Some(name),
+        Json::Array(names) => names.iter().filter_map(Json::as_str).find(|name| *name != "null"),
+        _ => None,
+    }
+}
+
+/// Whether a text of this schema is one that no output may show.
+pub(super) fn is_secret(schema: &Json) -> bool {
+    schema.get(SECRET).is_some_and(|is| is == true)
+}
+
+/// All options of a component.
+#[derive(Clone, Debug, Default)]
+pub struct OptionSchema {
+    options: Vec<OptionDoc>,
+    /// Where each is in `options`.
+    places: HashMap<String, usize>,
+    not_built: Vec<String>,
+}
+
+impl OptionSchema {
+    /// The options that the JSON schema of an object lists as its `properties`. Subschemas must be
+    /// in their places: `$ref` leads nowhere.
+    pub fn of_json(schema: &Json) -> Self {
+        let not_built = schema.get(NOT_BUILT).and_then(Json::as_array).into_iter().flatten();
+        let not_built = not_built.filter_map(Json::as_str).map(str::to_owned).collect();
+        Self::new(docs_in(schema), not_built)
+    }
+
+    fn new(options: Vec<OptionDoc>, not_built: Vec<String>) -> Self {
+        let places = options.iter().enumerate().map(|(at, option)| (option.name.clone(), at));
+        let places: HashMap<_, _> = places.collect();
+        debug_assert_eq!(places.len(), options.len(), "two groups declare the same option");
+        Self { options, places, not_built }
+    }
+
+    /// The options of several groups as those of one component.
+    pub fn joined(groups: &[Arc<Self>]) -> Self {
+        let options = groups.iter().flat_map(|group| group.options.iter().cloned()).collect();
+        let not_built = groups.iter().flat_map(|group| group.not_built.iter().cloned()).collect();
+        Self::new(options, not_built)
+    }
+
+    /// The same, and refuses these by name, too.
+    pub fn refusing(mut self, not_built: &[&str]) -> Self {
+        self.not_built.extend(not_built.iter().map(|&name| name.to_owned()));
+        self
+    }
+
+    /// In the order of their declaration.
+    pub fn options(&self) -> &[OptionDoc] {
+        &self.options
+    }
+
+    /// The option `name`.
+    pub fn get(&self, name: &str) -> Option<&OptionDoc> {
+        self.options.get(*self.places.get(name)?)
+    }
+
+    /// Options of the reference that are refused by name.
+    pub fn not_built(&self) -> &[String] {
+        &self.not_built
+    }
+
+    /// Whether there is an option at `path` (`ami_name`, `source_ami_filter.owners`), or could be: in
+    /// a map anything may be a key, and a number is the place in a list.
+    pub fn has(&self, path: &str) -> bool {
+        let mut keys = path.split('.');
+        let Some(option) = keys.next().and_then(|name| self.get(name)) else { return false };
+        let mut schema = &option.schema;
+        for key in keys {
+            let is_place = key.bytes().all(|byte| byte.is_ascii_digit());
+            match item_schema(schema).get("properties") {
+                Some(_) if is_place => schema = item_schema(schema),
+                Some(properties) => match properties.get(key) {
+                    Some(inner) => schema = inner,
+                    None => return false,
+                },
+                None => return true,
+            }
+        }
+        true
+    }
+}
+
 /// A part of a component's options: one struct, or several that belong together.
 pub trait Part: Sized + 'static {
     /// Fills it with what `reader` reads; `None` if anything could not be read.
     fn read(reader: &mut impl GroupReader) -> Option<Self>;
-    /// Its options, in the order of their declaration.
-    fn docs() -> Vec<OptionDoc>;
+    /// Its options.
+    fn schema() -> Arc<OptionSchema>;
 }
 
 impl<G: Group> Part for G {
     fn read(reader: &mut impl GroupReader) -> Option<Self> {
-        reader.read_group(&docs_of::<G>())
+        reader.read_group(&Self::schema())
     }
 
-    fn docs() -> Vec<OptionDoc> {
-        docs_of::<G>().to_vec()
+    fn schema() -> Arc<OptionSchema> {
+        made_once::<Self>(generate_schema::<Self>)
     }
 }
 
@@ -74,40 +184,35 @@ impl<G: Group> Part for G {
 pub trait OptionGroups: Sized {
     /// Fills each part with what `reader` reads for it; `None` if any could not be read.
     fn read(reader: &mut impl GroupReader) -> Option<Self>;
-    /// The options of all parts, in the order of their declaration. Every component of a type asks
-    /// for them, so they are made once and shared.
-    fn docs() -> Arc<[OptionDoc]>;
+    /// The options of all parts. Every component of a type asks for them, so they are made once and
+    /// shared.
+    fn schema() -> Arc<OptionSchema>;
 }
 
 /// Reads one group; see [`OptionGroups::read`].
 pub trait GroupReader {
     /// The group, or `None` after reporting why not.
-    fn read_group<G: Group>(&mut self, docs: &[OptionDoc]) -> Option<G>;
-}
-
-/// The options that one struct declares.
-fn docs_of<G: Group>() -> Arc<[OptionDoc]> {
-    made_once::<G>(generate_docs::<G>)
+    fn read_group<G: Group>(&mut self, schema: &OptionSchema) -> Option<G>;
 }
 
 /// The options of `T`, which `make` works out the first time that somebody asks.
-fn made_once<T: 'static>(make: impl FnOnce() -> Arc<[OptionDoc]>) -> Arc<[OptionDoc]> {
-    static KNOWN: LazyLock<Mutex<HashMap<TypeId, Arc<[OptionDoc]>>>> =
+fn made_once<T: 'static>(make: impl FnOnce() -> OptionSchema) -> Arc<OptionSchema> {
+    static KNOWN: LazyLock<Mutex<HashMap<TypeId, Arc<OptionSchema>>>> =
         LazyLock::new(Mutex::default);
     let known = || KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(docs) = known().get(&TypeId::of::<T>()) {
-        return docs.clone();
+    if let Some(schema) = known().get(&TypeId::of::<T>()) {
+        return schema.clone();
     }
     // Not under the lock: the options of a tuple are made of those of its structs.
-    let docs = make();
-    known().entry(TypeId::of::<T>()).or_insert(docs).clone()
+    let schema = Arc::new(make());
+    known().entry(TypeId::of::<T>()).or_insert(schema).clone()
 }
 
-fn generate_docs<G: Group>() -> Arc<[OptionDoc]> {
+fn generate_schema<G: Group>() -> OptionSchema {
     let mut settings = schemars::generate::SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let schema: Schema = SchemaGenerator::new(settings).into_root_schema_for::<G>();
-    docs_in(schema.as_value()).into()
+    OptionSchema::of_json(schema.as_value())
 }
 
 /// The options that the JSON schema of a struct lists.
@@ -136,8 +241,8 @@ macro_rules! option_groups {
                 let ($($part,)+) = ($($part::read(reader),)+);
                 Some(($($part?,)+))
             }
-            fn docs() -> Arc<[OptionDoc]> {
-                made_once::<Self>(|| [$($part::docs()),+].concat().into())
+            fn schema() -> Arc<OptionSchema> {
+                made_once::<Self>(|| OptionSchema::joined(&[$($part::schema()),+]))
             }
         }
     };
@@ -151,18 +256,3 @@ option_groups!(A B C D E F);
 option_groups!(A B C D E F G);
 option_groups!(A B C D E F G H);
 option_groups!(A B C D E F G H I);
-
-/// Several lists of option names as one of `N`.
-pub(crate) const fn joined<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] {
-    let mut all = [""; N];
-    let (mut list, mut at) = (0, 0);
-    while list < lists.len() {
-        let mut item = 0;
-        while item < lists[list].len() {
-            all[at] = lists[list][item];
-            (item, at) = (item + 1, at + 1);
-        }
-        list += 1;
-    }
-    all
-}

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::access::{self, Access};
+use crate::aws::access::Access;
 use crate::aws::search::{self, AmiFilter, Found};
 use crate::component::{Check, Component, DataSource, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
@@ -20,7 +20,6 @@ pub struct AmazonAmi {
 impl Component for AmazonAmi {
     const TYPE: &'static str = "amazon-ami";
     const ABOUT: &'static str = "Looks up an AMI that exists: the one that fits, or the newest.";
-    const NOT_BUILT: &'static [&'static str] = access::NOT_BUILT;
     const OUTPUTS: &'static [(&'static str, OutputType)] = &[
         ("creation_date", OutputType::String),
         ("id", OutputType::String),

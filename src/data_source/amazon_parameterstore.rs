@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::access::{self, Access};
+use crate::aws::access::Access;
 use crate::component::{Check, Component, DataSource, Output, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
 use crate::secret::Secret;
@@ -32,7 +32,6 @@ pub struct AmazonParameterstore {
 impl Component for AmazonParameterstore {
     const TYPE: &'static str = "amazon-parameterstore";
     const ABOUT: &'static str = "Reads a parameter from AWS Systems Manager's Parameter Store; no output shows a `SecureString`.";
-    const NOT_BUILT: &'static [&'static str] = access::NOT_BUILT;
     const OUTPUTS: &'static [(&'static str, OutputType)] = &[
         ("arn", OutputType::String),
         ("value", OutputType::String),

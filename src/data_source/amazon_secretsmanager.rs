@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::access::{self, Access};
+use crate::aws::access::Access;
 use crate::aws::secrets::{self, CURRENT, Version, entry_text};
 use crate::component::{Check, Component, DataSource, Output, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
@@ -37,7 +37,6 @@ pub struct AmazonSecretsmanager {
 impl Component for AmazonSecretsmanager {
     const TYPE: &'static str = "amazon-secretsmanager";
     const ABOUT: &'static str = "Reads a secret from AWS Secrets Manager; no output shows it.";
-    const NOT_BUILT: &'static [&'static str] = access::NOT_BUILT;
     const OUTPUTS: &'static [(&'static str, OutputType)] = &[
         ("secret_binary", OutputType::String),
         ("secret_string", OutputType::String),

@@ -31,7 +31,7 @@ pub trait DataSources: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The names and types of its outputs.
-    pub types: &'static [(&'static str, OutputType)],
+    pub types: Arc<[(String, OutputType)]>,
     /// Their values; `None` if it was not asked.
     pub outputs: Option<Outputs>,
 }
@@ -47,7 +47,7 @@ impl Evaluator<'_> {
         let body = self.body_node(&block.body)?;
         let kind = block.labels.first().unwrap_or(&block.kind);
         let (answer, warnings) = sources.look_up(kind, name, &body)?;
-        for output in answer.outputs.iter().flat_map(|outputs| outputs.values()) {
+        for output in answer.outputs.iter().flat_map(|outputs| outputs.0.values()) {
             if let Output::Secret(secret) = output {
                 self.host.redactor.register(secret.expose());
             }
@@ -57,14 +57,14 @@ impl Evaluator<'_> {
 }
 
 fn value(answer: &Answer) -> Value {
-    let value = |(name, ty): &(&'static str, OutputType)| {
-        let value = match answer.outputs.as_ref().map(|outputs| outputs.get(name)) {
+    let value = |(name, ty): &(String, OutputType)| -> (Arc<str>, Value) {
+        let value = match answer.outputs.as_ref().map(|outputs| outputs.0.get(name)) {
             None => output(*ty, None),
             Some(None) => output(*ty, Some(&serde_json::Value::Null)),
             Some(Some(Output::Public(value))) => output(*ty, Some(value)),
             Some(Some(Output::Secret(secret))) => Value::string(secret.expose()).marked(true),
         };
-        (*name, value)
+        (name.as_str().into(), value)
     };
     Value::object(answer.types.iter().map(value))
 }

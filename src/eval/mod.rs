@@ -92,7 +92,7 @@ pub struct Place<'a> {
     /// `build.name`, empty if the build has none. `None` in sources, which know of no build.
     pub build_name: Option<&'a str>,
     /// Names that the builder adds to `build.*`; see [`Component::BUILD_DATA`](crate::component::Component::BUILD_DATA).
-    pub generated: &'a [&'a str],
+    pub generated: &'a [String],
     /// The machine that runs. Before it does, each of `build.*` is the string `<unknown>`.
     pub build_data: Option<&'a BuildData>,
 }

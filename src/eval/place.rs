@@ -50,8 +50,9 @@ fn build(place: &Place<'_>) -> Value {
         return Data::Unknown(Type::Object(Arc::default())).public();
     }
     let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();
-    for name in BUILD_DATA.iter().chain(place.generated) {
-        entries.insert((*name).into(), Value::string(UNKNOWN));
+    let generated = place.generated.iter().map(String::as_str);
+    for name in BUILD_DATA.iter().copied().chain(generated) {
+        entries.insert(name.into(), Value::string(UNKNOWN));
     }
     for (name, value) in place.build_data.into_iter().flatten() {
         entries.insert(name.as_str().into(), from_json(value));

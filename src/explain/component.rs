@@ -1,18 +1,15 @@
 //! Components and their options.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Listed, NotBuilt, Page, schema};
-use crate::component::{Facts, Registered, needs};
-use crate::config::{Node, OptionDoc};
+use super::{Known, Listed, NotBuilt, Page, schema};
+use crate::component::{Described, Facts};
+use crate::config::{Node, OptionDoc, needs};
 use crate::diagnostic::{code, did_you_mean};
-use crate::env::Environment;
 use crate::interpolate::Scope;
 use crate::plan::meta_arguments;
-use crate::registry::{BUILDER, DATA_SOURCE, Kind, POST_PROCESSOR, PROVISIONER};
+use crate::registry::{AnyKind, Registry};
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
 
@@ -22,17 +19,17 @@ pub struct ComponentPage {
     /// `builder`, `provisioner` or `post-processor`.
     pub kind: &'static str,
     /// `amazon-ebs`.
-    pub name: &'static str,
+    pub name: String,
     /// What it does.
-    pub about: &'static str,
+    pub about: String,
     /// In the order of their declaration.
     pub options: Vec<OptionPage>,
     /// Those that all components of this kind have.
     pub meta_arguments: Vec<OptionPage>,
     /// Options of the usual tool that are refused by name.
-    pub not_built: &'static [&'static str],
+    pub not_built: Vec<String>,
     /// Names that it adds to `build.*`.
-    pub build_data: &'static [&'static str],
+    pub build_data: Vec<String>,
 }
 
 /// An option.
@@ -78,30 +75,24 @@ impl OptionPage {
 }
 
 /// The pages of all components, or of options of all components, that `topic` names.
-pub fn pages(topic: &str, environment: &Arc<Environment>) -> Vec<Page> {
-    [
-        pages_of(&BUILDER, topic, environment),
-        pages_of(&PROVISIONER, topic, environment),
-        pages_of(&POST_PROCESSOR, topic, environment),
-        pages_of(&DATA_SOURCE, topic, environment),
-    ]
-    .concat()
+pub fn pages(topic: &str, known: Known<'_>) -> Vec<Page> {
+    known.registry.kinds().into_iter().flat_map(|kind| pages_of(kind, topic, known)).collect()
 }
 
-fn pages_of<T: ?Sized>(kind: &Kind<T>, topic: &str, environment: &Arc<Environment>) -> Vec<Page> {
+fn pages_of(kind: &dyn AnyKind, topic: &str, known: Known<'_>) -> Vec<Page> {
     let (name, path) = match topic.split_once('.') {
         Some((name, path)) => (name, Some(path)),
         None => (topic, None),
     };
     let not_built = |kind: String, name: &str| Page::NotBuilt(NotBuilt { kind, name: name.into() });
-    let Some(registered) = kind.built.iter().find(|registered| registered.name == name) else {
-        let known = path.is_none() && kind.not_built.contains(&name);
-        return known.then(|| not_built(kind.name.to_owned(), name)).into_iter().collect();
+    let Some(component) = kind.component(name) else {
+        let is_known = path.is_none() && kind.not_built().contains(&name);
+        return is_known.then(|| not_built(kind.name().to_owned(), name)).into_iter().collect();
     };
-    let page = page_of(kind.name, registered, environment);
+    let page = page_of(kind.name(), component, known);
     let Some(path) = path else { return vec![Page::Component(page)] };
-    if page.not_built.contains(&path) {
-        return vec![not_built(format!("option of the {} {name}", kind.name), path)];
+    if page.not_built.iter().any(|name| name == path) {
+        return vec![not_built(format!("option of the {} {name}", kind.name()), path)];
     }
     let all = page.options.iter().chain(&page.meta_arguments);
     all.filter_map(|option| inside(option, topic)).map(Page::Option).collect()
@@ -115,88 +106,69 @@ fn inside(option: &OptionPage, path: &str) -> Option<OptionPage> {
     option.options.iter().find_map(|option| inside(option, path))
 }
 
-fn page_of<T: ?Sized>(
-    kind: &'static str,
-    registered: &Registered<T>,
-    environment: &Arc<Environment>,
-) -> ComponentPage {
-    let name = registered.name;
+fn page_of(kind: &'static str, component: &dyn Described, known: Known<'_>) -> ComponentPage {
+    let description = component.description();
+    let (name, schema) = (description.name.as_str(), description.options.schema());
     let page = |doc: &OptionDoc| OptionPage::of(kind, name, doc);
-    let mut options: Vec<OptionPage> = (registered.options)().iter().map(page).collect();
-    let required = required(registered, environment);
+    let mut options: Vec<OptionPage> = schema.options().iter().map(page).collect();
+    let required = required(component, known);
     for option in &mut options {
         option.required |= required.contains(&needs(name, option.name()));
     }
-    let own: Vec<String> = options.iter().map(|option| option.path.clone()).collect();
-    let meta_arguments = meta_arguments(kind);
-    let meta_arguments = meta_arguments.iter().map(page);
+    let meta_arguments = meta_arguments(kind).into_iter();
+    let meta_arguments = meta_arguments.filter(|option| schema.get(&option.name).is_none());
     ComponentPage {
         kind,
-        name,
-        about: registered.about,
-        meta_arguments: meta_arguments.filter(|option| !own.contains(&option.path)).collect(),
+        name: name.to_owned(),
+        about: description.about.clone(),
+        meta_arguments: meta_arguments.map(|option| page(&option)).collect(),
         options,
-        not_built: registered.not_built,
-        build_data: registered.build_data,
+        not_built: schema.not_built().to_vec(),
+        build_data: description.build_data.to_vec(),
     }
 }
 
 /// What the component says it needs when it is given nothing.
-fn required<T: ?Sized>(registered: &Registered<T>, environment: &Arc<Environment>) -> Vec<String> {
+fn required(component: &dyn Described, known: Known<'_>) -> Vec<String> {
     let nowhere = Span::new(SourceMap::default().add("", ""), 0, 0);
     let facts = Facts {
         build_name: String::new(),
         builder_type: String::new(),
         force: false,
         debug: false,
-        scope: Scope::new(environment.clone()),
+        scope: Scope::new(known.environment.clone()),
     };
-    match (registered.prepare)(&Node::empty(nowhere), &facts, &Redactor::default()) {
-        Ok(_) => Vec::new(),
-        Err(found) => {
-            let missing = found.0.into_iter().filter(|found| found.code == code::MISSING_OPTION);
-            missing.map(|found| found.summary).collect()
-        }
-    }
+    let found = component.find_faults(&Node::empty(nowhere), &facts, &Redactor::default());
+    let missing = found.0.into_iter().filter(|found| found.code == code::MISSING_OPTION);
+    missing.map(|found| found.summary).collect()
 }
 
 /// All components by name.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    fn of<T: ?Sized>(kind: &'static Kind<T>) -> impl Iterator<Item = &'static str> {
-        let built = kind.built.iter().map(|registered| registered.name);
-        built.chain(kind.not_built.iter().copied())
-    }
-    of(&BUILDER).chain(of(&PROVISIONER)).chain(of(&POST_PROCESSOR)).chain(of(&DATA_SOURCE))
+pub fn names(registry: &Registry) -> impl Iterator<Item = &str> {
+    registry.kinds().into_iter().flat_map(|kind| {
+        let built = kind.components().map(|component| component.description().name.as_str());
+        built.chain(kind.not_built().iter().copied())
+    })
 }
 
 /// The components by kind.
-pub fn listed() -> [Vec<Listed>; 4] {
-    fn of<T: ?Sized>(kind: &'static Kind<T>) -> Vec<Listed> {
-        let line = |registered: &Registered<T>| Listed {
-            name: registered.name,
-            title: registered.about.to_owned(),
-        };
-        kind.built.iter().map(line).collect()
-    }
-    [of(&BUILDER), of(&PROVISIONER), of(&POST_PROCESSOR), of(&DATA_SOURCE)]
+pub fn listed(registry: &Registry) -> [Vec<Listed>; 4] {
+    let line = |component: &dyn Described| {
+        let description = component.description();
+        Listed { name: description.name.clone(), title: description.about.clone() }
+    };
+    registry.kinds().map(|kind| kind.components().map(line).collect())
 }
 
 /// For `component.option` with an option that does not exist: the nearest that does.
-pub fn nearest_option(topic: &str) -> Option<String> {
-    fn options<T: ?Sized>(kind: &'static Kind<T>, name: &str) -> Vec<String> {
-        let found = kind.built.iter().find(|registered| registered.name == name);
-        let Some(registered) = found else { return Vec::new() };
-        let docs = (registered.options)();
-        let names = docs.iter().map(|doc| doc.name.as_str());
-        names.chain(registered.not_built.iter().copied()).map(str::to_owned).collect()
-    }
+pub fn nearest_option(topic: &str, registry: &Registry) -> Option<String> {
     let (name, path) = topic.split_once('.')?;
-    let all = [
-        options(&BUILDER, name),
-        options(&PROVISIONER, name),
-        options(&POST_PROCESSOR, name),
-        options(&DATA_SOURCE, name),
-    ];
-    let meant = did_you_mean(path, all.iter().flatten().map(String::as_str))?;
-    Some(format!("{name}.{meant}"))
+    let components = registry.kinds().into_iter().filter_map(|kind| kind.component(name));
+    let schemas: Vec<_> =
+        components.map(|component| component.description().options.schema()).collect();
+    let names = schemas.iter().flat_map(|schema| {
+        let built = schema.options().iter().map(|option| &option.name);
+        built.chain(schema.not_built()).map(String::as_str)
+    });
+    Some(format!("{name}.{}", did_you_mean(path, names)?))
 }

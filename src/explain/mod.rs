@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::diagnostic::{Code, code, did_you_mean};
 use crate::env::Environment;
 use crate::eval::{self, Signature};
+use crate::registry::Registry;
 
 pub use self::component::{ComponentPage, OptionPage};
 pub use self::text::{contents_text, text};
@@ -73,7 +74,7 @@ pub struct Contents {
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
     /// What to ask for.
-    pub name: &'static str,
+    pub name: String,
     /// What it is.
     pub title: String,
 }
@@ -85,30 +86,47 @@ pub struct Unknown {
     pub meant: Option<String>,
 }
 
-/// All that is called `topic`: a code, a component, `component.option` (and so on into blocks), or
-/// a function.
-pub fn find(topic: &str, environment: &Arc<Environment>) -> Result<Vec<Page>, Unknown> {
-    let mut pages = Vec::new();
-    pages.extend(Code::find(topic).map(|code| Page::Code(CodePage::of(code))));
-    pages.extend(component::pages(topic, environment));
-    pages.extend(eval::signature(topic).map(Page::Function));
-    if pages.is_empty() { Err(Unknown { meant: nearest(topic) }) } else { Ok(pages) }
+/// What answers are read off.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The components that there are.
+    pub registry: &'a Registry,
+    /// What a component may look at to say what it needs.
+    pub environment: &'a Arc<Environment>,
 }
 
-fn nearest(topic: &str) -> Option<String> {
-    if let Some(option) = component::nearest_option(topic) {
+/// All that is called `topic`: a code, a component, `component.option` (and so on into blocks), or
+/// a function.
+pub fn find(topic: &str, known: Known<'_>) -> Result<Vec<Page>, Unknown> {
+    let mut pages = Vec::new();
+    pages.extend(Code::find(topic).map(|code| Page::Code(CodePage::of(code))));
+    pages.extend(component::pages(topic, known));
+    pages.extend(eval::signature(topic).map(Page::Function));
+    if pages.is_empty() {
+        Err(Unknown { meant: nearest(topic, known.registry) })
+    } else {
+        Ok(pages)
+    }
+}
+
+fn nearest(topic: &str, registry: &Registry) -> Option<String> {
+    if let Some(option) = component::nearest_option(topic, registry) {
         return Some(option);
     }
-    let codes = code::ALL.iter().map(|code| code.name());
-    let names = codes.chain(component::names()).chain(eval::function_names());
+    let mut names: Vec<&str> = code::ALL.iter().map(|code| code.name()).collect();
+    names.extend(component::names(registry));
+    names.extend(eval::function_names().map(|name| -> &str { name }));
     did_you_mean(topic, names).map(str::to_owned)
 }
 
 /// The table of contents.
-pub fn contents() -> Contents {
-    let code = |code: &Code| Listed { name: code.name(), title: code.title().to_owned() };
-    let function = |name| Some(Listed { name, title: eval::signature(name)?.to_string() });
-    let [builders, provisioners, post_processors, data_sources] = component::listed();
+pub fn contents(registry: &Registry) -> Contents {
+    let code =
+        |code: &Code| Listed { name: code.name().to_owned(), title: code.title().to_owned() };
+    let function = |name: &str| {
+        Some(Listed { name: name.to_owned(), title: eval::signature(name)?.to_string() })
+    };
+    let [builders, provisioners, post_processors, data_sources] = component::listed(registry);
     Contents {
         codes: code::ALL.iter().map(code).collect(),
         builders,

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::config::OptionDoc;
+use crate::config::{OptionDoc, plain_type};
 
 /// Its type as people call it: `list of strings`, `duration`, `"stop" or "terminate"`.
 pub fn type_of(doc: &OptionDoc) -> String {
@@ -69,15 +69,6 @@ fn name(schema: &Json, number: Number) -> String {
             format!("{} of {}", number.of("map"), name(values, Number::Many))
         }
         _ => number.of("value"),
-    }
-}
-
-/// The type, where it is one beside null.
-fn plain_type(schema: &Json) -> Option<&str> {
-    match schema.get("type")? {
-        Json::String(name) => Some(name),
-        Json::Array(names) => names.iter().filter_map(Json::as_str).find(|name| *name != "null"),
-        _ => None,
     }
 }
 

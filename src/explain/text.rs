@@ -75,7 +75,7 @@ fn component(page: &ComponentPage) -> String {
         }
     }
     for (title, names) in
-        [("Refused by name", page.not_built), ("Adds to `build`", page.build_data)]
+        [("Refused by name", &page.not_built), ("Adds to `build`", &page.build_data)]
     {
         if !names.is_empty() {
             let _ = writeln!(text, "\n{title}:\n{}", wrapped(&names.join(", "), 1));

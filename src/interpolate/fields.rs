@@ -14,13 +14,10 @@ pub enum Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn names(self, scope: &Scope) -> Vec<&'a str> {
+    fn names(self, scope: &'a Scope) -> Vec<&'a str> {
         match self {
             Self::Of(names) => names.to_vec(),
-            Self::WithBuild(names) => {
-                let of_build = scope.build_names().map(|name| -> &'a str { name });
-                names.iter().copied().chain(of_build).collect()
-            }
+            Self::WithBuild(names) => names.iter().copied().chain(scope.build_names()).collect(),
         }
     }
 }

@@ -117,7 +117,7 @@ pub struct Scope {
     /// machine runs (then `{{build "X"}}` stands for itself).
     pub build_data: Option<BuildData>,
     /// The names that the builder adds to those which every machine has.
-    pub generated: &'static [&'static str],
+    pub generated: Arc<[String]>,
     /// What rendering is paid from.
     pub budget: Budget,
 }
@@ -142,8 +142,9 @@ impl Template {
 
 impl Scope {
     /// The names that `{{build}}` may ask for.
-    pub fn build_names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [BUILD_DATA, CONNECTION_DATA, self.generated].into_iter().flatten().copied()
+    pub fn build_names(&self) -> impl Iterator<Item = &str> {
+        let every = BUILD_DATA.iter().chain(CONNECTION_DATA).copied();
+        every.chain(self.generated.iter().map(String::as_str))
     }
 
     /// The scope of a text that belongs to no build.
@@ -156,7 +157,7 @@ impl Scope {
             build_type: None,
             template_dir: None,
             build_data: None,
-            generated: &[],
+            generated: Arc::default(),
             budget: Budget::default(),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::component::Registered;
-use crate::config::{Node, OptionGroups};
+use crate::component::{PostProcessor, Provisioner};
+use crate::config::{Decoding, Node, OptionGroups};
 use crate::diagnostic::Diagnostics;
 use crate::interpolate::BuildData;
 use crate::plan::candidate::{self, Candidate};
@@ -11,7 +11,7 @@ use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
 use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
 use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
-use crate::registry::{self, Kind, plugins::Plugins};
+use crate::registry::{Registry, Role};
 use crate::source::Spanned;
 use crate::template::ast::{ComponentBlock, Dialect};
 
@@ -19,7 +19,7 @@ use crate::template::ast::{ComponentBlock, Dialect};
 pub(super) struct Blocks<'a> {
     pub(super) dialect: Dialect,
     pub(super) candidate: &'a Candidate<'a>,
-    pub(super) plugins: &'a Plugins,
+    pub(super) registry: &'a Registry,
     /// What the components of all blocks are made from, but for their bodies.
     pub(super) ingredients: Ingredients,
     pub(super) found: &'a mut Diagnostics,
@@ -42,8 +42,7 @@ impl Blocks<'_> {
         if !meta.filter.takes(&self.candidate.names.filtered) {
             return None;
         }
-        let (recipe, options, first) =
-            self.recipe(&registry::PROVISIONER, &block.kind, ingredients)?;
+        let (recipe, options, first) = self.recipe::<dyn Provisioner>(&block.kind, ingredients)?;
         Some(PlannedProvisioner {
             kind: block.kind.value.clone(),
             name: meta.own.name.clone(),
@@ -101,7 +100,7 @@ impl Blocks<'_> {
         meta: PostProcessorMeta,
         ingredients: Ingredients,
     ) -> Option<PlannedPostProcessor> {
-        let (recipe, ..) = self.recipe(&registry::POST_PROCESSOR, &block.kind, ingredients)?;
+        let (recipe, ..) = self.recipe::<dyn PostProcessor>(&block.kind, ingredients)?;
         Some(PlannedPostProcessor {
             kind: block.kind.value.clone(),
             name: meta.name,
@@ -123,12 +122,13 @@ impl Blocks<'_> {
         (Filter, M): OptionGroups,
     {
         let (meta_body, body) = meta::split(&block.body, names);
-        let scope = &self.ingredients.facts.scope;
+        let Ingredients { facts, redactor, .. } = &self.ingredients;
+        let with = Decoding { component: &block.kind.value, scope: &facts.scope, redactor };
         let meta: Result<Meta<M>, Diagnostics> = self
             .ingredients
             .with_body(meta_body)
             .evaluate(None)
-            .and_then(|node| meta::read(&block.kind.value, &node, scope));
+            .and_then(|node| meta::read(&node, with));
         let meta = self.found.absorb(meta.map(|meta| (meta, Diagnostics::default())))?;
         self.check_names(&meta, strict);
         let over = meta.overrides.get(&self.candidate.names.overridden);
@@ -158,20 +158,19 @@ impl Blocks<'_> {
     }
 
     /// Makes the component once, so that its mistakes show: how, of what, and what came out.
-    fn recipe<T: ?Sized + 'static>(
+    fn recipe<T: Role + ?Sized>(
         &mut self,
-        kind: &Kind<T>,
         name: &Spanned<String>,
         ingredients: Ingredients,
     ) -> Option<(Recipe<T>, Node, Box<T>)> {
-        let registered: &'static Registered<T> =
-            kind.find(name, self.plugins).map_err(|errors| self.found.extend(errors)).ok()?;
+        let descriptor =
+            self.registry.find::<T>(name).map_err(|errors| self.found.extend(errors)).ok()?;
         let options = ingredients
-            .first_options(registered)
+            .first_options(&descriptor)
             .map_err(|errors| self.found.extend(errors))
             .ok()?;
-        let first = self.found.absorb(ingredients.prepare(registered, &options, None))?;
-        let recipe = Arc::new(move |data: &BuildData| ingredients.make(registered, Some(data)));
+        let first = self.found.absorb(ingredients.prepare(&descriptor, &options, None))?;
+        let recipe = Arc::new(move |data: &BuildData| ingredients.make(&descriptor, Some(data)));
         Some((recipe, options, first))
     }
 }

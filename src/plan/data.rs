@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Runtime;
 
-use crate::component::{Facts, Outputs};
+use crate::component::{DataSource, Facts, Outputs};
 use crate::config::Node;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::Environment;
@@ -16,17 +16,17 @@ use crate::interpolate::Scope;
 use crate::plan::PlanRequest;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::select::Selection;
-use crate::registry::{self, plugins::Plugins};
+use crate::registry::Registry;
 use crate::secret::Redactor;
 use crate::source::Spanned;
 use crate::template::ast::{Body, Build, Template};
 
-/// The data sources that are built in.
+/// The data sources of a registry.
 #[derive(Debug)]
-pub struct BuiltInDataSources {
+pub struct RegisteredDataSources {
     environment: Arc<Environment>,
     redactor: Redactor,
-    plugins: Plugins,
+    registry: Registry,
     /// Which are asked, by type and name; and who is told of long waits.
     asked: Option<(BTreeSet<[String; 2]>, Ui)>,
     /// What was asked, and the answers: nobody is asked the same twice.
@@ -35,18 +35,19 @@ pub struct BuiltInDataSources {
     runtime: OnceLock<std::io::Result<Runtime>>,
 }
 
-impl DataSources for BuiltInDataSources {
+impl DataSources for RegisteredDataSources {
     fn look_up(
         &self,
         kind: &Spanned<String>,
         name: &str,
         body: &Node,
     ) -> Result<(Answer, Diagnostics), Diagnostics> {
-        let registered = registry::DATA_SOURCE.find(kind, &self.plugins)?;
-        let (source, warnings) = (registered.prepare)(body, &self.facts(kind), &self.redactor)?;
+        let descriptor = self.registry.find::<dyn DataSource>(kind)?;
+        let (source, warnings) = (descriptor.prepare)(body, &self.facts(kind), &self.redactor)?;
+        let types = descriptor.description.outputs.clone();
         let is_asked = |asked: &BTreeSet<_>| asked.contains(&[kind.value.clone(), name.to_owned()]);
         let Some((_, ui)) = self.asked.as_ref().filter(|(asked, _)| is_asked(asked)) else {
-            return Ok((Answer { types: registered.outputs, outputs: None }, warnings));
+            return Ok((Answer { types, outputs: None }, warnings));
         };
         let question = format!("{} {body:?}", kind.value);
         if let Some(answer) = self.known(&question) {
@@ -58,18 +59,18 @@ impl DataSources for BuiltInDataSources {
                 .at(kind.span)
                 .because(format!("{error:#}"))
         })?;
-        let answer = Answer { types: registered.outputs, outputs: Some(outputs) };
+        let answer = Answer { types, outputs: Some(outputs) };
         self.answers().push((question, answer.clone()));
         Ok((answer, warnings))
     }
 }
 
-impl BuiltInDataSources {
-    /// They are those of a template that asks for `plugins`, and take the secrets among their options
-    /// to `redactor`. The options are checked, and the answers stay unknown.
-    pub fn new(environment: Arc<Environment>, redactor: Redactor, plugins: Plugins) -> Self {
+impl RegisteredDataSources {
+    /// Those of `registry`, which take the secrets among their options to `redactor`. The options are
+    /// checked, and the answers stay unknown.
+    pub fn new(environment: Arc<Environment>, redactor: Redactor, registry: Registry) -> Self {
         let (answers, runtime) = (Mutex::default(), OnceLock::new());
-        Self { environment, redactor, plugins, asked: None, answers, runtime }
+        Self { environment, redactor, registry, asked: None, answers, runtime }
     }
 
     /// The same, but those called `asked` are asked. `ui` says what is waited for.
@@ -108,7 +109,7 @@ impl BuiltInDataSources {
 }
 
 /// A name that is still being resolved when its time is over holds up nobody.
-impl Drop for BuiltInDataSources {
+impl Drop for RegisteredDataSources {
     fn drop(&mut self) {
         if let Some(Ok(runtime)) = self.runtime.take() {
             runtime.shutdown_background();

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Late, Node, decode};
+use crate::config::{Decoding, Late, Node, decode};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::eval::{Place, Values};
 use crate::interpolate::Scope;
+use crate::secret::Redactor;
 use crate::template::ast::{Block, Template};
 
 /// Its type, as templates name it.
@@ -33,11 +34,18 @@ struct Options {
 }
 
 /// What is wrong with the registry blocks of `template`.
-pub(super) fn check(template: &Template, values: &Values, scope: &Scope) -> Diagnostics {
+pub(super) fn check(
+    template: &Template,
+    values: &Values,
+    scope: &Scope,
+    redactor: &Redactor,
+) -> Diagnostics {
     let mut found = Diagnostics::default();
     for block in blocks(template) {
         match values.body(&block.body, &Place::default()) {
-            Ok(node) => found.extend(check_options(&node, scope)),
+            Ok(node) => {
+                found.extend(check_options(&node, Decoding { component: TYPE, scope, redactor }))
+            }
             Err(errors) => found.extend(errors),
         }
     }
@@ -74,8 +82,8 @@ fn can_name_bucket(name: &str) -> bool {
     (3..=36).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
 
-fn check_options(node: &Node, scope: &Scope) -> Diagnostics {
-    let options = match decode::<(Options,)>(TYPE, &[], node, scope) {
+fn check_options(node: &Node, with: Decoding<'_>) -> Diagnostics {
+    let options = match decode::<(Options,)>(node, with) {
         Ok((options,)) => options,
         Err(errors) => return errors,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::component::{Builder, Facts, Registered};
+use crate::component::{Builder, Descriptor, Facts};
 use crate::config::Node;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::Values;
@@ -14,7 +14,6 @@ use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
 use crate::plan::{hcp, requirements};
-use crate::registry::{self, plugins::Plugins};
 use crate::secret::Redactor;
 use crate::template::ast::{Body, Build, Dialect, SourceUse, Syntax, Template};
 
@@ -42,7 +41,7 @@ pub fn make(
         .filter_map(|candidate| planner.build(candidate, &mut selection))
         .collect();
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
-    planner.found.extend(hcp::check(template, &planner.values, &planner.scope));
+    planner.found.extend(hcp::check(template, &planner.values, &planner.scope, redactor));
     planner
         .found
         .without_repetitions()
@@ -79,7 +78,6 @@ struct Planner<'a> {
     values: Values,
     request: &'a PlanRequest,
     redactor: &'a Redactor,
-    plugins: Plugins,
     /// What every text of the template may know.
     scope: Scope,
     found: Diagnostics,
@@ -98,8 +96,7 @@ impl<'a> Planner<'a> {
             budget: values.budget().clone(),
             ..Scope::new(request.environment.clone())
         };
-        let (plugins, found) = (Plugins::of(template), Diagnostics::default());
-        Self { template, values, request, redactor, plugins, scope, found }
+        Self { template, values, request, redactor, scope, found: Diagnostics::default() }
     }
 
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
@@ -124,28 +121,28 @@ impl<'a> Planner<'a> {
         candidate: &Candidate<'_>,
         selection: &mut Selection,
     ) -> Option<PlannedBuild> {
-        let registered = match registry::BUILDER.find(&candidate.source.kind, &self.plugins) {
-            Ok(registered) => registered,
+        let descriptor = match self.request.registry.find(&candidate.source.kind) {
+            Ok(descriptor) => descriptor,
             Err(errors) => {
                 self.found.extend(errors);
                 return None;
             }
         };
-        let generated = registered.build_data;
+        let generated = &descriptor.description.build_data;
         let facts = self.facts(candidate, generated, None);
-        let builder = self.builder(candidate, registered, facts.clone());
+        let builder = self.builder(candidate, &descriptor, facts.clone());
         let build_name = candidate.build.name.as_ref().map(|name| name.value.clone());
         let mut blocks = Blocks {
             dialect: self.template.dialect,
             candidate,
-            plugins: &self.plugins,
+            registry: &self.request.registry,
             ingredients: Ingredients {
                 values: self.values.clone(),
                 body: Arc::new(Body::empty(candidate.build.span, Syntax::Native)),
                 overrides: None,
                 facts: self.facts(candidate, generated, Some(BuildData::new())),
                 build_name: Some(build_name.unwrap_or_default()),
-                generated,
+                generated: generated.clone(),
                 redactor: self.redactor.clone(),
             },
             found: &mut self.found,
@@ -170,7 +167,7 @@ impl<'a> Planner<'a> {
     fn facts(
         &self,
         candidate: &Candidate<'_>,
-        generated: &'static [&'static str],
+        generated: &Arc<[String]>,
         build_data: Option<BuildData>,
     ) -> Arc<Facts> {
         let build_name = candidate.names.own.clone();
@@ -179,7 +176,7 @@ impl<'a> Planner<'a> {
             build_name: Some(build_name.clone()),
             build_type: Some(builder_type.clone()),
             build_data,
-            generated,
+            generated: generated.clone(),
             ..self.scope.clone()
         };
         let PlanRequest { force, debug, .. } = *self.request;
@@ -189,7 +186,7 @@ impl<'a> Planner<'a> {
     fn builder(
         &mut self,
         candidate: &Candidate<'_>,
-        registered: &'static Registered<dyn Builder>,
+        descriptor: &Descriptor<dyn Builder>,
         facts: Arc<Facts>,
     ) -> Option<(Box<dyn Builder>, Node)> {
         let ingredients = Ingredients {
@@ -198,14 +195,14 @@ impl<'a> Planner<'a> {
             overrides: None,
             facts,
             build_name: None,
-            generated: &[],
+            generated: Arc::default(),
             redactor: self.redactor.clone(),
         };
         let options = ingredients
-            .first_options(registered)
+            .first_options(descriptor)
             .map_err(|errors| self.found.extend(errors))
             .ok()?;
-        let builder = self.found.absorb(ingredients.prepare(registered, &options, None))?;
+        let builder = self.found.absorb(ingredients.prepare(descriptor, &options, None))?;
         Some((builder, options))
     }
 

@@ -8,10 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::{
-    Entry, Form, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, decode,
+    Decoding, Entry, Form, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, decode,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
-use crate::interpolate::Scope;
 use crate::source::Spanned;
 use crate::template::ast::{Body, Dialect};
 
@@ -92,12 +91,12 @@ pub(super) const POST_PROCESSOR_NAMES: &[&str] = &["name", "only", "except", "ke
 
 /// The meta-arguments of a block of the kind `kind` (`provisioner`, `post-processor`) in HCL2.
 pub fn meta_arguments(kind: &str) -> Vec<OptionDoc> {
-    let (docs, names) = match kind {
-        "provisioner" => (<(ProvisionerMeta, Filter)>::docs(), provisioner_names(Dialect::Hcl)),
-        "post-processor" => (<(PostProcessorMeta, Filter)>::docs(), POST_PROCESSOR_NAMES),
+    let (schema, names) = match kind {
+        "provisioner" => (<(ProvisionerMeta, Filter)>::schema(), provisioner_names(Dialect::Hcl)),
+        "post-processor" => (<(PostProcessorMeta, Filter)>::schema(), POST_PROCESSOR_NAMES),
         _ => return Vec::new(),
     };
-    docs.iter().filter(|doc| names.contains(&doc.name.as_str())).cloned().collect()
+    schema.options().iter().filter(|doc| names.contains(&doc.name.as_str())).cloned().collect()
 }
 
 /// Parts `body` into its meta-arguments and the component's own options.
@@ -127,10 +126,10 @@ pub(super) struct Meta<M> {
     pub(super) overrides: IndexMap<String, Entry>,
 }
 
-/// Reads evaluated meta-arguments of a block of the type `kind`.
-pub(super) fn read<M>(kind: &str, node: &Node, scope: &Scope) -> Result<Meta<M>, Diagnostics>
+/// Reads evaluated meta-arguments.
+pub(super) fn read<M>(node: &Node, with: Decoding<'_>) -> Result<Meta<M>, Diagnostics>
 where
-    (Filter, M): crate::config::OptionGroups,
+    (Filter, M): OptionGroups,
 {
     let mut entries = node.entries().cloned().unwrap_or_default();
     let overrides = entries.shift_remove("override");
@@ -150,7 +149,7 @@ where
     }
     let overrides = read_overrides(overrides, &mut found);
     let node = Node::new(node.span, NodeKind::Map(entries));
-    match decode::<(Filter, M)>(kind, &[], &node, scope) {
+    match decode::<(Filter, M)>(&node, with) {
         Ok((filter, own)) => {
             let meta = Meta { own, filter, filter_names, overrides };
             found.into_result(meta).map(|(meta, _)| meta)

@@ -27,9 +27,10 @@ use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::fingerprint::Fingerprint;
 use crate::interpolate::BuildData;
+use crate::registry::Registry;
 use crate::source::Span;
 
-pub use self::data::{BuiltInDataSources, data_needed};
+pub use self::data::{RegisteredDataSources, data_needed};
 pub use self::hcp::publishing;
 pub use self::make::make;
 pub use self::meta::meta_arguments;
@@ -50,6 +51,8 @@ pub struct PlanRequest {
     pub debug: bool,
     /// The environment and the clock.
     pub environment: Arc<Environment>,
+    /// The components that the template can name.
+    pub registry: Registry,
 }
 
 /// All builds of a run.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::component::{Facts, Registered};
+use crate::component::{Descriptor, Facts};
 use crate::config::{Node, unknown_options};
 use crate::diagnostic::Diagnostics;
 use crate::eval::{Place, Values};
@@ -22,7 +22,7 @@ pub(super) struct Ingredients {
     /// `build.name`, where the component may ask for it.
     pub(super) build_name: Option<String>,
     /// What the builder adds to `build.*`.
-    pub(super) generated: &'static [&'static str],
+    pub(super) generated: Arc<[String]>,
     pub(super) redactor: Redactor,
 }
 
@@ -36,10 +36,10 @@ impl Ingredients {
     /// only checked as far as it can be.
     pub(super) fn make<T: ?Sized>(
         &self,
-        registered: &Registered<T>,
+        descriptor: &Descriptor<T>,
         data: Option<&BuildData>,
     ) -> Result<(Box<T>, Diagnostics), Diagnostics> {
-        self.prepare(registered, &self.options(data)?, data)
+        self.prepare(descriptor, &self.options(data)?, data)
     }
 
     /// The plain options, with what overrides them.
@@ -51,16 +51,16 @@ impl Ingredients {
     /// options are still said.
     pub(super) fn first_options<T: ?Sized>(
         &self,
-        registered: &Registered<T>,
+        descriptor: &Descriptor<T>,
     ) -> Result<Node, Diagnostics> {
         self.options(None).map_err(|mut errors| {
             let Body { attributes, blocks, .. } = &*self.body;
             let arguments = attributes.iter().map(|(name, one)| (name.as_str(), one.name));
             let blocks = blocks.iter().filter(|block| block.kind.value != "dynamic");
             let blocks = blocks.map(|block| (block.kind.value.as_str(), block.kind.span));
-            let (name, docs) = (registered.name, (registered.options)());
-            let given = arguments.chain(blocks);
-            errors.extend(unknown_options(name, registered.not_built, &docs, given));
+            let component = &descriptor.description;
+            let schema = component.options.schema();
+            errors.extend(unknown_options(&component.name, &schema, arguments.chain(blocks)));
             errors
         })
     }
@@ -68,17 +68,17 @@ impl Ingredients {
     /// Makes the component of `options`; see [`make`](Self::make).
     pub(super) fn prepare<T: ?Sized>(
         &self,
-        registered: &Registered<T>,
+        descriptor: &Descriptor<T>,
         options: &Node,
         data: Option<&BuildData>,
     ) -> Result<(Box<T>, Diagnostics), Diagnostics> {
         match data {
-            None => (registered.prepare)(options, &self.facts, &self.redactor),
+            None => (descriptor.prepare)(options, &self.facts, &self.redactor),
             Some(data) => {
                 let build_data = Some(data.clone());
                 let scope = Scope { build_data, ..self.facts.scope.clone() };
                 let facts = Facts { scope, ..Facts::clone(&self.facts) };
-                (registered.prepare)(options, &facts, &self.redactor)
+                (descriptor.prepare)(options, &facts, &self.redactor)
             }
         }
     }
@@ -88,7 +88,7 @@ impl Ingredients {
         let place = Place {
             source: Some((&self.facts.builder_type, &self.facts.build_name)),
             build_name: self.build_name.as_deref(),
-            generated: self.generated,
+            generated: &self.generated,
             build_data: data,
         };
         self.values.body(&self.body, &place)

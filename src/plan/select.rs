@@ -190,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::env::Environment;
+    use crate::registry::Registry;
 
     const NAMES: [&str; 4] = ["web.null.a", "web.null.b", "null.a", "null.b-9"];
 
@@ -202,6 +203,7 @@ mod tests {
             force: false,
             debug: false,
             environment: Arc::new(environment),
+            registry: Registry::built_in(),
         };
         Selection::new(&request, dialect)
     }

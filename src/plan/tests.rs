@@ -31,7 +31,8 @@ fn plan(name: &str, text: &str, only: &[&str], except: &[&str]) -> (Option<Plan>
     let (values, _) = eval::evaluate(&template, &inputs, &redactor).unwrap();
     let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     let (only, except) = (own(only), own(except));
-    let request = PlanRequest { only, except, force: false, debug: false, environment };
+    let registry = Registry::built_in();
+    let request = PlanRequest { only, except, force: false, debug: false, environment, registry };
     match make(&template, values, &request, &redactor) {
         Ok((plan, warnings)) => (Some(plan), warnings),
         Err(errors) => (None, errors),

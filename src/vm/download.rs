@@ -38,6 +38,9 @@ const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 /// The image to start from.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-not-built" = [
+    "iso_skip_cache",
+]))]
 pub struct Options {
     /// Path or URL (`http`, `https`, `file`) of the image.
     pub iso_url: String,

@@ -22,6 +22,9 @@ use crate::vm::{MachineText, ports};
 /// Files for the guest over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-not-built" = [
+    "http_interface", "http_network_protocol",
+]))]
 pub struct Options {
     /// A directory to serve to the guest over HTTP.
     pub http_directory: Option<PathBuf>,

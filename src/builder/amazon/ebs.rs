@@ -7,11 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::join;
 
-use crate::aws::access::{self, Access};
+use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle, Haste};
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
-use crate::builder::joined;
 use crate::builder::provision::provision;
 use crate::communicator::{self, Chosen, KeyType, Taken, TemporaryKey};
 use crate::component::{
@@ -29,7 +28,7 @@ use super::machine::console::Console;
 use super::machine::hardware::HardwareOptions;
 use super::machine::lost;
 use super::machine::profile::ProfileOptions;
-use super::machine::run::{self, RunOptions};
+use super::machine::run::RunOptions;
 use super::machine::spot::SpotOptions;
 use super::permissions;
 use super::steps::{
@@ -71,13 +70,9 @@ impl Settings {
     }
 }
 
-const LISTS: &[&[&str]] = &[access::NOT_BUILT, run::NOT_BUILT, communicator::NOT_BUILT];
-const COUNT: usize = access::NOT_BUILT.len() + run::NOT_BUILT.len() + communicator::NOT_BUILT.len();
-
 impl Component for AmazonEbs {
     const TYPE: &'static str = "amazon-ebs";
     const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, stops it, and makes an AMI of it.";
-    const NOT_BUILT: &'static [&'static str] = &joined::<COUNT>(LISTS);
     const BUILD_DATA: &'static [&'static str] = &[
         "BuildRegion",
         "SourceAMI",

@@ -27,7 +27,6 @@ use self::firmware::{PrepareVariables, Uefi};
 use self::kept::Kept;
 use self::options::Accelerator;
 use self::run::{Off, Serve, Shutdown, Start};
-use crate::builder::joined;
 use crate::builder::provision::provision_while;
 use crate::communicator::{self, Chosen, HostKey, Taken, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
@@ -64,11 +63,6 @@ impl Component for Qemu {
     const TYPE: &'static str = "qemu";
     const ABOUT: &'static str =
         "Boots a disk image in QEMU, provisions it over SSH, and keeps its disk.";
-    const NOT_BUILT: &'static [&'static str] =
-        &joined::<{ options::NOT_BUILT.len() + communicator::NOT_BUILT.len() }>(&[
-            options::NOT_BUILT,
-            communicator::NOT_BUILT,
-        ]);
     type Options = (
         Hardware,
         Disks,

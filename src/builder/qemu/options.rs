@@ -8,33 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::GoDuration;
 use crate::vm::MachineText;
 
-/// Options of the reference that are refused by name.
-pub(super) const NOT_BUILT: &[&str] = &[
-    "boot_command",
-    "boot_key_interval",
-    "boot_keygroup_interval",
-    "boot_steps",
-    "floppy_content",
-    "floppy_dirs",
-    "floppy_files",
-    "floppy_label",
-    "http_interface",
-    "http_network_protocol",
-    "iso_skip_cache",
-    "net_bridge",
-    "run_once",
-    "ssh_host_port_max",
-    "ssh_host_port_min",
-    "tpm_device_type",
-    "use_tpm1",
-    "vnc_bind_address",
-    "vnc_password",
-    "vnc_port_max",
-    "vnc_port_min",
-    "vnc_use_password",
-    "vtpm",
-];
-
 /// Names of QEMU's accelerators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -66,6 +39,11 @@ impl Accelerator {
 /// The machine.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-not-built" = [
+    "boot_command", "boot_key_interval", "boot_keygroup_interval", "boot_steps",
+    "floppy_content", "floppy_dirs", "floppy_files", "floppy_label", "run_once",
+    "tpm_device_type", "use_tpm1", "vtpm",
+]))]
 pub struct Hardware {
     /// What runs the guest's code: `kvm`, `tcg`, `hvf`, `whpx`, `xen`, `hax`, or `none` to leave it
     /// to QEMU. If not given: `kvm` where it is seen to run a guest, else `tcg`.
@@ -297,6 +275,10 @@ pub struct QemuImgArgs {
 /// The network.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-not-built" = [
+    "net_bridge", "ssh_host_port_max", "ssh_host_port_min", "vnc_bind_address", "vnc_password",
+    "vnc_port_max", "vnc_port_min", "vnc_use_password",
+]))]
 pub struct Network {
     /// The network card.
     pub net_device: String,

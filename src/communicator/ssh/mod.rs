@@ -42,7 +42,6 @@ use crate::secret::Secret;
 
 pub use self::announcement::Announcement;
 pub use self::key::{KeyType, TemporaryKey};
-pub(super) use self::options::NOT_BUILT;
 pub use self::options::{SshOptions, TransferMethod};
 
 #[async_trait]

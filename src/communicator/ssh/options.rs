@@ -11,9 +11,6 @@ use crate::communicator::{KeyWish, Target};
 use crate::config::GoDuration;
 use crate::secret::Secret;
 
-/// Options of the reference that are refused by name: only the usual tool's own parts set them.
-pub(in crate::communicator) const NOT_BUILT: [&str; 2] = ["ssh_public_key", "ssh_private_key"];
-
 /// How files get to the machine and back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -29,6 +26,8 @@ pub enum TransferMethod {
 /// How to reach the machine and log in.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+// Only the usual tool's own parts set them.
+#[schemars(extend("x-not-built" = ["ssh_public_key", "ssh_private_key"]))]
 pub struct SshOptions {
     /// The machine's name or address, instead of the one that the builder finds.
     pub ssh_host: String,

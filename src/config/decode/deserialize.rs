@@ -2,6 +2,7 @@
 //! single value is a list of one, `"a,b"` is a list of two. HCL2 converts less: a number is no bool
 //! there, and `true` as a text is `true`, not `1`.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -25,12 +26,12 @@ pub(super) struct Error {
 }
 
 impl Error {
-    fn at(mut self, span: Span) -> Self {
+    pub(super) fn at(mut self, span: Span) -> Self {
         self.span.get_or_insert(span);
         self
     }
 
-    fn under(mut self, key: &str) -> Self {
+    pub(super) fn under(mut self, key: &str) -> Self {
         self.path.insert(0, key.to_owned());
         self
     }
@@ -70,7 +71,7 @@ impl de::Error for Error {
 /// Reads one node. Keys of nested structs that nothing reads go to `unknown`.
 #[derive(Clone, Copy)]
 pub(super) struct NodeDeserializer<'a> {
-    node: &'a Node,
+    pub(super) node: &'a Node,
     /// How the option that this is or belongs to was written; `None` for the body itself.
     form: Option<Form>,
     unknown: &'a RefCell<Diagnostics>,
@@ -81,8 +82,13 @@ impl<'a> NodeDeserializer<'a> {
         Self { node, form: None, unknown }
     }
 
+    /// The deserializer of one option.
+    pub(super) fn of_option(entry: &'a Entry, unknown: &'a RefCell<Diagnostics>) -> Self {
+        Self { node: &entry.value, form: Some(entry.form), unknown }
+    }
+
     /// The deserializer of a part, which may be shorter-lived than the whole.
-    fn on<'b>(self, node: &'b Node) -> NodeDeserializer<'b>
+    pub(super) fn on<'b>(self, node: &'b Node) -> NodeDeserializer<'b>
     where
         'a: 'b,
     {
@@ -90,7 +96,7 @@ impl<'a> NodeDeserializer<'a> {
     }
 
     /// The deserializer of an entry's value.
-    fn on_entry<'b>(self, entry: &'b Entry) -> NodeDeserializer<'b>
+    pub(super) fn on_entry<'b>(self, entry: &'b Entry) -> NodeDeserializer<'b>
     where
         'a: 'b,
     {
@@ -109,7 +115,7 @@ impl<'a> NodeDeserializer<'a> {
     }
 
     /// The number written here, or in the string here.
-    fn number<T: std::str::FromStr>(self, what: &str) -> Result<T, Error> {
+    pub(super) fn number<T: std::str::FromStr>(self, what: &str) -> Result<T, Error> {
         let text = match &self.node.kind {
             NodeKind::Number(text) => text.as_str(),
             NodeKind::String(text) if text.is_empty() => "0",
@@ -124,7 +130,7 @@ impl<'a> NodeDeserializer<'a> {
         })
     }
 
-    fn bool(self) -> Result<bool, Error> {
+    pub(super) fn bool(self) -> Result<bool, Error> {
         match &self.node.kind {
             NodeKind::Bool(value) => Ok(*value),
             NodeKind::Unknown => Ok(false),
@@ -140,7 +146,7 @@ impl<'a> NodeDeserializer<'a> {
         }
     }
 
-    fn text(self) -> Result<String, Error> {
+    pub(super) fn text(self) -> Result<String, Error> {
         match &self.node.kind {
             NodeKind::String(text) | NodeKind::Number(text) => Ok(text.clone()),
             NodeKind::Unknown => Ok(UNKNOWN.to_owned()),
@@ -151,7 +157,7 @@ impl<'a> NodeDeserializer<'a> {
     }
 
     /// The entries of a map; a list of maps counts as all of them together.
-    fn entries(self) -> Result<Vec<(&'a str, &'a Entry)>, Error> {
+    pub(super) fn entries(self) -> Result<Vec<(&'a str, &'a Entry)>, Error> {
         match &self.node.kind {
             NodeKind::Map(entries) => {
                 Ok(entries.iter().map(|(key, e)| (key.as_str(), e)).collect())
@@ -165,12 +171,33 @@ impl<'a> NodeDeserializer<'a> {
         }
     }
 
-    fn report_unknown(self, name: &str, entry: &Entry, fields: &'static [&'static str]) {
+    /// The items of a list; a single value counts as a list of one, and a text as what is between its
+    /// commas.
+    pub(super) fn items(self) -> Cow<'a, [Node]> {
+        match &self.node.kind {
+            NodeKind::List(items) => Cow::Borrowed(items),
+            NodeKind::String(text) if text.is_empty() => Cow::default(),
+            NodeKind::String(text) => {
+                let part = |part: &str| Node::new(self.node.span, NodeKind::String(part.into()));
+                text.split(',').map(part).collect()
+            }
+            NodeKind::Map(entries) if entries.is_empty() => Cow::default(),
+            _ => Cow::Borrowed(std::slice::from_ref(self.node)),
+        }
+    }
+
+    /// Says that `name` is none of the options `known` here.
+    pub(super) fn report_unknown<'b>(
+        self,
+        name: &str,
+        entry: &Entry,
+        known: impl Iterator<Item = &'b str>,
+    ) {
         let mut diagnostic =
             Diagnostic::error(code::UNKNOWN_OPTION, format!("there is no option `{name}` here"))
                 .at(entry.key)
                 .because("unknown option");
-        if let Some(meant) = did_you_mean(name, fields.iter().copied()) {
+        if let Some(meant) = did_you_mean(name, known) {
             diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
         }
         self.unknown.borrow_mut().push(diagnostic);
@@ -247,23 +274,8 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self.node.kind {
-            NodeKind::List(items) => {
-                visitor.visit_seq(SeqDeserializer::new(items.iter().map(|item| self.on(item))))
-            }
-            NodeKind::String(text) if text.is_empty() => {
-                visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<&str>()))
-            }
-            NodeKind::String(text) => {
-                let part = |part: &str| Node::new(self.node.span, NodeKind::String(part.into()));
-                let parts: Vec<Node> = text.split(',').map(part).collect();
-                visitor.visit_seq(SeqDeserializer::new(parts.iter().map(|part| self.on(part))))
-            }
-            NodeKind::Map(entries) if entries.is_empty() => {
-                visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<&str>()))
-            }
-            _ => visitor.visit_seq(SeqDeserializer::new(std::iter::once(self))),
-        }
+        let items = self.items();
+        visitor.visit_seq(SeqDeserializer::new(items.iter().map(|item| self.on(item))))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -280,7 +292,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         let mut known = Vec::new();
         for (key, entry) in self.entries()? {
             if !fields.contains(&key) {
-                self.report_unknown(key, entry, fields);
+                self.report_unknown(key, entry, fields.iter().copied());
             } else if !entry.value.is_not_given() {
                 known.push((key, entry));
             }

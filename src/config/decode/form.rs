@@ -3,15 +3,14 @@
 
 use serde_json::Value as Json;
 
-use crate::config::options::without_null;
+use crate::config::options::{block_properties, without_null};
 use crate::config::{Entry, Form, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 
 /// Says what is wrong with the form of the option `name` and of those inside of it.
 pub(super) fn check(name: &str, entry: &Entry, schema: &Json, diagnostics: &mut Diagnostics) {
     let schema = without_null(schema);
-    let inside = without_null(schema.get("items").unwrap_or(schema)).get("properties");
-    match (entry.form, inside) {
+    match (entry.form, block_properties(schema)) {
         (Form::Weak, _) => {}
         (Form::Block, None) => {
             let summary = format!("`{name}` is an argument, not a block");

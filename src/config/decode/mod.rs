@@ -1,86 +1,89 @@
-//! A body → typed options, with every unknown key, bad template text and wrong type reported.
+//! A body → options, with every unknown key, bad template text and wrong type reported.
 
+mod by_schema;
 mod deprecated;
 mod deserialize;
 mod form;
 mod render;
 
-use indexmap::IndexMap;
+use std::cell::RefCell;
 
-use crate::config::{Entry, Group, GroupReader, Node, NodeKind, OptionDoc, OptionGroups};
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use crate::config::{Entry, Group, GroupReader, Node, NodeKind, OptionGroups, OptionSchema};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::interpolate::Scope;
+use crate::secret::Redactor;
 use crate::source::Span;
 
 use self::deserialize::NodeDeserializer;
+use self::render::Renderer;
 
-/// Renders the strings of `body` with `scope` and reads them into the groups of `G`.
-///
-/// `component` is how messages call the component, `not_built` are options of the reference that
-/// it refuses by name. Keys that start with `packer_` are Packer's own and pass.
-pub fn decode<G: OptionGroups>(
-    component: &str,
-    not_built: &[&str],
+/// For whom a body is decoded, and with what.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoding<'a> {
+    /// How messages call the component.
+    pub component: &'a str,
+    /// What the `{{ … }}` in its texts may know.
+    pub scope: &'a Scope,
+    /// Takes the secrets among the options.
+    pub redactor: &'a Redactor,
+}
+
+/// Renders the strings of `body` and reads them into the groups of `G`. Keys that start with
+/// `packer_` are Packer's own and pass.
+pub fn decode<G: OptionGroups>(body: &Node, with: Decoding<'_>) -> Result<G, Diagnostics> {
+    let mut reader = Reader::of(body, &G::schema(), with)?;
+    match G::read(&mut reader) {
+        Some(groups) if !reader.found.has_errors() => Ok(groups),
+        _ => Err(reader.found),
+    }
+}
+
+/// The same for a component that no struct declares the options of: its options as plain data, those
+/// only that are given.
+pub fn decode_by_schema(
+    schema: &OptionSchema,
     body: &Node,
-    scope: &Scope,
-) -> Result<G, Diagnostics> {
-    let mut diagnostics = Diagnostics::default();
-    let Some(entries) = body.entries() else {
-        let summary =
-            format!("the options of `{component}` must be a map, not {}", body.kind_name());
-        return Err(Diagnostic::error(code::OPTION_TYPE, summary).at(body.span).into());
-    };
-    let docs = G::docs();
-    let mut rendered = IndexMap::new();
-    for (name, entry) in entries {
-        if let Some(doc) = docs.iter().find(|doc| doc.name == *name) {
-            form::check(name, entry, &doc.schema, &mut diagnostics);
-            let value = render::render(&entry.value, &doc.schema, scope, name, &mut diagnostics);
-            rendered.insert(name.clone(), Entry { key: entry.key, value, form: entry.form });
-        } else if !name.starts_with("packer_") {
-            let is_set = |name: &str| entries.contains_key(name);
-            diagnostics.push(refuse_key(component, not_built, name, entry.key, &docs, is_set));
-        }
-    }
-    if diagnostics.has_errors() {
-        let known = entries.iter().filter(|(name, _)| rendered.contains_key(*name));
-        let old = deprecated::still_working(component, known);
-        diagnostics.extend(old.map(Diagnostic::into_warning));
-    }
-    let mut reader = Reader { component, span: body.span, entries: rendered, diagnostics };
-    let groups = G::read(&mut reader);
-    match groups {
-        Some(groups) if !reader.diagnostics.has_errors() => Ok(groups),
-        _ => Err(reader.diagnostics),
-    }
+    with: Decoding<'_>,
+) -> Result<serde_json::Map<String, Json>, Diagnostics> {
+    let mut reader = Reader::of(body, schema, with)?;
+    let options = reader.read_by_schema(schema);
+    if reader.found.has_errors() { Err(reader.found) } else { Ok(options) }
+}
+
+/// How it is said that `component` cannot do without `option`.
+pub fn needs(component: &str, option: &str) -> String {
+    format!("`{component}` needs `{option}`")
 }
 
 /// Which of the `given` names, at their places, are no option of `component`. For a body whose values
 /// are not known, so that [`decode()`] has nothing to read.
 pub fn unknown_options<'a>(
     component: &str,
-    not_built: &[&str],
-    docs: &[OptionDoc],
+    schema: &OptionSchema,
     given: impl Iterator<Item = (&'a str, Span)> + Clone,
 ) -> Diagnostics {
-    let is_option = |name: &str| docs.iter().any(|doc| doc.name == name);
     let is_set = |name: &str| given.clone().any(|(given, _)| given == name);
-    let unknown =
-        given.clone().filter(|(name, _)| !is_option(name) && !name.starts_with("packer_"));
-    let refuse = |(name, span)| refuse_key(component, not_built, name, span, docs, is_set);
+    let unknown = given.clone().filter(|(name, _)| !passes(schema, name));
+    let refuse = |(name, span)| refuse_key(component, schema, name, span, is_set);
     Diagnostics(unknown.map(refuse).collect())
+}
+
+fn passes(schema: &OptionSchema, name: &str) -> bool {
+    schema.get(name).is_some() || name.starts_with("packer_")
 }
 
 /// Why `name` is no option of `component`.
 fn refuse_key(
     component: &str,
-    not_built: &[&str],
+    schema: &OptionSchema,
     name: &str,
     span: Span,
-    docs: &[OptionDoc],
     is_set: impl Fn(&str) -> bool,
 ) -> Diagnostic {
-    if not_built.contains(&name) {
+    if schema.not_built().iter().any(|not_built| not_built == name) {
         let summary = format!("`{name}` of `{component}` is not built yet");
         return Diagnostic::error(code::NOT_BUILT, summary)
             .at(span)
@@ -90,7 +93,8 @@ fn refuse_key(
     if let Some(deprecated) = deprecated::refused(component, name, span) {
         return deprecated;
     }
-    let absent = docs.iter().map(|doc| doc.name.as_str()).filter(|name| !is_set(name));
+    let names = schema.options().iter().map(|option| option.name.as_str());
+    let absent = names.filter(|name| !is_set(name));
     let diagnostic =
         Diagnostic::error(code::UNKNOWN_OPTION, format!("`{component}` has no option `{name}`"))
             .at(span)
@@ -101,39 +105,101 @@ fn refuse_key(
     }
 }
 
+/// A body whose keys and texts are checked, and what was found wrong with it so far.
 struct Reader<'a> {
     component: &'a str,
     span: Span,
+    /// The options that nobody has read yet, rendered.
     entries: IndexMap<String, Entry>,
-    diagnostics: Diagnostics,
+    found: Diagnostics,
+}
+
+impl<'a> Reader<'a> {
+    fn of(body: &Node, schema: &OptionSchema, with: Decoding<'a>) -> Result<Self, Diagnostics> {
+        let Decoding { component, scope, redactor } = with;
+        let Some(given) = body.entries() else {
+            let summary =
+                format!("the options of `{component}` must be a map, not {}", body.kind_name());
+            return Err(Diagnostic::error(code::OPTION_TYPE, summary).at(body.span).into());
+        };
+        let mut found = Diagnostics::default();
+        let mut entries = IndexMap::with_capacity(given.len());
+        for (name, entry) in given {
+            if let Some(option) = schema.get(name) {
+                form::check(name, entry, &option.schema, &mut found);
+                let mut renderer = Renderer { option: name, scope, redactor, found: &mut found };
+                let value = renderer.render(&entry.value, &option.schema);
+                entries.insert(name.clone(), Entry { key: entry.key, value, form: entry.form });
+            } else if !passes(schema, name) {
+                let is_set = |name: &str| given.contains_key(name);
+                found.push(refuse_key(component, schema, name, entry.key, is_set));
+            }
+        }
+        if found.has_errors() {
+            let old = deprecated::still_working(component, entries.iter());
+            let old: Vec<_> = old.map(Diagnostic::into_warning).collect();
+            found.extend(old);
+        }
+        Ok(Self { component, span: body.span, entries, found })
+    }
+
+    /// Takes those of `schema` from the options that are left.
+    fn take(&mut self, schema: &OptionSchema) -> IndexMap<String, Entry> {
+        self.entries.extract_if(.., |name, _| schema.get(name).is_some()).collect()
+    }
+
+    fn report(&mut self, error: deserialize::Error) {
+        self.found.push(error.into_diagnostic(self.component, self.span));
+    }
+
+    /// All options of `schema` that are given, as plain data.
+    fn read_by_schema(&mut self, schema: &OptionSchema) -> serde_json::Map<String, Json> {
+        let entries = self.take(schema);
+        for option in schema.options().iter().filter(|option| option.required) {
+            if entries.get(&option.name).is_none_or(|entry| entry.value.is_not_given()) {
+                let summary = needs(self.component, &option.name);
+                let missing = Diagnostic::error(code::MISSING_OPTION, summary).at(self.span);
+                self.found.push(missing.because("required here"));
+            }
+        }
+        let unknown = RefCell::new(Diagnostics::default());
+        let mut options = serde_json::Map::new();
+        let given = entries.iter().filter(|(_, entry)| !entry.value.is_not_given());
+        for (name, entry) in given {
+            let Some(option) = schema.get(name) else { continue };
+            let value = NodeDeserializer::of_option(entry, &unknown).by_schema(&option.schema);
+            match value.map_err(|error| error.under(name)) {
+                Ok(value) => drop(options.insert(name.clone(), value)),
+                Err(error) => self.report(error),
+            }
+        }
+        self.found.extend(unknown.into_inner());
+        options
+    }
 }
 
 impl GroupReader for Reader<'_> {
     /// Reads one group. A value that cannot be read is reported and set aside, and the rest is
     /// read again, so that all wrong values of a group are shown at once.
-    fn read_group<G: Group>(&mut self, docs: &[OptionDoc]) -> Option<G> {
-        let mut own: IndexMap<String, Entry> = docs
-            .iter()
-            .filter_map(|doc| Some((doc.name.clone(), self.entries.get(&doc.name)?.clone())))
-            .collect();
+    fn read_group<G: Group>(&mut self, schema: &OptionSchema) -> Option<G> {
+        let mut node = Node::new(self.span, NodeKind::Map(self.take(schema)));
         let mut failed = false;
         loop {
-            let node = Node::new(self.span, NodeKind::Map(own.clone()));
-            let unknown = std::cell::RefCell::new(Diagnostics::default());
+            let unknown = RefCell::new(Diagnostics::default());
             let result = G::deserialize(NodeDeserializer::new(&node, &unknown));
             let error = match result {
                 Ok(group) => {
-                    self.diagnostics.extend(unknown.into_inner());
+                    self.found.extend(unknown.into_inner());
                     return (!failed).then_some(group);
                 }
                 Err(error) => error,
             };
             failed = true;
             let culprit = error.path.first().cloned();
-            self.diagnostics.push(error.into_diagnostic(self.component, self.span));
+            self.report(error);
             // Without a culprit nothing can be set aside: a required option is missing.
-            let name = culprit?;
-            own.shift_remove(&name)?;
+            let NodeKind::Map(entries) = &mut node.kind else { return None };
+            entries.shift_remove(&culprit?)?;
         }
     }
 }

@@ -3,86 +3,98 @@
 use serde_json::Value as Json;
 
 use crate::config::late;
-use crate::config::options::without_null;
-use crate::config::{Entry, Node, NodeKind};
-use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::config::options::{is_secret, item_schema, without_null};
+use crate::config::{Entry, Node, NodeKind, UNKNOWN};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::interpolate::{Error, Scope, Template};
+use crate::secret::Redactor;
 use crate::source::Span;
 
-/// `node` with all its strings rendered, but for those whose `schema` says that they are late:
-/// of these only the grammar is checked. `option` names the place in messages.
-pub(super) fn render(
-    node: &Node,
-    schema: &Json,
-    scope: &Scope,
-    option: &str,
-    diagnostics: &mut Diagnostics,
-) -> Node {
-    let schema = without_null(schema);
-    let kind = match &node.kind {
-        NodeKind::String(text) => {
-            // A single text stands for a list of one.
-            let schema = without_null(schema.get("items").unwrap_or(schema));
-            NodeKind::String(render_text(text, schema, scope, node.span, option, diagnostics))
-        }
-        NodeKind::List(items) => {
-            let items_schema = schema.get("items").unwrap_or(schema);
-            let render = |item| render(item, items_schema, scope, option, &mut *diagnostics);
-            NodeKind::List(items.iter().map(render).collect())
-        }
-        NodeKind::Map(entries) => {
-            // A single map stands for a list of one.
-            let schema = without_null(schema.get("items").unwrap_or(schema));
-            let render = |(key, entry): (&String, &Entry)| {
-                let own = schema.get("properties").and_then(|properties| properties.get(key));
-                let value_schema =
-                    own.or_else(|| schema.get("additionalProperties")).unwrap_or(&Json::Null);
-                let key = match own {
-                    Some(_) => key.clone(),
-                    None => render_text(key, value_schema, scope, entry.key, option, diagnostics),
-                };
-                let value = self::render(&entry.value, value_schema, scope, option, diagnostics);
-                (key, Entry { key: entry.key, value, form: entry.form })
-            };
-            NodeKind::Map(entries.iter().map(render).collect())
-        }
-        plain => plain.clone(),
-    };
-    Node::new(node.span, kind)
+/// Renders the texts of one option.
+pub(super) struct Renderer<'a> {
+    /// How messages call the option.
+    pub option: &'a str,
+    pub scope: &'a Scope,
+    /// Takes those that the schema calls secret, wherever they stand: no component can forget it.
+    pub redactor: &'a Redactor,
+    pub found: &'a mut Diagnostics,
 }
 
-fn render_text(
-    text: &str,
-    schema: &Json,
-    scope: &Scope,
-    span: Span,
-    option: &str,
-    diagnostics: &mut Diagnostics,
-) -> String {
-    if !text.contains("{{") {
-        return text.to_owned();
+impl Renderer<'_> {
+    /// `node` with all its strings rendered, but for those whose `schema` says that they are late: of
+    /// these only the grammar is checked.
+    pub fn render(&mut self, node: &Node, schema: &Json) -> Node {
+        let kind = match &node.kind {
+            NodeKind::String(text) => {
+                NodeKind::String(self.text(text, item_schema(schema), node.span))
+            }
+            NodeKind::Number(text) if is_secret(item_schema(schema)) => {
+                self.redactor.register(text);
+                node.kind.clone()
+            }
+            NodeKind::List(items) => {
+                let schema = without_null(schema);
+                let schema = schema.get("items").unwrap_or(schema);
+                NodeKind::List(items.iter().map(|item| self.render(item, schema)).collect())
+            }
+            NodeKind::Map(entries) => {
+                let schema = item_schema(schema);
+                let render = |(key, entry): (&String, &Entry)| self.entry(key, entry, schema);
+                NodeKind::Map(entries.iter().map(render).collect())
+            }
+            plain => plain.clone(),
+        };
+        Node::new(node.span, kind)
     }
-    let template = match Template::parse(text) {
-        Ok(template) => template,
-        Err(error) => {
-            diagnostics.push(refused(code::INTERPOLATION_SYNTAX, error, span, option));
+
+    /// An entry of a map of this `schema`.
+    fn entry(&mut self, key: &str, entry: &Entry, schema: &Json) -> (String, Entry) {
+        let own = schema.get("properties").and_then(|properties| properties.get(key));
+        let value_schema =
+            own.or_else(|| schema.get("additionalProperties")).unwrap_or(&Json::Null);
+        let key = match own {
+            Some(_) => key.to_owned(),
+            // A key is a text like its value, but no secret.
+            None => self.rendered(key, value_schema, entry.key),
+        };
+        let value = self.render(&entry.value, value_schema);
+        (key, Entry { key: entry.key, value, form: entry.form })
+    }
+
+    fn text(&mut self, text: &str, schema: &Json, span: Span) -> String {
+        let rendered = self.rendered(text, schema, span);
+        if is_secret(schema) && rendered != UNKNOWN {
+            self.redactor.register(&rendered);
+        }
+        rendered
+    }
+
+    fn rendered(&mut self, text: &str, schema: &Json, span: Span) -> String {
+        if !text.contains("{{") {
             return text.to_owned();
         }
-    };
-    let rendered = late::check_fields(&template, schema, scope).and_then(|()| {
-        if late::is_late(schema) {
-            return Ok(text.to_owned());
-        }
-        template.render(scope, &Default::default())
-    });
-    rendered.unwrap_or_else(|error| {
-        diagnostics.push(refused(code::INTERPOLATION, error, span, option));
-        text.to_owned()
-    })
-}
+        let template = match Template::parse(text) {
+            Ok(template) => template,
+            Err(error) => {
+                self.refuse(code::INTERPOLATION_SYNTAX, error, span);
+                return text.to_owned();
+            }
+        };
+        let rendered = late::check_fields(&template, schema, self.scope).and_then(|()| {
+            if late::is_late(schema) {
+                return Ok(text.to_owned());
+            }
+            template.render(self.scope, &Default::default())
+        });
+        rendered.unwrap_or_else(|error| {
+            self.refuse(code::INTERPOLATION, error, span);
+            text.to_owned()
+        })
+    }
 
-fn refused(code: crate::diagnostic::Code, error: Error, span: Span, option: &str) -> Diagnostic {
-    let summary = format!("the `{{{{ … }}}}` text of `{option}` cannot be used");
-    let found = Diagnostic::error(error.code_or(code), summary).at(span);
-    error.explain(found)
+    fn refuse(&mut self, code: Code, error: Error, span: Span) {
+        let summary = format!("the `{{{{ … }}}}` text of `{}` cannot be used", self.option);
+        let found = Diagnostic::error(error.code_or(code), summary).at(span);
+        self.found.push(error.explain(found));
+    }
 }

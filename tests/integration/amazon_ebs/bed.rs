@@ -318,7 +318,7 @@ impl Build {
                 build_type: Some("amazon-ebs".into()),
                 template_dir: Some(PathBuf::from("/tmp")),
                 build_data: None,
-                generated: &[],
+                generated: Default::default(),
                 budget: Default::default(),
             },
         }

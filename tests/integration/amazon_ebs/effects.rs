@@ -218,8 +218,8 @@ fn names(docs: &[OptionDoc], block: &str) -> BTreeSet<String> {
 
 /// What the builder declares beside the options of the communicator.
 fn declared() -> BTreeSet<String> {
-    let all = names(&<AmazonEbs as Component>::Options::docs(), "");
-    let of_communicator = names(&<(communicator::Options,)>::docs(), "");
+    let all = names(<AmazonEbs as Component>::Options::schema().options(), "");
+    let of_communicator = names(<(communicator::Options,)>::schema().options(), "");
     all.difference(&of_communicator).cloned().collect()
 }
 
@@ -236,8 +236,8 @@ fn reference() -> BTreeSet<String> {
 #[test]
 fn every_option_of_the_reference_is_built_or_refused_by_name() {
     let (declared, reference) = (declared(), reference());
-    let refused: BTreeSet<String> =
-        AmazonEbs::NOT_BUILT.iter().copied().map(str::to_owned).collect();
+    let schema = <AmazonEbs as Component>::Options::schema();
+    let refused: BTreeSet<String> = schema.not_built().iter().cloned().collect();
     let missing: Vec<_> = reference
         .iter()
         .filter(|name| !declared.contains(*name) && !refused.contains(*name))

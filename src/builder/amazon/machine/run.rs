@@ -24,11 +24,10 @@ use crate::peer;
 const LARGEST_USER_DATA: u64 = 1 << 20;
 
 /// Options of the reference that are refused by name.
-pub const NOT_BUILT: &[&str] = &["windows_password_timeout"];
-
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-not-built" = ["windows_password_timeout"]))]
 pub struct RunOptions {
     /// The AMI to start from.
     pub source_ami: String,
