@@ -23,10 +23,10 @@
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
-//! | `provisioner` | `shell`, `file`, `shell-local`, `ansible-local`, `breakpoint` |
+//! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible-local`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
-//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `none` |
+//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none` |
 //! | `aws` | the EC2 account: credentials, clients, waiters |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports |

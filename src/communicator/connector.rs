@@ -20,7 +20,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// The value of `communicator` that chooses it.
     fn name(&self) -> &'static str;
 
-    /// Reports everything that is wrong with the options, and hands the secrets to the redactor.
+    /// Reports everything that is wrong with the options.
     fn check(&self, check: &mut Check<'_>);
 
     /// Reports what is missing to reach a machine that no builder has started, which nobody but the

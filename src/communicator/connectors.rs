@@ -26,12 +26,12 @@ macro_rules! connectors {
 
 connectors! {
     "ssh": ssh::SshOptions,
+    "winrm": winrm::WinRmOptions,
     "none": none::NoOptions,
 }
 
 /// Those that are refused by name, and why.
 pub(super) const NOT_BUILT: &[(&str, &str)] = &[
-    ("winrm", winrm::WHY_NOT),
     ("docker", "this builder starts no container"),
     ("dockerWindowsContainer", "this builder starts no container"),
 ];

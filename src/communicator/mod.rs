@@ -24,4 +24,4 @@ pub use target::{HostKey, Target};
 pub use way::{Transport, Way};
 
 /// The connectors that any machine can be reached by; the first is the default.
-pub const ANY: &[&str] = &["ssh", "none"];
+pub const ANY: &[&str] = &["ssh", "winrm", "none"];

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::connector::{Connector, Pause};
-use super::{Target, connectors, winrm};
+use super::{Target, connectors};
 use crate::component::{BuildContext, Check, Communicator};
 use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
 
@@ -15,7 +15,8 @@ use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Shared {
-    /// How the machine is talked to: `ssh`, which is the default, or `none`: not at all.
+    /// How the machine is talked to: `ssh`, which is the default, `winrm`, or `none`: not
+    /// at all.
     communicator: Option<String>,
     /// How long to wait after the first connection before connecting again and going on.
     pause_before_connecting: GoDuration,
@@ -37,7 +38,7 @@ impl Part for Options {
 
     fn schema() -> Arc<OptionSchema> {
         let groups = [vec![Shared::schema()], connectors::schemas()].concat();
-        Arc::new(OptionSchema::joined(&groups).refusing(&winrm::NOT_BUILT))
+        Arc::new(OptionSchema::joined(&groups))
     }
 }
 

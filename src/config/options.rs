@@ -120,12 +120,6 @@ impl OptionSchema {
         Self::new(options, not_built)
     }
 
-    /// The same, and refuses these by name, too.
-    pub fn refusing(mut self, not_built: &[&str]) -> Self {
-        self.not_built.extend(not_built.iter().map(|&name| name.to_owned()));
-        self
-    }
-
     /// In the order of their declaration.
     pub fn options(&self) -> &[OptionDoc] {
         &self.options

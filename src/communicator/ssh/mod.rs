@@ -36,6 +36,7 @@ use crate::communicator::{Connector, KeyWish, Pause, Target};
 use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
+use crate::guest::shell::in_quotes as quote;
 use crate::interpolate::BuildData;
 use crate::retry;
 use crate::secret::Secret;
@@ -304,9 +305,4 @@ impl Communicator for Ssh {
         self.closed.cancel();
         self.hang_up().await;
     }
-}
-
-/// `text` as one word for a POSIX shell.
-fn quote(text: &str) -> String {
-    crate::guest::shell::quote(text).into_owned()
 }

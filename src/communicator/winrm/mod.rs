@@ -1,18 +1,234 @@
-//! The machine's WinRM service: refused by name until it is built.
+//! The machine's WinRM service: waiting for it, running commands, moving files.
 
-/// Why it cannot be chosen.
-pub(super) const WHY_NOT: &str =
-    "WinRM is not built yet: Windows machines are reached over OpenSSH";
+mod http;
+mod link;
+mod ntlm;
+mod options;
+mod shell;
+mod soap;
+mod transfer;
 
-/// Its options, which are refused by name.
-pub(super) const NOT_BUILT: [&str; 9] = [
-    "winrm_username",
-    "winrm_password",
-    "winrm_host",
-    "winrm_no_proxy",
-    "winrm_port",
-    "winrm_timeout",
-    "winrm_use_ssl",
-    "winrm_insecure",
-    "winrm_use_ntlm",
-];
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio_util::task::TaskTracker;
+
+use self::http::Endpoint;
+use self::link::{Login, Service};
+use self::ntlm::Account;
+use self::shell::Input;
+use super::Target;
+use super::connector::{Connector, Pause};
+use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
+use crate::event::Ui;
+use crate::guest::shell::{Cmd, Shell, powershell_variables};
+use crate::guest::{Capture, GuestOutput};
+use crate::interpolate::BuildData;
+use crate::retry::{self, Backoff, Permanent};
+
+pub(super) use self::options::WinRmOptions;
+
+/// Says that PowerShell works: the service is there before it does.
+const HELLO: &str = include_str!("hello.ps1");
+/// What [`HELLO`] prints.
+const CONNECTED: &str = "WinRM connected.";
+/// The waits between tries to connect.
+const TRIES: Backoff =
+    Backoff { first: Duration::from_millis(200), factor: 1.5, longest: Duration::from_secs(5) };
+/// How long the shells that are deleted in the background may take in the end.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+#[async_trait]
+impl Connector for WinRmOptions {
+    fn name(&self) -> &'static str {
+        "winrm"
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        self.check_all(check);
+    }
+
+    fn check_machine_is_known(&self, check: &mut Check<'_>) {
+        self.check_known(check);
+    }
+
+    fn port(&self) -> Option<u16> {
+        Some(Self::port(self))
+    }
+
+    fn host(&self) -> Option<(&'static str, &str)> {
+        Some(("winrm_host", self.winrm_host.as_str())).filter(|(_, host)| !host.is_empty())
+    }
+
+    async fn connect(
+        &self,
+        cx: &BuildContext,
+        target: Target,
+        pause: Pause,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
+        let (host, port) = self.address(&target);
+        let environment = &cx.facts.scope.environment;
+        let proxies = http::proxies(environment, self.winrm_no_proxy);
+        let endpoint = Endpoint::new(host, port, self.tls(), proxies)?;
+        let (user, password) = (self.winrm_username.as_str(), self.password());
+        let login = match self.winrm_use_ntlm {
+            true => Login::Ntlm(Account::new(user, password)),
+            false => Login::Basic { user: user.to_owned(), password },
+        };
+        let winrm =
+            WinRm { service: Arc::new(Service::new(endpoint, login)), ends: TaskTracker::new() };
+        cx.ui.say(format!("Using WinRM communicator to connect: {host}"));
+        self.wait(cx, &winrm, &target).await?;
+        if !pause.is_zero() {
+            winrm.service.hang_up();
+            pause.wait(cx).await?;
+            self.wait(cx, &winrm, &target).await?;
+        }
+        Ok(Arc::new(winrm))
+    }
+
+    async fn build_data(&self, target: &Target) -> BuildData {
+        let (host, port) = self.address(target);
+        let password = self.password();
+        let (public, private) = match &target.key {
+            Some(key) => (key.public_openssh(), key.private_openssh()),
+            None => Default::default(),
+        };
+        BuildData::from([
+            ("Host".into(), host.into()),
+            ("Port".into(), port.into()),
+            ("User".into(), self.winrm_username.as_str().into()),
+            ("Password".into(), password.expose().into()),
+            ("WinRMPassword".into(), password.expose().into()),
+            ("ConnType".into(), self.name().into()),
+            ("SSHPublicKey".into(), public.into()),
+            ("SSHPrivateKey".into(), private.expose().into()),
+        ])
+    }
+}
+
+impl WinRmOptions {
+    async fn wait(&self, cx: &BuildContext, winrm: &WinRm, target: &Target) -> anyhow::Result<()> {
+        cx.ui.say("Waiting for WinRM to become available...");
+        let mut last = None;
+        let trying = winrm.until_connected(target.boots, &mut last);
+        let tried = tokio::time::timeout(self.timeout(), trying);
+        match retry::or_cancelled(&cx.cancel, tried).await? {
+            Ok(connected) => connected?,
+            Err(_) => {
+                let last = last.map(|error| format!("; the last attempt: {error:#}"));
+                let last = last.unwrap_or_default();
+                bail!(
+                    "Timeout waiting for WinRM: {} did not let us in within {}{last} (check that \
+                     the machine runs and that this host may reach that port; a slow machine needs \
+                     a larger `winrm_timeout`)",
+                    winrm.service.url(),
+                    self.winrm_timeout,
+                );
+            }
+        }
+        cx.ui.say("Connected to WinRM!");
+        Ok(())
+    }
+}
+
+/// A machine that let us in.
+struct WinRm {
+    service: Arc<Service>,
+    /// The shells that are being deleted.
+    ends: TaskTracker,
+}
+
+impl WinRm {
+    /// Tries until the machine runs a command for us. `last` is why it did not so far.
+    async fn until_connected(
+        &self,
+        boots: bool,
+        last: &mut Option<anyhow::Error>,
+    ) -> anyhow::Result<()> {
+        let mut waits = TRIES.waits();
+        loop {
+            match self.hello().await {
+                Ok(()) => return Ok(()),
+                // A machine that sets itself up may learn the password late.
+                Err(error) if error.is::<Permanent>() && !boots => return Err(error),
+                Err(error) => {
+                    tracing::debug!("no WinRM yet: {error:#}");
+                    *last = Some(error);
+                }
+            }
+            tokio::time::sleep(waits.next().unwrap_or(TRIES.longest)).await;
+        }
+    }
+
+    async fn hello(&self) -> anyhow::Result<()> {
+        let mut said = Capture::default();
+        let exit = self.run_line(&encoded(&[], HELLO), None, &mut said).await?;
+        let text = String::from_utf8_lossy(&said.stdout);
+        if !text.contains(CONNECTED) {
+            bail!("PowerShell does not work yet (it ended with status {})", exit.status());
+        }
+        Ok(())
+    }
+
+    async fn run_line(
+        &self,
+        line: &str,
+        input: Option<Input<'_>>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        shell::run(&self.service, &self.ends, line, input, output).await
+    }
+}
+
+#[async_trait]
+impl Communicator for WinRm {
+    fn shell(&self) -> &dyn Shell {
+        &Cmd
+    }
+
+    async fn run(
+        &self,
+        command: Command<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        self.run_line(command.text(), None, output).await
+    }
+
+    async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+        transfer::upload(self, from, to, ui).await
+    }
+
+    async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
+        transfer::upload_dir(self, from, to, ui).await
+    }
+
+    async fn download(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+        transfer::download(self, from, to, ui).await
+    }
+
+    async fn download_dir(&self, _: &str, _: &Path, _: &Ui) -> anyhow::Result<()> {
+        bail!(Permanent("directories are not downloaded over WinRM yet: pack them first".into()))
+    }
+
+    async fn close(&self) {
+        self.ends.close();
+        let _ = tokio::time::timeout(GOODBYE, self.ends.wait()).await;
+        self.service.hang_up();
+    }
+}
+
+/// The line for `cmd` that has PowerShell run `script` with these variables.
+fn encoded(values: &[(&str, &str)], script: &str) -> String {
+    let text = powershell_variables(values) + script;
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    format!(
+        "powershell -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand {}",
+        BASE64.encode(bytes)
+    )
+}

@@ -3,12 +3,16 @@
 //! Provisioners ask it how a word is quoted, where temporary files go and how things are removed.
 //! They ask no connector: the same shell may be behind several.
 
+mod cmd;
 mod posix;
+mod powershell;
 
 use std::borrow::Cow;
 use std::fmt;
 
-pub use posix::{Posix, quote, quote_path};
+pub use cmd::Cmd;
+pub use posix::{Posix, in_quotes, quote, quote_path};
+pub use powershell::{escape_powershell, powershell_variables};
 
 /// The language of a machine's commands.
 pub trait Shell: fmt::Debug + Send + Sync {

@@ -64,7 +64,12 @@ pub fn quote(text: &str) -> Cow<'_, str> {
     if !text.is_empty() && text.chars().all(plain) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(format!("'{}'", text.replace('\'', r#"'"'"'"#)))
+    Cow::Owned(in_quotes(text))
+}
+
+/// `text` as one word that a POSIX shell takes literally, always in quotes.
+pub fn in_quotes(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r#"'"'"'"#))
 }
 
 /// A path on a machine as one word; a `~/` at its start stays the home directory.

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn only_a_home_directory_and_a_pattern_mean_something_to_the_shell() {
-        assert_eq!(word("/tmp/it's $x"), r"'/tmp/it'\''s $x'");
+        assert_eq!(word("/tmp/it's $x"), r#"'/tmp/it'"'"'s $x'"#);
         assert_eq!(word("~/a b"), "~/'a b'");
         assert_eq!(word("$HOME/x"), "~/'x'");
         assert_eq!(word("~root"), "~root");

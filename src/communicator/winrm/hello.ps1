@@ -1,0 +1,2 @@
+$ProgressPreference = 'SilentlyContinue'
+[Console]::Out.WriteLine('WinRM connected.')

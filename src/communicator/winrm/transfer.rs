@@ -1,0 +1,270 @@
+//! Files to the machine and back, through the input and the output of PowerShell.
+//!
+//! The usual way appends some kilobytes of base64 by an `echo` each. Here one command takes
+//! everything from its input, in envelopes as large as the service allows, and tells the digest of
+//! what it wrote. Base64 keeps code pages from changing it; it is compressed before.
+
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use async_trait::async_trait;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::write::EncoderWriter;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::shell::Input;
+use super::{WinRm, encoded};
+use crate::communicator::local::Tree;
+use crate::communicator::progress::Counter;
+use crate::component::{Exit, Upload};
+use crate::event::{Stream, Ui};
+use crate::guest::{self, GuestOutput};
+use crate::peer;
+use crate::retry::Permanent;
+
+/// Writes its input to `$path`, and prints the digest of the file.
+const RECEIVE: &str = include_str!("receive.ps1");
+/// Prints the file `$path`, and its digest to the other stream.
+const SEND: &str = include_str!("send.ps1");
+/// Unpacks `$archive` to `$to`, or to `$name` in it if it is there, and removes it.
+const UNPACK: &str = include_str!("unpack.ps1");
+
+/// The status of a script that was to write to, or read, a directory.
+const IS_DIRECTORY: u32 = 64;
+/// How much is read at a time.
+const CHUNK: usize = 128 * 1024;
+/// How many chunks wait for the network.
+const AHEAD: usize = 16;
+/// What a machine may say of a transfer.
+const LONGEST_WORDS: usize = 64 * 1024;
+
+/// Uploads to the file `to`.
+pub(super) async fn upload(
+    winrm: &WinRm,
+    from: Upload<'_>,
+    to: &str,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let (reader, what, size): (Box<dyn Read + Send>, String, u64) = match from {
+        Upload::Text { content, .. } => {
+            let content = content.to_vec();
+            let size = content.len() as u64;
+            (Box::new(io::Cursor::new(content)), "text".to_owned(), size)
+        }
+        Upload::File(path) => {
+            let own = path.to_owned();
+            let file = tokio::task::spawn_blocking(move || peer::open_regular(&own)).await?;
+            let file = file.map_err(|error| Permanent(format!("cannot read it: {error}")))?;
+            let size = file.metadata()?.len();
+            (Box::new(file), path.display().to_string(), size)
+        }
+    };
+    let counter = Counter::new(ui, what, Some(size));
+    upload_all(winrm, reader, to, counter).await
+}
+
+/// Uploads what `reader` holds to the file `to`.
+async fn upload_all(
+    winrm: &WinRm,
+    reader: impl Read + Send + 'static,
+    to: &str,
+    counter: Counter,
+) -> anyhow::Result<()> {
+    let (chunks, mut input) = mpsc::channel(AHEAD);
+    let packing = tokio::task::spawn_blocking(move || pack(reader, &chunks, &counter));
+    let input: Input<'_> = Box::pin(futures::stream::poll_fn(move |cx| input.poll_recv(cx)));
+    let mut said = Said::default();
+    let line = encoded(&[("path", to)], RECEIVE);
+    let exit = winrm.run_line(&line, Some(input), &mut said).await?;
+    said.success(exit)?;
+    // Whoever reads no more ends the packing.
+    let digest = packing.await??;
+    let written = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    ensure!(
+        written == digest,
+        "the file on the machine has the digest {written:?}, not {digest}: it was changed on its way"
+    );
+    Ok(())
+}
+
+/// Sends all of `reader` as base64 of its compressed bytes, and gives the digest of it.
+fn pack(
+    mut reader: impl Read,
+    chunks: &mpsc::Sender<anyhow::Result<Bytes>>,
+    counter: &Counter,
+) -> anyhow::Result<String> {
+    let text = EncoderWriter::new(Pipe(chunks), &BASE64);
+    let mut packed = GzEncoder::new(text, Compression::fast());
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => break,
+            count => {
+                digest.update(&buffer[..count]);
+                packed.write_all(&buffer[..count])?;
+                counter.add(count);
+            }
+        }
+    }
+    packed.finish()?.finish()?;
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// Where a thread writes what a task reads.
+struct Pipe<'a>(&'a mpsc::Sender<anyhow::Result<Bytes>>);
+
+impl io::Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the machine reads no more"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What one of our scripts prints.
+#[derive(Default)]
+struct Said {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Said {
+    /// An error unless the script succeeded.
+    fn success(&self, exit: Exit) -> anyhow::Result<()> {
+        let said = guest::harmless(&self.stderr);
+        match exit {
+            Exit::Status(0) => Ok(()),
+            Exit::Status(IS_DIRECTORY) => bail!(Permanent(format!("the machine says: {said}"))),
+            Exit::Status(status) => bail!("the machine says, with status {status}: {said}"),
+            Exit::Disconnected => bail!("the connection was lost"),
+        }
+    }
+}
+
+#[async_trait]
+impl GuestOutput for Said {
+    async fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
+        let kept = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let room = LONGEST_WORDS.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// Uploads a directory: what is in it if `from` ends in a slash, else itself.
+pub(super) async fn upload_dir(winrm: &WinRm, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
+    let tree = Tree::read(from).await?;
+    let name = tree.own_name().unwrap_or_default();
+    let counter = Counter::new(ui, tree.what(), Some(tree.size()));
+    let archive = tokio::task::spawn_blocking(move || archive(&tree)).await??;
+    let remote = format!("%TEMP%\\imgbake-{}.zip", uuid::Uuid::new_v4());
+    upload_all(winrm, archive, &remote, counter).await?;
+    let values = [("archive", remote.as_str()), ("to", to), ("name", &name)];
+    let mut said = Said::default();
+    let exit = winrm.run_line(&encoded(&values, UNPACK), None, &mut said).await?;
+    said.success(exit)
+}
+
+/// All of `tree` in one archive. It is packed once more on its way, and so it is not here.
+fn archive(tree: &Tree) -> anyhow::Result<std::fs::File> {
+    let mut archive = zip::ZipWriter::new(tempfile::tempfile()?);
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .large_file(true);
+    for directory in &tree.directories {
+        archive.add_directory(name(&directory.name)?, options)?;
+    }
+    for entry in &tree.files {
+        let read = || format!("cannot read {}", entry.path.display());
+        let mut file = peer::open_regular(&entry.path).with_context(read)?;
+        archive.start_file(name(&entry.name)?, options)?;
+        io::copy(&mut file, &mut archive).with_context(read)?;
+    }
+    let mut file = archive.finish()?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file)
+}
+
+/// A path as Windows can have it.
+fn name(path: &Path) -> anyhow::Result<&str> {
+    let text = path.to_str().with_context(|| format!("{} is no text", path.display()))?;
+    let is_bad = |c: char| matches!(c, '<' | '>' | ':' | '"' | '\\' | '|' | '?' | '*');
+    ensure!(!text.contains(is_bad), "Windows cannot have a file of the name {text}");
+    Ok(text)
+}
+
+/// Downloads the file `from`.
+pub(super) async fn download(winrm: &WinRm, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+    let file = std::fs::File::create(to);
+    let file = file.with_context(|| format!("cannot write {}", to.display()))?;
+    let counter = Counter::new(ui, from, None);
+    let mut taking = Taking {
+        file,
+        counter,
+        digest: Sha256::new(),
+        rest: Vec::new(),
+        error: None,
+        said: Said::default(),
+    };
+    let exit = winrm.run_line(&encoded(&[("path", from)], SEND), None, &mut taking).await?;
+    taking.said.success(exit)?;
+    taking.finish().with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Writes what comes as base64 to a file.
+struct Taking {
+    file: std::fs::File,
+    counter: Counter,
+    digest: Sha256,
+    /// The start of four characters whose rest has not come yet.
+    rest: Vec<u8>,
+    error: Option<anyhow::Error>,
+    said: Said,
+}
+
+impl Taking {
+    fn take(&mut self, text: &[u8]) -> anyhow::Result<()> {
+        self.rest.extend(text.iter().filter(|byte| !byte.is_ascii_whitespace()));
+        let whole = self.rest.len() / 4 * 4;
+        let bytes = base64::Engine::decode(&BASE64, &self.rest[..whole]);
+        let bytes = bytes.context("what came is no base64")?;
+        self.rest.drain(..whole);
+        self.digest.update(&bytes);
+        self.counter.add(bytes.len());
+        Ok(self.file.write_all(&bytes)?)
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        ensure!(self.rest.is_empty(), "the end of the file did not come");
+        let digest = hex::encode(self.digest.finalize());
+        let sent = String::from_utf8_lossy(&self.said.stderr).trim().to_owned();
+        ensure!(sent == digest, "what came has the digest {digest}, not {sent:?}");
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl GuestOutput for Taking {
+    async fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Stderr => self.said.chunk(stream, bytes).await,
+            Stream::Stdout if self.error.is_none() => self.error = self.take(bytes).err(),
+            Stream::Stdout => {}
+        }
+    }
+}

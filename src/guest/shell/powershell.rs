@@ -1,0 +1,48 @@
+//! What PowerShell takes literally.
+
+use std::fmt::Write as _;
+
+/// `text` for PowerShell's double quotes.
+pub fn escape_powershell(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '`' | '$' | '"' | '\'' | '\u{201c}' | '\u{201d}' | '\u{201e}') {
+            escaped.push('`');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// One line for each variable, which sets it to its value.
+pub fn powershell_variables(values: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in values {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "${name} = '{}'", quoted(value));
+    }
+    text
+}
+
+/// `text` for PowerShell's single quotes, of which it knows five.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for c in text.chars() {
+        quoted.push(c);
+        if matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}') {
+            quoted.push(c);
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_quotes_is_escaped() {
+        assert_eq!(escape_powershell("a`$\"'€"), "a```$`\"`'€");
+        assert_eq!(powershell_variables(&[("p", "it’s 'x'")]), "$p = 'it’’s ''x'''\n");
+    }
+}
