@@ -64,9 +64,12 @@ impl Registry {
                 provisioner::<provisioner::ansible_local::AnsibleLocal>(),
                 provisioner::<provisioner::breakpoint::Breakpoint>(),
                 provisioner::<provisioner::file::File>(),
+                provisioner::<provisioner::powershell::PowerShell>(),
                 provisioner::<provisioner::shell::Shell>(),
                 provisioner::<provisioner::shell_local::ShellLocal>(),
                 provisioner::<provisioner::sleep::Sleep>(),
+                provisioner::<provisioner::windows_restart::WindowsRestart>(),
+                provisioner::<provisioner::windows_shell::WindowsShell>(),
             ]),
             post_processors: Kind::new("post-processor", POST_PROCESSORS_NOT_BUILT).with([
                 post_processor::<post_processor::artifice::Artifice>(),
@@ -295,12 +298,9 @@ const PROVISIONERS_NOT_BUILT: &[&str] = &[
     "converge",
     "hcp-sbom",
     "inspec",
-    "powershell",
     "puppet-masterless",
     "puppet-server",
     "salt-masterless",
-    "windows-restart",
-    "windows-shell",
     "windows-update",
 ];
 

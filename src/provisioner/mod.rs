@@ -3,10 +3,13 @@
 pub mod ansible_local;
 pub mod breakpoint;
 pub mod file;
+pub mod powershell;
 mod remote;
 pub mod shell;
 pub mod shell_local;
 pub mod sleep;
+pub mod windows_restart;
+pub mod windows_shell;
 
 #[cfg(test)]
 mod fake;

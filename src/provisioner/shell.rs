@@ -18,7 +18,7 @@ use crate::interpolate::Dot;
 use crate::peer;
 use crate::provisioner::remote::Remote;
 use crate::retry;
-use crate::script::{self, VariableFormat, Work};
+use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
 
 late_fields! {
     /// The fields of `execute_command`.
@@ -81,9 +81,6 @@ impl Default for Options {
     }
 }
 
-/// A script is read whole: it is changed on its way.
-const LARGEST_SCRIPT: u64 = 64 << 20;
-
 /// What to do about variables that cannot stand in quotes.
 const USE_FILE: &str = "set `use_env_var_file = true`, and write `. {{.EnvVarFile}} && {{.Path}}` instead of `{{.Vars}} {{.Path}}`";
 
@@ -133,10 +130,7 @@ fn number() -> u128 {
 #[async_trait]
 impl Provisioner for Shell {
     fn reads(&self) -> Option<Vec<PathBuf>> {
-        match &self.work {
-            Work::Inline(_) => Some(Vec::new()),
-            Work::Files(files) => Some(files.clone()),
-        }
+        self.work.reads()
     }
 
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {

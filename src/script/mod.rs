@@ -19,6 +19,9 @@ use crate::component::{Check, DISCONNECTED_STATUS, Facts};
 
 pub use variables::VariableFormat;
 
+/// A script is read whole: it may be changed on its way.
+pub const LARGEST_SCRIPT: u64 = 64 << 20;
+
 /// The options that say what is run.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -58,6 +61,16 @@ pub enum Work {
     Inline(Vec<String>),
     /// These files, in order.
     Files(Vec<PathBuf>),
+}
+
+impl Work {
+    /// The files of this machine that it is.
+    pub fn reads(&self) -> Option<Vec<PathBuf>> {
+        match self {
+            Self::Inline(_) => Some(Vec::new()),
+            Self::Files(files) => Some(files.clone()),
+        }
+    }
 }
 
 impl Options {

@@ -54,10 +54,15 @@ impl VariableFormat {
 
     /// Reads the option `env_var_format`.
     pub fn check(text: &str, check: &mut Check<'_>) -> Option<Self> {
+        Self::check_as("env_var_format", text, check)
+    }
+
+    /// Reads another `option` of its kind.
+    pub fn check_as(option: &str, text: &str, check: &mut Check<'_>) -> Option<Self> {
         match Self::parse(text) {
             Ok(format) => Some(format),
             Err(cause) => {
-                check.error("env_var_format", cause);
+                check.error(option, cause);
                 None
             }
         }
@@ -66,8 +71,21 @@ impl VariableFormat {
     /// All `variables` in sorted order, written one after the other. A `'` in a value ends the
     /// quotes, stands in quotes of the other kind, and opens them again.
     pub fn write(&self, variables: &BTreeMap<String, String>) -> String {
-        let escaped = |value: &str| value.replace('\'', r#"'"'"'"#);
-        variables.iter().map(|(name, value)| self.fill([name, &escaped(value)])).collect()
+        self.write_with(variables, |value| value.replace('\'', r#"'"'"'"#))
+    }
+
+    /// The same with values that are not changed.
+    pub fn write_as_is(&self, variables: &BTreeMap<String, String>) -> String {
+        self.write_with(variables, str::to_owned)
+    }
+
+    /// The same with values that `escape` has prepared for their quotes.
+    pub fn write_with(
+        &self,
+        variables: &BTreeMap<String, String>,
+        escape: impl Fn(&str) -> String,
+    ) -> String {
+        variables.iter().map(|(name, value)| self.fill([name, &escape(value)])).collect()
     }
 
     /// One variable as [`write`](Self::write) does it, with `mark` before each character that comes

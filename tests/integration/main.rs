@@ -41,6 +41,7 @@ mod ssh;
 mod ssm;
 mod templates;
 mod tutorial;
+mod winrm;
 
 #[test]
 fn the_real_servers_start() {

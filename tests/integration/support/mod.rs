@@ -14,6 +14,7 @@ mod program;
 mod relay;
 mod served;
 mod sshd;
+mod winrm;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use program::{Program, Run, signal};
 pub use relay::Relay;
 pub use served::Served;
 pub use sshd::{Sshd, current_user, generate_key};
+pub use winrm::{PASSWORD, USER, WinRm};
 
 /// Where fixtures are.
 pub fn fixture(path: &str) -> PathBuf {

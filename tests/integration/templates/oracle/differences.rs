@@ -8,13 +8,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ),
     ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
     (
-        "WinRM is not built",
-        &[
-            "010-ebs-assume-role-and-fast-launch",
-            "030-winrm-temporary-password",
-            "092-winrm-windows-provisioners",
-            "102-winrm",
-        ],
+        "EC2 is not asked for the password of a Windows machine",
+        &["010-ebs-assume-role-and-fast-launch", "030-winrm-temporary-password"],
     ),
     (
         "the provisioner `ansible` is not built",

@@ -1,0 +1,41 @@
+$ErrorActionPreference = 'Stop'
+$log = "$env:SystemRoot\Temp\$name.out"
+$service = New-Object -ComObject 'Schedule.Service'
+$service.Connect()
+$task = $service.NewTask(0)
+$task.Principal.RunLevel = 1
+$task.Settings.ExecutionTimeLimit = 'PT0S'
+$task.Settings.DisallowStartIfOnBatteries = $false
+$task.Settings.StopIfGoingOnBatteries = $false
+$action = $task.Actions.Create(0)
+$action.Path = "$env:SystemRoot\System32\cmd.exe"
+$action.Arguments = '/c ' + $command + ' > "' + $log + '" 2>&1'
+$folder = $service.GetFolder('\')
+$logon = 1
+if ($password -eq '') { $logon = 5; $password = $null }
+$task = $folder.RegisterTaskDefinition($name, $task, 6, $user, $password, $logon, $null)
+$read = 0
+function Show-Log {
+    if (-not (Test-Path -LiteralPath $log)) { return }
+    $file = New-Object IO.FileStream($log, 'Open', 'Read', 'ReadWrite,Delete')
+    try {
+        [void]$file.Seek($script:read, 'Begin')
+        $file.CopyTo([Console]::OpenStandardOutput())
+        $script:read = $file.Position
+    } finally { $file.Dispose() }
+}
+try {
+    [void]$task.Run($null)
+    # 4: it runs; 267011: it has not run yet; 267009: it runs.
+    do {
+        Start-Sleep -Milliseconds 250
+        Show-Log
+    } while ($task.State -eq 4 -or $task.State -eq 2 -or $task.LastTaskResult -eq 267011 -or $task.LastTaskResult -eq 267009)
+    Show-Log
+    $status = $task.LastTaskResult
+} finally {
+    $task.Stop(0)
+    $folder.DeleteTask($name, 0)
+    Remove-Item -LiteralPath $log -Force -ErrorAction SilentlyContinue
+}
+exit $status

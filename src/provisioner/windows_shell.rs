@@ -1,0 +1,157 @@
+//! `windows-shell`: runs batch files on the machine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::component::{Check, Command, Component, ProvisionContext, Provisioner, Upload};
+use crate::config::{GoDuration, Late, late_fields};
+use crate::guest::shell::{Cmd, Shell as _};
+use crate::interpolate::Dot;
+use crate::peer;
+use crate::provisioner::remote::Remote;
+use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
+
+late_fields! {
+    /// The fields of `execute_command`.
+    pub BatchFields = ["Path", "Vars"] and the build;
+}
+
+/// The options of `windows-shell`, beside those of every shell.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BatchOptions {
+    /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, which is not
+    /// changed.
+    pub env_var_format: String,
+    /// The command that runs a script, for `cmd`: `{{.Path}}` is where it is on the machine,
+    /// `{{.Vars}}` are its variables.
+    pub execute_command: Late<BatchFields>,
+    /// Where scripts are uploaded to.
+    pub remote_path: String,
+    /// For how long starting a script is tried again: a machine may be rebooting.
+    pub start_retry_timeout: GoDuration,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self {
+            env_var_format: r#"set "%s=%s" && "#.to_owned(),
+            execute_command: Late::new(r#"{{.Vars}}"{{.Path}}""#),
+            remote_path: "c:/Windows/Temp/script.bat".to_owned(),
+            start_retry_timeout: GoDuration::from_secs(300),
+        }
+    }
+}
+
+/// The provisioner, ready to run.
+#[derive(Debug)]
+pub struct WindowsShell {
+    work: Work,
+    scripts: script::Options,
+    own: BatchOptions,
+    format: VariableFormat,
+}
+
+impl Component for WindowsShell {
+    const TYPE: &'static str = "windows-shell";
+    const ABOUT: &'static str = "Runs batch files or commands of `cmd` on a Windows machine.";
+    type Options = (script::Options, BatchOptions);
+
+    fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let work = scripts.check(check);
+        let format = VariableFormat::check(&own.env_var_format, check)?;
+        Some(Self { work: work?, scripts, own, format })
+    }
+}
+
+#[async_trait]
+impl Provisioner for WindowsShell {
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        self.work.reads()
+    }
+
+    async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+        let remote = Remote::patient(cx, self.own.start_retry_timeout);
+        let run = self.run_scripts(cx, &remote).await;
+        remote.clean_up(&Cmd.remove_files(&[&self.own.remote_path])).await;
+        run
+    }
+}
+
+impl WindowsShell {
+    async fn run_scripts(&self, cx: &ProvisionContext, remote: &Remote<'_>) -> anyhow::Result<()> {
+        match &self.work {
+            Work::Inline(lines) => {
+                cx.ui.say("Provisioning with windows-shell: inline");
+                let text = format!("{}\r\n", lines.join("\r\n"));
+                self.run_text(cx, remote, text.as_bytes()).await.context("the inline script")
+            }
+            Work::Files(files) => {
+                for file in files {
+                    cx.ui.say(format!("Provisioning with windows-shell: {}", file.display()));
+                    let run = self.run_file(cx, remote, file).await;
+                    run.with_context(|| format!("the script {}", file.display()))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn run_file(
+        &self,
+        cx: &ProvisionContext,
+        remote: &Remote<'_>,
+        file: &Path,
+    ) -> anyhow::Result<()> {
+        let text = peer::read_regular(file, LARGEST_SCRIPT).context("cannot be read")?;
+        self.run_text(cx, remote, &text).await
+    }
+
+    async fn run_text(
+        &self,
+        cx: &ProvisionContext,
+        remote: &Remote<'_>,
+        text: &[u8],
+    ) -> anyhow::Result<()> {
+        let from = Upload::Text { content: text, mode: 0o644 };
+        remote.upload("upload it", from, &self.own.remote_path).await?;
+        let mut dot: Dot = cx.facts.scope.build_data.clone().unwrap_or_default();
+        let variables = self.scripts.variables(&cx.facts);
+        dot.insert("Vars".into(), self.format.write_as_is(&variables).into());
+        dot.insert("Path".into(), self.own.remote_path.as_str().into());
+        let command = self.own.execute_command.render(&cx.facts.scope, &dot);
+        let command = command.context("cannot render `execute_command`")?;
+        let exit = remote.run("start it", Command::Template(&command)).await?;
+        self.scripts.accept(exit.status()).map_err(anyhow::Error::msg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provisioner::fake::{self, Answer, Machine};
+
+    #[tokio::test]
+    async fn a_script_is_uploaded_run_with_its_variables_and_removed() {
+        let machine = Machine::answering([Answer::Exit(3)]);
+        let (cx, _said) = fake::context(machine.clone());
+        let options = json!({"inline": ["a", "b"], "env": {"A": "it's"}});
+        let shell = fake::prepare::<WindowsShell>(options).unwrap();
+        let error = shell.provision(&cx).await.unwrap_err();
+        assert!(format!("{error:#}").contains("non-zero exit status: 3"), "{error:#}");
+        assert_eq!(
+            machine.log(),
+            [
+                "write 644 c:/Windows/Temp/script.bat\na\r\nb\r\n",
+                r#"login set "A=it's" && set "PACKER_BUILDER_TYPE=null" && set "PACKER_BUILD_NAME=web" && "c:/Windows/Temp/script.bat""#,
+                r#"run del /f /q "c:\Windows\Temp\script.bat" 2>nul"#,
+            ]
+        );
+    }
+}

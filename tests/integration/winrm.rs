@@ -1,0 +1,222 @@
+//! `communicator = "winrm"`, against a service whose correctness two public clients show.
+
+use std::fs;
+
+use serde_json::{Value as Json, json};
+
+use super::support::{PASSWORD, Program, Run, WinRm};
+
+/// Builds `provisioners` on `machine`.
+fn provision(program: &Program, machine: &WinRm, options: Json, provisioners: Json) -> Run {
+    let template = json!({"builders": [machine.builder(options)], "provisioners": provisioners});
+    program.write("template.json", template.to_string());
+    program.run(["build", "template.json"])
+}
+
+/// Commands with output, an error stream, a variable and a status.
+fn commands() -> Json {
+    json!([{"type": "windows-shell", "valid_exit_codes": [7], "env": {"NAME": "käse & $(x) `y`"},
+        "inline": ["echo hello %NAME%", "echo gone 1>&2", "exit 7"]}])
+}
+
+#[test]
+fn the_service_is_right_by_two_public_clients() {
+    for (machine, how) in [(WinRm::ntlm(), "ntlm"), (WinRm::basic(), "basic")] {
+        let output = machine.ask_public_clients(how);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for client in ["pywinrm", "pypsrp"] {
+            assert!(
+                said.contains(&format!("with_{client} echo hello b'hello\\r\\n' b'' 0")),
+                "{said}"
+            );
+            assert!(said.contains(&format!("with_{client} exit 3 b'' b'' 3")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn commands_run_over_every_transport_and_no_password_is_told() {
+    let ntlm = json!({"winrm_use_ntlm": true});
+    let insecure = json!({"winrm_use_ssl": true, "winrm_insecure": true});
+    let both = json!({"winrm_use_ssl": true, "winrm_insecure": true, "winrm_use_ntlm": true});
+    for (machine, options) in [
+        (WinRm::basic(), json!({})),
+        (WinRm::ntlm(), ntlm),
+        (WinRm::https(), insecure),
+        (WinRm::https(), both),
+    ] {
+        let program = Program::new();
+        let run = provision(&program, &machine, options, commands()).succeeded();
+        for line in ["Connected to WinRM!", "hello käse & $(x) `y`", "gone"] {
+            assert!(
+                run.stdout.contains(line) || run.stderr.contains(line),
+                "{line}\n{}",
+                run.stdout
+            );
+        }
+        assert!(!run.stdout.contains(PASSWORD) && !run.stderr.contains(PASSWORD));
+        let log = machine.log();
+        let count = |what: &str| log.iter().filter(|line| line.as_str() == what).count();
+        assert_eq!(count("Create"), count("Delete"), "{log:#?}");
+        assert_eq!(fs::read_dir(machine.file("Windows/Temp")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let machine = WinRm::https();
+    let options = json!({"winrm_use_ssl": true, "winrm_timeout": "3s"});
+    let run = provision(&Program::new(), &machine, options, json!([])).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("the certificate of the machine is not trusted"), "{said}");
+    assert!(said.contains("winrm_insecure"), "{said}");
+}
+
+#[test]
+fn a_wrong_password_is_said_at_once() {
+    for (machine, ntlm) in [(WinRm::basic(), false), (WinRm::ntlm(), true)] {
+        let options = json!({"winrm_password": "wrong", "winrm_use_ntlm": ntlm});
+        let run = provision(&Program::new(), &machine, options, json!([])).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("check `winrm_username` and `winrm_password`"), "{said}");
+    }
+    let run = provision(&Program::new(), &WinRm::ntlm(), json!({}), json!([])).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("set `winrm_use_ntlm = true`"), "{said}");
+}
+
+#[test]
+fn files_and_directories_arrive_whole_and_come_back() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    let big: Vec<u8> =
+        (0..750_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_le_bytes()).collect();
+    program.write("big", &big);
+    program.write("empty", "");
+    for name in ["tree/a.txt", "tree/sub/ünï b.txt"] {
+        fs::create_dir_all(program.path(name).parent().unwrap()).unwrap();
+        program.write(name, name);
+    }
+    let down = program.path("down");
+    let run = provision(
+        &program,
+        &machine,
+        json!({"winrm_use_ntlm": true}),
+        json!([
+            {"type": "file", "source": "big", "destination": "C:\\data\\it's big"},
+            {"type": "file", "source": "empty", "destination": "C:/data/"},
+            {"type": "file", "source": "tree", "destination": "C:/data"},
+            {"type": "file", "source": "tree/", "destination": "C:/other"},
+            {"type": "file", "direction": "download", "source": "C:/data/it's big", "destination": down},
+        ]),
+    );
+    run.succeeded();
+    assert!(fs::read(machine.file("data/it's big")).unwrap() == big);
+    assert!(fs::read(down).unwrap() == big);
+    assert_eq!(fs::read(machine.file("data/empty")).unwrap(), b"");
+    for path in ["data/tree/a.txt", "data/tree/sub/ünï b.txt", "other/sub/ünï b.txt"] {
+        assert!(machine.file(path).exists(), "{path}");
+    }
+    assert_eq!(fs::read_dir(machine.file("Users/vagrant/Temp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_changed_on_its_way_is_an_error() {
+    let (program, machine) = (Program::new(), WinRm::basic());
+    fs::write(machine.file("corrupt"), "").unwrap();
+    program.write("file", "content");
+    let file = json!([{"type": "file", "source": "file", "destination": "C:/file"}]);
+    let run = provision(&program, &machine, json!({}), file).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("it was changed on its way"), "{said}");
+}
+
+#[test]
+fn a_machine_that_reboots_is_waited_for() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    let run = provision(
+        &program,
+        &machine,
+        json!({"winrm_use_ntlm": true}),
+        json!([
+            {"type": "windows-shell", "inline": ["echo before", "shutdown /r /t 0"], "valid_exit_codes": [2300218]},
+            {"type": "windows-shell", "inline": ["echo after"]},
+        ]),
+    );
+    let run = run.succeeded();
+    assert!(run.stdout.contains("before") && run.stdout.contains("after"), "{}", run.stdout);
+}
+
+#[test]
+fn output_is_shown_while_the_command_runs_and_ctrl_c_ends_it() {
+    let (program, machine) = (Program::new(), WinRm::basic());
+    let waits = json!([{"type": "windows-shell", "inline": ["echo begun", "wait 60"]}]);
+    let template = json!({"builders": [machine.builder(json!({}))], "provisioners": waits});
+    program.write("template.json", template.to_string());
+    let child = program.start(["build", "template.json"]);
+    let begun = std::time::Instant::now();
+    while !machine.log().iter().any(|line| line.contains("script.bat\"") && line.starts_with("cmd"))
+    {
+        assert!(begun.elapsed().as_secs() < 30, "{:#?}", machine.log());
+        super::support::pause(50);
+    }
+    super::support::pause(1000);
+    super::support::signal(&child, "INT");
+    let run = Program::finish(child);
+    assert!(run.stdout.contains("begun"), "{}", run.stdout);
+    assert!(begun.elapsed().as_secs() < 30);
+    let log = machine.log();
+    let count = |what: &str| log.iter().filter(|line| line.as_str() == what).count();
+    assert_eq!(count("Create"), count("Delete"), "{log:#?}");
+    assert_eq!(fs::read_dir(machine.file("Windows/Temp")).unwrap().count(), 0);
+}
+
+#[test]
+fn powershell_runs_scripts_with_any_variable_and_elevated_ones() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    program.write("script.ps1", "Write-Output $env:ODD $env:PACKER_BUILD_NAME\r\nexit 5\r\n");
+    let odd = "'\"%PATH% !x! $HOME `n ü 🦀";
+    let run = provision(
+        &program,
+        &machine,
+        json!({"winrm_use_ntlm": true}),
+        json!([
+            {"type": "powershell", "script": "script.ps1", "env": {"ODD": odd}, "valid_exit_codes": [5]},
+            {"type": "powershell", "inline": ["Write-Output $env:ODD"], "env": {"ODD": format!("{odd}-inline")}},
+            {"type": "powershell", "inline": ["Write-Output $env:ODD"], "env": {"ODD": format!("{odd}-elevated")},
+             "elevated_user": "vagrant", "elevated_password": "{{.WinRMPassword}}"},
+        ]),
+    );
+    let run = run.succeeded();
+    for line in
+        [odd.to_owned(), "web".to_owned(), format!("{odd}-inline"), format!("{odd}-elevated")]
+    {
+        assert!(run.stdout.contains(&line), "{line}\n{}", run.stdout);
+    }
+    assert!(machine.log().iter().any(|line| line.ends_with(" as vagrant")));
+    assert!(!run.stdout.contains(PASSWORD) && !machine.log().concat().contains(PASSWORD));
+    assert_eq!(fs::read_dir(machine.file("Windows/Temp")).unwrap().count(), 0);
+    let wrong = json!([{"type": "powershell", "inline": ["throw 'it is broken'"]}]);
+    let run = provision(&program, &machine, json!({"winrm_use_ntlm": true}), wrong).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("it is broken") && said.contains("non-zero exit status: 1"), "{said}");
+}
+
+#[test]
+fn a_restart_is_waited_for_until_no_other_is_pending() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    let run = provision(
+        &program,
+        &machine,
+        json!({"winrm_use_ntlm": true}),
+        json!([
+            {"type": "windows-restart", "check_registry": true, "registry_keys": ["HKLM:X"]},
+            {"type": "windows-shell", "inline": ["echo after"]},
+        ]),
+    );
+    let run = run.succeeded();
+    for line in ["Restarting Machine", "Machine successfully restarted, moving on", "after"] {
+        assert!(run.stdout.contains(line), "{line}\n{}", run.stdout);
+    }
+    assert!(machine.log().iter().any(|line| line == "reboot"));
+}
