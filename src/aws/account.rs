@@ -148,8 +148,8 @@ impl Account {
         for role in roles.chain(named) {
             let (pace, cancel) = Default::default();
             let host = host("sts", &region, endpoint(environment, "AWS_ENDPOINT_URL_STS"));
-            let hearer = environment.clone();
-            let manner = Manner { patience, host, environment: hearer, pace, keys, cancel };
+            let (hearer, expired) = (environment.clone(), keys.expired());
+            let manner = Manner { patience, host, environment: hearer, pace, expired, cancel };
             let sts = Api::new(sts_client(&config, environment), manner.clone());
             let iam = Api::new(iam_client(&config, environment), manner);
             keys = role.keys(sts, iam, redactor);
@@ -233,7 +233,7 @@ impl Account {
             host: host(api, region, self.endpoint_of(api, region)),
             environment: self.environment.clone(),
             pace,
-            keys: self.keys.clone(),
+            expired: self.keys.expired(),
             cancel: cancel.clone(),
         }
     }

@@ -21,7 +21,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::error::{ApiError, Meaning};
-use crate::aws::keys::Keys;
+use crate::aws::expired::Expired;
 use crate::aws::pace::Pace;
 use crate::env::Environment;
 use crate::journal::Thing;
@@ -55,8 +55,8 @@ pub(super) struct Manner {
     pub environment: Arc<Environment>,
     /// How fast calls come.
     pub pace: Arc<Pace>,
-    /// Who signs them.
-    pub keys: Keys,
+    /// Hears that the keys which sign them have run out.
+    pub expired: Expired,
     /// Ends looks, and the waits between tries. A call that changes something is always awaited.
     pub cancel: CancellationToken,
 }
@@ -343,7 +343,7 @@ impl<C> Api<C> {
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
             tracing::debug!(action, tries = tried.tries, %error, "the call is made again");
             if error.meaning == Meaning::Expired {
-                self.manner.keys.renew();
+                self.manner.expired.say();
             }
             self.pause(action, wait).await?;
         }

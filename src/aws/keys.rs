@@ -3,7 +3,6 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::Region;
@@ -15,6 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::aws::access::Access;
 use crate::aws::credentials::{self, RoleProvider};
+use crate::aws::expired::Expired;
 use crate::aws::web_identity::WebIdentity;
 use crate::env::Environment;
 use crate::secret::Redactor;
@@ -30,7 +30,7 @@ struct Shared {
     /// The keys, and when they were found.
     found: Mutex<Option<(Credentials, Instant)>>,
     /// Whether AWS says that they have run out.
-    ran_out: AtomicBool,
+    expired: Expired,
 }
 
 #[derive(Debug)]
@@ -78,18 +78,18 @@ impl Keys {
     }
 
     fn from(source: Source, redactor: &Redactor) -> Self {
-        let (found, ran_out) = Default::default();
-        Self(Arc::new(Shared { source, redactor: redactor.clone(), found, ran_out }))
+        let (found, expired) = Default::default();
+        Self(Arc::new(Shared { source, redactor: redactor.clone(), found, expired }))
     }
 
-    /// AWS says that the keys have run out: new ones are found before the next call.
-    pub fn renew(&self) {
-        self.0.ran_out.store(true, Ordering::Relaxed);
+    /// Whoever makes calls says here that the keys have run out.
+    pub fn expired(&self) -> Expired {
+        self.0.expired.clone()
     }
 
     async fn provide(&self) -> Result {
         let mut found = self.0.found.lock().await;
-        let ran_out = self.0.ran_out.swap(false, Ordering::Relaxed);
+        let ran_out = self.0.expired.take();
         if let Some((keys, since)) = &*found
             && is_good(keys, margin(keys, *since))
             && (!ran_out || since.elapsed() < NEW)

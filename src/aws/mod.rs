@@ -7,7 +7,7 @@
 //! | `cleanup` | after runs that died |
 //! | `call` | the one place where calls are made, and made again |
 //! | `pace` | how fast calls come |
-//! | `keys`, `credentials` | who signs the calls |
+//! | `keys`, `credentials`, `expired` | who signs the calls, and until when |
 //! | `web_identity` | a role for tokens of an identity provider |
 //! | `insecure` | connections that trust any certificate |
 //! | `address` | this machine's address, as instances see it |
@@ -38,6 +38,7 @@ pub mod call;
 pub mod cleanup;
 mod credentials;
 pub mod error;
+mod expired;
 pub mod image;
 pub mod image_users;
 mod insecure;

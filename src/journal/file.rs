@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::Thing;
+use super::thing::Thing;
 use crate::peer;
 
 /// What the lines mean. A later version may add to it; another number is not ours to read.

@@ -12,7 +12,6 @@ use aws_smithy_types::body::SdkBody;
 
 use super::*;
 use crate::env::Environment;
-use crate::secret::Redactor;
 
 /// What the API says to each call in turn: a code, or nothing at all, or what was made.
 #[derive(Clone, Copy)]
@@ -56,14 +55,12 @@ impl Script {
 
 fn api(tries: usize) -> Api<()> {
     let environment = Environment::new(Default::default(), "/".into(), jiff::Timestamp::UNIX_EPOCH);
-    let access = Default::default();
     let environment = Arc::new(environment);
-    let keys = Keys::of(&access, &environment, None, None, &Redactor::default());
     let long = Duration::from_secs(60);
     let patience = Patience { tries, unreachable: long, unsure: long };
-    let (pace, cancel) = Default::default();
+    let (pace, expired, cancel) = Default::default();
     let host = "ec2.example".into();
-    Api::new((), Manner { patience, host, environment, pace, keys, cancel })
+    Api::new((), Manner { patience, host, environment, pace, expired, cancel })
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@
 //! | `channel` | the session's data channel; outlives its WebSockets |
 //! | `reliable` | sequence numbers, acknowledgements, sending again |
 //! | `pace` | not more messages than the service takes |
-//! | `mux`, `stream` | the connections that share a channel |
+//! | `mux`, `frame`, `stream` | the connections that share a channel |
 //! | `message`, `content` | bytes and JSON of the protocol |
 //! | `socket` | WebSockets |
 //!
@@ -23,6 +23,7 @@
 
 mod channel;
 mod content;
+mod frame;
 mod message;
 mod mux;
 mod pace;

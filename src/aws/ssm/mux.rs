@@ -1,8 +1,4 @@
-//! Several connections in one channel: smux, version 1.
-//!
-//! ```text
-//! | version 1 | command 1 | length 2 | stream 4 | data |      (numbers are little-endian)
-//! ```
+//! Several connections in one channel: smux, version 1 (see `frame`).
 
 use std::collections::HashMap;
 use std::io;
@@ -14,56 +10,14 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::aws::ssm::frame::{FIN, HEADER, NOP, PSH, Place, SYN, header};
 use crate::aws::ssm::message::Draft;
 use crate::aws::ssm::stream::{Fate, Stream};
-
-const HEADER: usize = 8;
-const VERSION: u8 = 1;
-
-/// A stream begins.
-const SYN: u8 = 0;
-/// A stream ends.
-const FIN: u8 = 1;
-/// Data of a stream.
-const PSH: u8 = 2;
-/// Nothing: somebody is still there.
-const NOP: u8 = 3;
 
 /// Agents before 3.1.1511 give up a client that they have not heard of for thirty seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How many pieces of a connection wait for its reader before all connections wait.
 const PIECES: usize = 64;
-
-fn header(command: u8, length: usize, stream: u32) -> [u8; HEADER] {
-    let mut header = [0; HEADER];
-    (header[0], header[1]) = (VERSION, command);
-    // A piece is part of one message, and that is much shorter.
-    header[2..4].copy_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
-    header[4..8].copy_from_slice(&stream.to_le_bytes());
-    header
-}
-
-/// The place of a stream among others. When it is dropped, the agent is told that the stream is
-/// over.
-#[derive(Debug)]
-pub(super) struct Place {
-    id: u32,
-    ended: mpsc::UnboundedSender<u32>,
-}
-
-impl Place {
-    /// What comes before `length` bytes of this stream.
-    pub(super) fn header(&self, length: usize) -> [u8; HEADER] {
-        header(PSH, length, self.id)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // Nobody is there to hear it once the session is over.
-        let _ = self.ended.send(self.id);
-    }
-}
 
 /// A channel that many streams go through.
 #[derive(Debug)]
@@ -111,7 +65,7 @@ impl Mux {
         let (reader, from) = mpsc::channel(PIECES);
         self.readers.lock().insert(id, reader);
         permit.send(Draft::of(&header(SYN, 0, id)));
-        let place = Place { id, ended: self.ended.clone() };
+        let place = Place::new(id, self.ended.clone());
         Ok(Stream::new(self.to.clone(), from, Some(place), self.fate.clone()))
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_util::sync::PollSender;
 
+use crate::aws::ssm::frame::Place;
 use crate::aws::ssm::message::Draft;
-use crate::aws::ssm::mux;
 
 /// How much payload a message has at most: what the usual client and the agent send. The service
 /// documents no limit.
@@ -45,7 +45,7 @@ pub struct Stream {
     rest: Bytes,
     /// Whether anything ever came.
     was_heard: bool,
-    place: Option<mux::Place>,
+    place: Option<Place>,
     fate: Arc<Fate>,
 }
 
@@ -54,7 +54,7 @@ impl Stream {
     pub(super) fn new(
         to: mpsc::Sender<Draft>,
         from: mpsc::Receiver<Bytes>,
-        place: Option<mux::Place>,
+        place: Option<Place>,
         fate: Arc<Fate>,
     ) -> Self {
         let to = PollSender::new(to);
