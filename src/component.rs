@@ -403,6 +403,9 @@ pub struct CleanupContext {
 /// Removes what dead runs have left.
 #[async_trait]
 pub trait Cleaner: Send + Sync {
+    /// Whether `thing` is on this cleaner's platform. It leaves all others alone.
+    fn owns(&self, thing: &Thing) -> bool;
+
     /// Removes all that `journal` lists, in an order that works. What cannot be removed is stuck in
     /// the journal, with the reason.
     async fn clean(&self, journal: &Journal);

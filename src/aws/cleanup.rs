@@ -17,7 +17,7 @@ use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::resource::Recorded;
 use crate::aws::resource::kind::Order;
 use crate::component::{Cleaner, CleanupContext, Wanted};
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal, Thing};
 
 /// Cleans up in EC2.
 #[derive(Clone, Debug)]
@@ -33,12 +33,16 @@ type Accounts = HashMap<Place, Result<Handle, String>>;
 
 #[async_trait]
 impl Cleaner for Ec2Cleaner {
+    fn owns(&self, thing: &Thing) -> bool {
+        Recorded::is_one(thing)
+    }
+
     async fn clean(&self, journal: &Journal) {
         self.clean_some(journal, |_| true).await;
     }
 
     async fn keep(&self, journal: &Journal) {
-        let kept = journal.unclaimed();
+        let kept = self.own(journal.unclaimed());
         let accounts = self.accounts(&kept).await;
         let each = kept.iter().map(async |entry| {
             let looked = self.with_removal(journal, &accounts, entry, async |removal| {
@@ -52,7 +56,7 @@ impl Cleaner for Ec2Cleaner {
     }
 
     async fn would_remove(&self, journal: &Journal) -> Vec<String> {
-        let entries = journal.entries();
+        let entries = self.own(journal.entries());
         let accounts = self.accounts(&entries).await;
         let looks = entries.iter().map(async |entry| {
             let found = self.with_removal(journal, &accounts, entry, async |removal| {
@@ -102,12 +106,18 @@ impl Cleaner for Ec2Cleaner {
 }
 
 impl Ec2Cleaner {
+    /// What of `entries` is in AWS.
+    fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        entries.retain(|entry| self.owns(&entry.thing));
+        entries
+    }
+
     /// Removes what of `journal` is meant: first what others depend on to go, then the rest, each as
     /// much at a time as there is.
     pub async fn clean_some(&self, journal: &Journal, is_meant: impl Fn(&Recorded) -> bool) {
-        let accounts = self.accounts(&journal.entries()).await;
+        let accounts = self.accounts(&self.own(journal.entries())).await;
         for order in [Order::First, Order::Last] {
-            let entries = journal.entries();
+            let entries = self.own(journal.entries());
             let now = entries.iter().filter(|entry| {
                 match Recorded::of(&entry.thing) {
                     Ok(recorded) => recorded.resource.kind().order == order && is_meant(&recorded),

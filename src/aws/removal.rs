@@ -1,18 +1,19 @@
 //! What a build made in AWS is found again and removed: by the steps that made it, and by
 //! `imgbake cleanup`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
 
 use crate::aws::build_tags::hand_over;
-use crate::aws::resource::Recorded;
 use crate::aws::resource::ami::Ami;
 use crate::aws::resource::ami_copy::AmiCopy;
 pub use crate::aws::resource::context::Removal;
 use crate::aws::resource::context::{Search, Target};
+use crate::aws::resource::found::Found;
 use crate::aws::resource::instance::Instance;
-use crate::aws::resource::kind::Found;
+use crate::aws::resource::{Recorded, Resource};
 use crate::aws::resource::{loose_volume, volume};
 use crate::journal::Thing;
 use crate::retry;
@@ -40,7 +41,8 @@ impl Removal<'_> {
             self.journal.made(thing, &id);
             let ec2 = self.ec2_in(&place.region);
             let ec2 = if thing.is_new() { ec2.expecting([&id]) } else { ec2 };
-            let target = Target { thing, id: &id, region: &place.region, ec2 };
+            let (region, tokens) = (place.region.as_str(), self.tokens(&*resource));
+            let target = Target { thing, id: &id, region, ec2, tokens };
             resource.remove(self, &target).await?;
         }
         self.remove_loose_volumes(thing).await?;
@@ -97,6 +99,12 @@ impl Removal<'_> {
             found => found,
         };
         self.mention(&found);
+        let is_of_early_version = recorded.resource.tokens().is_empty();
+        ensure!(
+            !(is_of_early_version && matches!(found, Found::Unproven(_))),
+            "an early version of imgbake wrote this line, and nothing in AWS proves any more that the \
+             build made it: see for yourself, and remove it by hand"
+        );
         ensure!(
             recorded.place.account.is_some(),
             "it is not here, and the journal does not say in which account it was made"
@@ -104,14 +112,37 @@ impl Removal<'_> {
         Ok(None)
     }
 
+    /// The values of the build's tag that `resource` may have. Lines of early versions do not say it
+    /// of all kinds; the other lines of the same build do.
+    fn tokens(&self, resource: &dyn Resource) -> Vec<String> {
+        let own = owned(resource.tokens());
+        if !own.is_empty() {
+            return own;
+        }
+        self.of_build(|one| owned(one.resource.tokens()))
+    }
+
+    /// What `says` picks from all lines of the build, each once.
+    fn of_build(&self, says: impl Fn(&Recorded) -> Vec<String>) -> Vec<String> {
+        let lines = self.journal.of_build(self.build);
+        let lines = lines.iter().filter_map(|thing| Recorded::of(thing).ok());
+        let all: BTreeSet<String> = lines.flat_map(|one| says(&one)).collect();
+        all.into_iter().collect()
+    }
+
     /// Looks for `thing`; several times, if the call that makes it was not answered.
     async fn search(&self, thing: &Thing, recorded: &Recorded) -> anyhow::Result<Found> {
+        let is_of_early_version = recorded.resource.tokens().is_empty();
+        let region = |one: &Recorded| vec![one.place.region.clone()];
         let search = Search {
             account: self.account,
             ec2: self.ec2_in(&recorded.place.region),
             cancel: self.cancel,
             id: thing.id(),
             is_finished: thing.is_finished(),
+            tokens: self.tokens(&*recorded.resource),
+            is_of_early_version,
+            regions: if is_of_early_version { self.of_build(region) } else { Vec::new() },
         };
         let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
         let mut found = recorded.resource.find(&search).await?;
@@ -124,4 +155,8 @@ impl Removal<'_> {
         }
         Ok(found)
     }
+}
+
+fn owned(tokens: Vec<&str>) -> Vec<String> {
+    tokens.into_iter().map(str::to_owned).collect()
 }

@@ -216,9 +216,23 @@ impl All<'_> {
     }
 }
 
+/// Says of what no cleaner knows that it stays: another version or a plugin wrote it, or the
+/// template that was given makes nothing of its kind.
+fn leave_unknown(cleaners: &[Box<dyn Cleaner>], journal: &Journal) {
+    for entry in journal.entries() {
+        if !cleaners.iter().any(|cleaner| cleaner.owns(&entry.thing)) {
+            journal.stuck(&entry.thing, UNKNOWN);
+        }
+    }
+}
+
+const UNKNOWN: &str = "nothing here can remove such a thing: run `imgbake cleanup` of the version \
+                       that made it, with `-template` if a template was given that does not";
+
 /// Whether something is left.
 async fn clean(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journal) -> bool {
     ui.say(format!("Cleaning up after the run {run}"));
+    leave_unknown(cleaners, journal);
     // What one of them may not remove, the next may.
     for cleaner in cleaners {
         cleaner.clean(journal).await;
@@ -250,6 +264,7 @@ async fn keep(ui: &Ui, cleaners: &[Box<dyn Cleaner>], journal: &Journal) -> bool
 /// Whether something could not be looked up.
 async fn show(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journal) -> bool {
     journal.freeze();
+    leave_unknown(cleaners, journal);
     let mut found = Vec::new();
     for cleaner in cleaners {
         found.extend(cleaner.would_remove(journal).await);

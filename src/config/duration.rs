@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::config::UNKNOWN;
+use crate::config::node::UNKNOWN;
 
 /// A signed length of time; option values are written `"5m"`. A bare number is refused: whoever
 /// writes `5` means seconds or minutes, and the usual tool would take nanoseconds where it takes it.

@@ -7,6 +7,8 @@
 //!                                           └──▶ done (the build ended well: its products stay)
 //! ```
 //!
+//! `state` says what can happen to a thing; what cannot is passed over when a journal is read.
+//!
 //! A run that ends takes its journal away, and says what its products are. Until then they are in the
 //! journal: those of a run that died are not lost.
 //!
@@ -15,6 +17,7 @@
 //! for whoever has to find them.
 
 mod file;
+mod state;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::file::{Place, Record, Writer};
+use self::state::Change;
 pub use self::thing::Thing;
 use self::thing::harmless;
 
@@ -50,6 +54,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Book {
     next: u64,
+    /// All that was ever written down, be it gone or not.
+    written: Vec<Entry>,
     /// What is not settled yet, the oldest first.
     lines: BTreeMap<u64, Line>,
     /// What builds were for that ended well, or were about to.
@@ -183,6 +189,7 @@ impl Journal {
             && is_listed(entry)
         {
             self.write(thing, |entry| Record::Gone { entry });
+            thing.change(Change::Gone);
             let mut book = self.book();
             book.lines.remove(&entry);
             book.products.remove(&entry);
@@ -229,7 +236,7 @@ impl Journal {
     /// garbage. When this returns, that is on the disk, for all of them or for none.
     pub async fn done(&self, things: &[Arc<Thing>]) -> io::Result<()> {
         let entries: Vec<u64> = things.iter().filter_map(|thing| thing.entry()).collect();
-        things.iter().for_each(|thing| thing.build_is_done());
+        things.iter().for_each(|thing| thing.change(Change::Done));
         self.book().put_aside(&entries);
         self.write_down(Record::Done { entries }).await
     }
@@ -267,6 +274,13 @@ impl Journal {
     /// What still exists, for whoever cleans up.
     pub fn entries(&self) -> Vec<Entry> {
         self.book().lines.values().map(Line::entry).collect()
+    }
+
+    /// All that `build` has ever written down, be it gone or not.
+    pub fn of_build(&self, build: &str) -> Vec<Arc<Thing>> {
+        let book = self.book();
+        let written = book.written.iter().filter(|entry| entry.build == build);
+        written.map(|entry| entry.thing.clone()).collect()
     }
 
     /// The products of a run that died before it could say what they are.
@@ -367,8 +381,13 @@ impl Book {
     fn enter(&mut self, build: &str, thing: Arc<Thing>) {
         let entry = self.next;
         self.next += 1;
-        thing.enter_as(entry);
-        self.lines.insert(entry, Line::new(build.to_owned(), thing));
+        self.insert(entry, Line::new(build.to_owned(), thing));
+    }
+
+    fn insert(&mut self, entry: u64, line: Line) {
+        line.thing.enter_as(entry);
+        self.written.push(line.entry());
+        self.lines.insert(entry, line);
     }
 }
 

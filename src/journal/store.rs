@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::file::{self, EXTENSION, Place, Record, Writer};
+use super::state::Change;
 use super::{Book, Journal, Line, Shared, Thing};
 use crate::peer::PeerName;
 
@@ -119,6 +120,12 @@ pub fn read(text: &[u8]) -> io::Result<Journal> {
 }
 
 impl Book {
+    /// `change` happens to what of `entries` is not gone.
+    fn change(&self, entries: &[u64], change: Change) {
+        let line = |entry| self.lines.get(entry).or(self.products.get(entry));
+        entries.iter().filter_map(line).for_each(|line| line.thing.change(change));
+    }
+
     fn replay(&mut self, record: Record) {
         match record {
             Record::Imgbake { .. } => {}
@@ -127,9 +134,8 @@ impl Book {
             Record::Intent { entry, build, thing } => {
                 // Nobody knows whether the call was made.
                 thing.set_out();
-                thing.enter_as(entry);
                 self.next = self.next.max(entry + 1);
-                self.lines.insert(entry, Line::new(build, thing));
+                self.insert(entry, Line::new(build, thing));
             }
             Record::Made { entry, id } => {
                 if let Some(line) = self.lines.get(&entry).or(self.products.get(&entry)) {
@@ -137,6 +143,7 @@ impl Book {
                 }
             }
             Record::Gone { entry } => {
+                self.change(&[entry], Change::Gone);
                 self.lines.remove(&entry);
                 self.products.remove(&entry);
             }
@@ -146,14 +153,12 @@ impl Book {
                 }
             }
             Record::Finished { entries } => {
+                self.change(&entries, Change::Finished);
                 self.put_aside(&entries);
-                self.products.values().for_each(|line| line.thing.finish());
             }
             Record::Done { entries } => {
-                let done = |entry| self.lines.get(entry).or(self.products.get(entry));
-                entries.iter().filter_map(done).for_each(|line| line.thing.build_is_done());
+                self.change(&entries, Change::Done);
                 self.put_aside(&entries);
-                self.products.values().for_each(|line| line.thing.finish());
             }
         }
     }

@@ -1,12 +1,14 @@
 //! One thing that a run makes outside of us.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+
+use super::state::{Change, State};
 
 /// Something outside of us that a run makes. What is known of it grows while it is made.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -30,17 +32,16 @@ pub struct Thing {
     #[serde(skip)]
     entry: OnceLock<u64>,
     #[serde(skip)]
-    state: State,
+    progress: Progress,
 }
 
 /// What only the process knows that has the thing in its hands.
 #[derive(Debug, Default)]
-struct State {
+struct Progress {
     known_since: OnceLock<Instant>,
     tried: AtomicBool,
     doubtful: AtomicBool,
-    finished: AtomicBool,
-    done: AtomicBool,
+    state: Mutex<State>,
 }
 
 /// How long not everybody may know yet that something is there.
@@ -85,7 +86,7 @@ impl Thing {
 
     /// Whether its id became known only a moment ago.
     pub fn is_new(&self) -> bool {
-        self.state.known_since.get().is_some_and(|since| since.elapsed() < NEW)
+        self.progress.known_since.get().is_some_and(|since| since.elapsed() < NEW)
     }
 
     /// See [`as_product`](Self::as_product).
@@ -95,31 +96,41 @@ impl Thing {
 
     /// The call that makes it is about to be made.
     pub fn set_out(&self) {
-        self.state.tried.store(true, Ordering::Relaxed);
+        self.progress.tried.store(true, Ordering::Relaxed);
     }
 
     /// Whether there was a call that may have made it.
     pub fn is_set_out(&self) -> bool {
-        self.state.tried.load(Ordering::Relaxed)
+        self.progress.tried.load(Ordering::Relaxed)
     }
 
     /// A call that may have made it went unanswered: the thing may show only after a moment.
     pub fn doubt(&self) {
-        self.state.doubtful.store(true, Ordering::Relaxed);
+        self.progress.doubtful.store(true, Ordering::Relaxed);
     }
 
     /// See [`doubt`](Self::doubt).
     pub fn is_doubtful(&self) -> bool {
-        self.state.doubtful.load(Ordering::Relaxed)
+        self.progress.doubtful.load(Ordering::Relaxed)
     }
 
-    /// Whether it is a product that was finished before its run died.
+    /// Whether it is a product that nothing is missing of.
     pub fn is_finished(&self) -> bool {
-        self.state.finished.load(Ordering::Relaxed)
+        self.product && matches!(*self.state(), State::Finished | State::Done)
     }
 
-    pub(super) fn finish(&self) {
-        self.state.finished.store(true, Ordering::Relaxed);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.progress.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `change` happens to it. What cannot happen changes nothing: then it stays listed as it is,
+    /// and is looked up.
+    pub(super) fn change(&self, change: Change) {
+        let mut state = self.state();
+        match state.next(change, self.product) {
+            Some(next) => *state = next,
+            None => tracing::warn!(?state, ?change, "this cannot happen to {self}"),
+        }
     }
 
     /// The same as its [display](fmt::Display), with its name where its id is known.
@@ -132,11 +143,7 @@ impl Thing {
 
     /// Whether the build that made it ended well.
     pub fn is_of_done_build(&self) -> bool {
-        self.state.done.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn build_is_done(&self) {
-        self.state.done.store(true, Ordering::Relaxed);
+        *self.state() == State::Done
     }
 
     /// Its line in the journal, if it has one.
@@ -152,7 +159,8 @@ impl Thing {
 
     /// Whether `id` is news.
     pub(super) fn learn(&self, id: &str) -> bool {
-        self.state.known_since.get_or_init(Instant::now);
+        self.progress.known_since.get_or_init(Instant::now);
+        self.change(Change::Made);
         self.id.set(id.to_owned()).is_ok()
     }
 }

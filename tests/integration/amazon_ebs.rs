@@ -10,6 +10,8 @@ mod failures;
 mod interruption;
 mod moment;
 mod network;
+
+mod old_journals;
 mod options;
 mod policy;
 mod provisioning;

@@ -162,7 +162,7 @@ fn target(path: &str, module: &str, all: &BTreeSet<String>) -> Option<String> {
 fn named_modules(text: &str, module: &str, all: &BTreeSet<String>) -> BTreeSet<String> {
     static IMPORT: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"\buse ((?:crate|self|super)::[^;]*);"));
-    static PATH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w:])(\w+(?:::\w+)+)"));
+    static PATH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w:$])(\w+(?:::\w+)+)"));
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let text = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");

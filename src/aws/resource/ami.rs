@@ -9,9 +9,11 @@ use crate::aws::build_tags::has_tag;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::{self, deregister, filter, own_by_name};
+use crate::aws::instance;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
 use crate::aws::resource::snapshot::{self, Snapshot};
 use crate::permission::Permission;
 
@@ -64,7 +66,7 @@ impl Resource for Ami {
     /// An AMI that was adopted has had another one.
     fn tokens(&self) -> Vec<&str> {
         let before = self.origin.as_ref().map(|origin| origin.token.as_str());
-        [self.token.as_str()].into_iter().chain(before).collect()
+        given(&self.token).chain(before).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -72,13 +74,20 @@ impl Resource for Ami {
     }
 
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        let (tokens, is_finished) = (self.tokens(), search.is_finished);
-        let named = (self.name.as_str(), search.id);
-        Ok(find(&search.ec2, named, &self.instance, &tokens, is_finished).await?)
+        let tokens: Vec<_> = search.tokens.iter().map(String::as_str).collect();
+        let (ec2, named) = (&search.ec2, (self.name.as_str(), search.id));
+        let found = find(ec2, named, &self.instance, &tokens, search.is_finished).await?;
+        match found {
+            Found::Unproven(id) if search.is_of_early_version => {
+                let instance = tagged_origin(search, ec2, &id).await?;
+                Ok(Found::new(Some(&id), instance.as_ref() == Some(&self.instance)))
+            }
+            found => Ok(found),
+        }
     }
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
-        let why = match target.thing.is_finished() {
+        let why = match target.thing.is_finished() && removal.suspicious {
             true => "its run died before it was used",
             false => "the build failed",
         };
@@ -104,9 +113,7 @@ impl Ami {
         target: &Target<'_>,
     ) -> anyhow::Result<()> {
         let snapshots = snapshots_of(&target.ec2, &self.instance, target.id).await?;
-        // An AMI that was adopted is older than the build that has it now.
-        let token = self.tokens().pop().unwrap_or_default().to_owned();
-        remove_with(snapshots, removal, target, &token).await
+        remove_with(snapshots, removal, target).await
     }
 }
 
@@ -168,14 +175,30 @@ async fn snapshots_of(ec2: &Ec2, instance: &str, id: &str) -> Result<Vec<String>
     Ok(ids.collect())
 }
 
-/// Removes an AMI of the build of `token`, these `snapshots`, and those that it lists.
+/// The instance of the build that the AMI `id` was made of, as EC2 says it, and not before the build
+/// began: the first versions gave AMIs no tag, but instances. It proves nothing any more when EC2 has
+/// forgotten the instance, about an hour after its end.
+pub async fn tagged_origin(
+    search: &Search<'_>,
+    ec2: &Ec2,
+    id: &str,
+) -> Result<Option<String>, ApiError> {
+    let Some(image) = image::by_id(ec2, id).await? else { return Ok(None) };
+    let Some(instance) = origin(ec2, &image).await? else { return Ok(None) };
+    let Some(instance) = instance::by_id(ec2, &instance).await? else { return Ok(None) };
+    let made_at = proof::creation(&image);
+    let is_ours =
+        search.any(|token| proof::instance(&instance, token) && proof::is_of_build(token, made_at));
+    Ok(instance.instance_id.filter(|_| is_ours))
+}
+
+/// Removes an AMI, these `snapshots` of it, and those that it lists.
 pub async fn remove_with(
     mut snapshots: Vec<String>,
     removal: &Removal<'_>,
     target: &Target<'_>,
-    token: &str,
 ) -> anyhow::Result<()> {
-    let (id, ec2) = (target.id, &target.ec2);
+    let (id, ec2, token) = (target.id, &target.ec2, target.token());
     if let Some(image) = image::by_id(ec2, id).await? {
         snapshots.extend(image::snapshots(&image));
         image::lift_protection(ec2, &image).await?;
@@ -183,7 +206,8 @@ pub async fn remove_with(
     snapshots.sort();
     snapshots.dedup();
     let snapshot = Snapshot { image: id.to_owned(), token: token.to_owned() };
-    let written = removal.write_down(target.region, snapshots, &snapshot).await?;
+    let snapshots = snapshot.things(removal.account, target.region, snapshots);
+    let written = removal.write_down(snapshots).await?;
     deregister(ec2, id).await?;
     // A template may put somebody else's snapshot into its AMI.
     let delete = async |snapshot: String| {

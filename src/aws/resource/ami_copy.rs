@@ -1,15 +1,17 @@
 //! A copy of a build's AMI, in another region or with another key.
 
 use async_trait::async_trait;
+use aws_sdk_ec2::types::Image;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
-use crate::aws::resource::ami::{named, remove_with};
+use crate::aws::resource::ami::{named, remove_with, tagged_origin};
 use crate::aws::resource::context::{Removal, Search, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
 use crate::permission::Permission;
 
 /// A copy. `imgbake reap` finds those that are left as unfinished AMIs.
@@ -47,7 +49,7 @@ impl Resource for AmiCopy {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        vec![&self.token]
+        given(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -55,14 +57,22 @@ impl Resource for AmiCopy {
     }
 
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        let asked = (self.name.as_str(), self.source.as_str(), self.since);
-        Ok(find(&search.ec2, asked, &self.token, search.is_finished, search.id).await?)
+        let mut best = Found::Nothing;
+        for image in named(&search.ec2, &self.name, search.id).await? {
+            let is_ours = match search.is_finished {
+                true => proof::finished_copy(&image, &self.source, self.since),
+                false if search.is_of_early_version => self.is_of_our_ami(search, &image).await?,
+                false => proof::copy(&image, &self.source, &self.token, self.since),
+            };
+            best = Found::best([best, Found::new(image.image_id(), is_ours)]);
+        }
+        Ok(best)
     }
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
         let region = target.region;
         removal.ui.say(format!("Removing the copy in {region}: the build failed"));
-        remove_with(Vec::new(), removal, target, &self.token).await
+        remove_with(Vec::new(), removal, target).await
     }
 
     fn permissions(at: &Regions) -> Vec<Permission> {
@@ -74,20 +84,39 @@ impl Resource for AmiCopy {
     }
 }
 
-/// The copy of `source` that has our name.
+impl AmiCopy {
+    /// Whether `image` was made by the call that the line is about, of an AMI of an instance of the
+    /// build: the first versions gave copies no tag.
+    async fn is_of_our_ami(&self, search: &Search<'_>, image: &Image) -> Result<bool, ApiError> {
+        let is_tagged = search.any(|token| proof::copy(image, &self.source, token, self.since));
+        if is_tagged && image.source_image_id().is_some() {
+            return Ok(true);
+        }
+        if !proof::finished_copy(image, &self.source, self.since) {
+            return Ok(false);
+        }
+        // The AMI may be in another region; where EC2 does not say in which, it is one of the build.
+        let regions = match image.source_image_region() {
+            Some(region) => vec![region.to_owned()],
+            None => search.regions.clone(),
+        };
+        for region in regions {
+            let there = search.account.ec2_in(&region, search.cancel);
+            if tagged_origin(search, &there, &self.source).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The copy of `source` that a call of the build of `token` has made: it has our name.
 pub async fn find(
     ec2: &Ec2,
     (name, source, since): (&str, &str, i64),
     token: &str,
-    is_finished: bool,
-    id: Option<&str>,
-) -> Result<Found, ApiError> {
-    let named = named(ec2, name, id).await?;
-    Ok(Found::best(named.iter().map(|image| {
-        let is_ours = match is_finished {
-            true => proof::finished_copy(image, source, since),
-            false => proof::copy(image, source, token, since),
-        };
-        Found::new(image.image_id(), is_ours)
-    })))
+) -> Result<Option<String>, ApiError> {
+    let named = named(ec2, name, None).await?.into_iter();
+    let mut ours = named.filter(|image| proof::copy(image, source, token, since));
+    Ok(ours.find_map(|image| image.image_id))
 }

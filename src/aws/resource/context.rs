@@ -8,9 +8,8 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
-use crate::aws::build_tags::Mark;
 use crate::aws::call::Ec2;
-use crate::aws::resource::kind::{Found, Resource};
+use crate::aws::resource::found::Found;
 use crate::event::Ui;
 use crate::journal::{Journal, Thing};
 
@@ -27,6 +26,20 @@ pub struct Search<'a> {
     pub id: Option<&'a str>,
     /// Whether it is a product that was finished: it has no tag of ours any more.
     pub is_finished: bool,
+    /// The values of the build's tag that it may have: those that its line says; in lines that say
+    /// none, those of the other lines of its build.
+    pub tokens: Vec<String>,
+    /// Whether its line says none.
+    pub is_of_early_version: bool,
+    /// Where its build has made anything, if its line is of an early version.
+    pub regions: Vec<String>,
+}
+
+impl Search<'_> {
+    /// Whether `proves` holds for any of the tokens.
+    pub fn any(&self, proves: impl Fn(&str) -> bool) -> bool {
+        self.tokens.iter().any(|token| proves(token))
+    }
 }
 
 /// A resource that was found and is ours.
@@ -40,6 +53,16 @@ pub struct Target<'a> {
     pub region: &'a str,
     /// EC2 there.
     pub ec2: Ec2,
+    /// See [`Search::tokens`].
+    pub tokens: Vec<String>,
+}
+
+impl Target<'_> {
+    /// The token of the build that made it: of an AMI that was adopted, the first one. A token begins
+    /// with its time.
+    pub fn token(&self) -> &str {
+        self.tokens.iter().min().map(String::as_str).unwrap_or_default()
+    }
 }
 
 /// Removes what one build has made. Everything here may be done twice.
@@ -75,19 +98,12 @@ impl Removal<'_> {
         }
     }
 
-    /// Writes down that there are `parts` with these `ids`, which would be forgotten together with
-    /// the resource that they belong to.
-    pub async fn write_down(
-        &self,
-        region: &str,
-        ids: Vec<String>,
-        part: &impl Resource,
-    ) -> anyhow::Result<Vec<Arc<Thing>>> {
-        let thing = |id: String| Arc::new(part.thing(self.account, region).known_as(id));
-        let things: Vec<_> = ids.into_iter().map(thing).collect();
-        let written = self.journal.intend(self.build, things.clone()).await;
+    /// Writes down `parts`, which would be forgotten together with the resource that they belong to.
+    pub async fn write_down(&self, parts: Vec<Thing>) -> anyhow::Result<Vec<Arc<Thing>>> {
+        let parts: Vec<_> = parts.into_iter().map(Arc::new).collect();
+        let written = self.journal.intend(self.build, parts.clone()).await;
         written.context("the journal cannot be written")?;
-        Ok(things)
+        Ok(parts)
     }
 
     /// Removes `parts`, each by its id.
@@ -128,30 +144,5 @@ impl Area<'_> {
     /// EC2 in another region.
     pub fn ec2_in(&self, region: &str) -> Ec2 {
         self.account.ec2_in(region, self.cancel)
-    }
-}
-
-/// A resource that has our tags.
-#[derive(Debug)]
-pub struct Tagged {
-    /// Its id.
-    pub id: String,
-    /// What the tags say.
-    pub mark: Mark,
-    /// What it is.
-    pub resource: Box<dyn Resource>,
-    /// Whether what AWS says besides fits.
-    pub is_proven: bool,
-}
-
-impl Tagged {
-    /// `resource`, if it has an `id`.
-    pub fn new(
-        id: Option<String>,
-        mark: Mark,
-        is_proven: bool,
-        resource: impl Resource,
-    ) -> Option<Self> {
-        Some(Self { id: id?, mark, resource: Box::new(resource), is_proven })
     }
 }

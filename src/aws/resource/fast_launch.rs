@@ -7,8 +7,10 @@ use crate::aws::allow::Regions;
 use crate::aws::build_tags::has_tag;
 use crate::aws::image;
 use crate::aws::proof;
+use crate::aws::resource::ami::tagged_origin;
 use crate::aws::resource::context::{Removal, Search, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
 use crate::permission::Permission;
 
 /// Fast launch. EC2 disables it when its AMI goes, so nothing looks for it alone.
@@ -42,7 +44,7 @@ impl Resource for FastLaunch {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        vec![&self.token]
+        given(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -54,11 +56,16 @@ impl Resource for FastLaunch {
         let request = ec2.describe_fast_launch_images().image_ids(&self.image);
         let answer = ec2.call("DescribeFastLaunchImages", |_| request.clone().send()).await?;
         let Some(found) = answer.fast_launch_images().first() else { return Ok(Found::Nothing) };
-        let known = image::by_id(ec2, &self.image).await?;
-        let is_ours = known.is_none_or(|image| match search.is_finished {
-            true => proof::is_of_build(&self.token, proof::creation(&image)),
-            false => has_tag(image.tags(), &self.token),
-        });
+        let Some(image) = image::by_id(ec2, &self.image).await? else {
+            return Ok(Found::certain(found.image_id.clone()));
+        };
+        let is_ours = match search.is_finished {
+            true => search.any(|token| proof::is_of_build(token, proof::creation(&image))),
+            false => search.any(|token| has_tag(image.tags(), token)),
+        };
+        let is_ours = is_ours
+            || search.is_of_early_version
+                && tagged_origin(search, ec2, &self.image).await?.is_some();
         Ok(Found::new(found.image_id(), is_ours))
     }
 

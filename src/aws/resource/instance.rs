@@ -11,8 +11,9 @@ use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::instance::{self, state};
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Tagged, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Reap, Resource, read};
+use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::aws::resource::volume::{self, Volume};
 use crate::aws::wait::{Seen, Wait};
 use crate::permission::Permission;
@@ -78,7 +79,8 @@ impl Resource for Instance {
             hand_over(ec2, &kept).await?;
         }
         let volume = Volume { instance: id.to_owned(), token: self.token.clone() };
-        let deleted = removal.write_down(target.region, deleted, &volume).await?;
+        let deleted = volume.things(removal.account, target.region, deleted);
+        let deleted = removal.write_down(deleted).await?;
         terminate(removal, ec2, id).await?;
         let delete = async |id: String| {
             removal.ui.say(format!("Deleting the volume {id}"));

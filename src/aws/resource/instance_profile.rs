@@ -7,8 +7,9 @@ use crate::aws::allow::Regions;
 use crate::aws::build_tags::{Mark, has_tag};
 use crate::aws::error::ApiError;
 use crate::aws::profile;
-use crate::aws::resource::context::{Area, Removal, Search, Tagged, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Reap, Resource, read};
+use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::permission::Permission;
 
 /// An instance profile.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::aws::allow::Regions;
 use crate::aws::resource::ami::Ami;
 use crate::aws::resource::context::{Removal, Search, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read};
 use crate::permission::Permission;
 
 /// An intermediary AMI. `imgbake reap` finds those that are left as unfinished AMIs.

@@ -12,8 +12,10 @@ use serde_json::{Value as Json, json};
 
 use crate::aws::account::Account;
 use crate::aws::allow::Regions;
+use crate::aws::build_tags::Mark;
 use crate::aws::error::ApiError;
-use crate::aws::resource::context::{Area, Removal, Search, Tagged, Target};
+use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::found::Found;
 use crate::journal::Thing;
 use crate::permission::Permission;
 
@@ -27,7 +29,8 @@ pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
     /// How it is called before its id is known.
     fn name(&self) -> String;
 
-    /// All values of the build's tag that it may have; none if it has no tag.
+    /// All values of the build's tag that it may have. None if it has no tag, or if an early version
+    /// wrote the line, which did not say it.
     fn tokens(&self) -> Vec<&str>;
 
     /// What it belongs to, or was made from.
@@ -45,6 +48,11 @@ pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
     fn permissions(at: &Regions) -> Vec<Permission>
     where
         Self: Sized;
+
+    /// Several such in `region`, for the journal, by their `ids`.
+    fn things(&self, account: &Account, region: &str, ids: Vec<String>) -> Vec<Thing> {
+        ids.into_iter().map(|id| self.thing(account, region).known_as(id)).collect()
+    }
 
     /// This in `region`, for the journal, before it is there.
     fn thing(&self, account: &Account, region: &str) -> Thing {
@@ -114,6 +122,11 @@ pub fn read<R: Resource + DeserializeOwned>(fields: Json) -> serde_json::Result<
     Ok(Box::new(serde_json::from_value::<R>(fields)?))
 }
 
+/// `token`, unless it is empty: the lines of early versions have none.
+pub fn given(token: &str) -> impl Iterator<Item = &str> {
+    Some(token).filter(|token| !token.is_empty()).into_iter()
+}
+
 /// The id of what a resource belongs to, or was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parent<'a> {
@@ -140,50 +153,27 @@ impl<'a> Parent<'a> {
     }
 }
 
-/// What a search shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It is there, and ours: its id.
-    Ours(String),
-    /// Something is there, but nothing proves that it is ours: its id.
-    Unproven(String),
-    /// Nothing is there.
-    Nothing,
+/// A resource that has our tags.
+#[derive(Debug)]
+pub struct Tagged {
+    /// Its id.
+    pub id: String,
+    /// What the tags say.
+    pub mark: Mark,
+    /// What it is.
+    pub resource: Box<dyn Resource>,
+    /// Whether what AWS says besides fits.
+    pub is_proven: bool,
 }
 
-impl Found {
-    /// `id`, which is ours or not.
-    pub fn new(id: Option<&str>, is_ours: bool) -> Self {
-        match (id, is_ours) {
-            (Some(id), true) => Self::Ours(id.to_owned()),
-            (Some(id), false) => Self::Unproven(id.to_owned()),
-            (None, _) => Self::Nothing,
-        }
-    }
-
-    /// `id`, which only ours has.
-    pub fn certain(id: Option<String>) -> Self {
-        id.map_or(Self::Nothing, Self::Ours)
-    }
-
-    /// The first that is ours of `all`, else any that is not.
-    pub fn best(all: impl IntoIterator<Item = Self>) -> Self {
-        let mut best = Self::Nothing;
-        for found in all {
-            match found {
-                Self::Ours(_) => return found,
-                Self::Unproven(_) => best = found,
-                Self::Nothing => {}
-            }
-        }
-        best
-    }
-
-    /// The id of what is ours.
-    pub fn ours(self) -> Option<String> {
-        match self {
-            Self::Ours(id) => Some(id),
-            Self::Unproven(_) | Self::Nothing => None,
-        }
+impl Tagged {
+    /// `resource`, if it has an `id`.
+    pub fn new(
+        id: Option<String>,
+        mark: Mark,
+        is_proven: bool,
+        resource: impl Resource,
+    ) -> Option<Self> {
+        Some(Self { id: id?, mark, resource: Box::new(resource), is_proven })
     }
 }

@@ -5,7 +5,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `kind` | what every kind has to say: the trait [`Resource`] |
-//! | `context` | what kinds work with: a search, a removal |
+//! | `context`, `found` | what kinds work with: a search and what it shows, a removal |
 //! | all others | one kind each; [`KINDS`] lists them |
 //!
 //! A new kind is a new file and a line in [`KINDS`].
@@ -14,6 +14,7 @@ pub mod ami;
 pub mod ami_copy;
 pub mod context;
 pub mod fast_launch;
+pub mod found;
 pub mod instance;
 pub mod instance_profile;
 pub mod intermediary_ami;

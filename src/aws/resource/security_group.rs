@@ -10,8 +10,9 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Tagged, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Reap, Resource, read};
+use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::permission::Permission;
 
 /// A security group.

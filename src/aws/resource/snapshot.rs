@@ -10,7 +10,8 @@ use crate::aws::error::ApiError;
 use crate::aws::image::delete_snapshot;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
 use crate::event::Ui;
 use crate::permission::Permission;
 
@@ -45,7 +46,7 @@ impl Resource for Snapshot {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        vec![&self.token]
+        given(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -54,7 +55,9 @@ impl Resource for Snapshot {
 
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
         let Some(id) = search.id else { return Ok(Found::Nothing) };
-        Ok(find(&search.ec2, &self.image, &self.token, id).await?)
+        let Some(found) = own(&search.ec2, id).await? else { return Ok(Found::Nothing) };
+        let is_ours = search.any(|token| proof::snapshot(&found, &self.image, token));
+        Ok(Found::new(Some(id), is_ours))
     }
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {

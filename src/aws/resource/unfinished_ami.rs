@@ -14,8 +14,9 @@ use crate::aws::instance;
 use crate::aws::proof;
 use crate::aws::resource::ami::{origin, remove_with};
 use crate::aws::resource::ami_copy::AmiCopy;
-use crate::aws::resource::context::{Area, Removal, Search, Tagged, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Reap, Resource, read};
+use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::permission::Permission;
 
 /// An unfinished AMI.
@@ -66,7 +67,7 @@ impl Resource for UnfinishedAmi {
         removal
             .ui
             .say(format!("Deregistering {id} and deleting its snapshots: it was never finished"));
-        remove_with(Vec::new(), removal, target, &self.token).await
+        remove_with(Vec::new(), removal, target).await
     }
 
     fn permissions(at: &Regions) -> Vec<Permission> {

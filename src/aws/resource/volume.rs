@@ -8,7 +8,8 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
-use crate::aws::resource::kind::{Found, Kind, Order, Parent, Reap, Resource, read};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
 use crate::permission::Permission;
 
 /// A volume. `imgbake reap` finds those that are left as loose volumes.
@@ -42,7 +43,7 @@ impl Resource for Volume {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        vec![&self.token]
+        given(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -60,7 +61,7 @@ impl Resource for Volume {
         // Somebody may have attached it elsewhere: then it is not garbage any more.
         let mut attachments = found.attachments().iter();
         let is_free = attachments.all(|one| one.instance_id() == Some(&self.instance));
-        let is_ours = is_free && proof::volume(found, &self.token, None);
+        let is_ours = is_free && search.any(|token| proof::volume(found, token, None));
         Ok(Found::new(found.volume_id(), is_ours))
     }
 

@@ -101,8 +101,7 @@ impl CopyImage {
             );
         let id = |answer: CopyImageOutput| answer.image_id;
         let asked = (self.name.as_str(), self.original.id.as_str(), self.since);
-        let look =
-            async || Ok(ami_copy::find(&ec2, asked, &self.job.token, false, None).await?.ours());
+        let look = async || Ok(ami_copy::find(&ec2, asked, &self.job.token).await?);
         let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);

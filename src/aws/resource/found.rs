@@ -1,0 +1,49 @@
+//! What a search for a resource shows.
+
+/// What a search shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is there, and ours: its id.
+    Ours(String),
+    /// Something is there, but nothing proves that it is ours: its id.
+    Unproven(String),
+    /// Nothing is there.
+    Nothing,
+}
+
+impl Found {
+    /// `id`, which is ours or not.
+    pub fn new(id: Option<&str>, is_ours: bool) -> Self {
+        match (id, is_ours) {
+            (Some(id), true) => Self::Ours(id.to_owned()),
+            (Some(id), false) => Self::Unproven(id.to_owned()),
+            (None, _) => Self::Nothing,
+        }
+    }
+
+    /// `id`, which only ours has.
+    pub fn certain(id: Option<String>) -> Self {
+        id.map_or(Self::Nothing, Self::Ours)
+    }
+
+    /// The first that is ours of `all`, else any that is not.
+    pub fn best(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut best = Self::Nothing;
+        for found in all {
+            match found {
+                Self::Ours(_) => return found,
+                Self::Unproven(_) => best = found,
+                Self::Nothing => {}
+            }
+        }
+        best
+    }
+
+    /// The id of what is ours.
+    pub fn ours(self) -> Option<String> {
+        match self {
+            Self::Ours(id) => Some(id),
+            Self::Unproven(_) | Self::Nothing => None,
+        }
+    }
+}
