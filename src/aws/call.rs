@@ -88,10 +88,9 @@ impl Patience {
 /// The waits between tries. The first is short: most failures pass at once.
 const WAITS: Backoff =
     Backoff { first: Duration::from_millis(50), factor: 2.5, longest: Duration::from_secs(10) };
-/// After this time it is said what is waited for.
-const SILENCE: Duration = Duration::from_secs(2);
-/// The same, where a call changes something: that was said before, and takes its time.
-const SILENCE_OF_CHANGE: Duration = Duration::from_secs(10);
+/// After this time it is said what a call waits for that changes something: that was said before, and
+/// takes its time. Looks are silent for [`retry::UNTOLD`].
+const UNTOLD_CHANGE: Duration = Duration::from_secs(10);
 /// How long the API may take to know what was just made.
 const UNTIL_KNOWN: Duration = Duration::from_secs(60);
 /// The same, before it is taken for gone.
@@ -288,13 +287,13 @@ impl<C> Api<C> {
     {
         let why = Mutex::new(None);
         let mut work = pin!(self.tries(action, request, again, &why));
-        let mut silence = if is_look(action) { SILENCE } else { SILENCE_OF_CHANGE };
+        let mut silence = if is_look(action) { retry::UNTOLD } else { UNTOLD_CHANGE };
         loop {
             match tokio::time::timeout(silence, &mut work).await {
                 Ok(result) => return result,
                 Err(_) => self.say_wait(action, &why),
             }
-            silence = SILENCE_OF_CHANGE;
+            silence = UNTOLD_CHANGE;
         }
     }
 

@@ -10,17 +10,23 @@ use crate::aws::error::ApiError;
 use crate::config::{Late, late_fields};
 use crate::interpolate::{Dot, Error, Scope};
 
+/// What is known of the image that another one is made from. Its tags, a map, come last.
+const SOURCE_AMI: [&str; 7] = [
+    "BuildRegion",
+    "SourceAMI",
+    "SourceAMIName",
+    "SourceAMICreationDate",
+    "SourceAMIOwner",
+    "SourceAMIOwnerName",
+    "SourceAMITags",
+];
+
+/// What provisioners know of it: all but the tags.
+pub const SOURCE_AMI_DATA: &[&str] = SOURCE_AMI.split_at(SOURCE_AMI.len() - 1).0;
+
 late_fields! {
     /// What texts about an image know of the one that it was made from.
-    pub SourceAmiFields = [
-        "BuildRegion",
-        "SourceAMI",
-        "SourceAMIName",
-        "SourceAMICreationDate",
-        "SourceAMIOwner",
-        "SourceAMIOwnerName",
-        "SourceAMITags",
-    ];
+    pub SourceAmiFields = SOURCE_AMI;
 }
 
 /// A text about an image.

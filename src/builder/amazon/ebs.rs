@@ -11,6 +11,7 @@ use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle, Haste};
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::name::time_ordered_id;
+use crate::aws::tags::SOURCE_AMI_DATA;
 use crate::builder::provision::provision;
 use crate::communicator::{self, Chosen, KeyType, Taken, TemporaryKey};
 use crate::component::{
@@ -73,14 +74,7 @@ impl Settings {
 impl Component for AmazonEbs {
     const TYPE: &'static str = "amazon-ebs";
     const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, stops it, and makes an AMI of it.";
-    const BUILD_DATA: &'static [&'static str] = &[
-        "BuildRegion",
-        "SourceAMI",
-        "SourceAMIName",
-        "SourceAMICreationDate",
-        "SourceAMIOwner",
-        "SourceAMIOwnerName",
-    ];
+    const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
     type Options = (
         Access,
         AmiOptions,
