@@ -45,15 +45,17 @@ impl OpenSecurityGroup {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+        let look = at.look(&["DescribeSecurityGroups"]);
         if !settings.run.needs_temporary_group() {
-            return vec![at.look(&["DescribeSecurityGroups"])];
+            return vec![look];
         }
-        let mut all = SecurityGroup::permissions(at);
-        all.extend([
+        let mut all = vec![
+            look,
             at.make("security-group", &["CreateSecurityGroup"]),
             at.on(&["vpc"], &["CreateSecurityGroup"]),
             at.tag_with(&["security-group"], &["CreateSecurityGroup"]),
-        ]);
+        ];
+        all.extend(SecurityGroup::permissions(at));
         if needs_way_in(settings) {
             all.push(at.on_ours("security-group", &["AuthorizeSecurityGroupIngress"]));
         }

@@ -256,6 +256,7 @@ pub(super) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> 
         ),
         roles.when("StringEquals", "iam:AWSServiceName", services),
     ];
+    all.extend(launch_template::LaunchTemplate::permissions(at));
     if !spot.spot_tags.is_empty() || !spot.spot_tag.is_empty() {
         all.push(at.on(&["spot-instances-request"], &["CreateTags"]));
     }
