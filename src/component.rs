@@ -4,7 +4,6 @@
 //! [`Component::prepare`] checks them and makes the thing itself. Both happen before the first
 //! machine starts; whatever can be known to be wrong is said there.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Decoding, Node, OptionGroups, OptionSchema, decode, decode_by_schema, needs};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::env::Environment;
+pub use crate::eval::{Output, OutputType, Outputs};
 use crate::event::Ui;
 use crate::fingerprint::Fingerprint;
 use crate::guest::shell::{Posix, Shell};
@@ -25,7 +25,7 @@ use crate::interpolate::{BuildData, Scope};
 use crate::journal::{Entry, Journal, Thing};
 use crate::peer::Allowance;
 use crate::permission::Permission;
-use crate::secret::{Redactor, Secret};
+use crate::secret::Redactor;
 use crate::stop::Stop;
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
@@ -492,42 +492,6 @@ pub trait PostProcessor: Send + Sync {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed>;
-}
-
-/// The type of what a data source answers, which templates may rely on before it is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputType {
-    /// Anything.
-    Any,
-    /// A text.
-    String,
-    /// A map of texts.
-    Strings,
-}
-
-/// The answer of a data source: a value for each of its [`OUTPUTS`](Component::OUTPUTS).
-#[derive(Clone, Debug, Default)]
-pub struct Outputs(pub BTreeMap<String, Output>);
-
-impl<const N: usize> From<[(&str, Output); N]> for Outputs {
-    fn from(outputs: [(&str, Output); N]) -> Self {
-        Self(outputs.into_iter().map(|(name, output)| (name.to_owned(), output)).collect())
-    }
-}
-
-/// One value of an answer.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Everyone may see it.
-    Public(serde_json::Value),
-    /// A text that no output may show.
-    Secret(Secret),
-}
-
-impl<T: Into<serde_json::Value>> From<T> for Output {
-    fn from(value: T) -> Self {
-        Self::Public(value.into())
-    }
 }
 
 /// Looks values up for a template, before anything is planned from it.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::component::{Output, OutputType, Outputs};
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
+use crate::secret::Secret;
 use crate::source::Spanned;
 use crate::template::ast::Block;
 
@@ -14,6 +14,42 @@ use super::expr::{Eval, Evaluator};
 use super::place::from_json;
 use super::types::Type;
 use super::value::{Data, Value};
+
+/// The type of what a data source answers, which templates may rely on before it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputType {
+    /// Anything.
+    Any,
+    /// A text.
+    String,
+    /// A map of texts.
+    Strings,
+}
+
+/// The answer of a data source: a value for each of its the outputs that it has declared.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs(pub BTreeMap<String, Output>);
+
+impl<const N: usize> From<[(&str, Output); N]> for Outputs {
+    fn from(outputs: [(&str, Output); N]) -> Self {
+        Self(outputs.into_iter().map(|(name, output)| (name.to_owned(), output)).collect())
+    }
+}
+
+/// One value of an answer.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Everyone may see it.
+    Public(serde_json::Value),
+    /// A text that no output may show.
+    Secret(Secret),
+}
+
+impl<T: Into<serde_json::Value>> From<T> for Output {
+    fn from(value: T) -> Self {
+        Self::Public(value.into())
+    }
+}
 
 /// Answers the `data` blocks of a template.
 pub trait DataSources: fmt::Debug + Send + Sync {

@@ -57,7 +57,7 @@ use crate::secret::Redactor;
 use crate::template::ast::{Body, Dialect, Expr, Template};
 use crate::template::load::VarAssignment;
 
-pub use self::data::{Answer, DataSources};
+pub use self::data::{Answer, DataSources, Output, OutputType, Outputs};
 use self::expr::{Evaluator, Roots};
 use self::functions::{Available, Host};
 pub use self::graph::{data_needed, data_sources};
@@ -91,7 +91,7 @@ pub struct Place<'a> {
     pub source: Option<(&'a str, &'a str)>,
     /// `build.name`, empty if the build has none. `None` in sources, which know of no build.
     pub build_name: Option<&'a str>,
-    /// Names that the builder adds to `build.*`; see [`Component::BUILD_DATA`](crate::component::Component::BUILD_DATA).
+    /// Names that the builder adds to `build.*`; its component declares them.
     pub generated: &'a [String],
     /// The machine that runs. Before it does, each of `build.*` is the string `<unknown>`.
     pub build_data: Option<&'a BuildData>,

@@ -2,19 +2,16 @@
 //! those that reach clouds and machines, all of the program is instrumented in a minute.
 
 pub mod budget;
-pub mod component;
 pub mod config;
 pub mod diagnostic;
 pub mod env;
 pub mod eval;
 pub mod event;
-pub mod fingerprint;
 pub mod guest;
 pub mod identity;
 pub mod interpolate;
 pub mod journal;
 pub mod peer;
-pub mod permission;
 pub mod reach;
 pub mod retry;
 pub mod secret;

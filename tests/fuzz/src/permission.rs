@@ -1,1 +1,0 @@
-../../../src/permission.rs
