@@ -8,39 +8,46 @@
 //!    (template/)                 (eval/)    (plan/)   (run/)     (report/)
 //! ```
 //!
-//! A room imports only rooms below it in this table; `tests/integration/architecture.rs` holds the
-//! `use crate::` lines against it.
+//! The rooms stand in wings, one below the other. A room imports only rooms below it in this table;
+//! `tests/integration/architecture.rs` holds the `use crate::` lines against it.
 //!
 //! | room | what happens there |
 //! |---|---|
+//! | **front** | **who asks, and who is told** |
 //! | `init` | the first process of a container: signals and orphans |
 //! | `action` | the GitHub Action: inputs → the same commands → outputs |
 //! | `cli` | one file per command: arguments in, exit code out |
 //! | `report` | events → people and machines: terminal, machine-readable; diagnostics drawn |
 //! | `explain` | what a code, a component, an option or a function is |
 //! | `lint` | what a template may do, but its author rarely wants |
+//! | **engine** | **what happens, in which order** |
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `registry` | the only file that names every component; which plugins are built in |
+//! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible-local`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none` |
+//! | **platforms** | **clients of the outside; they know no template** |
 //! | `aws` | the EC2 account: credentials, clients, waiters |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports |
-//! | `eval` | expressions → values: types, functions, locals in order |
-//! | `template` | text → tree, for both languages; `fix`, `fmt`, `hcl2_upgrade` rewrite texts |
-//! | `step` | do + undo |
+//! | **contract** | **what a component is, what it gets and what it leaves** |
 //! | `script` | what all shells share: variables, statuses; scripts on this machine |
+//! | `step` | do + undo |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `fingerprint` | what a build is made from, as one number |
-//! | `config` | evaluated bodies → typed options, declared once |
-//! | `interpolate` | the `{{ … }}` language |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print and send, made harmless; the language of their shell |
+//! | **language** | **text → values; it knows no platform and no component** |
+//! | `eval` | expressions → values: types, functions, locals in order |
+//! | `template` | text → tree, for both languages; `fix`, `fmt`, `hcl2_upgrade` rewrite texts |
+//! | `config` | evaluated bodies → typed options, declared once |
+//! | `interpolate` | the `{{ … }}` language |
+//! | **ground** | **what all others stand on** |
 //! | `web` | HTTP requests to servers of others: their limits, and what went wrong in plain words |
 //! | `event` | what a run says |
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |
@@ -53,8 +60,6 @@
 //! | `diagnostic` | what is wrong with an input |
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
-
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read what they have written"))]
 
 pub mod action;
 pub mod aws;
