@@ -31,7 +31,7 @@
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none` |
 //! | **platforms** | **clients of the outside; they know no template** |
-//! | `aws` | the EC2 account: credentials, clients, waiters |
+//! | `aws` | the EC2 account: credentials, clients, waiters; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports |
 //! | **contract** | **what a component is, what it gets and what it leaves** |
@@ -62,6 +62,7 @@
 //! | `budget` | how much a template may ask of the machine that reads it |
 
 pub mod action;
+#[cfg(feature = "aws")]
 pub mod aws;
 pub mod budget;
 pub mod builder;

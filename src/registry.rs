@@ -1,43 +1,30 @@
 //! Which components there are: a value that a session owns. This is the only file that names those
 //! that are built in; others are added while the program runs.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(not(feature = "aws"))]
+#[path = "registry/without_aws.rs"]
+mod aws;
 pub mod plugins;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::aws::access::Access;
-use crate::aws::cleanup::Ec2Cleaner;
-use crate::aws::secret_store::SecretsManager;
-use crate::builder::amazon::AmazonEbs;
-use crate::builder::file::File;
-use crate::builder::null::Null;
-use crate::builder::qemu::Qemu;
+use crate::builder;
 use crate::component::{
-    Builder, Cleaner, CleanupContext, Component, DataSource, Described, Descriptor, PostProcessor,
-    Provisioner,
+    Builder, Component, DataSource, Described, Descriptor, PostProcessor, Provisioner,
 };
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
-use crate::env::Environment;
 use crate::post_processor;
 use crate::provisioner;
 use crate::registry::plugins::Plugins;
-use crate::secret::Redactor;
 use crate::source::Spanned;
 use crate::template::ast::Template;
 
-/// Those who clean up after dead runs, with the credentials that their tools find by themselves.
-pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
-    vec![Box::new(Ec2Cleaner { access: Access::default(), cx: cx.clone() })]
-}
-
-/// `environment` with the store that template functions read secrets from.
-pub fn with_secrets(environment: Environment, redactor: &Redactor) -> Environment {
-    let store = SecretsManager::new(environment.clone(), redactor.clone());
-    environment.with_secrets(Arc::new(store))
-}
+pub use self::aws::{cleaners, with_secrets};
 
 /// All components that a session knows. A clone costs next to nothing.
 #[derive(Clone)]
@@ -55,10 +42,11 @@ impl Registry {
     pub fn built_in() -> Self {
         Self {
             builders: Kind::new("builder", BUILDERS_NOT_BUILT).with([
-                builder::<AmazonEbs>(),
-                builder::<File>(),
-                builder::<Null>(),
-                builder::<Qemu>(),
+                #[cfg(feature = "aws")]
+                builder::<builder::amazon::AmazonEbs>(),
+                builder::<builder::file::File>(),
+                builder::<builder::null::Null>(),
+                builder::<builder::qemu::Qemu>(),
             ]),
             provisioners: Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with([
                 provisioner::<provisioner::ansible_local::AnsibleLocal>(),
@@ -80,8 +68,11 @@ impl Registry {
                 post_processor::<post_processor::vagrant::Vagrant>(),
             ]),
             data_sources: Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
+                #[cfg(feature = "aws")]
                 data_source::<data_source::amazon_ami::AmazonAmi>(),
+                #[cfg(feature = "aws")]
                 data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
+                #[cfg(feature = "aws")]
                 data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
                 data_source::<data_source::http::Http>(),
                 data_source::<data_source::null::Null>(),
@@ -216,6 +207,11 @@ impl<T: ?Sized + 'static> Kind<T> {
                 .because("imgbake knows it, but does not have it")
                 .help(built_names());
         }
+        if LEFT_OUT.contains(&wanted) {
+            return refused(code::NOT_BUILT, format!("this imgbake has no {kind} `{wanted}`"))
+                .because("it was compiled without the feature `aws`")
+                .help("compile it with its default features, or take a released program");
+        }
         let known = built().chain(self.not_built.iter().copied());
         let help = match (did_you_mean(wanted, known), plugins.source_of(wanted)) {
             (Some(meant), _) => format!("did you mean `{meant}`?"),
@@ -261,6 +257,13 @@ role!(Builder, builders, builder);
 role!(Provisioner, provisioners, provisioner);
 role!(PostProcessor, post_processors, post_processor);
 role!(DataSource, data_sources, data_source);
+
+/// What is left out where the feature `aws` is.
+const LEFT_OUT: &[&str] = if cfg!(feature = "aws") {
+    &[]
+} else {
+    &["amazon-ami", "amazon-ebs", "amazon-parameterstore", "amazon-secretsmanager"]
+};
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
     "amazon-chroot",

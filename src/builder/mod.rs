@@ -2,6 +2,7 @@
 
 mod provision;
 
+#[cfg(feature = "aws")]
 pub mod amazon;
 pub mod file;
 pub mod null;
