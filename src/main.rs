@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use imgbake::env::{self, sealed};
 use imgbake::{action, cli, init};
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Err(why) = env::allow_files() {
         return cli::refuse(why).into();
