@@ -37,6 +37,7 @@ mod machines;
 mod output;
 mod patterns;
 mod provisioners;
+mod quickstart;
 mod ssh;
 mod ssm;
 mod templates;
