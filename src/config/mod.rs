@@ -11,12 +11,15 @@ mod duration;
 mod late;
 mod node;
 mod options;
+mod parts;
 
 pub use decode::{Decoding, decode, decode_by_schema, needs, unknown_options};
 pub use duration::GoDuration;
 pub(crate) use late::late_fields;
 pub use late::{AnyField, Late, LateFields};
 pub use node::{Entry, Form, Node, NodeKind, UNKNOWN, bool_of_text};
+pub(crate) use options::made_once;
 pub use options::{
     Group, GroupReader, OptionDoc, OptionGroups, OptionSchema, Part, SECRET, plain_type,
 };
+pub(crate) use parts::option_parts;

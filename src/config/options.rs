@@ -190,7 +190,7 @@ pub trait GroupReader {
 }
 
 /// The options of `T`, which `make` works out the first time that somebody asks.
-fn made_once<T: 'static>(make: impl FnOnce() -> OptionSchema) -> Arc<OptionSchema> {
+pub(crate) fn made_once<T: 'static>(make: impl FnOnce() -> OptionSchema) -> Arc<OptionSchema> {
     static KNOWN: LazyLock<Mutex<HashMap<TypeId, Arc<OptionSchema>>>> =
         LazyLock::new(Mutex::default);
     let known = || KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -14,24 +14,27 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image;
 use crate::aws::resource::snapshot;
-use crate::builder::amazon::steps::MadeImage;
+use crate::builder::amazon::image::MadeImage;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
 
-/// What artifacts of this builder are known by.
-pub const BUILDER_ID: &str = "mitchellh.amazonebs";
-
 /// AMIs, by region.
-pub(super) struct Amis {
+pub(crate) struct Amis {
+    builder_id: &'static str,
     account: Handle,
     images: Vec<MadeImage>,
     data: BuildData,
 }
 
 impl Amis {
-    /// `images` of `account`, sorted by region, from a machine that said `data` of itself.
-    pub(super) fn new(account: Handle, images: Vec<MadeImage>, data: BuildData) -> Self {
-        Self { account, images, data }
+    /// `images` of `account` that the builder of `builder_id` made, sorted by region, from a machine that said `data` of itself.
+    pub(super) fn new(
+        builder_id: &'static str,
+        account: Handle,
+        images: Vec<MadeImage>,
+        data: BuildData,
+    ) -> Self {
+        Self { builder_id, account, images, data }
     }
 
     fn each(&self, separator: &str) -> impl Iterator<Item = String> {
@@ -42,7 +45,7 @@ impl Amis {
 #[async_trait]
 impl Artifact for Amis {
     fn builder_id(&self) -> &str {
-        BUILDER_ID
+        self.builder_id
     }
 
     fn id(&self) -> String {

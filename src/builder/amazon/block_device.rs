@@ -112,9 +112,9 @@ impl BlockDevice {
     }
 }
 
-/// `devices` as the API wants them; `None` if there are none.
-pub fn mappings(devices: &[BlockDevice]) -> Option<Vec<BlockDeviceMapping>> {
-    (!devices.is_empty()).then(|| devices.iter().map(BlockDevice::mapping).collect())
+/// `devices` as the API wants them.
+pub fn mappings(devices: &[BlockDevice]) -> Vec<BlockDeviceMapping> {
+    devices.iter().map(BlockDevice::mapping).collect()
 }
 
 #[cfg(test)]

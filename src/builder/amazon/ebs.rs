@@ -1,19 +1,30 @@
-//! The `amazon-ebs` builder: an EC2 instance started from an AMI, provisioned over SSH, stopped,
-//! and made into an AMI of its own.
+//! The `amazon-ebs` builder: an EC2 instance started from an AMI, provisioned over SSH, stopped, and
+//! made into an AMI of its own by EC2.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_sdk_ec2::types::BlockDeviceMapping;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::join;
 
-use crate::aws::access::Access;
-use crate::aws::account::{Account, Handle, Haste};
+use super::artifact::Amis;
+use super::block_device::{self, BlockDevice};
+use super::build::{Build, BuildOptions};
+use super::check_account::CheckAccount;
+use super::image::{
+    self, AbandonedAmi, CheckName, CheckSource, CopyImage, CreateImage, EnableFastLaunch,
+    FastLaunchOptions, ImageOptions, ImageSettings, Imaging, MadeImage,
+};
+use super::machine::{
+    self, Bake, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, Network,
+    SetAttributes,
+};
+use super::source_ami::SourceAmi;
 use crate::aws::cleanup::Ec2Cleaner;
-use crate::aws::name::time_ordered_id;
 use crate::aws::tags::SOURCE_AMI_DATA;
-use crate::builder::provision::provision;
-use crate::communicator::{self, Chosen, KeyType, Taken, TemporaryKey};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
@@ -21,257 +32,204 @@ use crate::env::Environment;
 use crate::permission::Permission;
 use crate::step::Steps;
 
-use super::artifact::Amis;
-use super::ebs_options::EbsOptions;
-use super::image::ami::AmiOptions;
-use super::image::copies::CopyOptions;
-use super::machine::console::Console;
-use super::machine::hardware::HardwareOptions;
-use super::machine::lost;
-use super::machine::profile::ProfileOptions;
-use super::machine::run::RunOptions;
-use super::machine::spot::SpotOptions;
-use super::permissions;
-use super::steps::{
-    CheckAccount, CopyImage, CreateImage, DeregisterOld, EnableFastLaunch, FindNetwork, FindOld,
-    FindSourceAmi, HandOver, Left, MadeImage, MakeKeyPair, MakeProfile, Network, OpenSecurityGroup,
-    OpenTunnel, RunInstance, Running, SetAttributes, SetLifetime, ShareImages, SourceAmi,
-    StopInstance, TagImages,
-};
+/// What artifacts of this builder are known by.
+const BUILDER_ID: &str = "mitchellh.amazonebs";
 
 /// Makes an AMI from an instance.
 #[derive(Debug)]
-pub struct AmazonEbs(Arc<Settings>);
-
-/// All options of the builder.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) access: Access,
-    pub(super) ami: AmiOptions,
-    pub(super) copies: CopyOptions,
-    pub(super) run: RunOptions,
-    pub(super) spot: SpotOptions,
-    pub(super) profile: ProfileOptions,
-    pub(super) hardware: HardwareOptions,
-    pub(super) ebs: EbsOptions,
-    pub(super) communicator: Chosen,
-    /// `-force`, or `force_deregister`.
-    pub(super) force: bool,
+pub struct AmazonEbs {
+    build: Arc<BuildOptions>,
+    machine: Arc<MachineSettings>,
+    image: Arc<ImageSettings>,
+    own: EbsOptions,
 }
 
-impl Settings {
-    /// Whether the machine is no spot instance, or need not be one.
-    pub(super) fn may_be_on_demand(&self) -> bool {
-        !self.spot.is_wanted() || self.spot.spot_fallback_to_on_demand
-    }
-
-    /// Whether the AMI that is made must be the first of its name where it is made.
-    pub(super) fn is_first_of_its_name(&self) -> bool {
-        !self.ebs.skip_create_ami && !self.copies.skip_save_build_region
-    }
+/// The options that only `amazon-ebs` has.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct EbsOptions {
+    /// Whether the build ends without making an AMI.
+    pub skip_create_ami: bool,
+    /// Disks of the machine that differ from those of the source AMI.
+    pub launch_block_device_mappings: Vec<BlockDevice>,
+    /// Whether instance stores are kept out of the AMI (`xvdca` to `xvdcz` are mapped to nothing).
+    pub no_ephemeral: bool,
+    /// Windows only: instances that EC2 starts ahead of time, so that later ones come up sooner.
+    pub fast_launch: FastLaunchOptions,
 }
 
 impl Component for AmazonEbs {
     const TYPE: &'static str = "amazon-ebs";
     const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, stops it, and makes an AMI of it.";
     const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
-    type Options = (
-        Access,
-        AmiOptions,
-        CopyOptions,
-        RunOptions,
-        SpotOptions,
-        ProfileOptions,
-        HardwareOptions,
-        EbsOptions,
-        communicator::Options,
-    );
+    type Options = (BuildOptions, MachineOptions, ImageOptions, EbsOptions);
 
-    fn prepare(
-        (access, ami, copies, run, spot, profile, hardware, ebs, communicator): Self::Options,
-        check: &mut Check<'_>,
-    ) -> Option<Self> {
-        access.check(check);
-        ami.check(check);
-        copies.check(&access, &ami, check);
-        run.check(check);
-        spot.check_types(&run.instance_type, check);
-        let mut types = spot.types(&run.instance_type);
-        types.extend(run.fallback_instance_types.iter().map(String::as_str));
-        spot.check(&types, &ami, &hardware, check);
-        profile.check(check);
-        hardware.check(&types, check);
-        check_fallback(&run, &hardware, check);
-        ebs.check(&access.region, &copies, check);
-        let communicator = communicator.choose(&Taken::of(communicator::ANY), check)?;
-        check_keys(&communicator, check);
-        check_way_in(&run, &profile, &communicator, check);
-        let force = check.facts.force || ami.force_deregister;
-        Some(Self(Arc::new(Settings {
-            access,
-            ami,
-            copies,
-            run,
-            spot,
-            profile,
-            hardware,
-            ebs,
-            communicator,
-            force,
-        })))
-    }
-}
-
-/// What is reserved is reserved for one type.
-fn check_fallback(run: &RunOptions, hardware: &HardwareOptions, check: &mut Check<'_>) {
-    if !run.fallback_instance_types.is_empty() && !hardware.capacity_reservation_id.is_empty() {
-        let cause = "the capacity of `capacity_reservation_id` is of one type only";
-        check.error("fallback_instance_types", cause);
-    }
-}
-
-/// EC2 makes only some kinds of keys.
-fn check_keys(options: &Chosen, check: &mut Check<'_>) {
-    let Some(key) = options.temporary_key() else { return };
-    match (key.kind, key.bits) {
-        (KeyType::Ecdsa, _) => {
-            check.error("temporary_key_pair_type", "EC2 makes `ed25519` or `rsa` keys");
-        }
-        (KeyType::Rsa, Some(bits)) if bits != 2048 => {
-            check.error("temporary_key_pair_bits", "the RSA keys that EC2 makes have 2048 bits");
-        }
-        _ => {}
-    }
-}
-
-/// Behind a bastion or a proxy the machine sees their address, which we cannot know.
-fn check_way_in(
-    run: &RunOptions,
-    profile: &ProfileOptions,
-    options: &Chosen,
-    check: &mut Check<'_>,
-) {
-    let through = options.hosts_between();
-    if run.is_behind_session_manager() {
-        check_session_manager(options, &through, check);
-        if !profile.is_wanted() {
-            let help = "give a profile with the policy AmazonSSMManagedInstanceCore: without it \
-                        the machine cannot connect to Systems Manager";
-            check.missing("iam_instance_profile", help);
-        }
-        return;
-    }
-    if let Some((option, _)) = through.first()
-        && run.needs_temporary_group()
-        && run.temporary_security_group_source_cidrs.is_empty()
-    {
-        let help = format!(
-            "say which address the host of `{option}` connects from, or give `security_group_ids`"
-        );
-        check.missing("temporary_security_group_source_cidrs", help);
-    }
-}
-
-/// Through Systems Manager goes SSH only, and no other way beside it.
-fn check_session_manager(
-    options: &Chosen,
-    through: &[(&'static str, &str)],
-    check: &mut Check<'_>,
-) {
-    if !options.takes_way() {
-        check.error("ssh_interface", "`session_manager` is a way for the communicator `ssh`");
-    }
-    for (option, _) in through.iter().copied().chain(options.host()) {
-        let cause = "with `ssh_interface = \"session_manager\"` no address leads to the machine";
-        check.error(option, cause).help = Some(format!("leave `{option}` away"));
-    }
-}
-
-/// What every step works with.
-#[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) account: Handle,
-    pub(super) settings: Arc<Settings>,
-    /// Marks what this build makes, so that it is found even if EC2's answer was lost.
-    pub(super) token: String,
-}
-
-impl AmazonEbs {
-    /// `error`, with what AWS has encoded in it if the template wants that.
-    async fn readable(&self, account: &Account, error: anyhow::Error) -> anyhow::Error {
-        match self.0.access.decode_authorization_messages {
-            true => account.decoded(error).await,
-            false => error,
-        }
+    fn prepare((build, machine, image, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        build.check(check);
+        let devices = own.launch_block_device_mappings.clone();
+        devices.iter().for_each(|device| device.check("launch_block_device_mappings", check));
+        let networking = machine.networking.clone();
+        networking.check_spot(&machine.spot, check);
+        let machine = machine.prepare(devices, check);
+        let image = image.prepare(&build, &networking, check);
+        own.fast_launch.check(&build.access.region, &image.copies, check);
+        let (build, machine, image) = (Arc::new(build), Arc::new(machine?), Arc::new(image));
+        Some(Self { build, machine, image, own })
     }
 }
 
 #[async_trait]
 impl Builder for AmazonEbs {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        let environment = &cx.facts.scope.environment;
-        let (access, redactor) = (&self.0.access, &cx.redactor);
-        let account = Account::open(access, environment, redactor, Haste::Patient).await?;
-        let mut restarts = lost::RESTARTS;
-        loop {
-            let (account, settings) = (account.clone(), self.0.clone());
-            let job = Job { account, settings, token: time_ordered_id() };
-            let steps = Steps::new(cx);
-            let error = match steps.finish(bake(cx, &steps, &job)).await {
-                Ok(amis) => return Ok(amis.map(|amis| Arc::new(amis) as Arc<dyn Artifact>)),
-                Err(error) => error,
-            };
-            if restarts == 0 || !lost::may_begin_anew(cx, &error) {
-                return Err(self.readable(&job.account, error).await);
-            }
-            restarts -= 1;
-            cx.ui.say(format!("{error:#}"));
-            cx.ui.say("The build begins anew: EC2 has taken its spot instance back");
-        }
+        Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
     }
 
     fn reads(&self) -> Option<Vec<PathBuf>> {
-        Some(self.0.run.user_data_file.iter().cloned().collect())
+        Some(self.machine.run.user_data_file.iter().cloned().collect())
     }
 
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        permissions::all(&self.0, environment)
+        let (machine, image) = (&self.machine, &self.image);
+        let at = self.build.regions(environment, &image.copies.ami_regions);
+        let looks_at_regions = !image.copies.skip_region_validation;
+        let mut all = self.build.permissions();
+        all.extend(CheckAccount::permissions(&self.build, looks_at_regions, &at));
+        all.extend(machine::permissions(machine, &at));
+        if !self.own.skip_create_ami {
+            all.extend(CheckName::permissions(image, &at));
+            all.extend(SetAttributes::permissions(machine, &at));
+            all.extend(image::permissions_to_make(image, &at));
+            all.extend(CreateImage::permissions(&image.disks.ami_block_device_mappings, &at));
+            all.extend(CopyImage::permissions(image, &at));
+            all.extend(EnableFastLaunch::permissions(&self.own.fast_launch, &at));
+            all.extend(image::permissions_to_finish(&self.build, image, &at));
+        }
+        all
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(Ec2Cleaner { access: self.0.access.clone(), cx: cx.clone() }))
+        Some(Box::new(Ec2Cleaner { access: self.build.access.clone(), cx: cx.clone() }))
     }
 }
 
-/// The steps, in order. Those that do not need each other run at the same time.
-async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result<Option<Amis>> {
-    let left = Left::find(cx, job).await;
-    let (checked, source, network) = join!(
-        steps.run(CheckAccount::new(job, left.as_ref().map(Left::name))),
-        steps.run(FindSourceAmi::new(job)),
-        steps.run(FindNetwork::new(job)),
-    );
-    checked?;
-    let (source, network) = (source?, network?);
-    let adopted = match left {
-        Some(left) => adopt(cx, steps, job, &source, left).await?,
-        None => None,
-    };
-    let made = match adopted {
-        None => from_new_machine(cx, steps, job, &source, &network).await?,
-        adopted => adopted,
-    };
-    let Some((image, instance)) = made else { return Ok(None) };
-    let images = steps.run(CopyImage::new(job, &source, image)).await?;
-    steps.run(ShareImages::new(job, &images)).await?;
-    steps.run(TagImages::new(job, &source, &images)).await?;
-    steps.run(EnableFastLaunch::new(job, &images)).await?;
-    steps.run(SetLifetime::new(job, &images)).await?;
-    steps.run(HandOver::new(job, &images)).await?;
-    if images.is_empty() {
-        return Ok(None);
+#[async_trait]
+impl Bake for AmazonEbs {
+    type Made = Option<Amis>;
+
+    fn options(&self) -> &Arc<BuildOptions> {
+        &self.build
     }
-    Ok(Some(Amis::new(job.account.clone(), images, source.build_data(&instance))))
+
+    /// The steps, in order. Those that do not need each other run at the same time.
+    async fn bake(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        build: Build,
+    ) -> anyhow::Result<Option<Amis>> {
+        let machine = &Machine { build: build.clone(), settings: self.machine.clone() };
+        let imaging = &Imaging { build, settings: self.image.clone() };
+        let abandoned = self.abandoned(cx, imaging).await;
+        let regions = imaging.settings.copies.regions_to_check();
+        let (account, name, source, network) = join!(
+            steps.run(CheckAccount::new(&machine.build, regions)),
+            self.check_name(steps, imaging, abandoned.as_ref().map(AbandonedAmi::name)),
+            find_source(steps, machine, imaging),
+            steps.run(FindNetwork::new(machine)),
+        );
+        account?;
+        name?;
+        let (source, network) = (source?, network?);
+        let adopted = match abandoned {
+            Some(abandoned) => adopt(cx, steps, imaging, &source, abandoned).await?,
+            None => None,
+        };
+        let made = match adopted {
+            None => {
+                self.make_on_new_machine(cx, steps, machine, imaging, &source, &network).await?
+            }
+            adopted => adopted,
+        };
+        let Some((image, instance)) = made else { return Ok(None) };
+        let images = steps.run(CopyImage::new(imaging, &source, image)).await?;
+        let fast_launch = &self.own.fast_launch;
+        steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;
+        image::finish(steps, imaging, &source, &images).await?;
+        let (account, data) = (machine.build.account.clone(), source.build_data(&instance));
+        Ok((!images.is_empty()).then(|| Amis::new(BUILDER_ID, account, images, data)))
+    }
+}
+
+impl AmazonEbs {
+    /// A machine is started, and an image made of it: both.
+    async fn make_on_new_machine(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        machine: &Machine,
+        imaging: &Imaging,
+        source: &SourceAmi,
+        network: &Network,
+    ) -> anyhow::Result<Option<(MadeImage, String)>> {
+        let started = machine::start(steps, machine, source, network).await?;
+        let made = async {
+            let stopped = machine::provision_and_stop(cx, steps, machine, source, &started).await?;
+            if self.own.skip_create_ami {
+                cx.ui.say("No AMI is made: `skip_create_ami` is set");
+                return Ok(None);
+            }
+            steps.run(SetAttributes::new(machine, &stopped)).await?;
+            let number = cx.fingerprint.number().await;
+            let create = |naming| {
+                let disks = self.disks();
+                CreateImage::new(imaging, source, &stopped, number.clone(), disks, naming)
+            };
+            Ok(Some((image::make(steps, imaging, create).await?, stopped.id.clone())))
+        };
+        match made.await {
+            Err(error) => Err(machine::explained(cx, machine, &started.instance, error).await),
+            made => made,
+        }
+    }
+
+    /// What a dead run has left of this build.
+    async fn abandoned(&self, cx: &BuildContext, imaging: &Imaging) -> Option<AbandonedAmi> {
+        if self.own.skip_create_ami { None } else { AbandonedAmi::find(cx, imaging).await }
+    }
+
+    async fn check_name(
+        &self,
+        steps: &Steps<'_>,
+        imaging: &Imaging,
+        abandoned: Option<&str>,
+    ) -> anyhow::Result<()> {
+        match self.own.skip_create_ami {
+            true => Ok(()),
+            false => steps.run(CheckName::new(imaging, abandoned)).await,
+        }
+    }
+
+    /// The disks of the image that differ from those of the machine.
+    fn disks(&self) -> Vec<BlockDeviceMapping> {
+        let mut disks = block_device::mappings(&self.image.disks.ami_block_device_mappings);
+        if self.own.no_ephemeral {
+            disks.extend(('a'..='z').map(|letter| {
+                let device = format!("xvdc{letter}");
+                BlockDeviceMapping::builder().device_name(device).no_device("").build()
+            }));
+        }
+        disks
+    }
+}
+
+async fn find_source(
+    steps: &Steps<'_>,
+    machine: &Machine,
+    imaging: &Imaging,
+) -> anyhow::Result<SourceAmi> {
+    let source = steps.run(FindSourceAmi::new(machine)).await?;
+    steps.run(CheckSource::new(imaging, &source)).await?;
+    Ok(source)
 }
 
 /// The AMI that a dead run has left, with the machine that it was made of, if this build would make
@@ -279,75 +237,16 @@ async fn bake(cx: &BuildContext, steps: &Steps<'_>, job: &Job) -> anyhow::Result
 async fn adopt(
     cx: &BuildContext,
     steps: &Steps<'_>,
-    job: &Job,
+    imaging: &Imaging,
     source: &SourceAmi,
-    left: Left,
+    abandoned: AbandonedAmi,
 ) -> anyhow::Result<Option<(MadeImage, String)>> {
-    match left.adopt(cx, job, source).await? {
+    match abandoned.adopt(cx, imaging, source).await? {
         Some(adoption) => {
             let instance = adoption.instance();
             Ok(Some((steps.run(adoption).await?, instance)))
         }
         // Then its name must be free.
-        None => steps.run(CheckAccount::new(job, None)).await.map(|()| None),
+        None => steps.run(CheckName::new(imaging, None)).await.map(|()| None),
     }
-}
-
-/// A machine is started, and an image made of it: both.
-async fn from_new_machine(
-    cx: &BuildContext,
-    steps: &Steps<'_>,
-    job: &Job,
-    source: &SourceAmi,
-    network: &Network,
-) -> anyhow::Result<Option<(MadeImage, String)>> {
-    let (key, groups, profile) = join!(
-        steps.run(MakeKeyPair::new(job, source)),
-        steps.run(OpenSecurityGroup::new(job, source, network)),
-        steps.run(MakeProfile::new(job, source)),
-    );
-    let (key, groups, profile) = (key?, groups?, profile?);
-    let instance = RunInstance::new(job, source, network, key.name.clone(), groups, profile);
-    let instance = steps.run(instance).await?;
-    match image_of(cx, steps, job, source, &instance, key.temporary).await {
-        Err(error) => Err(lost::explained(cx, job, &instance, error).await),
-        Ok(image) => Ok(image.map(|image| (image, instance.id))),
-    }
-}
-
-/// What is done with the machine, until there is an image of it.
-async fn image_of(
-    cx: &BuildContext,
-    steps: &Steps<'_>,
-    job: &Job,
-    source: &SourceAmi,
-    instance: &Running,
-    key: Option<Arc<TemporaryKey>>,
-) -> anyhow::Result<Option<MadeImage>> {
-    let console = Console::watch(cx, job, &instance.id);
-    let mut target = instance.target(key, console.announcement());
-    if job.settings.run.is_behind_session_manager() {
-        target = steps.run(OpenTunnel::new(cx, job, instance, target)).await?;
-    }
-    provision(steps, &job.settings.communicator, target, source.build_data(&instance.id)).await?;
-    let (stopped, machine) =
-        join!(steps.run(StopInstance::new(job, instance)), console.confirm_host_key(cx));
-    stopped.and(machine)?;
-    if job.settings.ebs.skip_create_ami {
-        cx.ui.say("No AMI is made: `skip_create_ami` is set");
-        return Ok(None);
-    }
-    steps.run(SetAttributes::new(job, instance)).await?;
-    let old = steps.run(FindOld::new(job)).await?;
-    let is_named_alike = old.iter().any(|old| old.region == job.account.region());
-    let is_intermediary = job.settings.copies.is_intermediary();
-    let number = cx.fingerprint.number().await;
-    let create = |temporary| CreateImage::new(job, source, instance, number.clone(), temporary);
-    let mut image = steps.run(create(is_named_alike || is_intermediary)).await?;
-    steps.run(DeregisterOld::new(job, old)).await?;
-    if is_named_alike && !is_intermediary {
-        // The disks are the same, of which EC2 has snapshots now: this does not take long.
-        image = steps.run(create(false)).await?;
-    }
-    Ok(Some(image))
 }

@@ -1,22 +1,21 @@
-//! The builders that work in an EC2 account: a *machine* that is started, and an *image* that is made
-//! of it.
+//! The builders that work in an EC2 account: each pairs a *machine*, which is started and provisioned,
+//! with an *image*, which is made of it.
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `ebs` | `amazon-ebs` |
-//! | `machine/` | the instance: its options, and a file for each step |
-//! | `image/` | the AMI: its options, and a file for each step |
-//! | `block_device` | disks of both |
-//! | `permissions` | what the account must allow |
+//! | `ebs` | `amazon-ebs`: an instance, and EC2 makes an AMI of it |
+//! | `machine/` | the instance: its options, and a file for each step of its life |
+//! | `image/` | the AMI: its options, and a file for each step until it is handed over |
+//! | `build`, `source_ami`, `block_device`, `check_account` | what machine and image have in common |
 //! | `artifact` | the AMIs that come out |
 
 mod artifact;
 mod block_device;
+mod build;
+mod check_account;
 mod ebs;
-mod ebs_options;
 mod image;
 mod machine;
-mod permissions;
-mod steps;
+mod source_ami;
 
 pub use self::ebs::AmazonEbs;

@@ -20,9 +20,10 @@ use crate::aws::resource::kind::Parent;
 use crate::aws::resource::replaced_ami::ReplacedAmi;
 use crate::aws::resource::{Recorded, Resource};
 use crate::aws::tags;
-use crate::builder::amazon::ebs::Job;
 use crate::builder::amazon::image::create_image::wait_for_image;
-use crate::builder::amazon::steps::{MadeImage, SourceAmi};
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::Imaging;
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::{BuildContext, CleanupContext};
 use crate::event::Phase;
 use crate::journal::{Entry, Journal, Thing};
@@ -33,7 +34,7 @@ use crate::step::{Ending, Step};
 const FRESH: SignedDuration = SignedDuration::from_hours(12);
 
 /// What a dead run has left of this build: an AMI that it made from the same.
-pub(crate) struct Left {
+pub(crate) struct AbandonedAmi {
     /// Nobody else cleans up after that run as long as this is held.
     journal: Journal,
     entry: Entry,
@@ -50,10 +51,10 @@ fn ami(thing: &Thing) -> Option<Ami> {
     recorded.get().or_else(intermediary).cloned()
 }
 
-impl Left {
+impl AbandonedAmi {
     /// Looks through the journals of dead runs on this machine.
-    pub(crate) async fn find(cx: &BuildContext, job: &Job) -> Option<Self> {
-        if job.settings.force || job.settings.ebs.skip_create_ami {
+    pub(crate) async fn find(cx: &BuildContext, imaging: &Imaging) -> Option<Self> {
+        if imaging.settings.force {
             return None;
         }
         let number = cx.fingerprint.number().await?;
@@ -61,19 +62,19 @@ impl Left {
         let dead = cx
             .journal
             .of_dead(|thing| ami(thing).and_then(|ami| ami.origin).as_ref().is_some_and(is_same));
-        let left = dead.iter().flat_map(|journal| {
+        let amis = dead.iter().flat_map(|journal| {
             // It may have been finished already, before anybody heard of it.
             let entries = journal.unclaimed().into_iter().chain(journal.entries());
             entries.filter_map(|entry| Self::read(journal, entry))
         });
-        let here = job.account.place(job.account.region());
-        let mut left = left.filter(|left| is_same(&left.origin));
-        left.find(|left| {
-            let there = Recorded::of(&left.entry.thing).map(|recorded| recorded.place);
+        let here = imaging.build.account.place(imaging.build.account.region());
+        let mut amis = amis.filter(|ami| is_same(&ami.origin));
+        amis.find(|ami| {
+            let there = Recorded::of(&ami.entry.thing).map(|recorded| recorded.place);
             let is_here = there.is_ok_and(|there| {
                 (there.region, there.endpoint) == (here.region.clone(), here.endpoint.clone())
             });
-            is_here && !left.is_settled()
+            is_here && !ami.is_settled()
         })
     }
 
@@ -103,30 +104,33 @@ impl Left {
     pub(crate) async fn adopt(
         self,
         cx: &BuildContext,
-        job: &Job,
+        imaging: &Imaging,
         source: &SourceAmi,
     ) -> anyhow::Result<Option<AdoptImage>> {
         let place = Recorded::of(&self.entry.thing)?.place;
-        let here = job.account.place(job.account.region());
+        let here = imaging.build.account.place(imaging.build.account.region());
         if self.origin.source != source.id() || place.account != here.account {
             return Ok(None);
         }
-        let removal = Removal { suspicious: true, journal: &self.journal, ..job.removal(cx) };
+        let removal =
+            Removal { suspicious: true, journal: &self.journal, ..imaging.build.removal(cx) };
         let Some((_, id)) = removal.find(&self.entry.thing).await? else { return Ok(None) };
-        let image = by_id(&job.ec2(cx), &id).await?.filter(is_good);
-        Ok(image.map(|image| AdoptImage::new(job, self, id, &image)))
+        let image = by_id(&imaging.build.ec2(cx), &id).await?.filter(is_good);
+        Ok(image.map(|image| AdoptImage::new(imaging, self, id, &image)))
     }
 
-    /// The same AMI, of `job`. Until it has the tag of that, it has the one that `image` shows.
-    fn made_by(&self, job: &Job, image: &Image) -> Thing {
+    /// The same AMI, of `imaging`. Until it has the tag of that, it has the one that `image` shows.
+    fn made_by(&self, imaging: &Imaging, image: &Image) -> Thing {
         let mut tags = image.tags().iter();
         let now = tags.find(|tag| tag.key() == Some(BUILD_TAG)).and_then(|tag| tag.value());
         let before = now.unwrap_or(&self.origin.token).to_owned();
         let origin = Some(Origin { token: before, ..self.origin.clone() });
-        let ami = Ami { token: job.token.clone(), origin, ..self.ami.clone() };
+        let ami = Ami { token: imaging.build.token.clone(), origin, ..self.ami.clone() };
         match self.is_intermediary {
-            true => IntermediaryAmi(ami).thing(&job.account, job.account.region()),
-            false => ami.thing(&job.account, job.account.region()),
+            true => {
+                IntermediaryAmi(ami).thing(&imaging.build.account, imaging.build.account.region())
+            }
+            false => ami.thing(&imaging.build.account, imaging.build.account.region()),
         }
     }
 
@@ -149,21 +153,21 @@ fn is_good(image: &Image) -> bool {
 /// Waits until the AMI can be used, as the dead run did. In the end, all else that run has left of
 /// its build goes.
 pub(crate) struct AdoptImage {
-    job: Job,
-    left: Left,
+    imaging: Imaging,
+    abandoned: AbandonedAmi,
     id: String,
     made: Arc<Thing>,
 }
 
 impl AdoptImage {
-    fn new(job: &Job, left: Left, id: String, image: &Image) -> Self {
-        let made = left.made_by(job, image).known_as(&id);
-        Self { job: job.clone(), made: Arc::new(made), left, id }
+    fn new(imaging: &Imaging, abandoned: AbandonedAmi, id: String, image: &Image) -> Self {
+        let made = abandoned.made_by(imaging, image).known_as(&id);
+        Self { imaging: imaging.clone(), made: Arc::new(made), abandoned, id }
     }
 
     /// The machine that the AMI was made of.
     pub(crate) fn instance(&self) -> String {
-        self.left.ami.instance.clone()
+        self.abandoned.ami.instance.clone()
     }
 
     /// Removes what the dead run has left of its build as far as it is meant; what cannot be removed
@@ -172,11 +176,12 @@ impl AdoptImage {
         let environment = cx.facts.scope.environment.clone();
         let (redactor, ui) = (cx.redactor.clone(), cx.ui.clone());
         let cx = CleanupContext { environment, redactor, ui, only_looks: false };
-        let cleaner = Ec2Cleaner { access: self.job.settings.access.clone(), cx };
-        let is_left =
-            |one: &Recorded| self.left.is_of_same_build(&self.id, &*one.resource) && is_meant(one);
-        cleaner.clean_some(&self.left.journal, is_left).await;
-        for left in self.left.journal.left_behind() {
+        let cleaner = Ec2Cleaner { access: self.imaging.build.options.access.clone(), cx };
+        let is_left = |one: &Recorded| {
+            self.abandoned.is_of_same_build(&self.id, &*one.resource) && is_meant(one)
+        };
+        cleaner.clean_some(&self.abandoned.journal, is_left).await;
+        for left in self.abandoned.journal.left_behind() {
             cleaner.cx.ui.error(format!("this could not be removed: {left}"));
         }
     }
@@ -199,15 +204,15 @@ impl Step for AdoptImage {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
-        let run = self.left.journal.run().unwrap_or_default();
-        let name = &self.left.ami.name;
+        let run = self.abandoned.journal.run().unwrap_or_default();
+        let name = &self.abandoned.ami.name;
         cx.ui.say(format!(
             "Adopting {} (`{name}`): the run {run} made it from the same, and died before it was \
              finished",
             self.id,
         ));
-        let ec2 = self.job.ec2(cx);
-        let tags = self.job.known_as_ours(cx);
+        let ec2 = self.imaging.build.ec2(cx);
+        let tags = self.imaging.build.known_as_ours(cx);
         let ids = [self.id.clone()];
         let ours = async {
             match tags::put(&ec2, &ids, &tags).await {
@@ -219,15 +224,15 @@ impl Step for AdoptImage {
             }
         };
         // Its copies are made anew, even those that are finished.
-        self.left.journal.give_up_products();
+        self.abandoned.journal.give_up_products();
         let copies = self.clean_up(cx, |one| one.get::<AmiCopy>().is_some());
-        let wait = wait_for_image(cx, &self.job, &ec2, &self.id);
+        let wait = wait_for_image(cx, &self.imaging, &ec2, &self.id);
         let (ours, (), image) = tokio::join!(ours, copies, wait);
         let image = image.context("the AMI of a dead run cannot be finished")?;
         ours?;
         // It is in our journal now, and has our tags.
-        self.left.journal.gone(&self.left.entry.thing);
-        let region = self.job.account.region().to_owned();
+        self.abandoned.journal.gone(&self.abandoned.entry.thing);
+        let region = self.imaging.build.account.region().to_owned();
         let (id, name) = (self.id.clone(), name.clone());
         Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
     }
@@ -236,11 +241,11 @@ impl Step for AdoptImage {
         let removed = async {
             match ending {
                 Ending::Done if self.made.is_product() => Ok(()),
-                _ => self.job.removal(cx).remove(&self.made).await,
+                _ => self.imaging.build.removal(cx).remove(&self.made).await,
             }
         };
         let (removed, ()) = tokio::join!(removed, self.clean_up(cx, |_| true));
-        self.left.journal.close();
+        self.abandoned.journal.close();
         removed
     }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::tags::{ImageText, TagBlock, TagMap};
+use crate::builder::amazon::build::check_tags;
 use crate::component::Check;
 
 /// What the image is called, and who may use it where.
@@ -42,11 +43,6 @@ pub struct AmiOptions {
     pub snapshot_users: Vec<String>,
     /// Groups that may make volumes of the snapshots: `all` makes them public.
     pub snapshot_groups: Vec<String>,
-    /// Whether instances of the AMI have enhanced networking (ENA); as in the source AMI if not
-    /// given.
-    pub ena_support: Option<bool>,
-    /// Whether instances of the AMI have enhanced networking (Intel 82599 VF).
-    pub sriov_support: bool,
     /// Whether the account's AMIs of the same name give way to the new one, in each region. `-force`
     /// does the same. They stay until there is a new one under a temporary name; then they are
     /// deregistered, and it is made once more under its own, which takes less time. If that or
@@ -119,10 +115,6 @@ impl AmiOptions {
     /// Reports what is wrong.
     pub fn check(&self, check: &mut Check<'_>) {
         check_name(&self.ami_name, check);
-        let hvm_only = self.ena_support == Some(true) || self.sriov_support;
-        if hvm_only && self.ami_virtualization_type == Some(VirtualizationType::Paravirtual) {
-            check.error("ami_virtualization_type", "enhanced networking needs `hvm`");
-        }
         for (option, blocks) in [("tag", &self.tag), ("snapshot_tag", &self.snapshot_tag)] {
             check_tags(option, blocks, check);
         }
@@ -159,13 +151,6 @@ impl AmiOptions {
         }
         let at = self.deprecate_at.parse();
         at.map(Some).context("write a date, a time and a time zone: 2030-12-31T23:59:59Z")
-    }
-}
-
-/// Reports tag blocks without a key.
-pub fn check_tags(option: &str, blocks: &[TagBlock], check: &mut Check<'_>) {
-    if blocks.iter().any(|block| block.key().is_none()) {
-        check.missing(&format!("{option}.key"), "every tag has a key and a value");
     }
 }
 

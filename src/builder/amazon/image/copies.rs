@@ -142,6 +142,11 @@ impl CopyOptions {
         }
     }
 
+    /// The regions that there must be beside that of the build; `None`: nobody looks.
+    pub fn regions_to_check(&self) -> Option<&[String]> {
+        (!self.skip_region_validation).then_some(&self.ami_regions)
+    }
+
     /// Whether the AMI that is made of the machine is only there to be copied.
     pub fn is_intermediary(&self) -> bool {
         self.encrypt_boot == Some(true) || self.skip_save_build_region

@@ -16,10 +16,11 @@ use crate::aws::name::time_ordered_id;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::ami_copy::{self, AmiCopy};
 use crate::aws::tags::specification;
-use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::image::copies::CopyTo;
 use crate::builder::amazon::image::create_image::{description, wait_for_image};
-use crate::builder::amazon::steps::{MadeImage, SourceAmi};
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
@@ -28,7 +29,7 @@ use crate::step::{Ending, Step};
 
 /// Copies the AMI. A failed build leaves no copy.
 pub(crate) struct CopyImage {
-    job: Job,
+    imaging: Imaging,
     source: SourceAmi,
     original: MadeImage,
     /// What the copies are called.
@@ -40,27 +41,27 @@ pub(crate) struct CopyImage {
 }
 
 impl CopyImage {
-    pub(crate) fn new(job: &Job, source: &SourceAmi, original: MadeImage) -> Self {
+    pub(crate) fn new(imaging: &Imaging, source: &SourceAmi, original: MadeImage) -> Self {
         let since = Timestamp::now().as_second();
         // An AMI that was adopted has the name that its first run chose.
-        let name = match job.settings.copies.is_intermediary() {
-            true => job.settings.ami.ami_name.clone(),
+        let name = match imaging.settings.copies.is_intermediary() {
+            true => imaging.settings.ami.ami_name.clone(),
             false => original.name.clone(),
         };
         let copy = |to: CopyTo| {
             let name = name.clone();
-            let (source, token) = (original.id.clone(), job.token.clone());
+            let (source, token) = (original.id.clone(), imaging.build.token.clone());
             let made = AmiCopy { name, source, since, token };
-            let made = made.thing(&job.account, &to.region);
+            let made = made.thing(&imaging.build.account, &to.region);
             (to, Arc::new(made))
         };
-        let copies = job.settings.copies.copies_from(job.account.region());
+        let copies = imaging.settings.copies.copies_from(imaging.build.account.region());
         let copies = copies.into_iter().map(copy).collect();
-        Self { job: job.clone(), source: source.clone(), original, name, copies, since }
+        Self { imaging: imaging.clone(), source: source.clone(), original, name, copies, since }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &ImageSettings, at: &Regions) -> Vec<Permission> {
         let copies = settings.copies.copies_from(at.own());
         if copies.is_empty() {
             return Vec::new();
@@ -81,33 +82,33 @@ impl CopyImage {
         made: &Thing,
     ) -> anyhow::Result<MadeImage> {
         let region = to.region.as_str();
-        let ec2 = self.job.ec2_in(cx, region);
+        let ec2 = self.imaging.build.ec2_in(cx, region);
         let request = ec2
             .copy_image()
             .client_token(time_ordered_id())
             .name(&self.name)
-            .set_description(description(cx, &self.job, &self.source)?)
+            .set_description(description(cx, &self.imaging, &self.source)?)
             .source_image_id(&self.original.id)
             .source_region(&self.original.region)
             .copy_image_tags(true)
             .set_encrypted(to.encrypted)
             .set_kms_key_id(to.kms_key_id.clone())
             .set_snapshot_copy_completion_duration_minutes(
-                self.job.settings.copies.snapshot_copy_duration_minutes,
+                self.imaging.settings.copies.snapshot_copy_duration_minutes,
             )
             .set_tag_specifications(
-                specification(ResourceType::Image, &self.job.known_as_ours(cx))
+                specification(ResourceType::Image, &self.imaging.build.known_as_ours(cx))
                     .map(|tags| vec![tags]),
             );
         let id = |answer: CopyImageOutput| answer.image_id;
         let asked = (self.name.as_str(), self.original.id.as_str(), self.since);
-        let look = async || Ok(ami_copy::find(&ec2, asked, &self.job.token).await?);
+        let look = async || Ok(ami_copy::find(&ec2, asked, &self.imaging.build.token).await?);
         let call = ec2.make(made, "CopyImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);
         let how = if to.encrypted == Some(true) { ", encrypted" } else { "" };
         cx.ui.say(format!("Copying {} to {region}{how}: {id}", self.original.id));
-        let image = wait_for_image(cx, &self.job, &ec2, &id).await?;
+        let image = wait_for_image(cx, &self.imaging, &ec2, &id).await?;
         let (region, name) = (region.to_owned(), self.name.clone());
         Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
     }
@@ -131,7 +132,7 @@ impl Step for CopyImage {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<MadeImage>> {
         let copies = self.copies.iter().map(|(to, made)| self.copy(cx, to, made));
-        let mut made = match self.job.settings.copies.is_intermediary() {
+        let mut made = match self.imaging.settings.copies.is_intermediary() {
             true => Vec::new(),
             false => vec![self.original.clone()],
         };
@@ -153,7 +154,7 @@ impl Step for CopyImage {
         if ending == Ending::Done {
             return Ok(());
         }
-        let removal = self.job.removal(cx);
+        let removal = self.imaging.build.removal(cx);
         let removed = self.copies.iter().map(|(_, made)| removal.remove(made));
         join_all(removed).await.into_iter().collect()
     }

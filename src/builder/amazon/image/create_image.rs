@@ -1,6 +1,7 @@
 //! The AMI is made of the machine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -16,52 +17,72 @@ use crate::aws::resource::ami::{self, Ami, Origin};
 use crate::aws::resource::intermediary_ami::IntermediaryAmi;
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon::block_device::mappings;
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::{IMAGE_PATIENCE, MadeImage, Running, SourceAmi};
+use crate::builder::amazon::block_device::BlockDevice;
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::make::Naming;
+use crate::builder::amazon::image::settings::Imaging;
+use crate::builder::amazon::machine::Stopped;
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
 use crate::permission::Permission;
 use crate::step::{Ending, Step};
 
+/// How long an image or snapshot may stay without progress.
+const IMAGE_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
 /// Makes the AMI and waits until it can be used. A failed build leaves neither it nor its
 /// snapshots; of a temporary one that is so in any case.
 pub(crate) struct CreateImage {
-    job: Job,
+    imaging: Imaging,
     source: SourceAmi,
     instance: String,
+    disks: Vec<BlockDeviceMapping>,
     name: String,
     made: Arc<Thing>,
 }
 
 impl CreateImage {
-    /// `number` says what the build is made from.
+    /// `number` says what the build is made from; `disks` are those that differ from the machine's.
     pub(crate) fn new(
-        job: &Job,
+        imaging: &Imaging,
         source: &SourceAmi,
-        instance: &Running,
+        stopped: &Stopped,
         number: Option<String>,
-        temporary: bool,
+        disks: Vec<BlockDeviceMapping>,
+        naming: Naming,
     ) -> Self {
-        let instance = instance.id.clone();
+        let instance = stopped.id.clone();
         let origin = number.map(|number| {
-            let (source, token) = (source.id().to_owned(), job.token.clone());
+            let (source, token) = (source.id().to_owned(), imaging.build.token.clone());
             Origin { number, source, token }
         });
-        let name = if temporary { name::temporary() } else { job.settings.ami.ami_name.clone() };
-        let token = job.token.clone();
-        let ami = Ami { name: name.clone(), instance: instance.clone(), token, origin };
-        let made = match temporary {
-            true => IntermediaryAmi(ami).thing(&job.account, job.account.region()),
-            false => ami.thing(&job.account, job.account.region()),
+        let name = match naming {
+            Naming::Temporary => name::temporary(),
+            Naming::Final => imaging.settings.ami.ami_name.clone(),
         };
-        Self { job: job.clone(), source: source.clone(), instance, name, made: Arc::new(made) }
+        let token = imaging.build.token.clone();
+        let ami = Ami { name: name.clone(), instance: instance.clone(), token, origin };
+        let made = match naming {
+            Naming::Temporary => {
+                IntermediaryAmi(ami).thing(&imaging.build.account, imaging.build.account.region())
+            }
+            Naming::Final => ami.thing(&imaging.build.account, imaging.build.account.region()),
+        };
+        Self {
+            imaging: imaging.clone(),
+            source: source.clone(),
+            instance,
+            disks,
+            name,
+            made: Arc::new(made),
+        }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let keys = settings.ebs.ami_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
+    pub(crate) fn permissions(devices: &[BlockDevice], at: &Regions) -> Vec<Permission> {
+        let keys = devices.iter().map(|disk| &disk.kms_key_id);
         let mut all = vec![
             at.on_ours("instance", &["CreateImage"]),
             at.on(&["image", "snapshot"], &["CreateImage"]),
@@ -72,37 +93,25 @@ impl CreateImage {
         all
     }
 
-    fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
-        let ebs = &self.job.settings.ebs;
-        let mut disks = mappings(&ebs.ami_block_device_mappings).unwrap_or_default();
-        if ebs.no_ephemeral {
-            disks.extend(('a'..='z').map(|letter| {
-                let device = format!("xvdc{letter}");
-                BlockDeviceMapping::builder().device_name(device).no_device("").build()
-            }));
-        }
-        (!disks.is_empty()).then_some(disks)
-    }
-
     async fn create(&self, cx: &BuildContext) -> anyhow::Result<String> {
-        let mut tags = match self.job.images_take_run_tags() {
-            true => self.job.run_tags(cx, &self.source)?,
+        let mut tags = match self.imaging.takes_run_tags() {
+            true => self.imaging.build.run_tags(cx, &self.source)?,
             false => Vec::new(),
         };
         // Until it is finished, it is ours.
-        tags.extend(self.job.known_as_ours(cx));
+        tags.extend(self.imaging.build.known_as_ours(cx));
         // Snapshots get their tags in a later step.
         let tags = specification(ResourceType::Image, &tags).map(|tags| vec![tags]);
-        let ec2 = self.job.ec2(cx);
+        let ec2 = self.imaging.build.ec2(cx);
         let request = ec2
             .create_image()
             .instance_id(&self.instance)
             .name(&self.name)
-            .set_description(description(cx, &self.job, &self.source)?)
-            .set_block_device_mappings(self.disks())
+            .set_description(description(cx, &self.imaging, &self.source)?)
+            .set_block_device_mappings((!self.disks.is_empty()).then(|| self.disks.clone()))
             .set_tag_specifications(tags);
         let id = |answer: CreateImageOutput| answer.image_id;
-        let tokens = [self.job.token.as_str()];
+        let tokens = [self.imaging.build.token.as_str()];
         let look = async || {
             let named = (self.name.as_str(), None);
             let found = ami::find(&ec2, named, &self.instance, &tokens, false).await?;
@@ -138,9 +147,9 @@ impl Step for CreateImage {
         };
         cx.ui.say(format!("Creating {kind} `{}` from {}", self.name, self.instance));
         let id = self.create(cx).await?;
-        let region = self.job.account.region().to_owned();
+        let region = self.imaging.build.account.region().to_owned();
         cx.ui.say(format!("AMI: {id}"));
-        let image = wait_for_image(cx, &self.job, &self.job.ec2(cx), &id).await?;
+        let image = wait_for_image(cx, &self.imaging, &self.imaging.build.ec2(cx), &id).await?;
         let name = self.name.clone();
         Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
     }
@@ -148,7 +157,7 @@ impl Step for CreateImage {
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         match ending {
             Ending::Done if self.made.is_product() => Ok(()),
-            _ => self.job.removal(cx).remove(&self.made).await,
+            _ => self.imaging.build.removal(cx).remove(&self.made).await,
         }
     }
 
@@ -160,10 +169,10 @@ impl Step for CreateImage {
 /// `ami_description` with the facts of the source AMI filled in.
 pub(crate) fn description(
     cx: &BuildContext,
-    job: &Job,
+    imaging: &Imaging,
     source: &SourceAmi,
 ) -> anyhow::Result<Option<String>> {
-    let Some(text) = &job.settings.ami.ami_description else { return Ok(None) };
+    let Some(text) = &imaging.settings.ami.ami_description else { return Ok(None) };
     let text = text.render(&cx.facts.scope, &source.dot());
     Ok(Some(text.context("cannot render `ami_description`")?).filter(|text| !text.is_empty()))
 }
@@ -171,12 +180,13 @@ pub(crate) fn description(
 /// Waits until the AMI `id` can be used.
 pub(crate) async fn wait_for_image(
     cx: &BuildContext,
-    job: &Job,
+    imaging: &Imaging,
     ec2: &Ec2,
     id: &str,
 ) -> anyhow::Result<Image> {
-    let patience = job.patience(cx, IMAGE_PATIENCE);
-    let wait = Wait { kind: "AMI available", what: id, patience, memory: &job.account.memory };
+    let patience = imaging.build.patience(cx, IMAGE_PATIENCE);
+    let wait =
+        Wait { kind: "AMI available", what: id, patience, memory: &imaging.build.account.memory };
     wait.until(&cx.ui, &cx.cancel, || look_at_image(ec2, id)).await
 }
 

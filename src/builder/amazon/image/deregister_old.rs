@@ -9,8 +9,8 @@ use crate::aws::allow::Regions;
 use crate::aws::image::deregister;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::replaced_ami::ReplacedAmi;
-use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::image::find_old::Old;
+use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
@@ -20,23 +20,23 @@ use crate::step::{Ending, Step};
 /// Deregisters the account's AMIs that have the name of the new one: EC2 does not allow two AMIs of
 /// one name. If the build fails, they are put back.
 pub(crate) struct DeregisterOld {
-    job: Job,
+    imaging: Imaging,
     old: Vec<(Old, Arc<Thing>)>,
 }
 
 impl DeregisterOld {
-    pub(crate) fn new(job: &Job, old: Vec<Old>) -> Self {
-        let snapshots_go = job.settings.ami.force_delete_snapshot;
+    pub(crate) fn new(imaging: &Imaging, old: Vec<Old>) -> Self {
+        let snapshots_go = imaging.settings.ami.force_delete_snapshot;
         let with_thing = |old: Old| {
             let made = ReplacedAmi::of(&old.image, snapshots_go);
-            let thing = made.thing(&job.account, &old.region);
+            let thing = made.thing(&imaging.build.account, &old.region);
             (old, Arc::new(thing))
         };
-        Self { job: job.clone(), old: old.into_iter().map(with_thing).collect() }
+        Self { imaging: imaging.clone(), old: old.into_iter().map(with_thing).collect() }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &ImageSettings, at: &Regions) -> Vec<Permission> {
         if !settings.force {
             return Vec::new();
         }
@@ -66,12 +66,12 @@ impl Step for DeregisterOld {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let name = &self.job.settings.ami.ami_name;
+        let name = &self.imaging.settings.ami.ami_name;
         let each = self.old.iter().map(async |(Old { region, image }, thing)| {
             let id = image.image_id().unwrap_or_default();
             cx.ui.say(format!("Deregistering {id}, the AMI called `{name}` in {region}"));
             thing.set_out();
-            deregister(&self.job.ec2_in(cx, region), id).await?;
+            deregister(&self.imaging.build.ec2_in(cx, region), id).await?;
             cx.journal.made(thing, id);
             Ok(())
         });
@@ -79,7 +79,7 @@ impl Step for DeregisterOld {
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        let removal = self.job.removal(cx);
+        let removal = self.imaging.build.removal(cx);
         let each = self.old.iter().map(|(_, thing)| removal.remove(thing));
         join_all(each).await.into_iter().collect()
     }

@@ -16,9 +16,9 @@ use crate::aws::call::Ec2;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::fast_launch::FastLaunch;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::image::fast_launch::TemplateOf;
-use crate::builder::amazon::steps::MadeImage;
+use crate::builder::amazon::image::fast_launch::{FastLaunchOptions, TemplateOf};
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::Imaging;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
@@ -30,26 +30,30 @@ const PATIENCE: Duration = Duration::from_secs(125 * 60);
 
 /// Enables fast launch in every region that wants it. A failed build leaves it nowhere.
 pub(crate) struct EnableFastLaunch {
-    job: Job,
+    imaging: Imaging,
+    options: FastLaunchOptions,
     images: Vec<(MadeImage, Arc<Thing>)>,
 }
 
 impl EnableFastLaunch {
-    pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
-        let options = &job.settings.ebs.fast_launch;
-        let wants =
-            |image: &&MadeImage| options.in_region(&image.region, job.account.region()).is_some();
+    pub(crate) fn new(
+        imaging: &Imaging,
+        options: &FastLaunchOptions,
+        images: &[MadeImage],
+    ) -> Self {
+        let wants = |image: &&MadeImage| {
+            options.in_region(&image.region, imaging.build.account.region()).is_some()
+        };
         let enabled = |image: &MadeImage| {
-            let made = FastLaunch { image: image.id.clone(), token: job.token.clone() };
-            (image.clone(), Arc::new(made.thing(&job.account, &image.region)))
+            let made = FastLaunch { image: image.id.clone(), token: imaging.build.token.clone() };
+            (image.clone(), Arc::new(made.thing(&imaging.build.account, &image.region)))
         };
         let images = images.iter().filter(wants).map(enabled).collect();
-        Self { job: job.clone(), images }
+        Self { imaging: imaging.clone(), options: options.clone(), images }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let options = &settings.ebs.fast_launch;
+    pub(crate) fn permissions(options: &FastLaunchOptions, at: &Regions) -> Vec<Permission> {
         if !options.is_wanted() {
             return Vec::new();
         }
@@ -67,9 +71,10 @@ impl EnableFastLaunch {
         image: &MadeImage,
         made: &Thing,
     ) -> anyhow::Result<()> {
-        let options = &self.job.settings.ebs.fast_launch;
-        let ec2 = self.job.ec2_in(cx, &image.region).expecting([&image.id]);
-        let template = options.in_region(&image.region, self.job.account.region()).flatten();
+        let options = &self.options;
+        let ec2 = self.imaging.build.ec2_in(cx, &image.region).expecting([&image.id]);
+        let template =
+            options.in_region(&image.region, self.imaging.build.account.region()).flatten();
         let template = match template {
             Some(template) => Some(with_version(&ec2, template).await?),
             None => None,
@@ -88,8 +93,8 @@ impl EnableFastLaunch {
         made.set_out();
         ec2.call("EnableFastLaunch", |_| request.clone().send()).await?;
         cx.journal.made(made, &image.id);
-        let patience = self.job.patience(cx, PATIENCE);
-        let memory = &self.job.account.memory;
+        let patience = self.imaging.build.patience(cx, PATIENCE);
+        let memory = &self.imaging.build.account.memory;
         let wait = Wait { kind: "fast launch enabled", what: &image.id, patience, memory };
         wait.until(&cx.ui, &cx.cancel, || look(&ec2, &image.id)).await
     }
@@ -160,7 +165,7 @@ impl Step for EnableFastLaunch {
         if ending == Ending::Done {
             return Ok(());
         }
-        let removal = self.job.removal(cx);
+        let removal = self.imaging.build.removal(cx);
         let removed = self.images.iter().map(|(_, made)| removal.remove(made));
         join_all(removed).await.into_iter().collect()
     }

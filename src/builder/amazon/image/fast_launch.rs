@@ -10,7 +10,7 @@ use crate::component::Check;
 /// Windows instances that are started ahead of time.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct FastLaunch {
+pub struct FastLaunchOptions {
     /// Whether instances of the AMI are started ahead of time, which costs a snapshot for each. Any
     /// other option here means that they are.
     pub enable_fast_launch: Option<bool>,
@@ -63,7 +63,7 @@ impl<'a> TemplateOf<'a> {
     }
 }
 
-impl FastLaunch {
+impl FastLaunchOptions {
     /// Whether it is asked for.
     pub fn is_wanted(&self) -> bool {
         let else_given = self.template().is_some()
@@ -176,19 +176,19 @@ mod tests {
             template_id: id.into(),
             ..RegionTemplate::default()
         };
-        let options = FastLaunch {
+        let options = FastLaunchOptions {
             template_name: "here".into(),
             region_launch_templates: vec![
                 region("eu-west-1", None, "lt-1"),
                 region("eu-west-2", Some(false), ""),
             ],
-            ..FastLaunch::default()
+            ..FastLaunchOptions::default()
         };
         let at = |region| options.in_region(region, "us-east-1");
         assert_eq!(at("us-east-1").unwrap().unwrap().name, Some("here"));
         assert_eq!(at("eu-west-1").unwrap().unwrap().id, Some("lt-1"));
         assert_eq!(at("eu-west-2"), None);
         assert_eq!(at("eu-west-3"), Some(None), "enabled, without a template");
-        assert_eq!(FastLaunch::default().in_region("us-east-1", "us-east-1"), None);
+        assert_eq!(FastLaunchOptions::default().in_region("us-east-1", "us-east-1"), None);
     }
 }

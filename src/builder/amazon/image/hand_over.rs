@@ -6,8 +6,8 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::build_tags::hand_over;
-use crate::builder::amazon::ebs::Job;
-use crate::builder::amazon::steps::MadeImage;
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::Imaging;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -16,13 +16,13 @@ use crate::step::Step;
 /// Takes off the tags that say that the AMIs are not finished. It comes last. The journal says first
 /// that they are: whoever is killed in between leaves AMIs that are found again, and kept.
 pub(crate) struct HandOver {
-    job: Job,
+    imaging: Imaging,
     images: Vec<MadeImage>,
 }
 
 impl HandOver {
-    pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
-        Self { job: job.clone(), images: images.to_vec() }
+    pub(crate) fn new(imaging: &Imaging, images: &[MadeImage]) -> Self {
+        Self { imaging: imaging.clone(), images: images.to_vec() }
     }
 
     /// What the account must allow for it.
@@ -48,7 +48,7 @@ impl Step for HandOver {
         written.context("the journal cannot say that the AMI is finished")?;
         let each = self.images.iter().map(async |image| {
             let ids = std::slice::from_ref(&image.id);
-            let handed_over = hand_over(&self.job.ec2_in(cx, &image.region), ids).await;
+            let handed_over = hand_over(&self.imaging.build.ec2_in(cx, &image.region), ids).await;
             handed_over.with_context(|| format!("cannot take our own tags off {}", image.id))
         });
         join_all(each).await.into_iter().collect()

@@ -1,16 +1,33 @@
-//! The AMI that is made of a machine: created, copied, shared, tagged, handed over.
+//! The AMI that is made of a machine: its options, and a file for each step.
 
-pub(super) mod adopt_image;
-pub(super) mod ami;
-pub(super) mod check_account;
-pub(super) mod copies;
-pub(super) mod copy_image;
-pub(super) mod create_image;
-pub(super) mod deregister_old;
-pub(super) mod enable_fast_launch;
-pub(super) mod fast_launch;
-pub(super) mod find_old;
-pub(super) mod hand_over;
-pub(super) mod set_lifetime;
-pub(super) mod share_images;
-pub(super) mod tag_images;
+mod adopt_image;
+mod ami;
+mod check_name;
+mod check_source;
+mod copies;
+mod copy_image;
+mod create_image;
+mod deregister_old;
+mod enable_fast_launch;
+mod fast_launch;
+mod find_old;
+mod finish;
+mod hand_over;
+mod made_image;
+mod make;
+mod set_lifetime;
+mod settings;
+mod share_images;
+mod tag_images;
+
+pub(super) use self::adopt_image::AbandonedAmi;
+pub(super) use self::check_name::CheckName;
+pub(super) use self::check_source::CheckSource;
+pub(super) use self::copy_image::CopyImage;
+pub(super) use self::create_image::CreateImage;
+pub(super) use self::enable_fast_launch::EnableFastLaunch;
+pub(super) use self::fast_launch::FastLaunchOptions;
+pub(super) use self::finish::{finish, permissions as permissions_to_finish};
+pub(super) use self::made_image::MadeImage;
+pub(super) use self::make::{make, permissions as permissions_to_make};
+pub(super) use self::settings::{ImageOptions, ImageSettings, Imaging};

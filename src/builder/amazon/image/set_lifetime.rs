@@ -5,8 +5,8 @@ use aws_smithy_types::DateTime;
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::MadeImage;
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -14,17 +14,17 @@ use crate::step::Step;
 
 /// Sets both in every region. It comes late: what is protected is done.
 pub(crate) struct SetLifetime {
-    job: Job,
+    imaging: Imaging,
     images: Vec<MadeImage>,
 }
 
 impl SetLifetime {
-    pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
-        Self { job: job.clone(), images: images.to_vec() }
+    pub(crate) fn new(imaging: &Imaging, images: &[MadeImage]) -> Self {
+        Self { imaging: imaging.clone(), images: images.to_vec() }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &ImageSettings, at: &Regions) -> Vec<Permission> {
         let ami = &settings.ami;
         let mut all = Vec::new();
         if !ami.deprecate_at.is_empty() {
@@ -44,9 +44,9 @@ impl SetLifetime {
     }
 
     async fn deprecate(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
-        let Some(at) = self.job.settings.ami.deprecated_from()? else { return Ok(()) };
+        let Some(at) = self.imaging.settings.ami.deprecated_from()? else { return Ok(()) };
         cx.ui.say(format!("Deprecating {} from {at}", image.id));
-        let ec2 = self.job.ec2_in(cx, &image.region).expecting([&image.id]);
+        let ec2 = self.imaging.build.ec2_in(cx, &image.region).expecting([&image.id]);
         let request = ec2.enable_image_deprecation().image_id(&image.id);
         let request = request.deprecate_at(DateTime::from_secs(at.as_second()));
         ec2.call("EnableImageDeprecation", |_| request.clone().send()).await?;
@@ -54,12 +54,12 @@ impl SetLifetime {
     }
 
     async fn protect(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
-        let protection = &self.job.settings.ami.deregistration_protection;
+        let protection = &self.imaging.settings.ami.deregistration_protection;
         if !protection.is_on() {
             return Ok(());
         }
         cx.ui.say(format!("Protecting {} from being deregistered", image.id));
-        let ec2 = self.job.ec2_in(cx, &image.region).expecting([&image.id]);
+        let ec2 = self.imaging.build.ec2_in(cx, &image.region).expecting([&image.id]);
         let request = ec2.enable_image_deregistration_protection().image_id(&image.id);
         let request = request.with_cooldown(protection.with_cooldown);
         ec2.call("EnableImageDeregistrationProtection", |_| request.clone().send()).await?;

@@ -10,9 +10,9 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::image::ami::{AmiOptions, ImdsSupport};
-use crate::builder::amazon::steps::MadeImage;
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -21,17 +21,17 @@ use crate::step::Step;
 /// Sets launch permissions, product codes, IMDS support and volume permissions, one call for each
 /// kind.
 pub(crate) struct ShareImages {
-    job: Job,
+    imaging: Imaging,
     images: Vec<MadeImage>,
 }
 
 impl ShareImages {
-    pub(crate) fn new(job: &Job, images: &[MadeImage]) -> Self {
-        Self { job: job.clone(), images: images.to_vec() }
+    pub(crate) fn new(imaging: &Imaging, images: &[MadeImage]) -> Self {
+        Self { imaging: imaging.clone(), images: images.to_vec() }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &ImageSettings, at: &Regions) -> Vec<Permission> {
         let ami = &settings.ami;
         let of_image = !launch_permissions(ami).is_empty()
             || !ami.ami_product_codes.is_empty()
@@ -43,8 +43,8 @@ impl ShareImages {
     }
 
     async fn share(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
-        let ami = &self.job.settings.ami;
-        let ec2 = self.job.ec2_in(cx, &image.region).expecting([&image.id]);
+        let ami = &self.imaging.settings.ami;
+        let ec2 = self.imaging.build.ec2_in(cx, &image.region).expecting([&image.id]);
         let modify = || ec2.modify_image_attribute().image_id(&image.id);
         for (kind, permissions) in launch_permissions(ami) {
             cx.ui.say(format!("Letting {kind} launch {}", image.id));
@@ -70,7 +70,7 @@ impl ShareImages {
     }
 
     async fn share_snapshot(&self, ec2: &Ec2, id: &str) -> anyhow::Result<()> {
-        let ami = &self.job.settings.ami;
+        let ami = &self.imaging.settings.ami;
         let modify = || {
             ec2.modify_snapshot_attribute()
                 .snapshot_id(id)

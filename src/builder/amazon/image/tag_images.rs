@@ -7,8 +7,10 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::tags;
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::{MadeImage, SourceAmi, render_tags};
+use crate::builder::amazon::build::{BuildOptions, render_tags};
+use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -16,22 +18,27 @@ use crate::step::Step;
 
 /// Writes `tags` on AMIs and snapshots, and `snapshot_tags` on the snapshots alone.
 pub(crate) struct TagImages {
-    job: Job,
+    imaging: Imaging,
     source: SourceAmi,
     images: Vec<MadeImage>,
 }
 
 impl TagImages {
-    pub(crate) fn new(job: &Job, source: &SourceAmi, images: &[MadeImage]) -> Self {
-        Self { job: job.clone(), source: source.clone(), images: images.to_vec() }
+    pub(crate) fn new(imaging: &Imaging, source: &SourceAmi, images: &[MadeImage]) -> Self {
+        Self { imaging: imaging.clone(), source: source.clone(), images: images.to_vec() }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
-        let (ami, run) = (&settings.ami, &settings.run);
-        let maps = [&ami.tags, &ami.snapshot_tags, &run.run_tags];
-        let blocks = [&ami.tag, &ami.snapshot_tag, &run.run_tag];
-        let is_tagged = maps.iter().any(|map| !map.is_empty())
+    pub(crate) fn permissions(
+        build: &BuildOptions,
+        settings: &ImageSettings,
+        at: &Regions,
+    ) -> Vec<Permission> {
+        let ami = &settings.ami;
+        let maps = [&ami.tags, &ami.snapshot_tags];
+        let blocks = [&ami.tag, &ami.snapshot_tag];
+        let is_tagged = build.run_tags.are_given()
+            || maps.iter().any(|map| !map.is_empty())
             || blocks.iter().any(|blocks| !blocks.is_empty());
         let tag = || at.everywhere(&["image", "snapshot"], &["CreateTags"]);
         is_tagged.then(tag).into_iter().collect()
@@ -39,11 +46,11 @@ impl TagImages {
 
     /// The tags of snapshots: those of the run, of the AMI and their own; the last one wins.
     fn for_snapshots(&self, cx: &BuildContext, of_ami: &[Tag]) -> anyhow::Result<Vec<Tag>> {
-        let ami = &self.job.settings.ami;
+        let ami = &self.imaging.settings.ami;
         let own =
             render_tags(cx, &self.source, "snapshot_tags", &ami.snapshot_tags, &ami.snapshot_tag)?;
-        let run = match self.job.images_take_run_tags() {
-            true => self.job.run_tags(cx, &self.source)?,
+        let run = match self.imaging.takes_run_tags() {
+            true => self.imaging.build.run_tags(cx, &self.source)?,
             false => Vec::new(),
         };
         let mut merged: Vec<Tag> = Vec::new();
@@ -65,7 +72,7 @@ impl TagImages {
             return Ok(());
         }
         cx.ui.say(format!("Tagging {} in {region}", ids.join(", ")));
-        let tagged = tags::put(&self.job.ec2_in(cx, region), ids, tags).await;
+        let tagged = tags::put(&self.imaging.build.ec2_in(cx, region), ids, tags).await;
         tagged.with_context(|| format!("cannot tag {}", ids.join(", ")))?;
         Ok(())
     }
@@ -84,7 +91,7 @@ impl Step for TagImages {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let ami = &self.job.settings.ami;
+        let ami = &self.imaging.settings.ami;
         let of_ami = render_tags(cx, &self.source, "tags", &ami.tags, &ami.tag)?;
         let of_snapshots = self.for_snapshots(cx, &of_ami)?;
         let writes = self.images.iter().map(async |image| {

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
-use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::communicator::Announcement;
 use crate::component::BuildContext;
 use crate::permission::Permission;
@@ -37,10 +37,10 @@ pub(crate) struct Console {
 
 impl Console {
     /// Begins to look at the console of the instance `id`, if the build knows it by its host key.
-    pub(crate) fn watch(cx: &BuildContext, job: &Job, id: &str) -> Self {
-        let source = Source { ec2: job.account.ec2(&cx.cancel), instance: id.to_owned() };
+    pub(crate) fn watch(cx: &BuildContext, machine: &Machine, id: &str) -> Self {
+        let source = Source { ec2: machine.build.account.ec2(&cx.cancel), instance: id.to_owned() };
         let announcement = Announcement::default();
-        let is_of_use = job.settings.communicator.checks_host_key();
+        let is_of_use = machine.settings.communicator.checks_host_key();
         let watch = is_of_use.then(|| {
             let (source, announcement) = (source.clone(), announcement.clone());
             let watch = async move { source.until_announced(&announcement).await };
@@ -50,7 +50,7 @@ impl Console {
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         let is_of_use = settings.communicator.checks_host_key();
         let look = || at.on_ours("instance", &["GetConsoleOutput"]);
         is_of_use.then(look).into_iter().collect()

@@ -9,15 +9,15 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::search::api_filters;
-use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::machine::run::SubnetFilter;
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::step::Step;
 
 /// Looks up what the template asks for, and as little else as possible.
 pub(crate) struct FindNetwork {
-    job: Job,
+    machine: Machine,
 }
 
 /// Where the machine will run; what is `None` is left to EC2.
@@ -93,12 +93,12 @@ impl Network {
 }
 
 impl FindNetwork {
-    pub(crate) fn new(job: &Job) -> Self {
-        Self { job: job.clone() }
+    pub(crate) fn new(machine: &Machine) -> Self {
+        Self { machine: machine.clone() }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         let run = &settings.run;
         let subnet = !run.subnet_id.is_empty() || run.subnet_filter.is_some();
         let vpc = !run.vpc_id.is_empty() || run.vpc_filter.is_some();
@@ -113,9 +113,9 @@ impl FindNetwork {
     }
 
     async fn find(&self, cx: &BuildContext) -> anyhow::Result<Network> {
-        let (run, ec2) = (&self.job.settings.run, &self.job.ec2(cx));
+        let (run, ec2) = (&self.machine.settings.run, &self.machine.build.ec2(cx));
         let zone = given(&run.availability_zone);
-        let elsewhere = match leaves_place_open(&self.job.settings) {
+        let elsewhere = match leaves_place_open(&self.machine.settings) {
             true => Elsewhere::DefaultSubnets,
             false => Elsewhere::Places(Vec::new()),
         };
@@ -150,7 +150,7 @@ impl FindNetwork {
     }
 
     async fn vpc(&self, ec2: &Ec2) -> anyhow::Result<Option<String>> {
-        let run = &self.job.settings.run;
+        let run = &self.machine.settings.run;
         if !run.vpc_id.is_empty() {
             return Ok(Some(run.vpc_id.clone()));
         }
@@ -186,7 +186,7 @@ impl FindNetwork {
 
     /// The subnet with the most free addresses where the instance type is offered.
     async fn infer(&self, ec2: &Ec2, network: &Network) -> anyhow::Result<Network> {
-        let types = self.job.settings.spot.types(&self.job.settings.run.instance_type);
+        let types = self.machine.settings.spot.types(&self.machine.settings.run.instance_type);
         let vpc = match &network.vpc {
             Some(vpc) => vpc.clone(),
             None => {
@@ -229,7 +229,7 @@ fn given(text: &str) -> Option<String> {
 }
 
 /// Whether neither the template nor what the machine is made of says where it runs.
-pub(crate) fn leaves_place_open(settings: &Settings) -> bool {
+pub(crate) fn leaves_place_open(settings: &MachineSettings) -> bool {
     let run = &settings.run;
     let is_given = !run.subnet_id.is_empty()
         || run.subnet_filter.is_some()
@@ -267,7 +267,7 @@ impl Step for FindNetwork {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Network> {
         let mut network = self.find(cx).await?;
-        if self.job.settings.hardware.is_in_one_place() {
+        if self.machine.settings.hardware.is_in_one_place() {
             network.elsewhere = Elsewhere::Places(Vec::new());
         }
         if let Place { subnet: Some(subnet), zone } = &network.place {

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use crate::aws::instance::{Ended, by_id};
-use crate::builder::amazon::ebs::Job;
-use crate::builder::amazon::steps::Running;
+use crate::builder::amazon::machine::run_instance::Running;
+use crate::builder::amazon::machine::settings::Machine;
 use crate::component::{BuildContext, OnError};
 use crate::retry;
-
-/// How often a build begins anew because EC2 has taken its spot instance back.
-pub(crate) const RESTARTS: usize = 2;
 
 /// When it is looked whether a spot instance was taken back: EC2 may say so only a moment after the
 /// connection is lost.
@@ -19,7 +16,7 @@ const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::
 /// the reason.
 pub(crate) async fn explained(
     cx: &BuildContext,
-    job: &Job,
+    machine: &Machine,
     instance: &Running,
     error: anyhow::Error,
 ) -> anyhow::Error {
@@ -29,7 +26,7 @@ pub(crate) async fn explained(
             break;
         }
         // The error counts, whatever becomes of the look.
-        let seen = by_id(&job.ec2(cx), &instance.id).await.ok().flatten();
+        let seen = by_id(&machine.build.ec2(cx), &instance.id).await.ok().flatten();
         if let Some(ended) = seen.as_ref().and_then(Ended::of).filter(Ended::is_a_surprise) {
             return error.context(ended);
         }

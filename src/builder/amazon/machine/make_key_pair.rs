@@ -13,8 +13,8 @@ use crate::aws::name;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::key_pair::{self, KeyPair};
 use crate::aws::tags::specification;
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::SourceAmi;
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::communicator::{KeyType, TemporaryKey};
 use crate::component::BuildContext;
 use crate::journal::Thing;
@@ -25,7 +25,7 @@ use crate::step::{Ending, Step};
 /// Makes a key pair if nothing else is given to log in with. EC2 makes it, so that policies which
 /// allow `CreateKeyPair` are enough; the private half is in its answer only.
 pub(crate) struct MakeKeyPair {
-    job: Job,
+    machine: Machine,
     source: SourceAmi,
     /// What the key pair will be called, if one is made.
     made: Option<(String, Arc<Thing>)>,
@@ -41,20 +41,20 @@ pub(crate) struct Key {
 }
 
 impl MakeKeyPair {
-    pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
-        let options = &job.settings.communicator;
+    pub(crate) fn new(machine: &Machine, source: &SourceAmi) -> Self {
+        let options = &machine.settings.communicator;
         let name = options
             .temporary_key()
             .map(|wish| wish.name.map_or_else(name::temporary, str::to_owned));
         let made = name.map(|name| {
-            let made = KeyPair { name: name.clone(), token: job.token.clone() };
-            (name, Arc::new(made.thing(&job.account, job.account.region())))
+            let made = KeyPair { name: name.clone(), token: machine.build.token.clone() };
+            (name, Arc::new(made.thing(&machine.build.account, machine.build.account.region())))
         });
-        Self { job: job.clone(), source: source.clone(), made }
+        Self { machine: machine.clone(), source: source.clone(), made }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         if settings.communicator.temporary_key().is_none() {
             return Vec::new();
         }
@@ -75,7 +75,7 @@ impl MakeKeyPair {
 
     /// A name that the user chose may be the name of a key that is not ours.
     async fn refuse_existing(&self, cx: &BuildContext, name: &str) -> anyhow::Result<()> {
-        let ec2 = self.job.ec2(cx);
+        let ec2 = self.machine.build.ec2(cx);
         let request = ec2.describe_key_pairs().key_names(name);
         match ec2.call("DescribeKeyPairs", |_| request.clone().send()).await {
             Ok(found) if !found.key_pairs().is_empty() => {
@@ -90,18 +90,18 @@ impl MakeKeyPair {
     }
 
     async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<Secret> {
-        let tags = self.job.own_tags(cx, &self.source)?;
-        let kind = match self.job.settings.communicator.temporary_key().map(|wish| wish.kind) {
+        let tags = self.machine.build.own_tags(cx, &self.source)?;
+        let kind = match self.machine.settings.communicator.temporary_key().map(|wish| wish.kind) {
             Some(KeyType::Rsa) => ApiKeyType::Rsa,
             Some(KeyType::Ed25519 | KeyType::Ecdsa) | None => ApiKeyType::Ed25519,
         };
-        let ec2 = self.job.ec2(cx);
+        let ec2 = self.machine.build.ec2(cx);
         let request = ec2.create_key_pair().key_name(name).key_type(kind).set_tag_specifications(
             specification(ResourceType::KeyPair, &tags).map(|tags| vec![tags]),
         );
         // With an answer the private half is lost for good: away with the other one.
         let forget = || async {
-            if key_pair::find(&ec2, name, &self.job.token).await?.ours().is_some() {
+            if key_pair::find(&ec2, name, &self.machine.build.token).await?.ours().is_some() {
                 key_pair::delete(&ec2, name).await?;
             }
             Ok(None)
@@ -127,7 +127,7 @@ impl Step for MakeKeyPair {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
-        let options = &self.job.settings.communicator;
+        let options = &self.machine.settings.communicator;
         let Some((name, made)) = &self.made else {
             return Ok(Key { name: options.key_pair().map(str::to_owned), temporary: None });
         };
@@ -152,7 +152,7 @@ impl Step for MakeKeyPair {
             let _ = tokio::fs::remove_file(file).await;
         }
         if let Some((_, made)) = &self.made {
-            self.job.removal(cx).remove(made).await?;
+            self.machine.build.removal(cx).remove(made).await?;
         }
         Ok(())
     }

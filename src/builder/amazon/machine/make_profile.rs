@@ -10,9 +10,9 @@ use crate::aws::name::time_ordered_id;
 use crate::aws::profile;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::instance_profile::InstanceProfile;
-use crate::builder::amazon::ebs::{Job, Settings};
 use crate::builder::amazon::machine::profile::PolicyDocument;
-use crate::builder::amazon::steps::SourceAmi;
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
 use crate::journal::Thing;
 use crate::permission::Permission;
@@ -21,24 +21,24 @@ use crate::step::{Ending, Step};
 /// Looks for the given instance profile, or makes one from the template's policy. Nobody waits for
 /// IAM to spread it: the call that starts the machine is made again until EC2 has heard of it.
 pub(crate) struct MakeProfile {
-    job: Job,
+    machine: Machine,
     source: SourceAmi,
     /// The profile and what it will be called, if one is made.
     made: Option<(String, Arc<Thing>)>,
 }
 
 impl MakeProfile {
-    pub(crate) fn new(job: &Job, source: &SourceAmi) -> Self {
-        let made = job.settings.profile.temporary_policy().map(|_| {
+    pub(crate) fn new(machine: &Machine, source: &SourceAmi) -> Self {
+        let made = machine.settings.profile.temporary_policy().map(|_| {
             let name = format!("{}{}", profile::PREFIX, time_ordered_id());
-            let made = InstanceProfile { name: name.clone(), token: job.token.clone() };
-            (name, Arc::new(made.thing(&job.account, job.account.region())))
+            let made = InstanceProfile { name: name.clone(), token: machine.build.token.clone() };
+            (name, Arc::new(made.thing(&machine.build.account, machine.build.account.region())))
         });
-        Self { job: job.clone(), source: source.clone(), made }
+        Self { machine: machine.clone(), source: source.clone(), made }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         let options = &settings.profile;
         if options.temporary_policy().is_some() {
             let mut all = vec![
@@ -62,8 +62,8 @@ impl MakeProfile {
     }
 
     async fn check(&self, cx: &BuildContext, name: &str) -> anyhow::Result<()> {
-        if !self.job.settings.profile.skip_profile_validation {
-            let exists = profile::exists(&self.job.account.iam(&cx.cancel), name).await?;
+        if !self.machine.settings.profile.skip_profile_validation {
+            let exists = profile::exists(&self.machine.build.account.iam(&cx.cancel), name).await?;
             ensure!(
                 exists,
                 "the account has no instance profile `{name}` (`iam_instance_profile`)"
@@ -79,8 +79,8 @@ impl MakeProfile {
         policy: &PolicyDocument,
     ) -> anyhow::Result<()> {
         cx.ui.say(format!("Creating the temporary instance profile {name} and its role"));
-        let account = &self.job.account;
-        let tags = self.job.own_tags(cx, &self.source)?;
+        let account = &self.machine.build.account;
+        let tags = self.machine.build.own_tags(cx, &self.source)?;
         let at = (account.region(), tags.as_slice());
         profile::make(&account.iam(&cx.cancel), made, name, &policy.json(), at).await?;
         cx.journal.made(made, name);
@@ -101,7 +101,7 @@ impl Step for MakeProfile {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Option<String>> {
-        let options = &self.job.settings.profile;
+        let options = &self.machine.settings.profile;
         if let (Some((name, made)), Some(policy)) = (&self.made, options.temporary_policy()) {
             self.make(cx, (name, made), policy).await?;
             return Ok(Some(name.clone()));
@@ -116,7 +116,7 @@ impl Step for MakeProfile {
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
         match &self.made {
-            Some((_, made)) => self.job.removal(cx).remove(made).await,
+            Some((_, made)) => self.machine.build.removal(cx).remove(made).await,
             None => Ok(()),
         }
     }

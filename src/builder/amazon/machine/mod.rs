@@ -1,17 +1,31 @@
-//! The EC2 instance that an image is made on: found, started, reached, stopped.
+//! The EC2 instance that something is made of: its options, and a file for each step of its life.
 
-pub(super) mod console;
-pub(super) mod find_network;
-pub(super) mod find_source_ami;
-pub(super) mod hardware;
-pub(super) mod lost;
-pub(super) mod make_key_pair;
-pub(super) mod make_profile;
-pub(super) mod open_security_group;
-pub(super) mod open_tunnel;
-pub(super) mod profile;
-pub(super) mod run;
-pub(super) mod run_instance;
-pub(super) mod set_attributes;
-pub(super) mod spot;
-pub(super) mod stop_instance;
+mod attempts;
+mod console;
+mod find_network;
+mod find_source_ami;
+mod hardware;
+mod life;
+mod lost;
+mod make_key_pair;
+mod make_profile;
+mod networking;
+mod open_security_group;
+mod open_tunnel;
+mod profile;
+mod run;
+mod run_instance;
+mod set_attributes;
+mod settings;
+mod spot;
+mod stop_instance;
+
+pub(super) use self::attempts::{Bake, bake};
+pub(super) use self::find_network::{FindNetwork, Network};
+pub(super) use self::find_source_ami::FindSourceAmi;
+pub(super) use self::life::{permissions, provision_and_stop, start};
+pub(super) use self::lost::explained;
+pub(super) use self::networking::EnhancedNetworking;
+pub(super) use self::set_attributes::SetAttributes;
+pub(super) use self::settings::{Machine, MachineOptions, MachineSettings};
+pub(super) use self::stop_instance::Stopped;

@@ -15,9 +15,10 @@ use crate::aws::resource::Resource as _;
 use crate::aws::resource::security_group::{self, SecurityGroup};
 use crate::aws::search::api_filters;
 use crate::aws::tags::specification;
-use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::machine::find_network::Network;
 use crate::builder::amazon::machine::run::Interface;
-use crate::builder::amazon::steps::{Network, SourceAmi};
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
 use crate::journal::Thing;
 use crate::permission::Permission;
@@ -26,7 +27,7 @@ use crate::step::{Ending, Step};
 
 /// Finds the given security groups, or makes one.
 pub(crate) struct OpenSecurityGroup {
-    job: Job,
+    machine: Machine,
     source: SourceAmi,
     network: Network,
     /// What the group will be called, if one is made.
@@ -34,17 +35,17 @@ pub(crate) struct OpenSecurityGroup {
 }
 
 impl OpenSecurityGroup {
-    pub(crate) fn new(job: &Job, source: &SourceAmi, network: &Network) -> Self {
-        let name = job.settings.run.needs_temporary_group().then(name::temporary);
+    pub(crate) fn new(machine: &Machine, source: &SourceAmi, network: &Network) -> Self {
+        let name = machine.settings.run.needs_temporary_group().then(name::temporary);
         let made = name.map(|name| {
-            let made = SecurityGroup { name: name.clone(), token: job.token.clone() };
-            (name, Arc::new(made.thing(&job.account, job.account.region())))
+            let made = SecurityGroup { name: name.clone(), token: machine.build.token.clone() };
+            (name, Arc::new(made.thing(&machine.build.account, machine.build.account.region())))
         });
-        Self { job: job.clone(), source: source.clone(), network: network.clone(), made }
+        Self { machine: machine.clone(), source: source.clone(), network: network.clone(), made }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         let look = at.look(&["DescribeSecurityGroups"]);
         if !settings.run.needs_temporary_group() {
             return vec![look];
@@ -64,7 +65,7 @@ impl OpenSecurityGroup {
 
     /// The groups that the template gives or describes.
     async fn existing(&self, cx: &BuildContext) -> anyhow::Result<Vec<String>> {
-        let (run, ec2) = (&self.job.settings.run, self.job.ec2(cx));
+        let (run, ec2) = (&self.machine.settings.run, self.machine.build.ec2(cx));
         let given = run.given_groups();
         let mut request = ec2.describe_security_groups();
         if let Some(wanted) = run.security_group_filter.as_ref().filter(|_| given.is_empty()) {
@@ -83,7 +84,7 @@ impl OpenSecurityGroup {
 
     /// Who may connect.
     async fn sources(&self, cx: &BuildContext) -> anyhow::Result<Vec<String>> {
-        let run = &self.job.settings.run;
+        let run = &self.machine.settings.run;
         if !run.temporary_security_group_source_cidrs.is_empty() {
             return Ok(run.temporary_security_group_source_cidrs.clone());
         }
@@ -92,13 +93,13 @@ impl OpenSecurityGroup {
             Some(Interface::PrivateIp | Interface::PrivateDns) => Way::Private,
             _ => Way::Public,
         };
-        Ok(vec![own_cidr(&self.job.account, &cx.facts.scope.environment, way).await?])
+        Ok(vec![own_cidr(&self.machine.build.account, &cx.facts.scope.environment, way).await?])
     }
 
     async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<String> {
-        let tags = self.job.own_tags(cx, &self.source)?;
+        let tags = self.machine.build.own_tags(cx, &self.source)?;
         let specification = specification(ResourceType::SecurityGroup, &tags);
-        let ec2 = self.job.ec2(cx);
+        let ec2 = self.machine.build.ec2(cx);
         let request = ec2
             .create_security_group()
             .group_name(name)
@@ -106,8 +107,9 @@ impl OpenSecurityGroup {
             .set_vpc_id(self.network.vpc.clone())
             .set_tag_specifications(specification.map(|tags| vec![tags]));
         let id = |answer: CreateSecurityGroupOutput| answer.group_id;
-        let look =
-            async || Ok(security_group::find(&ec2, name, &self.job.token, None).await?.ours());
+        let look = async || {
+            Ok(security_group::find(&ec2, name, &self.machine.build.token, None).await?.ours())
+        };
         let call = ec2.make(made, "CreateSecurityGroup", |_| request.clone().send(), id, look);
         let id = call.await?;
         cx.journal.made(made, &id);
@@ -116,7 +118,7 @@ impl OpenSecurityGroup {
 
     /// Lets `sources` connect to the machine's port.
     async fn open(&self, cx: &BuildContext, id: &str, sources: &[String]) -> anyhow::Result<()> {
-        let Some(port) = self.job.settings.communicator.port() else { return Ok(()) };
+        let Some(port) = self.machine.settings.communicator.port() else { return Ok(()) };
         cx.ui.say(format!("Opening its port {port} to {} only", sources.join(", ")));
         let mut permission =
             IpPermission::builder().ip_protocol("tcp").from_port(port.into()).to_port(port.into());
@@ -127,7 +129,7 @@ impl OpenSecurityGroup {
             };
         }
         let permission = permission.build();
-        let ec2 = self.job.ec2(cx).expecting([id]);
+        let ec2 = self.machine.build.ec2(cx).expecting([id]);
         let request = ec2.authorize_security_group_ingress().group_id(id);
         let request = request.ip_permissions(permission);
         match ec2.call("AuthorizeSecurityGroupIngress", |_| request.clone().send()).await {
@@ -139,7 +141,7 @@ impl OpenSecurityGroup {
 }
 
 /// Whether anybody connects to a port of the machine.
-fn needs_way_in(settings: &Settings) -> bool {
+fn needs_way_in(settings: &MachineSettings) -> bool {
     settings.communicator.port().is_some() && !settings.run.is_behind_session_manager()
 }
 
@@ -159,7 +161,7 @@ impl Step for OpenSecurityGroup {
         let Some((name, made)) = &self.made else {
             return self.existing(cx).await;
         };
-        let needs_way_in = needs_way_in(&self.job.settings);
+        let needs_way_in = needs_way_in(&self.machine.settings);
         let sources = match needs_way_in {
             true => or_cancelled(&cx.cancel, self.sources(cx)).await??,
             false => Vec::new(),
@@ -174,7 +176,7 @@ impl Step for OpenSecurityGroup {
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
         match &self.made {
-            Some((_, made)) => self.job.removal(cx).remove(made).await,
+            Some((_, made)) => self.machine.build.removal(cx).remove(made).await,
             None => Ok(()),
         }
     }

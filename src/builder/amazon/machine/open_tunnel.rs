@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::aws::allow::Regions;
 use crate::aws::ssm::session::DOCUMENT;
 use crate::aws::ssm::{PATIENCE, Plan, Tunnel};
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::Running;
+use crate::builder::amazon::machine::run_instance::Running;
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::communicator::{Target, Transport, Way};
 use crate::component::BuildContext;
 use crate::journal::Thing;
@@ -23,7 +23,7 @@ use crate::step::{Ending, Step};
 
 /// Lets SSH go through sessions of Systems Manager, and ends them.
 pub(crate) struct OpenTunnel {
-    job: Job,
+    machine: Machine,
     target: Target,
     tunnel: Tunnel,
     /// Leads the template's local port into the tunnel.
@@ -32,7 +32,7 @@ pub(crate) struct OpenTunnel {
 
 impl OpenTunnel {
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         if !settings.run.is_behind_session_manager() {
             return Vec::new();
         }
@@ -45,19 +45,24 @@ impl OpenTunnel {
     }
 
     /// A way to `target`, which is the machine `running`.
-    pub(crate) fn new(cx: &BuildContext, job: &Job, running: &Running, target: Target) -> Self {
+    pub(crate) fn new(
+        cx: &BuildContext,
+        machine: &Machine,
+        running: &Running,
+        target: Target,
+    ) -> Self {
         let tunnel = Tunnel::new(Plan {
-            account: job.account.clone(),
+            account: machine.build.account.clone(),
             instance: running.id.clone(),
-            port: job.settings.communicator.port().unwrap_or_default(),
+            port: machine.settings.communicator.port().unwrap_or_default(),
             patience: PATIENCE,
-            reason: format!("imgbake build {}", job.token),
+            reason: format!("imgbake build {}", machine.build.token),
             journal: cx.journal.clone(),
             build: cx.facts.build_name.clone(),
             redactor: cx.redactor.clone(),
             ui: cx.ui.clone(),
         });
-        Self { job: job.clone(), target, tunnel, local: Mutex::default() }
+        Self { machine: machine.clone(), target, tunnel, local: Mutex::default() }
     }
 
     /// Keeps the task that leads the local port into the tunnel.
@@ -79,7 +84,7 @@ impl Step for OpenTunnel {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Target> {
-        let run = &self.job.settings.run;
+        let run = &self.machine.settings.run;
         let port = run.session_manager_port.filter(|port| *port != 0);
         if !run.pause_before_ssm.is_zero() {
             cx.ui.say(format!("Pausing {} before connecting...", run.pause_before_ssm));
@@ -95,7 +100,7 @@ impl Step for OpenTunnel {
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
         self.keep(None);
-        let removal = self.job.removal(cx);
+        let removal = self.machine.build.removal(cx);
         for session in self.tunnel.close().await {
             removal.remove(&session).await?;
         }

@@ -13,8 +13,6 @@ use serde::Deserialize;
 
 use crate::aws::address::is_ipv6_cidr;
 use crate::aws::search::{AmiFilter, Filters};
-use crate::aws::tags::{TagBlock, TagMap};
-use crate::builder::amazon::image::ami::check_tags;
 use crate::component::Check;
 use crate::config::GoDuration;
 use crate::diagnostic::code;
@@ -72,11 +70,6 @@ pub struct RunOptions {
     pub shutdown_behavior: ShutdownBehavior,
     /// Whether the machine is not stopped before its image is made: the provisioners do it.
     pub disable_stop_instance: bool,
-    /// Tags of everything that exists while the build runs: instance, network interface, key pair,
-    /// security group; and of the AMI and its snapshots, unless `skip_ami_run_tags`.
-    pub run_tags: TagMap,
-    /// The same as `run_tags`, a block for each.
-    pub run_tag: Vec<TagBlock>,
     /// User data, as text or in base64.
     pub user_data: String,
     /// A file of user data.
@@ -115,8 +108,6 @@ impl Default for RunOptions {
             ebs_optimized: false,
             shutdown_behavior: ShutdownBehavior::Stop,
             disable_stop_instance: false,
-            run_tags: TagMap::new(),
-            run_tag: Vec::new(),
             user_data: String::new(),
             user_data_file: None,
             metadata_options: MetadataOptions::default(),
@@ -262,7 +253,6 @@ impl RunOptions {
         if !(1..=64).contains(&self.metadata_options.http_put_response_hop_limit) {
             check.error("metadata_options.http_put_response_hop_limit", "1 to 64 hops");
         }
-        check_tags("run_tag", &self.run_tag, check);
     }
 
     fn check_source(&self, check: &mut Check<'_>) {

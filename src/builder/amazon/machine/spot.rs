@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::tags::{TagBlock, TagMap};
-use crate::builder::amazon::image::ami::{AmiOptions, check_tags};
+use crate::builder::amazon::build::check_tags;
 use crate::builder::amazon::machine::hardware::HardwareOptions;
 use crate::component::Check;
 use crate::diagnostic::code;
@@ -89,13 +89,7 @@ impl SpotOptions {
 
     /// Reports what is wrong, also with what spot instances cannot have: `types` are all that the
     /// machine may be of.
-    pub fn check(
-        &self,
-        types: &[&str],
-        ami: &AmiOptions,
-        hardware: &HardwareOptions,
-        check: &mut Check<'_>,
-    ) {
+    pub fn check(&self, types: &[&str], hardware: &HardwareOptions, check: &mut Check<'_>) {
         if let Some(price) = self.highest_price()
             && !price.parse().is_ok_and(|price: f64| price > 0.0)
         {
@@ -116,7 +110,7 @@ impl SpotOptions {
         check_tags("spot_tag", &self.spot_tag, check);
         check_tags("fleet_tag", &self.fleet_tag, check);
         match self.is_wanted() {
-            true => check_limits(types, ami, hardware, check),
+            true => check_limits(types, hardware, check),
             false => self.check_unwanted(check),
         }
     }
@@ -154,20 +148,7 @@ impl SpotOptions {
 }
 
 /// What spot instances cannot have.
-fn check_limits(
-    types: &[&str],
-    ami: &AmiOptions,
-    hardware: &HardwareOptions,
-    check: &mut Check<'_>,
-) {
-    let enhanced = "enhanced networking is set on a stopped machine, and spot instances are \
-                        not stopped: start from an AMI that has it";
-    if ami.ena_support.is_some() {
-        check.error("ena_support", enhanced);
-    }
-    if ami.sriov_support {
-        check.error("sriov_support", enhanced);
-    }
+fn check_limits(types: &[&str], hardware: &HardwareOptions, check: &mut Check<'_>) {
     if hardware.is_unlimited() && types.iter().any(|kind| kind.starts_with("t2.")) {
         check.error("enable_unlimited_credits", "a spot instance of a t2 type cannot have them");
     }

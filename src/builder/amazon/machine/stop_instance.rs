@@ -9,8 +9,8 @@ use crate::aws::call::Ec2;
 use crate::aws::instance::{by_id, state};
 use crate::aws::removal::INSTANCE_PATIENCE;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::Running;
+use crate::builder::amazon::machine::run_instance::Running;
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -19,18 +19,25 @@ use crate::step::Step;
 /// Stops the instance; or, with `disable_stop_instance`, waits until it has stopped itself. EC2 does
 /// not stop spot instances: it reboots them when it makes the image.
 pub(crate) struct StopInstance {
-    job: Job,
+    machine: Machine,
     id: String,
     is_spot: bool,
 }
 
+/// A machine whose disks are at rest, or will be when EC2 reboots it to make an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopped {
+    /// Its id.
+    pub id: String,
+}
+
 impl StopInstance {
-    pub(crate) fn new(job: &Job, instance: &Running) -> Self {
-        Self { job: job.clone(), id: instance.id.clone(), is_spot: instance.is_spot }
+    pub(crate) fn new(machine: &Machine, instance: &Running) -> Self {
+        Self { machine: machine.clone(), id: instance.id.clone(), is_spot: instance.is_spot }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         let mut all = Vec::new();
         if settings.may_be_on_demand() {
             all.push(at.look(&["DescribeInstances"]));
@@ -43,7 +50,7 @@ impl StopInstance {
 
     async fn stop(&self, cx: &BuildContext) -> anyhow::Result<()> {
         cx.ui.say(format!("Stopping the instance {}", self.id));
-        let ec2 = self.job.ec2(cx).expecting([&self.id]);
+        let ec2 = self.machine.build.ec2(cx).expecting([&self.id]);
         let request = ec2.stop_instances().instance_ids(&self.id);
         ec2.call("StopInstances", |_| request.clone().send()).await?;
         Ok(())
@@ -62,7 +69,7 @@ impl StopInstance {
 
 #[async_trait]
 impl Step for StopInstance {
-    type Output = ();
+    type Output = Stopped;
 
     fn name(&self) -> &'static str {
         "stop the instance"
@@ -72,19 +79,21 @@ impl Step for StopInstance {
         Phase::Image
     }
 
-    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Stopped> {
+        let stopped = Stopped { id: self.id.clone() };
         if self.is_spot {
-            return Ok(());
+            return Ok(stopped);
         }
-        if self.job.settings.run.disable_stop_instance {
+        if self.machine.settings.run.disable_stop_instance {
             cx.ui.say(format!("Waiting for the instance {} to stop itself", self.id));
         } else {
             self.stop(cx).await?;
         }
-        let patience = self.job.patience(cx, INSTANCE_PATIENCE);
-        let memory = &self.job.account.memory;
+        let patience = self.machine.build.patience(cx, INSTANCE_PATIENCE);
+        let memory = &self.machine.build.account.memory;
         let wait = Wait { kind: "instance stopped", what: &self.id, patience, memory };
-        let ec2 = self.job.ec2(cx);
-        wait.until(&cx.ui, &cx.cancel, || self.look(&ec2)).await
+        let ec2 = self.machine.build.ec2(cx);
+        wait.until(&cx.ui, &cx.cancel, || self.look(&ec2)).await?;
+        Ok(stopped)
     }
 }

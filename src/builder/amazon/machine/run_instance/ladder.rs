@@ -4,13 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{RunInstance, Running};
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::instance::Ended;
-use crate::builder::amazon::ebs::{Job, Settings};
-use crate::builder::amazon::steps::{Network, Place};
-use crate::component::BuildContext;
-use crate::retry::{self, Backoff};
+use crate::builder::amazon::machine::find_network::{Network, Place};
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
+use crate::retry::Backoff;
 
 /// One way to have a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +50,7 @@ impl fmt::Display for Rung {
 
 impl Rung {
     /// What the template asks for.
-    pub fn first(settings: &Settings, network: &Network) -> Self {
+    pub fn first(settings: &MachineSettings, network: &Network) -> Self {
         let types = settings.spot.types(&settings.run.instance_type);
         let market = if settings.spot.is_wanted() { Market::Spot } else { Market::OnDemand };
         let types = types.into_iter().map(str::to_owned).collect();
@@ -77,7 +75,7 @@ impl Rung {
     }
 
     /// What else there is to try: `others` are places, `fallback` are types.
-    fn those_after(
+    pub fn those_after(
         &self,
         others: &[Place],
         fallback: &[String],
@@ -95,84 +93,35 @@ impl Rung {
     }
 
     /// Where it is, for people; nothing if EC2 chooses.
-    fn whereabouts(&self) -> String {
+    pub fn whereabouts(&self) -> String {
         let zones = self.places.iter().filter_map(|place| place.zone.as_deref());
         let zones: Vec<_> = zones.collect();
         if zones.is_empty() { String::new() } else { format!(" in {}", zones.join(" or ")) }
     }
 }
 
-impl RunInstance {
-    /// Has a machine run as the template wants it; where EC2 has no capacity for that, as else it
-    /// allows.
-    pub(super) async fn climb(&self, cx: &BuildContext) -> anyhow::Result<Running> {
-        let mut ladder = vec![Rung::first(&self.job.settings, &self.network)];
-        let mut waits = WAITS.jittered().take(waits_between_rounds(&self.job));
-        let (mut tried, mut may_pass) = (0, false);
-        loop {
-            let rung = ladder[tried % ladder.len()].clone();
-            let place = if tried == 0 { String::new() } else { rung.whereabouts() };
-            cx.ui.say(format!("Starting {rung}{place}"));
-            let error = match self.start(cx, &rung, tried).await {
-                Err(error) if is_about_capacity(&error) => error,
-                done => return done,
-            };
-            tried += 1;
-            may_pass |= passes_by(&error);
-            if tried == 1 {
-                ladder.extend(self.rungs_after(cx, &rung).await);
-            }
-            if tried.is_multiple_of(ladder.len()) {
-                let wait = waits.next().filter(|_| std::mem::take(&mut may_pass));
-                let Some(wait) = wait else { return Err(in_vain(error, ladder.len())) };
-                retry::sleep(&cx.cancel, wait).await?;
-            }
-            cx.ui.say(format!("{error:#}"));
-        }
-    }
-
-    async fn rungs_after(&self, cx: &BuildContext, first: &Rung) -> Vec<Rung> {
-        let settings = &self.job.settings;
-        first.those_after(
-            &self.other_places(cx).await,
-            &settings.run.fallback_instance_types,
-            settings.spot.spot_fallback_to_on_demand,
-        )
-    }
-
-    /// Where the machine may run, too. Who may not look at subnets has to do with one.
-    async fn other_places(&self, cx: &BuildContext) -> Vec<Place> {
-        match self.network.other_places(&self.job.ec2(cx)).await {
-            Ok(places) => places,
-            Err(error) => {
-                cx.ui.say(format!("Other availability zones are not tried: {error}"));
-                Vec::new()
-            }
-        }
-    }
-}
-
 /// Machines at the list price are not waited for.
-fn waits_between_rounds(job: &Job) -> usize {
-    if job.settings.spot.is_wanted() { ROUNDS - 1 } else { 0 }
+pub(super) fn waits_between_rounds(machine: &Machine) -> impl Iterator<Item = Duration> + use<> {
+    let count = if machine.settings.spot.is_wanted() { ROUNDS - 1 } else { 0 };
+    WAITS.jittered().take(count)
 }
 
 /// `error`, where it is the last one of `count`.
-fn in_vain(error: anyhow::Error, count: usize) -> anyhow::Error {
+pub(super) fn in_vain(error: anyhow::Error, count: usize) -> anyhow::Error {
     match count {
         1 => error,
         _ => error.context(format!("EC2 has no capacity for the machine in any of {count} ways")),
     }
 }
 
-fn is_about_capacity(error: &anyhow::Error) -> bool {
+pub(super) fn is_about_capacity(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<ApiError>();
     let ended = error.downcast_ref::<Ended>();
     refused.is_some_and(|error| error.meaning == Meaning::NoCapacity)
         || ended.is_some_and(Ended::lacked_capacity)
 }
 
-fn passes_by(error: &anyhow::Error) -> bool {
+pub(super) fn passes_by(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().is_none_or(|error| error.is(&PASSES_BY))
 }
 

@@ -1,30 +1,27 @@
 //! The machine: started, awaited, and in the end terminated with all its volumes.
 
 mod ladder;
+mod launch;
 mod on_demand;
 mod spot;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
-use aws_sdk_ec2::types::{
-    BlockDeviceMapping, Instance, InstanceStateName, ResourceType, TagSpecification,
-};
+use aws_sdk_ec2::types::{Instance, InstanceStateName};
 
 use crate::aws::allow::Regions;
-use crate::aws::call::Ec2;
 use crate::aws::instance::{Ended, by_id, state};
 use crate::aws::removal::INSTANCE_PATIENCE;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::instance::Instance as OurInstance;
-use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon::block_device::mappings;
-use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::machine::find_network::{Network, Place, leaves_place_open};
 use crate::builder::amazon::machine::run::Interface;
-use crate::builder::amazon::steps::{Network, SourceAmi, leaves_place_open, render_tags};
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::communicator::{Announcement, HostKey, Target, TemporaryKey};
 use crate::component::BuildContext;
 use crate::event::Phase;
@@ -33,19 +30,13 @@ use crate::permission::Permission;
 use crate::retry;
 use crate::step::{Ending, Step, UNDO_LIMIT};
 
-use self::ladder::{Market, Rung};
+use self::ladder::{Market, Rung, in_vain, is_about_capacity, passes_by, waits_between_rounds};
+use self::launch::Launch;
 use self::spot::LaunchTemplate;
 
 /// Starts the instance and waits until it runs.
 pub(crate) struct RunInstance {
-    job: Job,
-    source: SourceAmi,
-    network: Network,
-    key_name: Option<String>,
-    groups: Vec<String>,
-    profile: Option<String>,
-    /// The machine. Where one has ended by itself, the next one is another thing.
-    made: Mutex<Arc<Thing>>,
+    launch: Launch,
     /// What a spot instance is started from.
     template: Option<LaunchTemplate>,
 }
@@ -70,7 +61,7 @@ impl Running {
 
 impl RunInstance {
     pub(crate) fn new(
-        job: &Job,
+        machine: &Machine,
         source: &SourceAmi,
         network: &Network,
         key_name: Option<String>,
@@ -78,23 +69,13 @@ impl RunInstance {
         profile: Option<String>,
     ) -> Self {
         Self {
-            job: job.clone(),
-            source: source.clone(),
-            network: network.clone(),
-            key_name,
-            groups,
-            profile,
-            made: Mutex::new(machine(job, source)),
-            template: job.settings.spot.is_wanted().then(|| LaunchTemplate::new(job)),
+            launch: Launch::new(machine, source, network, key_name, groups, profile),
+            template: machine.settings.spot.is_wanted().then(|| LaunchTemplate::new(machine)),
         }
     }
 
-    fn settings(&self) -> &Settings {
-        &self.job.settings
-    }
-
     /// What the account must allow for it.
-    pub(crate) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
         let mut all = Vec::new();
         if settings.spot.is_wanted() {
             all.extend(spot::permissions(settings, at));
@@ -105,9 +86,9 @@ impl RunInstance {
         if leaves_place_open(settings) {
             all.push(at.look(&["DescribeSubnets"]));
         }
-        let keys = settings.ebs.launch_block_device_mappings.iter().map(|disk| &disk.kms_key_id);
+        let keys = settings.devices.iter().map(|disk| &disk.kms_key_id);
         all.extend(at.keys(keys.filter(|key| !key.is_empty())));
-        let disks = &settings.ebs.launch_block_device_mappings;
+        let disks = &settings.devices;
         if disks.iter().any(|disk| disk.delete_on_termination == Some(false)) {
             all.push(at.on(&["volume"], &["DeleteTags"]));
         }
@@ -115,41 +96,13 @@ impl RunInstance {
         all
     }
 
-    /// EC2, which may not know yet what was just made for the machine.
-    fn ec2(&self, cx: &BuildContext) -> Ec2 {
-        let new = self.groups.iter().chain(&self.key_name).chain(&self.profile);
-        self.job.ec2(cx).expecting(new)
-    }
-
-    fn made(&self) -> Arc<Thing> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn disks(&self) -> Option<Vec<BlockDeviceMapping>> {
-        mappings(&self.settings().ebs.launch_block_device_mappings)
-    }
-
-    fn tags(&self, cx: &BuildContext) -> anyhow::Result<Vec<TagSpecification>> {
-        let run_tags = self.job.run_tags(cx, &self.source)?;
-        let interface = specification(ResourceType::NetworkInterface, &run_tags);
-        let own = self.job.own_tags(cx, &self.source)?;
-        let ebs = &self.settings().ebs;
-        let map = &ebs.run_volume_tags;
-        let mut volumes =
-            render_tags(cx, &self.source, "run_volume_tags", map, &ebs.run_volume_tag)?;
-        volumes.extend(self.job.known_as_ours(cx));
-        let volumes = specification(ResourceType::Volume, &volumes);
-        let instance = specification(ResourceType::Instance, &own);
-        Ok([instance, interface, volumes].into_iter().flatten().collect())
-    }
-
     /// Starts the instance in one way, the `nth` that is tried, and waits until it runs.
     async fn start(&self, cx: &BuildContext, rung: &Rung, nth: usize) -> anyhow::Result<Running> {
         let id = match (&self.template, rung.market) {
-            (Some(template), Market::Spot) => self.start_spot(cx, template, rung).await?,
-            _ => self.start_on_demand(cx, rung, nth).await?,
+            (Some(template), Market::Spot) => self.launch.start_spot(cx, template, rung).await?,
+            _ => self.launch.start_on_demand(cx, rung, nth).await?,
         };
-        cx.journal.made(&self.made(), &id);
+        cx.journal.made(&self.launch.made(), &id);
         cx.ui.say(format!("Instance: {id}"));
         let instance = match self.wait(cx, &id).await {
             Err(error) if error.downcast_ref().is_some_and(Ended::lacked_capacity) => {
@@ -160,7 +113,7 @@ impl RunInstance {
         };
         let is_spot = rung.market == Market::Spot;
         if is_spot {
-            self.tag_request(cx, &instance).await?;
+            self.launch.tag_request(cx, &instance).await?;
         }
         if cx.facts.debug {
             show_addresses(cx, &instance);
@@ -170,19 +123,65 @@ impl RunInstance {
 
     /// Takes back an instance that has ended by itself, and writes down that there will be another.
     async fn make_room(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        self.job.removal(cx).remove(&self.made()).await?;
-        let next = machine(&self.job, &self.source);
-        let written = cx.journal.intend(&cx.facts.build_name, vec![next.clone()]).await;
-        written.context("the journal cannot be written")?;
-        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(())
+        self.launch.machine.build.removal(cx).remove(&self.launch.made()).await?;
+        let next = self.launch.begin_anew();
+        let written = cx.journal.intend(&cx.facts.build_name, vec![next]).await;
+        written.context("the journal cannot be written")
+    }
+
+    /// Has a machine run as the template wants it; where EC2 has no capacity for that, as else it
+    /// allows.
+    pub(super) async fn climb(&self, cx: &BuildContext) -> anyhow::Result<Running> {
+        let mut ladder = vec![Rung::first(&self.launch.machine.settings, &self.launch.network)];
+        let mut waits = waits_between_rounds(&self.launch.machine);
+        let (mut tried, mut may_pass) = (0, false);
+        loop {
+            let rung = ladder[tried % ladder.len()].clone();
+            let place = if tried == 0 { String::new() } else { rung.whereabouts() };
+            cx.ui.say(format!("Starting {rung}{place}"));
+            let error = match self.start(cx, &rung, tried).await {
+                Err(error) if is_about_capacity(&error) => error,
+                done => return done,
+            };
+            tried += 1;
+            may_pass |= passes_by(&error);
+            if tried == 1 {
+                ladder.extend(self.rungs_after(cx, &rung).await);
+            }
+            if tried.is_multiple_of(ladder.len()) {
+                let wait = waits.next().filter(|_| std::mem::take(&mut may_pass));
+                let Some(wait) = wait else { return Err(in_vain(error, ladder.len())) };
+                retry::sleep(&cx.cancel, wait).await?;
+            }
+            cx.ui.say(format!("{error:#}"));
+        }
+    }
+
+    async fn rungs_after(&self, cx: &BuildContext, first: &Rung) -> Vec<Rung> {
+        let settings = &self.launch.machine.settings;
+        first.those_after(
+            &self.other_places(cx).await,
+            &settings.run.fallback_instance_types,
+            settings.spot.spot_fallback_to_on_demand,
+        )
+    }
+
+    /// Where the machine may run, too. Who may not look at subnets has to do with one.
+    async fn other_places(&self, cx: &BuildContext) -> Vec<Place> {
+        match self.launch.network.other_places(&self.launch.machine.build.ec2(cx)).await {
+            Ok(places) => places,
+            Err(error) => {
+                cx.ui.say(format!("Other availability zones are not tried: {error}"));
+                Vec::new()
+            }
+        }
     }
 
     /// Waits until the instance runs.
     async fn wait(&self, cx: &BuildContext, id: &str) -> anyhow::Result<Instance> {
-        let memory = &self.job.account.memory;
-        let patience = self.job.patience(cx, INSTANCE_PATIENCE);
-        let ec2 = self.job.ec2(cx);
+        let memory = &self.launch.machine.build.account.memory;
+        let patience = self.launch.machine.build.patience(cx, INSTANCE_PATIENCE);
+        let ec2 = self.launch.machine.build.ec2(cx);
         let wait = Wait { kind: "instance running", what: id, patience, memory };
         wait.until(&cx.ui, &cx.cancel, || async {
             let seen = by_id(&ec2, id).await?;
@@ -201,12 +200,12 @@ impl RunInstance {
 
     /// The address to connect to. A public one may come a moment after the instance runs.
     async fn host(&self, cx: &BuildContext, mut instance: Instance) -> anyhow::Result<String> {
-        let communicator = &self.settings().communicator;
+        let communicator = &self.launch.settings().communicator;
         if !communicator.connects() || communicator.host().is_some() {
             return Ok(String::new());
         }
         let id = instance.instance_id().unwrap_or_default().to_owned();
-        let wanted = self.settings().run.ssh_interface;
+        let wanted = self.launch.settings().run.ssh_interface;
         for look in 1.. {
             if let Some(host) = address(&instance, wanted, look == LOOKS) {
                 return Ok(host.to_owned());
@@ -215,7 +214,7 @@ impl RunInstance {
                 break;
             }
             retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
-            let seen = by_id(&self.job.ec2(cx), &id).await?;
+            let seen = by_id(&self.launch.machine.build.ec2(cx), &id).await?;
             instance = seen.with_context(|| format!("the instance {id} is gone"))?;
         }
         bail!("the instance {id} has no address to connect to (`ssh_interface` says which is used)")
@@ -236,20 +235,20 @@ impl Step for RunInstance {
 
     fn makes(&self) -> Vec<Arc<Thing>> {
         let template = self.template.iter().map(|template| template.made.clone());
-        template.chain([self.made()]).collect()
+        template.chain([self.launch.made()]).collect()
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Running> {
         if let Some(template) = &self.template {
-            self.make_template(cx, template).await?;
+            self.launch.make_template(cx, template).await?;
         }
         self.climb(cx).await
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        let instance = self.job.removal(cx).remove(&self.made()).await;
+        let instance = self.launch.machine.build.removal(cx).remove(&self.launch.made()).await;
         let template = match &self.template {
-            Some(template) => self.job.removal(cx).remove(&template.made).await,
+            Some(template) => self.launch.machine.build.removal(cx).remove(&template.made).await,
             None => Ok(()),
         };
         instance.and(template)
@@ -257,23 +256,12 @@ impl Step for RunInstance {
 
     /// It may be slow as long as its state changes, which it does twice.
     fn undo_limit(&self, cx: &BuildContext) -> Duration {
-        2 * self.job.patience(cx, INSTANCE_PATIENCE) + UNDO_LIMIT
+        2 * self.launch.machine.build.patience(cx, INSTANCE_PATIENCE) + UNDO_LIMIT
     }
 }
 
 /// How often the instance's address is looked for, a second apart.
 const LOOKS: usize = 3;
-
-/// The machine of `job`, before it is there.
-fn machine(job: &Job, source: &SourceAmi) -> Arc<Thing> {
-    let disks = &job.settings.ebs.launch_block_device_mappings;
-    let keeps = disks.iter().filter(|disk| disk.delete_on_termination == Some(false));
-    let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
-    let added = disks.iter().map(|disk| disk.device_name.clone());
-    let devices = Some(source.devices().into_iter().chain(added).collect());
-    let made = OurInstance { token: job.token.clone(), keeps, devices };
-    Arc::new(made.thing(&job.account, job.account.region()))
-}
 
 fn show_addresses(cx: &BuildContext, instance: &Instance) {
     let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();

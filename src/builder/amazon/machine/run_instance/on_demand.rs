@@ -8,17 +8,17 @@ use aws_sdk_ec2::types::{
     ShutdownBehavior as ApiShutdownBehavior,
 };
 
-use super::RunInstance;
 use super::ladder::Rung;
+use super::launch::Launch;
 use crate::aws::allow::Regions;
 use crate::aws::resource::instance;
-use crate::builder::amazon::ebs::Settings;
+use crate::builder::amazon::machine::find_network::Place;
 use crate::builder::amazon::machine::run::ShutdownBehavior;
-use crate::builder::amazon::steps::Place;
+use crate::builder::amazon::machine::settings::MachineSettings;
 use crate::component::BuildContext;
 use crate::permission::Permission;
 
-impl RunInstance {
+impl Launch {
     /// Starts the instance in the `nth` way that is tried, and says its id.
     pub(super) async fn start_on_demand(
         &self,
@@ -28,13 +28,13 @@ impl RunInstance {
     ) -> anyhow::Result<String> {
         // EC2 refuses a token that comes again with another request.
         let token = match nth {
-            0 => self.job.token.clone(),
-            nth => format!("{}-{nth}", self.job.token),
+            0 => self.machine.build.token.clone(),
+            nth => format!("{}-{nth}", self.machine.build.token),
         };
         let request = self.request(cx, rung).await?.client_token(token);
         let ec2 = self.ec2(cx);
         let id = |answer: RunInstancesOutput| answer.instances?.into_iter().next()?.instance_id;
-        let look = async || Ok(instance::find(&ec2, &self.job.token, None).await?.ours());
+        let look = async || Ok(instance::find(&ec2, &self.machine.build.token, None).await?.ours());
         ec2.make(&self.made(), "RunInstances", |_| request.clone().send(), id, look).await
     }
 
@@ -48,7 +48,8 @@ impl RunInstance {
         let run = &self.settings().run;
         let profile = |name| IamInstanceProfileSpecification::builder().name(name).build();
         let request = self
-            .job
+            .machine
+            .build
             .ec2(cx)
             .run_instances()
             .image_id(self.source.id())
@@ -99,7 +100,7 @@ pub(super) const PARTS: &[&str] =
     &["image", "key-pair", "network-interface", "security-group", "snapshot", "subnet", "volume"];
 
 /// What the account must allow for it.
-pub(super) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+pub(super) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
     let mut all = vec![
         at.make("instance", &["RunInstances"]),
         at.on(PARTS, &["RunInstances"]),

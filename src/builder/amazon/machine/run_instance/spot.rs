@@ -19,17 +19,18 @@ use aws_sdk_ec2::types::{
     SpotOptionsRequest, Tag, TagSpecification, TargetCapacitySpecificationRequest,
 };
 
-use super::RunInstance;
 use super::ladder::Rung;
+use super::launch::Launch;
 use super::on_demand::PARTS;
 use crate::aws::allow::Regions;
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::name;
 use crate::aws::resource::{Resource as _, instance, launch_template};
 use crate::aws::tags::specification;
-use crate::builder::amazon::ebs::{Job, Settings};
+use crate::builder::amazon::build::render_tags;
+use crate::builder::amazon::machine::find_network::Place;
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::machine::spot::AllocationStrategy;
-use crate::builder::amazon::steps::{Place, render_tags};
 use crate::component::BuildContext;
 use crate::journal::Thing;
 use crate::permission::Permission;
@@ -47,15 +48,21 @@ const WAITS: Backoff =
     Backoff { first: Duration::from_millis(500), factor: 2.0, longest: Duration::from_secs(30) };
 
 impl LaunchTemplate {
-    /// The template that `job` will make.
-    pub(super) fn new(job: &Job) -> Self {
+    /// The template that `machine` will be started from.
+    pub(super) fn new(machine: &Machine) -> Self {
         let name = format!("packer-fleet-launch-template-{}", name::time_ordered_id());
-        let made = launch_template::LaunchTemplate { name: name.clone(), token: job.token.clone() };
-        Self { made: Arc::new(made.thing(&job.account, job.account.region())), name }
+        let made = launch_template::LaunchTemplate {
+            name: name.clone(),
+            token: machine.build.token.clone(),
+        };
+        Self {
+            made: Arc::new(made.thing(&machine.build.account, machine.build.account.region())),
+            name,
+        }
     }
 }
 
-impl RunInstance {
+impl Launch {
     /// Has a fleet start one instance of the launch template, and says its id. That a fleet does not
     /// know yet what was just made, passes.
     pub(super) async fn start_spot(
@@ -87,7 +94,9 @@ impl RunInstance {
         // A fleet that found nothing would answer the same again to the same token.
         let request = request.clone().client_token(name::time_ordered_id());
         let ec2 = self.ec2(cx);
-        let look = async || Ok(instance::find(&ec2, &self.job.token, None).await?.ours().map(Ok));
+        let look = async || {
+            Ok(instance::find(&ec2, &self.machine.build.token, None).await?.ours().map(Ok))
+        };
         let answered = |answer: CreateFleetOutput| Some(started(&answer));
         ec2.make(&self.made(), "CreateFleet", |_| request.clone().send(), answered, look).await
     }
@@ -99,19 +108,20 @@ impl RunInstance {
         template: &LaunchTemplate,
     ) -> anyhow::Result<()> {
         let mut tags = self.spot_tags(cx)?;
-        tags.extend(self.job.own_tags(cx, &self.source)?);
+        tags.extend(self.machine.build.own_tags(cx, &self.source)?);
         let tags = specification(ResourceType::LaunchTemplate, &tags);
         let ec2 = self.ec2(cx);
         let request = ec2
             .create_launch_template()
-            .client_token(&self.job.token)
+            .client_token(&self.machine.build.token)
             .launch_template_name(&template.name)
             .launch_template_data(self.template_data(cx).await?)
             .set_tag_specifications(tags.map(|tags| vec![tags]));
         let name =
             |answer: CreateLaunchTemplateOutput| answer.launch_template?.launch_template_name;
-        let look =
-            async || Ok(launch_template::find(&ec2, &template.name, &self.job.token).await?.ours());
+        let look = async || {
+            Ok(launch_template::find(&ec2, &template.name, &self.machine.build.token).await?.ours())
+        };
         let made = &template.made;
         let call = ec2.make(made, "CreateLaunchTemplate", |_| request.clone().send(), name, look);
         cx.journal.made(made, &call.await?);
@@ -179,7 +189,8 @@ impl RunInstance {
         let tags = render_tags(cx, &self.source, "fleet_tags", &spot.fleet_tags, &spot.fleet_tag)?;
         let tags = specification(ResourceType::Fleet, &tags);
         Ok(self
-            .job
+            .machine
+            .build
             .ec2(cx)
             .create_fleet()
             .r#type(FleetType::Instant)
@@ -227,7 +238,7 @@ impl RunInstance {
         let Some(request) = instance.spot_instance_request_id().filter(|_| !tags.is_empty()) else {
             return Ok(());
         };
-        let ec2 = self.job.ec2(cx).expecting([request]);
+        let ec2 = self.machine.build.ec2(cx).expecting([request]);
         let tagging = ec2.create_tags().resources(request).set_tags(Some(tags));
         let tagged = ec2.call("CreateTags", |_| tagging.clone().send()).await;
         tagged.context("cannot tag the spot request")?;
@@ -236,7 +247,7 @@ impl RunInstance {
 }
 
 /// What the account must allow for it.
-pub(super) fn permissions(settings: &Settings, at: &Regions) -> Vec<Permission> {
+pub(super) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
     let spot = &settings.spot;
     let services = ["spot.amazonaws.com", "ec2fleet.amazonaws.com"];
     let roles = Permission::new(["iam:CreateServiceLinkedRole"]).made_by_service();

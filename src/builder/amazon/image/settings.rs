@@ -1,0 +1,86 @@
+//! The image as the template wants it.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::builder::amazon::block_device::BlockDevice;
+use crate::builder::amazon::build::{Build, BuildOptions};
+use crate::builder::amazon::image::ami::{AmiOptions, VirtualizationType};
+use crate::builder::amazon::image::copies::CopyOptions;
+use crate::builder::amazon::machine::EnhancedNetworking;
+use crate::component::Check;
+use crate::config::option_parts;
+
+option_parts! {
+    /// The options of an AMI, however it is made.
+    #[derive(Debug)]
+    pub struct ImageOptions {
+        /// What it is called, and who may use it.
+        pub ami: AmiOptions,
+        /// Its copies.
+        pub copies: CopyOptions,
+        /// Its disks.
+        pub disks: ImageDisks,
+    }
+}
+
+/// The disks of the image, and its tags.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ImageDisks {
+    /// Disks of the AMI that differ from those of the machine.
+    pub ami_block_device_mappings: Vec<BlockDevice>,
+    /// Whether `run_tags` are kept off the AMI and its snapshots.
+    pub skip_ami_run_tags: bool,
+}
+
+impl ImageOptions {
+    /// Reports what is wrong, also with the `networking` of the machine that it is made of.
+    pub(crate) fn prepare(
+        self,
+        build: &BuildOptions,
+        networking: &EnhancedNetworking,
+        check: &mut Check<'_>,
+    ) -> ImageSettings {
+        let Self { ami, copies, disks } = self;
+        ami.check(check);
+        if networking.needs_hvm()
+            && ami.ami_virtualization_type == Some(VirtualizationType::Paravirtual)
+        {
+            check.error("ami_virtualization_type", "enhanced networking needs `hvm`");
+        }
+        copies.check(&build.access, &ami, check);
+        let devices = disks.ami_block_device_mappings.iter();
+        devices.for_each(|device| device.check("ami_block_device_mappings", check));
+        let force = check.facts.force || ami.force_deregister;
+        ImageSettings { ami, copies, disks, force }
+    }
+}
+
+/// The image as the template wants it, checked.
+#[derive(Debug)]
+pub(crate) struct ImageSettings {
+    pub ami: AmiOptions,
+    pub copies: CopyOptions,
+    pub disks: ImageDisks,
+    /// `-force`, or `force_deregister`.
+    pub force: bool,
+}
+
+/// An image that a build makes. What its steps work with.
+#[derive(Clone, Debug)]
+pub(crate) struct Imaging {
+    pub build: Build,
+    pub settings: Arc<ImageSettings>,
+}
+
+impl Imaging {
+    /// Whether images get the `run_tags`: the reference leaves them out in China and GovCloud.
+    pub(super) fn takes_run_tags(&self) -> bool {
+        let region = self.build.account.region();
+        let apart = region.starts_with("cn-") || region.starts_with("us-gov-");
+        !apart && !self.settings.disks.skip_ami_run_tags
+    }
+}

@@ -1,0 +1,57 @@
+//! A build begins anew where EC2 has taken its spot instance back.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::aws::account::{Account, Haste};
+use crate::builder::amazon::build::{Build, BuildOptions};
+use crate::builder::amazon::machine::lost;
+use crate::component::BuildContext;
+use crate::step::Steps;
+
+/// How often a build begins anew because EC2 has taken its spot instance back.
+const RESTARTS: usize = 2;
+
+/// A builder as the list of its steps.
+#[async_trait]
+pub(crate) trait Bake: Sync {
+    /// What is left when it has ended well.
+    type Made: Send;
+
+    /// Its account, and how it tags what it makes there.
+    fn options(&self) -> &Arc<BuildOptions>;
+
+    /// Runs the steps of one `build`.
+    async fn bake(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        build: Build,
+    ) -> anyhow::Result<Self::Made>;
+}
+
+/// Has `builder` run its steps, and undoes what must not stay.
+pub(crate) async fn bake<B: Bake>(cx: &BuildContext, builder: &B) -> anyhow::Result<B::Made> {
+    let options = builder.options();
+    let environment = &cx.facts.scope.environment;
+    let account = Account::open(&options.access, environment, &cx.redactor, Haste::Patient).await?;
+    let mut restarts = RESTARTS;
+    loop {
+        let build = Build::new(account.clone(), options.clone());
+        let steps = Steps::new(cx);
+        let error = match steps.finish(builder.bake(cx, &steps, build)).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        if restarts == 0 || !lost::may_begin_anew(cx, &error) {
+            return Err(match options.access.decode_authorization_messages {
+                true => account.decoded(error).await,
+                false => error,
+            });
+        }
+        restarts -= 1;
+        cx.ui.say(format!("{error:#}"));
+        cx.ui.say("The build begins anew: EC2 has taken its spot instance back");
+    }
+}

@@ -1,0 +1,84 @@
+//! The life of a machine, whatever is made of it: started, provisioned, stopped. The steps, in order;
+//! those that do not need each other run at the same time.
+
+use std::sync::Arc;
+
+use tokio::join;
+
+use crate::aws::allow::Regions;
+use crate::builder::amazon::machine::console::Console;
+use crate::builder::amazon::machine::find_network::{FindNetwork, Network};
+use crate::builder::amazon::machine::find_source_ami::FindSourceAmi;
+use crate::builder::amazon::machine::make_key_pair::MakeKeyPair;
+use crate::builder::amazon::machine::make_profile::MakeProfile;
+use crate::builder::amazon::machine::open_security_group::OpenSecurityGroup;
+use crate::builder::amazon::machine::open_tunnel::OpenTunnel;
+use crate::builder::amazon::machine::run_instance::{RunInstance, Running};
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
+use crate::builder::amazon::machine::stop_instance::{StopInstance, Stopped};
+use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::provision::provision;
+use crate::communicator::TemporaryKey;
+use crate::component::BuildContext;
+use crate::permission::Permission;
+use crate::step::Steps;
+
+/// A machine that runs, and the key that opens it if one was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Started {
+    pub instance: Running,
+    key: Option<Arc<TemporaryKey>>,
+}
+
+/// Starts the machine, with all that it needs.
+pub(crate) async fn start(
+    steps: &Steps<'_>,
+    machine: &Machine,
+    source: &SourceAmi,
+    network: &Network,
+) -> anyhow::Result<Started> {
+    let (key, groups, profile) = join!(
+        steps.run(MakeKeyPair::new(machine, source)),
+        steps.run(OpenSecurityGroup::new(machine, source, network)),
+        steps.run(MakeProfile::new(machine, source)),
+    );
+    let (key, groups, profile) = (key?, groups?, profile?);
+    let instance = RunInstance::new(machine, source, network, key.name, groups, profile);
+    Ok(Started { instance: steps.run(instance).await?, key: key.temporary })
+}
+
+/// Has the machine provisioned, and stops it. What its console says of its host keys is held against
+/// what was trusted on first use.
+pub(crate) async fn provision_and_stop(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    source: &SourceAmi,
+    Started { instance, key }: &Started,
+) -> anyhow::Result<Stopped> {
+    let console = Console::watch(cx, machine, &instance.id);
+    let mut target = instance.target(key.clone(), console.announcement());
+    if machine.settings.run.is_behind_session_manager() {
+        target = steps.run(OpenTunnel::new(cx, machine, instance, target)).await?;
+    }
+    let data = source.build_data(&instance.id);
+    provision(steps, &machine.settings.communicator, target, data).await?;
+    let (stopped, confirmed) =
+        join!(steps.run(StopInstance::new(machine, instance)), console.confirm_host_key(cx));
+    confirmed?;
+    stopped
+}
+
+/// What the account must allow for all of it.
+pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
+    let mut all = FindSourceAmi::permissions(at);
+    all.extend(FindNetwork::permissions(settings, at));
+    all.extend(MakeKeyPair::permissions(settings, at));
+    all.extend(OpenSecurityGroup::permissions(settings, at));
+    all.extend(MakeProfile::permissions(settings, at));
+    all.extend(RunInstance::permissions(settings, at));
+    all.extend(Console::permissions(settings, at));
+    all.extend(OpenTunnel::permissions(settings, at));
+    all.extend(StopInstance::permissions(settings, at));
+    all
+}
