@@ -375,6 +375,11 @@ pub trait Builder: Send + Sync {
         None
     }
 
+    /// Names that it adds to `build.*`, beside those of its type: what only a checked builder knows.
+    fn build_data(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What its AWS account must allow, so that it can build and clean up; nothing if it needs none.
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
         Vec::new()

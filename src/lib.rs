@@ -29,6 +29,7 @@
 //! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible-local`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
+//! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none` |
 //! | **platforms** | **clients of the outside; they know no template** |
 //! | `aws` | the EC2 account: credentials, clients, waiters; behind the feature `aws` |
@@ -87,6 +88,7 @@ pub mod lint;
 pub mod peer;
 pub mod permission;
 pub mod plan;
+pub mod plugin;
 pub mod post_processor;
 pub mod provisioner;
 pub mod reach;

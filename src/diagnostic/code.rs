@@ -143,6 +143,8 @@ codes! {
     MISSING_OPTION = "C006";
     /// An option that is out of date.
     DEPRECATED_OPTION = "C007";
+    /// What a plugin says of its options, or that it cannot be asked.
+    PLUGIN = "C008";
 
     /// `-only` or `-except` that names nothing.
     SELECTION = "P001";

@@ -35,7 +35,7 @@ pub fn make(
         .iter()
         .filter(|candidate| selection.takes_build(&candidate.names.selected))
         .collect();
-    planner.found.extend(requirements::plugins(template, &chosen));
+    planner.found.extend(requirements::plugins(template, &chosen, request.registry.plugins()));
     let builds = chosen
         .into_iter()
         .filter_map(|candidate| planner.build(candidate, &mut selection))
@@ -131,6 +131,9 @@ impl<'a> Planner<'a> {
         let generated = &descriptor.description.build_data;
         let facts = self.facts(candidate, generated, None);
         let builder = self.builder(candidate, &descriptor, facts.clone());
+        // Some of it only the checked builder knows.
+        let told = builder.as_ref().map(|(builder, _)| builder.build_data()).unwrap_or_default();
+        let generated: Arc<[String]> = generated.iter().cloned().chain(told).collect();
         let build_name = candidate.build.name.as_ref().map(|name| name.value.clone());
         let mut blocks = Blocks {
             dialect: self.template.dialect,
@@ -140,9 +143,9 @@ impl<'a> Planner<'a> {
                 values: self.values.clone(),
                 body: Arc::new(Body::empty(candidate.build.span, Syntax::Native)),
                 overrides: None,
-                facts: self.facts(candidate, generated, Some(BuildData::new())),
+                facts: self.facts(candidate, &generated, Some(BuildData::new())),
                 build_name: Some(build_name.unwrap_or_default()),
-                generated: generated.clone(),
+                generated,
                 redactor: self.redactor.clone(),
             },
             found: &mut self.found,

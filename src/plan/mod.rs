@@ -14,7 +14,6 @@ mod select;
 mod structure;
 #[cfg(test)]
 mod tests;
-mod version;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -3,15 +3,17 @@
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::PACKER_VERSION;
 use crate::plan::candidate::Candidate;
-use crate::plan::version::{Constraints, Version};
-use crate::registry::plugins::{self, BuiltIn, is_of};
+use crate::plugin::version::{Constraints, Version};
+use crate::registry::plugins::{self, BuiltIn, Plugins, Served, is_of};
 use crate::source::Spanned;
 use crate::template::ast::{Build, RequiredPlugin, Template};
 
-/// Finds the requirements of `template` that this program does not meet, whatever is built.
-pub fn requirements(template: &Template) -> Diagnostics {
+/// Finds the requirements of `template` that are not met, whatever is built; `served` says which
+/// plugins it has.
+pub fn requirements(template: &Template, served: &Plugins) -> Diagnostics {
     let mut found = versions(template);
-    found.extend(template.required_plugins.iter().filter_map(lack).map(|lack| lack.diagnostic));
+    let lacks = template.required_plugins.iter().filter_map(|plugin| lack(plugin, served));
+    found.extend(lacks.map(|lack| lack.diagnostic));
     found
 }
 
@@ -21,14 +23,18 @@ pub fn versions(template: &Template) -> Diagnostics {
 }
 
 /// What there is to say of the plugins of `template` if only `chosen` are built.
-pub(super) fn plugins(template: &Template, chosen: &[&Candidate<'_>]) -> Diagnostics {
+pub(super) fn plugins(
+    template: &Template,
+    chosen: &[&Candidate<'_>],
+    served: &Plugins,
+) -> Diagnostics {
     let wanted = |plugin: &RequiredPlugin| {
         let mut builds = chosen.iter();
         builds
             .any(|one| is_of(&one.source.kind.value, &plugin.name.value) || uses(one.build, plugin))
     };
     let found = template.required_plugins.iter().filter_map(|plugin| {
-        let Lack { diagnostic, is_absent } = lack(plugin)?;
+        let Lack { diagnostic, is_absent } = lack(plugin, served)?;
         match is_absent {
             // Each of its components is refused where it stands.
             true if is_used(template, plugin) => None,
@@ -80,7 +86,14 @@ struct Lack {
     is_absent: bool,
 }
 
-fn lack(plugin: &RequiredPlugin) -> Option<Lack> {
+fn lack(plugin: &RequiredPlugin, served: &Plugins) -> Option<Lack> {
+    match served.served(&plugin.name.value) {
+        Some(Served::Installed(_)) => return None,
+        Some(Served::Unusable(why)) => {
+            return Some(Lack { diagnostic: unusable(plugin, why), is_absent: true });
+        }
+        Some(Served::BuiltIn) | None => {}
+    }
     let Some(built_in) = plugins::built_in(&plugin.source.value) else {
         return Some(Lack { diagnostic: unknown_plugin(plugin), is_absent: true });
     };
@@ -106,27 +119,38 @@ fn other_version(
     Some(if constraints.want_newer_than(&version) {
         found
             .because(format!("{version} does not meet this"))
-            .help("widen the constraint if the template needs nothing newer")
+            .help("widen the constraint if the template needs nothing newer; or install the plugin: `imgbake init`")
     } else {
         found
             .because(format!("this asks for an older one; {version} is used"))
-            .help(format!("write `~> {version}` once the template is known to work with it"))
+            .help(format!(
+                "write `~> {version}` once the template is known to work with it; or install the plugin: `imgbake init`"
+            ))
             .into_warning()
     })
+}
+
+fn unusable(plugin: &RequiredPlugin, why: &str) -> Diagnostic {
+    let source = plugin.source.value.as_str();
+    Diagnostic::error(code::REQUIREMENT, format!("the plugin `{source}` cannot be used"))
+        .at(plugin.source.span)
+        .because(why)
+        .help("`imgbake init -force` fetches it anew")
 }
 
 fn unknown_plugin(plugin: &RequiredPlugin) -> Diagnostic {
     let source = plugin.source.value.as_str();
     let names: Vec<_> = plugins::BUILT_IN.iter().map(|built_in| built_in.name).collect();
     let diagnostic =
-        Diagnostic::error(code::REQUIREMENT, format!("the plugin `{source}` is not built in"))
+        Diagnostic::error(code::REQUIREMENT, format!("the plugin `{source}` is not installed"))
             .at(plugin.source.span)
-            .because("imgbake loads no plugins")
+            .because("no installed version of it is one that the template allows")
             .note(format!("built in: {}", names.join(", ")));
     let name = source.strip_prefix(plugins::HOME).unwrap_or(source);
     match did_you_mean(name, names) {
         Some(meant) => diagnostic.help(format!("did you mean `{}{meant}`?", plugins::HOME)),
-        None => diagnostic.help("remove it if no component of it is used"),
+        None => diagnostic
+            .help("`imgbake init` installs it; or remove it if no component of it is used"),
     }
 }
 

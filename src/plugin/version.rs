@@ -11,6 +11,8 @@ pub struct Version {
     /// How many were written.
     written: usize,
     prerelease: bool,
+    /// As it was written, without a `v` before it.
+    text: String,
 }
 
 impl Version {
@@ -28,7 +30,29 @@ impl Version {
         let mut numbers = numbers.map_err(|_| malformed())?;
         let written = numbers.len();
         numbers.resize(written.max(3), 0);
-        Ok(Self { numbers, written, prerelease })
+        let text = text.strip_prefix('v').unwrap_or(text).to_owned();
+        Ok(Self { numbers, written, prerelease, text })
+    }
+
+    /// As it was written, without a `v` before it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The release that it is a pre-release of, or is.
+    pub fn core(&self) -> Self {
+        Self { prerelease: false, ..self.clone() }
+    }
+
+    /// The numbers alone.
+    pub fn core_text(&self) -> String {
+        let numbers: Vec<String> = self.numbers.iter().map(u64::to_string).collect();
+        numbers.join(".")
+    }
+
+    /// Whether it is no release.
+    pub fn is_prerelease(&self) -> bool {
+        self.prerelease
     }
 }
 

@@ -1,0 +1,243 @@
+//! The plugins that are installed here, and their components as ours.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::builder::PluginBuilder;
+use super::cache::Cache;
+use super::data_source::PluginDataSource;
+use super::installed::{self, Description, Found};
+use super::lock::Lock;
+use super::options;
+use super::post_processor::PluginPostProcessor;
+use super::prepare::{Accepted, Options};
+use super::provisioner::PluginProvisioner;
+use super::remote::{Identity, Remote, Role};
+use super::spec::{self, Item, Spec, Type};
+use super::version::Constraints;
+use crate::component::Facts;
+use crate::component::{
+    Builder, DataSource, Declared, Description as About, Descriptor, OutputType, PostProcessor,
+    Provisioner,
+};
+use crate::config::{Node, OptionSchema};
+use crate::diagnostic::Diagnostics;
+use crate::env::Environment;
+
+/// What is installed, and all components that were asked for: whoever asks again gets the same, with
+/// the processes that it has.
+#[derive(Debug, Default)]
+pub struct Host {
+    programs: Mutex<HashMap<PathBuf, Result<Cache, String>>>,
+    remotes: Mutex<HashMap<(PathBuf, Role, String), Remote>>,
+}
+
+/// An installed plugin as one template calls it.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// Its file.
+    pub found: Found,
+    /// The word that its components begin with.
+    pub accessor: String,
+    cache: Cache,
+}
+
+/// The name that stands for the plugin's own.
+const DEFAULT_NAME: &str = "-packer-default-plugin-name-";
+
+impl Plugin {
+    /// What its program says of itself.
+    pub fn description(&self) -> Description {
+        self.cache.description()
+    }
+
+    /// The SHA-256 of its program.
+    pub fn sum(&self) -> String {
+        self.cache.sum()
+    }
+
+    /// What templates call its components that act as `role`.
+    pub fn names(&self, role: Role) -> Vec<String> {
+        let own = own_names(&self.description(), role);
+        own.iter().map(|own| self.name_of(own)).collect()
+    }
+
+    fn name_of(&self, own: &str) -> String {
+        match own {
+            DEFAULT_NAME => self.accessor.clone(),
+            own => format!("{}-{own}", self.accessor),
+        }
+    }
+}
+
+fn own_names(description: &Description, role: Role) -> Vec<String> {
+    match role {
+        Role::Builder => description.builders.clone(),
+        Role::Provisioner => description.provisioners.clone(),
+        Role::PostProcessor => description.post_processors.clone(),
+        Role::DataSource => description.datasources.clone(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Host {
+    /// The best installed plugin of `source` that `constraints` allow, and that `locked` knows if it
+    /// knows the source; called `accessor`.
+    pub fn find(
+        &self,
+        accessor: &str,
+        source: &str,
+        constraints: &Constraints,
+        locked: &Lock,
+        environment: &Environment,
+    ) -> anyhow::Result<Option<Plugin>> {
+        let root = installed::directory(environment)?;
+        let pinned = locked.of(source);
+        if let Some(pinned) = pinned {
+            pinned.check_constraints(source, constraints)?;
+        }
+        let mut fitting: Vec<Found> = installed::all(&root)
+            .into_iter()
+            .filter(|found| found.source == source && constraints.allow(&found.version.core()))
+            .filter(|found| pinned.is_none_or(|pinned| pinned.version == found.version.text()))
+            .collect();
+        let Some(found) = fitting.pop() else { return Ok(None) };
+        let plugin = self.open(found, accessor, environment)?;
+        if let Some(pinned) = pinned {
+            pinned.check_sum(source, &plugin.sum())?;
+        }
+        Ok(Some(plugin))
+    }
+
+    /// The best of each plugin that is installed, by its own name.
+    pub fn newest(&self, environment: &Environment) -> Vec<Found> {
+        let Ok(root) = installed::directory(environment) else { return Vec::new() };
+        let mut all = installed::all(&root);
+        all.reverse();
+        all.dedup_by(|a, b| a.source == b.source);
+        all
+    }
+
+    /// Checks the file `found`, and asks what it is.
+    pub fn open(
+        &self,
+        found: Found,
+        accessor: &str,
+        environment: &Environment,
+    ) -> anyhow::Result<Plugin> {
+        let mut programs = lock(&self.programs);
+        let ask = || Cache::of(&found, environment).map_err(|error| format!("{error:#}"));
+        let cache = programs.entry(found.path.clone()).or_insert_with(ask).clone();
+        let cache = cache.map_err(|why| anyhow::anyhow!("{}: {why}", found.path.display()))?;
+        Ok(Plugin { found, accessor: accessor.to_owned(), cache })
+    }
+
+    /// The component of `plugin` that a template calls `name`.
+    pub fn component(
+        &self,
+        plugin: &Plugin,
+        role: Role,
+        name: &str,
+        environment: &Arc<Environment>,
+    ) -> Option<Remote> {
+        let description = plugin.description();
+        let own_name =
+            own_names(&description, role).into_iter().find(|own| plugin.name_of(own) == name)?;
+        let key = (plugin.found.path.clone(), role, name.to_owned());
+        let make = || {
+            let identity = Identity {
+                program: plugin.found.path.clone(),
+                plugin: format!("{} {}", plugin.found.source, plugin.found.version.text()),
+                role,
+                own_name,
+                name: name.to_owned(),
+                speaks_protobuf: description.protocol_version == "v2",
+            };
+            Remote::new(identity, environment.clone(), Some(plugin.cache.clone()))
+        };
+        Some(lock(&self.remotes).entry(key).or_insert_with(make).clone())
+    }
+
+    /// Where the plugins are, for messages.
+    pub fn place(environment: &Environment) -> String {
+        let place = installed::directory(environment);
+        place.map_or_else(|error| format!("{error:#}"), |path| Path::display(&path).to_string())
+    }
+}
+
+impl Remote {
+    /// As the registry knows a builder.
+    pub fn builder(&self) -> Descriptor<dyn Builder> {
+        self.descriptor(|remote, options, accepted| {
+            Box::new(PluginBuilder::new(remote, options, accepted.generated))
+        })
+    }
+
+    /// As the registry knows a provisioner.
+    pub fn provisioner(&self) -> Descriptor<dyn Provisioner> {
+        self.descriptor(|remote, options, _| Box::new(PluginProvisioner::new(remote, options)))
+    }
+
+    /// As the registry knows a post-processor.
+    pub fn post_processor(&self) -> Descriptor<dyn PostProcessor> {
+        self.descriptor(|remote, options, _| Box::new(PluginPostProcessor::new(remote, options)))
+    }
+
+    /// As the registry knows a data source.
+    pub fn data_source(&self) -> Descriptor<dyn DataSource> {
+        let mut descriptor: Descriptor<dyn DataSource> =
+            self.descriptor(|remote, options, _| Box::new(PluginDataSource::new(remote, options)));
+        let outputs = self.output_spec().unwrap_or_default();
+        let outputs = outputs.iter().map(|(name, item)| (name.clone(), output_type(item)));
+        descriptor.description.outputs = outputs.collect();
+        descriptor
+    }
+
+    /// The component with its schema. One whose schema cannot be had says so where it is used.
+    fn descriptor<T: ?Sized + 'static>(
+        &self,
+        make: fn(Self, Options, Accepted) -> Box<T>,
+    ) -> Descriptor<T> {
+        let spec = self.spec().unwrap_or_default();
+        let description = About {
+            name: self.identity().name.clone(),
+            about: format!("A component of the plugin {}.", self.identity().plugin),
+            options: Declared::BySchema(Arc::new(schema(&spec))),
+            build_data: std::sync::Arc::default(),
+            outputs: std::sync::Arc::default(),
+        };
+        let remote = self.clone();
+        let prepare = move |body: &Node, facts: &Facts| -> Result<_, Diagnostics> {
+            let options = Options::of(&remote, body, facts)?;
+            // Once the machine is known, the component checks them where it works.
+            let (accepted, warnings) = match options.know_the_machine() {
+                true => Default::default(),
+                false => options.check(&remote, body)?,
+            };
+            Ok((make(remote.clone(), options, accepted), warnings))
+        };
+        Descriptor {
+            description,
+            prepare: Arc::new(move |body, facts, redactor| {
+                options::hide_secrets(body, redactor);
+                prepare(body, facts)
+            }),
+        }
+    }
+}
+
+fn schema(spec: &Spec) -> OptionSchema {
+    OptionSchema::of_json(&spec::schema(spec))
+}
+
+fn output_type(item: &Item) -> OutputType {
+    match item.ty() {
+        Type::String => OutputType::String,
+        Type::Map(of) if *of == Type::String => OutputType::Strings,
+        _ => OutputType::Any,
+    }
+}

@@ -1,0 +1,167 @@
+//! Plugins are fetched and installed: from the sites that publish them, from a mirror, or from a file.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `site` | where releases are: their versions, sums and archives |
+//! | `signature` | whether the sums were signed by who they should be |
+//! | `archive` | the one program in an archive |
+//! | `place` | a program becomes an installed plugin; and is removed |
+
+mod archive;
+mod place;
+mod signature;
+mod site;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+
+pub use self::place::{from_file, remove};
+use self::site::{Release, Site};
+use super::installed::{self, Found, platform};
+use super::lock::Pinned;
+use super::runtime;
+use super::version::{Constraints, Version};
+use crate::env::Environment;
+use crate::event::Ui;
+
+/// What is to be installed.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The plugin: `github.com/hashicorp/docker`.
+    pub source: String,
+    /// Which versions would do.
+    pub constraints: Constraints,
+    /// What the lock file says of it.
+    pub pinned: Option<Pinned>,
+}
+
+/// What was installed.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The file.
+    pub found: Found,
+    /// What a lock file says of it.
+    pub pinned: Pinned,
+    /// What was made of the signature of its sums.
+    pub signature: String,
+}
+
+/// Takes a source apart: where it is, whose it is, and what it is called.
+pub fn parts(source: &str) -> anyhow::Result<[&str; 3]> {
+    let is_word = |part: &&str| {
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let parts: Vec<&str> = source.split('/').collect();
+    match parts.as_slice() {
+        [host, owner, name] if parts.iter().all(is_word) && !name.starts_with("packer-") => {
+            Ok([host, owner, name])
+        }
+        _ => bail!(
+            "`{source}` is no source of a plugin; they are written like `github.com/hashicorp/docker`, \
+             without `packer-plugin-`"
+        ),
+    }
+}
+
+/// Installs all that is wished for, side by side; what became of each.
+pub fn all(
+    wishes: Vec<Wish>,
+    environment: &Arc<Environment>,
+    ui: &Ui,
+) -> Vec<anyhow::Result<Done>> {
+    let count = wishes.len();
+    let (environment, ui) = (environment.clone(), ui.clone());
+    let work = async move {
+        let one = |wish| one(wish, &environment, &ui);
+        futures::future::join_all(wishes.iter().map(one)).await
+    };
+    runtime::finish(work)
+        .unwrap_or_else(|error| (0..count).map(|_| Err(anyhow!("{error:#}"))).collect())
+}
+
+async fn one(wish: &Wish, environment: &Arc<Environment>, ui: &Ui) -> anyhow::Result<Done> {
+    let sites = Site::of(&wish.source, environment)?;
+    let mut refusals = Vec::new();
+    for site in sites {
+        match site.versions().await {
+            Ok(versions) => return from_site(wish, &site, versions, environment, ui).await,
+            Err(error) => refusals.push(format!("{site}: {error:#}")),
+        }
+    }
+    bail!("its versions cannot be listed: {}", refusals.join("; "))
+}
+
+async fn from_site(
+    wish: &Wish,
+    site: &Site,
+    versions: Vec<Version>,
+    environment: &Arc<Environment>,
+    ui: &Ui,
+) -> anyhow::Result<Done> {
+    let mut fitting: Vec<Version> = versions
+        .into_iter()
+        .filter(|version| !version.is_prerelease() && wish.constraints.allow(version))
+        .filter(|version| wish.pinned.as_ref().is_none_or(|pin| pin.version == version.text()))
+        .collect();
+    fitting.sort();
+    let mut last = None;
+    for version in fitting.iter().rev() {
+        match site.release(version).await.with_context(|| format!("version {}", version.text()))? {
+            Some(release) => return install(wish, site, release, environment, ui).await,
+            None => last = Some(version),
+        }
+    }
+    match last {
+        Some(version) => bail!(
+            "no version at {site} is for {} and speaks the protocol 5.0; the last that was looked at is {}",
+            platform(),
+            version.text()
+        ),
+        None => bail!(
+            "{site} has no version that the template allows{}",
+            match &wish.pinned {
+                Some(pinned) => format!(" and the lock file names ({})", pinned.version),
+                None => String::new(),
+            }
+        ),
+    }
+}
+
+async fn install(
+    wish: &Wish,
+    site: &Site,
+    release: Release,
+    environment: &Arc<Environment>,
+    ui: &Ui,
+) -> anyhow::Result<Done> {
+    let platform = platform();
+    let locked = wish.pinned.as_ref().and_then(|pinned| pinned.archives.get(&platform));
+    if let Some(locked) = locked.filter(|locked| **locked != release.sum) {
+        bail!(
+            "the archive of version {} has the SHA-256 {}, but the lock file names {locked}: the release was \
+             swapped. If you trust the new one, `imgbake init -upgrade` locks it",
+            release.version.text(),
+            release.sum
+        );
+    }
+    let signature = site.signature(&release, environment).await?;
+    let archive = site.download(&release, ui).await?;
+    let root = installed::directory(environment)?;
+    let target = place::path(&root, &wish.source, &release.version)?;
+    let temporary = place::beside(&target)?;
+    let found = Found::of(&root, &target).context("the plugin's file cannot be named")?;
+    archive::take(archive.path(), &found, temporary.path())?;
+    let (found, sum) = place::put(temporary, found, environment).await?;
+    if let Some(pinned) = &wish.pinned {
+        pinned.check_sum(&wish.source, &sum)?;
+    }
+    let pinned = Pinned {
+        version: release.version.text().to_owned(),
+        archives: release.sums,
+        programs: [(platform, sum)].into(),
+    };
+    Ok(Done { found, pinned, signature })
+}

@@ -1,0 +1,351 @@
+//! Where releases are: HashiCorp's site, GitHub, or a mirror.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use octocrab::Octocrab;
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{parts, signature};
+use crate::env::Environment;
+use crate::event::{Message, Progress, Ui};
+use crate::peer::{Allowance, read_regular};
+use crate::plugin::installed::platform;
+use crate::plugin::version::Version;
+use crate::secret::Secret;
+use crate::web;
+
+/// A directory or a URL that stands for all sites.
+const MIRROR: &str = "IMGBAKE_PLUGIN_MIRROR";
+
+const SMALL: Allowance = Allowance::new("the answer", 16 << 20, Duration::from_secs(60));
+const ARCHIVE: Allowance = Allowance::new("the archive", 2 << 30, Duration::from_secs(30 * 60));
+
+/// How often the progress of a download is told.
+const STEP: u64 = 1 << 20;
+
+/// One place that has releases of one plugin.
+pub(super) struct Site {
+    kind: Kind,
+    name: String,
+    client: reqwest::Client,
+}
+
+enum Kind {
+    /// releases.hashicorp.com
+    HashiCorp { base: String },
+    /// GitHub: its interface for the list, its pages for the files.
+    GitHub { api: String, pages: String, owner: String, token: Option<Secret> },
+    /// A server with one directory for each plugin, named as its source.
+    MirrorUrl { base: String },
+    /// The same as files.
+    MirrorDir { dir: PathBuf },
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::HashiCorp { base } | Kind::MirrorUrl { base } => f.write_str(base),
+            Kind::GitHub { pages, owner, .. } => write!(f, "{pages}/{owner}"),
+            Kind::MirrorDir { dir } => write!(f, "{}", dir.display()),
+        }
+    }
+}
+
+/// One version of a plugin.
+pub(super) struct Release {
+    pub version: Version,
+    /// The archive for this machine.
+    entry: String,
+    /// Its SHA-256.
+    pub sum: String,
+    /// Those of the archives for all platforms.
+    pub sums: BTreeMap<String, String>,
+    sums_name: String,
+    sums_text: Vec<u8>,
+}
+
+impl Site {
+    /// The sites that have the plugin `source`, the first to be asked first.
+    pub fn of(source: &str, environment: &Arc<Environment>) -> anyhow::Result<Vec<Self>> {
+        let [host, owner, name] = parts(source)?;
+        let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
+        let site = |kind| Self { kind, name: name.to_owned(), client: client.clone() };
+        if let Some(mirror) = environment.get(MIRROR) {
+            let kind = match mirror.contains("://") {
+                true => {
+                    Kind::MirrorUrl { base: format!("{}/{source}", mirror.trim_end_matches('/')) }
+                }
+                false => Kind::MirrorDir { dir: environment.cwd.join(mirror).join(source) },
+            };
+            return Ok(vec![site(kind)]);
+        }
+        ensure!(
+            host == "github.com",
+            "plugins are fetched from github.com only; `imgbake plugins install -path FILE {source}` installs a file"
+        );
+        let base = |name: &str, usual: &str| {
+            environment.get(name).unwrap_or(usual).trim_end_matches('/').to_owned()
+        };
+        let token = ["PACKER_GITHUB_API_TOKEN", "GITHUB_TOKEN"];
+        let github = Kind::GitHub {
+            api: base("IMGBAKE_GITHUB_API_URL", "https://api.github.com"),
+            pages: base("IMGBAKE_GITHUB_URL", "https://github.com"),
+            owner: owner.to_owned(),
+            token: token.iter().find_map(|name| environment.get(name)).map(Secret::new),
+        };
+        // The other site knows no owners: only HashiCorp's own plugins are there.
+        let hashicorp = (owner == "hashicorp").then(|| Kind::HashiCorp {
+            base: base("IMGBAKE_RELEASES_URL", "https://releases.hashicorp.com"),
+        });
+        Ok(hashicorp.into_iter().chain([github]).map(site).collect())
+    }
+
+    fn plugin(&self) -> String {
+        format!("packer-plugin-{}", self.name)
+    }
+
+    /// All versions that it has.
+    pub async fn versions(&self) -> anyhow::Result<Vec<Version>> {
+        let names: Vec<String> = match &self.kind {
+            Kind::GitHub { api, owner, token, .. } => self.tags(api, owner, token.as_ref()).await?,
+            Kind::MirrorDir { dir } => self.listed(dir)?,
+            Kind::HashiCorp { .. } | Kind::MirrorUrl { .. } => {
+                let index: Json = serde_json::from_slice(&self.get("index.json").await?)?;
+                let versions = index.get("versions").and_then(Json::as_object);
+                versions.context("it lists no versions")?.keys().cloned().collect()
+            }
+        };
+        Ok(names.iter().filter_map(|name| Version::parse(name).ok()).collect())
+    }
+
+    /// The versions whose sums are in the directory of a mirror.
+    fn listed(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
+        let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let prefix = format!("{}_v", self.plugin());
+        let version = |name: String| {
+            Some(name.strip_prefix(&prefix)?.strip_suffix("_SHA256SUMS")?.to_owned())
+        };
+        Ok(names.filter_map(version).collect())
+    }
+
+    async fn tags(
+        &self,
+        api: &str,
+        owner: &str,
+        token: Option<&Secret>,
+    ) -> anyhow::Result<Vec<String>> {
+        let client = github(api, token)?;
+        let route = format!("/repos/{owner}/{}/git/matching-refs/tags", self.plugin());
+        let tags = SMALL.in_time(client.get::<Vec<Json>, _, _>(route, None::<&()>)).await?;
+        let tags = tags.map_err(|error| refusal(error, token.is_some()))?;
+        let tags =
+            tags.iter().filter_map(|tag| tag.get("ref")?.as_str()?.strip_prefix("refs/tags/"));
+        Ok(tags.map(str::to_owned).collect())
+    }
+
+    /// What belongs to `version`; `None` if nothing of it is for this machine.
+    pub async fn release(&self, version: &Version) -> anyhow::Result<Option<Release>> {
+        let (plugin, v) = (self.plugin(), version.text());
+        let sums_name = match self.kind {
+            Kind::HashiCorp { .. } => format!("{v}/{plugin}_{v}_SHA256SUMS"),
+            Kind::GitHub { .. } => format!("v{v}/{plugin}_v{v}_SHA256SUMS"),
+            _ => format!("{plugin}_v{v}_SHA256SUMS"),
+        };
+        let sums_text = self.get(&sums_name).await?;
+        let is_hashicorp = matches!(self.kind, Kind::HashiCorp { .. });
+        let prefix = match is_hashicorp {
+            true => format!("{plugin}_{v}_"),
+            false => format!("{plugin}_v{v}_x5.0_"),
+        };
+        let sums = sums(&String::from_utf8_lossy(&sums_text), &prefix);
+        let Some(sum) = sums.get(&platform()).cloned() else { return Ok(None) };
+        if is_hashicorp && !self.speaks_ours(&plugin, v).await? {
+            return Ok(None);
+        }
+        let entry = format!("{prefix}{}.zip", platform());
+        let entry = match self.kind {
+            Kind::HashiCorp { .. } => format!("{v}/{entry}"),
+            Kind::GitHub { .. } => format!("v{v}/{entry}"),
+            _ => entry,
+        };
+        Ok(Some(Release { version: version.clone(), entry, sum, sums, sums_name, sums_text }))
+    }
+
+    /// Whether the version `v` speaks our version of the protocol: HashiCorp's site says that in a file.
+    async fn speaks_ours(&self, plugin: &str, v: &str) -> anyhow::Result<bool> {
+        let manifest = self.get(&format!("{v}/{plugin}_{v}_manifest.json")).await?;
+        let manifest: Json = serde_json::from_slice(&manifest)?;
+        let protocol = manifest.pointer("/metadata/protocol_version").and_then(Json::as_str);
+        Ok(protocol == Some("5.0"))
+    }
+
+    /// What is to be said of the signature of `release`.
+    pub async fn signature(
+        &self,
+        release: &Release,
+        environment: &Environment,
+    ) -> anyhow::Result<String> {
+        let signature = self.get(&format!("{}.sig", release.sums_name)).await.ok();
+        signature::check(&release.sums_text, signature.as_deref(), environment).await
+    }
+
+    /// A small file.
+    async fn get(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+        match self.address(name) {
+            Address::File(path) => {
+                read_regular(&path, SMALL.bytes).with_context(|| path.display().to_string())
+            }
+            Address::Url(url) => {
+                let response = self.client.get(&url).send().await.map_err(web::cause)?;
+                let response = web::success(response).with_context(|| url.clone())?;
+                web::body(response, SMALL).await.with_context(|| url)
+            }
+        }
+    }
+
+    fn address(&self, name: &str) -> Address {
+        let plugin = self.plugin();
+        match &self.kind {
+            Kind::HashiCorp { base } => Address::Url(format!("{base}/{plugin}/{name}")),
+            Kind::GitHub { pages, owner, .. } => {
+                Address::Url(format!("{pages}/{owner}/{plugin}/releases/download/{name}"))
+            }
+            Kind::MirrorUrl { base } => Address::Url(format!("{base}/{name}")),
+            Kind::MirrorDir { dir } => Address::File(dir.join(name)),
+        }
+    }
+
+    /// The archive of `release`, with the sum that it should have.
+    pub async fn download(&self, release: &Release, ui: &Ui) -> anyhow::Result<NamedTempFile> {
+        let file = NamedTempFile::new()?;
+        let sum = match self.address(&release.entry) {
+            Address::File(path) => {
+                std::fs::copy(&path, file.path()).with_context(|| path.display().to_string())?;
+                crate::plugin::installed::sum_of(file.path())?
+            }
+            Address::Url(url) => {
+                let what = format!("{} {}", self.name, release.version.text());
+                ARCHIVE.in_time(self.fetch(&url, &file, ui, &what)).await??
+            }
+        };
+        if sum != release.sum {
+            bail!(
+                "the archive's SHA-256 is {sum}, but the release's SHA256SUMS says {}: it was damaged or swapped",
+                release.sum
+            );
+        }
+        Ok(file)
+    }
+
+    async fn fetch(
+        &self,
+        url: &str,
+        file: &NamedTempFile,
+        ui: &Ui,
+        what: &str,
+    ) -> anyhow::Result<String> {
+        let response = self.client.get(url).send().await.map_err(web::cause)?;
+        let mut response = web::success(response).with_context(|| url.to_owned())?;
+        let total = response.content_length();
+        ARCHIVE.check(total.unwrap_or_default())?;
+        let mut to = tokio::fs::File::from_std(file.as_file().try_clone()?);
+        let (mut hash, mut done, mut told) = (Sha256::new(), 0, 0);
+        let tell = |done, finished| {
+            let what = what.to_owned();
+            ui.send(Message::Progress(Progress { what, done, total, finished }));
+        };
+        tell(0, false);
+        while let Some(chunk) = response.chunk().await.map_err(web::cause)? {
+            done += chunk.len() as u64;
+            ARCHIVE.check(done)?;
+            hash.update(&chunk);
+            to.write_all(&chunk).await?;
+            if done - told >= STEP {
+                told = done;
+                tell(done, false);
+            }
+        }
+        to.flush().await?;
+        tell(done, true);
+        Ok(hex::encode(hash.finalize()))
+    }
+}
+
+enum Address {
+    File(PathBuf),
+    Url(String),
+}
+
+/// The sums of archives whose names begin with `prefix`, by platform. Other lines are about something
+/// else.
+fn sums(text: &str, prefix: &str) -> BTreeMap<String, String> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (sum, name) = (words.next()?, words.next()?);
+        let platform = name.strip_prefix(prefix)?.strip_suffix(".zip")?;
+        let is_sum = sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit());
+        (is_sum && words.next().is_none()).then(|| (platform.to_owned(), sum.to_lowercase()))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// A client of GitHub's interface at `api`.
+fn github(api: &str, token: Option<&Secret>) -> anyhow::Result<Octocrab> {
+    let builder = Octocrab::builder()
+        .base_uri(api)?
+        .set_connect_timeout(Some(Duration::from_secs(10)))
+        .set_read_timeout(Some(Duration::from_secs(30)));
+    Ok(match token {
+        Some(token) => builder.personal_token(token.expose()).build()?,
+        None => builder.build()?,
+    })
+}
+
+/// Why GitHub does not list tags, and what helps.
+fn refusal(error: octocrab::Error, has_token: bool) -> anyhow::Error {
+    let octocrab::Error::GitHub { source, .. } = &error else {
+        return anyhow::Error::from(error).context("GitHub cannot be asked");
+    };
+    let message = crate::guest::harmless(source.message.as_bytes());
+    let is_limit = message.contains("rate limit") || source.status_code.as_u16() == 429;
+    match (is_limit, has_token) {
+        (true, false) => anyhow::anyhow!(
+            "GitHub answers no more questions for now ({message}); with a token in \
+             PACKER_GITHUB_API_TOKEN it answers more"
+        ),
+        (true, true) => anyhow::anyhow!(
+            "GitHub answers no more questions of this token for now ({message}); it will within an hour"
+        ),
+        (false, _) => anyhow::anyhow!("GitHub answers {}: {message}", source.status_code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_about_archives_of_the_release_are_taken() {
+        let (a, b) = ("a".repeat(64), "B".repeat(64));
+        let text = format!(
+            "{a}  packer-plugin-x_v1.0.0_x5.0_linux_amd64.zip\n\
+             {b} packer-plugin-x_v1.0.0_x5.0_darwin_arm64.zip\n\
+             {a} packer-plugin-x_v1.0.0_x6.0_linux_amd64.zip\n\
+             {a} packer-plugin-x_v1.0.0_manifest.json\n\
+             short packer-plugin-x_v1.0.0_x5.0_linux_arm64.zip\n\
+             {a} packer-plugin-x_v1.0.0_x5.0_linux_386.zip third\n"
+        );
+        let found = sums(&text, "packer-plugin-x_v1.0.0_x5.0_");
+        let wanted = [("linux_amd64", a), ("darwin_arm64", b.to_lowercase())];
+        assert_eq!(found, wanted.map(|(name, sum)| (name.to_owned(), sum)).into());
+    }
+}

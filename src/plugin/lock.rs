@@ -1,0 +1,153 @@
+//! `imgbake.lock.hcl`: which plugins a template was last used with, so that a release that is swapped
+//! under its tag is an error.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use hcl::Value;
+
+use super::installed::platform;
+use super::version::{Constraints, Version};
+use crate::peer::read_regular_text;
+
+/// The largest lock file that is read.
+const LARGEST: u64 = 1024 * 1024;
+
+/// What the file is called, beside the template.
+pub const NAME: &str = "imgbake.lock.hcl";
+
+/// The plugins of a template, by their sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock(BTreeMap<String, Pinned>);
+
+/// One plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pinned {
+    /// Its version, without a `v`.
+    pub version: String,
+    /// The SHA-256 of the release's archives, by platform.
+    pub archives: BTreeMap<String, String>,
+    /// The SHA-256 of the programs in them, by platform, as far as they were seen.
+    pub programs: BTreeMap<String, String>,
+}
+
+/// Where the lock file of the template at `template` is: a file, or a directory of files.
+pub fn path_for(template: &Path) -> PathBuf {
+    let dir = if template.is_dir() { Some(template) } else { template.parent() };
+    dir.unwrap_or(Path::new("")).join(NAME)
+}
+
+impl Lock {
+    /// Reads `path`; a file that is not there locks nothing.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = match read_regular_text(path, LARGEST) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        let parsed = Self::parse(&text);
+        parsed.with_context(|| {
+            format!("{} cannot be read; `imgbake init -upgrade` writes it anew", path.display())
+        })
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let value: Value = hcl::from_str(text)?;
+        let plugins = value.as_object().and_then(|top| top.get("plugin"));
+        let plugins = plugins.and_then(Value::as_object).into_iter().flatten();
+        let pinned = |(source, body): (&String, &Value)| {
+            let body = body.as_object().with_context(|| format!("`{source}` stands twice"))?;
+            let texts = |name: &str| {
+                let entries = body.get(name).and_then(Value::as_object).into_iter().flatten();
+                entries
+                    .filter_map(|(key, sum)| Some((key.clone(), sum.as_str()?.to_owned())))
+                    .collect()
+            };
+            let version = body.get("version").and_then(Value::as_str);
+            let version = version.with_context(|| format!("`{source}` has no version"))?.to_owned();
+            let (archives, programs) = (texts("archives"), texts("programs"));
+            anyhow::Ok((source.clone(), Pinned { version, archives, programs }))
+        };
+        plugins.map(pinned).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// What is locked of `source`.
+    pub fn of(&self, source: &str) -> Option<&Pinned> {
+        self.0.get(source)
+    }
+
+    /// Locks `source`.
+    pub fn pin(&mut self, source: &str, pinned: Pinned) {
+        self.0.insert(source.to_owned(), pinned);
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        let mut text = String::from(
+            "# Written by `imgbake init`; keep it with the template. `imgbake init -upgrade` changes it.\n",
+        );
+        for (source, pinned) in &self.0 {
+            // Memory takes all that it is given.
+            let _ = write!(text, "\nplugin \"{source}\" {{\n  version = \"{}\"\n", pinned.version);
+            for (name, sums) in [("archives", &pinned.archives), ("programs", &pinned.programs)] {
+                let longest = sums.keys().map(String::len).max().unwrap_or_default();
+                let _ = writeln!(text, "  {name} = {{");
+                for (platform, sum) in sums {
+                    let _ = writeln!(text, "    {platform:longest$} = \"{sum}\"");
+                }
+                text += "  }\n";
+            }
+            text += "}\n";
+        }
+        text
+    }
+}
+
+impl Pinned {
+    /// Whether the locked version is one that the template allows.
+    pub fn check_constraints(&self, source: &str, constraints: &Constraints) -> anyhow::Result<()> {
+        let version = Version::parse(&self.version).map_err(anyhow::Error::msg)?;
+        ensure!(
+            constraints.allow(&version.core()),
+            "{NAME} locks {source} to {}, which the template does not allow; `imgbake init -upgrade` locks another",
+            self.version
+        );
+        Ok(())
+    }
+
+    /// Whether the program with the SHA-256 `sum` is the locked one.
+    pub fn check_sum(&self, source: &str, sum: &str) -> anyhow::Result<()> {
+        let Some(locked) = self.programs.get(&platform()) else { return Ok(()) };
+        ensure!(
+            locked == sum,
+            "the program of {source} {} has the SHA-256 {sum}, but {NAME} locks {locked}: the release was \
+             swapped, or the file was changed",
+            self.version
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_is_read_as_it_is_written() {
+        let mut lock = Lock::default();
+        let sums = |sum: &str| BTreeMap::from([(platform(), sum.to_owned())]);
+        let pinned = Pinned { version: "1.2.3".into(), archives: sums("aa"), programs: sums("bb") };
+        lock.pin("github.com/hashicorp/docker", pinned.clone());
+        lock.pin("github.com/acme/amazon", Pinned { version: "2.0.0".into(), ..Pinned::default() });
+        assert_eq!(Lock::parse(&lock.text()).unwrap(), lock);
+        assert!(pinned.check_sum("x", "bb").is_ok());
+        assert!(pinned.check_sum("x", "cc").unwrap_err().to_string().contains("swapped"));
+        let constraints = Constraints::parse(">= 2").unwrap();
+        assert!(pinned.check_constraints("x", &constraints).is_err());
+        assert_eq!(Lock::parse("").unwrap(), Lock::default());
+        assert!(Lock::parse("plugin \"x\" {}").is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! The machine of a plugin's builder: its communicator, as ours.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use async_trait::async_trait;
+use rmpv::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::gob;
+use super::mux::{Accept, Channel};
+use super::pack::object;
+use super::process::Process;
+use super::rpc::Client;
+use crate::component::{Command, Communicator, DISCONNECTED_STATUS, Exit, Upload};
+use crate::event::{Stream, Ui};
+use crate::guest::GuestOutput;
+use crate::guest::shell::{Cmd, Posix, Shell};
+use crate::interpolate::BuildData;
+use crate::peer::open_regular;
+
+/// How much is read at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// How long a plugin may take to start a command, and to say how it ended once its output is over.
+const START: Duration = Duration::from_secs(120);
+
+/// The machine that a builder's process is connected to.
+#[derive(Debug)]
+pub struct Machine {
+    process: Arc<Process>,
+    client: Client,
+    is_windows: bool,
+}
+
+impl Machine {
+    /// The one that the builder in `process` serves as `id`, of which it says `data`.
+    pub async fn connect(process: Arc<Process>, id: u32, data: &BuildData) -> anyhow::Result<Self> {
+        let channel = process.session.dial(id).await.context("the machine cannot be reached")?;
+        // Only Windows is spoken with in that way.
+        let is_windows = data.get("ConnType").is_some_and(|kind| kind == "winrm");
+        Ok(Self { process, client: Client::new(channel), is_windows })
+    }
+
+    async fn call(&self, method: &str, argument: Value) -> anyhow::Result<Value> {
+        let method = format!("Communicator.{method}");
+        let answer = self.client.call_unlimited(&method, argument).await;
+        self.process.explained(&method, answer).await.map_err(|error| {
+            match self.process.is_alive() {
+                true => error,
+                false => error.context(
+                    "it may have no machine to talk to (its builder without a communicator)",
+                ),
+            }
+        })
+    }
+
+    async fn start(&self, command: &str, [stdout, stderr, end]: [u32; 3]) -> anyhow::Result<()> {
+        let argument = object([
+            ("Command", command.into()),
+            ("StdinStreamId", 0.into()),
+            ("StdoutStreamId", stdout.into()),
+            ("StderrStreamId", stderr.into()),
+            ("ResponseStreamId", end.into()),
+        ]);
+        let started = tokio::time::timeout(START, self.call("Start", argument)).await;
+        started.context("the plugin did not start the command in time")??;
+        Ok(())
+    }
+
+    /// Has the plugin read from a stream that `write` fills.
+    async fn fed(
+        &self,
+        argument: impl FnOnce(u32) -> Value,
+        write: impl AsyncFnOnce(&mut Channel) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let stream = self.process.session.accept();
+        let call = self.call("Upload", argument(stream.id));
+        let feed = async {
+            let mut channel = stream.channel().await?;
+            let written = write(&mut channel).await;
+            channel.shutdown().await?;
+            written
+        };
+        // A plugin that fails does not read on; one that has answered reads no more.
+        let mut call = std::pin::pin!(call);
+        tokio::select! {
+            answer = &mut call => answer.map(drop),
+            fed = feed => {
+                let answer = call.await;
+                fed.and(answer.map(drop))
+            }
+        }
+    }
+
+    async fn transfer_dir(&self, method: &str, from: &str, to: &str) -> anyhow::Result<()> {
+        let argument = object([("Dst", to.into()), ("Src", from.into()), ("Exclude", Value::Nil)]);
+        self.call(method, argument).await.map(drop)
+    }
+}
+
+/// Passes on both outputs of a command, then says how it ended.
+async fn follow(
+    [stdout, stderr, end]: [Accept; 3],
+    output: &mut dyn GuestOutput,
+) -> anyhow::Result<i64> {
+    let (mut stdout, mut stderr) = (stdout.channel().await?, stderr.channel().await?);
+    let (mut from_stdout, mut from_stderr) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let (mut stdout_open, mut stderr_open) = (true, true);
+    while stdout_open || stderr_open {
+        tokio::select! {
+            read = stdout.read(&mut from_stdout), if stdout_open => match read? {
+                0 => stdout_open = false,
+                read => output.chunk(Stream::Stdout, &from_stdout[..read]).await,
+            },
+            read = stderr.read(&mut from_stderr), if stderr_open => match read? {
+                0 => stderr_open = false,
+                read => output.chunk(Stream::Stderr, &from_stderr[..read]).await,
+            },
+        }
+    }
+    let mut said = Vec::new();
+    let mut end = tokio::time::timeout(START, end.channel()).await??;
+    tokio::time::timeout(START, async {
+        // The stream may stay open behind the status: it is read until there is one.
+        loop {
+            let mut more = [0; 512];
+            let read = end.read(&mut more).await?;
+            said.extend_from_slice(&more[..read]);
+            match gob::read_exit_status(&said) {
+                Ok(status) => return Ok(status),
+                Err(error) if read == 0 || said.len() > CHUNK => return Err(anyhow!(error)),
+                Err(_) => {}
+            }
+        }
+    })
+    .await
+    .context("the plugin did not say how the command ended")?
+}
+
+#[async_trait]
+impl Communicator for Machine {
+    fn shell(&self) -> &dyn Shell {
+        if self.is_windows { &Cmd } else { &Posix }
+    }
+
+    async fn run(
+        &self,
+        command: Command<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        let session = &self.process.session;
+        let streams = [session.accept(), session.accept(), session.accept()];
+        let ids = [streams[0].id, streams[1].id, streams[2].id];
+        let followed = tokio::try_join!(self.start(command.text(), ids), follow(streams, output));
+        match followed {
+            Ok(((), status)) if status == i64::from(DISCONNECTED_STATUS) => Ok(Exit::Disconnected),
+            // A signal has no status: -1 stands for it.
+            Ok(((), status)) => Ok(Exit::Status(status as u32)),
+            Err(_) if !self.process.is_alive() => {
+                Err(self.process.death("while a command ran").await)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn upload(&self, from: Upload<'_>, to: &str, _ui: &Ui) -> anyhow::Result<()> {
+        match from {
+            Upload::Text { content, mode } => {
+                let size = content.len() as u64;
+                let argument = |id| upload(to, id, size, mode);
+                self.fed(argument, async |to| Ok(to.write_all(content).await?)).await
+            }
+            Upload::File(path) => {
+                let file = open_regular(path).with_context(|| path.display().to_string())?;
+                let metadata = file.metadata()?;
+                let (size, mode) = (metadata.len(), metadata.permissions().mode());
+                let mut file = tokio::fs::File::from_std(file);
+                let argument = |id| upload(to, id, size, mode);
+                let copy = async |to: &mut Channel| {
+                    let mut from = tokio::io::BufReader::with_capacity(CHUNK, &mut file);
+                    tokio::io::copy_buf(&mut from, to).await?;
+                    Ok(())
+                };
+                self.fed(argument, copy).await
+            }
+        }
+    }
+
+    async fn upload_dir(&self, from: &str, to: &str, _ui: &Ui) -> anyhow::Result<()> {
+        self.transfer_dir("UploadDir", from, to).await
+    }
+
+    async fn download(&self, from: &str, to: &Path, _ui: &Ui) -> anyhow::Result<()> {
+        let stream = self.process.session.accept();
+        let argument = object([("Path", from.into()), ("WriterStreamId", stream.id.into())]);
+        let call = self.call("Download", argument);
+        let take = async {
+            let mut channel = stream.channel().await?;
+            let mut file = tokio::fs::File::create(to).await?;
+            tokio::io::copy(&mut channel, &mut file).await?;
+            file.flush().await?;
+            anyhow::Ok(())
+        };
+        // Both must end: the answer may come before the last bytes.
+        tokio::try_join!(call, take).map(drop)
+    }
+
+    async fn download_dir(&self, from: &str, to: &Path, _ui: &Ui) -> anyhow::Result<()> {
+        fs::create_dir_all(to)?;
+        let Some(to) = to.to_str() else { bail!("{} is no text", to.display()) };
+        self.transfer_dir("DownloadDir", from, to).await
+    }
+
+    /// The builder closes it when it is done.
+    async fn close(&self) {}
+}
+
+fn upload(path: &str, id: u32, size: u64, mode: u32) -> Value {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let info = object([
+        ("N", name.into()),
+        ("S", size.into()),
+        ("M", (mode & 0o777).into()),
+        ("T", Value::Nil),
+    ]);
+    object([("Path", path.into()), ("ReaderStreamId", id.into()), ("FileInfo", info)])
+}

@@ -1,0 +1,59 @@
+//! Plugin programs of the usual tool, unmodified: each of their components is one of ours.
+//!
+//! ```text
+//! binary in a plugin directory ──▶ Installed ──▶ descriptors ──▶ registry
+//!      (discovery)                 (describe)     (schema)
+//! a component's options ──▶ process ──▶ Prepare ──▶ Run ◀─▶ our provisioners, Ui, communicator
+//! ```
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `process` | a plugin process: started, greeted, watched, ended |
+//! | `mux` | its one connection, shared by many channels |
+//! | `rpc`, `pack` | calls over a channel, in both directions |
+//! | `spec`, `protobuf`, `gob`, `gob_cty` | the options of a component, as the plugin tells them |
+//! | `installed`, `version`, `cache` | which plugins are installed, and what is remembered of them |
+//! | `install` | plugins are fetched from their sites, checked, and put in place |
+//! | `options`, `prepare` | a template's block → what the plugin is told, and says to it |
+//! | `host`, `lock` | the plugins that a template uses; their components, as the registry knows them |
+//! | `remote` | one component of a plugin, and the processes that serve it |
+//! | `builder`, `provisioner`, `post_processor`, `data_source` | the four kinds, each as one of ours |
+//! | `artifact`, `machine`, `lent`, `voice` | what is passed to and fro while they work |
+//! | `stopping` | a plugin that works is told to stop |
+//!
+//! A plugin is a peer: what it says has a size, a time limit and checked names, and its texts are as
+//! hostile as a guest's.
+
+mod artifact;
+mod builder;
+mod cache;
+mod data_source;
+mod gob;
+mod gob_cty;
+mod host;
+pub mod install;
+pub mod installed;
+mod lent;
+pub mod lock;
+mod machine;
+pub mod mux;
+mod options;
+pub mod pack;
+mod post_processor;
+mod prepare;
+mod process;
+mod protobuf;
+mod provisioner;
+mod remote;
+pub mod rpc;
+mod runtime;
+mod spec;
+mod stopping;
+pub mod version;
+mod voice;
+
+pub use self::host::{Host, Plugin};
+pub use self::remote::Role;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! One component of an installed plugin: its schema, and the processes that serve it.
+//!
+//! A process is started when it is needed. One that has only checked options, or has ended its work
+//! well, is kept for the next who needs the same: two hundred sources of one type are checked by one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use rmpv::Value;
+
+use super::cache::Cache;
+use super::pack::field;
+use super::process::{Process, Start};
+use super::spec::Spec;
+use super::{gob_cty, protobuf, runtime};
+use crate::env::Environment;
+
+/// How long a plugin may take to tell its options.
+const SCHEMA: Duration = Duration::from_secs(60);
+
+/// How many processes of a component wait for more to do.
+const IDLE: usize = 4;
+
+/// What a component of a plugin can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Makes images.
+    Builder,
+    /// Changes a machine.
+    Provisioner,
+    /// Makes something of an artifact.
+    PostProcessor,
+    /// Looks values up.
+    DataSource,
+}
+
+impl Role {
+    /// The word that a plugin is started with.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Builder => "builder",
+            Self::Provisioner => "provisioner",
+            Self::PostProcessor => "post-processor",
+            Self::DataSource => "datasource",
+        }
+    }
+
+    /// What its methods begin with.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::Builder => "Builder",
+            Self::Provisioner => "Provisioner",
+            Self::PostProcessor => "PostProcessor",
+            Self::DataSource => "Datasource",
+        }
+    }
+}
+
+/// What a component is, before any process of it runs.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The plugin's program.
+    pub program: PathBuf,
+    /// The plugin's source and version, for messages: `github.com/hashicorp/docker 1.1.2`.
+    pub plugin: String,
+    /// What it can do.
+    pub role: Role,
+    /// What the plugin calls it.
+    pub own_name: String,
+    /// What templates call it.
+    pub name: String,
+    /// Whether the plugin tells its options as protobuf.
+    pub speaks_protobuf: bool,
+}
+
+/// One component of an installed plugin. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Remote(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    identity: Identity,
+    environment: Arc<Environment>,
+    cache: Option<Cache>,
+    start: Start,
+    idle: Mutex<Vec<Process>>,
+    specs: Mutex<BTreeMap<&'static str, Result<Arc<Spec>, String>>>,
+}
+
+impl Remote {
+    /// The component `identity`, whose processes know `environment`; what it says of its options is kept
+    /// in `cache`.
+    pub fn new(identity: Identity, environment: Arc<Environment>, cache: Option<Cache>) -> Self {
+        let mut arguments = vec!["start".to_owned(), identity.role.word().to_owned()];
+        arguments.extend(identity.speaks_protobuf.then(|| "--protobuf".to_owned()));
+        arguments.push(identity.own_name.clone());
+        let start = Start {
+            program: identity.program.clone(),
+            arguments,
+            called: format!("the plugin `{}`", identity.name),
+            takes_old_greeting: false,
+        };
+        Self::started_as(start, identity, environment, cache)
+    }
+
+    /// The same, started by another command line than plugins have today.
+    pub fn started_as(
+        start: Start,
+        identity: Identity,
+        environment: Arc<Environment>,
+        cache: Option<Cache>,
+    ) -> Self {
+        let (idle, specs) = Default::default();
+        Self(Arc::new(Shared { identity, environment, cache, start, idle, specs }))
+    }
+
+    /// What it is.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// What its processes know.
+    pub fn environment(&self) -> &Arc<Environment> {
+        &self.0.environment
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A process of it, for the caller alone.
+    pub async fn process(&self) -> anyhow::Result<Process> {
+        while let Some(process) = { self.idle().pop() } {
+            if process.is_alive() {
+                return Ok(process);
+            }
+        }
+        let shared = self.0.clone();
+        let started =
+            runtime::spawn(async move { Process::start(&shared.start, &shared.environment).await });
+        started.context("no threads for plugins")?.await?
+    }
+
+    /// Takes a process that can be asked more.
+    pub fn give_back(&self, process: Process) {
+        let mut idle = self.idle();
+        if idle.len() < IDLE && process.is_alive() {
+            idle.push(process);
+        }
+    }
+
+    /// Its options.
+    pub fn spec(&self) -> anyhow::Result<Arc<Spec>> {
+        self.schema("ConfigSpec")
+    }
+
+    /// What it answers, if it is a data source.
+    pub fn output_spec(&self) -> anyhow::Result<Arc<Spec>> {
+        self.schema("OutputSpec")
+    }
+
+    /// Asked once, whatever comes of it: a plugin that hangs hangs every time.
+    fn schema(&self, what: &'static str) -> anyhow::Result<Arc<Spec>> {
+        let mut specs = self.0.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        let ask = || self.cached_schema(what).map(Arc::new).map_err(|error| format!("{error:#}"));
+        specs.entry(what).or_insert_with(ask).clone().map_err(anyhow::Error::msg)
+    }
+
+    fn cached_schema(&self, what: &'static str) -> anyhow::Result<Spec> {
+        let Identity { role, own_name, .. } = self.identity();
+        let key = format!("{}/{own_name}/{what}", role.word());
+        if let Some(spec) = self.0.cache.as_ref().and_then(|cache| cache.spec(&key)) {
+            return Ok(spec);
+        }
+        let asked = self.clone();
+        let spec = runtime::finish(async move { asked.ask_schema(what).await })??;
+        self.0.cache.iter().for_each(|cache| cache.keep_spec(&key, &spec));
+        Ok(spec)
+    }
+
+    async fn ask_schema(&self, what: &str) -> anyhow::Result<Spec> {
+        let process = self.process().await?;
+        let method = format!("{}.{what}", self.identity().role.service());
+        let answer = process.call(&method, Value::Nil, SCHEMA).await?;
+        let bytes = field(&answer, what).and_then(Value::as_slice).unwrap_or_default();
+        let spec = match self.identity().speaks_protobuf {
+            true => protobuf::spec(bytes),
+            false => gob_cty::spec(bytes),
+        };
+        let called = process.called().to_owned();
+        self.give_back(process);
+        spec.map_err(|error| anyhow!("the options of {called} cannot be read: {error}"))
+    }
+}

@@ -1,0 +1,203 @@
+//! Calls over a channel: Go's `net/rpc`, its messages written as MessagePack.
+//!
+//! A message is a header and a body, two values without a length before them. Answers may come in
+//! any order, and many calls may be open at a time, in both directions: every call is served by a
+//! task of its own.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rmpv::Value;
+use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf, split};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot};
+use tokio::task::AbortHandle;
+
+use super::mux::{Accept, Channel};
+use super::pack::{self, field, text};
+use super::runtime;
+
+/// How many calls of one channel are served at a time.
+const CALLS: usize = 1024;
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The other side refused it, in its own words.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection ended.
+    #[error("the connection has ended")]
+    Gone,
+    /// No answer came in time.
+    #[error("no answer within {}", crate::config::GoDuration::from(*.0))]
+    Late(Duration),
+    /// What came is no answer.
+    #[error("its answer cannot be read: {0}")]
+    Garbled(String),
+}
+
+type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Value, Fault>>>>>>;
+
+/// The end of a channel that calls.
+#[derive(Debug)]
+pub struct Client {
+    writer: Arc<AsyncMutex<WriteHalf<Channel>>>,
+    pending: Pending,
+    next: AtomicU64,
+    reader: Option<AbortHandle>,
+}
+
+impl Client {
+    /// Calls over `channel`.
+    pub fn new(channel: Channel) -> Self {
+        let (reader, writer) = split(channel);
+        let pending = Arc::new(Mutex::new(Some(HashMap::new())));
+        let reader = runtime::spawn(take_answers(BufReader::new(reader), pending.clone()));
+        Self {
+            writer: Arc::new(AsyncMutex::new(writer)),
+            pending,
+            next: AtomicU64::new(0),
+            reader: reader.map(|task| task.abort_handle()),
+        }
+    }
+
+    /// Calls `method` and waits at most `limit` for the answer.
+    pub async fn call(
+        &self,
+        method: &str,
+        argument: Value,
+        limit: Duration,
+    ) -> Result<Value, Fault> {
+        let answer = tokio::time::timeout(limit, self.call_unlimited(method, argument));
+        answer.await.unwrap_or(Err(Fault::Late(limit)))
+    }
+
+    /// Calls `method`, whose answer may take as long as a build does.
+    pub async fn call_unlimited(&self, method: &str, argument: Value) -> Result<Value, Fault> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        match lock(&self.pending).as_mut() {
+            Some(pending) => pending.insert(id, sender),
+            None => return Err(Fault::Gone),
+        };
+        let header = pack::object([("ServiceMethod", method.into()), ("Seq", id.into())]);
+        let message = pack::write(&[header, argument]);
+        let writer = self.writer.clone();
+        // Whoever waits may stop waiting in the middle; a message may not stop in the middle.
+        runtime::spawn(async move { send(&writer, &message).await });
+        answer.await.unwrap_or(Err(Fault::Gone))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(reader) = &self.reader {
+            reader.abort();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn send(writer: &AsyncMutex<WriteHalf<Channel>>, message: &[u8]) -> io::Result<()> {
+    let mut writer = writer.lock().await;
+    writer.write_all(message).await?;
+    writer.flush().await
+}
+
+async fn take_answers(mut reader: BufReader<ReadHalf<Channel>>, pending: Pending) {
+    while let Ok(header) = pack::read(&mut reader).await
+        && let Ok(body) = pack::read(&mut reader).await
+    {
+        let answer = match field(&header, "Error").and_then(text) {
+            Some(error) if !error.is_empty() => Err(Fault::Refused(error)),
+            _ => Ok(body),
+        };
+        let id = field(&header, "Seq").and_then(Value::as_u64);
+        let waiting = lock(&pending).as_mut().zip(id).and_then(|(all, id)| all.remove(&id));
+        // Whoever has stopped waiting does not want it.
+        let _ = waiting.map(|waiting| waiting.send(answer));
+    }
+    lock(&pending).take();
+}
+
+/// What the other side may call.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// The answer to `service`.`method`, or why there is none.
+    async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String>;
+}
+
+/// That nothing is called so.
+pub fn no_such_method(service: &str, method: &str) -> Result<Value, String> {
+    Err(format!("rpc: can't find method {service}.{method}"))
+}
+
+/// Serves one channel until this is dropped or the other side ends it.
+#[derive(Debug)]
+pub struct Served(Option<AbortHandle>);
+
+impl Served {
+    /// Answers what comes over the stream that the other side will dial.
+    pub fn on(stream: Accept, service: Arc<dyn Service>) -> Self {
+        let task = runtime::spawn(async move {
+            // A connection that ends before has nothing to serve.
+            if let Ok(channel) = stream.channel().await {
+                serve(channel, service).await;
+            }
+        });
+        Self(task.map(|task| task.abort_handle()))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+async fn serve(channel: Channel, service: Arc<dyn Service>) {
+    let (reader, writer) = split(channel);
+    let (mut reader, writer) = (BufReader::new(reader), Arc::new(AsyncMutex::new(writer)));
+    let room = Arc::new(Semaphore::new(CALLS));
+    let mut open = tokio::task::JoinSet::new();
+    while let Ok(header) = pack::read(&mut reader).await
+        && let Ok(argument) = pack::read(&mut reader).await
+    {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let (service, writer) = (service.clone(), writer.clone());
+        open.spawn(async move {
+            let message = answer(&*service, &header, argument).await;
+            // A caller that is gone needs no answer.
+            let _ = send(&writer, &message).await;
+            drop(place);
+        });
+        while open.try_join_next().is_some() {}
+    }
+    while open.join_next().await.is_some() {}
+    let _ = writer.lock().await.shutdown().await;
+}
+
+async fn answer(service: &dyn Service, header: &Value, argument: Value) -> Vec<u8> {
+    let called = field(header, "ServiceMethod").and_then(text).unwrap_or_default();
+    let (name, method) = called.rsplit_once('.').unwrap_or(("", &called));
+    let (error, body) = match service.call(name, method, argument).await {
+        Ok(body) => (String::new(), body),
+        Err(error) => (error, Value::Map(Vec::new())),
+    };
+    let sequence = field(header, "Seq").cloned().unwrap_or(Value::Nil);
+    let header = pack::object([
+        ("ServiceMethod", called.as_str().into()),
+        ("Seq", sequence),
+        ("Error", error.into()),
+    ]);
+    pack::write(&[header, body])
+}
