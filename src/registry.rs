@@ -6,6 +6,7 @@ mod aws;
 #[cfg(not(feature = "aws"))]
 #[path = "registry/without_aws.rs"]
 mod aws;
+mod external;
 pub mod plugins;
 
 use std::collections::BTreeMap;
@@ -18,11 +19,13 @@ use crate::component::{
 };
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
+use crate::env::Environment;
+use crate::plugin::Host;
 use crate::post_processor;
 use crate::provisioner;
 use crate::registry::plugins::Plugins;
 use crate::source::Spanned;
-use crate::template::ast::Template;
+use crate::template::ast::{RequiredPlugin, Template};
 
 pub use self::aws::{cleaners, with_secrets};
 
@@ -35,6 +38,8 @@ pub struct Registry {
     data_sources: Kind<dyn DataSource>,
     /// What a template calls the plugins that it asks for.
     plugins: Plugins,
+    /// The plugins that are installed.
+    host: Arc<Host>,
 }
 
 impl Registry {
@@ -78,6 +83,7 @@ impl Registry {
                 data_source::<data_source::null::Null>(),
             ]),
             plugins: Plugins::default(),
+            host: Arc::default(),
         }
     }
 
@@ -86,9 +92,24 @@ impl Registry {
         T::kind_mut(self).add(descriptor);
     }
 
-    /// The same components under the names that `template` gives to their plugins.
-    pub fn for_template(&self, template: &Template) -> Self {
-        Self { plugins: Plugins::of(template), ..self.clone() }
+    /// The components that `template` can use: the same under the names that it gives to their plugins,
+    /// and those that it uses of installed plugins.
+    pub fn for_template(&self, template: &Template, environment: &Arc<Environment>) -> Self {
+        let mut own = self.clone();
+        own.plugins = external::add(&mut own, template, environment);
+        own
+    }
+
+    /// The same with the components `name` of installed plugins, where nothing else is called so.
+    pub fn knowing(&self, name: &str, environment: &Arc<Environment>) -> Self {
+        let mut own = self.clone();
+        external::add_named(&mut own, name, environment);
+        own
+    }
+
+    /// Whether what is built in is what a template asks for with `required`.
+    pub fn has_built_in(required: &RequiredPlugin) -> bool {
+        external::is_built_in(required)
     }
 
     /// The plugins that the template asks for.
@@ -202,10 +223,20 @@ impl<T: ?Sized + 'static> Kind<T> {
         let built = || self.known.keys().map(String::as_str);
         let built_names = || format!("built: {}", built().collect::<Vec<_>>().join(", "));
         let refused = |code, summary| Diagnostic::error(code, summary).at(name.span);
+        if let Some(why) = plugins.why_not(wanted) {
+            let summary = format!("the {kind} `{wanted}` cannot be used");
+            return refused(code::PLUGIN, summary).because(why.cause.as_str()).help(why.help);
+        }
         if self.not_built.contains(&wanted) {
-            return refused(code::NOT_BUILT, format!("the {kind} `{wanted}` is not built yet"))
-                .because("imgbake knows it, but does not have it")
-                .help(built_names());
+            let refused =
+                refused(code::NOT_BUILT, format!("the {kind} `{wanted}` is not built yet"))
+                    .because("imgbake knows it, but does not have it");
+            return match plugins.source_of(wanted) {
+                Some(source) => refused
+                    .note(format!("the plugin `{source}` has it"))
+                    .help(plugins::to_install(wanted, source)),
+                None => refused.help(built_names()),
+            };
         }
         if LEFT_OUT.contains(&wanted) {
             return refused(code::NOT_BUILT, format!("this imgbake has no {kind} `{wanted}`"))
@@ -219,8 +250,8 @@ impl<T: ?Sized + 'static> Kind<T> {
             (None, Some(source)) => {
                 let summary = format!("the {kind} `{wanted}` is of the plugin `{source}`");
                 return refused(code::NOT_BUILT, summary)
-                    .because("imgbake does not have this plugin")
-                    .help(built_names());
+                    .because("the plugin is not installed")
+                    .help(plugins::to_install(wanted, source));
             }
         };
         let found = refused(code::UNKNOWN_COMPONENT, format!("there is no {kind} `{wanted}`"));

@@ -33,6 +33,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         return say(ui, arguments.format, &contents, || explain::contents_text(&contents));
     };
     let Session { registry, environment, .. } = session;
+    let component = topic.split('.').next().unwrap_or(topic);
+    let registry = &registry.knowing(component, environment);
     match explain::find(topic, Known { registry, environment }) {
         Ok(pages) => say(ui, arguments.format, &pages, || {
             pages.iter().map(explain::text).collect::<Vec<_>>().join("\n\n")

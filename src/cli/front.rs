@@ -169,7 +169,9 @@ pub fn look(
 ) -> Result<((Template, Inputs), Diagnostics), Diagnostics> {
     let request = LoadRequest { reading: Reading::Loose, ..arguments.load_request() };
     let (template, mut found) = load::load(&request, sources)?;
-    found.extend(plan::requirements(&template).into_iter().map(Diagnostic::into_warning));
+    let registry = session.registry.for_template(&template, &session.environment);
+    let lacks = plan::requirements(&template, registry.plugins());
+    found.extend(lacks.into_iter().map(Diagnostic::into_warning));
     let inputs = inputs(session, arguments, Wishes::default(), &template, sources)?;
     let environment = (*inputs.environment).clone().without_secrets();
     let inputs = Inputs { environment: Arc::new(environment), ..inputs };
@@ -198,7 +200,8 @@ pub fn inputs(
 
 fn data_sources(session: &Session, template: &Template) -> RegisteredDataSources {
     let (environment, redactor) = (session.environment.clone(), session.redactor.clone());
-    RegisteredDataSources::new(environment, redactor, session.registry.for_template(template))
+    let registry = session.registry.for_template(template, &environment);
+    RegisteredDataSources::new(environment, redactor, registry)
 }
 
 /// `inputs`, with the data sources to ask that the builds need which `request` selects. Which these
@@ -306,7 +309,7 @@ fn plan_alone(
         force: wishes.force,
         debug: wishes.debug,
         environment: session.environment.clone(),
-        registry: session.registry.for_template(&template),
+        registry: session.registry.for_template(&template, &session.environment),
     };
     if wishes.ask_data_sources && !template.data.is_empty() {
         inputs = asking(session, ui, &template, inputs, &request);

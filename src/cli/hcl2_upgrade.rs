@@ -64,7 +64,8 @@ fn upgrade_one(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         ui.error(format!("Error: `{}` cannot be written: {error}", output.display()));
         return Exit::Failure;
     }
-    let unknown = unknown_components(&template, &session.registry);
+    let registry = session.registry.for_template(&template, &session.environment);
+    let unknown = unknown_components(&template, &registry);
     for component in &unknown {
         ui.error(format!("Error: {component}: its block is written as it was, unchecked"));
     }

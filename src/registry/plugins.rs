@@ -1,6 +1,6 @@
 //! The plugins of the usual tool: which of them are built in, and where other components come from.
 
-use crate::template::ast::Template;
+use crate::template::ast::{RequiredPlugin, Template};
 
 /// A plugin whose components are built in.
 #[derive(Debug)]
@@ -90,21 +90,75 @@ struct Asked {
     /// The word that the template's components of this plugin begin with.
     accessor: String,
     source: String,
+    served: Served,
+}
+
+/// Where the components of a plugin come from.
+#[derive(Clone, Debug)]
+pub enum Served {
+    /// They are built in, or they are not here at all.
+    BuiltIn,
+    /// The installed plugin has them; what it has, for messages.
+    Installed(String),
+    /// What is installed cannot be used.
+    Unusable(String),
+}
+
+/// Why a component cannot be had.
+#[derive(Clone, Debug)]
+pub struct WhyNot {
+    /// The reason.
+    pub cause: String,
+    /// What to do.
+    pub help: &'static str,
+}
+
+/// How the plugin `source` is had, of which `component` is.
+pub fn to_install(component: &str, source: &str) -> String {
+    let name = source.rsplit('/').next().unwrap_or(source);
+    let accessor = if is_of(component, name) { name } else { component };
+    format!(
+        "require it, `packer {{ required_plugins {{ {accessor} = {{ source = \"{source}\", version = \">= 1\" }} }} }}`, \
+         and run `imgbake init`; or run `imgbake plugins install {source}`"
+    )
 }
 
 impl Plugins {
-    /// Those of `required_plugins`.
-    pub fn of(template: &Template) -> Self {
+    /// Those of `required_plugins`, each served as `serve` says.
+    pub fn of(template: &Template, mut serve: impl FnMut(&RequiredPlugin) -> Served) -> Self {
         let asked = template.required_plugins.iter().map(|plugin| Asked {
             accessor: plugin.name.value.clone(),
             source: plugin.source.value.clone(),
+            served: serve(plugin),
         });
         Self(asked.collect())
     }
 
+    /// How the plugin called `accessor` is served.
+    pub fn served(&self, accessor: &str) -> Option<&Served> {
+        self.0.iter().find(|asked| asked.accessor == accessor).map(|asked| &asked.served)
+    }
+
+    /// Why an installed plugin that the template asks for does not have `component`.
+    pub fn why_not(&self, component: &str) -> Option<WhyNot> {
+        let asked = self.0.iter().find(|asked| is_of(component, &asked.accessor))?;
+        let source = &asked.source;
+        match &asked.served {
+            Served::BuiltIn => None,
+            Served::Installed(has) => Some(WhyNot {
+                cause: format!("the plugin {source} does not have it; it has {has}"),
+                help: "write one of these, or require another version of the plugin",
+            }),
+            Served::Unusable(why) => Some(WhyNot {
+                cause: format!("the plugin {source} is installed, but cannot be used: {why}"),
+                help: "`imgbake init -force` fetches the plugin anew",
+            }),
+        }
+    }
+
     /// What `component` is called here: a template may give a built-in plugin another name.
     pub fn built_in_name(&self, component: &str) -> Option<String> {
-        self.0.iter().find_map(|Asked { accessor, source }| {
+        self.0.iter().find_map(|Asked { accessor, source, .. }| {
             let own = built_in(source)?.name;
             let rest = component.strip_prefix(accessor.as_str())?;
             is_of(component, accessor).then(|| format!("{own}{rest}"))

@@ -1,0 +1,159 @@
+//! Components of installed plugins, beside those that are built in.
+//!
+//! What is built in wins where its version is one that the template allows. Where it is not, or another
+//! plugin of the same name is asked for, the installed plugin is used.
+
+use std::sync::Arc;
+
+use super::Registry;
+use super::plugins::{self, Plugins, Served, is_of};
+use crate::env::Environment;
+use crate::plugin::lock::{self, Lock};
+use crate::plugin::version::{Constraints, Version};
+use crate::plugin::{Host, Plugin, Role};
+use crate::template::ast::{ComponentBlock, RequiredPlugin, Template};
+
+/// All roles.
+const ROLES: [Role; 4] = [Role::Builder, Role::Provisioner, Role::PostProcessor, Role::DataSource];
+
+/// Adds what `template` uses of installed plugins; how those are served that it asks for.
+pub(super) fn add(
+    registry: &mut Registry,
+    template: &Template,
+    environment: &Arc<Environment>,
+) -> Plugins {
+    let host = registry.host.clone();
+    let used = used(template);
+    let locked = Lock::read(&lock::path_for(&environment.cwd.join(&template.dir)));
+    let served = Plugins::of(template, |required| {
+        if is_built_in(required) {
+            return Served::BuiltIn;
+        }
+        let found = locked
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("{error:#}"))
+            .and_then(|locked| find(&host, required, locked, environment));
+        match found {
+            Ok(Some(plugin)) => {
+                serve(registry, &plugin, &used, environment, true);
+                Served::Installed(listed(&plugin))
+            }
+            Ok(None) => Served::BuiltIn,
+            Err(error) => Served::Unusable(format!("{error:#}")),
+        }
+    });
+    let unasked = |source: &str| {
+        template.required_plugins.iter().all(|required| required.source.value != source)
+    };
+    for found in host.newest(environment).into_iter().filter(|found| unasked(&found.source)) {
+        let name = found.name.clone();
+        if !used.iter().any(|(_, used)| is_of(used, &name)) {
+            continue;
+        }
+        match host.open(found, &name, environment) {
+            Ok(plugin) => serve(registry, &plugin, &used, environment, false),
+            Err(error) => tracing::warn!("an installed plugin is not used: {error:#}"),
+        }
+    }
+    served
+}
+
+/// Adds the components that are called `name`.
+pub(super) fn add_named(registry: &mut Registry, name: &str, environment: &Arc<Environment>) {
+    let host = registry.host.clone();
+    for found in host.newest(environment) {
+        let accessor = found.name.clone();
+        if !is_of(name, &accessor) {
+            continue;
+        }
+        if let Ok(plugin) = host.open(found, &accessor, environment) {
+            let used: Vec<_> = ROLES.into_iter().map(|role| (role, name.to_owned())).collect();
+            serve(registry, &plugin, &used, environment, false);
+        }
+    }
+}
+
+/// Whether what is built in is what the template asks for, or is all that there is.
+pub(super) fn is_built_in(required: &RequiredPlugin) -> bool {
+    let built_in = plugins::built_in(&required.source.value);
+    let version = built_in.and_then(|built_in| Version::parse(built_in.version).ok());
+    let constraints = Constraints::parse(&required.version.value).ok();
+    version.zip(constraints).is_some_and(|(version, constraints)| constraints.allow(&version))
+}
+
+fn find(
+    host: &Host,
+    required: &RequiredPlugin,
+    locked: &Lock,
+    environment: &Environment,
+) -> anyhow::Result<Option<Plugin>> {
+    // A constraint that cannot be read is an error of the template, which others say.
+    let Ok(constraints) = Constraints::parse(&required.version.value) else { return Ok(None) };
+    host.find(&required.name.value, &required.source.value, &constraints, locked, environment)
+}
+
+/// Adds those of `used` that `plugin` has; instead of what is called so already only if `wins`.
+fn serve(
+    registry: &mut Registry,
+    plugin: &Plugin,
+    used: &[(Role, String)],
+    environment: &Arc<Environment>,
+    wins: bool,
+) {
+    let host = registry.host.clone();
+    for (role, name) in used {
+        let [builders, provisioners, post_processors, data_sources] = registry.kinds();
+        let kind = match role {
+            Role::Builder => builders,
+            Role::Provisioner => provisioners,
+            Role::PostProcessor => post_processors,
+            Role::DataSource => data_sources,
+        };
+        if !wins && kind.component(name).is_some() {
+            continue;
+        }
+        let Some(remote) = host.component(plugin, *role, name, environment) else { continue };
+        match role {
+            Role::Builder => registry.add(remote.builder()),
+            Role::Provisioner => registry.add(remote.provisioner()),
+            Role::PostProcessor => registry.add(remote.post_processor()),
+            Role::DataSource => registry.add(remote.data_source()),
+        }
+    }
+}
+
+/// What `plugin` has, for messages.
+fn listed(plugin: &Plugin) -> String {
+    let names = ROLES.map(|role| {
+        let names = plugin.names(role);
+        names.into_iter().map(move |name| format!("the {} `{name}`", role.word()))
+    });
+    names.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The components that `template` names, each once.
+fn used(template: &Template) -> Vec<(Role, String)> {
+    let mut used = Vec::new();
+    let mut add = |role, name: &str| {
+        let one = (role, name.to_owned());
+        if !used.contains(&one) {
+            used.push(one);
+        }
+    };
+    for source in &template.sources {
+        add(Role::Builder, &source.kind.value);
+    }
+    for block in &template.data {
+        if let Some(kind) = block.labels.first() {
+            add(Role::DataSource, &kind.value);
+        }
+    }
+    for build in &template.builds {
+        let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
+        let name = |block: &ComponentBlock| block.kind.value.clone();
+        provisioners.map(name).for_each(|name| add(Role::Provisioner, &name));
+        let post_processors = build.post_processors.iter().flatten();
+        post_processors.map(name).for_each(|name| add(Role::PostProcessor, &name));
+    }
+    used
+}
