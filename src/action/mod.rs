@@ -34,6 +34,7 @@ use jiff::Timestamp;
 use self::inputs::{Account, Command, Inputs, RoleInputs};
 use self::outputs::Outputs;
 use crate::cli::front::{Language, TemplateArguments};
+use crate::cli::init;
 use crate::cli::several::share;
 use crate::cli::{Exit, Session, cleanup, inspect};
 use crate::diagnostic::{Asker, Diagnostics, Severity};
@@ -246,6 +247,10 @@ impl Surroundings {
                 vars.insert(name.to_owned(), region.to_owned());
             }
         }
+        if let Some(plugins) = self.context.tool_cache.as_ref().filter(|dir| dir.is_dir()) {
+            let plugins = plugins.join("imgbake/plugins").display().to_string();
+            vars.entry("PACKER_PLUGIN_PATH".to_owned()).or_insert(plugins);
+        }
         Environment::new(vars, environment.cwd.clone(), environment.started)
             .taking_on(role)
             .asked_by(Asker::Workflow)
@@ -323,6 +328,9 @@ impl Action {
         let started = Timestamp::now();
         self.begin(started, ui);
         let mut outputs = Outputs::default();
+        if matches!(self.inputs.command, Command::Build | Command::Validate | Command::Plan) {
+            self.provide_plugins(ui);
+        }
         let exit = match self.inputs.command {
             Command::Build => build::run(self, ui, &mut outputs),
             Command::Validate => validate::run(self, ui),
@@ -344,6 +352,14 @@ impl Action {
         comment::write(self, ui, exit, &about);
         release::write(self, ui, exit, &outputs);
         exit
+    }
+
+    /// Installs the plugins that the templates require. What is wrong with a template, and what it
+    /// lacks then, the command itself says.
+    fn provide_plugins(&self, ui: &Ui) {
+        for template in self.templates().0 {
+            init::provide(&self.session, ui, template);
+        }
     }
 
     /// What is to be said before anything is done.

@@ -14,7 +14,7 @@ use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
     Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, iam_policy, init,
-    inspect, reap, validate,
+    inspect, plugins, reap, validate,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -71,8 +71,10 @@ pub enum Command {
     Fmt(Box<fmt::Arguments>),
     /// Evaluates expressions with the variables and locals of a template.
     Console(Box<console::Arguments>),
-    /// Checks that the plugins that a template requires are there; all of them are built in.
+    /// Installs the plugins that a template requires and that are not built in.
     Init(Box<init::Arguments>),
+    /// Installs, lists and removes plugins.
+    Plugins(Box<plugins::Arguments>),
     /// Prints a script that has a shell complete what is typed.
     Completion(Box<completion::Arguments>),
     /// Shows the version.
@@ -86,7 +88,7 @@ pub enum Command {
 }
 
 /// Commands of the usual tool that are not built yet.
-const NOT_BUILT_COMMANDS: &[&str] = &["plugins", "verify-attestation"];
+const NOT_BUILT_COMMANDS: &[&str] = &["verify-attestation"];
 
 /// Flags of the usual tool that are not built yet.
 const NOT_BUILT_FLAGS: &[&str] =
@@ -122,7 +124,7 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
         return Err(no_command(&program, Some(&name)));
     }
     let rest = match program.find_subcommand(&name) {
-        Some(command) => normalise(&args[at + 1..], command),
+        Some(command) => rewrite(&args[at + 1..], command),
         None => args[at + 1..].to_vec(),
     };
     let line = ["imgbake".into(), name.clone().into()].into_iter().chain(rest);
@@ -135,11 +137,16 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
 
 /// The commands as clap knows them, with flags that behave as in Go.
 pub(super) fn program() -> clap::Command {
-    Program::command().mut_subcommands(|command| {
-        command.args_override_self(true).mut_args(|arg| match arg.get_action() {
+    Program::command().mut_subcommands(with_go_flags)
+}
+
+/// `command`, and those that it has, with flags that behave as in Go.
+fn with_go_flags(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(with_go_flags).args_override_self(true).mut_args(|arg| {
+        match arg.get_action() {
             ArgAction::SetTrue => on_or_off(arg),
             _ => arg,
-        })
+        }
     })
 }
 
@@ -165,6 +172,19 @@ pub(super) fn is_bool(arg: &Arg) -> bool {
 
 fn is_flag(arg: &OsStr) -> bool {
     arg.len() > 1 && arg.as_encoded_bytes().starts_with(b"-")
+}
+
+/// [`normalise`]s the arguments of `command`, or those behind the name of a command that it has.
+fn rewrite(args: &[OsString], command: &clap::Command) -> Vec<OsString> {
+    let inner = args
+        .split_first()
+        .and_then(|(name, rest)| Some((name, rest, command.find_subcommand(name)?)));
+    match inner {
+        Some((name, rest, inner)) => {
+            [name.clone()].into_iter().chain(rewrite(rest, inner)).collect()
+        }
+        None => normalise(args, command),
+    }
 }
 
 /// Rewrites the arguments of `command` to `--name` and `--name=value`. Flags end before the first

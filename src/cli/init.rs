@@ -1,18 +1,34 @@
-//! `imgbake init`: whether everything that a template requires is there. Nothing is ever
-//! downloaded: what imgbake has is built in.
+//! `imgbake init`: the plugins that a template requires and that are not built in are installed, and
+//! written down in its lock file.
+
+use std::path::Path;
 
 use clap::Args;
 
 use super::front::{self, TemplateArguments};
-use super::{Exit, Session};
+use super::{Exit, Session, plugins};
 use crate::event::Ui;
 use crate::plan;
+use crate::plugin::install::{self, Done, Wish};
+use crate::plugin::installed::{self, Found, platform};
+use crate::plugin::lock::{self, Lock, Pinned};
+use crate::plugin::version::Constraints;
+use crate::registry::Registry;
 use crate::source::SourceMap;
-use crate::template::ast::Dialect;
+use crate::template::ast::{Dialect, RequiredPlugin, Template};
 
 /// `imgbake init [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
+    /// Install the newest versions that the template allows, whatever is installed and locked.
+    #[arg(long)]
+    pub upgrade: bool,
+    /// Install the plugins again.
+    #[arg(long)]
+    pub force: bool,
+    /// Whether the lock file is left as it is.
+    #[arg(skip)]
+    pub keeps_lock: bool,
     /// Which template.
     #[command(flatten)]
     pub template: TemplateArguments,
@@ -24,7 +40,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let template = arguments.template.one();
     let loaded = template.and_then(|template| {
         let (template, mut found) = front::load(&template, &mut sources)?;
-        found.extend(plan::requirements(&template));
+        found.extend(plan::versions(&template));
         found.into_result(template)
     });
     let Some(template) = session.shown(ui, loaded, &sources) else {
@@ -36,6 +52,134 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     }
     if template.required_plugins.is_empty() {
         ui.say("The template requires no plugins.");
+        return Exit::Success;
     }
-    Exit::Success
+    let path = lock::path_for(&session.environment.cwd.join(&arguments.template.template));
+    let locked = match (Lock::read(&path), arguments.upgrade) {
+        (Ok(locked), false) => locked,
+        (_, true) => Lock::default(),
+        (Err(error), false) => {
+            ui.error(format!("Error: {error:#}"));
+            return Exit::Failure;
+        }
+    };
+    let installed = Installing { session, ui, arguments, locked, failed: false }.all(&template);
+    let path = (!arguments.keeps_lock).then_some(path.as_path());
+    finish(session, ui, path, installed, &template, &sources)
+}
+
+/// Installs what a template requires, if it lacks anything; for whoever runs another command then, which
+/// says what is wrong with the template.
+pub fn provide(session: &Session, ui: &Ui, template: TemplateArguments) {
+    let arguments = Arguments { upgrade: false, force: false, keeps_lock: true, template };
+    let mut sources = SourceMap::default();
+    let Ok((template, _)) = front::load(&arguments.template, &mut sources) else { return };
+    let required = &template.required_plugins;
+    if template.dialect == Dialect::Hcl && !required.iter().all(Registry::has_built_in) {
+        run(session, ui, &arguments);
+    }
+}
+
+/// Writes the lock file at `path`, and says what still is not there.
+fn finish(
+    session: &Session,
+    ui: &Ui,
+    path: Option<&Path>,
+    installed: Option<Lock>,
+    template: &Template,
+    sources: &SourceMap,
+) -> Exit {
+    let Some(lock) = installed else { return Exit::Failure };
+    if let Some(path) = path
+        && lock != Lock::default()
+        && Lock::read(path).ok().as_ref() != Some(&lock)
+        && let Err(error) = std::fs::write(path, lock.text())
+    {
+        ui.error(format!("Error: {} cannot be written: {error}", path.display()));
+        return Exit::Failure;
+    }
+    let registry = session.registry.for_template(template, &session.environment);
+    let lacks = plan::requirements(template, registry.plugins());
+    session.show(ui, &lacks, sources);
+    if lacks.has_errors() { Exit::Failure } else { Exit::Success }
+}
+
+struct Installing<'a> {
+    session: &'a Session,
+    ui: &'a Ui,
+    arguments: &'a Arguments,
+    locked: Lock,
+    failed: bool,
+}
+
+impl Installing<'_> {
+    /// Installs what `template` requires and lacks; the new lock file, if all of it worked.
+    fn all(mut self, template: &Template) -> Option<Lock> {
+        let mut wishes = Vec::new();
+        for required in &template.required_plugins {
+            if Registry::has_built_in(required) {
+                continue;
+            }
+            let source = &required.source.value;
+            match self.wish(required) {
+                Ok(Some(wish)) => wishes.push(wish),
+                Ok(None) => {}
+                Err(error) => self.fail(source, &error),
+            }
+        }
+        let names: Vec<String> = wishes.iter().map(|wish| wish.source.clone()).collect();
+        let done = install::all(wishes, &self.session.environment, self.ui);
+        for (source, done) in names.iter().zip(done) {
+            match done {
+                Ok(Done { found, pinned, signature }) => {
+                    self.ui.say(plugins::said(&found, &signature));
+                    self.locked.pin(source, pinned);
+                }
+                Err(error) => self.fail(source, &error),
+            }
+        }
+        (!self.failed).then_some(self.locked)
+    }
+
+    fn fail(&mut self, source: &str, error: &anyhow::Error) {
+        self.failed = true;
+        self.ui.error(format!("Failed getting the \"{source}\" plugin:\n{error:#}"));
+    }
+
+    /// What is to be fetched for `required`; nothing if what is installed will do. That is locked, too.
+    fn wish(&mut self, required: &RequiredPlugin) -> anyhow::Result<Option<Wish>> {
+        let source = &required.source.value;
+        install::parts(source)?;
+        let constraints =
+            Constraints::parse(&required.version.value).map_err(anyhow::Error::msg)?;
+        let pinned = self.locked.of(source).cloned();
+        if let Some(pinned) = &pinned {
+            pinned.check_constraints(source, &constraints)?;
+        }
+        let fits = |found: &Found| {
+            pinned.as_ref().is_none_or(|pinned| pinned.version == found.version.text())
+        };
+        let mut installed = plugins::fitting(self.session, source, &constraints)?;
+        installed.retain(fits);
+        if let Some(found) =
+            installed.pop().filter(|_| !self.arguments.upgrade && !self.arguments.force)
+        {
+            let sum = found.check()?;
+            match pinned {
+                Some(pinned) => pinned.check_sum(source, &sum)?,
+                None => self.locked.pin(
+                    source,
+                    Pinned {
+                        version: found.version.text().to_owned(),
+                        programs: [(platform(), sum)].into(),
+                        ..Pinned::default()
+                    },
+                ),
+            }
+            return Ok(None);
+        }
+        // The directory must be known before anything is fetched.
+        installed::directory(&self.session.environment)?;
+        Ok(Some(Wish { source: source.clone(), constraints, pinned }))
+    }
 }

@@ -15,6 +15,7 @@ pub mod help;
 pub mod iam_policy;
 pub mod init;
 pub mod inspect;
+pub mod plugins;
 pub mod reap;
 pub mod several;
 pub mod signals;
@@ -100,6 +101,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::Fmt(arguments) => session.reporting(|ui| fmt::run(session, ui, arguments)),
         Command::Console(arguments) => console::run(session, arguments),
         Command::Init(arguments) => session.reporting(|ui| init::run(session, ui, arguments)),
+        Command::Plugins(arguments) => session.reporting(|ui| plugins::run(session, ui, arguments)),
         Command::Completion(arguments) => session.reporting(|ui| completion::run(ui, arguments)),
         Command::Autocomplete(task) => {
             session.reporting(|ui| completion::install::run(session, ui, *task))

@@ -35,6 +35,8 @@ pub struct Context {
     pub api_url: String,
     /// The directory of the checkout.
     pub workspace: Option<PathBuf>,
+    /// Where runners keep programs from one job to the next.
+    pub tool_cache: Option<PathBuf>,
     /// A directory that is there until the job ends.
     pub temp: Option<PathBuf>,
     /// Whether the runner shows what is for whoever looks for a mistake.
@@ -64,6 +66,7 @@ impl Context {
             api_url: text("GITHUB_API_URL"),
             workspace: environment.get("GITHUB_WORKSPACE").map(PathBuf::from),
             temp: environment.get("RUNNER_TEMP").map(PathBuf::from),
+            tool_cache: environment.get("RUNNER_TOOL_CACHE").map(PathBuf::from),
             debug: environment.get("RUNNER_DEBUG") == Some("1"),
             event: event.unwrap_or_default(),
         }
