@@ -157,7 +157,10 @@ fn a_plugin_that_is_not_there_matters_only_to_builds_that_need_it() {
         assert_eq!(program().run(["inspect", template]).code, Some(0));
         let run = validate(&[], template).failed_with(1);
         says(&run, &["the builder `googlecompute`"]);
-        says(&program().run(["init", template]).failed_with(1), &["is not built in"]);
+        let alone = program().with([("IMGBAKE_PLUGIN_MIRROR", "nowhere")]);
+        let run = alone.run(["init", template]).failed_with(1);
+        let failed = "Failed getting the \"github.com/hashicorp/googlecompute\" plugin";
+        assert!(run.stdout.contains(failed), "{}{}", run.stdout, run.stderr);
     }
     let text = program().read("other_plugin.pkr.hcl");
     let run =

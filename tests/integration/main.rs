@@ -36,6 +36,7 @@ mod lint;
 mod machines;
 mod output;
 mod patterns;
+mod plugins;
 mod provisioners;
 mod quickstart;
 mod ssh;

@@ -1,0 +1,245 @@
+//! A plugin of ours that can do all that a plugin should not.
+//!
+//! It is this very test program, started once more by a script: the script keeps standard output for
+//! what the plugin says, and the test `is_a_plugin_when_it_is_started_as_one` is the plugin.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use imgbake::plugin::mux::Session;
+use imgbake::plugin::pack::{self, object, text};
+use imgbake::plugin::rpc::{Client, Served, Service};
+use rmpv::Value;
+use tokio::net::UnixListener;
+
+use super::{put, requiring, with_plugins};
+use crate::support::{Program, Run};
+
+const SOURCE: &str = "github.com/acme/fake";
+
+/// Where the plugin finds what it is to do: `FAULT` is a method at which it dies, or what else it does.
+const START: &str = "IMGBAKE_TEST_PLUGIN";
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A program that has the fake plugin, which does `fault` if that is said when it runs.
+fn with_fake(body: &str) -> Program {
+    let program = with_plugins();
+    let this = std::env::current_exe().unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec 3>&1\n{START}=\"$*\" exec '{}' --exact plugins::fake::is_a_plugin_when_it_is_started_as_one --nocapture >/dev/null\n",
+        this.display()
+    );
+    put(&program, SOURCE, "1.0.0", script.as_bytes());
+    program.write("t.pkr.hcl", requiring("fake", SOURCE, ">= 1", body));
+    program
+}
+
+const TEMPLATE: &str = r#"
+source "fake" "web" {
+  word = "w"
+}
+build {
+  sources = ["source.fake.web"]
+  provisioner "shell-local" {
+    inline = ["echo ran"]
+  }
+}
+"#;
+
+#[test]
+fn is_a_plugin_when_it_is_started_as_one() {
+    let Some(arguments) = variable(START) else { return };
+    let mut out = File::options().write(true).open("/proc/self/fd/3").unwrap();
+    let fault = variable("FAULT").unwrap_or_default();
+    if arguments == "describe" {
+        if fault == "describe" {
+            std::process::exit(2);
+        }
+        let description = r#"{"version":"1.0.0","sdk_version":"0.6.10","api_version":"x5.0","builders":["-packer-default-plugin-name-"],"post_processors":null,"provisioners":[],"datasources":[],"protocol_version":"v2"}"#;
+        out.write_all(description.as_bytes()).unwrap();
+        std::process::exit(0);
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(serve(out, fault));
+    std::process::exit(0);
+}
+
+async fn serve(mut out: File, fault: String) {
+    match fault.as_str() {
+        "rubbish" => out.write_all(b"hello \x1b[2Jworld\n").unwrap(),
+        "old" => out.write_all(b"5|unix|/tmp/x\n").unwrap(),
+        "newer" => out.write_all(b"6|0|unix|/tmp/x\n").unwrap(),
+        "nowhere" => out.write_all(b"5|0|unix|/nowhere/at/all\n").unwrap(),
+        "quiet" => {}
+        _ => return listen(out, fault).await,
+    }
+    if fault == "quiet" {
+        eprintln!("panic: at the start");
+        std::process::exit(2);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
+async fn listen(mut out: File, fault: String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    writeln!(out, "5|0|unix|{}", path.display()).unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    if fault == "close" {
+        return;
+    }
+    let session = Session::over(socket, yamux::Mode::Server);
+    let plugin = Arc::new(Fake { session: session.clone(), fault });
+    let _served = Served::on(session.accept_main(), plugin);
+    session.gone().await;
+}
+
+/// The builder of the plugin.
+struct Fake {
+    session: Session,
+    fault: String,
+}
+
+impl Fake {
+    /// A string `word`, as protobuf.
+    fn spec() -> Value {
+        Value::Binary(
+            hex::decode("0a220a200a04776f7264121812160a04776f7264120e0a0c0a0a6374792e537472696e67")
+                .unwrap(),
+        )
+    }
+
+    async fn run(&self, id: u32) -> Result<Value, String> {
+        let host = Client::new(self.session.dial(id).await.map_err(|error| error.to_string())?);
+        let limit = Duration::from_secs(30);
+        if self.fault == "hostile" {
+            let words = Value::from("\x1b[2Jerased\r\x07 ghs_secret");
+            host.call("Ui.Say", words, limit).await.map_err(|error| error.to_string())?;
+        }
+        if self.fault == "deaf" {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+        let artifact = self.session.accept();
+        let number = artifact.id;
+        let served = Served::on(artifact, Arc::new(Made { fault: self.fault.clone() }));
+        std::mem::forget(served);
+        Ok(number.into())
+    }
+}
+
+fn die_at(fault: &str, called: &str) {
+    if fault == called {
+        eprintln!("panic: died at {called}");
+        std::process::exit(2);
+    }
+}
+
+#[async_trait]
+impl Service for Fake {
+    async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
+        die_at(&self.fault, &format!("{service}.{method}"));
+        match method {
+            "ConfigSpec" => Ok(object([("ConfigSpec", Self::spec())])),
+            "Prepare" => Ok(object([("Error", Value::Nil)])),
+            "Run" => self.run(pack::id(&argument)).await,
+            _ => Ok(Value::Nil),
+        }
+    }
+}
+
+struct Made {
+    fault: String,
+}
+
+#[async_trait]
+impl Service for Made {
+    async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
+        die_at(&self.fault, &format!("{service}.{method}"));
+        Ok(match method {
+            "State" => {
+                assert!(text(&argument).is_some());
+                Value::Nil
+            }
+            "Files" => Value::Array(Vec::new()),
+            _ => method.into(),
+        })
+    }
+}
+
+/// What a build says where the plugin has `fault`; within which time.
+fn built(fault: &str) -> (Run, Duration) {
+    let program = with_fake(TEMPLATE).with([("FAULT", fault)]);
+    let started = Instant::now();
+    (program.run(["build", "-color=false", "t.pkr.hcl"]), started.elapsed())
+}
+
+#[test]
+fn a_plugin_that_works_builds() {
+    let (run, _) = built("");
+    let run = run.succeeded();
+    assert!(run.stdout.contains("--> fake.web: String"), "{}", run.stdout);
+}
+
+#[test]
+fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
+    for call in [
+        "Builder.ConfigSpec",
+        "Builder.Prepare",
+        "Builder.Run",
+        "Artifact.BuilderId",
+        "Artifact.Id",
+        "Artifact.String",
+        "Artifact.Files",
+        "Artifact.State",
+    ] {
+        let (run, took) = built(call);
+        let run = run.failed_with(1);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains("the plugin `fake`"), "{call}: {said}");
+        assert!(said.contains(&format!("panic: died at {call}")), "{call}: {said}");
+        assert!(took < Duration::from_secs(30), "{call}: {took:?}");
+    }
+}
+
+#[test]
+fn a_plugin_that_does_not_begin_as_one_is_refused() {
+    for (fault, cause) in [
+        ("rubbish", "instead of where it listens"),
+        ("old", "too old"),
+        ("newer", "imgbake speaks 5.0"),
+        ("nowhere", "No such file"),
+        ("quiet", "panic: at the start"),
+        ("close", "does not answer"),
+    ] {
+        let (run, took) = built(fault);
+        let run = run.failed_with(1);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(cause), "{fault}: {said}");
+        assert!(!said.contains('\u{1b}'), "{fault}: {said:?}");
+        assert!(took < Duration::from_secs(30), "{fault}: {took:?}");
+    }
+}
+
+#[test]
+fn what_a_plugin_says_cannot_move_the_cursor() {
+    let (run, _) = built("hostile");
+    let run = run.succeeded();
+    assert!(!run.stdout.contains('\u{1b}') && !run.stdout.contains('\u{7}'), "{:?}", run.stdout);
+}
+
+#[test]
+fn a_plugin_is_run_only_as_it_was_installed() {
+    let program = with_fake(TEMPLATE);
+    let file = format!("plugins/{SOURCE}/{}", super::file_name("fake", "1.0.0"));
+    program.write(&format!("{file}_SHA256SUM"), "0".repeat(64));
+    let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("SHA-256"), "{said}");
+}

@@ -1,0 +1,193 @@
+//! `init` and `plugins …`, against a server that plays the sites of plugins.
+
+use std::process::Command;
+
+use axum::http::StatusCode;
+
+use super::site::{Files, asking, script, zipped};
+use super::{file_name, put, requiring, with_plugins};
+use crate::support::{Program, Run};
+
+const SOURCE: &str = "github.com/acme/x";
+
+fn template(program: &Program, constraint: &str) {
+    program.write("t.pkr.hcl", requiring("x", SOURCE, constraint, ""));
+}
+
+fn said(run: &Run) -> String {
+    format!("{}{}", run.stdout, run.stderr)
+}
+
+fn good(version: &str) -> Vec<u8> {
+    zipped(&file_name("x", version), &script(version))
+}
+
+/// `init` of a template that takes `archive` as the version 1.1.0.
+fn init_with(archive: &[u8]) -> (Program, Run) {
+    let files = Files::default();
+    files.publish("1.1.0", archive);
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]);
+    (program, run)
+}
+
+#[test]
+fn init_installs_the_newest_release_and_locks_it() {
+    let files = Files::default();
+    files.publish("1.0.0", &good("1.0.0"));
+    files.publish("1.1.0", &good("1.1.0"));
+    let server = files.serve();
+    let program = asking(&server).with([("PACKER_GITHUB_API_TOKEN", "ghp_x")]);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    let installed = format!("plugins/{SOURCE}/{}", file_name("x", "1.1.0"));
+    assert!(run.stdout.contains(&format!("Installed plugin {SOURCE} v1.1.0")), "{}", run.stdout);
+    assert!(run.stdout.contains("its publisher does not sign"), "{}", run.stdout);
+    assert_eq!(program.read(&format!("{installed}_SHA256SUM")).len(), 64);
+    let lock = program.read("imgbake.lock.hcl");
+    assert!(lock.contains("1.1.0") && lock.contains("plan9_mips"), "{lock}");
+    let with_token = files.asked().into_iter().filter(|asked| asked.contains("ghp_x"));
+    assert!(with_token.clone().count() > 0);
+    assert!(
+        with_token.into_iter().all(|asked| asked.starts_with("/repos/")),
+        "{:?}",
+        files.asked()
+    );
+    // All is there: nobody is asked, and no network is needed.
+    drop(server);
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    let list = program.run(["plugins", "installed"]).succeeded().stdout;
+    assert!(list.contains(&installed), "{list}");
+    let required = program.run(["plugins", "required", "t.pkr.hcl"]).succeeded().stdout;
+    assert!(required.contains(&format!("x {SOURCE} \">= 1\"")) && required.contains(&installed));
+    program.run(["plugins", "remove", SOURCE, ">= 1"]).succeeded();
+    assert_eq!(program.run(["plugins", "installed"]).succeeded().stdout, "");
+    program.run(["plugins", "remove", SOURCE]).failed_with(1);
+}
+
+#[test]
+fn a_plugin_of_hashicorp_comes_from_its_own_site() {
+    let files = Files::default();
+    files.publish_there("1.2.0", &good("1.2.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    program.run(["plugins", "install", "github.com/hashicorp/x"]).succeeded();
+    assert!(files.asked().iter().all(|asked| asked.starts_with("/packer-plugin-x/")));
+    let file = format!("plugins/github.com/hashicorp/x/{}", file_name("x", "1.2.0"));
+    assert!(program.path(&file).exists());
+}
+
+#[test]
+fn an_archive_that_is_not_what_its_sum_says_is_refused() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let zip =
+        format!("/acme/packer-plugin-x/releases/download/v1.1.0/{}.zip", file_name("x", "1.1.0"));
+    files.put(&zip, good("1.0.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("damaged or swapped"), "{}", said(&run));
+    assert!(said(&run).contains(&format!("Failed getting the \"{SOURCE}\" plugin:")));
+    assert!(!program.path("imgbake.lock.hcl").exists());
+}
+
+#[test]
+fn an_archive_cannot_put_anything_but_its_program_in_place() {
+    let whole = good("1.1.0");
+    let (_, run) = init_with(&whole[..whole.len() / 2]);
+    assert!(said(&run.failed_with(1)).contains("the archive cannot be read"));
+    let outside = format!("../../../../{}", file_name("x", "1.1.0"));
+    let (program, run) = init_with(&zipped(&outside, &script("1.1.0")));
+    assert!(said(&run.failed_with(1)).contains("the archive has no file"));
+    assert!(!program.path(&file_name("x", "1.1.0")).exists());
+    let (_, run) = init_with(&zipped(&file_name("x", "1.1.0"), &script("6.6.6")));
+    assert!(said(&run.failed_with(1)).contains("it says that it is version 6.6.6"));
+}
+
+#[test]
+fn a_rate_limit_is_said_with_what_helps() {
+    let files = Files::default();
+    let tags = "/repos/acme/packer-plugin-x/git/matching-refs/tags";
+    let message = r#"{"message":"API rate limit exceeded for 127.0.0.1.","documentation_url":"x"}"#;
+    files.answer(tags, StatusCode::FORBIDDEN, message);
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    let text = said(&run);
+    assert!(text.contains("rate limit") && text.contains("PACKER_GITHUB_API_TOKEN"), "{text}");
+}
+
+#[test]
+fn a_release_that_is_swapped_under_its_version_is_an_error() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    let mut other = script("1.1.0");
+    other.extend(b"# other\n");
+    files.publish("1.1.0", &zipped(&file_name("x", "1.1.0"), &other));
+    let run = program.run(["init", "-force", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("the release was swapped"), "{}", said(&run));
+    program.run(["init", "-upgrade", "t.pkr.hcl"]).succeeded();
+    // What is installed is held against the lock by every command.
+    put(&program, SOURCE, "1.1.0", &script("1.1.0"));
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("imgbake.lock.hcl locks"), "{}", said(&run));
+    template(&program, ">= 2");
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("which the template does not allow"), "{}", said(&run));
+}
+
+#[test]
+fn a_signature_is_checked_against_the_keys_that_are_trusted() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let sums = "/acme/packer-plugin-x/releases/download/v1.1.0/packer-plugin-x_v1.1.0_SHA256SUMS";
+    files.put(&format!("{sums}.sig"), "no signature");
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains("its signature was not checked"), "{}", run.stdout);
+    let has_gpgv = Command::new("gpgv").arg("--version").output().is_ok();
+    program.write("keys.gpg", "");
+    let program = program.with([("IMGBAKE_PLUGIN_KEYS", "keys.gpg")]);
+    let run = program.run(["init", "-force", "t.pkr.hcl"]).failed_with(1);
+    let cause =
+        if has_gpgv { "the signature of its sums is wrong" } else { "`gpgv` cannot be run" };
+    assert!(said(&run).contains(cause), "{}", said(&run));
+}
+
+#[test]
+fn a_mirror_stands_for_all_sites() {
+    let program = with_plugins().with([("IMGBAKE_PLUGIN_MIRROR", "mirror")]);
+    let archive = good("1.1.0");
+    let sum = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&archive));
+    let zip = format!("{}.zip", file_name("x", "1.1.0"));
+    let sums = format!("mirror/{SOURCE}/packer-plugin-x_v1.1.0_SHA256SUMS");
+    program.write(&sums, format!("{sum}  {zip}\n"));
+    program.write(&format!("mirror/{SOURCE}/{zip}"), archive);
+    template(&program, "~> 1.1");
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    program.run(["validate", "t.pkr.hcl"]);
+}
+
+#[test]
+fn a_program_is_installed_from_a_file() {
+    let program = with_plugins();
+    let file = program.write("x", script("1.0.0-dev"));
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let run = program.run(["plugins", "install", "-path", "x", SOURCE]).succeeded();
+    assert!(run.stdout.contains("Successfully installed plugin"), "{}", run.stdout);
+    assert!(program.path(&format!("plugins/{SOURCE}/{}", file_name("x", "1.0.0-dev"))).exists());
+    for bad in ["github.com/acme/packer-plugin-x", "acme/x", "github.com/../x"] {
+        program.run(["plugins", "install", "-path", "x", bad]).failed_with(1);
+    }
+}
