@@ -226,8 +226,8 @@ fn leave_unknown(cleaners: &[Box<dyn Cleaner>], journal: &Journal) {
     }
 }
 
-const UNKNOWN: &str = "nothing here can remove such a thing: run `imgbake cleanup` of the version \
-                       that made it, with `-template` if a template was given that does not";
+const UNKNOWN: &str = "nothing here knows how to remove it: use the version of imgbake or the plugin \
+                       that made it, or leave out `-template`";
 
 /// Whether something is left.
 async fn clean(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Journal) -> bool {

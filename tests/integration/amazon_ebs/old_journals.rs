@@ -264,7 +264,10 @@ async fn what_belongs_to_no_platform_that_is_known_is_said_and_stays_listed() {
     let container = r#"{"intent":{"entry":90,"build":"docker.web","thing":{"kind":"container","name":"web","clue":{"docker":{"container":"c1"}}}}}"#;
     let (run, program) = cleaned_up(&cloud.bed, &format!("{FIRST}{container}\n"), names).await;
     let run = run.failed_with(4);
-    assert!(run.stdout.contains("docker.web: container web (nothing here can remove"), "{run:#?}");
+    assert!(
+        run.stdout.contains("docker.web: container web (nothing here knows how to remove it"),
+        "{run:#?}"
+    );
     let [journal] = journal_files(&program).try_into().unwrap();
     let left = store::read(&std::fs::read(journal).unwrap()).unwrap();
     assert_eq!(left.present(), ["docker.web: container web"], "all else is gone: {}", run.stdout);
