@@ -18,6 +18,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 pub use crate::eval::{Output, OutputType, Outputs};
 use crate::event::Ui;
+use crate::fault::{self, Fault};
 use crate::fingerprint::Fingerprint;
 use crate::guest::shell::{Posix, Shell};
 use crate::guest::{Capture, GuestOutput, ShowLines};
@@ -369,6 +370,11 @@ pub trait Builder: Send + Sync {
     /// Runs the whole build and undoes what must not stay. `None`: there is nothing to show for it.
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>>;
 
+    /// Whose fault an error of a build is that does not say so itself.
+    fn blame(&self, _error: &anyhow::Error) -> Fault {
+        Fault::lasting(fault::Kind::Environment)
+    }
+
     /// The files of this machine that go into the image, if nothing else does but its options and what
     /// provisioners do; `None` if nobody can tell.
     fn reads(&self) -> Option<Vec<PathBuf>> {
@@ -504,6 +510,11 @@ pub trait PostProcessor: Send + Sync {
 pub trait DataSource: Send + Sync {
     /// Asks.
     async fn look_up(&self) -> anyhow::Result<Outputs>;
+
+    /// Whose fault an error of that is that does not say so itself.
+    fn blame(&self, _error: &anyhow::Error) -> Fault {
+        Fault::passing(fault::Kind::Environment)
+    }
 }
 
 /// What a builder or post-processor leaves.

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 pub use self::asker::Asker;
 pub use self::code::Code;
 use crate::budget::Exceeded;
+use crate::fault::{Fault, Kind};
 use crate::source::Span;
 
 /// How bad it is.
@@ -50,6 +51,8 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
+    /// Whose fault it is: the template's, as long as nobody says otherwise.
+    pub fault: Fault,
 }
 
 impl Diagnostic {
@@ -64,6 +67,7 @@ impl Diagnostic {
             labels: Vec::new(),
             notes: Vec::new(),
             help: None,
+            fault: Fault::lasting(Kind::Template),
         }
     }
 
@@ -99,6 +103,12 @@ impl Diagnostic {
     /// Points at a second place.
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Says whose fault it is.
+    pub fn blame(mut self, fault: Fault) -> Self {
+        self.fault = fault;
         self
     }
 
@@ -179,6 +189,12 @@ impl Diagnostics {
             seen.insert((found.span, found.code, found.summary.clone(), found.cause.clone()))
         });
         self
+    }
+
+    /// Whose fault the errors are; `None` if there are none.
+    pub fn fault(&self) -> Option<Fault> {
+        let errors = self.0.iter().filter(|one| one.severity == Severity::Error);
+        Fault::together(errors.map(|one| one.fault))
     }
 
     /// Whether anything here stops the pass.

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::diagnostic::Severity;
 use crate::env::Voice;
+use crate::fault::Fault;
 use crate::retry;
 use crate::secret::Redactor;
 use crate::source::{Place, Position};
@@ -203,6 +204,8 @@ pub struct Annotation {
     pub title: String,
     /// All of it; may be several lines.
     pub text: String,
+    /// Whose fault it is, where it is an error of which that is known.
+    pub fault: Option<Fault>,
 }
 
 /// How a build ended.
@@ -212,6 +215,8 @@ pub struct Finished {
     pub took: Duration,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// Whose fault that is.
+    pub fault: Option<Fault>,
     /// Why it was stopped, if it failed of nothing else.
     pub stopped: Option<Cause>,
     /// Where in the template it failed; the source of the build if nothing better is known.

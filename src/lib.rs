@@ -59,6 +59,7 @@
 //! | `reach` | which files a template may have read |
 //! | `peer` | names, sizes and times of what others send; only regular files are opened |
 //! | `diagnostic` | what is wrong with an input |
+//! | `fault` | whose fault an error is, and whether trying again can help |
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
 
@@ -77,6 +78,7 @@ pub mod env;
 pub mod eval;
 pub mod event;
 pub mod explain;
+pub mod fault;
 pub mod fingerprint;
 pub mod github;
 pub mod guest;

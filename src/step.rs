@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::component::{BuildContext, OnError};
 use crate::event::{Message, Phase};
+use crate::fault::{Fault, Kind};
 use crate::journal::Thing;
 use crate::retry::{self, Cancelled};
 use crate::stop::{Cause, Share};
@@ -347,7 +348,10 @@ async fn undo_in_time(cx: &BuildContext, step: &dyn Undo, ending: Ending) -> any
 async fn caught<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     match AssertUnwindSafe(future).catch_unwind().await {
         Ok(result) => result,
-        Err(panic) => Err(anyhow!("a mistake in imgbake itself: {}", panic_text(&*panic))),
+        Err(panic) => {
+            let error = anyhow!("a mistake in imgbake itself: {}", panic_text(&*panic));
+            Err(Fault::lasting(Kind::Imgbake).mark(error))
+        }
     }
 }
 

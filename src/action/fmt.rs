@@ -62,6 +62,7 @@ fn remark(ui: &Ui, file: &str, edit: &Edit) {
         place: Some((place, end)),
         title: "fmt".to_owned(),
         text,
+        fault: None,
     }));
 }
 

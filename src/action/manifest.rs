@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Finished, Product};
+use crate::fault::Fault;
 use crate::github::Context;
 use crate::peer::read_regular;
 use crate::report::github::story::Story;
@@ -56,6 +57,9 @@ pub(super) struct Build {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whose fault that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<Fault>,
     /// The file of the template.
     #[serde(default)]
     pub template: String,
@@ -109,6 +113,7 @@ impl Manifest {
             let build = Build {
                 result: if failed { FAILURE } else { SUCCESS }.to_owned(),
                 error: finished.and_then(|end| end.error.clone()),
+                fault: finished.and_then(|end| end.fault),
                 template: finished.map(|end| end.place.file.clone()).unwrap_or_default(),
                 seconds: finished.map_or(0, |end| end.took.as_secs()),
                 artifacts: artifacts.collect(),
@@ -181,7 +186,8 @@ impl Build {
     /// One whose job has said nothing of it.
     pub fn lost(template: String) -> Self {
         let error = Some("its job left no manifest".to_owned());
-        Self { result: FAILURE.to_owned(), error, template, seconds: 0, artifacts: Vec::new() }
+        let (result, seconds, artifacts) = (FAILURE.to_owned(), 0, Vec::new());
+        Self { result, error, fault: None, template, seconds, artifacts }
     }
 
     /// How it ended, as far as the manifest knows.
@@ -191,6 +197,7 @@ impl Build {
         Finished {
             took: Duration::from_secs(self.seconds),
             error: error.or_else(|| (self.result != SUCCESS).then(|| "it did not end".to_owned())),
+            fault: self.fault,
             stopped: None,
             place: Place { file: self.template.clone(), position },
             products: self.artifacts.iter().cloned().map(Artifact::into).collect(),

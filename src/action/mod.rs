@@ -40,6 +40,7 @@ use crate::cli::{Exit, Session, cleanup, inspect};
 use crate::diagnostic::{Asker, Diagnostics, Severity};
 use crate::env::{Environment, sealed};
 use crate::event::{Annotation, Message, Ui};
+use crate::fault::{Fault, Kind};
 use crate::github::files::LONGEST_SUMMARY;
 use crate::github::{self, Context, Files};
 use crate::identity::{Proof, Role};
@@ -120,7 +121,11 @@ fn step(surroundings: Surroundings, wrong: Option<String>, ui: &Ui) -> Exit {
 /// Says why nothing is done.
 fn refuse(ui: &Ui, wrong: &[String]) {
     for text in wrong {
-        annotate(ui, Severity::Error, "imgbake", text.clone());
+        // What the workflow gives is to the step what a template is to a build.
+        let fault = Some(Fault::lasting(Kind::Template));
+        let (severity, place, title) = (Severity::Error, None, "imgbake".to_owned());
+        let text = text.clone();
+        ui.send(Message::Annotation(Annotation { severity, place, title, text, fault }));
     }
 }
 
@@ -140,7 +145,8 @@ fn summarise(files: &Files, story: &Mutex<Story>, about: &About, redactor: &Reda
 /// Says something that also stands beside the run.
 fn annotate(ui: &Ui, severity: Severity, title: &str, text: impl Into<String>) {
     let (title, text) = (title.to_owned(), text.into());
-    ui.send(Message::Annotation(Annotation { severity, place: None, title, text }));
+    let (place, fault) = (None, None);
+    ui.send(Message::Annotation(Annotation { severity, place, title, text, fault }));
 }
 
 /// What the process finds itself in.
@@ -186,7 +192,10 @@ impl Surroundings {
     /// Does nothing, and says why, also to later steps.
     fn refuse(&self, wrong: &[String], ui: &Ui) -> Exit {
         refuse(ui, wrong);
-        Outputs::default().write(&self.files, &self.redactor, Exit::Failure, ui);
+        ui.settle();
+        let mut outputs = Outputs::default();
+        outputs.of_step(&so_far(&self.story), Exit::Failure);
+        outputs.write(&self.files, &self.redactor, Exit::Failure, ui);
         ui.settle();
         let command = inputs::command(&self.environment);
         let command = command.map(|command| command.to_string()).unwrap_or_default();
@@ -342,6 +351,8 @@ impl Action {
         };
         outputs.duration = Timestamp::now().duration_since(started).unsigned_abs();
         self.explain(exit, ui);
+        ui.settle();
+        outputs.of_step(&so_far(&self.story), exit);
         outputs.write(&self.files, &self.session.redactor, exit, ui);
         owner::hand_over(self.context.workspace(&self.session.environment), started);
         // Where this cannot be written, it was said when the step began.

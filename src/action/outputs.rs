@@ -13,9 +13,13 @@ use super::manifest::Written;
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::{Product, Ui};
+use crate::fault::{Fault, Kind};
 use crate::github::Files;
 use crate::report::github::story::{BuildStory, Story};
 use crate::secret::Redactor;
+
+/// Whose fault it is where nobody says so: that of what the step was given.
+const UNKNOWN: Fault = Fault::lasting(Kind::Environment);
 
 /// What later steps read.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(super) struct Outputs {
     /// Whether any of them is an image or a file: that of a `null` build is nothing.
     made: bool,
     failed_builds: Vec<String>,
+    /// Each failure, and whose fault it is.
+    failures: Vec<(String, Fault)>,
     pub manifest: Option<Written>,
     /// Whether the builds were interrupted.
     pub cancelled: bool,
@@ -43,6 +49,8 @@ impl Outputs {
             let finished = build.finished.as_ref();
             if finished.is_none_or(|end| end.error.is_some()) {
                 self.failed_builds.push(name.clone());
+                let fault = finished.and_then(|end| end.fault);
+                self.failures.push((name.clone(), fault.unwrap_or(UNKNOWN)));
             }
             for product in products(build) {
                 self.artifacts.push(json!({
@@ -64,6 +72,15 @@ impl Outputs {
         }
     }
 
+    /// Takes what stopped the step where it was no build: what it was told beside that has no place in
+    /// a build.
+    pub fn of_step(&mut self, story: &Story, exit: Exit) {
+        if exit != Exit::Success && self.failures.is_empty() {
+            let said = story.annotations.iter().filter_map(|one| one.fault);
+            self.failures.push((String::new(), Fault::together(said).unwrap_or(UNKNOWN)));
+        }
+    }
+
     /// Images that are the only ones in their region, by region.
     fn by_region(&self) -> BTreeMap<&str, &str> {
         let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -81,6 +98,11 @@ impl Outputs {
             _ if self.cancelled || exit == Exit::Interrupted => "cancelled",
             _ => "failure",
         };
+        let failures = self.failures.iter().map(|(build, Fault { kind, can_retry })| {
+            json!({"build": build, "fault": kind.word(), "can-retry": can_retry})
+        });
+        let failures: Vec<Json> = failures.collect();
+        let can_retry = !failures.is_empty() && self.failures.iter().all(|(_, one)| one.can_retry);
         let manifest = self.manifest.as_ref();
         let changed = self.made && manifest.is_some_and(Written::changed);
         let mut all: Vec<(String, String)> = [
@@ -90,6 +112,8 @@ impl Outputs {
             ("ami-ids", json!(self.ami_ids).to_string()),
             ("artifacts", json!(self.artifacts).to_string()),
             ("failed-builds", json!(self.failed_builds).to_string()),
+            ("failures", json!(failures).to_string()),
+            ("can-retry", can_retry.to_string()),
             ("changed", changed.to_string()),
             ("manifest", manifest.map_or("{}", |written| written.text.as_str()).to_owned()),
             ("manifest-path", manifest.map(|written| written.path.clone()).unwrap_or_default()),
@@ -163,7 +187,8 @@ mod tests {
             let place = Place { file: "a".into(), position: Position { line: 1, column: 1 } };
             let error = error.map(str::to_owned);
             let (took, products) = (Duration::ZERO, products.clone());
-            let finished = Some(Finished { took, error, stopped: None, place, products });
+            let finished =
+                Some(Finished { took, error, fault: None, stopped: None, place, products });
             let build = BuildStory { finished, ..BuildStory::default() };
             story.builds.insert((*name).to_owned(), build);
         }

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::fault::{Fault, Kind};
 use crate::retry::Cancelled;
 
 /// A call that failed.
@@ -50,6 +51,13 @@ pub enum Meaning {
     Interrupted,
     /// No other try would change it.
     Final,
+}
+
+/// Whose fault `error` of a component is that works in the cloud: that of the call which failed, if one
+/// did; the cloud's if what it has made is not as it should be.
+pub fn blame(error: &anyhow::Error) -> Fault {
+    let call = error.chain().find_map(|cause| cause.downcast_ref::<ApiError>());
+    call.map_or(Fault::lasting(Kind::Cloud), ApiError::fault)
 }
 
 /// What the codes mean that are more than [`Meaning::Final`]: of EC2, and of its neighbours.
@@ -210,6 +218,39 @@ impl ApiError {
         match tries {
             0 | 1 => self,
             _ => Self { text: format!("{} (tried {tries} times)", self.text), ..self },
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self.meaning {
+            Meaning::Interrupted => Fault::passing(Kind::Interrupted),
+            Meaning::Unreachable => Fault::passing(Kind::Environment),
+            Meaning::Throttled | Meaning::Unsure | Meaning::TooSoon | Meaning::NoCapacity => {
+                Fault::passing(Kind::Cloud)
+            }
+            Meaning::Expired | Meaning::Denied => Fault::lasting(Kind::Environment),
+            Meaning::Taken => Fault::lasting(Kind::Template),
+            Meaning::Unknown => Fault::lasting(Kind::Cloud),
+            Meaning::Final => Fault::lasting(self.refused()),
+        }
+    }
+
+    /// Whose fault a refusal is that no other try would change.
+    fn refused(&self) -> Kind {
+        match self.code.as_deref() {
+            // There is nothing to sign a call with.
+            None | Some("AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch") => {
+                Kind::Environment
+            }
+            Some(code)
+                if ["Invalid", "Missing", "Malformed"]
+                    .iter()
+                    .any(|word| code.starts_with(word)) =>
+            {
+                Kind::Template
+            }
+            Some(_) => Kind::Cloud,
         }
     }
 

@@ -351,6 +351,7 @@ mod tests {
                 took: Duration::ZERO,
                 artifacts: Vec::new(),
                 error: failed.then(|| anyhow::Error::msg("no")),
+                fault: None,
             }],
             took: Duration::ZERO,
             stopped: interrupted.then_some(Cause::Interrupted),

@@ -156,6 +156,9 @@ impl Session {
         if !drawn.is_empty() {
             ui.send(Message::Diagnostics(drawn));
         }
+        if let Some(fault) = found.fault() {
+            ui.send(report::listing::fault_record(fault));
+        }
     }
 }
 

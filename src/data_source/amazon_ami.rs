@@ -5,10 +5,12 @@ use async_trait::async_trait;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
+use crate::aws;
 use crate::aws::access::Access;
 use crate::aws::search::{self, AmiFilter, Found};
 use crate::component::{Check, Component, DataSource, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
+use crate::fault::Fault;
 
 /// Looks an AMI up, as `source_ami_filter` of a builder does.
 #[derive(Debug)]
@@ -45,6 +47,10 @@ impl Component for AmazonAmi {
 
 #[async_trait]
 impl DataSource for AmazonAmi {
+    fn blame(&self, error: &anyhow::Error) -> Fault {
+        aws::error::blame(error)
+    }
+
     async fn look_up(&self) -> anyhow::Result<Outputs> {
         let account = self.caller.account().await?;
         let ec2 = account.ec2(&CancellationToken::new());

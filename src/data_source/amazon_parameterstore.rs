@@ -7,9 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws;
 use crate::aws::access::Access;
 use crate::component::{Check, Component, DataSource, Output, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
+use crate::fault::Fault;
 use crate::secret::Secret;
 
 /// Its options, beside [`Access`].
@@ -50,6 +52,10 @@ impl Component for AmazonParameterstore {
 
 #[async_trait]
 impl DataSource for AmazonParameterstore {
+    fn blame(&self, error: &anyhow::Error) -> Fault {
+        aws::error::blame(error)
+    }
+
     async fn look_up(&self) -> anyhow::Result<Outputs> {
         let account = self.caller.account().await?;
         let Options { name, with_decryption } = &self.options;

@@ -7,10 +7,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws;
 use crate::aws::access::Access;
 use crate::aws::secrets::{self, CURRENT, Version, entry_text};
 use crate::component::{Check, Component, DataSource, Output, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
+use crate::fault::Fault;
 use crate::secret::Secret;
 
 /// Its options, beside [`Access`].
@@ -76,6 +78,10 @@ impl Options {
 
 #[async_trait]
 impl DataSource for AmazonSecretsmanager {
+    fn blame(&self, error: &anyhow::Error) -> Fault {
+        aws::error::blame(error)
+    }
+
     async fn look_up(&self) -> anyhow::Result<Outputs> {
         let account = self.caller.account().await?;
         let (name, version) = (&self.options.name, self.options.version());

@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::eval::{self, Answer, DataSources, Values};
 use crate::event::Ui;
+use crate::fault::Fault;
 use crate::interpolate::Scope;
 use crate::plan::PlanRequest;
 use crate::plan::candidate::{self, Candidate};
@@ -58,6 +59,7 @@ impl DataSources for RegisteredDataSources {
             Diagnostic::error(code::DATA_SOURCE, format!("`{}` has no answer", kind.value))
                 .at(kind.span)
                 .because(format!("{error:#}"))
+                .blame(Fault::of(&error).unwrap_or_else(|| source.blame(&error)))
         })?;
         let answer = Answer { types, outputs: Some(outputs) };
         self.answers().push((question, answer.clone()));

@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
+use crate::fault::{Fault, Kind};
 use crate::guest::shell::{Posix, Shell as _};
 use crate::interpolate::Dot;
 use crate::peer;
@@ -235,10 +236,10 @@ impl Shell {
             Exit::Disconnected
                 if !self.own.expect_disconnect && !self.scripts.accepts_disconnect() =>
             {
-                bail!(
+                return Err(Fault::passing(Kind::Guest).mark(anyhow!(
                     "Script disconnected unexpectedly. If it is meant to (it reboots the machine), \
                      set `expect_disconnect = true`, or add 2300218 to `valid_exit_codes`"
-                );
+                )));
             }
             Exit::Disconnected => {}
             Exit::Status(status) => self.accept(status)?,

@@ -12,6 +12,7 @@ use std::path::Path;
 use self::sensitive::Sensitive;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::event::Annotation;
+use crate::fault;
 use crate::secret::Redactor;
 use crate::source::{Position, SourceMap, Span};
 
@@ -97,7 +98,14 @@ fn message(diagnostic: &Diagnostic) -> String {
     }];
     lines.extend(diagnostic.notes.iter().cloned());
     lines.extend(diagnostic.help.iter().map(|help| format!("help: {help}")));
+    lines.extend(not_the_templates(diagnostic));
     lines.join("\n")
+}
+
+/// Whose fault an error is, where it is not that of the text which it points at.
+fn not_the_templates(diagnostic: &Diagnostic) -> Option<String> {
+    let is_the_templates = diagnostic.fault.kind == fault::Kind::Template;
+    (!is_the_templates).then(|| diagnostic.fault.to_string())
 }
 
 /// A place as a reader counts it.

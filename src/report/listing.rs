@@ -3,6 +3,7 @@
 use super::words;
 use crate::component::Artifact;
 use crate::event::{Message, Ui};
+use crate::fault::Fault;
 use crate::run::{BuildOutcome, Outcome};
 use crate::stop::Cause;
 
@@ -24,18 +25,28 @@ fn errors(outcome: &Outcome, ui: &Ui) {
     let failed: Vec<_> = outcome
         .builds
         .iter()
-        .filter_map(|build| Some((&build.name, build.error.as_ref()?)))
-        .map(|(name, error)| (name, format!("{error:#}")))
+        .filter_map(|build| Some((&build.name, build.error.as_ref()?, build.fault)))
+        .map(|(name, error, fault)| (name, format!("{error:#}"), fault))
         .collect();
     if failed.is_empty() {
         return;
     }
     ui.send(Message::Record("error-count", vec![failed.len().to_string()]));
     ui.error("\n==> Some builds didn't complete successfully and had errors:");
-    for (name, error) in failed {
-        ui.for_target(name.as_str()).send(Message::Record("error", vec![error.clone()]));
+    for (name, error, fault) in failed {
+        let target = ui.for_target(name.as_str());
+        target.send(Message::Record("error", vec![error.clone()]));
         ui.error(format!("--> {name}: {error}"));
+        if let Some(fault) = fault {
+            target.send(fault_record(fault));
+            ui.error(format!("    {fault}"));
+        }
     }
+}
+
+/// Whose fault an error is, for programs: the word, and whether trying again can help.
+pub fn fault_record(fault: Fault) -> Message {
+    Message::Record("fault", vec![fault.kind.word().to_owned(), fault.can_retry.to_string()])
 }
 
 fn artifacts(outcome: &Outcome, ui: &Ui) {

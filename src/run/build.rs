@@ -14,6 +14,7 @@ use super::provision::Provisioners;
 use super::{BuildOutcome, Located};
 use crate::component::{Artifact, BuildContext};
 use crate::event::{Finished, Message, Product};
+use crate::fault::{Fault, Kind};
 use crate::plan::{PlannedBuild, PlannedPostProcessor};
 use crate::retry::Cancelled;
 use crate::source::SourceMap;
@@ -33,26 +34,46 @@ pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
     let (stop, journal) = (shared.stop.clone(), shared.request.journal.clone());
     let owner = planned.facts.build_name.clone();
     let work = AssertUnwindSafe(work(planned, shared)).catch_unwind();
-    let (artifacts, error) = tokio::select! {
+    let (artifacts, failed) = tokio::select! {
         done = work => done.unwrap_or_else(|panic| {
             let what = panic_text(&*panic);
-            (Vec::new(), Some(anyhow!("a mistake in imgbake itself: {what}")))
+            let error = anyhow!("a mistake in imgbake itself: {what}");
+            (Vec::new(), Some((error, Fault::lasting(Kind::Imgbake))))
         }),
         () = stop.used(Share::Everything) => {
             journal.give_up(&owner, OUT_OF_TIME);
-            (Vec::new(), Some(Cause::Interrupted.into()))
+            (Vec::new(), Some((Cause::Interrupted.into(), INTERRUPTED)))
         }
     };
     let took = started.elapsed();
+    let stopped = failed.as_ref().and_then(|(error, _)| stopped(error, &stop));
+    let failed =
+        failed.map(|(error, fault)| (error, if stopped.is_some() { INTERRUPTED } else { fault }));
+    let (error, fault) = failed.unzip();
     let failed_at = error.as_ref().and_then(|error| error.downcast_ref::<Located>());
     ui.send(Message::BuildFinished(Box::new(Finished {
         took,
         error: error.as_ref().map(|error| format!("{error:#}")),
-        stopped: error.as_ref().and_then(|error| stopped(error, &stop)),
+        fault,
+        stopped,
         place: failed_at.map_or(source, |located| located.place.clone()),
         products: artifacts.iter().map(|artifact| product(&**artifact)).collect(),
     })));
-    BuildOutcome { name, took, artifacts, error }
+    BuildOutcome { name, took, artifacts, error, fault }
+}
+
+/// An error, and whose fault it is.
+type Failed = (anyhow::Error, Fault);
+
+/// The fault of whoever stops a run.
+pub(super) const INTERRUPTED: Fault = Fault::passing(Kind::Interrupted);
+
+/// Whose fault `error` is, as it says itself: that of a provisioner knows where it came up.
+fn fault_of(error: &anyhow::Error) -> Option<Fault> {
+    match error.downcast_ref::<Located>() {
+        Some(located) => Some(located.fault),
+        None => Fault::of(error),
+    }
 }
 
 /// Why the run was stopped, if that is why the build failed.
@@ -80,10 +101,7 @@ fn product(artifact: &dyn Artifact) -> Product {
 }
 
 /// Builds, then post-processes: what is left, and what went wrong.
-async fn work(
-    planned: PlannedBuild,
-    shared: Shared,
-) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
+async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>, Option<Failed>) {
     let PlannedBuild {
         name,
         facts,
@@ -109,10 +127,13 @@ async fn work(
     let built = match builder.build(&cx).await {
         Ok(Some(artifact)) => artifact,
         Ok(None) => return (Vec::new(), None),
-        Err(error) => return (Vec::new(), Some(error)),
+        Err(error) => {
+            let fault = fault_of(&error).unwrap_or_else(|| builder.blame(&error));
+            return (Vec::new(), Some((error, fault)));
+        }
     };
     if let Some(cause) = cx.stop.cause() {
-        return (vec![built], Some(cause.into()));
+        return (vec![built], Some((cause.into(), INTERRUPTED)));
     }
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
 }
@@ -122,7 +143,7 @@ async fn post_processed(
     sources: Arc<SourceMap>,
     built: Arc<dyn Artifact>,
     chains: Vec<Vec<PlannedPostProcessor>>,
-) -> (Vec<Arc<dyn Artifact>>, Option<anyhow::Error>) {
+) -> (Vec<Arc<dyn Artifact>>, Option<Failed>) {
     let data = built.build_data();
     let phase = PostProcessing {
         facts: Arc::new(cx.facts.knowing(data.clone())),

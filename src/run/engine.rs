@@ -1,7 +1,7 @@
 //! All builds of a plan at a time, each on a task of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future;
 use tokio::sync::Semaphore;
@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::{BuildOutcome, Outcome, RunRequest, build};
 use crate::event::{Message, Ui};
+use crate::fault::{Fault, Kind};
 use crate::plan::{Plan, PlannedBuild};
 use crate::retry;
 use crate::secret::Redactor;
@@ -83,18 +84,23 @@ fn slots(request: &RunRequest) -> usize {
 
 impl Turn {
     async fn finished(self, stopped: Option<Cause>) -> BuildOutcome {
-        let error = match self.task {
+        let (error, fault) = match self.task {
             None => {
                 let why = stopped.unwrap_or(Cause::Interrupted);
-                anyhow::anyhow!("not started: the run was {why} before its turn")
+                let error = anyhow::anyhow!("not started: the run was {why} before its turn");
+                (error, build::INTERRUPTED)
             }
             Some(task) => match task.await {
                 Ok(outcome) => return outcome,
                 // `build::run` catches what panics in a build; this is the runtime going down.
-                Err(error) => anyhow::Error::from(error).context("the build was cut off"),
+                Err(error) => {
+                    let error = anyhow::Error::from(error).context("the build was cut off");
+                    (error, Fault::lasting(Kind::Imgbake))
+                }
             },
         };
-        let artifacts = Vec::new();
-        BuildOutcome { name: self.name, took: Duration::ZERO, artifacts, error: Some(error) }
+        let (took, artifacts) = Default::default();
+        let (error, fault) = (Some(error), Some(fault));
+        BuildOutcome { name: self.name, took, artifacts, error, fault }
     }
 }

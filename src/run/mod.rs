@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::component::{Artifact, OnError};
 use crate::env::Environment;
+use crate::fault::Fault;
 use crate::journal::Journal;
 use crate::source::{Place, SourceMap};
 use crate::stop::Cause;
@@ -62,6 +63,8 @@ pub(crate) struct Located {
     place: Place,
     /// The sentence.
     what: String,
+    /// Whose fault it is.
+    fault: Fault,
 }
 
 /// How one build ended.
@@ -74,6 +77,8 @@ pub struct BuildOutcome {
     pub artifacts: Vec<Arc<dyn Artifact>>,
     /// Why it failed, if it did.
     pub error: Option<anyhow::Error>,
+    /// Whose fault that is.
+    pub fault: Option<Fault>,
 }
 
 impl std::fmt::Debug for BuildOutcome {

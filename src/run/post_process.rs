@@ -9,6 +9,7 @@ use super::Located;
 use super::provision::{bullet_list, or_dropped, unusable};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
 use crate::event::{Message, Phase, Ui, Whose};
+use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
 use crate::journal::{Journal, Thing};
 use crate::plan::PlannedPostProcessor;
@@ -82,7 +83,9 @@ impl PostProcessing {
                 Err(error) => {
                     let place = self.sources.locate(planned.span);
                     let what = "Post-processor failed".to_owned();
-                    progress.results.errors.push(error.context(Located { place, what }));
+                    let fault = blame(&error);
+                    let located = Located { place, what, fault };
+                    progress.results.errors.push(error.context(located));
                     if index > 0 {
                         progress.keep(current);
                     }
@@ -143,6 +146,11 @@ impl PostProcessing {
     }
 }
 
+/// Whose fault it is that a post-processor failed: it works on this computer.
+fn blame(error: &anyhow::Error) -> Fault {
+    Fault::of(error).unwrap_or(Fault::lasting(Kind::Environment))
+}
+
 /// What the template says about the input wins, unless the post-processor needs it kept.
 fn keeps_input(planned: &PlannedPostProcessor, processed: &Processed) -> bool {
     match planned.keep_input_artifact {
@@ -200,11 +208,16 @@ impl Progress<'_> {
     }
 }
 
-/// All errors as one.
-pub(super) fn joined(mut errors: Vec<anyhow::Error>) -> Option<anyhow::Error> {
-    if errors.len() < 2 {
-        return errors.pop();
+/// All errors as one, and whose fault they are.
+pub(super) fn joined(mut errors: Vec<anyhow::Error>) -> Option<(anyhow::Error, Fault)> {
+    let faults = errors.iter().map(|error| match error.downcast_ref::<Located>() {
+        Some(located) => located.fault,
+        None => blame(error),
+    });
+    let fault = Fault::together(faults)?;
+    if errors.len() == 1 {
+        return Some((errors.pop()?, fault));
     }
     let texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
-    Some(anyhow!(bullet_list(&texts)))
+    Some((anyhow!(bullet_list(&texts)), fault))
 }

@@ -15,6 +15,7 @@ use crate::component::{BuildContext, Communicator, Facts, ProvisionContext, Prov
 use crate::config::GoDuration;
 use crate::diagnostic::Diagnostics;
 use crate::event::{Message, Phase};
+use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
 use crate::plan::PlannedProvisioner;
 use crate::retry::{self, Cancelled};
@@ -111,8 +112,18 @@ impl Provisioners {
         }
         let place = self.request.sources.locate(planned.span);
         let what = format!("the provisioner {} failed", called(planned));
-        Err(error.context(Located { place, what }))
+        let fault = blame(&error);
+        Err(error.context(Located { place, what, fault }))
     }
+}
+
+/// Whose fault it is that a provisioner failed: it works on the machine, so the machine's, unless the
+/// error knows better.
+fn blame(error: &anyhow::Error) -> Fault {
+    if error.is::<Cancelled>() {
+        return Fault::passing(Kind::Interrupted);
+    }
+    Fault::of(error).unwrap_or(Fault::lasting(Kind::Guest))
 }
 
 #[async_trait]
@@ -269,7 +280,8 @@ pub(super) async fn or_dropped<T>(
 
 fn timed_out(limit: Option<Duration>) -> anyhow::Error {
     let limit = GoDuration::from(limit.unwrap_or_default());
-    anyhow!("it was not done within its `timeout` of {limit}")
+    let error = anyhow!("it was not done within its `timeout` of {limit}");
+    Fault::passing(Kind::Guest).mark(error)
 }
 
 /// The error of a component that cannot be made with the data of the machine that runs.
@@ -283,7 +295,7 @@ pub(super) fn unusable(found: Diagnostics) -> anyhow::Error {
             [Some(one.summary), cause, help].into_iter().flatten().collect()
         })
         .collect();
-    anyhow!(bullet_list(&texts))
+    Fault::lasting(Kind::Template).mark(anyhow!(bullet_list(&texts)))
 }
 
 /// One text as it is; several as a list.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::component::{Check, Facts};
 use crate::config::{Late, late_fields};
 use crate::event::Ui;
+use crate::fault::{Fault, Kind};
 use crate::guest::shell::quote;
 use crate::script::{self, VariableFormat, Work, child};
 
@@ -180,7 +181,10 @@ impl LocalShell {
             Some(code) => self.scripts.accept(u32::try_from(code).unwrap_or(u32::MAX)),
             None => Err(format!("Script was ended by a signal ({status})")),
         };
-        outcome.map_err(|cause| anyhow::anyhow!("{cause} (script: {})", file.display()))
+        outcome.map_err(|cause| {
+            let error = anyhow::anyhow!("{cause} (script: {})", file.display());
+            Fault::lasting(Kind::Environment).mark(error)
+        })
     }
 
     /// `execute_command` for `file`.

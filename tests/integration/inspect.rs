@@ -83,7 +83,7 @@ fn no_store_of_secrets_is_asked() {
     };
     let locals = "locals {\n  s = aws_secretsmanager(\"a\", null)\n  plain = 1\n}\n";
     let shown = inspected("t.pkr.hcl", &format!("{locals}{BUILD}"));
-    assert_eq!(values(&shown), ["local.plain: \"1\"", "local.s: \"<sensitive>\""]);
+    assert_eq!(values(&shown), ["local.plain: \"1\"", "local.s: \"<unknown>\""]);
     let variables = r#"{"s": "{{aws_secretsmanager `a`}}"}"#;
     let builders = r#"[{"type": "null", "communicator": "none"}]"#;
     inspected("t.json", &format!(r#"{{"variables": {variables}, "builders": {builders}}}"#));

@@ -22,6 +22,7 @@ mod diagnostics;
 mod dynamic_blocks;
 mod explain;
 mod expressions;
+mod faults;
 mod fix;
 mod fmt;
 mod formats;

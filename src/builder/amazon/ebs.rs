@@ -23,12 +23,14 @@ use super::machine::{
     SetAttributes,
 };
 use super::source_ami::SourceAmi;
+use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags::SOURCE_AMI_DATA;
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
 use crate::env::Environment;
+use crate::fault::Fault;
 use crate::permission::Permission;
 use crate::step::Steps;
 
@@ -80,6 +82,10 @@ impl Component for AmazonEbs {
 
 #[async_trait]
 impl Builder for AmazonEbs {
+    fn blame(&self, error: &anyhow::Error) -> Fault {
+        aws::error::blame(error)
+    }
+
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
     }

@@ -229,7 +229,9 @@ impl Ssh {
 
     fn explain(&self, error: LoginError) -> anyhow::Error {
         let advice = settings::advice(&error);
-        anyhow::anyhow!("cannot connect to {} over SSH: {error} ({advice})", self.server.address())
+        let fault = error.fault();
+        let server = self.server.address();
+        fault.mark(anyhow::anyhow!("cannot connect to {server} over SSH: {error} ({advice})"))
     }
 
     /// A channel for one command. Where none can be opened, the machine may have rebooted: once, it

@@ -17,6 +17,7 @@ use super::words::Words;
 use super::{algorithm, session};
 use crate::communicator::Transport;
 use crate::event::Ui;
+use crate::fault::{Fault, Kind};
 use crate::retry::Backoff;
 
 /// Where a server is, and everything needed to log in there.
@@ -90,6 +91,19 @@ pub(super) enum LoginError {
     Handshake(String),
     #[error("timeout waiting for SSH after {waited:?}{}", last(.error))]
     Timeout { waited: Duration, error: Option<String> },
+}
+
+impl LoginError {
+    /// Whose fault it is: where the machine has said no, it says so the next time, too.
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::Bastion { error, .. } => error.fault(),
+            Self::Handshake(_) | Self::Timeout { .. } => Fault::passing(Kind::Guest),
+            Self::HostKey(_) | Self::Refused(_) | Self::NoWay(_) | Self::NoCommonAlgorithm(_) => {
+                Fault::lasting(Kind::Guest)
+            }
+        }
+    }
 }
 
 fn last(error: &Option<String>) -> String {

@@ -1,7 +1,7 @@
 //! GitHub's annotations: one for each finding.
 
 use super::{Place, message};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::event::Annotation;
 use crate::report::github::command::Command;
 use crate::source::{self, SourceMap};
@@ -22,5 +22,6 @@ pub(super) fn annotation(found: &Diagnostic, sources: &SourceMap) -> Annotation 
         place,
         title: format!("{} {}", found.code, found.code.title()),
         text: message(found),
+        fault: (found.severity == Severity::Error).then_some(found.fault),
     }
 }

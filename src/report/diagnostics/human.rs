@@ -9,7 +9,7 @@ use annotate_snippets::{
 
 use super::excerpt::Excerpt;
 use super::sensitive::Sensitive;
-use super::{redacted, sorted};
+use super::{not_the_templates, redacted, sorted};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::secret::Redactor;
 use crate::source::{FileId, SourceMap, Span};
@@ -115,6 +115,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, texts: &Texts<'a>) -> Group<'a> {
         None => group = group.elements(diagnostic.cause.iter().map(|cause| note(cause))),
     }
     group = group.elements(diagnostic.notes.iter().map(|text| note(text)));
+    group = group.elements(not_the_templates(diagnostic).map(|text| Level::NOTE.message(text)));
     group.elements(diagnostic.help.iter().map(|help| Level::HELP.message(harmless(help))))
 }
 

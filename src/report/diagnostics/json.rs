@@ -27,6 +27,12 @@ struct Finding<'a> {
     help: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [String],
+    /// Whose fault an error is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    /// Whether trying again can help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    can_retry: Option<bool>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     place: Option<Range>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -82,6 +88,7 @@ fn finding<'a>(found: &'a Diagnostic, sources: &SourceMap) -> Finding<'a> {
         .labels
         .iter()
         .map(|label| Related { message: &label.text, place: Range::of(label.span, sources) });
+    let fault = (found.severity == Severity::Error).then_some(found.fault);
     Finding {
         code: found.code.name(),
         severity: level(found.severity),
@@ -89,6 +96,8 @@ fn finding<'a>(found: &'a Diagnostic, sources: &SourceMap) -> Finding<'a> {
         cause: found.cause.as_deref(),
         help: found.help.as_deref(),
         notes: &found.notes,
+        fault: fault.map(|fault| fault.kind.word()),
+        can_retry: fault.map(|fault| fault.can_retry),
         place: found.span.map(|span| Range::of(span, sources)),
         related: related.collect(),
     }

@@ -266,9 +266,11 @@ impl Log {
             Some((phase, _)) => format!("{build} {} in {phase}", end.fate()),
             None => format!("{build} {}", end.fate()),
         };
-        let text = format!("{build} {} after {took}: {error}", end.fate());
+        let whose = end.fault.map(|fault| format!("\n{fault}")).unwrap_or_default();
+        let text = format!("{build} {} after {took}: {error}{whose}", end.fate());
         let place = Some((end.place.clone(), end.place.position));
-        let annotation = Annotation { severity: Severity::Error, place, title, text };
+        let (severity, fault) = (Severity::Error, end.fault);
+        let annotation = Annotation { severity, place, title, text, fault };
         self.annotate(&annotation, at, screen);
         if let Some((_, lines)) = failed.filter(|(_, lines)| !lines.is_empty()) {
             let (stop, resume) = self.stop_and_resume();

@@ -240,6 +240,9 @@ fn failures(story: &Story, about: &About, detail: Detail) -> String {
         let during = during.unwrap_or_default();
         let fate = end.fate();
         out.push_str(&format!("\n### {} {fate}{during}\n\n{}", code(name), told(error)));
+        if let Some(fault) = end.fault {
+            out.push_str(&format!("\n**{fault}.**\n"));
+        }
         let skipped = lines.len().saturating_sub(detail.last_lines);
         if detail.last_lines > 0 && !lines.is_empty() {
             let last = block(&lines[skipped..].join("\n"));

@@ -8,6 +8,7 @@ use super::summary::{About, Change, summary};
 use super::*;
 use crate::diagnostic::Severity;
 use crate::event::{Annotation, Event, Finished, Message, Phase, Product, Stream, Ui, Whose};
+use crate::fault::{Fault, Kind};
 use crate::source::{Place, Position};
 
 #[test]
@@ -60,6 +61,7 @@ fn finished(seconds: u64, error: Option<&str>, products: Vec<Product>) -> Messag
     let error = error.map(str::to_owned);
     Message::BuildFinished(Box::new(Finished {
         took,
+        fault: error.as_ref().map(|_| Fault::lasting(Kind::Guest)),
         error,
         stopped: None,
         place: place("web.pkr.hcl", 3),
@@ -151,7 +153,13 @@ fn a_summary_tells_all_of_a_run() {
     let place = Some((place("./my web.pkr.hcl", 12), Position { line: 12, column: 9 }));
     let text = "`amazon-ebs` has no option `x|y`\nhelp: did you mean `xy`?".into();
     let severity = Severity::Warning;
-    story.annotations.push(Annotation { severity, place, title: "C002 …".into(), text });
+    story.annotations.push(Annotation {
+        severity,
+        place,
+        title: "C002 …".into(),
+        text,
+        fault: None,
+    });
     insta::assert_snapshot!(summary(&story, &about(), end(), 1 << 20));
 }
 

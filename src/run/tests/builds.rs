@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 
+use crate::fault::{Fault, Kind};
 use crate::journal::Thing;
 
 /// Counts how many run at a time, and the order in which they start.
@@ -74,6 +75,9 @@ async fn a_build_that_fails_or_panics_is_its_own_matter() {
     let (outcome, _) = run(builds, &request()).await;
     let expected = ["no such image", "a mistake in imgbake itself: index out of bounds"];
     assert_eq!(errors(&outcome), expected);
+    let faults: Vec<_> = outcome.builds.iter().map(|build| build.fault).collect();
+    let ours = Fault::lasting(Kind::Imgbake);
+    assert_eq!(faults[..2], [Some(Fault::lasting(Kind::Environment)), Some(ours)]);
     let made: Vec<usize> = outcome.builds.iter().map(|build| build.artifacts.len()).collect();
     assert_eq!(made, [0, 0, 1, 0]);
 }
@@ -97,6 +101,8 @@ async fn an_interruption_stops_what_runs_and_starts_nothing_more() {
     assert_eq!(outcome.stopped, Some(Cause::Interrupted));
     let not_started = "not started: the run was interrupted before its turn";
     assert_eq!(errors(&outcome), ["interrupted", not_started]);
+    let interrupted = Some(Fault::passing(Kind::Interrupted));
+    assert!(outcome.builds.iter().all(|build| build.fault == interrupted));
 }
 
 #[tokio::test]

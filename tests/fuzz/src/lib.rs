@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod env;
 pub mod eval;
 pub mod event;
+pub mod fault;
 pub mod guest;
 pub mod identity;
 pub mod interpolate;

@@ -107,6 +107,10 @@ fn all_outputs_are_there_and_json_is_json_where_nothing_could_be_done() {
         let result = if step.code == Some(0) { "success" } else { "failure" };
         assert_eq!(step.outputs["result"], result);
         assert_eq!(step.outputs["changed"], "false");
+        let refused = json!([{"build": "", "fault": "template", "can-retry": false}]);
+        let failures = if result == "success" { json!([]) } else { refused };
+        assert_eq!(step.json("failures"), failures);
+        assert_eq!(step.outputs["can-retry"], "false");
         for (name, value) in [
             ("ami-ids", json!({})),
             ("artifacts", json!([])),
@@ -162,4 +166,36 @@ fn the_last_line_of_a_build_names_what_it_made() {
         step.outputs["ami-eu-west-1"], step.outputs["ami-id"]
     );
     assert!(last.ends_with(&amis), "{last}");
+}
+
+#[test]
+fn later_steps_are_told_whose_fault_a_failure_is_and_whether_to_try_again() {
+    let template = r#"source "null" "web" { communicator = "none" }
+build {
+  sources = ["null.web"]
+  provisioner "shell-local" { inline = ["exit 3"] }
+}
+"#;
+    let step = Runner::new("build").file("web.pkr.hcl", template).run().failed();
+    let failure = json!({"build": "null.web", "fault": "environment", "can-retry": false});
+    assert_eq!(step.json("failures"), json!([failure]));
+    assert_eq!(step.outputs["can-retry"], "false");
+    let words = "the cause is this computer or its network; trying again without a change";
+    let annotations = &step.log.annotations;
+    assert!(annotations.iter().any(|one| one.message.contains(words)), "{annotations:#?}");
+    assert!(step.summary.contains(&format!("**{words}")), "{}", step.summary);
+    let fault = &step.json("manifest")["builds"]["null.web"]["fault"];
+    assert_eq!(*fault, json!({"kind": "environment", "can_retry": false}));
+
+    // What passes by itself: nobody is at the other end.
+    let unreachable = format!(
+        "source \"null\" \"web\" {{\n  ssh_host = \"127.0.0.1\"\n  ssh_port = {}\n  \
+         ssh_username = \"x\"\n  ssh_password = \"password-1\"\n  ssh_timeout = \"1s\"\n}}\n\
+         build {{ sources = [\"null.web\"] }}\n",
+        crate::support::free_port()
+    );
+    let step = Runner::new("build").file("web.pkr.hcl", unreachable).run().failed();
+    let failure = json!({"build": "null.web", "fault": "guest", "can-retry": true});
+    assert_eq!(step.json("failures"), json!([failure]));
+    assert_eq!(step.outputs["can-retry"], "true");
 }

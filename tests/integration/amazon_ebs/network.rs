@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::proxy::{Fate, Proxy};
+use crate::faults::faults;
 use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
 
 /// What is wrong with the way to AWS.
@@ -156,6 +157,28 @@ async fn what_is_said_of_a_slow_network_and_after_how_long() {
         let limit = Duration::from_secs(if is_brisk { 6 } else { 15 });
         assert!(command == "build" || took < limit, "{command}: {took:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_said_whose_fault_a_failed_call_is() {
+    let build = ["-machine-readable", "build", "ebs.json"];
+    for (code, fault) in [
+        ("ServiceUnavailable", "cloud,true"),
+        ("RequestLimitExceeded", "cloud,true"),
+        ("UnauthorizedOperation", "environment,false"),
+        ("InvalidParameterValue", "template,false"),
+    ] {
+        let ill = Box::new(move |_: &str, _| Fate::Refused(code));
+        let ill = Proxy::start("http://127.0.0.1:9".to_owned(), ill).await;
+        let endpoint = ill.endpoint();
+        let (name, words, is_brisk, _server) = (code, "", false, Server::Ill(ill));
+        let trouble = Trouble { name, endpoint, words, is_brisk, _server };
+        let (failed, _) = run(&trouble, &build, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+        assert_eq!(faults(&failed), [format!("amazon-ebs,fault,{fault}")], "{code}: {failed:#?}");
+    }
+    let refused = &troubles().await[1];
+    let (failed, _) = run(refused, &build, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    assert_eq!(faults(&failed), ["amazon-ebs,fault,environment,true"], "{failed:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use super::progress::Counter;
 use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::exec::End;
 use crate::component::Exit;
+use crate::fault::{Fault, Kind};
 use crate::peer::Allowance;
 use crate::retry::Permanent;
 
@@ -78,7 +79,10 @@ impl Outcome {
         let complaint = self.said();
         match self.exit {
             Exit::Status(status) if status == 0 || fine.contains(&status) => Ok(()),
-            Exit::Disconnected => anyhow::bail!("the connection was lost"),
+            Exit::Disconnected => {
+                let error = anyhow::anyhow!("the connection was lost");
+                Err(Fault::passing(Kind::Guest).mark(error))
+            }
             Exit::Status(status) if complaint.is_empty() => {
                 anyhow::bail!(Permanent(format!("the machine's shell ended with status {status}")))
             }
