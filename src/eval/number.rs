@@ -58,7 +58,7 @@ pub enum NumberError {
 }
 
 impl Number {
-    /// Reads a decimal number as HCL and Go write it: `-1.5e3`, `.5`, `Inf`.
+    /// Reads a decimal number as HCL and Go write it: `-1.5e3`, `.5`, `1p3`, `Inf`.
     pub fn parse(text: &str) -> Option<Self> {
         Limit::DIGITS.check(text.len()).ok()?;
         let (negative, digits) = match text.strip_prefix('-') {
@@ -68,9 +68,14 @@ impl Number {
         if digits == "Inf" || digits == "inf" {
             return Some(Self::infinite(negative));
         }
-        let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        let (mantissa, exponent) = match digits.split_once(['e', 'E', 'p', 'P']) {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (digits, 0),
+        };
+        // After a `p` it is one of two.
+        let (exponent, power) = match digits.contains(['p', 'P']) {
+            true => (0, exponent),
+            false => (exponent, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{fraction}");
@@ -79,8 +84,19 @@ impl Number {
         }
         let significand: IBig = digits.parse().ok()?;
         let scale = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
-        let positive = Self::from_decimal(significand, scale);
+        let positive = Self::from_decimal(significand, scale).times_power_of_two(power);
         Some(if negative { positive.negate() } else { positive })
+    }
+
+    fn times_power_of_two(self, power: i64) -> Self {
+        let repr = match self.repr {
+            Repr::Finite { significand, exponent } => {
+                let (sign, magnitude) = significand.into_parts();
+                Repr::normal(sign, magnitude.into(), exponent.saturating_add(power))
+            }
+            other => other,
+        };
+        Self { repr, precision: self.precision }
     }
 
     /// `significand × 10^scale`, rounded once.
@@ -619,6 +635,8 @@ mod tests {
         assert_eq!(number("1e-7").to_string(), "0.0000001");
         assert_eq!(number("123456789.125").to_string(), "123456789.125");
         assert_eq!(number("-0").to_string(), "-0");
+        assert_eq!(number("1.5p3").to_string(), "12");
+        assert_eq!(number("-1p-1").to_string(), "-0.5");
     }
 
     #[test]

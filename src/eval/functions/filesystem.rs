@@ -173,13 +173,15 @@ fn fileexists(call: &Call<'_>) -> Outcome {
 }
 
 fn fileset(call: &Call<'_>) -> Outcome {
-    let dir = locate(call, call.text(0))?;
+    // Unlike elsewhere, a `~` is a name. The pattern is a path below the directory, and cleaned like one.
+    let dir = call.host.environment.cwd.join(&call.host.dir).join(clean(call.text(0)));
+    let pattern = clean(call.text(1));
     let reach = &call.host.environment.reach;
     reach.check(&dir).map_err(|error| {
         CallError::failed(format!("failed to list {}: {error}", clean(call.text(0))))
     })?;
-    let found =
-        glob::files(&dir, call.text(1), &call.host.budget, reach).map_err(|error| match error {
+    let found = glob::files(&dir, pattern.trim_start_matches('/'), &call.host.budget, reach)
+        .map_err(|error| match error {
             GlobError::Pattern(cause) => {
                 CallError::failed(format!("failed to glob pattern {:?}: {cause}", call.text(1)))
             }

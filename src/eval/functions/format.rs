@@ -274,6 +274,7 @@ impl Verb {
         let text = match (mode, self.precision) {
             ('f', digits) if !number.is_infinite() => number.fixed(digits.unwrap_or(6)),
             ('g', None) if !number.is_infinite() => number.general(),
+            ('G', None) if !number.is_infinite() => number.general().to_uppercase(),
             ('e' | 'E', None) => go_format::float(number.to_f64(), mode, Some(6)),
             (mode, precision) => go_format::float(number.to_f64(), mode, precision),
         };

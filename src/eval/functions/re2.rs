@@ -27,6 +27,12 @@ struct Translator<'p> {
     repetition: Option<usize>,
 }
 
+/// The names of `[[:name:]]`.
+const POSIX: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
 impl<'p> Translator<'p> {
     fn run(mut self) -> Result<(String, Vec<Option<String>>), String> {
         while let Some((at, character)) = self.rest.next() {
@@ -163,8 +169,12 @@ impl<'p> Translator<'p> {
                 }
                 '\\' => self.escape(true)?,
                 '[' if self.left().starts_with(':') && self.left().contains(":]") => {
-                    self.text.push('[');
                     let length = self.left().find(":]").unwrap_or(0) + 2;
+                    let name = &self.left()[1..length - 2];
+                    if !POSIX.contains(&name.strip_prefix('^').unwrap_or(name)) {
+                        return Err(format!("invalid character class range in [:{name}:]"));
+                    }
+                    self.text.push('[');
                     self.copy(length);
                 }
                 '-' if self.text.ends_with('-') => self.text.push_str("\\-"),
@@ -252,6 +262,7 @@ mod tests {
             ("(?x)a", "invalid or unsupported Perl syntax in (?x"),
             ("\\u0041", "invalid escape sequence in \\u"),
             ("(?P<a-b>x)", "invalid named capture in (?P<a-b>"),
+            ("[[:foo:]]", "invalid character class range in [:foo:]"),
         ] {
             assert_eq!(translated(pattern), Err(cause.to_owned()), "{pattern}");
         }
