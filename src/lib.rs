@@ -63,6 +63,8 @@
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read what they have written"))]
+
 pub mod action;
 #[cfg(feature = "aws")]
 pub mod aws;
