@@ -8,6 +8,7 @@ mod aws;
 mod aws;
 mod external;
 pub mod plugins;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -59,7 +59,7 @@ fn upgrade_one(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(template) = session.shown(ui, loaded, &sources) else {
         return Exit::Failure;
     };
-    let text = upgrade::upgrade(&template, arguments.with_annotations);
+    let text = upgrade::upgrade(&template, &session.registry, arguments.with_annotations);
     if let Err(error) = write(&output, &text) {
         ui.error(format!("Error: `{}` cannot be written: {error}", output.display()));
         return Exit::Failure;

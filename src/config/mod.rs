@@ -20,6 +20,7 @@ pub use late::{AnyField, Late, LateFields};
 pub use node::{Entry, Form, Node, NodeKind, UNKNOWN, bool_of_text};
 pub(crate) use options::made_once;
 pub use options::{
-    Group, GroupReader, OptionDoc, OptionGroups, OptionSchema, Part, SECRET, plain_type,
+    Group, GroupReader, OptionDoc, OptionGroups, OptionSchema, Part, SECRET, block_properties,
+    plain_type,
 };
 pub(crate) use parts::option_parts;

@@ -69,7 +69,7 @@ pub(super) fn item_schema(schema: &Json) -> &Json {
 }
 
 /// The options inside of what a template writes as a block.
-pub(super) fn block_properties(schema: &Json) -> Option<&Json> {
+pub fn block_properties(schema: &Json) -> Option<&Json> {
     let schema = item_schema(schema);
     schema.get("properties").filter(|_| schema.get(ARGUMENT).is_none())
 }

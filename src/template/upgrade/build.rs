@@ -3,9 +3,10 @@
 use indexmap::IndexMap;
 
 use super::data::Images;
-use super::options::{self, Options};
+use super::options::{self, Known, Options};
 use super::text::{Place, Texts};
 use super::write::{Block, Item, Value, is_key, quoted};
+use super::{Components, Role};
 use crate::config::GoDuration;
 use crate::template::ast::{Attribute, Build, ComponentBlock, Expr, ExprKind, Template};
 
@@ -15,6 +16,7 @@ pub(super) type Upgraded = (Block, Option<String>);
 /// The `source` blocks.
 pub(super) fn sources(
     template: &Template,
+    components: &dyn Components,
     texts: &mut Texts<'_>,
     images: &mut Images,
 ) -> Vec<Upgraded> {
@@ -23,8 +25,10 @@ pub(super) fn sources(
         let source = &template.sources[index];
         let kind = source.kind.value.as_str();
         let mut options = sorted(&source.body.attributes);
-        let image = images.look_up(kind, &mut options, texts);
-        let mut body = options::body(&options, texts, Place::Template);
+        let image = images.look_up(kind, &mut options, components, texts);
+        let mut body = Known::of(components, Role::Builder, kind, |known| {
+            options::body(&options, known, texts, Place::Template)
+        });
         if let Some(image) = image {
             body.retain(|item| item_name(item) != "source_ami");
             let at = body.partition_point(|item| item_name(item) < "source_ami");
@@ -52,7 +56,12 @@ fn sorted(attributes: &IndexMap<String, Attribute>) -> Options<'_> {
 }
 
 /// The `build` block.
-pub(super) fn build(template: &Template, build: &Build, texts: &mut Texts<'_>) -> Block {
+pub(super) fn build(
+    template: &Template,
+    build: &Build,
+    components: &dyn Components,
+    texts: &mut Texts<'_>,
+) -> Block {
     let mut body = Vec::new();
     if let Some(description) = template.description.as_ref().filter(|text| !text.value.is_empty()) {
         let text = Value::Expression(quoted(&description.value));
@@ -65,23 +74,29 @@ pub(super) fn build(template: &Template, build: &Build, texts: &mut Texts<'_>) -
     let sources = Value::List(texts.names().sources().map(source).collect());
     body.extend([Item::Attribute("sources".to_owned(), sources), Item::Blank]);
     for provisioner in &build.provisioners {
-        body.extend(provisioner_items("provisioner", provisioner, texts));
+        body.extend(provisioner_items("provisioner", provisioner, components, texts));
     }
     if let Some(cleanup) = &build.error_cleanup {
-        body.extend(provisioner_items("error-cleanup-provisioner", cleanup, texts));
+        body.extend(provisioner_items("error-cleanup-provisioner", cleanup, components, texts));
     }
     for chain in &build.post_processors {
-        body.extend(chain_items(chain, texts));
+        body.extend(chain_items(chain, components, texts));
     }
     Block::new("build", &[], body)
 }
 
 /// The block of a provisioner, between an explanation and an empty line.
-fn provisioner_items(kind: &str, block: &ComponentBlock, texts: &mut Texts<'_>) -> Vec<Item> {
-    let mut body = Vec::new();
-    for (name, value) in sorted(&block.body.attributes) {
-        body.extend(provisioner_option(name, value, texts));
-    }
+fn provisioner_items(
+    kind: &str,
+    block: &ComponentBlock,
+    components: &dyn Components,
+    texts: &mut Texts<'_>,
+) -> Vec<Item> {
+    let options = sorted(&block.body.attributes);
+    let body = Known::of(components, Role::Provisioner, &block.kind.value, |known| {
+        let option = |&(name, value): &_| provisioner_option(name, value, known, texts);
+        options.iter().flat_map(option).collect()
+    });
     let block = Block::new(kind, &[&block.kind.value], body);
     explained((block, texts.take_problems())).into_iter().chain([Item::Blank]).collect()
 }
@@ -92,27 +107,32 @@ pub(super) fn explained((block, problems): Upgraded) -> Vec<Item> {
     comment.into_iter().flatten().chain([Item::Block(block)]).collect()
 }
 
-fn provisioner_option(name: &str, value: &Expr, texts: &mut Texts<'_>) -> Vec<Item> {
+fn provisioner_option(
+    name: &str,
+    value: &Expr,
+    known: Known<'_>,
+    texts: &mut Texts<'_>,
+) -> Vec<Item> {
     let attribute = |value| vec![Item::Attribute(name.to_owned(), value)];
     match (name, &value.kind) {
-        ("only" | "except", _) => filter(name, value, texts),
+        ("only" | "except", _) => filter(name, value, known, texts),
         ("override", ExprKind::Object(members)) => {
             attribute(Value::Object(overrides(members, texts)))
         }
         ("pause_before" | "timeout", ExprKind::String(text)) => match GoDuration::parse(text) {
             Ok(duration) if duration.is_zero() => Vec::new(),
             Ok(duration) => attribute(Value::Expression(quoted(&duration.to_string()))),
-            Err(_) => options::option(name, value, texts, Place::Build),
+            Err(_) => options::option(name, value, known, texts, Place::Build),
         },
         ("max_retries", ExprKind::Number(number)) => attribute(Value::Expression(quoted(number))),
-        _ => options::option(name, value, texts, Place::Build),
+        _ => options::option(name, value, known, texts, Place::Build),
     }
 }
 
 /// `only` or `except`, with the names that the sources have now.
-fn filter(name: &str, value: &Expr, texts: &mut Texts<'_>) -> Vec<Item> {
+fn filter(name: &str, value: &Expr, known: Known<'_>, texts: &mut Texts<'_>) -> Vec<Item> {
     let ExprKind::List(items) = &value.kind else {
-        return options::option(name, value, texts, Place::Build);
+        return options::option(name, value, known, texts, Place::Build);
     };
     if items.is_empty() {
         return Vec::new();
@@ -136,8 +156,16 @@ fn overrides(members: &[(Expr, Expr)], texts: &mut Texts<'_>) -> Vec<(String, Va
 }
 
 /// A single post-processor, or a `post-processors` block around several.
-fn chain_items(chain: &[ComponentBlock], texts: &mut Texts<'_>) -> Vec<Item> {
-    let mut blocks: Vec<Block> = chain.iter().map(|one| post_processor(one, texts)).collect();
+fn chain_items(
+    chain: &[ComponentBlock],
+    components: &dyn Components,
+    texts: &mut Texts<'_>,
+) -> Vec<Item> {
+    let block = |one: &ComponentBlock| {
+        let kind = &one.kind.value;
+        Known::of(components, Role::PostProcessor, kind, |known| post_processor(one, known, texts))
+    };
+    let mut blocks: Vec<Block> = chain.iter().map(block).collect();
     let block = match blocks.pop() {
         Some(single) if blocks.is_empty() => single,
         last => {
@@ -148,17 +176,17 @@ fn chain_items(chain: &[ComponentBlock], texts: &mut Texts<'_>) -> Vec<Item> {
     explained((block, texts.take_problems()))
 }
 
-fn post_processor(block: &ComponentBlock, texts: &mut Texts<'_>) -> Block {
+fn post_processor(block: &ComponentBlock, known: Known<'_>, texts: &mut Texts<'_>) -> Block {
     let kind = block.kind.value.as_str();
     let (keep, options): (Options<'_>, Options<'_>) = sorted(&block.body.attributes)
         .into_iter()
         .partition(|(name, _)| *name == "keep_input_artifact");
-    let mut body = options::body(&keep, texts, Place::Build);
+    let mut body = options::body(&keep, known, texts, Place::Build);
     for (name, value) in options {
         body.extend(match (name, &value.kind) {
-            ("only" | "except", _) => filter(name, value, texts),
+            ("only" | "except", _) => filter(name, value, known, texts),
             ("name", ExprKind::String(name)) if name == kind => Vec::new(),
-            _ => options::option(name, value, texts, Place::Build),
+            _ => options::option(name, value, known, texts, Place::Build),
         });
     }
     Block::new("post-processor", &[kind], body)

@@ -1,28 +1,10 @@
 //! What builders and texts ask of Amazon while a template is read → `data` blocks.
 
-use super::options::{self, Options};
+use super::options::{self, Known, Options};
 use super::text::{Place, Texts};
 use super::write::{Block, Item, Value, quoted};
-use crate::template::ast::{Expr, ExprKind};
-
-/// The options of a builder that say how Amazon is reached. What looks an image up needs them too.
-const ACCESS: &[&str] = &[
-    "access_key",
-    "assume_role",
-    "custom_endpoint_ec2",
-    "decode_authorization_messages",
-    "insecure_skip_tls_verify",
-    "max_retries",
-    "mfa_code",
-    "profile",
-    "region",
-    "secret_key",
-    "shared_credentials_file",
-    "skip_credential_validation",
-    "skip_metadata_api_check",
-    "token",
-    "vault_aws_engine",
-];
+use super::{Components, Role};
+use crate::template::ast::ExprKind;
 
 /// A data source of `kind`; the numbers count from 1.
 pub(super) fn block(kind: &str, number: usize, body: Vec<Item>) -> Block {
@@ -51,20 +33,26 @@ impl Images {
         &mut self,
         kind: &str,
         options: &mut Options<'a>,
+        components: &dyn Components,
         texts: &mut Texts<'_>,
     ) -> Option<Item> {
         if !kind.starts_with("amazon-") {
             return None;
         }
+        let known = components.options(Role::DataSource, "amazon-ami")?;
         let at = options.iter().position(|(name, _)| *name == "source_ami_filter")?;
         let ExprKind::Object(filter) = &options[at].1.kind else { return None };
         options.remove(at);
         let mut wanted = options::sorted(filter);
-        let access = |(name, _): &&(&'a str, &'a Expr)| ACCESS.contains(name);
-        wanted.extend(options.iter().filter(access));
+        // What looks an image up must reach Amazon as the builder does. It waits for nothing.
+        let is_needed = |name: &str| {
+            name != "aws_polling"
+                && (known.get(name).is_some() || known.not_built().iter().any(|one| one == name))
+        };
+        wanted.extend(options.iter().filter(|(name, _)| is_needed(name)));
         wanted.sort_by_key(|(name, _)| *name);
         wanted.dedup_by_key(|(name, _)| *name);
-        let body = options::body(&wanted, texts, Place::Template);
+        let body = options::body(&wanted, Known::Component(&known), texts, Place::Template);
         let problems = texts.take_problems();
         let number = match self.found.iter().position(|(known, _)| *known == body) {
             Some(at) => at + 1,

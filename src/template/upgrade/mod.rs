@@ -15,10 +15,14 @@ mod variables;
 mod write;
 
 use self::build::Upgraded;
+use std::sync::Arc;
+
 use self::data::Images;
 use self::names::Names;
+use self::options::Known;
 use self::text::Texts;
 use self::write::{Block, Item, Value, quoted};
+use crate::config::OptionSchema;
 use crate::template::ast::{Dialect, Template};
 
 /// Plugins whose components a template can use only if it requires them.
@@ -35,17 +39,53 @@ const PLUGINS: &[&str] = &[
     "vsphere",
 ];
 
+/// Which kind of component a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A builder.
+    Builder,
+    /// A provisioner.
+    Provisioner,
+    /// A post-processor.
+    PostProcessor,
+    /// A data source.
+    DataSource,
+}
+
+/// The components that there are: they know which of their options are blocks.
+pub trait Components {
+    /// The options of the component `name`, if it is one of them.
+    fn options(&self, role: Role, name: &str) -> Option<Arc<OptionSchema>>;
+    /// Whether any of them has a block of this name.
+    fn have_block(&self, option: &str) -> bool;
+}
+
+impl Known<'_> {
+    /// Calls `work` with what is known of a component's options.
+    fn of<T>(
+        components: &dyn Components,
+        role: Role,
+        name: &str,
+        work: impl FnOnce(Known<'_>) -> T,
+    ) -> T {
+        match components.options(role, name) {
+            Some(options) => work(Known::Component(&options)),
+            None => work(Known::Nothing(components)),
+        }
+    }
+}
+
 /// The HCL2 text that means `template`, which must be a legacy one; with a comment on each part if
 /// `annotate`.
-pub fn upgrade(template: &Template, annotate: bool) -> String {
+pub fn upgrade(template: &Template, components: &dyn Components, annotate: bool) -> String {
     debug_assert_eq!(template.dialect, Dialect::Json);
     let names = Names::of(template);
     let mut texts = Texts::new(&names);
     let mut images = Images::default();
     let (variables, locals) = variables::blocks(template, &mut texts);
-    let sources = build::sources(template, &mut texts, &mut images);
+    let sources = build::sources(template, components, &mut texts, &mut images);
     let build = template.builds.first().filter(|build| !build.sources.is_empty());
-    let build = build.map(|build| (build::build(template, build, &mut texts), None));
+    let build = build.map(|build| (build::build(template, build, components, &mut texts), None));
 
     let needs = &texts.needs;
     let data = |kind| move |(at, body, problems)| (data::block(kind, at, body), problems);

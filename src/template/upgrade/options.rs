@@ -1,55 +1,111 @@
 //! The options of a component → the body of its block.
 
+use serde_json::Value as Json;
+
+use super::Components;
 use super::text::{Place, Texts};
 use super::write::{Block, Item, Value, is_key, is_name, quoted};
+use crate::config::{OptionSchema, block_properties};
 use crate::template::ast::{Expr, ExprKind};
 
-/// Options that are blocks even where they hold only plain values. Other objects of plain values are
-/// maps, such as `tags`.
-const BLOCKS: &[&str] = &[
-    "ami_block_device_mappings",
-    "assume_role",
-    "aws_polling",
-    "capacity_reservation_target",
-    "launch_block_device_mappings",
-    "linux_options",
-    "metadata_options",
-    "network_interface",
-    "placement",
-    "shared_image_gallery",
-];
+/// Blocks of components that nobody here knows, which hold only plain values.
+const BLOCKS_ELSEWHERE: &[&str] =
+    &["capacity_reservation_target", "linux_options", "network_interface", "shared_image_gallery"];
+
+/// What is known of the options in a body.
+#[derive(Clone, Copy)]
+pub(super) enum Known<'a> {
+    /// They are those of a component.
+    Component(&'a OptionSchema),
+    /// They are the properties of a block.
+    Block(&'a Json),
+    /// Their component is none of these.
+    Nothing(&'a dyn Components),
+}
+
+impl<'a> Known<'a> {
+    fn schema(self, name: &str) -> Option<&'a Json> {
+        match self {
+            Self::Component(options) => options.get(name).map(|option| &option.schema),
+            Self::Block(properties) => properties.get(name),
+            Self::Nothing(_) => None,
+        }
+    }
+
+    /// What is known of the options inside of the block `name`.
+    fn inside(self, name: &str) -> Self {
+        match self.schema(name).and_then(block_properties) {
+            Some(properties) => Self::Block(properties),
+            None => Self::Block(&Json::Null),
+        }
+    }
+
+    /// Whether an object that is the value of `name` is a block. Where nobody knows, one of plain
+    /// values is a map, such as `tags`.
+    fn is_block(self, name: &str, are_plain: bool) -> bool {
+        match (self.schema(name), self) {
+            // The usual tool writes a block around blocks with names.
+            (Some(schema), _) => {
+                let named = schema.get("additionalProperties").and_then(block_properties);
+                block_properties(schema).or(named).is_some()
+            }
+            (None, Self::Nothing(others)) => {
+                !are_plain || BLOCKS_ELSEWHERE.contains(&name) || others.have_block(name)
+            }
+            (None, _) => !are_plain,
+        }
+    }
+}
 
 /// The options of a component, sorted by name.
 pub(super) type Options<'a> = Vec<(&'a str, &'a Expr)>;
 
 /// The body that holds `options`.
-pub(super) fn body(options: &Options<'_>, texts: &mut Texts<'_>, place: Place) -> Vec<Item> {
-    options.iter().flat_map(|(name, value)| option(name, value, texts, place)).collect()
+pub(super) fn body(
+    options: &Options<'_>,
+    known: Known<'_>,
+    texts: &mut Texts<'_>,
+    place: Place,
+) -> Vec<Item> {
+    options.iter().flat_map(|(name, value)| option(name, value, known, texts, place)).collect()
 }
 
 /// An option: an argument, a block, or a block for each of its items.
-pub(super) fn option(name: &str, value: &Expr, texts: &mut Texts<'_>, place: Place) -> Vec<Item> {
+pub(super) fn option(
+    name: &str,
+    value: &Expr,
+    known: Known<'_>,
+    texts: &mut Texts<'_>,
+    place: Place,
+) -> Vec<Item> {
     if !is_name(name) {
         texts.note(format!("the option {} has no form in HCL: it is left out", quoted(name)));
         return Vec::new();
     }
     match &value.kind {
-        ExprKind::Object(members) if BLOCKS.contains(&name) || !are_plain(members) => {
-            vec![block(name, members, texts, place)]
+        ExprKind::Object(members) if known.is_block(name, are_plain(members)) => {
+            vec![block(name, members, known, texts, place)]
         }
         ExprKind::List(items) if items.is_empty() => Vec::new(),
         ExprKind::List(items) => match items.iter().map(members).collect::<Option<Vec<_>>>() {
-            Some(blocks) => {
-                blocks.into_iter().map(|members| block(name, members, texts, place)).collect()
+            Some(blocks) if known.is_block(name, false) => {
+                let block = |members| block(name, members, known, texts, place);
+                blocks.into_iter().map(block).collect()
             }
-            None => vec![Item::Attribute(name.to_owned(), expression(value, texts, place))],
+            _ => vec![Item::Attribute(name.to_owned(), expression(value, texts, place))],
         },
         _ => vec![Item::Attribute(name.to_owned(), expression(value, texts, place))],
     }
 }
 
-fn block(name: &str, members: &[(Expr, Expr)], texts: &mut Texts<'_>, place: Place) -> Item {
-    Item::Block(Block::new(name, &[], body(&sorted(members), texts, place)))
+fn block(
+    name: &str,
+    members: &[(Expr, Expr)],
+    known: Known<'_>,
+    texts: &mut Texts<'_>,
+    place: Place,
+) -> Item {
+    Item::Block(Block::new(name, &[], body(&sorted(members), known.inside(name), texts, place)))
 }
 
 fn members(value: &Expr) -> Option<&[(Expr, Expr)]> {

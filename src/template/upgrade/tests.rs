@@ -2,14 +2,33 @@
 //! `tests/integration/hcl2_upgrade.rs`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::upgrade;
+use super::{Components, Role, upgrade};
+use crate::config::OptionSchema;
 use crate::source::SourceMap;
 use crate::template::hcl;
 use crate::template::load::{self, ConfigType, LoadRequest};
+
+/// Knows one builder.
+struct Known;
+
+impl Components for Known {
+    fn options(&self, role: Role, name: &str) -> Option<Arc<OptionSchema>> {
+        let block = json!({"type": "object", "properties": {"b": {"type": "string"}}});
+        let map = json!({"type": "object", "additionalProperties": {}});
+        let schema = json!({"properties": {"block": block, "map": map}});
+        let is_known = (role, name) == (Role::Builder, "known");
+        is_known.then(|| Arc::new(OptionSchema::of_json(&schema)))
+    }
+
+    fn have_block(&self, option: &str) -> bool {
+        option == "block"
+    }
+}
 
 fn upgraded(template: &Value) -> String {
     let mut sources = SourceMap::default();
@@ -17,7 +36,7 @@ fn upgraded(template: &Value) -> String {
     let path = PathBuf::from("template.json");
     let request = LoadRequest::new(path, ConfigType::Json);
     let (template, _) = load::legacy(file, &request, &sources).unwrap();
-    upgrade(&template, false)
+    upgrade(&template, &Known, false)
 }
 
 /// What the text of a provisioner becomes.
@@ -169,6 +188,16 @@ fn an_option_that_hcl_cannot_name_is_left_out_and_said() {
     let result = upgraded(&json!({"builders": [{"type": "null", "a b": 1, "c": 2}]}));
     assert!(result.contains("# the option \"a b\" has no form in HCL"), "{result}");
     assert!(result.contains("{\n  c = 2\n}"), "{result}");
+}
+
+#[test]
+fn the_schema_says_what_is_a_block() {
+    for (kind, map) in [("known", "map = {"), ("unknown", "map {")] {
+        let options = json!({"type": kind, "block": {"b": "x"}, "map": {"a": [1]}});
+        let result = upgraded(&json!({ "builders": [options] }));
+        assert!(result.contains("\n  block {\n    b = \"x\"\n"), "{result}");
+        assert!(result.contains(map), "{result}");
+    }
 }
 
 /// Values with texts that mean something to one of the languages.

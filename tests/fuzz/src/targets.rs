@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use imgbake::budget::Budget;
-use imgbake::config::Node;
+use imgbake::config::{Node, OptionSchema};
 use imgbake::diagnostic::Diagnostics;
 use imgbake::env::Environment;
 use imgbake::eval::{self, Inputs, Place, Values};
@@ -21,7 +21,7 @@ use imgbake::template::fix::{self, Document};
 use imgbake::template::format::format;
 use imgbake::template::hcl::{self, Origin};
 use imgbake::template::load::{self, ConfigType, LoadRequest};
-use imgbake::template::upgrade::upgrade;
+use imgbake::template::upgrade::{Components, Role, upgrade};
 
 /// What is done with a text.
 pub type Target = fn(&str);
@@ -275,13 +275,26 @@ fn fixed(text: &str) -> Option<String> {
     Some(document.to_text())
 }
 
+/// Nobody knows any component.
+struct NoComponents;
+
+impl Components for NoComponents {
+    fn options(&self, _: Role, _: &str) -> Option<Arc<OptionSchema>> {
+        None
+    }
+
+    fn have_block(&self, _: &str) -> bool {
+        false
+    }
+}
+
 /// A legacy template in HCL2 is HCL2.
 fn upgrading(text: &str) {
     let mut sources = SourceMap::default();
     let file = sources.add("t.json", text);
     let Ok((template, _)) = load::legacy(file, &request("t.json"), &sources) else { return };
     for annotate in [false, true] {
-        let written = upgrade(&template, annotate);
+        let written = upgrade(&template, &NoComponents, annotate);
         let mut sources = SourceMap::default();
         let file = sources.add("t.pkr.hcl", written.as_str());
         let (_, found) = hcl::parse_file(file, &sources);

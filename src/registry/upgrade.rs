@@ -1,0 +1,25 @@
+//! What `hcl2_upgrade` asks of the components.
+
+use std::sync::Arc;
+
+use super::{AnyKind, Registry};
+use crate::config::OptionSchema;
+use crate::template::upgrade::{Components, Role};
+
+impl Components for Registry {
+    fn options(&self, role: Role, name: &str) -> Option<Arc<OptionSchema>> {
+        let kind: &dyn AnyKind = match role {
+            Role::Builder => &self.builders,
+            Role::Provisioner => &self.provisioners,
+            Role::PostProcessor => &self.post_processors,
+            Role::DataSource => &self.data_sources,
+        };
+        Some(kind.component(name)?.description().options.schema())
+    }
+
+    fn have_block(&self, option: &str) -> bool {
+        let components = self.kinds().into_iter().flat_map(AnyKind::components);
+        let mut schemas = components.map(|component| component.description().options.schema());
+        schemas.any(|schema| schema.get(option).is_some_and(|option| option.is_block()))
+    }
+}
