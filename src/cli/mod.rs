@@ -107,7 +107,7 @@ fn run(session: &Session, command: &Command) -> Exit {
             session.reporting(|ui| completion::install::run(session, ui, *task))
         }
         Command::Complete(arguments) => {
-            session.reporting(|ui| completion::candidates::run(ui, arguments))
+            session.reporting(|ui| completion::candidates::run(session, ui, arguments))
         }
         Command::Version => session.reporting(version::run),
     }

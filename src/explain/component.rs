@@ -160,6 +160,19 @@ pub fn listed(registry: &Registry) -> [Vec<Listed>; 4] {
     registry.kinds().map(|kind| kind.components().map(line).collect())
 }
 
+/// The options of the component that `topic` begins with.
+pub fn options_listed(topic: &str, registry: &Registry) -> Vec<Listed> {
+    let name = topic.split_once('.').map_or(topic, |(name, _)| name);
+    let components = registry.kinds().into_iter().filter_map(|kind| kind.component(name));
+    let options = components
+        .flat_map(|component| component.description().options.schema().options().to_vec());
+    let line = |option: OptionDoc| Listed {
+        name: format!("{name}.{}", option.name),
+        title: schema::text_of(&option),
+    };
+    options.map(line).collect()
+}
+
 /// For `component.option` with an option that does not exist: the nearest that does.
 pub fn nearest_option(topic: &str, registry: &Registry) -> Option<String> {
     let (name, path) = topic.split_once('.')?;

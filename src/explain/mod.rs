@@ -119,6 +119,18 @@ fn nearest(topic: &str, registry: &Registry) -> Option<String> {
     did_you_mean(topic, names).map(str::to_owned)
 }
 
+/// What a topic that begins with `start` can become: once it names a component and a point, its
+/// options.
+pub fn topics(start: &str, registry: &Registry) -> Vec<Listed> {
+    if start.contains('.') {
+        return component::options_listed(start, registry);
+    }
+    let Contents { codes, builders, provisioners, post_processors, data_sources, functions } =
+        contents(registry);
+    let components = [builders, provisioners, post_processors, data_sources].concat();
+    [codes, components, functions].concat()
+}
+
 /// The table of contents.
 pub fn contents(registry: &Registry) -> Contents {
     let code =

@@ -2,9 +2,11 @@
 
 use clap::{Arg, Args};
 
-use crate::cli::Exit;
 use crate::cli::arguments::{self, is_bool};
+use crate::cli::{Exit, Session};
 use crate::event::{Message, Ui};
+use crate::explain;
+use crate::registry::Registry;
 
 /// `imgbake __complete -- WORD...`, as the scripts call it.
 #[derive(Args, Clone, Debug)]
@@ -16,9 +18,9 @@ pub struct Arguments {
 /// One word, and what it means.
 type Candidate = (String, String);
 
-pub(in crate::cli) fn run(ui: &Ui, arguments: &Arguments) -> Exit {
+pub(in crate::cli) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
-    let lines: String = of(&arguments::program(), &words)
+    let lines: String = of(&arguments::program(), &session.registry, &words)
         .into_iter()
         .map(|(word, meaning)| format!("{word}\t{meaning}\n"))
         .collect();
@@ -27,7 +29,7 @@ pub(in crate::cli) fn run(ui: &Ui, arguments: &Arguments) -> Exit {
 }
 
 /// What the last of `words` can become; nothing where only a file name can stand.
-fn of(program: &clap::Command, words: &[&str]) -> Vec<Candidate> {
+fn of(program: &clap::Command, registry: &Registry, words: &[&str]) -> Vec<Candidate> {
     let Some((word, before)) = words.split_last() else { return Vec::new() };
     let Some((name, before)) = before.split_first() else {
         return beginning_with(word, commands(program));
@@ -53,6 +55,10 @@ fn of(program: &clap::Command, words: &[&str]) -> Vec<Candidate> {
     }
     if word.starts_with('-') {
         return beginning_with(word, flags(command, word.starts_with("--")));
+    }
+    if *name == "explain" {
+        let topics = explain::topics(word, registry).into_iter();
+        return beginning_with(word, topics.map(|topic| (topic.name, topic.title)).collect());
     }
     let operand = command.get_positionals().next();
     beginning_with(word, operand.map(values).unwrap_or_default())
@@ -100,7 +106,8 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         let words: Vec<&str> = line.split(' ').collect();
-        of(&arguments::program(), &words).into_iter().map(|(word, _)| word).collect()
+        let registry = Registry::built_in();
+        of(&arguments::program(), &registry, &words).into_iter().map(|(word, _)| word).collect()
     }
 
     #[test]
@@ -113,6 +120,9 @@ mod tests {
         assert_eq!(words("build -var x=1 -force -debu"), ["-debug"]);
         assert_eq!(words("fmt -check=f"), ["-check=false"]);
         assert_eq!(words("completion "), ["bash", "zsh", "fish"]);
+        assert_eq!(words("explain amazon-e"), ["amazon-ebs"]);
+        assert_eq!(words("explain sleep.d"), ["sleep.duration"]);
+        assert_eq!(words("explain L10").len(), 9);
     }
 
     #[test]
