@@ -40,6 +40,7 @@ mod patterns;
 mod plugins;
 mod provisioners;
 mod quickstart;
+mod registry;
 mod ssh;
 mod ssm;
 mod templates;
