@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Decoding, Node, OptionGroups, OptionSchema, decode, decode_by_schema, needs};
+use crate::config::{
+    Decoding, Node, NodeKind, OptionGroups, OptionSchema, decode, decode_by_schema, needs,
+};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 pub use crate::eval::{Output, OutputType, Outputs};
@@ -41,6 +43,9 @@ pub trait Component: Sized {
     const OUTPUTS: &'static [(&'static str, OutputType)] = &[];
     /// The structs that declare the options.
     type Options: OptionGroups;
+    /// Warns of what the options may say, but their author rarely wants: with codes of lints, which
+    /// `validate` shows as its flags and the template's comments say.
+    fn lint(_options: &Self::Options, _check: &mut Check<'_>) {}
     /// Checks the options together and makes the component; `None` after reporting errors.
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self>;
 }
@@ -123,21 +128,38 @@ impl<'a> Check<'a> {
         self.push(option, Diagnostic::warning(code, text))
     }
 
-    /// Adds a finding at the place where `option` (or its nearest written parent) stands.
+    /// Whether the template gives `option`, be it with the value that it has anyway.
+    pub fn is_given(&self, option: &str) -> bool {
+        let (node, is_itself) = self.place(option);
+        is_itself && !matches!(node.kind, NodeKind::Null)
+    }
+
+    /// Where `option` (`ami_name`, `source_ami_filter.owners.0`) stands; else its nearest written
+    /// parent, and that it is not itself.
+    fn place(&self, option: &str) -> (&'a Node, bool) {
+        let mut place = self.body;
+        for key in option.split('.') {
+            // Blocks are a list, also where there is only one.
+            let in_block = || place.items().iter().find_map(|block| block.get(key));
+            place = match (place.get(key).or_else(in_block), key.parse::<usize>()) {
+                (Some(entry), _) => &entry.value,
+                // A single value stands for a list of one.
+                (None, Ok(index)) => place.items().get(index).unwrap_or(place),
+                (None, Err(_)) => return (place, false),
+            };
+        }
+        (place, true)
+    }
+
+    /// Adds a finding at the [place](Self::place) of `option`; of the whole component if that is empty.
     fn push(&mut self, option: &str, diagnostic: Diagnostic) -> &mut Diagnostic {
         debug_assert!(
-            self.schema.as_ref().is_none_or(|schema| schema.has(option)),
+            option.is_empty() || self.schema.as_ref().is_none_or(|schema| schema.has(option)),
             "`{}` has no option `{option}`, which a check speaks of",
             self.component
         );
-        let mut place = self.body;
-        for key in option.split('.') {
-            match place.get(key) {
-                Some(entry) => place = &entry.value,
-                None => break,
-            }
-        }
-        self.found.push(diagnostic.at(place.span));
+        let span = self.place(option).0.span;
+        self.found.push(diagnostic.at(span));
         let last = self.found.0.len() - 1;
         &mut self.found.0[last]
     }
@@ -180,6 +202,7 @@ pub fn prepare<C: Component>(
     let with = Decoding { component: C::TYPE, scope: &facts.scope, redactor };
     let options = decode::<C::Options>(body, with)?;
     let mut check = Check::new(C::TYPE, body, facts, redactor).knowing(C::Options::schema());
+    C::lint(&options, &mut check);
     let component = C::prepare(options, &mut check);
     check.into_result(component)
 }

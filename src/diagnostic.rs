@@ -182,6 +182,11 @@ impl Diagnostics {
         }
     }
 
+    /// Takes the findings of lints out of it.
+    pub fn take_lints(&mut self) -> Vec<Diagnostic> {
+        self.0.extract_if(.., |found| found.code.is_lint()).collect()
+    }
+
     /// Forgets all that was already said about the same place.
     pub fn without_repetitions(mut self) -> Self {
         let mut seen = HashSet::new();

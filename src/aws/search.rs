@@ -8,6 +8,8 @@ use serde::Deserialize;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
+use crate::component::Check;
+use crate::diagnostic::code;
 
 /// Filters by name, as `DescribeImages` and its like have them; a value may be a comma-separated
 /// list of alternatives.
@@ -30,6 +32,26 @@ pub struct AmiFilter {
     pub most_recent: bool,
     /// Whether deprecated AMIs count.
     pub include_deprecated: bool,
+}
+
+impl AmiFilter {
+    /// Warns of a filter, at `place` among the options, that fails as soon as a second AMI matches it.
+    pub fn lint_most_recent(&self, place: &str, check: &mut Check<'_>) {
+        let option = match place {
+            "" => "most_recent".to_owned(),
+            place => format!("{place}.most_recent"),
+        };
+        if check.is_given(&option) || self.filters.contains_key("image-id") {
+            return;
+        }
+        let who = if place.is_empty() { "the filter" } else { "`source_ami_filter`" };
+        let summary = format!("{who} does not say which of several AMIs it takes");
+        let found = check.warn(code::MOST_RECENT_MISSING, place, summary);
+        found.cause = Some("no `most_recent`".to_owned());
+        found.notes.push("the build fails on the day when a second AMI matches".to_owned());
+        let help = "set `most_recent = true`, or `false` if there must be only one";
+        found.help = Some(help.to_owned());
+    }
 }
 
 /// The AMIs that were found.

@@ -315,12 +315,16 @@ fn plan_alone(
         inputs = asking(session, ui, &template, inputs, &request);
     }
     let values = eval::evaluate(&template, &inputs, &session.redactor);
-    let Some(values) = found.absorb(values) else { return Err(found) };
+    let values = found.absorb(values);
+    // Those of data sources.
+    let lints = found.take_lints();
+    let Some(values) = values else { return Err(found) };
     let written = wishes.fingerprints.then(|| template.clone());
     let (template, values, errors) = eval::unroll(template, values);
     found.extend(errors);
     let plan = plan::make(&template, values, &request, &session.redactor);
     let Some(mut plan) = found.absorb(plan) else { return Err(found) };
+    plan.lints.extend(lints);
     if let Some(timeless) = written.and_then(|written| timeless(session, written, inputs, request))
     {
         plan.take_fingerprints(&timeless, &session.redactor);

@@ -112,16 +112,6 @@ impl Node {
         }
     }
 
-    /// The bool that it means, written as a bool, a number or a text.
-    pub fn as_bool(&self) -> Option<bool> {
-        match &self.kind {
-            NodeKind::Bool(value) => Some(*value),
-            NodeKind::Number(text) => Some(text != "0"),
-            NodeKind::String(text) => bool_of_text(text),
-            _ => None,
-        }
-    }
-
     /// What an error calls this kind of value.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {

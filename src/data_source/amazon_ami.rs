@@ -32,6 +32,10 @@ impl Component for AmazonAmi {
     ];
     type Options = (Access, AmiFilter);
 
+    fn lint((_, wanted): &Self::Options, check: &mut Check<'_>) {
+        wanted.lint_most_recent("", check);
+    }
+
     fn prepare((access, wanted): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         access.check(check);
         if wanted.owners.is_empty() {

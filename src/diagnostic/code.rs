@@ -21,6 +21,11 @@ impl Code {
         self.0.name
     }
 
+    /// Whether it is that of a lint: what a template may do, but its author rarely wants.
+    pub fn is_lint(self) -> bool {
+        self.name().starts_with('L')
+    }
+
     /// What it means, in one sentence.
     pub fn title(self) -> &'static str {
         self.0.title.trim()

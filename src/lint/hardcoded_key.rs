@@ -1,16 +1,13 @@
 //! An AWS key that stands in a text.
 
 use super::{Rule, Subject, finding};
+use crate::aws::key_id::access_key_ids;
 use crate::diagnostic::{Diagnostic, code};
 use crate::source::{FileId, SourceFile, Span};
 use crate::template::ast::{Expr, ExprKind};
 
 pub(super) const RULE: Rule = Rule::new(code::HARDCODED_KEY, check);
 
-/// How ids of access keys begin: those of users, and temporary ones.
-const PREFIXES: [&str; 2] = ["AKIA", "ASIA"];
-/// Characters after the prefix.
-const REST: usize = 16;
 /// Characters of a secret key.
 const SECRET: usize = 40;
 
@@ -41,25 +38,7 @@ fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
 
 /// The ids of access keys in a file.
 fn in_file((file, source): (FileId, &SourceFile)) -> Vec<Span> {
-    let end = PREFIXES[0].len() + REST;
-    ids(&source.text).map(|at| Span::new(file, at, at + end)).collect()
-}
-
-/// Where ids of access keys begin in `text`.
-pub(super) fn ids(text: &str) -> impl Iterator<Item = usize> {
-    PREFIXES.into_iter().flat_map(move |prefix| {
-        text.match_indices(prefix).map(|(at, _)| at).filter(move |&at| is_id(text, at))
-    })
-}
-
-fn is_id(text: &str, at: usize) -> bool {
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
-    let bytes = text.as_bytes();
-    let end = at + PREFIXES[0].len() + REST;
-    let is_key = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    bytes.get(at..end).is_some_and(|id| id.iter().all(is_key))
-        && !at.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(is_word)
-        && !bytes.get(end).is_some_and(is_word)
+    access_key_ids(&source.text).map(|id| Span::new(file, id.start, id.end)).collect()
 }
 
 /// Secret keys that are written where they are used, or as the default of a variable.
@@ -76,19 +55,4 @@ fn secret(expr: &Expr) -> Option<(&str, Span)> {
     let ExprKind::String(text) = &expr.kind else { return None };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     (text.len() == SECRET && text.bytes().all(allowed)).then_some((text, expr.span))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_told_from_longer_words() {
-        let found = |text| ids(text).collect::<Vec<_>>();
-        assert_eq!(found("key = \"AKIAIOSFODNN7EXAMPLE\""), [7]);
-        assert_eq!(found("# ASIAIOSFODNN7EXAMPLE"), [2]);
-        for text in ["AKIA", "AKIAIOSFODNN7EXAMPLEX", "xAKIAIOSFODNN7EXAMPLE", "AKIA_OSFODNN7"] {
-            assert!(found(text).is_empty(), "{text}");
-        }
-    }
 }

@@ -1,29 +1,22 @@
-//! What a template may do, but its author rarely wants: one rule for each file, each with a code
-//! (`L…`) that `imgbake explain` knows.
+//! What a template may do, but its author rarely wants. Each rule has a code (`L…`) that
+//! `imgbake explain` knows: those about the template as a whole have a file here, those about the
+//! options of a component are [its own](crate::component::Component::lint).
 //!
-//! Rules read the planned builds and the template, and change nothing. A comment
-//! `imgbake:allow(L102)` on the line of a finding, or on the line before, silences it there;
-//! [`Levels`] do so everywhere.
+//! Rules change nothing. A comment `imgbake:allow(L102)` on the line of a finding, or on the line
+//! before, silences it there; [`Levels`] do so everywhere.
 
 mod allow;
 mod levels;
 mod uses;
 
 mod hardcoded_key;
-mod imdsv1_allowed;
-mod most_recent_missing;
-mod open_ingress;
-mod owners_missing;
 mod sleep_for_boot;
-mod unencrypted_volume;
 mod unlimited_plugin;
-mod unpinned_latest;
 mod unused_local;
 mod unused_variable;
-mod user_data_secret;
 
-use crate::config::{self, Entry, Node, NodeKind};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use crate::config::Node;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity, code};
 use crate::interpolate::{self, Dot};
 use crate::plan::{Plan, PlannedBuild};
 use crate::secret::Redactor;
@@ -48,32 +41,57 @@ pub struct Subject<'a> {
 /// A rule.
 struct Rule {
     code: Code,
-    check: fn(&Subject<'_>) -> Vec<Diagnostic>,
+    check: Check,
     /// Whether it is silent unless somebody asks for it: it would fire on nearly every template, and
     /// who gets used to that reads no warning any more.
     pedantic: bool,
 }
 
+/// Who looks whether a rule is broken.
+#[derive(Clone, Copy)]
+enum Check {
+    /// A file of this folder: it is about the template as a whole.
+    Here(fn(&Subject<'_>) -> Vec<Diagnostic>),
+    /// Each component that has such options; see
+    /// [`Component::lint`](crate::component::Component::lint).
+    OfComponents,
+}
+
 impl Rule {
     const fn new(code: Code, check: fn(&Subject<'_>) -> Vec<Diagnostic>) -> Self {
-        Self { code, check, pedantic: false }
+        Self { code, check: Check::Here(check), pedantic: false }
+    }
+
+    const fn of_components(code: Code) -> Self {
+        Self { code, check: Check::OfComponents, pedantic: false }
     }
 
     const fn pedantic(self) -> Self {
         Self { pedantic: true, ..self }
+    }
+
+    /// What breaks it.
+    fn findings(&self, subject: &Subject<'_>) -> Vec<Diagnostic> {
+        match self.check {
+            Check::Here(check) => check(subject),
+            Check::OfComponents => {
+                let found = subject.plan.lints.iter();
+                found.filter(|found| found.code == self.code).cloned().collect()
+            }
+        }
     }
 }
 
 /// All rules, in the order of their codes.
 static RULES: &[Rule] = &[
     hardcoded_key::RULE,
-    open_ingress::RULE,
-    owners_missing::RULE,
-    most_recent_missing::RULE,
-    unpinned_latest::RULE,
-    imdsv1_allowed::RULE,
-    unencrypted_volume::RULE,
-    user_data_secret::RULE,
+    Rule::of_components(code::OPEN_INGRESS),
+    Rule::of_components(code::OWNERS_MISSING),
+    Rule::of_components(code::MOST_RECENT_MISSING),
+    Rule::of_components(code::UNPINNED_LATEST),
+    Rule::of_components(code::IMDSV1_ALLOWED),
+    Rule::of_components(code::UNENCRYPTED_VOLUME).pedantic(),
+    Rule::of_components(code::USER_DATA_SECRET),
     unlimited_plugin::RULE,
     unused_variable::RULE,
     unused_local::RULE,
@@ -90,7 +108,7 @@ pub fn check(subject: &Subject<'_>, levels: &Levels) -> Diagnostics {
             Level::Warn => Severity::Warning,
             Level::Deny => Severity::Error,
         };
-        let findings = (rule.check)(subject).into_iter();
+        let findings = rule.findings(subject).into_iter();
         let loud = findings.filter(|found| !allow::is_allowed(found, subject.sources));
         found.extend(loud.map(|found| Diagnostic { severity, ..found }));
     }
@@ -118,33 +136,4 @@ fn rendered(text: &str, build: &PlannedBuild) -> String {
     let rendered = interpolate::Template::parse(text)
         .and_then(|template| template.render(&build.facts.scope, &Dot::new()));
     rendered.unwrap_or_else(|_| text.to_owned())
-}
-
-/// The option, unless it is not given; null is as good as that.
-fn given<'a>(node: &'a Node, option: &str) -> Option<&'a Entry> {
-    node.get(option).filter(|entry| !matches!(entry.value.kind, NodeKind::Null))
-}
-
-/// The text that `build` sees in the option.
-fn text_of(node: &Node, option: &str, build: &PlannedBuild) -> Option<String> {
-    Some(rendered(given(node, option)?.value.as_str()?, build))
-}
-
-/// Whether `build` reads the option as true, whatever way it is written in.
-fn is_true(node: &Node, option: &str, build: &PlannedBuild) -> bool {
-    let Some(Entry { value, .. }) = given(node, option) else { return false };
-    let read = match value.as_str() {
-        Some(text) => config::bool_of_text(&rendered(text, build)),
-        None => value.as_bool(),
-    };
-    read == Some(true)
-}
-
-/// The blocks that `option` consists of: one where it is a map.
-fn blocks<'a>(node: &'a Node, option: &str) -> Vec<&'a Node> {
-    match given(node, option) {
-        Some(entry) if entry.value.entries().is_some() => vec![&entry.value],
-        Some(entry) => entry.value.items().iter().collect(),
-        None => Vec::new(),
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::component::{PostProcessor, Provisioner};
 use crate::config::{Decoding, Node, OptionGroups};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::interpolate::BuildData;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
@@ -23,6 +23,8 @@ pub(super) struct Blocks<'a> {
     /// What the components of all blocks are made from, but for their bodies.
     pub(super) ingredients: Ingredients,
     pub(super) found: &'a mut Diagnostics,
+    /// What their lints find.
+    pub(super) lints: &'a mut Vec<Diagnostic>,
 }
 
 impl Blocks<'_> {
@@ -169,7 +171,10 @@ impl Blocks<'_> {
             .first_options(&descriptor)
             .map_err(|errors| self.found.extend(errors))
             .ok()?;
-        let first = self.found.absorb(ingredients.prepare(&descriptor, &options, None))?;
+        let (first, found, lints) = ingredients.first(&descriptor, &options);
+        self.found.extend(found);
+        self.lints.extend(lints);
+        let first = first?;
         let recipe = Arc::new(move |data: &BuildData| ingredients.make(&descriptor, Some(data)));
         Some((recipe, options, first))
     }

@@ -42,10 +42,8 @@ pub fn make(
         .collect();
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
     planner.found.extend(hcp::check(template, &planner.values, &planner.scope, redactor));
-    planner
-        .found
-        .without_repetitions()
-        .into_result(Plan { builds, unmatched: selection.unmatched(names) })
+    let plan = Plan { builds, unmatched: selection.unmatched(names), lints: planner.lints };
+    planner.found.without_repetitions().into_result(plan)
 }
 
 /// What to say of a template without builds.
@@ -81,6 +79,7 @@ struct Planner<'a> {
     /// What every text of the template may know.
     scope: Scope,
     found: Diagnostics,
+    lints: Vec<Diagnostic>,
 }
 
 impl<'a> Planner<'a> {
@@ -96,7 +95,8 @@ impl<'a> Planner<'a> {
             budget: values.budget().clone(),
             ..Scope::new(request.environment.clone())
         };
-        Self { template, values, request, redactor, scope, found: Diagnostics::default() }
+        let (found, lints) = (Diagnostics::default(), Vec::new());
+        Self { template, values, request, redactor, scope, found, lints }
     }
 
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
@@ -149,6 +149,7 @@ impl<'a> Planner<'a> {
                 redactor: self.redactor.clone(),
             },
             found: &mut self.found,
+            lints: &mut self.lints,
         };
         let provisioners = blocks.provisioners();
         let error_cleanup = blocks.error_cleanup();
@@ -205,8 +206,10 @@ impl<'a> Planner<'a> {
             .first_options(descriptor)
             .map_err(|errors| self.found.extend(errors))
             .ok()?;
-        let builder = self.found.absorb(ingredients.prepare(descriptor, &options, None))?;
-        Some((builder, options))
+        let (builder, found, lints) = ingredients.first(descriptor, &options);
+        self.found.extend(found);
+        self.lints.extend(lints);
+        Some((builder?, options))
     }
 
     /// The body of a source with what the build adds to it. Nothing can be overridden.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::component::{Builder, Facts, PostProcessor, Provisioner};
 use crate::config::Node;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::env::Environment;
 use crate::fingerprint::Fingerprint;
 use crate::interpolate::BuildData;
@@ -61,6 +61,8 @@ pub struct Plan {
     pub builds: Vec<PlannedBuild>,
     /// What of `-only` and `-except` selects nothing.
     pub unmatched: Unmatched,
+    /// What the lints of its components have found.
+    pub lints: Vec<Diagnostic>,
 }
 
 /// One source of one build, and what happens with it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::component::{Descriptor, Facts};
 use crate::config::{Node, unknown_options};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::eval::{Place, Values};
 use crate::interpolate::{BuildData, Scope};
 use crate::plan::meta;
@@ -39,7 +39,10 @@ impl Ingredients {
         descriptor: &Descriptor<T>,
         data: Option<&BuildData>,
     ) -> Result<(Box<T>, Diagnostics), Diagnostics> {
-        self.prepare(descriptor, &self.options(data)?, data)
+        let (component, mut found) = self.prepare(descriptor, &self.options(data)?, data)?;
+        // The plan has them already.
+        found.take_lints();
+        Ok((component, found))
     }
 
     /// The plain options, with what overrides them.
@@ -63,6 +66,19 @@ impl Ingredients {
             errors.extend(unknown_options(&component.name, &schema, arguments.chain(blocks)));
             errors
         })
+    }
+
+    /// Makes the component of `options` for the first time: all that was found comes beside it, and
+    /// apart from that what its lints have found.
+    pub(super) fn first<T: ?Sized>(
+        &self,
+        descriptor: &Descriptor<T>,
+        options: &Node,
+    ) -> (Option<Box<T>>, Diagnostics, Vec<Diagnostic>) {
+        let mut found = Diagnostics::default();
+        let component = found.absorb(self.prepare(descriptor, options, None));
+        let lints = found.take_lints();
+        (component, found, lints)
     }
 
     /// Makes the component of `options`; see [`make`](Self::make).

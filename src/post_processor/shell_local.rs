@@ -18,6 +18,10 @@ impl Component for ShellLocal {
         "Runs scripts or commands on this machine when the artifact is finished.";
     type Options = (script::Options, local::Options);
 
+    fn lint((scripts, _): &Self::Options, check: &mut Check<'_>) {
+        scripts.lint(check);
+    }
+
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
         local::LocalShell::prepare(options, check).map(Self)
     }

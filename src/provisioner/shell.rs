@@ -104,6 +104,10 @@ impl Component for Shell {
     const ABOUT: &'static str = "Runs scripts or commands on the machine.";
     type Options = (script::Options, Options);
 
+    fn lint((scripts, _): &Self::Options, check: &mut Check<'_>) {
+        scripts.lint(check);
+    }
+
     fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let work = scripts.check(check);
         let default = if own.use_env_var_file { "export %s='%s'\n" } else { "%s='%s' " };

@@ -15,6 +15,10 @@ impl Component for ShellLocal {
         "Runs scripts or commands on this machine, while the other one is up.";
     type Options = (script::Options, local::Options);
 
+    fn lint((scripts, _): &Self::Options, check: &mut Check<'_>) {
+        scripts.lint(check);
+    }
+
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
         local::LocalShell::prepare(options, check).map(Self)
     }

@@ -61,6 +61,10 @@ impl Component for WindowsShell {
     const ABOUT: &'static str = "Runs batch files or commands of `cmd` on a Windows machine.";
     type Options = (script::Options, BatchOptions);
 
+    fn lint((scripts, _): &Self::Options, check: &mut Check<'_>) {
+        scripts.lint(check);
+    }
+
     fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let work = scripts.check(check);
         let format = VariableFormat::check(&own.env_var_format, check)?;

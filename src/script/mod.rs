@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::component::{Check, DISCONNECTED_STATUS, Facts};
+use crate::diagnostic::code;
 
 pub use variables::VariableFormat;
 
@@ -52,6 +53,26 @@ impl Default for Options {
             valid_exit_codes: vec![0],
         }
     }
+}
+
+impl Options {
+    /// Warns of commands that ask for an image or a package as `latest`.
+    pub fn lint(&self, check: &mut Check<'_>) {
+        for (at, command) in self.inline.iter().enumerate() {
+            let words = command.split([' ', '\t', '\n', ';', '"', '\'']);
+            for word in words.filter(|word| is_latest(word)) {
+                let summary = format!("`{word}` is another thing tomorrow");
+                let found = check.warn(code::UNPINNED_LATEST, &format!("inline.{at}"), summary);
+                found.cause = Some("not pinned".to_owned());
+                found.help = Some("name a version, or better a digest".to_owned());
+            }
+        }
+    }
+}
+
+fn is_latest(word: &str) -> bool {
+    let name = word.strip_suffix(":latest").or_else(|| word.strip_suffix("@latest"));
+    name.is_some_and(|name| !name.is_empty())
 }
 
 /// What is run, checked.

@@ -38,9 +38,7 @@ const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 /// The image to start from.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = [
-    "iso_skip_cache",
-]))]
+#[schemars(extend("x-not-built" = ["iso_skip_cache"]))]
 pub struct Options {
     /// Path or URL (`http`, `https`, `file`) of the image.
     pub iso_url: String,
@@ -56,6 +54,15 @@ pub struct Options {
     pub iso_target_extension: String,
 }
 
+fn is_remote(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+/// Whether `latest` is a folder of the URL, or a part of a name: `debian-latest.qcow2`.
+fn names_the_newest(url: &str) -> bool {
+    url.split(['/', '?', '-', '.', '_']).any(|word| word == "latest")
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -69,6 +76,25 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Warns of an image that is downloaded from where the newest is, with a checksum that comes from
+    /// there, too, or with none: a written one stops the build when the image changes.
+    pub fn lint(&self, check: &mut Check<'_>) {
+        let checksum = self.iso_checksum.as_str();
+        if !checksum.is_empty() && checksum != "none" && !checksum.starts_with("file:") {
+            return;
+        }
+        let one = [("iso_url".to_owned(), &self.iso_url)].into_iter();
+        let several = self.iso_urls.iter().enumerate();
+        let all = one.chain(several.map(|(at, url)| (format!("iso_urls.{at}"), url)));
+        for (option, url) in all.filter(|(_, url)| is_remote(url) && names_the_newest(url)) {
+            let summary = "the disk image is another one tomorrow";
+            let found = check.warn(code::UNPINNED_LATEST, &option, summary);
+            found.cause = Some(format!("`{}`", url.rsplit('/').next().unwrap_or(url)));
+            let help = "name a dated image, or give its `iso_checksum` as `sha256:…`";
+            found.help = Some(help.to_owned());
+        }
+    }
+
     /// What there is to fetch; `None` after reporting why nothing can be.
     pub fn check(&self, check: &mut Check<'_>) -> Option<Download> {
         let urls = match (self.iso_url.as_str(), &self.iso_urls[..]) {

@@ -66,6 +66,13 @@ impl Component for AmazonEbs {
     const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
     type Options = (BuildOptions, MachineOptions, ImageOptions, EbsOptions);
 
+    fn lint((_, machine, image, own): &Self::Options, check: &mut Check<'_>) {
+        machine.lint(check);
+        if !own.skip_create_ami {
+            image.lint_volumes(&own.launch_block_device_mappings, check);
+        }
+    }
+
     fn prepare((build, machine, image, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         build.check(check);
         let devices = own.launch_block_device_mappings.clone();

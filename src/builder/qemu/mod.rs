@@ -74,6 +74,10 @@ impl Component for Qemu {
         communicator::Options,
     );
 
+    fn lint((_, _, _, _, image, _, _, _): &Self::Options, check: &mut Check<'_>) {
+        image.lint(check);
+    }
+
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let (mut hardware, disks, network, output, image, cd, http, communicator) = options;
         check::hardware(&hardware, check);

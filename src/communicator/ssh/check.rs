@@ -14,7 +14,7 @@ use crate::peer;
 use crate::secret::Secret;
 
 impl SshOptions {
-    /// Reports everything that is wrong.
+    /// Reports everything that is wrong, and hands the private keys to the redactor.
     pub(super) fn check_all(&self, check: &mut Check<'_>) {
         if self.ssh_username.is_empty() {
             check.missing("ssh_username", "say which user of the machine to log in as");

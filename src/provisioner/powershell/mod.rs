@@ -132,6 +132,10 @@ impl Component for PowerShell {
     const ABOUT: &'static str = "Runs PowerShell scripts or commands on a Windows machine.";
     type Options = (script::Options, PowerShellOptions);
 
+    fn lint((scripts, _): &Self::Options, check: &mut Check<'_>) {
+        scripts.lint(check);
+    }
+
     fn prepare((scripts, mut own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         own.elevated_user = own.elevated_user.filter(|user| !user.raw().is_empty());
         let work = scripts.check(check);

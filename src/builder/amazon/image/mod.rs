@@ -13,6 +13,7 @@ mod fast_launch;
 mod find_old;
 mod finish;
 mod hand_over;
+mod lint;
 mod made_image;
 mod make;
 mod set_lifetime;

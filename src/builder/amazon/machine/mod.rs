@@ -6,6 +6,7 @@ mod find_network;
 mod find_source_ami;
 mod hardware;
 mod life;
+mod lint;
 mod lost;
 mod make_key_pair;
 mod make_profile;

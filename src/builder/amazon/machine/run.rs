@@ -21,7 +21,6 @@ use crate::peer;
 /// EC2 takes 16 KB; it says so itself of what is a little more.
 const LARGEST_USER_DATA: u64 = 1 << 20;
 
-/// Options of the reference that are refused by name.
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
