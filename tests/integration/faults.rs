@@ -65,7 +65,7 @@ fn what_fails_on_this_computer_is_the_environments_fault() {
     let run = built(&program, &here(), &script);
     assert_eq!(faults(&run), ["null.web,fault,environment,false"], "{run:#?}");
     // A program that is not there.
-    program.write("disk.raw", [0; 1024 * 1024]);
+    program.write("disk.raw", vec![0_u8; 1024 * 1024]);
     let qemu = json!({
         "type": "qemu", "name": "web", "iso_url": "disk.raw", "iso_checksum": "none",
         "disk_image": true, "qemu_binary": "/nowhere/qemu", "accelerator": "tcg",
