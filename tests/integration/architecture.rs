@@ -96,7 +96,6 @@ const CIRCLES: &[(&str, &str)] = &[
     ("action", "the commands of the action need the roof's context, and the roof lists them"),
     ("cli", "the commands need the roof's session, and the roof lists them"),
     ("communicator", "the roof's options are those of the ways that it lists"),
-    ("config", "options are decoded into the roof's types, and the roof lists the parts"),
     ("eval", "expressions, their types and their functions are about each other"),
     ("explain", "pages point at each other"),
     ("guest", "each shell is one of the roof's, and the roof lists them"),
