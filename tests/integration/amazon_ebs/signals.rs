@@ -74,7 +74,7 @@ async fn disturb(
     clouds[0].bed.remove_images(&undisturbed.told(AMI)).await;
     let moments: Vec<_> = undisturbed.moments.iter().filter(|moment| which(moment)).collect();
     let steps = moments.iter().filter(|moment| moment.is_step()).count();
-    assert_eq!(steps, 21, "{moments:#?}");
+    assert_eq!(steps, 23, "{moments:#?}");
     println!("{signals:?}: {} moments, {steps} of them the starts of steps", moments.len());
     let next = AtomicUsize::new(0);
     let work = clouds.iter().map(async |cloud| {
