@@ -4,6 +4,8 @@
 //! [`Component::prepare`] checks them and makes the thing itself. Both happen before the first
 //! machine starts; whatever can be known to be wrong is said there.
 
+mod access;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use crate::peer::Allowance;
 use crate::permission::Permission;
 use crate::secret::Redactor;
 use crate::stop::Stop;
+
+pub use access::{Access, Entrance, Sharing};
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
 pub trait Component: Sized {
@@ -648,6 +652,11 @@ pub trait Communicator: Send + Sync {
     /// Downloads the contents of the directory `from` into `to`; or what matches `from`, if it is a
     /// pattern with `*`, `?` or `[`.
     async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()>;
+    /// How another program of this machine gets to the other one, `by` its own connection or by ours;
+    /// `None` if it cannot.
+    async fn access(&self, _by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
+        Ok(None)
+    }
     /// Ends the connection; all later calls fail.
     async fn close(&self);
 }

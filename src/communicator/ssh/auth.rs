@@ -107,12 +107,13 @@ impl From<AuthResult> for Answer {
     }
 }
 
-/// Tries all `methods` in order, until the server lets `user` in.
+/// Tries all `methods` in order, until the server lets `user` in: those that it took.
 pub(super) async fn log_in(
     handle: &mut Handle<Answers>,
     user: &str,
     methods: &[Method],
-) -> Result<(), AuthError> {
+) -> Result<Vec<Method>, AuthError> {
+    let mut taken = Vec::new();
     let mut attempt = Attempt { handle, user, offers: None, tried: Vec::new() };
     let mut left: Vec<&Method> = methods.iter().collect();
     while !left.is_empty() {
@@ -120,7 +121,10 @@ pub(super) async fn log_in(
         let mut accepted_partly = None;
         for (index, method) in left.iter().enumerate() {
             match attempt.go(method).await? {
-                Step::In => return Ok(()),
+                Step::In => {
+                    taken.push(Method::clone(method));
+                    return Ok(taken);
+                }
                 Step::Partly => {
                     accepted_partly = Some(index);
                     break;
@@ -129,9 +133,9 @@ pub(super) async fn log_in(
             }
         }
         match accepted_partly {
-            Some(index) => left.remove(index),
+            Some(index) => taken.push(left.remove(index).clone()),
             None => break,
-        };
+        }
     }
     if attempt.tried.is_empty() {
         attempt.tried.push("there is no key, password or agent to try".into());

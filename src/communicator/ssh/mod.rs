@@ -1,5 +1,6 @@
 //! The machine's SSH server: waiting for it, running commands, moving files.
 
+mod access;
 mod algorithm;
 mod announcement;
 mod auth;
@@ -14,12 +15,13 @@ mod options;
 mod server;
 mod session;
 mod settings;
+mod share;
 mod transfer;
 mod tunnel;
 mod words;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -33,7 +35,9 @@ use tokio_util::task::AbortOnDropHandle;
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
 use crate::communicator::{Connector, KeyWish, Pause, Target};
-use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
+use crate::component::{
+    Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Upload,
+};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
 use crate::guest::shell::in_quotes as quote;
@@ -145,7 +149,8 @@ async fn connect(
 ) -> anyhow::Result<Arc<dyn Communicator>> {
     let server = settings::server(options, cx, &target).await?;
     let address = server.address();
-    let ssh = Arc::new(Ssh {
+    let ssh = Arc::new_cyclic(|me| Ssh {
+        me: me.clone(),
         server,
         patience: settings::patience(options),
         pty: options.ssh_pty,
@@ -174,6 +179,8 @@ async fn connect(
 
 /// A machine that let us in.
 struct Ssh {
+    /// This machine, for what leads other programs to it.
+    me: Weak<Ssh>,
     server: Server,
     patience: Patience,
     pty: bool,
@@ -301,6 +308,13 @@ impl Communicator for Ssh {
 
     async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
         transfer::download_dir(self, from, to, ui).await
+    }
+
+    async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
+        match by {
+            Entrance::Its => access::own(self).await,
+            Entrance::Ours(sharing) => share::open(self, sharing).await.map(Some),
+        }
     }
 
     async fn close(&self) {

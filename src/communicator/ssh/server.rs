@@ -57,6 +57,8 @@ pub(super) struct Connection {
     pub(super) handle: Handle<Answers>,
     /// Whether its sessions ask for agent forwarding.
     pub(super) forwards_agent: bool,
+    /// The ways to log in that the server took.
+    pub(super) taken: Vec<Method>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -193,7 +195,7 @@ impl Server {
 
     /// Sees to it that there is a connection to the bastion, or another way. A bastion that refuses
     /// us is not waited for: unlike the machine, it was there before.
-    async fn prepare_route(&self) -> Result<(), LoginError> {
+    pub(super) async fn prepare_route(&self) -> Result<(), LoginError> {
         let bastion = match &self.route {
             Route::Direct | Route::Socks5(_) => return Ok(()),
             Route::Way(way) => {
@@ -233,7 +235,7 @@ impl Server {
         let began = session::begin(self.config(), transport, answers).await;
         let mut handle = began.map_err(|error| self.with_goodbye(error.into()))?;
         let logged_in = auth::log_in(&mut handle, &self.user, &self.methods).await;
-        logged_in.map_err(|error| match error {
+        let taken = logged_in.map_err(|error| match error {
             AuthError::Refused(refused) => self.with_goodbye(LoginError::Refused(refused)),
             AuthError::Lost(error) => self.with_goodbye(LoginError::Handshake(error.to_string())),
         })?;
@@ -246,7 +248,7 @@ impl Server {
                 LoginError::Handshake(format!("cannot open the remote tunnel {tunnel}: {error}"))
             })?;
         }
-        Ok(Connection { handle, forwards_agent: self.forwarded_agent.is_some() })
+        Ok(Connection { handle, forwards_agent: self.forwarded_agent.is_some(), taken })
     }
 
     /// `error`, and what the server said as it ended the connection.

@@ -1,0 +1,50 @@
+//! How other programs of this machine get to the one at the end of a connection.
+
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::secret::Secret;
+
+/// Which way another program gets to a machine that we are connected to.
+#[derive(Clone, Copy, Debug)]
+pub enum Entrance<'a> {
+    /// It logs in there itself, with the key that let us in.
+    Its,
+    /// It logs in to an SSH server on loopback, which leads to the machine over our connection.
+    Ours(&'a Sharing),
+}
+
+/// How a connection is shared with other programs of this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Sharing {
+    /// The port to listen on, or one of the nine after it; zero: any.
+    pub port: u16,
+    /// Whether keys that are made for it are RSA keys.
+    pub rsa: bool,
+    /// The private key that shows who the server is; a new one if not given.
+    pub host_key: Option<Secret>,
+    /// Who may log in, as `authorized_keys` has it; whoever has a new key if not given.
+    pub authorized_key: Option<String>,
+    /// The user to log in as; the machine's if not given.
+    pub user: Option<String>,
+    /// The command of the machine that speaks SFTP; what its SSH server has for that if not given.
+    pub sftp_command: Option<String>,
+}
+
+/// What a program that speaks SSH must know to get to a machine.
+#[derive(Debug)]
+pub struct Access {
+    /// The address to connect to.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+    /// The private key to log in with, in OpenSSH's form; the agent's if not given.
+    pub key: Option<Secret>,
+    /// The certificate of the key, in OpenSSH's form.
+    pub certificate: Option<String>,
+    /// The keys that the server may show, each as `authorized_keys` has them.
+    pub host_keys: Vec<String>,
+    /// What leads to the machine, and ends with this value.
+    pub leads: Option<AbortOnDropHandle<()>>,
+}
