@@ -26,7 +26,7 @@
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-ebs`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
-//! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible-local`, … |
+//! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |

@@ -55,6 +55,7 @@ impl Registry {
                 builder::<builder::qemu::Qemu>(),
             ]),
             provisioners: Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with([
+                provisioner::<provisioner::ansible::Ansible>(),
                 provisioner::<provisioner::ansible_local::AnsibleLocal>(),
                 provisioner::<provisioner::breakpoint::Breakpoint>(),
                 provisioner::<provisioner::file::File>(),
@@ -327,7 +328,6 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
 ];
 
 const PROVISIONERS_NOT_BUILT: &[&str] = &[
-    "ansible",
     "chef-client",
     "chef-solo",
     "converge",

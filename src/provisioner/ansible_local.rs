@@ -6,14 +6,12 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value as Json};
 
 use crate::component::{Check, Component, Exit, Facts, ProvisionContext, Provisioner, Upload};
-use crate::peer;
+use crate::provisioner::ansible::galaxy::{Requirements, extra_vars};
 use crate::provisioner::remote::Remote;
 use crate::provisioner::{base_name, must_be_directory, must_be_file};
 use crate::retry::or_cancelled;
-use crate::script;
 
 /// The options of `ansible-local`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -88,9 +86,6 @@ impl Default for Options {
         }
     }
 }
-
-/// A list of roles and collections is short.
-const LARGEST_LIST: u64 = 16 << 20;
 
 /// The provisioner, ready to run.
 #[derive(Debug)]
@@ -401,39 +396,11 @@ async fn run_ansible(
     }
 }
 
-/// What playbooks are told of the build: as JSON, so that any name arrives whole.
-fn extra_vars(facts: &Facts) -> String {
-    let mut variables = Map::new();
-    variables.insert("packer_build_name".into(), facts.source_name().into());
-    variables.insert("packer_builder_type".into(), facts.builder_type.as_str().into());
-    if let Some(address) = script::served(facts, "PackerHTTPAddr") {
-        variables.insert("packer_http_addr".into(), address.into());
-    }
-    Json::Object(variables).to_string()
-}
-
 fn default_inventory(groups: &[String]) -> String {
     if groups.is_empty() {
         return "127.0.0.1\n".to_owned();
     }
     groups.iter().map(|group| format!("[{group}]\n127.0.0.1\n")).collect()
-}
-
-/// What a `requirements.yml` asks for.
-struct Requirements {
-    roles: bool,
-    collections: bool,
-}
-
-impl Requirements {
-    /// The old form is a list of roles; the new one a map with `roles` and `collections`.
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let context = || format!("`galaxy_file` {} cannot be read", path.display());
-        let text = peer::read_regular_text(path, LARGEST_LIST).with_context(context)?;
-        let content: serde_yaml::Value = serde_yaml::from_str(&text).with_context(context)?;
-        let collections = content.get("collections").is_some();
-        Ok(Self { roles: content.get("roles").is_some() || !collections, collections })
-    }
 }
 
 /// The directory of a path on the machine, unless it is the root.

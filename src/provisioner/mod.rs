@@ -1,5 +1,6 @@
 //! Provisioners: each changes a running machine.
 
+pub mod ansible;
 pub mod ansible_local;
 pub mod breakpoint;
 pub mod file;

@@ -3,7 +3,7 @@
 //! The `shell` provisioner runs them on a machine; [`local`] runs them on this one, for the
 //! `shell-local` provisioner and post-processor.
 
-mod child;
+pub mod child;
 pub mod local;
 mod nesting;
 mod variables;

@@ -12,6 +12,7 @@ mod support;
 mod action;
 mod amazon_data_sources;
 mod amazon_ebs;
+mod ansible;
 mod architecture;
 mod bounds;
 mod build;

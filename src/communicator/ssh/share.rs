@@ -175,12 +175,21 @@ async fn relay(
     let id = theirs.id();
     let (mut from_theirs, to_theirs) = theirs.split();
     let (mut from_ours, to_ours) = ours.split();
-    let sftp_command = sftp_command.as_deref();
-    let there = forward(&mut from_theirs, &to_ours, sftp_command);
-    let back = answer(&mut from_ours, &to_theirs, &replies, id);
+    let there = async {
+        if let Err(error) = forward(&mut from_theirs, &to_ours, sftp_command.as_deref()).await {
+            tracing::debug!("to the machine: {error}");
+            // It may have ended, and still have something to say.
+            std::future::pending::<()>().await;
+        }
+    };
+    let back = async {
+        if let Err(error) = answer(&mut from_ours, &to_theirs, &replies, id).await {
+            tracing::debug!("from the machine: {error}");
+        }
+    };
     tokio::select! {
-        ended = there => ended.unwrap_or_else(|error| tracing::debug!("to the machine: {error}")),
-        ended = back => ended.unwrap_or_else(|error| tracing::debug!("from the machine: {error}")),
+        () = there => {}
+        () = back => {}
     }
     // The side that closed first hears nothing new.
     let _ = to_ours.close().await;

@@ -249,6 +249,9 @@ fn a_template_reads_no_file_outside_of_the_workspace() {
         format!("provisioner \"shell-local\" {{ script = \"{path}\" }}"),
         "provisioner \"file\" {\n source = \"link\"\n destination = \"/x\"\n }".to_owned(),
         format!("provisioner \"ansible-local\" {{ playbook_file = \"{path}\" }}"),
+        format!(
+            "provisioner \"ansible\" {{\n playbook_file = \"{path}\"\n skip_version_check = true\n }}"
+        ),
     ] {
         let text = reading("1").replace("provisioner", &format!("{provisioner}\n  provisioner"));
         let step = validate(&text).run().failed();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use imgbake::communicator::SshOptions;
+use imgbake::component::{Entrance, Sharing};
 use imgbake::config::GoDuration;
 use imgbake::secret::Secret;
 use russh::keys::{Algorithm, PrivateKey};
@@ -114,4 +115,14 @@ async fn a_password_logs_in_and_answers_every_question() {
         assert!(text.contains("user `alice` was not let in"), "{text}");
         assert!(!text.contains("wrong"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_password_is_told_to_no_other_program() {
+    let port = serve(MethodKind::Password).await;
+    let connection = soon(Build::new().connect(&options(port, "open sesame"))).await.unwrap();
+    assert!(connection.access(Entrance::Its).await.unwrap().is_none());
+    let access = connection.access(Entrance::Ours(&Sharing::default())).await.unwrap().unwrap();
+    assert_eq!((access.host.as_str(), access.user.as_str()), ("127.0.0.1", "alice"));
+    assert!(access.key.unwrap().expose().contains("PRIVATE KEY") && access.port != port);
 }

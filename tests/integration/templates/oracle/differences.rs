@@ -12,10 +12,6 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         &["010-ebs-assume-role-and-fast-launch", "030-winrm-temporary-password"],
     ),
     (
-        "the provisioner `ansible` is not built",
-        &["032-remote-playbook", "034-galaxy-and-inventory", "038-ansible-and-local"],
-    ),
-    (
         "the docker builder and its post-processors are not built",
         &[
             "084-docker-tag-deprecated-key",

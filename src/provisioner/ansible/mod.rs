@@ -1,0 +1,205 @@
+//! `ansible`: runs Ansible on this machine, against the one that is built.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `options`, `check` | what templates may say, and what is wrong with it |
+//! | `version` | which Ansible is here, and whether the machine's Python will do |
+//! | `inventory` | how Ansible finds the machine and logs in |
+//! | `arguments` | what it is told, without telling secrets to others |
+//! | `play` | one run of Ansible's programs |
+//! | `private` | the directory that only we may look into |
+//! | `galaxy` | what `ansible-local` does as well |
+
+mod arguments;
+mod check;
+pub(super) mod galaxy;
+mod inventory;
+mod options;
+mod play;
+mod private;
+mod version;
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+
+pub use self::options::{InventoryFields, MachineFields, Options, ProxyKey};
+use self::play::Play;
+use self::private::Private;
+use self::version::Version;
+use crate::component::{
+    Access, Check, Component, Entrance, Exit, ProvisionContext, Provisioner, Sharing,
+};
+use crate::peer;
+use crate::provisioner::must_be_file;
+use crate::retry::or_cancelled;
+use crate::secret::Secret;
+
+/// The provisioner, ready to run.
+#[derive(Debug)]
+pub struct Ansible {
+    own: Options,
+    playbook: String,
+    /// The version that was found, if it was looked for.
+    version: Option<Version>,
+}
+
+impl Component for Ansible {
+    const TYPE: &'static str = "ansible";
+    const ABOUT: &'static str = "Runs Ansible on this machine, against the one that is built.";
+    type Options = (Options,);
+
+    fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        own.check(check);
+        let version = match own.skip_version_check {
+            true => None,
+            false => find_version(&own, check),
+        };
+        Some(Self { playbook: own.playbook_file.clone()?, own, version })
+    }
+}
+
+/// Asks the program itself, if it is one of this machine's. One that a template brings along is not
+/// run before the build: whoever only reads a template runs nothing of it.
+fn find_version(own: &Options, check: &mut Check<'_>) -> Option<Version> {
+    let found = match own.command.contains('/') {
+        true => must_be_file(Path::new(&own.command)).map(|()| None),
+        false => version::of(&own.command, &check.facts.scope.environment).map(Some),
+    };
+    found.unwrap_or_else(|cause| {
+        let help = "install Ansible where imgbake runs, or name its program in `command`; \
+                    `skip_version_check = true` looks for it only when it is needed";
+        check.error("command", cause).help = Some(help.to_owned());
+        None
+    })
+}
+
+#[async_trait]
+impl Provisioner for Ansible {
+    async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+        cx.ui.say("Provisioning with Ansible...");
+        let version = self.version_now(cx).await?;
+        let private = Private::new(&cx.facts.scope.environment)?;
+        let played = self.work(cx, &private, version).await;
+        private.hang_up().await;
+        played
+    }
+}
+
+/// The largest file of a key.
+const LARGEST_KEY: u64 = 1 << 20;
+/// How long the machine may take to say which Python it has.
+const PYTHON: Duration = Duration::from_secs(10);
+
+impl Ansible {
+    /// The version, asked for now if it was not before.
+    async fn version_now(&self, cx: &ProvisionContext) -> anyhow::Result<Option<Version>> {
+        if self.version.is_some() || self.own.skip_version_check {
+            return Ok(self.version);
+        }
+        let (program, facts) = (self.own.command.clone(), cx.facts.clone());
+        let ask = move || version::of(&program, &facts.scope.environment);
+        let asked = tokio::task::spawn_blocking(ask).await?;
+        asked.map(Some).map_err(anyhow::Error::msg)
+    }
+
+    async fn work(
+        &self,
+        cx: &ProvisionContext,
+        private: &Private,
+        version: Option<Version>,
+    ) -> anyhow::Result<()> {
+        let access = or_cancelled(&cx.cancel, self.access(cx)).await??;
+        if let Some(key) = &access.key {
+            cx.redactor.register(key.expose());
+        }
+        let play = Play { own: &self.own, cx, private };
+        play.install_requirements().await?;
+        let ready = play.ready(&self.playbook, &access)?;
+        let status = play.run(&self.own.command, &ready.arguments).await;
+        ready.end(cx)?;
+        let status = status?;
+        if status.success() {
+            return Ok(());
+        }
+        bail!("{}", explain(cx, version, status).await)
+    }
+
+    /// How Ansible gets to the machine.
+    async fn access(&self, cx: &ProvisionContext) -> anyhow::Result<Access> {
+        let own = &self.own;
+        if !own.wants_proxy() {
+            let access = cx.communicator.access(Entrance::Its).await?;
+            match (access, &own.user, own.use_proxy) {
+                (Some(access), Some(user), Some(false)) => {
+                    return Ok(Access { user: user.clone(), ..access });
+                }
+                (Some(access), user, _)
+                    if user.as_ref().is_none_or(|user| *user == access.user) =>
+                {
+                    return Ok(access);
+                }
+                (None, _, Some(false)) => bail!(
+                    "Ansible cannot log in to the machine itself: it can over SSH with one key or an \
+                     agent, and imgbake tells no password to another program. Leave out `use_proxy = \
+                     false`, and it uses imgbake's own connection"
+                ),
+                _ => {}
+            }
+        }
+        let sharing = self.sharing(cx)?;
+        let access = cx.communicator.access(Entrance::Ours(&sharing)).await?;
+        let access = access.context(
+            "Ansible cannot get to the machine: this communicator has no connection that it could \
+             use. It needs SSH: Ansible over WinRM is not built yet",
+        )?;
+        cx.ui.say(format!("Ansible uses imgbake's connection, on port {}", access.port));
+        Ok(access)
+    }
+
+    fn sharing(&self, cx: &ProvisionContext) -> anyhow::Result<Sharing> {
+        let own = &self.own;
+        let cwd = &cx.facts.scope.environment.cwd;
+        let read = |path: &Option<String>| {
+            let path = path.as_ref().map(|path| cwd.join(path));
+            let read = path.map(|path| {
+                let text = peer::read_regular_text(&path, LARGEST_KEY);
+                text.with_context(|| format!("cannot read {}", path.display()))
+            });
+            read.transpose()
+        };
+        Ok(Sharing {
+            port: own.local_port,
+            rsa: own.ansible_proxy_key_type == Some(ProxyKey::Rsa),
+            host_key: read(&own.ssh_host_key_file)?.map(Secret::new),
+            authorized_key: read(&own.ssh_authorized_key_file)?,
+            user: own.user.clone(),
+            sftp_command: own.sftp_command.clone(),
+        })
+    }
+}
+
+/// Why Ansible failed, as far as its status and the machine can tell.
+async fn explain(cx: &ProvisionContext, version: Option<Version>, status: ExitStatus) -> String {
+    let Some(code) = status.code() else {
+        return format!("Ansible was ended by a signal ({status})");
+    };
+    let ended = format!("Ansible exited with non-zero exit status: {code}");
+    let asked = cx.communicator.run_captured(version::FIND_PYTHON);
+    let Ok(Ok((exit, printed))) = tokio::time::timeout(PYTHON, asked).await else {
+        return ended;
+    };
+    let printed = String::from_utf8_lossy(&printed.stdout);
+    let python = match exit {
+        Exit::Status(0) => Some(&*printed),
+        Exit::Status(127) => None,
+        _ => return ended,
+    };
+    match version::python_trouble(version, python) {
+        Some(trouble) => format!("{ended}; {trouble}"),
+        None => ended,
+    }
+}
