@@ -3,10 +3,12 @@
 //! | file | what is there |
 //! |---|---|
 //! | `redactor` | every known secret in a text is masked |
+//! | `key_id` | ids of AWS access keys, told from other words |
 //! | `forms` | how else a secret may be written: encoded, quoted, reversed |
 //! | `weak` | what is too short or too common to be masked |
 
 mod forms;
+mod key_id;
 mod redactor;
 mod weak;
 
@@ -16,6 +18,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+pub use self::key_id::access_key_ids;
 pub use self::redactor::Redactor;
 pub(crate) use self::redactor::joined;
 pub use self::weak::Weakness;

@@ -43,7 +43,6 @@ pub mod image;
 pub mod image_users;
 mod insecure;
 pub mod instance;
-pub mod key_id;
 mod keys;
 pub mod name;
 mod pace;

@@ -1,8 +1,8 @@
 //! An AWS key that stands in a text.
 
 use super::{Rule, Subject, finding};
-use crate::aws::key_id::access_key_ids;
 use crate::diagnostic::{Diagnostic, code};
+use crate::secret::access_key_ids;
 use crate::source::{FileId, SourceFile, Span};
 use crate::template::ast::{Expr, ExprKind};
 

@@ -3,12 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::aws::key_id::access_key_ids;
 use crate::builder::amazon::machine::run::{RunOptions, Switch, Tokens};
 use crate::builder::amazon::machine::settings::MachineOptions;
 use crate::component::Check;
 use crate::diagnostic::code;
-use crate::secret::Redactor;
+use crate::secret::{Redactor, access_key_ids};
 
 /// EC2 takes 16 KB.
 const LARGEST_USER_DATA: u64 = 1 << 20;

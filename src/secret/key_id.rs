@@ -6,6 +6,7 @@ use std::ops::Range;
 const PREFIXES: [&str; 2] = ["AKIA", "ASIA"];
 /// Characters after the prefix.
 const REST: usize = 16;
+
 /// Where ids of access keys stand in `text`.
 pub fn access_key_ids(text: &str) -> impl Iterator<Item = Range<usize>> {
     PREFIXES.into_iter().flat_map(move |prefix| {
