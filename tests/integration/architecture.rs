@@ -96,6 +96,7 @@ const CIRCLES: &[(&str, &str)] = &[
     ("action", "the commands of the action need the roof's context, and the roof lists them"),
     ("cli", "the commands need the roof's session, and the roof lists them"),
     ("communicator", "the roof's options are those of the ways that it lists"),
+    ("config", "options are decoded into the roof's types, and the roof lists the parts"),
     ("eval", "expressions, their types and their functions are about each other"),
     ("explain", "pages point at each other"),
     ("guest", "each shell is one of the roof's, and the roof lists them"),
@@ -161,7 +162,7 @@ fn target(path: &str, module: &str, all: &BTreeSet<String>) -> Option<String> {
 /// The modules that the code of `module` names, without its tests.
 fn named_modules(text: &str, module: &str, all: &BTreeSet<String>) -> BTreeSet<String> {
     static IMPORT: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"\buse ((?:crate|self|super)::[^;]*);"));
+        LazyLock::new(|| pattern(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?use ([^;]*);"));
     static PATH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w:$])(\w+(?:::\w+)+)"));
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
