@@ -109,9 +109,9 @@ impl Registry {
         own
     }
 
-    /// Whether what is built in is what a template asks for with `required`.
-    pub fn has_built_in(required: &RequiredPlugin) -> bool {
-        external::is_built_in(required)
+    /// Whether `template` needs the program of the plugin `required`, beside what is built in of it.
+    pub fn needs_program(&self, template: &Template, required: &RequiredPlugin) -> bool {
+        external::needs_program(self, template, required)
     }
 
     /// The plugins that the template asks for.
@@ -236,7 +236,7 @@ impl<T: ?Sized + 'static> Kind<T> {
             return match plugins.source_of(wanted) {
                 Some(source) => refused
                     .note(format!("the plugin `{source}` has it"))
-                    .help(plugins::to_install(wanted, source)),
+                    .help(plugins.to_install(wanted, source)),
                 None => refused.help(built_names()),
             };
         }
@@ -253,7 +253,7 @@ impl<T: ?Sized + 'static> Kind<T> {
                 let summary = format!("the {kind} `{wanted}` is of the plugin `{source}`");
                 return refused(code::NOT_BUILT, summary)
                     .because("the plugin is not installed")
-                    .help(plugins::to_install(wanted, source));
+                    .help(plugins.to_install(wanted, source));
             }
         };
         let found = refused(code::UNKNOWN_COMPONENT, format!("there is no {kind} `{wanted}`"));

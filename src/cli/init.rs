@@ -13,7 +13,6 @@ use crate::plugin::install::{self, Done, Wish};
 use crate::plugin::installed::{self, Found, platform};
 use crate::plugin::lock::{self, Lock, Pinned};
 use crate::plugin::version::Constraints;
-use crate::registry::Registry;
 use crate::source::SourceMap;
 use crate::template::ast::{Dialect, RequiredPlugin, Template};
 
@@ -74,8 +73,8 @@ pub fn provide(session: &Session, ui: &Ui, template: TemplateArguments) {
     let arguments = Arguments { upgrade: false, force: false, keeps_lock: true, template };
     let mut sources = SourceMap::default();
     let Ok((template, _)) = front::load(&arguments.template, &mut sources) else { return };
-    let required = &template.required_plugins;
-    if template.dialect == Dialect::Hcl && !required.iter().all(Registry::has_built_in) {
+    let is_needed = |required| session.registry.needs_program(&template, required);
+    if template.dialect == Dialect::Hcl && template.required_plugins.iter().any(is_needed) {
         run(session, ui, &arguments);
     }
 }
@@ -117,7 +116,7 @@ impl Installing<'_> {
     fn all(mut self, template: &Template) -> Option<Lock> {
         let mut wishes = Vec::new();
         for required in &template.required_plugins {
-            if Registry::has_built_in(required) {
+            if !self.session.registry.needs_program(template, required) {
                 continue;
             }
             let source = &required.source.value;

@@ -36,6 +36,8 @@ pub(super) fn plugins(
     let found = template.required_plugins.iter().filter_map(|plugin| {
         let Lack { diagnostic, is_absent } = lack(plugin, served)?;
         match is_absent {
+            // A fork of what is built in: nothing else refuses its components.
+            true if wanted(plugin) && built_in_namesake(plugin).is_some() => Some(diagnostic),
             // Each of its components is refused where it stands.
             true if is_used(template, plugin) => None,
             true => Some(diagnostic.into_warning()),
@@ -138,6 +140,12 @@ fn unusable(plugin: &RequiredPlugin, why: &str) -> Diagnostic {
         .help("`imgbake init -force` fetches it anew")
 }
 
+/// The name of the built-in plugin that the template's components of `plugin` seem to be of.
+fn built_in_namesake(plugin: &RequiredPlugin) -> Option<&'static str> {
+    let mut names = plugins::BUILT_IN.iter().map(|built_in| built_in.name);
+    names.find(|name| *name == plugin.name.value)
+}
+
 fn unknown_plugin(plugin: &RequiredPlugin) -> Diagnostic {
     let source = plugin.source.value.as_str();
     let names: Vec<_> = plugins::BUILT_IN.iter().map(|built_in| built_in.name).collect();
@@ -147,9 +155,14 @@ fn unknown_plugin(plugin: &RequiredPlugin) -> Diagnostic {
             .because("no installed version of it is one that the template allows")
             .note(format!("built in: {}", names.join(", ")));
     let name = source.strip_prefix(plugins::HOME).unwrap_or(source);
-    match did_you_mean(name, names) {
-        Some(meant) => diagnostic.help(format!("did you mean `{}{meant}`?", plugins::HOME)),
-        None => diagnostic
+    let namesake = built_in_namesake(plugin).filter(|_| !source.starts_with(plugins::HOME));
+    match (namesake, did_you_mean(name, names)) {
+        (Some(own), _) => diagnostic.help(format!(
+            "`imgbake init` installs it; or write `{}{own}`, which is built in",
+            plugins::HOME
+        )),
+        (None, Some(meant)) => diagnostic.help(format!("did you mean `{}{meant}`?", plugins::HOME)),
+        (None, None) => diagnostic
             .help("`imgbake init` installs it; or remove it if no component of it is used"),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn add(
     let used = used(template);
     let locked = Lock::read(&lock::path_for(&environment.cwd.join(&template.dir)));
     let served = Plugins::of(template, |required| {
-        if is_built_in(required) {
+        if !needs_program(registry, template, required) {
             return Served::BuiltIn;
         }
         let found = locked
@@ -35,7 +35,11 @@ pub(super) fn add(
             .and_then(|locked| find(&host, required, locked, environment));
         match found {
             Ok(Some(plugin)) => {
-                serve(registry, &plugin, &used, environment, true);
+                // What is built in wins where the template allows it.
+                let keeps = is_built_in(required).then_some(required);
+                serve(registry, &plugin, &used, environment, |registry, role, name| {
+                    keeps.is_some_and(|required| has_own(registry, required, role, name))
+                });
                 Served::Installed(listed(&plugin))
             }
             Ok(None) => Served::BuiltIn,
@@ -51,7 +55,7 @@ pub(super) fn add(
             continue;
         }
         match host.open(found, &name, environment) {
-            Ok(plugin) => serve(registry, &plugin, &used, environment, false),
+            Ok(plugin) => serve(registry, &plugin, &used, environment, knows),
             Err(error) => tracing::warn!("an installed plugin is not used: {error:#}"),
         }
     }
@@ -68,13 +72,13 @@ pub(super) fn add_named(registry: &mut Registry, name: &str, environment: &Arc<E
         }
         if let Ok(plugin) = host.open(found, &accessor, environment) {
             let used: Vec<_> = ROLES.into_iter().map(|role| (role, name.to_owned())).collect();
-            serve(registry, &plugin, &used, environment, false);
+            serve(registry, &plugin, &used, environment, knows);
         }
     }
 }
 
 /// Whether what is built in is what the template asks for, or is all that there is.
-pub(super) fn is_built_in(required: &RequiredPlugin) -> bool {
+fn is_built_in(required: &RequiredPlugin) -> bool {
     let built_in = plugins::built_in(&required.source.value);
     let version = built_in.and_then(|built_in| Version::parse(built_in.version).ok());
     let constraints = Constraints::parse(&required.version.value).ok();
@@ -92,24 +96,48 @@ fn find(
     host.find(&required.name.value, &required.source.value, &constraints, locked, environment)
 }
 
-/// Adds those of `used` that `plugin` has; instead of what is called so already only if `wins`.
+/// Whether `registry` has a component that is called `name`.
+fn knows(registry: &Registry, role: Role, name: &str) -> bool {
+    let [builders, provisioners, post_processors, data_sources] = registry.kinds();
+    let kind = match role {
+        Role::Builder => builders,
+        Role::Provisioner => provisioners,
+        Role::PostProcessor => post_processors,
+        Role::DataSource => data_sources,
+    };
+    kind.component(name).is_some()
+}
+
+/// Whether what the template calls `name` is a component of the plugin `required` that is built in.
+fn has_own(registry: &Registry, required: &RequiredPlugin, role: Role, name: &str) -> bool {
+    let rest = name.strip_prefix(required.name.value.as_str());
+    let own = plugins::built_in(&required.source.value).zip(rest);
+    own.is_some_and(|(plugin, rest)| knows(registry, role, &format!("{}{rest}", plugin.name)))
+}
+
+/// Whether `template` cannot do with what is built in of the plugin `required`.
+pub(super) fn needs_program(
+    registry: &Registry,
+    template: &Template,
+    required: &RequiredPlugin,
+) -> bool {
+    let is_missing = |(role, name): &(Role, String)| {
+        is_of(name, &required.name.value) && !has_own(registry, required, *role, name)
+    };
+    !is_built_in(required) || used(template).iter().any(is_missing)
+}
+
+/// Adds those of `used` that `plugin` has, but those that `keeps` says are there already.
 fn serve(
     registry: &mut Registry,
     plugin: &Plugin,
     used: &[(Role, String)],
     environment: &Arc<Environment>,
-    wins: bool,
+    keeps: impl Fn(&Registry, Role, &str) -> bool,
 ) {
     let host = registry.host.clone();
     for (role, name) in used {
-        let [builders, provisioners, post_processors, data_sources] = registry.kinds();
-        let kind = match role {
-            Role::Builder => builders,
-            Role::Provisioner => provisioners,
-            Role::PostProcessor => post_processors,
-            Role::DataSource => data_sources,
-        };
-        if !wins && kind.component(name).is_some() {
+        if keeps(registry, *role, name) {
             continue;
         }
         let Some(remote) = host.component(plugin, *role, name, environment) else { continue };

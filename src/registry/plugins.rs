@@ -113,16 +113,6 @@ pub struct WhyNot {
     pub help: &'static str,
 }
 
-/// How the plugin `source` is had, of which `component` is.
-pub fn to_install(component: &str, source: &str) -> String {
-    let name = source.rsplit('/').next().unwrap_or(source);
-    let accessor = if is_of(component, name) { name } else { component };
-    format!(
-        "require it, `packer {{ required_plugins {{ {accessor} = {{ source = \"{source}\", version = \">= 1\" }} }} }}`, \
-         and run `imgbake init`; or run `imgbake plugins install {source}`"
-    )
-}
-
 impl Plugins {
     /// Those of `required_plugins`, each served as `serve` says.
     pub fn of(template: &Template, mut serve: impl FnMut(&RequiredPlugin) -> Served) -> Self {
@@ -137,6 +127,19 @@ impl Plugins {
     /// How the plugin called `accessor` is served.
     pub fn served(&self, accessor: &str) -> Option<&Served> {
         self.0.iter().find(|asked| asked.accessor == accessor).map(|asked| &asked.served)
+    }
+
+    /// How the plugin `source` is had, of which `component` is.
+    pub fn to_install(&self, component: &str, source: &str) -> String {
+        if self.0.iter().any(|asked| asked.source == source) {
+            return "`imgbake init` installs it".to_owned();
+        }
+        let name = source.rsplit('/').next().unwrap_or(source);
+        let name = if is_of(component, name) { name } else { component };
+        format!(
+            "require it, `packer {{ required_plugins {{ {name} = {{ source = \"{source}\", version = \">= 1\" }} }} }}`, \
+             and run `imgbake init`; or run `imgbake plugins install {source}`"
+        )
     }
 
     /// Why an installed plugin that the template asks for does not have `component`.
