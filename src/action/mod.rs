@@ -337,7 +337,8 @@ impl Action {
         let started = Timestamp::now();
         self.begin(started, ui);
         let mut outputs = Outputs::default();
-        if matches!(self.inputs.command, Command::Build | Command::Validate | Command::Plan) {
+        // Whoever may only have a template checked must not have a program run that it names.
+        if self.inputs.command == Command::Build {
             self.provide_plugins(ui);
         }
         let exit = match self.inputs.command {

@@ -365,8 +365,8 @@ mod tests {
         assert!(read("").unwrap_err().text.contains("validate"));
         let text = "Error: there is no command `bild`; did you mean `build`?".to_owned();
         assert_eq!(refused("bild t.json"), (Exit::NoCommand, text));
-        let text = "Error: the command `plugins` is not built yet".to_owned();
-        assert_eq!(refused("plugins installed"), (Exit::Failure, text));
+        let text = "Error: the command `verify-attestation` is not built yet".to_owned();
+        assert_eq!(refused("verify-attestation x"), (Exit::Failure, text));
     }
 
     #[test]

@@ -16,10 +16,7 @@ const TERM: usize = 20;
 pub fn of_program(program: &clap::Command) -> String {
     let mut text = "Usage: imgbake COMMAND [flags] [arguments]\n\n".to_owned();
     text += &paragraph(&sentence(program.get_about()));
-    text += "\nCommands:\n";
-    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
-        entry(&mut text, command.get_name(), &sentence(command.get_about()));
-    }
+    commands(&mut text, program);
     text += "\nFlags before the command:\n";
     entry(&mut text, "-autocomplete-install", "Has the shells complete what is typed.");
     entry(&mut text, "-autocomplete-uninstall", "Takes that back.");
@@ -29,12 +26,24 @@ pub fn of_program(program: &clap::Command) -> String {
     text + "\nFlags may be written with one dash or two: -only=x, --only x.\n"
 }
 
+/// The commands that `command` has, if it has any.
+fn commands(text: &mut String, command: &clap::Command) {
+    let inner: Vec<_> = command.get_subcommands().filter(|inner| !inner.is_hide_set()).collect();
+    if !inner.is_empty() {
+        *text += "\nCommands:\n";
+    }
+    for inner in inner {
+        entry(text, inner.get_name(), &sentence(inner.get_about()));
+    }
+}
+
 /// What one command can do.
 pub fn of_command(command: &clap::Command) -> String {
     let shown = || command.get_arguments().filter(|arg| !arg.is_hide_set());
     let (operands, flags): (Vec<&Arg>, Vec<&Arg>) = shown().partition(|arg| arg.is_positional());
     let flags: Vec<&Arg> = flags.into_iter().filter(|arg| arg.get_long().is_some()).collect();
     let mut text = format!("Usage: imgbake {}", command.get_name());
+    text += if command.has_subcommands() { " COMMAND [flags] [arguments]" } else { "" };
     text += if flags.is_empty() { "" } else { " [flags]" };
     for operand in &operands {
         let name = operand_name(operand);
@@ -51,6 +60,7 @@ pub fn of_command(command: &clap::Command) -> String {
             args.iter().for_each(|arg| argument(&mut text, arg));
         }
     }
+    commands(&mut text, command);
     if let Some(more) = command.get_after_help() {
         text.push('\n');
         more.to_string().lines().for_each(|row| after(&mut text, row));

@@ -57,8 +57,8 @@ impl Made {
         let builder_id = word(&ask("BuilderId", Value::Nil).await?);
         let (id, description) =
             (word(&ask("Id", Value::Nil).await?), word(&ask("String", Value::Nil).await?));
-        let files =
-            texts(&ask("Files", Value::Nil).await?).into_iter().map(PathBuf::from).collect();
+        let files = texts(&ask("Files", Value::Nil).await?);
+        let files = files.iter().map(|file| PathBuf::from(harmless(file.as_bytes()))).collect();
         let data = data(&ask("State", GENERATED.into()).await?);
         let client = Arc::new(client);
         Ok(Self { process, client, _served: served, builder_id, id, files, description, data })

@@ -203,10 +203,11 @@ impl<'a> Reader<'a> {
         split(&mut self.message, length)
     }
 
-    /// How many elements follow; no more than there are bytes.
+    /// How many elements follow; no more than there are bytes, in this message and those after it.
     fn count(&mut self) -> Result<u64, String> {
         let count = uint(&mut self.message)?;
-        if count > self.message.len() as u64 { Err(SHORT.to_owned()) } else { Ok(count) }
+        let bytes = self.message.len() + self.rest.len();
+        if count > bytes as u64 { Err(SHORT.to_owned()) } else { Ok(count) }
     }
 
     /// A value that stands alone: before one that is no struct comes a zero.

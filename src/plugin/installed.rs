@@ -93,7 +93,9 @@ impl Found {
         let (major, minor) = api.strip_prefix('x')?.split_once('.')?;
         let fits = major == "5" && minor.parse::<u32>() == Ok(0);
         let parsed = Version::parse(version).ok()?;
-        let is_canonical = parsed.text() == version && !version.contains('+');
+        let pre = version.strip_prefix(&parsed.core_text());
+        let is_canonical =
+            pre.is_some_and(|pre| pre.is_empty() || pre.starts_with('-')) && !version.contains('+');
         (fits && is_canonical && source.last() == Some(&name)).then(|| Self {
             path: path.to_owned(),
             source: source.join("/"),
@@ -228,8 +230,8 @@ impl Description {
     }
 }
 
-/// Whether a component may be called so.
-fn is_name(name: &str) -> bool {
+/// Whether a component or an option may be called so.
+pub(super) fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
     (1..=128).contains(&name.len()) && name.chars().all(is_plain)
 }

@@ -18,6 +18,7 @@ use super::voice::Voice;
 use crate::component::{Command, Communicator, Exit, Upload};
 use crate::event::{Stream, Ui};
 use crate::guest::GuestOutput;
+use crate::peer::open_regular;
 
 /// The status of a command that could not be run to its end.
 const FAILED: i64 = 1;
@@ -98,7 +99,7 @@ impl Lent {
         let file = NamedTempFile::new()?;
         self.communicator.download(&text_in(argument, "Path"), file.path(), &self.ui).await?;
         if let Some(mut to) = to {
-            let mut from = tokio::fs::File::open(file.path()).await?;
+            let mut from = tokio::fs::File::from_std(open_regular(file.path())?);
             tokio::io::copy(&mut from, &mut to).await?;
             to.shutdown().await?;
         }

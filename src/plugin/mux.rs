@@ -24,6 +24,9 @@ use super::runtime;
 /// How long either side may take to answer to a number. Plugins use the same limit.
 const DIAL: Duration = Duration::from_secs(5);
 
+/// How much is sent of one stream before another has its turn.
+const FRAME: usize = 64 * 1024;
+
 /// The channels of one connection. Clones share it; it ends when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -77,7 +80,9 @@ impl Session {
     /// Speaks over `socket`. The one who connects is the client.
     pub fn over(socket: impl Socket, mode: yamux::Mode) -> Self {
         let (opens, asked) = mpsc::unbounded_channel();
-        let connection = yamux::Connection::new(Wire(socket), yamux::Config::default(), mode);
+        let mut config = yamux::Config::default();
+        config.set_split_send_size(FRAME);
+        let connection = yamux::Connection::new(Wire(socket), config, mode);
         let slots = Slots::default();
         runtime::spawn(drive(connection, asked, slots.clone()));
         Self { opens, slots, next: Arc::default() }

@@ -259,3 +259,72 @@ fn on_error(on_error: OnError) -> &'static str {
         OnError::RunCleanupProvisioner => "run-cleanup-provisioner",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        let argument = |ty| Item::Argument { ty, required: false };
+        let texts = Type::List(Box::new(Type::String));
+        vec![
+            ("matrix".to_owned(), argument(Type::List(Box::new(texts)))),
+            ("number".to_owned(), argument(Type::Number)),
+            ("on".to_owned(), argument(Type::Bool)),
+            ("part".to_owned(), Item::Blocks(vec![("path".to_owned(), argument(Type::String))])),
+            ("root".to_owned(), Item::Block(vec![("path".to_owned(), argument(Type::String))])),
+            ("text".to_owned(), argument(Type::String)),
+        ]
+    }
+
+    fn typed_json(body: &Json) -> Result<Json, Vec<String>> {
+        let found = typed("x", &spec(), &Node::for_tests(body));
+        found.map_err(|found| found.0.into_iter().map(|one| one.summary).collect())
+    }
+
+    #[test]
+    fn options_become_exactly_what_the_plugin_has() {
+        let body = json!({
+            "text": 5, "number": "7", "matrix": [["a"], []], "part": {"path": "p"}, "root": [{}]
+        });
+        let value = json!({
+            "matrix": [["a"], []], "number": 7, "on": null, "part": [{"path": "p"}],
+            "root": {"path": null}, "text": "5"
+        });
+        assert_eq!(typed_json(&body).unwrap(), value);
+        let nothing = json!({
+            "matrix": null, "number": null, "on": null, "part": [], "root": null, "text": null
+        });
+        assert_eq!(typed_json(&json!({})).unwrap(), nothing);
+    }
+
+    #[test]
+    fn all_that_does_not_fit_is_said_at_once() {
+        let body = json!({
+            "number": "seven", "on": [], "txet": "", "root": [{}, {}], "part": [{"pth": 1}]
+        });
+        let mut found = typed_json(&body).unwrap_err();
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "`number` must be a number, not a string",
+                "`on` must be a bool, not a list",
+                "`part` has no option `pth`",
+                "`x` has no option `txet`",
+                "there may be only one block `root`",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_yet_has_a_stand_in_of_its_type() {
+        let mut body = Node::for_tests(&json!({"number": 0, "on": 0, "matrix": 0, "text": 0}));
+        let NodeKind::Map(entries) = &mut body.kind else { unreachable!() };
+        entries.values_mut().for_each(|entry| entry.value.kind = NodeKind::Unknown);
+        let value = typed("x", &spec(), &body).unwrap();
+        assert_eq!(value["text"], UNKNOWN);
+        assert_eq!((&value["number"], &value["on"]), (&json!(0), &json!(false)));
+        assert_eq!(value["matrix"], json!([]));
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rmpv::Value;
 
+use super::installed::is_name;
 use super::options::{self, Told};
 use super::pack::{error_in, field, object, texts};
 use super::process::{Process, Refusal};
@@ -81,7 +82,9 @@ impl Options {
         }
         let list = |name| field(&answer, name).map(texts).unwrap_or_default();
         let warnings = list("Warnings").iter().map(|text| harmless(text.as_bytes())).collect();
-        Ok(Accepted { warnings, generated: list("GeneratedVars") })
+        let mut generated = list("GeneratedVars");
+        generated.retain(|name| is_name(name));
+        Ok(Accepted { warnings, generated })
     }
 
     /// Has a process check them now, while nothing runs; `body` is where they were written.

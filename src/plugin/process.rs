@@ -208,6 +208,8 @@ fn command(start: &Start, environment: &Environment) -> Command {
 /// Variables that no plugin is given: what belongs to the workflow and speaks in its name.
 pub(super) fn is_withheld(name: &str) -> bool {
     github::is_private(name)
+        // Values of the template's variables: what a plugin needs of them, its options say.
+        || name.starts_with("PKR_VAR_")
         || ["GITHUB_TOKEN", "GH_TOKEN", "PACKER_GITHUB_API_TOKEN", "IMGBAKE_SEALED"].contains(&name)
 }
 

@@ -14,7 +14,7 @@ use rmpv::Value;
 use super::cache::Cache;
 use super::pack::field;
 use super::process::{Process, Start};
-use super::spec::Spec;
+use super::spec::{Spec, odd_name};
 use super::{gob_cty, protobuf, runtime};
 use crate::env::Environment;
 
@@ -192,6 +192,11 @@ impl Remote {
         };
         let called = process.called().to_owned();
         self.give_back(process);
-        spec.map_err(|error| anyhow!("the options of {called} cannot be read: {error}"))
+        let spec =
+            spec.map_err(|error| anyhow!("the options of {called} cannot be read: {error}"))?;
+        match odd_name(&spec) {
+            Some(name) => Err(anyhow!("{called} has an option that is called {name:?}")),
+            None => Ok(spec),
+        }
     }
 }

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::installed::is_name;
+
 /// The options of a component, or of a block in it: the argument's or block's name, and what it is.
 pub type Spec = Vec<(String, Item)>;
 
@@ -138,6 +140,15 @@ impl Item {
 /// The type of a body with these options.
 pub fn object_type(spec: &Spec) -> Type {
     Type::Object(spec.iter().map(|(name, item)| (name.clone(), item.ty())).collect())
+}
+
+/// A name among these options that no option may have.
+pub fn odd_name(spec: &Spec) -> Option<&str> {
+    spec.iter().find_map(|(name, item)| match item {
+        _ if !is_name(name) => Some(name.as_str()),
+        Item::Argument { .. } => None,
+        Item::Block(inside) | Item::Blocks(inside) => odd_name(inside),
+    })
 }
 
 /// The schema of these options, as our own components declare theirs.

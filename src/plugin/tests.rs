@@ -117,7 +117,10 @@ impl Communicator for Machine {
     }
     async fn upload(&self, from: Upload<'_>, to: &str, _: &Ui) -> anyhow::Result<()> {
         let Upload::File(path) = from else { anyhow::bail!("no file") };
-        self.uploads.lock().unwrap().push((to.to_owned(), std::fs::read(path)?));
+        self.uploads
+            .lock()
+            .unwrap()
+            .push((to.to_owned(), crate::peer::read_regular(path, 1 << 20)?));
         Ok(())
     }
     async fn upload_dir(&self, _: &str, _: &str, _: &Ui) -> anyhow::Result<()> {
@@ -172,7 +175,7 @@ async fn the_file_builder_of_packer_makes_files_that_its_artifact_names_and_remo
     let body = json!({"target": target.to_str(), "content": "x"});
     let builder = made(&remote.builder().prepare, &body, &cx.facts);
     let artifact = builder.build(&cx).await.unwrap().unwrap();
-    assert_eq!(artifact.files(), [target.clone()]);
+    assert_eq!(artifact.files(), std::slice::from_ref(&target));
     artifact.destroy().await.unwrap();
     assert!(!target.exists());
 }
@@ -254,6 +257,6 @@ async fn the_manifest_of_packer_takes_an_artifact_of_ours() {
     };
     let processed = post_processor.post_process(&cx, Arc::new(Box1(file))).await.unwrap();
     assert!(processed.keep_input && processed.keep_forced);
-    let manifest = std::fs::read_to_string(output).unwrap();
+    let manifest = crate::peer::read_regular_text(&output, 1 << 20).unwrap();
     assert!(manifest.contains("box-1"), "{manifest}");
 }
