@@ -16,7 +16,7 @@ use rmpv::Value;
 use tokio::net::UnixListener;
 
 use super::{put, requiring, with_plugins};
-use crate::support::{Program, Run};
+use crate::support::{Program, Run, pause, signal};
 
 const SOURCE: &str = "github.com/acme/fake";
 
@@ -40,14 +40,24 @@ fn with_fake(body: &str) -> Program {
     program
 }
 
+/// Every kind of component that the plugin has.
 const TEMPLATE: &str = r#"
-source "fake" "web" {
+data "fake" "it" {
   word = "w"
 }
+source "fake" "web" {
+  word = data.fake.it.word
+}
+source "null" "ours" {
+  communicator = "none"
+}
 build {
-  sources = ["source.fake.web"]
-  provisioner "shell-local" {
-    inline = ["echo ran"]
+  sources = ["source.fake.web", "source.null.ours"]
+  provisioner "fake" {
+    only = ["null.ours"]
+  }
+  post-processor "fake" {
+    only = ["fake.web"]
   }
 }
 "#;
@@ -61,7 +71,7 @@ fn is_a_plugin_when_it_is_started_as_one() {
         if fault == "describe" {
             std::process::exit(2);
         }
-        let description = r#"{"version":"1.0.0","sdk_version":"0.6.10","api_version":"x5.0","builders":["-packer-default-plugin-name-"],"post_processors":null,"provisioners":[],"datasources":[],"protocol_version":"v2"}"#;
+        let description = r#"{"version":"1.0.0","sdk_version":"0.6.10","api_version":"x5.0","builders":["-packer-default-plugin-name-"],"post_processors":["-packer-default-plugin-name-"],"provisioners":["-packer-default-plugin-name-"],"datasources":["-packer-default-plugin-name-"],"protocol_version":"v2"}"#;
         out.write_all(description.as_bytes()).unwrap();
         std::process::exit(0);
     }
@@ -80,7 +90,7 @@ async fn serve(mut out: File, fault: String) {
         _ => return listen(out, fault).await,
     }
     if fault == "quiet" {
-        eprintln!("panic: at the start");
+        std::io::stderr().write_all(b"panic: at the start\n").unwrap();
         std::process::exit(2);
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -124,6 +134,7 @@ impl Fake {
             host.call("Ui.Say", words, limit).await.map_err(|error| error.to_string())?;
         }
         if self.fault == "deaf" {
+            host.call("Ui.Say", "deaf".into(), limit).await.map_err(|error| error.to_string())?;
             tokio::time::sleep(Duration::from_secs(600)).await;
         }
         let artifact = self.session.accept();
@@ -136,7 +147,7 @@ impl Fake {
 
 fn die_at(fault: &str, called: &str) {
     if fault == called {
-        eprintln!("panic: died at {called}");
+        writeln!(std::io::stderr(), "panic: died at {called}").unwrap();
         std::process::exit(2);
     }
 }
@@ -146,9 +157,15 @@ impl Service for Fake {
     async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
         die_at(&self.fault, &format!("{service}.{method}"));
         match method {
-            "ConfigSpec" => Ok(object([("ConfigSpec", Self::spec())])),
-            "Prepare" => Ok(object([("Error", Value::Nil)])),
+            "ConfigSpec" | "OutputSpec" => Ok(object([(method, Self::spec())])),
+            "Prepare" | "Configure" => Ok(object([("Error", Value::Nil)])),
             "Run" => self.run(pack::id(&argument)).await,
+            "PostProcess" => Ok(object([("StreamId", 0.into()), ("Keep", true.into())])),
+            "Execute" => {
+                let ty = Value::Binary(br#"["object",{"word":"string"}]"#.to_vec());
+                let value = Value::Array(vec![ty, object([("word", "w".into())])]);
+                Ok(object([("Value", Value::Binary(pack::write(&[value])))]))
+            }
             _ => Ok(Value::Nil),
         }
     }
@@ -198,6 +215,15 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
         "Artifact.String",
         "Artifact.Files",
         "Artifact.State",
+        "Provisioner.ConfigSpec",
+        "Provisioner.Prepare",
+        "Provisioner.Provision",
+        "PostProcessor.ConfigSpec",
+        "PostProcessor.Configure",
+        "PostProcessor.PostProcess",
+        "Datasource.ConfigSpec",
+        "Datasource.Configure",
+        "Datasource.Execute",
     ] {
         let (run, took) = built(call);
         let run = run.failed_with(1);
@@ -228,10 +254,41 @@ fn a_plugin_that_does_not_begin_as_one_is_refused() {
 }
 
 #[test]
+fn a_plugin_that_does_not_stop_is_ended_and_what_it_may_leave_is_said() {
+    let program = with_fake(TEMPLATE).with([("FAULT", "deaf")]);
+    let mut child =
+        program.command(["build", "-cleanup-timeout=4s", "-only=fake.web", "t.pkr.hcl"]);
+    let log = std::fs::File::create(program.path("log")).unwrap();
+    let child = child.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !program.read("log").contains("deaf") {
+        assert!(Instant::now() < deadline, "{}", program.read("log"));
+        pause(50);
+    }
+    let asked = Instant::now();
+    signal(&child, "INT");
+    assert_eq!(Program::finish(child).code, Some(1));
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    let log = program.read("log");
+    assert!(log.contains("the plugin `fake` ended before it had cleaned up"), "{log}");
+}
+
+#[test]
 fn what_a_plugin_says_cannot_move_the_cursor() {
     let (run, _) = built("hostile");
     let run = run.succeeded();
     assert!(!run.stdout.contains('\u{1b}') && !run.stdout.contains('\u{7}'), "{:?}", run.stdout);
+}
+
+#[test]
+fn a_fork_of_what_is_built_in_is_used_only_if_it_is_installed() {
+    let program = with_fake("");
+    let ebs = "source \"amazon-ebs\" \"x\" {\n  ami_name = \"x\"\n}\nbuild {\n  sources = [\"source.amazon-ebs.x\"]\n}\n";
+    program.write("t.pkr.hcl", requiring("amazon", "github.com/acme/amazon", ">= 1", ebs));
+    let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("the plugin `github.com/acme/amazon` is not installed"), "{said}");
+    assert!(said.contains("or write `github.com/hashicorp/amazon`, which is built in"), "{said}");
 }
 
 #[test]

@@ -66,43 +66,42 @@ source "probe-box" "web" {
 }
 "#;
 
-#[test]
-fn every_kind_of_a_plugins_components_works_with_ours() {
-    let body = format!(
-        r#"{BOX}
-data "probe-facts" "it" {{
+const EVERY_KIND: &str = r#"
+data "probe-facts" "it" {
   key = "k"
-}}
-build {{
+}
+build {
   sources = ["source.probe-box.web"]
-  provisioner "shell" {{
-    inline = ["echo ours on ${{build.ID}} ${{build.Colour}}", "cat up.txt"]
+  provisioner "shell" {
+    inline = ["echo ours on ${build.ID} ${build.Colour}", "cat up.txt"]
     remote_folder = "."
-  }}
-  provisioner "file" {{
+  }
+  provisioner "file" {
     content     = "ours"
     destination = "uploaded.txt"
-  }}
-  provisioner "probe-touch" {{
-    note   = "${{data.probe-facts.it.value}} ${{data.probe-facts.it.count}} ${{build.Colour}}"
+  }
+  provisioner "probe-touch" {
+    note   = "${data.probe-facts.it.value} ${data.probe-facts.it.count} ${build.Colour}"
     target = "touched.txt"
-  }}
-  post-processors {{
-    post-processor "probe-label" {{
+  }
+  post-processors {
+    post-processor "probe-label" {
       suffix = "-labelled"
-    }}
-    post-processor "manifest" {{
+    }
+    post-processor "manifest" {
       output = "manifest.json"
-    }}
-    post-processor "checksum" {{
+    }
+    post-processor "checksum" {
       checksum_types = ["sha256"]
       output         = "sum.txt"
-    }}
-  }}
-}}
-"#
-    );
-    let Some(program) = with_probe(&body) else { return };
+    }
+  }
+}
+"#;
+
+#[test]
+fn every_kind_of_a_plugins_components_works_with_ours() {
+    let Some(program) = with_probe(&format!("{BOX}{EVERY_KIND}")) else { return };
     program.write("up.txt", "from the machine\n");
     let program = program.with([
         ("GITHUB_TOKEN", "ghs_never"),
@@ -207,6 +206,25 @@ fn a_failed_provisioner_of_a_plugin_fails_the_build() {
     let said = format!("{}{}", run.stdout, run.stderr);
     assert_eq!(said.matches("note= ID=box-1").count(), 2, "{said}");
     assert!(said.contains("asked to fail"), "{said}");
+}
+
+#[test]
+fn a_legacy_template_has_a_plugins_components() {
+    let Some(program) = with_probe("") else { return };
+    let template = r#"{
+  "variables": {"who": "me"},
+  "builders": [{"type": "probe-box", "output": "", "labels": {"x": "{{user `who`}}"}, "matrix": [["a"]]}],
+  "provisioners": [{"type": "probe-touch", "note": "{{user `who`}} {{build `ID`}}", "target": "t.txt"}]
+}"#;
+    // The builder wants a name, which a legacy template cannot give: `name` is that of the build.
+    program.write("t.json", template);
+    let run = program.run(["validate", "t.json"]).failed_with(1);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("t.json:3:16") && said.contains("name must be given"), "{said}");
+    program.write("t.json", template.replace("\"matrix\"", "\"nam\": 1, \"matrix\""));
+    let run = program.run(["validate", "t.json"]).failed_with(1);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("unknown configuration key"), "{said}");
 }
 
 #[test]

@@ -18,9 +18,12 @@ use crate::support::{Program, Served};
 /// The files that are served, and what was asked for.
 #[derive(Clone, Default)]
 pub(super) struct Files {
-    files: Arc<Mutex<BTreeMap<String, (StatusCode, Vec<u8>)>>>,
+    files: Arc<Mutex<BTreeMap<String, Answer>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
+
+/// What is answered for a path.
+type Answer = (StatusCode, Vec<u8>);
 
 /// A plugin's program: a script that only describes itself.
 pub(super) fn script(version: &str) -> Vec<u8> {
