@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{KeyType, Target, TemporaryKey};
+use super::key::{KeyType, TemporaryKey};
+use super::target::Target;
 use crate::component::{BuildContext, Check, Communicator};
 use crate::config::GoDuration;
 use crate::interpolate::BuildData;

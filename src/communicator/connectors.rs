@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Connector, none, ssh, winrm};
+use super::connector::Connector;
+use super::{none, ssh, winrm};
 use crate::config::{GroupReader, OptionSchema, Part};
 
 macro_rules! connectors {

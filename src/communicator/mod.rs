@@ -6,8 +6,10 @@
 //! [`Target`] that it knows. What comes back is a
 //! [`Communicator`](crate::component::Communicator) for the provisioners.
 
+mod announcement;
 mod connector;
 mod connectors;
+mod key;
 mod local;
 mod none;
 mod options;
@@ -17,11 +19,13 @@ mod target;
 mod way;
 mod winrm;
 
+pub use announcement::Announcement;
 pub use connector::{Connector, KeyWish, Pause};
+pub use key::{KeyType, TemporaryKey};
 pub use options::{Chosen, Options, Taken};
-pub use ssh::{Announcement, KeyType, SshOptions, TemporaryKey, TransferMethod};
+pub use ssh::{SshOptions, TransferMethod};
 pub use target::{HostKey, Target};
 pub use way::{Transport, Way};
 
 /// The connectors that any machine can be reached by; the first is the default.
-pub const ANY: &[&str] = &["ssh", "winrm", "none"];
+pub const ANY: &[&str] = connectors::NAMES;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Announcement, TemporaryKey, Way};
+use super::announcement::Announcement;
+use super::key::TemporaryKey;
+use super::way::Way;
 
 /// The machine to connect to, as the builder that started it knows it.
 #[derive(Clone, Debug)]

@@ -140,6 +140,9 @@ impl Provisioner for Shell {
 
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let remote = Remote::patient(cx, self.own.start_retry_timeout);
+        if self.own.execute_command.is_none() && !remote.shell().is_posix() {
+            bail!("the machine has no POSIX shell: use `powershell` or `windows-shell`");
+        }
         let run = self.run_scripts(cx, &remote).await;
         if run.is_err() && !self.own.skip_clean {
             remote.clean_up(&self.removal(true)).await;

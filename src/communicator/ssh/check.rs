@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::Certificate;
 
-use super::key::{self, KeyType};
 use super::options::SshOptions;
 use super::{algorithm, tunnel};
+use crate::communicator::key::{self, KeyType};
 use crate::component::Check;
 use crate::diagnostic::code;
 use crate::env::Environment;

@@ -76,6 +76,17 @@ const PATIENT: Duration = Duration::from_secs(15);
 /// How much a server may say before it greets.
 const LONGEST_GREETING: usize = 16 * 1024;
 
+/// A connection to a server that has greeted.
+pub(super) struct Greeted {
+    /// What the server says is read from its greeting on.
+    pub(super) transport: Transport,
+    /// Whether it is Windows' OpenSSH.
+    pub(super) is_windows: bool,
+}
+
+/// What Windows' OpenSSH calls itself in its greeting.
+const WINDOWS: &str = "OpenSSH_for_Windows";
+
 /// Attempts until a server greets; each begins while those before it may still be pending.
 /// `failed` hears why each attempt failed.
 ///
@@ -86,7 +97,7 @@ pub(super) async fn until_greeted(
     host: &str,
     port: u16,
     mut failed: impl FnMut(&DialError),
-) -> Result<Transport, DialError> {
+) -> Result<Greeted, DialError> {
     let accepted = AtomicUsize::new(0);
     let mut pending = FuturesUnordered::new();
     let (mut attempts, mut greetings) = (BETWEEN_ATTEMPTS.waits(), BETWEEN_GREETINGS.waits());
@@ -99,7 +110,7 @@ pub(super) async fn until_greeted(
         loop {
             tokio::select! {
                 Some(result) = pending.next() => match result {
-                    Ok(transport) => return Ok(transport),
+                    Ok(greeted) => return Ok(greeted),
                     Err(error) => {
                         failed(&error);
                         if pending.is_empty() && route.is_gone().await {
@@ -128,7 +139,7 @@ async fn attempt(
     port: u16,
     patience: Duration,
     accepted: &AtomicUsize,
-) -> Result<Transport, DialError> {
+) -> Result<Greeted, DialError> {
     let dialled = tokio::time::timeout(patience, route.dial(host, port)).await;
     let transport = dialled.unwrap_or(Err(DialError::Silent(patience)))?;
     accepted.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +150,7 @@ async fn attempt(
 
 /// Waits for the first bytes of the server, which tell it from a forwarder that accepts everything.
 /// They are read again by whoever gets the transport.
-async fn greeted(mut transport: Transport) -> Result<Transport, DialError> {
+async fn greeted(mut transport: Transport) -> Result<Greeted, DialError> {
     let mut greeting = Vec::new();
     // A server that is too busy says so, instead, and hangs up.
     while !is_greeting(&greeting) {
@@ -148,13 +159,16 @@ async fn greeted(mut transport: Transport) -> Result<Transport, DialError> {
             return Err(DialError::NoGreeting(said));
         }
     }
+    let is_windows = String::from_utf8_lossy(&greeting).contains(WINDOWS);
     let (reader, writer) = tokio::io::split(transport);
-    Ok(Box::new(tokio::io::join(Cursor::new(greeting).chain(reader), writer)))
+    let transport = Box::new(tokio::io::join(Cursor::new(greeting).chain(reader), writer));
+    Ok(Greeted { transport, is_windows })
 }
 
-/// Whether `text` has a line in which a server begins to speak SSH.
+/// Whether `text` has the whole line in which a server begins to speak SSH.
 fn is_greeting(text: &[u8]) -> bool {
-    text.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"SSH-"))
+    let is_it = |line: &[u8]| line.starts_with(b"SSH-") && line.ends_with(b"\n");
+    text.split_inclusive(|&byte| byte == b'\n').any(is_it)
 }
 
 /// What was said instead of a greeting.

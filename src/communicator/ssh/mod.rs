@@ -2,7 +2,6 @@
 
 mod access;
 mod algorithm;
-mod announcement;
 mod auth;
 mod check;
 mod command;
@@ -10,7 +9,6 @@ mod dial;
 mod exec;
 mod handler;
 mod host_key;
-mod key;
 mod options;
 mod server;
 mod session;
@@ -21,6 +19,7 @@ mod tunnel;
 mod words;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -34,19 +33,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
-use crate::communicator::{Connector, KeyWish, Pause, Target};
+use crate::communicator::{Connector, KeyWish, Pause, Target, TemporaryKey, key};
 use crate::component::{
     Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Upload,
 };
 use crate::event::Ui;
 use crate::guest::GuestOutput;
-use crate::guest::shell::in_quotes as quote;
+use crate::guest::shell::{Cmd, Posix, Shell, in_quotes as quote};
 use crate::interpolate::BuildData;
 use crate::retry;
 use crate::secret::Secret;
 
-pub use self::announcement::Announcement;
-pub use self::key::{KeyType, TemporaryKey};
 pub use self::options::{SshOptions, TransferMethod};
 
 #[async_trait]
@@ -204,6 +201,11 @@ enum Link {
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Ssh {
+    /// Whether the machine said that it is a Windows one.
+    fn is_windows(&self) -> bool {
+        self.server.is_windows.load(Ordering::Relaxed)
+    }
+
     async fn wait(&self, cx: &BuildContext) -> anyhow::Result<()> {
         cx.ui.say("Waiting for SSH to become available...");
         retry::or_cancelled(&cx.cancel, self.connection()).await??;
@@ -286,6 +288,10 @@ impl Ssh {
 
 #[async_trait]
 impl Communicator for Ssh {
+    fn shell(&self) -> &dyn Shell {
+        if self.is_windows() { &Cmd } else { &Posix }
+    }
+
     async fn run(
         &self,
         command: Command<'_>,

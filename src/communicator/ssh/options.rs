@@ -6,8 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::given;
-use super::key::KeyType;
-use crate::communicator::{KeyWish, Target};
+use crate::communicator::{KeyType, KeyWish, Target};
 use crate::config::GoDuration;
 use crate::secret::Secret;
 

@@ -1,6 +1,7 @@
 //! One SSH server and how to get into it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct Server {
     pub(super) forwarded_agent: Option<PathBuf>,
     /// Whether it is starting now: what it refuses at first, it may accept later.
     pub(super) boots: bool,
+    /// Whether it is Windows' OpenSSH, by what it said when it greeted last.
+    pub(super) is_windows: AtomicBool,
     pub(super) words: Arc<Words>,
     pub(super) ui: Ui,
 }
@@ -182,12 +185,13 @@ impl Server {
     /// Waits for an answer, and logs in once.
     async fn try_once(&self, last_error: &mut Option<String>) -> Result<Connection, LoginError> {
         self.prepare_route().await?;
-        let transport = until_greeted(&self.route, &self.host, self.port, |error| {
+        let greeted = until_greeted(&self.route, &self.host, self.port, |error| {
             *last_error = Some(error.to_string());
         })
         .await
         .map_err(|error| LoginError::Handshake(error.to_string()))?;
-        match tokio::time::timeout(HANDSHAKE, self.log_in(transport)).await {
+        self.is_windows.store(greeted.is_windows, Ordering::Relaxed);
+        match tokio::time::timeout(HANDSHAKE, self.log_in(greeted.transport)).await {
             Ok(result) => result,
             Err(_) => Err(LoginError::Handshake(format!("no answer within {HANDSHAKE:?}"))),
         }

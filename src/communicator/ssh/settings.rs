@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,12 +14,11 @@ use super::auth::Method;
 use super::check::{expand_home, given};
 use super::dial::{Bastion, Proxy, Route};
 use super::host_key::HostKeys;
-use super::key;
 use super::options::SshOptions;
 use super::server::{LoginError, Patience, Protocol, Server};
 use super::tunnel::Tunnel;
 use super::words::Words;
-use crate::communicator::{HostKey, Target};
+use crate::communicator::{HostKey, Target, key};
 use crate::component::BuildContext;
 use crate::env::Environment;
 
@@ -53,6 +53,7 @@ pub(super) async fn server(
         remote_tunnels: remote_tunnels.map_err(anyhow::Error::msg)?.into(),
         forwarded_agent,
         boots: target.boots,
+        is_windows: AtomicBool::default(),
         words: Arc::new(Words::new(cx.ui.clone(), host.to_owned())),
         ui: cx.ui.clone(),
     })
@@ -191,6 +192,7 @@ async fn route(options: &SshOptions, cx: &BuildContext) -> anyhow::Result<Route>
         remote_tunnels: [].into(),
         forwarded_agent: None,
         boots: false,
+        is_windows: AtomicBool::default(),
         words: Arc::new(Words::new(cx.ui.clone(), options.ssh_bastion_host.clone())),
         ui: cx.ui.clone(),
     };

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 use super::Ssh;
 use super::access::{LOOPBACK, listen, private_text};
-use super::key::{self, KeyType, TemporaryKey};
+use crate::communicator::key::{self, KeyType, TemporaryKey};
 use crate::component::{Access, Sharing};
 
 /// How long a program must wait after a login that is refused.

@@ -237,9 +237,8 @@ fn open(session: &mut Session, body: &[u8]) -> anyhow::Result<Vec<u8>> {
     let broken = "the WinRM service does not seal its answer";
     let start = body.windows(SEALED_PART.len()).position(|part| part == SEALED_PART);
     let part = &body[start.context(broken)? + SEALED_PART.len()..];
-    let end = format!("{BOUNDARY}--\r\n").into_bytes();
-    let part = part.strip_suffix(end.as_slice()).context(broken)?;
-    let (length, part) = part.split_at_checked(4).context(broken)?;
+    let end = part.windows(BOUNDARY.len()).rposition(|part| part == BOUNDARY.as_bytes());
+    let (length, part) = part[..end.context(broken)?].split_at_checked(4).context(broken)?;
     let length = length.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     let (signature, sealed) = part.split_at_checked(length).context(broken)?;
     Ok(session.open(signature, sealed)?)

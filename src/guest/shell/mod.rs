@@ -16,6 +16,11 @@ pub use powershell::{escape_powershell, powershell_variables};
 
 /// The language of a machine's commands.
 pub trait Shell: fmt::Debug + Send + Sync {
+    /// Whether it reads what POSIX says.
+    fn is_posix(&self) -> bool {
+        false
+    }
+
     /// `text` as one word that is taken literally.
     fn word<'a>(&self, text: &'a str) -> Cow<'a, str>;
 

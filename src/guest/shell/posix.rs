@@ -21,6 +21,10 @@ impl Posix {
 }
 
 impl Shell for Posix {
+    fn is_posix(&self) -> bool {
+        true
+    }
+
     fn word<'a>(&self, text: &'a str) -> Cow<'a, str> {
         quote(text)
     }

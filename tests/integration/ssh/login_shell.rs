@@ -122,6 +122,37 @@ async fn a_server_for_files_alone_runs_no_command_and_does_not_seem_to() {
     assert!(Path::new(&script).exists());
 }
 
+/// A server that says that it is Windows', with a log of what it is told to run.
+fn like_windows(dir: &Path) -> Sshd {
+    fs::create_dir_all(dir.join("c:/Windows/Temp")).unwrap();
+    let dir = dir.display();
+    Sshd::start_with(&format!(
+        "VersionAddendum OpenSSH_for_Windows_9.5\nForceCommand case $SSH_ORIGINAL_COMMAND in \
+         internal-sftp) exec /usr/lib/openssh/sftp-server -d {dir};; esac; \
+         printf '%s\\n' \"$SSH_ORIGINAL_COMMAND\" >>{dir}/log; exit 3"
+    ))
+}
+
+#[tokio::test]
+async fn windows_gets_files_over_sftp_and_commands_in_its_own_language() {
+    let dir = tempfile::tempdir().unwrap();
+    let sshd = like_windows(dir.path());
+    let (build, machine) = machine(&sshd).await;
+    let script = "c:/Windows/Temp/script.ps1";
+    let text = Upload::Text { content: b"Get-Date", mode: 0o644 };
+    soon(machine.upload(text, script, &build.cx.ui)).await.unwrap();
+    assert_eq!(fs::read(dir.path().join(script)).unwrap(), b"Get-Date");
+    let removal = machine.shell().remove_files(&[script]);
+    for command in [Command::Template("powershell -file \"x\""), Command::Ours(&removal)] {
+        let (exit, _) = soon(machine.run_captured(command)).await.unwrap();
+        assert_eq!(exit, Exit::Status(3));
+    }
+    assert_eq!(
+        fs::read_to_string(dir.path().join("log")).unwrap(),
+        "powershell -file \"x\"\ncmd /d /c \"del /f /q \"c:\\Windows\\Temp\\script.ps1\" 2>nul\"\n"
+    );
+}
+
 #[tokio::test]
 async fn a_machine_without_sftp_says_so_at_once() {
     let without_sftp = "case $SSH_ORIGINAL_COMMAND in internal-sftp) exit 1;; esac; eval \"$SSH_ORIGINAL_COMMAND\"";

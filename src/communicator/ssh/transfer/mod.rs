@@ -38,11 +38,16 @@ enum Way {
 impl Ssh {
     /// Whether it is known which way files move.
     fn is_probed(&self) -> bool {
-        self.method == TransferMethod::Sftp || self.shell.initialized()
+        self.uses_sftp() || self.shell.initialized()
+    }
+
+    /// Whether files go through SFTP, whatever shell there is. Windows has no POSIX shell for us.
+    fn uses_sftp(&self) -> bool {
+        self.method == TransferMethod::Sftp || self.is_windows()
     }
 
     async fn way(&self) -> anyhow::Result<Way> {
-        if self.method == TransferMethod::Sftp {
+        if self.uses_sftp() {
             return Ok(Way::Sftp);
         }
         match self.probed().await?.shell {
@@ -58,6 +63,9 @@ impl Ssh {
     /// `command` as what is sent. An error if no POSIX shell would run it: something else might well
     /// take it, and say that all went well. Where files go through the shell, there is one.
     pub(super) async fn line(&self, command: Command<'_>) -> anyhow::Result<String> {
+        if self.is_windows() {
+            return Ok(command::windows(command));
+        }
         let probed = match self.method {
             TransferMethod::Sftp => Some(self.probed().await?),
             TransferMethod::Scp => self.shell.get(),

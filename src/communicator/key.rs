@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::component::{BuildContext, Communicator, Exit};
+use crate::guest::shell::in_quotes;
 use crate::peer;
 use crate::retry;
 use crate::secret::Secret;
@@ -190,6 +191,10 @@ pub(super) async fn forget(
     let places = [("", "~"), ("sudo -n ", "/root")];
     let command = places.map(|(sudo, home)| forget_command(sudo, home, key)).join("; ");
     let unseen = "Whether the temporary key is gone was not seen";
+    if !communicator.shell().is_posix() {
+        cx.ui.error(format!("{unseen}: the machine has no POSIX shell; take it out there"));
+        return Ok(());
+    }
     let ran = retry::or_cancelled(&cx.cancel, communicator.run_captured(&command)).await?;
     let (exit, printed) = match ran {
         Ok(ran) => ran,
@@ -223,9 +228,9 @@ fn forget_command(sudo: &str, home: &str, key: &TemporaryKey) -> String {
         pattern.push(character);
     }
     let file = format!("{home}/.ssh/authorized_keys");
-    let script = super::quote(&format!("/ {pattern}$/d"));
+    let script = in_quotes(&format!("/ {pattern}$/d"));
     let public = key.public_openssh();
-    let alone = super::quote(public.split(' ').nth(1).unwrap_or(&public));
+    let alone = in_quotes(public.split(' ').nth(1).unwrap_or(&public));
     format!(
         "{sudo}sed -i.bak {script} {file}; {sudo}rm -f {file}.bak; \
          {sudo}grep -lF {alone} {file} 2>/dev/null"
