@@ -33,13 +33,21 @@ impl Elevated<'_> {
         ];
         let text = format!("\u{feff}{}{SCRIPT}", powershell_variables(&values));
         let from = Upload::Text { content: text.as_bytes(), mode: 0o600 };
-        let removal = Cmd.remove_files(&[&path]);
         let run = async {
             remote.upload("upload the elevated run", from, &path).await?;
             let line = format!("powershell -executionpolicy bypass -file \"{path}\"");
             remote.run("start the elevated run", Command::Template(&line)).await
         };
         let run = run.await;
+        let mut removal = Cmd.remove_files(&[&path]);
+        if run.is_err() {
+            // The script was ended before it could take the task away.
+            let log = Cmd.remove_files(&[&format!("C:/Windows/Temp/{name}.out")]);
+            removal = format!(
+                "schtasks /end /tn {name} >nul 2>nul & \
+                 schtasks /delete /f /tn {name} >nul 2>nul & {removal} & {log}"
+            );
+        }
         remote.clean_up(&removal).await;
         run
     }

@@ -140,6 +140,9 @@ class Machine:
                 for name in rest.split():
                     value = variables.get(name.removeprefix("$env:"), "")
                     command.print("stdout", (value + "\r\n").encode())
+            elif word == "Start-Sleep":
+                if command.stopped.wait(float(rest)):
+                    raise BrokenPipeError
             elif word == "throw":
                 command.print("stderr", (rest.strip("'") + "\r\n").encode())
                 return 1
@@ -192,7 +195,7 @@ class Machine:
         """The status of one line; `exit` ends the file that it stands in."""
         line = re.sub(r"%(\w+)%", lambda name: variables.get(name[1].upper(), ""), line)
         status = 0
-        for part in re.split(r" && ?", line):
+        for part in re.split(r' &&? ?(?=(?:[^"]*"[^"]*")*[^"]*$)', line):
             part = part.strip()
             word = part.split(" ")[0].lower()
             rest = part[len(word):].strip()
@@ -219,6 +222,8 @@ class Machine:
                 path = re.search(r'"([^"]+)"', rest)[1]
                 if rest.startswith("not") and not os.path.isdir(self.path(path)):
                     raise SystemExit(1)
+            elif word == "schtasks":
+                self.log(f"schtasks {rest}")
             elif word == "shutdown":
                 if "/t 0" in rest:
                     self.reboot()
