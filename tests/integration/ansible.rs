@@ -388,7 +388,6 @@ fn usual_tool(program: &Program) -> Option<std::process::Command> {
 }
 
 /// Measures one playbook: Ansible alone, straight, over our connection, and the usual tool.
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
 fn measure(what: &str, tasks: &str, prepare: impl Fn(&Program)) {
     let (program, sshd) = (program(), Sshd::start());
     prepare(&program);
