@@ -50,6 +50,8 @@ impl Registry {
             builders: Kind::new("builder", BUILDERS_NOT_BUILT).with([
                 #[cfg(feature = "aws")]
                 builder::<builder::amazon::AmazonEbs>(),
+                #[cfg(feature = "aws")]
+                builder::<builder::amazon::AmazonEbsVolume>(),
                 builder::<builder::file::File>(),
                 builder::<builder::null::Null>(),
                 builder::<builder::qemu::Qemu>(),
@@ -295,13 +297,18 @@ role!(DataSource, data_sources, data_source);
 const LEFT_OUT: &[&str] = if cfg!(feature = "aws") {
     &[]
 } else {
-    &["amazon-ami", "amazon-ebs", "amazon-parameterstore", "amazon-secretsmanager"]
+    &[
+        "amazon-ami",
+        "amazon-ebs",
+        "amazon-ebsvolume",
+        "amazon-parameterstore",
+        "amazon-secretsmanager",
+    ]
 };
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
     "amazon-chroot",
     "amazon-ebssurrogate",
-    "amazon-ebsvolume",
     "amazon-instance",
     "azure-arm",
     "azure-chroot",

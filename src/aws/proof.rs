@@ -9,7 +9,7 @@
 //! | AMI | EC2 says that it was made from our instance, or is a copy of our AMI |
 //! | key pair, launch template | it was made while the build began, and has the name that the journal says, or one as only we choose them |
 //! | security group | its description, and such a name |
-//! | snapshot | EC2 made it for our AMI, and not before the build |
+//! | snapshot | EC2 made it for our AMI, or of a volume of our machine, and not before the build |
 
 use aws_sdk_ec2::types::{Image, Instance, Snapshot, Tag, Volume};
 use aws_smithy_types::DateTime;

@@ -13,6 +13,7 @@ pub use crate::aws::resource::context::Removal;
 use crate::aws::resource::context::{Search, Target};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::instance::Instance;
+use crate::aws::resource::volume_snapshot::VolumeSnapshot;
 use crate::aws::resource::{Recorded, Resource};
 use crate::aws::resource::{loose_volume, volume};
 use crate::journal::Thing;
@@ -77,7 +78,9 @@ impl Removal<'_> {
             self.journal.gone(thing);
             return Ok(());
         };
-        let has_tags = recorded.get::<Ami>().is_some() || recorded.get::<AmiCopy>().is_some();
+        let has_tags = recorded.get::<Ami>().is_some()
+            || recorded.get::<AmiCopy>().is_some()
+            || recorded.get::<VolumeSnapshot>().is_some();
         if has_tags && !self.journal.is_frozen() {
             hand_over(&self.ec2_in(&recorded.place.region), &[id]).await?;
         }

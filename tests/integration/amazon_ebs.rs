@@ -1,4 +1,5 @@
-//! The `amazon-ebs` builder against a real EC2 API (moto) and a real SSH server.
+//! The `amazon-ebs` builder, and others on the same machine, against a real EC2 API (moto) and a real
+//! SSH server.
 
 mod access;
 mod adoption;
@@ -24,6 +25,7 @@ mod speed;
 mod storm;
 mod strangers;
 mod undo;
+mod volumes;
 
 use std::collections::BTreeMap;
 

@@ -134,13 +134,15 @@ pub enum Parent<'a> {
     Instance(&'a str),
     /// An AMI.
     Image(&'a str),
+    /// A volume.
+    Volume(&'a str),
 }
 
 impl<'a> Parent<'a> {
     /// The id.
     pub fn id(self) -> &'a str {
         match self {
-            Self::Instance(id) | Self::Image(id) => id,
+            Self::Instance(id) | Self::Image(id) | Self::Volume(id) => id,
         }
     }
 
@@ -149,6 +151,7 @@ impl<'a> Parent<'a> {
         match self {
             Self::Instance(_) => "i-",
             Self::Image(_) => "ami-",
+            Self::Volume(_) => "vol-",
         }
     }
 }

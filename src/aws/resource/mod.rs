@@ -28,6 +28,7 @@ pub mod session;
 pub mod snapshot;
 pub mod unfinished_ami;
 pub mod volume;
+pub mod volume_snapshot;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -58,6 +59,7 @@ pub static KINDS: &[&Kind] = &[
     &snapshot::KIND,
     &unfinished_ami::KIND,
     &volume::KIND,
+    &volume_snapshot::KIND,
 ];
 
 /// A resource as a journal's line describes it.

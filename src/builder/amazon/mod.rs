@@ -4,9 +4,11 @@
 //! | file | what is there |
 //! |---|---|
 //! | `ebs` | `amazon-ebs`: an instance, and EC2 makes an AMI of it |
+//! | `ebsvolume` | `amazon-ebsvolume`: an instance fills volumes, which stay |
 //! | `machine/` | the instance: its options, and a file for each step of its life |
 //! | `image/` | the AMI: its options, and a file for each step until it is handed over |
-//! | `build`, `source_ami`, `block_device`, `check_account` | what machine and image have in common |
+//! | `volumes/` | the volumes: their options, and a file for each step until they are handed over |
+//! | `build`, `source_ami`, `block_device`, `check_account`, `share_snapshot` | what they have in common |
 //! | `artifact` | the AMIs that come out |
 
 mod artifact;
@@ -14,8 +16,12 @@ mod block_device;
 mod build;
 mod check_account;
 mod ebs;
+mod ebsvolume;
 mod image;
 mod machine;
+mod share_snapshot;
 mod source_ami;
+mod volumes;
 
 pub use self::ebs::AmazonEbs;
+pub use self::ebsvolume::AmazonEbsVolume;

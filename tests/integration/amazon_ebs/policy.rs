@@ -24,7 +24,7 @@ fn actions(permissions: &[Permission]) -> BTreeSet<String> {
 }
 
 /// The actions of `calls`. Anybody may ask who she is.
-fn actions_of(calls: &[Call]) -> BTreeSet<String> {
+pub fn actions_of(calls: &[Call]) -> BTreeSet<String> {
     let action = |call: &Call| format!("{}:{}", call.service.as_deref().unwrap(), call.action);
     calls.iter().map(action).filter(|action| action != "sts:GetCallerIdentity").collect()
 }

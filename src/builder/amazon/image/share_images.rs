@@ -3,16 +3,15 @@
 use async_trait::async_trait;
 use aws_sdk_ec2::types::builders::LaunchPermissionBuilder;
 use aws_sdk_ec2::types::{
-    AttributeValue, LaunchPermission, LaunchPermissionModifications, OperationType,
-    PermissionGroup, SnapshotAttributeName,
+    AttributeValue, LaunchPermission, LaunchPermissionModifications, PermissionGroup,
 };
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
-use crate::aws::call::Ec2;
 use crate::builder::amazon::image::ami::{AmiOptions, ImdsSupport};
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
+use crate::builder::amazon::share_snapshot::share_snapshot;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -64,26 +63,7 @@ impl ShareImages {
             ec2.call("ModifyImageAttribute", |_| request.clone().send()).await?;
         }
         for snapshot in &image.snapshots {
-            self.share_snapshot(&ec2, snapshot).await?;
-        }
-        Ok(())
-    }
-
-    async fn share_snapshot(&self, ec2: &Ec2, id: &str) -> anyhow::Result<()> {
-        let ami = &self.imaging.settings.ami;
-        let modify = || {
-            ec2.modify_snapshot_attribute()
-                .snapshot_id(id)
-                .attribute(SnapshotAttributeName::CreateVolumePermission)
-                .operation_type(OperationType::Add)
-        };
-        if !ami.snapshot_users.is_empty() {
-            let request = modify().set_user_ids(Some(ami.snapshot_users.clone()));
-            ec2.call("ModifySnapshotAttribute", |_| request.clone().send()).await?;
-        }
-        if !ami.snapshot_groups.is_empty() {
-            let request = modify().set_group_names(Some(ami.snapshot_groups.clone()));
-            ec2.call("ModifySnapshotAttribute", |_| request.clone().send()).await?;
+            share_snapshot(&ec2, snapshot, &ami.snapshot_users, &ami.snapshot_groups).await?;
         }
         Ok(())
     }

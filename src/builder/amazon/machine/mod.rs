@@ -28,5 +28,5 @@ pub(super) use self::life::{permissions, provision_and_stop, start};
 pub(super) use self::lost::explained;
 pub(super) use self::networking::EnhancedNetworking;
 pub(super) use self::set_attributes::SetAttributes;
-pub(super) use self::settings::{Machine, MachineOptions, MachineSettings};
+pub(super) use self::settings::{Machine, MachineOptions, MachineSettings, VolumeTags};
 pub(super) use self::stop_instance::Stopped;

@@ -48,6 +48,13 @@ pub struct VolumeTags {
     pub run_volume_tag: Vec<TagBlock>,
 }
 
+impl VolumeTags {
+    /// Whether there are any.
+    pub fn are_given(&self) -> bool {
+        !self.run_volume_tags.is_empty() || !self.run_volume_tag.is_empty()
+    }
+}
+
 /// The machine as the template wants it, checked.
 #[derive(Debug)]
 pub(crate) struct MachineSettings {

@@ -2,10 +2,6 @@
 
 /// Reason and cases.
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
-    (
-        "the builder `amazon-ebsvolume` is not built",
-        &["004-ebsvolume-basic", "014-ebsvolume-nested-tags-and-permissions", "020-ebsvolume-spot"],
-    ),
     ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
     (
         "EC2 is not asked for the password of a Windows machine",

@@ -1,0 +1,105 @@
+//! A snapshot that a build makes of a volume of its machine.
+
+use async_trait::async_trait;
+use aws_sdk_ec2::types::{Filter, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use crate::aws::allow::Regions;
+use crate::aws::build_tags::{Mark, has_tag, of_any_build, of_build};
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::aws::image::filter;
+use crate::aws::proof;
+use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, Tagged, read};
+use crate::aws::resource::snapshot;
+use crate::permission::Permission;
+
+/// A snapshot of a volume.
+pub static KIND: Kind = Kind {
+    key: "volume_snapshot",
+    label: "snapshot",
+    order: Order::Last,
+    is_product: true,
+    read: read::<VolumeSnapshot>,
+    reap: Reap::InRegion(|area| Box::pin(all(area))),
+};
+
+/// A snapshot of this volume that has our tag, unless it is finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSnapshot {
+    /// The volume.
+    pub volume: String,
+    /// The value of the build's tag.
+    pub token: String,
+}
+
+#[async_trait]
+impl Resource for VolumeSnapshot {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn name(&self) -> String {
+        format!("of {}", self.volume)
+    }
+
+    fn tokens(&self) -> Vec<&str> {
+        vec![&self.token]
+    }
+
+    fn parent(&self) -> Option<Parent<'_>> {
+        Some(Parent::Volume(&self.volume))
+    }
+
+    /// One that is finished has no tag any more: its id says which it is.
+    async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
+        let mut all = described(&search.ec2, filter("volume-id", [&self.volume])).await?;
+        all.retain(|one| search.id.is_none_or(|id| one.snapshot_id() == Some(id)));
+        let is_known = search.is_finished && search.id.is_some();
+        Ok(Found::best(all.iter().map(|one| {
+            let is_marked = is_known || has_tag(one.tags(), &self.token);
+            Found::new(one.snapshot_id(), is_marked && self.is_in_time(one))
+        })))
+    }
+
+    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+        Ok(snapshot::delete(&target.ec2, removal.ui, target.id).await?)
+    }
+
+    fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![at.look(&["DescribeSnapshots"]), at.on(&["snapshot"], &["DeleteSnapshot"])]
+    }
+}
+
+impl VolumeSnapshot {
+    /// Whether `snapshot` is not older than the build.
+    fn is_in_time(&self, snapshot: &Snapshot) -> bool {
+        proof::is_of_build(&self.token, proof::time(snapshot.start_time()))
+    }
+}
+
+/// The id of the snapshot that a call of the build of `token` has made of `volume`.
+pub async fn find(ec2: &Ec2, volume: &str, token: &str) -> Result<Option<String>, ApiError> {
+    let tagged = described(ec2, of_build(token)).await?;
+    let mut ours = tagged.into_iter().filter(|one| one.volume_id() == Some(volume));
+    Ok(ours.find_map(|one| one.snapshot_id))
+}
+
+async fn described(ec2: &Ec2, wanted: Filter) -> Result<Vec<Snapshot>, ApiError> {
+    let request = ec2.describe_snapshots().owner_ids("self").filters(wanted);
+    let answer = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
+    Ok(answer.snapshots.unwrap_or_default())
+}
+
+async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
+    let tagged = described(&area.ec2(), of_any_build()).await?.into_iter().filter_map(|one| {
+        let mark = Mark::of(one.tags())?;
+        let volume = one.volume_id().unwrap_or_default().to_owned();
+        let ours = VolumeSnapshot { volume, token: mark.token.clone() };
+        let is_proven = ours.is_in_time(&one);
+        Tagged::new(one.snapshot_id, mark, is_proven, ours)
+    });
+    Ok(tagged.collect())
+}

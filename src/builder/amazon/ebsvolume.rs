@@ -1,0 +1,129 @@
+//! The `amazon-ebsvolume` builder: an EC2 instance that fills volumes, which stay when it is
+//! terminated. No AMI is made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::join;
+
+use super::build::{Build, BuildOptions};
+use super::check_account::CheckAccount;
+use super::machine::{
+    self, Bake, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, SetAttributes,
+};
+use super::volumes::{HandOverVolumes, SnapshotVolumes, TagVolumes, Volumes, VolumesOptions};
+use crate::aws;
+use crate::aws::cleanup::Ec2Cleaner;
+use crate::aws::tags::SOURCE_AMI_DATA;
+use crate::component::{
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+};
+use crate::env::Environment;
+use crate::fault::Fault;
+use crate::permission::Permission;
+use crate::step::Steps;
+
+/// Makes volumes with an instance.
+#[derive(Debug)]
+pub struct AmazonEbsVolume {
+    build: Arc<BuildOptions>,
+    machine: Arc<MachineSettings>,
+    volumes: VolumesOptions,
+}
+
+impl Component for AmazonEbsVolume {
+    const TYPE: &'static str = "amazon-ebsvolume";
+    const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, and leaves its volumes and their snapshots.";
+    const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
+    type Options = (BuildOptions, MachineOptions, VolumesOptions);
+
+    fn lint((_, machine, _): &Self::Options, check: &mut Check<'_>) {
+        machine.lint(check);
+    }
+
+    fn prepare((build, machine, volumes): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        build.check(check);
+        machine.networking.check_spot(&machine.spot, check);
+        volumes.check(check);
+        let machine = machine.prepare(volumes.devices(), check);
+        Some(Self { build: Arc::new(build), machine: Arc::new(machine?), volumes })
+    }
+}
+
+#[async_trait]
+impl Builder for AmazonEbsVolume {
+    fn blame(&self, error: &anyhow::Error) -> Fault {
+        aws::error::blame(error)
+    }
+
+    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
+        Ok(Some(Arc::new(machine::bake(cx, self).await?)))
+    }
+
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        Some(self.machine.run.user_data_file.iter().cloned().collect())
+    }
+
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        let at = self.build.regions(environment, &[]);
+        let volumes = &self.volumes.ebs_volumes;
+        let has_snapshots = volumes.iter().any(|volume| volume.snapshot_volume);
+        let mut all = self.build.permissions();
+        all.extend(CheckAccount::permissions(&self.build, false, &at));
+        all.extend(machine::permissions(&self.machine, &at));
+        all.extend(TagVolumes::permissions(&self.volumes, &self.machine.volumes, &at));
+        all.extend(SetAttributes::permissions(&self.machine, &at));
+        all.extend(SnapshotVolumes::permissions(&self.volumes, &at));
+        all.extend(HandOverVolumes::permissions(has_snapshots, &at));
+        all
+    }
+
+    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        Some(Box::new(Ec2Cleaner { access: self.build.access.clone(), cx: cx.clone() }))
+    }
+}
+
+#[async_trait]
+impl Bake for AmazonEbsVolume {
+    type Made = Volumes;
+
+    fn options(&self) -> &Arc<BuildOptions> {
+        &self.build
+    }
+
+    /// The steps, in order. Those that do not need each other run at the same time.
+    async fn bake(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        build: Build,
+    ) -> anyhow::Result<Volumes> {
+        let machine = &Machine { build: build.clone(), settings: self.machine.clone() };
+        let (account, source, network) = join!(
+            steps.run(CheckAccount::new(&build, None)),
+            steps.run(FindSourceAmi::new(machine)),
+            steps.run(FindNetwork::new(machine)),
+        );
+        account?;
+        let (source, network) = (source?, network?);
+        let started = machine::start(steps, machine, &source, &network).await?;
+        let made = async {
+            let (instance, tags) = (&started.instance.id, &self.machine.volumes);
+            let tag = TagVolumes::new(&build, &source, instance, &self.volumes, tags);
+            let volumes = steps.run(tag).await?;
+            let stopped =
+                machine::provision_and_stop(cx, steps, machine, &source, &started).await?;
+            steps.run(SetAttributes::new(machine, &stopped)).await?;
+            let snapshots = SnapshotVolumes::new(&build, &source, &stopped, &volumes);
+            let snapshots = steps.run(snapshots).await?;
+            steps.run(HandOverVolumes::new(&build, &snapshots)).await?;
+            let data = source.build_data(&stopped.id);
+            Ok(Volumes::new(build.account.clone(), &volumes, snapshots, data))
+        };
+        match made.await {
+            Err(error) => Err(machine::explained(cx, machine, &started.instance, error).await),
+            made => made,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The volumes that a machine fills: their options, and a file for each step until they are handed
+//! over.
+
+mod artifact;
+mod hand_over;
+mod options;
+mod snapshot_volumes;
+mod tag_volumes;
+
+pub(super) use self::artifact::Volumes;
+pub(super) use self::hand_over::HandOverVolumes;
+pub(super) use self::options::VolumesOptions;
+pub(super) use self::snapshot_volumes::SnapshotVolumes;
+pub(super) use self::tag_volumes::TagVolumes;
