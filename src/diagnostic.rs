@@ -8,7 +8,7 @@ pub mod code;
 
 use std::collections::HashSet;
 
-pub use self::asker::Asker;
+pub use self::asker::Frontend;
 pub use self::code::Code;
 use crate::budget::Exceeded;
 use crate::fault::{Fault, Kind};

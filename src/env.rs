@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uuid::Uuid;
 
-use crate::diagnostic::Asker;
+use crate::diagnostic::Frontend;
 use crate::identity::Role;
 use crate::reach::Reach;
 use crate::secret::SecretStore;
@@ -48,7 +48,7 @@ pub fn allow_files() -> Result<(), String> {
 }
 
 /// Whoever tells people what is waited for.
-pub trait Voice: std::fmt::Debug + Send + Sync {
+pub trait WaitReporter: std::fmt::Debug + Send + Sync {
     /// Says it.
     fn say(&self, text: &str);
 }
@@ -70,10 +70,10 @@ pub struct Environment {
     /// `None` asks nobody.
     pub secrets: Option<Arc<dyn SecretStore>>,
     /// Who has given templates what they are given.
-    pub asker: Asker,
+    pub asker: Frontend,
     /// Which files a template may have read.
     pub reach: Reach,
-    voice: Arc<OnceLock<Box<dyn Voice>>>,
+    voice: Arc<OnceLock<Box<dyn WaitReporter>>>,
 }
 
 impl Environment {
@@ -107,7 +107,7 @@ impl Environment {
     }
 
     /// What is waited for is told to `voice` from now on; to the first one that is given.
-    pub fn speak_through(&self, voice: impl Voice + 'static) {
+    pub fn speak_through(&self, voice: impl WaitReporter + 'static) {
         // A second one would say the same once more.
         let _ = self.voice.set(Box::new(voice));
     }
@@ -118,7 +118,7 @@ impl Environment {
     }
 
     /// The same, asked by somebody else.
-    pub fn asked_by(self, asker: Asker) -> Self {
+    pub fn asked_by(self, asker: Frontend) -> Self {
         Self { asker, ..self }
     }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::diagnostic::Severity;
-use crate::env::Voice;
+use crate::env::WaitReporter;
 use crate::fault::Fault;
 use crate::retry;
 use crate::secret::Redactor;
@@ -137,7 +137,7 @@ pub enum Message {
     /// A part of the build's time ended that was not ours.
     Spent {
         /// Whose it was.
-        whose: Whose,
+        whose: SpentBy,
         /// What it was spent on, e.g. `instance running`.
         what: &'static str,
         /// How long it was.
@@ -164,7 +164,7 @@ pub enum Message {
 
 /// Whose a part of a build's time is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum SpentBy {
     /// The cloud took its time.
     Clouds,
     /// The machine, and what the template does with it.
@@ -344,7 +344,7 @@ pub struct Ui {
     redactor: Redactor,
 }
 
-impl Voice for Ui {
+impl WaitReporter for Ui {
     /// On standard error, like all that is no result.
     fn say(&self, text: &str) {
         self.send(Message::Diagnostics(format!("{text}\n")));

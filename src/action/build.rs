@@ -11,7 +11,7 @@ use super::outputs::Outputs;
 use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
-use crate::cli::front::{self, Planned, Wishes};
+use crate::cli::front::{self, PlanOptions, Planned};
 use crate::cli::several;
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::event::Ui;
@@ -21,10 +21,14 @@ use crate::run::Outcome;
 use crate::source::SourceMap;
 
 pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
-    let wishes =
-        Wishes { ask_data_sources: true, builds: true, fingerprints: true, ..Wishes::default() };
+    let options = PlanOptions {
+        ask_data_sources: true,
+        builds: true,
+        fingerprints: true,
+        ..PlanOptions::default()
+    };
     let mut sources = SourceMap::default();
-    let (plan, found) = plan(action, ui, wishes, &mut sources);
+    let (plan, found) = plan(action, ui, options, &mut sources);
     let may_go_on = action.findings(ui, &found, &sources);
     let Some(plan) = plan.filter(|_| may_go_on) else { return Exit::Failure };
     let plan = Plan { builds: plan.into_iter().map(|one| one.build).collect(), ..Plan::default() };
@@ -70,9 +74,9 @@ fn bake_all(
         }
     }
     ui.settle();
-    let story = so_far(&action.story);
-    outputs.of_builds(&story);
-    let manifest = Manifest::of(&story, &action.context).after_earlier_steps();
+    let record = so_far(&action.record);
+    outputs.of_builds(&record);
+    let manifest = Manifest::of(&record, &action.context).after_earlier_steps();
     match manifest.write(&action.context) {
         Ok(written) => outputs.manifest = Some(written),
         Err(error) => annotate(ui, Severity::Warning, "imgbake", format!("{error:#}")),
@@ -127,13 +131,13 @@ pub(super) struct OneOf {
 pub(super) fn plan(
     action: &Action,
     ui: &Ui,
-    wishes: Wishes,
+    options: PlanOptions,
     sources: &mut SourceMap,
 ) -> (Option<Vec<OneOf>>, Diagnostics) {
     let (templates, mut found) = action.templates();
     let (mut builds, mut unmatched) = <(Vec<_>, Vec<_>)>::default();
     for arguments in &templates {
-        let planned = front::plan_one_of_several(&action.session, ui, arguments, wishes, sources);
+        let planned = front::plan_one_of_several(&action.session, ui, arguments, options, sources);
         let Some(Planned { plan, .. }) = found.absorb(planned) else { continue };
         unmatched.push(plan.unmatched);
         builds.extend(plan.builds.into_iter().map(|build| OneOf {

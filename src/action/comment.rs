@@ -8,7 +8,7 @@ use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::Ui;
 use crate::github::comments::{LONGEST_COMMENT, Note, Posted, post};
-use crate::report::github::story::Story;
+use crate::report::github::record::RunRecord;
 use crate::report::github::summary::{About, summary};
 
 /// What the marker and the last line need.
@@ -19,9 +19,9 @@ const MARGIN: usize = 2048;
 pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     let inputs = &action.inputs;
     let says = matches!(inputs.command, Command::Build | Command::Merge | Command::Validate);
-    let story = so_far(&action.story);
+    let record = so_far(&action.record);
     // A dry run makes nothing.
-    let says = says && (!inputs.dry_run || !story.annotations.is_empty());
+    let says = says && (!inputs.dry_run || !record.annotations.is_empty());
     // An interrupted run has no time for this.
     if inputs.comment == Comment::Never || !says || exit == Exit::Interrupted {
         return;
@@ -29,7 +29,7 @@ pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, about: &About) {
     let (Some(number), Some(token)) = (action.context.pull_request(), &inputs.github_token) else {
         return;
     };
-    let note = note(action, exit, about, &story);
+    let note = note(action, exit, about, &record);
     let posted = action.ask_github(post(&action.context, token, number, &note));
     match posted {
         Ok(Posted::Created(url)) => ui.say(format!("Commented: {url}")),
@@ -68,31 +68,31 @@ pub(super) fn not_allowed(action: &Action) -> String {
     }
 }
 
-fn note(action: &Action, exit: Exit, about: &About, story: &Story) -> Note {
+fn note(action: &Action, exit: Exit, about: &About, record: &RunRecord) -> Note {
     let context = &action.context;
     let inputs = &action.inputs;
     let about = About { brief: true, ..about.clone() };
     let room = LONGEST_COMMENT - MARGIN;
-    let text = summary(story, &about, jiff::Timestamp::now(), room);
+    let text = summary(record, &about, jiff::Timestamp::now(), room);
     let url = context.run_url();
     // What the run has checked out may be a merge that nobody has seen.
     let sha = context.head().unwrap_or(&context.sha);
     let sha = sha.get(..7).unwrap_or(sha);
     let text = format!("{text}\n<sub>[The run]({url}) of {sha} has the rest.</sub>\n");
-    let found = !story.annotations.is_empty();
+    let found = !record.annotations.is_empty();
     Note {
         key: key(action),
         text: action.session.redactor.clean(text),
-        news: news(story, exit),
+        news: news(record, exit),
         always: inputs.comment == Comment::Always,
         worth_a_first: found || inputs.command != Command::Validate,
     }
 }
 
 /// What a reader would call news: how the builds ended and what they made, and what was found.
-fn news(story: &Story, exit: Exit) -> String {
+fn news(record: &RunRecord, exit: Exit) -> String {
     let mut news = format!("{exit:?}\n");
-    for (name, build) in &story.builds {
+    for (name, build) in &record.builds {
         let end = build.finished.as_ref();
         let error = end.and_then(|end| end.error.as_deref());
         let ids: Vec<_> =
@@ -100,7 +100,7 @@ fn news(story: &Story, exit: Exit) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(news, "{name} {error:?} {ids:?}");
     }
-    for one in &story.annotations {
+    for one in &record.annotations {
         let _ = writeln!(news, "{:?} {:?} {}", one.severity, one.place, one.text);
     }
     news

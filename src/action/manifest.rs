@@ -13,7 +13,7 @@ use crate::event::{Finished, Product};
 use crate::fault::Fault;
 use crate::github::Context;
 use crate::peer::read_regular;
-use crate::report::github::story::Story;
+use crate::report::github::record::RunRecord;
 use crate::report::github::summary::Change;
 use crate::source::{Place, Position};
 
@@ -97,9 +97,9 @@ impl Written {
 }
 
 impl Manifest {
-    /// What `story` tells.
-    pub fn of(story: &Story, context: &Context) -> Self {
-        let builds = story.builds.iter().map(|(name, build)| {
+    /// What `record` tells.
+    pub fn of(record: &RunRecord, context: &Context) -> Self {
+        let builds = record.builds.iter().map(|(name, build)| {
             let finished = build.finished.as_ref();
             let failed = finished.is_none_or(|end| end.error.is_some());
             let products = finished.map_or(&[][..], |end| end.products.as_slice());

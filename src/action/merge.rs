@@ -14,7 +14,7 @@ use super::{Action, annotate, refuse, so_far};
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::{Message, Ui};
-use crate::report::github::story::Story;
+use crate::report::github::record::RunRecord;
 
 /// What `command: plan` has said.
 #[derive(Debug, Default, Deserialize)]
@@ -39,14 +39,14 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
             return Exit::Failure;
         }
     };
-    let mut merged = Manifest::of(&Story::default(), context);
+    let mut merged = Manifest::of(&RunRecord::default(), context);
     merged.builds = builds;
     ui.send(Message::BuildsPlanned(merged.builds.keys().cloned().collect()));
     for (name, build) in &merged.builds {
         ui.for_target(name.as_str()).send(Message::BuildFinished(Box::new(build.finished())));
     }
     ui.settle();
-    outputs.of_builds(&so_far(&action.story));
+    outputs.of_builds(&so_far(&action.record));
     let exit = match merged.builds.values().any(|build| build.error.is_some()) {
         true => Exit::Failure,
         false => Exit::Success,

@@ -37,7 +37,7 @@ use crate::cli::front::{Language, TemplateArguments};
 use crate::cli::init;
 use crate::cli::several::share;
 use crate::cli::{Exit, Session, cleanup, inspect};
-use crate::diagnostic::{Asker, Diagnostics, Severity};
+use crate::diagnostic::{Diagnostics, Frontend, Severity};
 use crate::env::{Environment, sealed};
 use crate::event::{Annotation, Message, Ui};
 use crate::fault::{Fault, Kind};
@@ -47,7 +47,7 @@ use crate::identity::{Proof, Role};
 use crate::reach::Reach;
 use crate::registry::{self, Registry};
 use crate::report::github::Settings;
-use crate::report::github::story::Story;
+use crate::report::github::record::RunRecord;
 use crate::report::github::summary::{About, summary};
 use crate::report::{Reporter, Style, log};
 use crate::secret::{Redactor, Weakness};
@@ -80,7 +80,7 @@ struct Action {
     session: Session,
     context: Context,
     files: Files,
-    story: Arc<Mutex<Story>>,
+    record: Arc<Mutex<RunRecord>>,
     /// Where the journal is kept, so that the end of the job finds it.
     state_dir: Option<PathBuf>,
     /// Our directory in the runner's.
@@ -89,9 +89,9 @@ struct Action {
 
 /// Runs the action.
 pub fn main(entry: Entry) -> Exit {
-    let (surroundings, wrong) = Surroundings::of_process(entry);
-    let Surroundings { story, redactor, .. } = &surroundings;
-    let reporter = Reporter::for_github(surroundings.settings(), story.clone(), redactor.clone());
+    let (surroundings, wrong) = StepContext::of_process(entry);
+    let StepContext { record, redactor, .. } = &surroundings;
+    let reporter = Reporter::for_github(surroundings.settings(), record.clone(), redactor.clone());
     let ui = reporter.ui();
     let exit = match entry {
         Entry::Main => step(surroundings, wrong, ui),
@@ -105,7 +105,7 @@ pub fn main(entry: Entry) -> Exit {
 }
 
 /// The step itself; `wrong` says why it cannot begin, if it cannot.
-fn step(surroundings: Surroundings, wrong: Option<String>, ui: &Ui) -> Exit {
+fn step(surroundings: StepContext, wrong: Option<String>, ui: &Ui) -> Exit {
     let log = surroundings.start_log(ui);
     let wrong: Vec<String> = wrong.into_iter().chain(log.err()).collect();
     if !wrong.is_empty() {
@@ -130,12 +130,18 @@ fn refuse(ui: &Ui, wrong: &[String]) {
 }
 
 /// What has happened so far.
-fn so_far(story: &Mutex<Story>) -> Story {
-    story.lock().unwrap_or_else(PoisonError::into_inner).clone()
+fn so_far(record: &Mutex<RunRecord>) -> RunRecord {
+    record.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-fn summarise(files: &Files, story: &Mutex<Story>, about: &About, redactor: &Redactor, ui: &Ui) {
-    let text = summary(&so_far(story), about, Timestamp::now(), LONGEST_SUMMARY);
+fn summarise(
+    files: &Files,
+    record: &Mutex<RunRecord>,
+    about: &About,
+    redactor: &Redactor,
+    ui: &Ui,
+) {
+    let text = summary(&so_far(record), about, Timestamp::now(), LONGEST_SUMMARY);
     if let Err(error) = files.summary(&redactor.clean(text)) {
         let why = format!("the summary cannot be written: GITHUB_STEP_SUMMARY: {error}");
         annotate(ui, Severity::Warning, "imgbake", why);
@@ -150,16 +156,16 @@ fn annotate(ui: &Ui, severity: Severity, title: &str, text: impl Into<String>) {
 }
 
 /// What the process finds itself in.
-struct Surroundings {
+struct StepContext {
     /// As the runner made it.
     environment: Environment,
     context: Context,
     files: Files,
-    story: Arc<Mutex<Story>>,
+    record: Arc<Mutex<RunRecord>>,
     redactor: Redactor,
 }
 
-impl Surroundings {
+impl StepContext {
     /// Goes to the working directory that the inputs say; all else of the step is relative to it. If
     /// that cannot be done, also why.
     fn of_process(entry: Entry) -> (Self, Option<String>) {
@@ -172,8 +178,8 @@ impl Surroundings {
             }
         };
         let (context, files) = (Context::of(&environment), Files::of(&environment));
-        let (story, redactor) = Default::default();
-        (Self { environment, context, files, story, redactor }, wrong)
+        let (record, redactor) = Default::default();
+        (Self { environment, context, files, record, redactor }, wrong)
     }
 
     fn settings(&self) -> Settings {
@@ -194,13 +200,13 @@ impl Surroundings {
         refuse(ui, wrong);
         ui.settle();
         let mut outputs = Outputs::default();
-        outputs.of_step(&so_far(&self.story), Exit::Failure);
+        outputs.of_step(&so_far(&self.record), Exit::Failure);
         outputs.write(&self.files, &self.redactor, Exit::Failure, ui);
         ui.settle();
         let command = inputs::command(&self.environment);
         let command = command.map(|command| command.to_string()).unwrap_or_default();
         let about = About { command, ..About::default() };
-        summarise(&self.files, &self.story, &about, &self.redactor, ui);
+        summarise(&self.files, &self.record, &about, &self.redactor, ui);
         Exit::Failure
     }
 
@@ -219,7 +225,7 @@ impl Surroundings {
             session,
             context: self.context.clone(),
             files: self.files.clone(),
-            story: self.story.clone(),
+            record: self.record.clone(),
             state_dir: self.state_dir(),
             own_dir: self.own_dir(),
         })
@@ -262,7 +268,7 @@ impl Surroundings {
         }
         Environment::new(vars, environment.cwd.clone(), environment.started)
             .taking_on(role)
-            .asked_by(Asker::Workflow)
+            .asked_by(Frontend::Workflow)
     }
 
     /// The role that the inputs say, and how it is taken on.
@@ -353,14 +359,14 @@ impl Action {
         outputs.duration = Timestamp::now().duration_since(started).unsigned_abs();
         self.explain(exit, ui);
         ui.settle();
-        outputs.of_step(&so_far(&self.story), exit);
+        outputs.of_step(&so_far(&self.record), exit);
         outputs.write(&self.files, &self.session.redactor, exit, ui);
         owner::hand_over(self.context.workspace(&self.session.environment), started);
         // Where this cannot be written, it was said when the step began.
         let _ = post::remember_end(&self.files);
         ui.settle();
         let about = self.about(exit, &outputs);
-        summarise(&self.files, &self.story, &about, &self.session.redactor, ui);
+        summarise(&self.files, &self.record, &about, &self.session.redactor, ui);
         comment::write(self, ui, exit, &about);
         release::write(self, ui, exit, &outputs);
         exit
@@ -402,7 +408,7 @@ impl Action {
     /// A step that is red says why, where people look first; most have done so in words of their own.
     fn explain(&self, exit: Exit, ui: &Ui) {
         ui.settle();
-        if exit != Exit::Success && !so_far(&self.story).has_errors() {
+        if exit != Exit::Success && !so_far(&self.record).has_errors() {
             let what = match exit {
                 Exit::Interrupted => "it was interrupted twice, and has not undone what it did",
                 Exit::LeftBehind => "something could not be removed: the log says what and why",

@@ -15,7 +15,7 @@ use crate::diagnostic::Severity;
 use crate::event::{Product, Ui};
 use crate::fault::{Fault, Kind};
 use crate::github::Files;
-use crate::report::github::story::{BuildStory, Story};
+use crate::report::github::record::{BuildRecord, RunRecord};
 use crate::secret::Redactor;
 
 /// Whose fault it is where nobody says so: that of what the step was given.
@@ -44,8 +44,8 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// Takes what came of the builds.
-    pub fn of_builds(&mut self, story: &Story) {
-        for (name, build) in &story.builds {
+    pub fn of_builds(&mut self, record: &RunRecord) {
+        for (name, build) in &record.builds {
             let finished = build.finished.as_ref();
             if finished.is_none_or(|end| end.error.is_some()) {
                 self.failed_builds.push(name.clone());
@@ -66,7 +66,7 @@ impl Outputs {
         }
         self.ami_ids.retain(|_, images| !images.is_empty());
         if let [(name, images)] = self.ami_ids.iter().collect::<Vec<_>>().as_slice() {
-            let home = home(&story.builds[name.as_str()]);
+            let home = home(&record.builds[name.as_str()]);
             let id = home.and_then(|home| images.get(home)).or_else(|| images.values().next());
             self.ami_id = id.cloned().unwrap_or_default();
         }
@@ -74,9 +74,9 @@ impl Outputs {
 
     /// Takes what stopped the step where it was no build: what it was told beside that has no place in
     /// a build.
-    pub fn of_step(&mut self, story: &Story, exit: Exit) {
+    pub fn of_step(&mut self, record: &RunRecord, exit: Exit) {
         if exit != Exit::Success && self.failures.is_empty() {
-            let said = story.annotations.iter().filter_map(|one| one.fault);
+            let said = record.annotations.iter().filter_map(|one| one.fault);
             self.failures.push((String::new(), Fault::together(said).unwrap_or(UNKNOWN)));
         }
     }
@@ -154,12 +154,12 @@ impl Outputs {
     }
 }
 
-fn products(build: &BuildStory) -> &[Product] {
+fn products(build: &BuildRecord) -> &[Product] {
     build.finished.as_ref().map_or(&[], |end| end.products.as_slice())
 }
 
 /// The region that a build worked in.
-fn home(build: &BuildStory) -> Option<&str> {
+fn home(build: &BuildRecord) -> Option<&str> {
     products(build).iter().find_map(|product| product.facts.get("BuildRegion")).map(String::as_str)
 }
 
@@ -181,30 +181,30 @@ mod tests {
         }
     }
 
-    fn story(builds: &[(&str, Option<&str>, Vec<Product>)]) -> Story {
-        let mut story = Story::default();
+    fn record(builds: &[(&str, Option<&str>, Vec<Product>)]) -> RunRecord {
+        let mut record = RunRecord::default();
         for (name, error, products) in builds {
             let place = Place { file: "a".into(), position: Position { line: 1, column: 1 } };
             let error = error.map(str::to_owned);
             let (took, products) = (Duration::ZERO, products.clone());
             let finished =
                 Some(Finished { took, error, fault: None, stopped: None, place, products });
-            let build = BuildStory { finished, ..BuildStory::default() };
-            story.builds.insert((*name).to_owned(), build);
+            let build = BuildRecord { finished, ..BuildRecord::default() };
+            record.builds.insert((*name).to_owned(), build);
         }
-        story
+        record
     }
 
-    fn all(story: &Story) -> BTreeMap<String, String> {
+    fn all(record: &RunRecord) -> BTreeMap<String, String> {
         let mut outputs = Outputs::default();
-        outputs.of_builds(story);
+        outputs.of_builds(record);
         outputs.all(Exit::Success).into_iter().collect()
     }
 
     #[test]
     fn one_build_has_an_image_which_is_that_of_its_own_region() {
         let images = [("eu-west-1", "ami-1"), ("us-east-1", "ami-2")];
-        let all = all(&story(&[("web", None, vec![product(&images, "us-east-1")])]));
+        let all = all(&record(&[("web", None, vec![product(&images, "us-east-1")])]));
         assert_eq!(all["ami-id"], "ami-2");
         assert_eq!(all["ami-ids"], r#"{"web":{"eu-west-1":"ami-1","us-east-1":"ami-2"}}"#);
         assert_eq!((all["ami-eu-west-1"].as_str(), all["failed-builds"].as_str()), ("ami-1", "[]"));
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn several_builds_have_no_single_image() {
-        let all = all(&story(&[
+        let all = all(&record(&[
             ("web", None, vec![product(&[("us-east-1", "ami-1")], "us-east-1")]),
             ("db", None, vec![product(&[("us-east-1", "ami-2"), ("eu-west-1", "ami-3")], "x")]),
             ("cache", Some("no"), Vec::new()),

@@ -6,7 +6,7 @@ use super::build::{OneOf, plan};
 use super::outputs::Outputs;
 use super::{Action, annotate};
 use crate::cli::Exit;
-use crate::cli::front::Wishes;
+use crate::cli::front::PlanOptions;
 use crate::diagnostic::Severity;
 use crate::event::Ui;
 use crate::source::SourceMap;
@@ -17,8 +17,8 @@ const MOST_JOBS: usize = 256;
 pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     let mut sources = SourceMap::default();
     let mut entries = Vec::new();
-    let wishes = Wishes::default();
-    let (plan, found) = plan(action, ui, wishes, &mut sources);
+    let options = PlanOptions::default();
+    let (plan, found) = plan(action, ui, options, &mut sources);
     if !action.findings(ui, &found, &sources) {
         return Exit::Failure;
     }

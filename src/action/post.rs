@@ -8,8 +8,8 @@ use std::{fs, io};
 use jiff::Timestamp;
 
 use super::inputs::{self, Account, Command};
-use super::{Surroundings, annotate, owner, refuse};
-use crate::cli::cleanup::{self, Manner};
+use super::{StepContext, annotate, owner, refuse};
+use crate::cli::cleanup::{self, CleanupOptions};
 use crate::cli::{Exit, Session};
 use crate::diagnostic::Severity;
 use crate::event::Ui;
@@ -37,7 +37,7 @@ pub(super) fn remember_end(files: &Files) -> io::Result<()> {
     files.state(STARTED, "")
 }
 
-pub(super) fn run(at: &Surroundings, ui: &Ui) -> Exit {
+pub(super) fn run(at: &StepContext, ui: &Ui) -> Exit {
     // Nobody looks for a mistake where none can be written down.
     let _ = at.start_log(ui);
     let exit = clean_up(at, ui);
@@ -48,14 +48,19 @@ pub(super) fn run(at: &Surroundings, ui: &Ui) -> Exit {
     exit
 }
 
-fn clean_up(at: &Surroundings, ui: &Ui) -> Exit {
+fn clean_up(at: &StepContext, ui: &Ui) -> Exit {
     let Some(dir) = journals(at, ui) else { return Exit::Success };
     let exit = match session(at) {
         Ok(session) => {
             session.environment.speak_through(ui.clone());
             let arguments = cleanup::Arguments { state_dir: Some(dir), ..Default::default() };
             let deadline = Instant::now() + PATIENCE;
-            cleanup::run_as(&session, ui, &arguments, Manner { deadline, spares_kept: true })
+            cleanup::run_as(
+                &session,
+                ui,
+                &arguments,
+                CleanupOptions { deadline, spares_kept: true },
+            )
         }
         Err(wrong) => {
             refuse(ui, &wrong);
@@ -71,7 +76,7 @@ fn clean_up(at: &Surroundings, ui: &Ui) -> Exit {
 }
 
 /// The directory whose journals tell what is left, if anything may be.
-fn journals(at: &Surroundings, ui: &Ui) -> Option<PathBuf> {
+fn journals(at: &StepContext, ui: &Ui) -> Option<PathBuf> {
     match at.files.saved(STATE_DIR) {
         Some("") => {
             ui.say(NOTHING);
@@ -100,7 +105,7 @@ fn journals(at: &Surroundings, ui: &Ui) -> Option<PathBuf> {
 }
 
 /// The directory where the step would have kept journals, if there are any.
-fn found_journals(at: &Surroundings) -> Option<PathBuf> {
+fn found_journals(at: &StepContext) -> Option<PathBuf> {
     let dir = at.state_dir()?;
     has_journals(&dir).then_some(dir)
 }
@@ -110,7 +115,7 @@ fn has_journals(dir: &Path) -> bool {
 }
 
 /// With credentials as the step had them.
-fn session(at: &Surroundings) -> Result<Session, Vec<String>> {
+fn session(at: &StepContext) -> Result<Session, Vec<String>> {
     at.session(&Account::read(&at.environment)?, true)
 }
 

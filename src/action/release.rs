@@ -18,13 +18,13 @@ const ROOM: usize = 32_000;
 /// Writes to the release, where there is one and something was made; a release that cannot be
 /// written fails nothing.
 pub(super) fn write(action: &Action, ui: &Ui, exit: Exit, outputs: &Outputs) {
-    let Action { inputs, context, session, story, .. } = action;
+    let Action { inputs, context, session, record, .. } = action;
     let bakes = matches!(inputs.command, Command::Build | Command::Merge);
     if inputs.comment == Comment::Never || !bakes || exit == Exit::Interrupted {
         return;
     }
     let (Some(release), Some(token)) = (context.release(), &inputs.github_token) else { return };
-    let (Some(text), Some(manifest)) = (images(&so_far(story), ROOM), &outputs.manifest) else {
+    let (Some(text), Some(manifest)) = (images(&so_far(record), ROOM), &outputs.manifest) else {
         return;
     };
     let part = Part {

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, Ec2, Iam, Manner, Patience, Ssm};
+use crate::aws::call::{Api, CallContext, Ec2, Iam, Patience, Ssm};
 use crate::aws::credentials::{self, Mfa, RoleProvider};
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::insecure;
@@ -149,9 +149,10 @@ impl Account {
             let (pace, cancel) = Default::default();
             let host = host("sts", &region, endpoint(environment, "AWS_ENDPOINT_URL_STS"));
             let (hearer, expired) = (environment.clone(), keys.expired());
-            let manner = Manner { patience, host, environment: hearer, pace, expired, cancel };
-            let sts = Api::new(sts_client(&config, environment), manner.clone());
-            let iam = Api::new(iam_client(&config, environment), manner);
+            let context =
+                CallContext { patience, host, environment: hearer, pace, expired, cancel };
+            let sts = Api::new(sts_client(&config, environment), context.clone());
+            let iam = Api::new(iam_client(&config, environment), context);
             keys = role.keys(sts, iam, redactor);
             config = config.into_builder().credentials_provider(shared(&keys)).build();
         }
@@ -191,7 +192,7 @@ impl Account {
     pub fn iam(&self, cancel: &CancellationToken) -> Iam {
         let make = || iam_client(&self.config, &self.environment);
         let client = self.clients.iam.get_or_init(make).clone();
-        Api::new(client, self.manner("iam", &self.region, cancel))
+        Api::new(client, self.context("iam", &self.region, cancel))
     }
 
     /// EC2 in any region. `custom_endpoint_ec2` counts only for the account's own.
@@ -200,7 +201,7 @@ impl Account {
         let mut known = self.clients.ec2.lock().unwrap_or_else(PoisonError::into_inner);
         let client = known.entry(region.to_owned()).or_insert_with(make).clone();
         drop(known);
-        Api::new(client, self.manner("ec2", region, cancel))
+        Api::new(client, self.context("ec2", region, cancel))
     }
 
     /// The URL of EC2 in `region`, if the template or the environment says it.
@@ -220,15 +221,15 @@ impl Account {
     fn sts(&self, cancel: &CancellationToken) -> Api<aws_sdk_sts::Client> {
         let make = || sts_client(&self.config, &self.environment);
         let client = self.clients.sts.get_or_init(make).clone();
-        Api::new(client, self.manner("sts", &self.region, cancel))
+        Api::new(client, self.context("sts", &self.region, cancel))
     }
 
     /// How `api` is called in `region`.
-    fn manner(&self, api: &'static str, region: &str, cancel: &CancellationToken) -> Manner {
+    fn context(&self, api: &'static str, region: &str, cancel: &CancellationToken) -> CallContext {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || Arc::new(if self.is_unpaced { Pace::off() } else { Pace::default() });
         let pace = paces.entry((api, region.to_owned())).or_insert_with(make).clone();
-        Manner {
+        CallContext {
             patience: self.patience,
             host: host(api, region, self.endpoint_of(api, region)),
             environment: self.environment.clone(),
@@ -254,7 +255,7 @@ impl Account {
     pub fn ssm(&self, cancel: &CancellationToken) -> Ssm {
         let make = || ssm_client(&self.config, &self.environment);
         let client = self.clients.ssm.get_or_init(make).clone();
-        Api::new(client, self.manner("ssm", &self.region, cancel))
+        Api::new(client, self.context("ssm", &self.region, cancel))
     }
 
     /// Secrets Manager in [`region`](Self::region).
@@ -267,7 +268,7 @@ impl Account {
             own.set_endpoint_url(Some(endpoint));
         }
         let client = aws_sdk_secretsmanager::Client::from_conf(own.build());
-        Api::new(client, self.manner("secretsmanager", &self.region, cancel))
+        Api::new(client, self.context("secretsmanager", &self.region, cancel))
     }
 
     /// Where things in `region` are, as the journal says it.

@@ -39,14 +39,14 @@ pub type Iam = Api<aws_sdk_iam::Client>;
 #[derive(Clone, Debug)]
 pub struct Api<C> {
     client: C,
-    manner: Manner,
+    context: CallContext,
     /// What the API may not know yet.
     new: Vec<String>,
 }
 
 /// How calls are made.
 #[derive(Clone, Debug)]
-pub(super) struct Manner {
+pub(super) struct CallContext {
     /// How often and how long a call is tried.
     pub patience: Patience,
     /// Who is called: `ec2.us-east-1.amazonaws.com`.
@@ -156,8 +156,8 @@ impl Tried {
 }
 
 impl<C> Api<C> {
-    pub(super) fn new(client: C, manner: Manner) -> Self {
-        Self { client, manner, new: Vec::new() }
+    pub(super) fn new(client: C, context: CallContext) -> Self {
+        Self { client, context, new: Vec::new() }
     }
 
     /// The same, for calls about `new` things: that the API does not know one of them passes.
@@ -235,7 +235,7 @@ impl<C> Api<C> {
                     return Ok(found);
                 }
             }
-            if refusals > 1 || tries >= self.manner.patience.tries {
+            if refusals > 1 || tries >= self.context.patience.tries {
                 return Err(error.after(tries).into());
             }
         }
@@ -299,12 +299,12 @@ impl<C> Api<C> {
 
     /// Says who is waited for, and why the last try failed, if one did.
     fn say_wait(&self, action: &'static str, why: &Mutex<Option<String>>) {
-        if !self.manner.pace.is_to_say(Instant::now()) {
+        if !self.context.pace.is_to_say(Instant::now()) {
             return;
         }
-        let host = &self.manner.host;
+        let host = &self.context.host;
         let why = why.lock().unwrap_or_else(PoisonError::into_inner);
-        self.manner.environment.say(&match &*why {
+        self.context.environment.say(&match &*why {
             Some(why) => format!("Waiting for {host}: {why}"),
             None => format!("Waiting for {host}: no answer to {action} yet"),
         });
@@ -336,13 +336,13 @@ impl<C> Api<C> {
                 Meaning::Expired => tried.renewals <= RENEWALS,
                 _ => again(&error, &tried),
             };
-            if !goes_on || !self.manner.patience.allows(error.meaning, &tried, wait) {
+            if !goes_on || !self.context.patience.allows(error.meaning, &tried, wait) {
                 return Err(error.after(tried.tries));
             }
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
             tracing::debug!(action, tries = tried.tries, %error, "the call is made again");
             if error.meaning == Meaning::Expired {
-                self.manner.expired.say();
+                self.context.expired.say();
             }
             self.pause(action, wait).await?;
         }
@@ -357,14 +357,14 @@ impl<C> Api<C> {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let Manner { pace, cancel, .. } = &self.manner;
+        let CallContext { pace, cancel, .. } = &self.context;
         self.pause(action, pace.turn(action, Instant::now())).await?;
         let answer = match is_look(action) {
             true => or_cancelled(cancel, attempt).await,
             false => Ok(attempt.await),
         };
         let answer = answer.map_err(|_cancelled| ApiError::interrupted(action))?;
-        let answer = answer.map_err(|error| ApiError::new(action, &self.manner.host, &error));
+        let answer = answer.map_err(|error| ApiError::new(action, &self.context.host, &error));
         match &answer {
             Err(error) if error.meaning == Meaning::Throttled => {
                 pace.refused(action, Instant::now());
@@ -378,7 +378,7 @@ impl<C> Api<C> {
         if wait.is_zero() {
             return Ok(());
         }
-        let waited = retry::sleep(&self.manner.cancel, wait).await;
+        let waited = retry::sleep(&self.context.cancel, wait).await;
         waited.map_err(|_cancelled| ApiError::interrupted(action))
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Message, Ui, Whose};
+use crate::event::{Message, SpentBy, Ui};
 use crate::retry::{self, or_cancelled};
 
 /// What a look at a thing shows.
@@ -84,7 +84,7 @@ impl Wait<'_> {
                 Seen::Ready(value) => {
                     let took = started.elapsed();
                     self.memory.keep(self.kind, took);
-                    ui.send(Message::Spent { whose: Whose::Clouds, what: self.kind, took });
+                    ui.send(Message::Spent { whose: SpentBy::Clouds, what: self.kind, took });
                     return Ok(value);
                 }
                 Seen::Pending { state, progress } => (state, progress),

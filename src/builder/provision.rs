@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::communicator::{Chosen, Target};
 use crate::component::{BuildContext, Communicator};
-use crate::event::{Message, Phase, Whose};
+use crate::event::{Message, Phase, SpentBy};
 use crate::interpolate::BuildData;
 use crate::step::{Ending, Step, Steps};
 
@@ -130,7 +130,7 @@ impl Step for Provision {
 async fn timed<T>(cx: &BuildContext, what: &'static str, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let result = work.await;
-    cx.ui.send(Message::Spent { whose: Whose::Templates, what, took: begun.elapsed() });
+    cx.ui.send(Message::Spent { whose: SpentBy::Templates, what, took: begun.elapsed() });
     result
 }
 

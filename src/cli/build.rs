@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::cleanup::{journal_dir, run_name};
-use super::front::{self, Planned, TemplateArguments, Wishes};
+use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session, signals};
 use crate::component::OnError;
 use crate::config::GoDuration;
@@ -192,7 +192,7 @@ pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The front half; `None` after saying what is wrong.
 fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, SourceMap)> {
-    let wishes = Wishes {
+    let options = PlanOptions {
         warn_undeclared: arguments.warn_on_undeclared_var,
         force: arguments.force,
         debug: arguments.debug,
@@ -204,7 +204,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
     let planned = arguments
         .template
         .one()
-        .and_then(|template| front::plan(session, ui, &template, wishes, &mut sources));
+        .and_then(|template| front::plan(session, ui, &template, options, &mut sources));
     match planned {
         Ok((Planned { plan, .. }, warnings)) => {
             session.show(ui, &warnings, &sources);

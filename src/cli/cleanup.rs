@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::front::{self, Language, Planned, TemplateArguments, Wishes, assignment};
+use super::front::{self, Language, PlanOptions, Planned, TemplateArguments, assignment};
 use super::{Exit, Session};
 use crate::component::{Cleaner, CleanupContext};
 use crate::event::Ui;
@@ -58,13 +58,13 @@ pub(super) fn run_name(session: &Session) -> String {
 }
 
 pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
-    let manner = Manner { deadline: Instant::now(), spares_kept: false };
-    run_as(session, ui, arguments, manner)
+    let options = CleanupOptions { deadline: Instant::now(), spares_kept: false };
+    run_as(session, ui, arguments, options)
 }
 
 /// How journals are gone through.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct CleanupOptions {
     /// Until when runs that are still alive are waited for: they may be undoing what they did.
     pub deadline: Instant,
     /// Whether what was left on purpose stays.
@@ -72,7 +72,12 @@ pub(crate) struct Manner {
 }
 
 /// As [`run`], in another manner.
-pub(crate) fn run_as(session: &Session, ui: &Ui, arguments: &Arguments, manner: Manner) -> Exit {
+pub(crate) fn run_as(
+    session: &Session,
+    ui: &Ui,
+    arguments: &Arguments,
+    options: CleanupOptions,
+) -> Exit {
     let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
         ui.error("Error: nobody says where the journals are: set HOME, or give -state-dir");
         return Exit::Failure;
@@ -97,7 +102,7 @@ pub(crate) fn run_as(session: &Session, ui: &Ui, arguments: &Arguments, manner: 
     }
     let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
     let (dry_run, delete_finished) = (arguments.dry_run, arguments.delete_finished);
-    let all = All { ui, cleaners: &cleaners, dry_run, delete_finished, manner };
+    let all = All { ui, cleaners: &cleaners, dry_run, delete_finished, options };
     on_runtime(ui, all.clean(&found))
 }
 
@@ -130,9 +135,9 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
         template,
         reach: Reach::default(),
     };
-    let wishes = Wishes { ask_data_sources: true, ..Wishes::default() };
+    let options = PlanOptions { ask_data_sources: true, ..PlanOptions::default() };
     let mut sources = SourceMap::default();
-    let planned = front::plan(session, ui, &template, wishes, &mut sources);
+    let planned = front::plan(session, ui, &template, options, &mut sources);
     let Planned { plan, .. } = session.shown(ui, planned, &sources)?;
     let cleaners: Vec<_> =
         plan.builds.iter().filter_map(|build| build.builder.cleaner(&cx)).collect();
@@ -148,7 +153,7 @@ struct All<'a> {
     ui: &'a Ui,
     cleaners: &'a [Box<dyn Cleaner>],
     dry_run: bool,
-    manner: Manner,
+    options: CleanupOptions,
     delete_finished: bool,
 }
 
@@ -189,7 +194,7 @@ impl All<'_> {
 
     /// Whether all that is left of the run shall stay.
     fn spares(&self, run: &str, journal: &Journal) -> bool {
-        let kept = match self.manner.spares_kept {
+        let kept = match self.options.spares_kept {
             true => journal.leave_kept(),
             false => Vec::new(),
         };
@@ -205,7 +210,7 @@ impl All<'_> {
         let mut said = false;
         loop {
             let holder = found.take_over()?;
-            if matches!(holder, Holder::Us(_)) || Instant::now() >= self.manner.deadline {
+            if matches!(holder, Holder::Us(_)) || Instant::now() >= self.options.deadline {
                 return Ok(holder);
             }
             if !std::mem::replace(&mut said, true) {

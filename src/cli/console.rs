@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::front::{self, Language, TemplateArguments, Wishes};
+use super::front::{self, Language, PlanOptions, TemplateArguments};
 use super::{Exit, Session};
 use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
@@ -219,7 +219,7 @@ fn read(
         Some(_) => front::load(&shared, sources)?.0,
         None => load::empty(shared.load_request().dialect()),
     };
-    let inputs = front::inputs(session, &shared, Wishes::default(), &template, sources)?;
+    let inputs = front::inputs(session, &shared, PlanOptions::default(), &template, sources)?;
     let (values, _found) = eval::evaluate_partly(&template, &inputs, &session.redactor);
     Ok((template, values))
 }

@@ -134,7 +134,7 @@ pub fn for_each(
 
 /// What a command wants of the plan beside the shared arguments.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes {
+pub struct PlanOptions {
     /// Whether a var file that sets an undeclared variable is worth a warning.
     pub warn_undeclared: bool,
     /// `-force`.
@@ -172,7 +172,7 @@ pub fn look(
     let registry = session.registry.for_template(&template, &session.environment);
     let lacks = plan::requirements(&template, registry.plugins());
     found.extend(lacks.into_iter().map(Diagnostic::into_warning));
-    let inputs = inputs(session, arguments, Wishes::default(), &template, sources)?;
+    let inputs = inputs(session, arguments, PlanOptions::default(), &template, sources)?;
     let environment = (*inputs.environment).clone().without_secrets();
     let inputs = Inputs { environment: Arc::new(environment), ..inputs };
     found.extend(eval::check_variables(&template, &inputs, &session.redactor));
@@ -184,7 +184,7 @@ pub fn look(
 pub fn inputs(
     session: &Session,
     arguments: &TemplateArguments,
-    wishes: Wishes,
+    options: PlanOptions,
     template: &Template,
     sources: &mut SourceMap,
 ) -> Result<Inputs, Diagnostics> {
@@ -193,7 +193,7 @@ pub fn inputs(
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
         data_sources: Some(Arc::new(data_sources(session, template))),
-        warn_undeclared: wishes.warn_undeclared,
+        warn_undeclared: options.warn_undeclared,
         budget: sources.budget().clone(),
     })
 }
@@ -254,10 +254,10 @@ pub fn plan(
     session: &Session,
     ui: &Ui,
     arguments: &TemplateArguments,
-    wishes: Wishes,
+    options: PlanOptions,
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
-    let (planned, mut found) = plan_one_of_several(session, ui, arguments, wishes, sources)?;
+    let (planned, mut found) = plan_one_of_several(session, ui, arguments, options, sources)?;
     found.extend(unmatched(&planned.plan.unmatched, session.environment.asker));
     Ok((planned, found))
 }
@@ -267,10 +267,10 @@ pub fn plan_one_of_several(
     session: &Session,
     ui: &Ui,
     arguments: &TemplateArguments,
-    wishes: Wishes,
+    options: PlanOptions,
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
-    let planned = plan_alone(session, ui, arguments, wishes, sources);
+    let planned = plan_alone(session, ui, arguments, options, sources);
     planned.map_err(|errors| with_neighbours(errors, &arguments.template))
 }
 
@@ -291,27 +291,27 @@ fn plan_alone(
     session: &Session,
     ui: &Ui,
     arguments: &TemplateArguments,
-    wishes: Wishes,
+    options: PlanOptions,
     sources: &mut SourceMap,
 ) -> Result<(Planned, Diagnostics), Diagnostics> {
     let (template, mut found) = load(arguments, sources)?;
     found.extend(plan::versions(&template));
     found.extend(
         plan::publishing(&template, &session.environment)
-            .map(|lost| if wishes.builds { lost } else { lost.into_warning() }),
+            .map(|lost| if options.builds { lost } else { lost.into_warning() }),
     );
-    let inputs = inputs(session, arguments, wishes, &template, sources);
+    let inputs = inputs(session, arguments, options, &template, sources);
     let inputs = inputs.map(|inputs| (inputs, Diagnostics::default()));
     let Some(mut inputs) = found.absorb(inputs) else { return Err(found) };
     let request = PlanRequest {
         only: arguments.only.clone(),
         except: arguments.except.clone(),
-        force: wishes.force,
-        debug: wishes.debug,
+        force: options.force,
+        debug: options.debug,
         environment: session.environment.clone(),
         registry: session.registry.for_template(&template, &session.environment),
     };
-    if wishes.ask_data_sources && !template.data.is_empty() {
+    if options.ask_data_sources && !template.data.is_empty() {
         inputs = asking(session, ui, &template, inputs, &request);
     }
     let values = eval::evaluate(&template, &inputs, &session.redactor);
@@ -319,7 +319,7 @@ fn plan_alone(
     // Those of data sources.
     let lints = found.take_lints();
     let Some(values) = values else { return Err(found) };
-    let written = wishes.fingerprints.then(|| template.clone());
+    let written = options.fingerprints.then(|| template.clone());
     let (template, values, errors) = eval::unroll(template, values);
     found.extend(errors);
     let plan = plan::make(&template, values, &request, &session.redactor);

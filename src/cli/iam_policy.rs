@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::front::{self, Planned, TemplateArguments, Wishes};
+use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session};
 use crate::event::Ui;
 use crate::permission::policy;
@@ -20,12 +20,12 @@ pub struct Arguments {
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
-    let wishes = Wishes { force: arguments.force, ..Wishes::default() };
+    let options = PlanOptions { force: arguments.force, ..PlanOptions::default() };
     let mut sources = SourceMap::default();
     let planned = arguments
         .template
         .one()
-        .and_then(|template| front::plan(session, ui, &template, wishes, &mut sources));
+        .and_then(|template| front::plan(session, ui, &template, options, &mut sources));
     let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
         return Exit::Failure;
     };

@@ -114,20 +114,20 @@ struct Installing<'a> {
 impl Installing<'_> {
     /// Installs what `template` requires and lacks; the new lock file, if all of it worked.
     fn all(mut self, template: &Template) -> Option<Lock> {
-        let mut wishes = Vec::new();
+        let mut options = Vec::new();
         for required in &template.required_plugins {
             if !self.session.registry.needs_program(template, required) {
                 continue;
             }
             let source = &required.source.value;
             match self.wish(required) {
-                Ok(Some(wish)) => wishes.push(wish),
+                Ok(Some(wish)) => options.push(wish),
                 Ok(None) => {}
                 Err(error) => self.fail(source, &error),
             }
         }
-        let names: Vec<String> = wishes.iter().map(|wish| wish.source.clone()).collect();
-        let done = install::all(wishes, &self.session.environment, self.ui);
+        let names: Vec<String> = options.iter().map(|wish| wish.source.clone()).collect();
+        let done = install::all(options, &self.session.environment, self.ui);
         for (source, done) in names.iter().zip(done) {
             match done {
                 Ok(Done { found, pinned, signature }) => {

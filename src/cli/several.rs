@@ -4,25 +4,25 @@
 use std::collections::BTreeSet;
 
 use super::front::TemplateArguments;
-use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code, did_you_mean};
+use crate::diagnostic::{Diagnostic, Diagnostics, Frontend, code, did_you_mean};
 use crate::plan::Unmatched;
 use crate::source::SourceMap;
 use crate::template::ast::Dialect;
 use crate::template::load;
 
 /// A warning for each pattern that selects nothing.
-pub fn unmatched(unmatched: &Unmatched, asker: Asker) -> Diagnostics {
+pub fn unmatched(unmatched: &Unmatched, asker: Frontend) -> Diagnostics {
     unmatched.warnings(|option, text| asker.pattern(option, text))
 }
 
 /// An error for a variable that no template has.
-fn undeclared(asker: Asker, name: &str, declared: &BTreeSet<String>) -> Diagnostic {
+fn undeclared(asker: Frontend, name: &str, declared: &BTreeSet<String>) -> Diagnostic {
     let (summary, cause) = match asker {
-        Asker::CommandLine => (
+        Frontend::CommandLine => (
             "Undefined -var variable".to_owned(),
             format!("None of the templates has a {name:?} variable."),
         ),
-        Asker::Workflow => {
+        Frontend::Workflow => {
             (format!("no template has a variable `{name}`"), "a value is given for it".to_owned())
         }
     };
@@ -37,7 +37,7 @@ fn undeclared(asker: Asker, name: &str, declared: &BTreeSet<String>) -> Diagnost
 /// error.
 pub fn share(
     templates: Vec<TemplateArguments>,
-    asker: Asker,
+    asker: Frontend,
 ) -> (Vec<TemplateArguments>, Diagnostics) {
     let mut declared = BTreeSet::new();
     // A legacy template takes any variable; and what cannot be read says so when it is.

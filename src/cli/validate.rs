@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::front::{self, Planned, TemplateArguments, Wishes};
+use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::several::{self, share};
 use super::{Exit, Session};
 use crate::diagnostic::Diagnostics;
@@ -145,12 +145,12 @@ impl Check<'_> {
             let (_looked_at, found) = front::look(session, template, sources)?;
             return Ok((Unmatched::default(), found));
         }
-        let wishes = Wishes {
+        let options = PlanOptions {
             warn_undeclared: !arguments.no_warn_undeclared_var,
             ask_data_sources: arguments.evaluate_datasources,
-            ..Wishes::default()
+            ..PlanOptions::default()
         };
-        let (planned, found) = front::plan_one_of_several(session, ui, template, wishes, sources)?;
+        let (planned, found) = front::plan_one_of_several(session, ui, template, options, sources)?;
         let found = linted(session, arguments, &planned, found, sources)?;
         Ok((planned.plan.unmatched, found))
     }

@@ -58,7 +58,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     }
 
     /// The key that the builder has to make for it; `None` if the template gives another login.
-    fn temporary_key(&self) -> Option<KeyWish<'_>> {
+    fn temporary_key(&self) -> Option<KeyRequest<'_>> {
         None
     }
 
@@ -96,7 +96,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
 
 /// The temporary key that a template asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyWish<'a> {
+pub struct KeyRequest<'a> {
     /// Its kind.
     pub kind: KeyType,
     /// Its bits, if the template says how many.
@@ -105,7 +105,7 @@ pub struct KeyWish<'a> {
     pub name: Option<&'a str>,
 }
 
-impl KeyWish<'_> {
+impl KeyRequest<'_> {
     /// The given name, or a new one each time.
     pub fn name(&self) -> String {
         let own = || format!("packer_{}", uuid::Uuid::new_v4());

@@ -20,7 +20,7 @@ mod way;
 mod winrm;
 
 pub use announcement::Announcement;
-pub use connector::{Connector, KeyWish, Pause};
+pub use connector::{Connector, KeyRequest, Pause};
 pub use key::{KeyType, TemporaryKey};
 pub use options::{Chosen, Options, Taken};
 pub use ssh::{SshOptions, TransferMethod};

@@ -2,7 +2,7 @@
 
 /// Who has given templates what they are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Asker {
+pub enum Frontend {
     /// The arguments of a command: `-only=…`.
     #[default]
     CommandLine,
@@ -10,7 +10,7 @@ pub enum Asker {
     Workflow,
 }
 
-impl Asker {
+impl Frontend {
     /// A pattern that selects builds; `option` is `only` or `except`.
     pub fn pattern(self, option: &str, text: &str) -> String {
         match self {

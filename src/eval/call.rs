@@ -8,7 +8,7 @@ use crate::template::ast::Expr;
 
 use super::convert::convert;
 use super::expr::{Eval, Evaluator, error, suggest, too_much};
-use super::functions::{Available, Call, CallError, Function, Gives, Param, Run, find, names};
+use super::functions::{Available, Call, CallError, Function, Param, ResultType, Run, find, names};
 use super::signature::Signature;
 use super::types::Type;
 use super::value::{Data, Value};
@@ -194,9 +194,9 @@ fn unknown_result(function: &Function, args: &[Value]) -> Result<Option<Type>, C
             _ => {}
         }
     }
-    let ty = match function.gives {
-        Gives::Always(want) => want.ty(),
-        Gives::By(ty) => ty(args)?,
+    let ty = match function.result {
+        ResultType::Always(want) => want.ty(),
+        ResultType::By(ty) => ty(args)?,
     };
     let is_missing = |param: &Param, arg: &Value| match function.partial {
         true => arg.is_unknown() && !param.unknown,

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 
-use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code};
+use crate::diagnostic::{Diagnostic, Diagnostics, Frontend, code};
 use crate::interpolate::{self, Dot, Scope};
 use crate::secret::{Redactor, Weakness};
 use crate::source::Span;
@@ -73,7 +73,7 @@ fn plain_text(expr: &Expr) -> Option<String> {
     }
 }
 
-fn unset(variable: &Variable, asker: Asker) -> Diagnostic {
+fn unset(variable: &Variable, asker: Frontend) -> Diagnostic {
     let name = &variable.name.value;
     Diagnostic::error(code::UNSET_VARIABLE, format!("required variable not set: {name}"))
         .at(variable.name.span)

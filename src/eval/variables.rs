@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::diagnostic::{Asker, Diagnostic, Diagnostics, code, did_you_mean};
+use crate::diagnostic::{Diagnostic, Diagnostics, Frontend, code, did_you_mean};
 use crate::secret::Weakness;
 use crate::source::{Span, Spanned};
 use crate::template::ast::{Expr, Template, Validation, Variable};
@@ -22,14 +22,14 @@ pub type Variables = BTreeMap<Arc<str>, Value>;
 
 /// Where a variable's value comes from, in rising order of precedence.
 #[derive(Clone, Copy)]
-enum Given<'a> {
+enum ValueSource<'a> {
     Default,
     Environment(&'a str),
     File(&'a Expr),
     CommandLine(&'a str),
 }
 
-impl Given<'_> {
+impl ValueSource<'_> {
     fn name(self) -> &'static str {
         match self {
             Self::Default => "default",
@@ -44,9 +44,9 @@ impl Given<'_> {
 pub fn evaluate(template: &Template, inputs: &Inputs, host: &Host) -> (Variables, Diagnostics) {
     let mut found = undeclared(template, inputs);
     let mut values = Variables::new();
-    let givens = Givens::of(inputs);
+    let sources = ValueSources::of(inputs);
     for variable in &template.variables {
-        let given = givens.winner(&variable.name.value);
+        let given = sources.winner(&variable.name.value);
         match evaluate_one(variable, given, host, &mut found) {
             Ok(value) => {
                 values.insert(variable.name.value.as_str().into(), value);
@@ -61,13 +61,13 @@ pub fn evaluate(template: &Template, inputs: &Inputs, host: &Host) -> (Variables
 }
 
 /// What is given for each variable, by its name.
-struct Givens<'a> {
+struct ValueSources<'a> {
     environment: HashMap<&'a str, &'a str>,
     files: HashMap<&'a str, &'a Expr>,
     command_line: HashMap<&'a str, &'a str>,
 }
 
-impl<'a> Givens<'a> {
+impl<'a> ValueSources<'a> {
     /// Of several of one kind the last one counts.
     fn of(inputs: &'a Inputs) -> Self {
         let set = |(name, text): (&'a str, &'a str)| Some((name.strip_prefix("PKR_VAR_")?, text));
@@ -80,20 +80,22 @@ impl<'a> Givens<'a> {
         }
     }
 
-    fn winner(&self, name: &str) -> Given<'a> {
+    fn winner(&self, name: &str) -> ValueSource<'a> {
         if let Some(text) = self.command_line.get(name) {
-            return Given::CommandLine(text);
+            return ValueSource::CommandLine(text);
         }
         if let Some(value) = self.files.get(name) {
-            return Given::File(value);
+            return ValueSource::File(value);
         }
-        self.environment.get(name).map_or(Given::Default, |text| Given::Environment(text))
+        self.environment
+            .get(name)
+            .map_or(ValueSource::Default, |text| ValueSource::Environment(text))
     }
 }
 
 fn evaluate_one(
     variable: &Variable,
-    given: Given<'_>,
+    given: ValueSource<'_>,
     host: &Host,
     found: &mut Diagnostics,
 ) -> Result<Value, Diagnostics> {
@@ -104,8 +106,8 @@ fn evaluate_one(
     let default = default_value(variable, declared.as_ref(), host)?;
     let ty = declared.unwrap_or_else(|| implied_type(default.as_ref()));
     let value = match (given, default) {
-        (Given::Default, Some(default)) => default,
-        (Given::Default, None) => {
+        (ValueSource::Default, Some(default)) => default,
+        (ValueSource::Default, None) => {
             return Err(unset(variable, host.environment.asker).into());
         }
         (given, _) => given_value(variable, given, &ty, host)?,
@@ -164,15 +166,15 @@ fn implied_type(default: Option<&Value>) -> Type {
 
 fn given_value(
     variable: &Variable,
-    given: Given<'_>,
+    given: ValueSource<'_>,
     ty: &Type,
     host: &Host,
 ) -> Result<Value, Diagnostics> {
     let asker = host.environment.asker;
     let (value, span) = match given {
-        Given::Default => (Value::NULL, variable.name.span),
-        Given::File(expr) => (constant(expr, &host.budget)?, expr.span),
-        Given::Environment(text) | Given::CommandLine(text) => {
+        ValueSource::Default => (Value::NULL, variable.name.span),
+        ValueSource::File(expr) => (constant(expr, &host.budget)?, expr.span),
+        ValueSource::Environment(text) | ValueSource::CommandLine(text) => {
             (text_value(variable, given, text, ty, host)?, variable.name.span)
         }
     };
@@ -185,8 +187,10 @@ fn given_value(
                  {cause}."
             ));
         match given {
-            Given::Environment(_) => found.note(format!("the value comes from PKR_VAR_{name}")),
-            Given::CommandLine(_) => {
+            ValueSource::Environment(_) => {
+                found.note(format!("the value comes from PKR_VAR_{name}"))
+            }
+            ValueSource::CommandLine(_) => {
                 found.note(format!("the value comes from {}", asker.value(name)))
             }
             _ => found.label(variable.name.span, "declared here"),
@@ -197,7 +201,7 @@ fn given_value(
 /// A text as it is where a text or number is wanted; else what it says as an expression.
 fn text_value(
     variable: &Variable,
-    given: Given<'_>,
+    given: ValueSource<'_>,
     text: &str,
     ty: &Type,
     host: &Host,
@@ -212,7 +216,7 @@ fn text_value(
     value.map_err(|errors| {
         let (name, kind) = (&variable.name.value, ty.kind_name());
         let source = match given {
-            Given::Environment(_) => format!("the environment variable PKR_VAR_{name}"),
+            ValueSource::Environment(_) => format!("the environment variable PKR_VAR_{name}"),
             _ => host.environment.asker.value(name),
         };
         let why: Vec<String> = errors.0.into_iter().map(|error| error.summary).collect();
@@ -231,7 +235,7 @@ fn text_value(
     })
 }
 
-fn unset(variable: &Variable, asker: Asker) -> Diagnostic {
+fn unset(variable: &Variable, asker: Frontend) -> Diagnostic {
     let name = &variable.name.value;
     Diagnostic::error(code::UNSET_VARIABLE, format!("Unset variable {name:?}"))
         .at(variable.name.span)
@@ -285,7 +289,7 @@ fn undeclared(template: &Template, inputs: &Inputs) -> Diagnostics {
 fn validate(
     variable: &Variable,
     rule: &Validation,
-    given: Given<'_>,
+    given: ValueSource<'_>,
     value: &Value,
     host: &Host,
 ) -> Result<(), Diagnostics> {
@@ -307,7 +311,7 @@ fn validate(
         Data::Bool(false) => {
             let summary = format!("Invalid value for {} variable", given.name());
             let span = match given {
-                Given::File(expr) => expr.span,
+                ValueSource::File(expr) => expr.span,
                 _ => variable.name.span,
             };
             Err(Diagnostic::error(code::VALIDATION, summary)

@@ -9,7 +9,7 @@ use octocrab::models::issues::Comment;
 use octocrab::models::{CommentId, UserId};
 
 use super::Context;
-use super::rest::{Rest, Result, digest, if_allowed, is_forbidden};
+use super::rest::{RestClient, Result, digest, if_allowed, is_forbidden};
 use crate::secret::Secret;
 
 /// How long a comment may be; GitHub refuses longer ones.
@@ -58,7 +58,7 @@ pub async fn post(
     note: &Note,
 ) -> anyhow::Result<Posted> {
     let thread = Thread {
-        rest: Rest::of(context, token)?,
+        rest: RestClient::of(context, token)?,
         number,
         run: (number_of(&context.run_id), number_of(&context.run_attempt)),
     };
@@ -71,7 +71,7 @@ fn number_of(text: &str) -> u64 {
 
 /// The comments of one pull request.
 struct Thread {
-    rest: Rest,
+    rest: RestClient,
     number: u64,
     /// This run: its number and which try of it this is.
     run: (u64, u64),

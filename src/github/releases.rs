@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::Context;
-use super::rest::{Rest, Result, digest, if_allowed};
+use super::rest::{RestClient, Result, digest, if_allowed};
 use crate::secret::Secret;
 
 /// How long notes may be; GitHub refuses longer ones.
@@ -36,7 +36,7 @@ pub async fn publish(
     (id, upload_url): (u64, &str),
     part: &Part,
 ) -> anyhow::Result<Option<String>> {
-    let rest = Rest::of(context, token)?;
+    let rest = RestClient::of(context, token)?;
     let upload = Upload::of(context, token, upload_url, part)?;
     let releases = rest.client.repos(&rest.owner, &rest.name);
     let Some(release) = if_allowed(releases.releases().get(id)).await? else { return Ok(None) };
@@ -47,7 +47,7 @@ pub async fn publish(
     Ok(written.map(|()| release.html_url.to_string()))
 }
 
-async fn write(rest: &Rest, upload: Upload, release: &Release, notes: &str) -> Result<()> {
+async fn write(rest: &RestClient, upload: Upload, release: &Release, notes: &str) -> Result<()> {
     // octocrab's own call sends the number along, which GitHub does not describe.
     let route = rest.route(&format!("releases/{}", release.id));
     let _: Json = rest.client.patch(route, Some(&json!({ "body": notes }))).await?;
@@ -62,7 +62,7 @@ async fn write(rest: &Rest, upload: Upload, release: &Release, notes: &str) -> R
 /// A file on its way to a release. Files may go to a server of its own, and octocrab's own call takes
 /// the paths of two servers for one.
 struct Upload {
-    rest: Rest,
+    rest: RestClient,
     name: &'static str,
     request: Request<String>,
 }
@@ -77,7 +77,7 @@ impl Upload {
             .header(CONTENT_TYPE, "application/json")
             .header(CONTENT_LENGTH, content.len())
             .body(content.clone())?;
-        Ok(Self { rest: Rest::at(server.as_str(), context, token)?, name, request })
+        Ok(Self { rest: RestClient::at(server.as_str(), context, token)?, name, request })
     }
 }
 

@@ -17,13 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) type Result<T> = std::result::Result<T, octocrab::Error>;
 
 /// A client and the repository that it asks about.
-pub(super) struct Rest {
+pub(super) struct RestClient {
     pub client: Octocrab,
     pub owner: String,
     pub name: String,
 }
 
-impl Rest {
+impl RestClient {
     /// For the repository of the run.
     pub fn of(context: &Context, token: &Secret) -> anyhow::Result<Self> {
         Self::at(&context.api_url, context, token).context("GITHUB_API_URL")

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::Context;
-use super::rest::{Rest, Result, if_allowed};
+use super::rest::{RestClient, Result, if_allowed};
 use crate::secret::Secret;
 
 /// Other lines in place of some.
@@ -37,7 +37,7 @@ struct File {
 
 /// A remark that is there already; without a line if that is gone.
 #[derive(Debug, Deserialize)]
-struct Remark {
+struct ReviewComment {
     path: String,
     body: String,
     line: Option<usize>,
@@ -54,12 +54,12 @@ pub async fn suggest(
     number: u64,
     suggestions: &[Suggestion],
 ) -> anyhow::Result<Option<usize>> {
-    let rest = Rest::of(context, token)?;
+    let rest = RestClient::of(context, token)?;
     if_allowed(review(&rest, number, context.head(), suggestions)).await
 }
 
 async fn review(
-    rest: &Rest,
+    rest: &RestClient,
     number: u64,
     head: Option<&str>,
     suggestions: &[Suggestion],
@@ -71,10 +71,10 @@ async fn review(
     let is_shown = |one: &&Suggestion| {
         shown.get(one.path.as_str()).is_some_and(|hunks| hunks.iter().any(|hunk| one.is_in(hunk)))
     };
-    let remarks: Vec<Remark> = rest.all(&format!("pulls/{number}/comments")).await?;
+    let remarks: Vec<ReviewComment> = rest.all(&format!("pulls/{number}/comments")).await?;
     let is_new = |one: &&Suggestion| {
         let last = Some(one.last());
-        let is_it = |remark: &Remark| remark.path == one.path && remark.line == last;
+        let is_it = |remark: &ReviewComment| remark.path == one.path && remark.line == last;
         !remarks.iter().any(|remark| is_it(remark) && remark.body == one.body())
     };
     let new = suggestions.iter().filter(is_shown).filter(is_new).take(MOST);

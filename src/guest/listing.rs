@@ -36,7 +36,7 @@ pub fn matches(listed: &[u8]) -> anyhow::Result<Vec<Match>> {
 
 /// What is below a directory: names of directories and of files, relative to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Below {
+pub struct DirectoryListing {
     /// Parents before what is in them.
     pub directories: Vec<PathBuf>,
     /// All of them.
@@ -44,12 +44,12 @@ pub struct Below {
 }
 
 /// Reads the names of directories, then `/`, then the names of files, each followed by NUL.
-pub fn below(listed: &[u8]) -> anyhow::Result<Below> {
+pub fn below(listed: &[u8]) -> anyhow::Result<DirectoryListing> {
     let mut names = entries(listed);
     let checked = |name| Ok(peer::relative_path(Path::new(OsStr::from_bytes(name)))?);
     let directories: anyhow::Result<_> =
         names.by_ref().take_while(|name| *name != b"/").map(checked).collect();
-    Ok(Below {
+    Ok(DirectoryListing {
         directories: directories?,
         files: names.map(checked).collect::<anyhow::Result<_>>()?,
     })

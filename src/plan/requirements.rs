@@ -34,7 +34,7 @@ pub(super) fn plugins(
             .any(|one| is_of(&one.source.kind.value, &plugin.name.value) || uses(one.build, plugin))
     };
     let found = template.required_plugins.iter().filter_map(|plugin| {
-        let Lack { diagnostic, is_absent } = lack(plugin, served)?;
+        let Unmet { diagnostic, is_absent } = lack(plugin, served)?;
         match is_absent {
             // A fork of what is built in: nothing else refuses its components.
             true if wanted(plugin) && built_in_namesake(plugin).is_some() => Some(diagnostic),
@@ -82,28 +82,28 @@ fn check_version(required: &Spanned<String>) -> Option<Diagnostic> {
 }
 
 /// What a required plugin is not.
-struct Lack {
+struct Unmet {
     diagnostic: Diagnostic,
     /// Whether nothing of the plugin is here.
     is_absent: bool,
 }
 
-fn lack(plugin: &RequiredPlugin, served: &Plugins) -> Option<Lack> {
+fn lack(plugin: &RequiredPlugin, served: &Plugins) -> Option<Unmet> {
     match served.served(&plugin.name.value) {
         Some(Served::Installed(_)) => return None,
         Some(Served::Unusable(why)) => {
-            return Some(Lack { diagnostic: unusable(plugin, why), is_absent: true });
+            return Some(Unmet { diagnostic: unusable(plugin, why), is_absent: true });
         }
         Some(Served::BuiltIn) | None => {}
     }
     let Some(built_in) = plugins::built_in(&plugin.source.value) else {
-        return Some(Lack { diagnostic: unknown_plugin(plugin), is_absent: true });
+        return Some(Unmet { diagnostic: unknown_plugin(plugin), is_absent: true });
     };
     let diagnostic = match constraints(&plugin.version) {
         Ok(constraints) => other_version(built_in, plugin, &constraints)?,
         Err(diagnostic) => *diagnostic,
     };
-    Some(Lack { diagnostic, is_absent: false })
+    Some(Unmet { diagnostic, is_absent: false })
 }
 
 /// What is built in serves those who pinned an older version: nobody can install another one.

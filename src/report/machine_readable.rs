@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use super::screen::Screen;
 use super::terminal::finished;
-use super::{Look, shown};
+use super::{Presenter, shown};
 use crate::event::{Event, Message, Stream, Target};
 
 /// Shows events as records.
 pub(super) struct MachineReadable;
 
-impl Look for MachineReadable {
+impl Presenter for MachineReadable {
     fn show(&mut self, event: Event, screen: &mut Screen) {
         let out = screen.out();
         let target = event.target.as_ref();

@@ -28,9 +28,9 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use self::github::log::Log;
-use self::github::story::Story;
+use self::github::record::RunRecord;
 use self::machine_readable::MachineReadable;
-use self::progress::Bars;
+use self::progress::ProgressBars;
 use self::prompt::Prompts;
 use self::screen::Screen;
 use self::terminal::Terminal;
@@ -73,7 +73,7 @@ impl Style {
 const WIDTH_OF_LOGS: usize = 100;
 
 /// One way to show events.
-trait Look: Send {
+trait Presenter: Send {
     /// Renders `event`; it is written soon after.
     fn show(&mut self, event: Event, screen: &mut Screen);
 
@@ -102,8 +102,11 @@ pub struct Reporter {
 impl Reporter {
     /// Begins to listen.
     pub fn start(style: Style, environment: &Environment, redactor: Redactor) -> Self {
-        let bars =
-            if bars_are_possible(style, environment) { Bars::on_terminal() } else { Bars::none() };
+        let bars = if bars_are_possible(style, environment) {
+            ProgressBars::on_terminal()
+        } else {
+            ProgressBars::none()
+        };
         // `Stdout` itself writes each line by itself; all that is written here is whole batches.
         let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
         let screen = Screen::new(out, Box::new(io::stderr()), bars);
@@ -111,18 +114,18 @@ impl Reporter {
     }
 
     /// Begins to listen, and speaks to GitHub's runner, which reads standard output. What happens is
-    /// kept in `story`.
+    /// kept in `record`.
     pub fn for_github(
         settings: github::Settings,
-        story: Arc<Mutex<Story>>,
+        record: Arc<Mutex<RunRecord>>,
         redactor: Redactor,
     ) -> Self {
         let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
-        let screen = Screen::new(out, Box::new(io::stderr()), Bars::none());
-        Self::listen(Box::new(Log::new(settings, story, redactor.clone())), screen, redactor)
+        let screen = Screen::new(out, Box::new(io::stderr()), ProgressBars::none());
+        Self::listen(Box::new(Log::new(settings, record, redactor.clone())), screen, redactor)
     }
 
-    fn listen(look: Box<dyn Look>, screen: Screen, redactor: Redactor) -> Self {
+    fn listen(look: Box<dyn Presenter>, screen: Screen, redactor: Redactor) -> Self {
         let (ui, events) = Ui::redacting(redactor);
         let (until_shown, done) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -155,7 +158,7 @@ impl Reporter {
     }
 }
 
-fn look(style: Style, environment: &Environment) -> Box<dyn Look> {
+fn look(style: Style, environment: &Environment) -> Box<dyn Presenter> {
     if style.machine_readable {
         return Box::new(MachineReadable);
     }
@@ -180,7 +183,7 @@ fn unbuffered(stream: impl std::os::fd::AsFd) -> io::Result<Box<dyn Write + Send
 /// standard output did not take them.
 fn show_all(
     mut events: UnboundedReceiver<Event>,
-    mut look: Box<dyn Look>,
+    mut look: Box<dyn Presenter>,
     mut screen: Screen,
 ) -> io::Result<()> {
     let clock = look.patience().and_then(Clock::new);

@@ -7,13 +7,13 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::event::{Progress, Target};
 
 /// The bars under the text.
-pub(super) struct Bars {
+pub(super) struct ProgressBars {
     /// `None`: there is no terminal to draw on.
     area: Option<MultiProgress>,
     bars: HashMap<(Option<Target>, String), ProgressBar>,
 }
 
-impl Bars {
+impl ProgressBars {
     /// Bars on the terminal that standard output is.
     pub fn on_terminal() -> Self {
         let area = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::progress::Bars;
+use super::progress::ProgressBars;
 
 /// Collects what is to be shown and writes it in one go.
 ///
@@ -11,7 +11,7 @@ pub(super) struct Screen {
     out: Sink,
     err: Sink,
     /// Bars under the text, on a terminal.
-    pub bars: Bars,
+    pub bars: ProgressBars,
 }
 
 /// One stream.
@@ -27,7 +27,7 @@ const FULL: usize = 64 * 1024;
 
 impl Screen {
     /// Writes to these streams.
-    pub fn new(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, bars: Bars) -> Self {
+    pub fn new(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, bars: ProgressBars) -> Self {
         let sink = |stream| Sink { stream, pending: String::new(), failed: None };
         Self { out: sink(out), err: sink(err), bars }
     }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::prompt::Prompts;
 use super::screen::Screen;
 use super::timeline::Timeline;
-use super::{Look, shown, words};
+use super::{Presenter, shown, words};
 use crate::event::{Event, Message, Stream, Target};
 
 /// The colours of the builds in their order, as terminal codes.
@@ -126,7 +126,7 @@ fn local_time(at: Timestamp, zone: &TimeZone) -> String {
     local.strftime(format).to_string()
 }
 
-impl Look for Terminal {
+impl Presenter for Terminal {
     fn show(&mut self, event: Event, screen: &mut Screen) {
         let target = event.target.as_ref();
         let about = About { at: target.map(|_| event.at), target };

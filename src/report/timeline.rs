@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::Whose;
+use crate::event::SpentBy;
 
 /// Builds that take less need no explanation.
 const WORTH_TELLING: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const WORTH_A_LINE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     steps: Vec<(String, Span)>,
-    spent: Vec<(Whose, Span)>,
+    spent: Vec<(SpentBy, Span)>,
 }
 
 /// From a moment to another one.
@@ -51,20 +51,20 @@ impl Timeline {
     }
 
     /// Time of somebody else ended at `at`.
-    pub fn spent(&mut self, whose: Whose, at: Timestamp, took: Duration) {
+    pub fn spent(&mut self, whose: SpentBy, at: Timestamp, took: Duration) {
         self.spent.push((whose, Span::ended(at, took)));
     }
 
     /// What is told of a build that took `took`, if it is worth telling.
     pub fn text(&self, took: Duration) -> Option<String> {
-        if took < WORTH_TELLING || !self.spent.iter().any(|(whose, _)| *whose == Whose::Clouds) {
+        if took < WORTH_TELLING || !self.spent.iter().any(|(whose, _)| *whose == SpentBy::Clouds) {
             return None;
         }
         let mut text = "Where the time went:".to_owned();
         let mut steps: Vec<_> = self.steps.iter().collect();
         steps.sort_by_key(|(_, span)| span.from);
         for (name, span) in steps.into_iter().filter(|(_, span)| span.length() >= WORTH_A_LINE) {
-            let waited = self.total(*span, |whose| whose == Whose::Clouds);
+            let waited = self.total(*span, |whose| whose == SpentBy::Clouds);
             // Writing to a string cannot fail.
             let _ = write!(text, "\n{:>8} s  {name}", seconds(span.length()));
             if waited >= WORTH_A_LINE {
@@ -79,7 +79,7 @@ impl Timeline {
 
     /// How much of `span` was spent by those that `counts`; what happened at the same time counts
     /// once.
-    fn total(&self, span: Span, counts: impl Fn(Whose) -> bool) -> Duration {
+    fn total(&self, span: Span, counts: impl Fn(SpentBy) -> bool) -> Duration {
         let spent = self.spent.iter().filter(|(whose, _)| counts(*whose));
         let mut parts: Vec<_> = spent.filter_map(|(_, part)| part.within(span)).collect();
         parts.sort_by_key(|part| part.from);
@@ -115,13 +115,13 @@ mod tests {
     fn each_step_says_what_it_took_and_the_end_says_what_was_ours() {
         let mut timeline = Timeline::default();
         timeline.step("check the account".into(), at(0.2), secs(0.2));
-        timeline.spent(Whose::Clouds, at(8.0), secs(7.0));
+        timeline.spent(SpentBy::Clouds, at(8.0), secs(7.0));
         timeline.step("run the instance".into(), at(8.1), secs(7.5));
-        timeline.spent(Whose::Templates, at(9.0), secs(0.9));
+        timeline.spent(SpentBy::Templates, at(9.0), secs(0.9));
         timeline.step("connect".into(), at(9.0), secs(0.9));
         // Two copies at the same time are waited for once.
-        timeline.spent(Whose::Clouds, at(22.0), secs(12.0));
-        timeline.spent(Whose::Clouds, at(23.0), secs(12.0));
+        timeline.spent(SpentBy::Clouds, at(22.0), secs(12.0));
+        timeline.spent(SpentBy::Clouds, at(23.0), secs(12.0));
         timeline.step("copy the AMI".into(), at(23.5), secs(13.5));
         insta::assert_snapshot!(timeline.text(secs(24.0)).unwrap(), @r"
         Where the time went:
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn short_builds_and_those_without_a_cloud_tell_nothing() {
         let mut timeline = Timeline::default();
-        timeline.spent(Whose::Templates, at(8.0), secs(7.0));
+        timeline.spent(SpentBy::Templates, at(8.0), secs(7.0));
         assert_eq!(timeline.text(secs(8.0)), None);
-        timeline.spent(Whose::Clouds, at(8.0), secs(1.0));
+        timeline.spent(SpentBy::Clouds, at(8.0), secs(1.0));
         assert_eq!(timeline.text(secs(4.0)), None);
         assert!(timeline.text(secs(8.0)).is_some());
     }

@@ -36,8 +36,8 @@ pub async fn execute(
     let started = Instant::now();
     ui.send(Message::BuildsPlanned(plan.builds.iter().map(|one| one.name.clone()).collect()));
     let shared = Shared { request: Arc::new(request.clone()), ui, redactor, stop };
-    let turns = start_in_order(plan.builds, &shared).await;
-    let finished = turns.into_iter().map(|turn| turn.finished(shared.stop.cause()));
+    let tasks = start_in_order(plan.builds, &shared).await;
+    let finished = tasks.into_iter().map(|task| task.finished(shared.stop.cause()));
     let builds = future::join_all(finished).await;
     Outcome {
         builds,
@@ -49,15 +49,15 @@ pub async fn execute(
 }
 
 /// A build that has started, or never will.
-struct Turn {
+struct BuildTask {
     name: String,
     task: Option<JoinHandle<BuildOutcome>>,
 }
 
 /// Starts each build as soon as it may run, in the order of the plan.
-async fn start_in_order(builds: Vec<PlannedBuild>, shared: &Shared) -> Vec<Turn> {
+async fn start_in_order(builds: Vec<PlannedBuild>, shared: &Shared) -> Vec<BuildTask> {
     let slots = Arc::new(Semaphore::new(slots(&shared.request)));
-    let mut turns = Vec::with_capacity(builds.len());
+    let mut tasks = Vec::with_capacity(builds.len());
     for planned in builds {
         let name = planned.name.clone();
         let cancel = shared.stop.token();
@@ -71,9 +71,9 @@ async fn start_in_order(builds: Vec<PlannedBuild>, shared: &Shared) -> Vec<Turn>
                 build::run(planned, shared).await
             })
         });
-        turns.push(Turn { name, task });
+        tasks.push(BuildTask { name, task });
     }
-    turns
+    tasks
 }
 
 /// How many builds may run at a time.
@@ -82,12 +82,12 @@ fn slots(request: &RunRequest) -> usize {
     wanted.unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS)
 }
 
-impl Turn {
+impl BuildTask {
     async fn finished(self, stopped: Option<Cause>) -> BuildOutcome {
         let (error, fault) = match self.task {
             None => {
                 let why = stopped.unwrap_or(Cause::Interrupted);
-                let error = anyhow::anyhow!("not started: the run was {why} before its turn");
+                let error = anyhow::anyhow!("not started: the run was {why} before its task");
                 (error, build::INTERRUPTED)
             }
             Some(task) => match task.await {

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::Located;
 use super::provision::{bullet_list, or_dropped, unusable};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
-use crate::event::{Message, Phase, Ui, Whose};
+use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
 use crate::journal::{Journal, Thing};
@@ -140,7 +140,7 @@ impl PostProcessing {
         let work = component.post_process(&context, input);
         let processed = or_dropped(work, &context.cancel, &self.stop).await;
         let processed = processed.unwrap_or_else(|| Err(Cancelled.into()));
-        let (whose, what, took) = (Whose::Templates, "post-processing", begun.elapsed());
+        let (whose, what, took) = (SpentBy::Templates, "post-processing", begun.elapsed());
         self.ui.send(Message::Spent { whose, what, took });
         processed
     }

@@ -60,7 +60,7 @@ fn api(tries: usize) -> Api<()> {
     let patience = Patience { tries, unreachable: long, unsure: long };
     let (pace, expired, cancel) = Default::default();
     let host = "ec2.example".into();
-    Api::new((), Manner { patience, host, environment, pace, expired, cancel })
+    Api::new((), CallContext { patience, host, environment, pace, expired, cancel })
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn what_is_not_there_is_removed() {
 async fn an_interruption_ends_the_waits_and_the_looks_but_no_change() {
     let api = api(10);
     let (script, cancel) =
-        (Script::new(&[Says::Refuses("RequestLimitExceeded")]), api.manner.cancel.clone());
+        (Script::new(&[Says::Refuses("RequestLimitExceeded")]), api.context.cancel.clone());
     let call = api.call("StopInstances", |()| script.answer());
     let (ended, ()) = tokio::join!(call, async {
         tokio::time::sleep(Duration::from_millis(10)).await;

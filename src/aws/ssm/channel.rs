@@ -17,9 +17,9 @@ use crate::aws::ssm::content::{self, Agent};
 use crate::aws::ssm::message::{CONNECT_TO_PORT_ERROR, Draft, Kind, Message, payload};
 use crate::aws::ssm::pace::Pace;
 use crate::aws::ssm::reliable::{Incoming, Outgoing, Overdue};
-use crate::aws::ssm::session::{Door, Session};
+use crate::aws::ssm::session::{ChannelAccess, Session};
 use crate::aws::ssm::socket::{self, Outbox};
-use crate::aws::ssm::stream::Fate;
+use crate::aws::ssm::stream::SessionEnd;
 use crate::retry::Backoff;
 
 /// How long the agent may take to greet.
@@ -48,7 +48,7 @@ pub(super) struct Channel {
     /// Who is at the other end.
     pub(super) agent: Agent,
     /// What becomes of it.
-    pub(super) fate: Arc<Fate>,
+    pub(super) fate: Arc<SessionEnd>,
     /// Keeps it open.
     pub(super) task: AbortOnDropHandle<()>,
 }
@@ -70,7 +70,7 @@ pub(super) async fn open(session: Session, patience: Duration) -> Result<Channel
     let (to, outbound) = mpsc::channel(QUEUE);
     let (inbound, from) = mpsc::channel(QUEUE);
     let (greeted, greeting) = oneshot::channel();
-    let fate = Arc::new(Fate::default());
+    let fate = Arc::new(SessionEnd::default());
     let task = Task {
         session,
         client: Uuid::new_v4(),
@@ -79,7 +79,7 @@ pub(super) async fn open(session: Session, patience: Duration) -> Result<Channel
         pace: Pace::new(Instant::now()),
         outbound,
         inbound,
-        unread: Unread::default(),
+        unread: ReadBuffer::default(),
         agent: None,
         was_heard: false,
         greeted: Some(greeted),
@@ -111,12 +111,12 @@ enum End {
 
 /// What came and waits for its reader.
 #[derive(Debug, Default)]
-struct Unread {
+struct ReadBuffer {
     pieces: VecDeque<Bytes>,
     bytes: usize,
 }
 
-impl Unread {
+impl ReadBuffer {
     fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -143,14 +143,14 @@ struct Task {
     pace: Pace,
     outbound: mpsc::Receiver<Draft>,
     inbound: mpsc::Sender<Bytes>,
-    unread: Unread,
+    unread: ReadBuffer,
     /// The agent, once it has asked.
     agent: Option<Agent>,
     /// Whether the agent was heard on this WebSocket.
     was_heard: bool,
     /// Who waits until it is ready, or wants what cannot be done.
     greeted: Option<oneshot::Sender<Result<Agent, String>>>,
-    fate: Arc<Fate>,
+    fate: Arc<SessionEnd>,
 }
 
 impl Task {
@@ -183,7 +183,7 @@ impl Task {
     /// Connects through `door`, or through one that is asked for.
     async fn connect(
         &mut self,
-        mut door: Option<Door>,
+        mut door: Option<ChannelAccess>,
     ) -> Result<(Outbox, socket::Incoming), String> {
         let began = Instant::now();
         let mut waits = BETWEEN_ATTEMPTS.waits();

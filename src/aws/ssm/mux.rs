@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::aws::ssm::frame::{FIN, HEADER, NOP, PSH, Place, SYN, header};
 use crate::aws::ssm::message::Draft;
-use crate::aws::ssm::stream::{Fate, Stream};
+use crate::aws::ssm::stream::{SessionEnd, Stream};
 
 /// Agents before 3.1.1511 give up a client that they have not heard of for thirty seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ pub(super) struct Mux {
     readers: Readers,
     ended: mpsc::UnboundedSender<u32>,
     next: AtomicU32,
-    fate: Arc<Fate>,
+    fate: Arc<SessionEnd>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -45,7 +45,7 @@ impl Mux {
     pub(super) fn new(
         to: mpsc::Sender<Draft>,
         from: mpsc::Receiver<Bytes>,
-        fate: Arc<Fate>,
+        fate: Arc<SessionEnd>,
     ) -> Self {
         let readers = Readers::default();
         let (ended, endings) = mpsc::unbounded_channel();

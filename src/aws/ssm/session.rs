@@ -20,17 +20,17 @@ pub(super) struct Session {
     /// Its id.
     pub(super) id: String,
     /// How to get in.
-    pub(super) door: Door,
+    pub(super) door: ChannelAccess,
 }
 
 /// Where a session's data channel is, and what opens it, once.
 #[derive(Clone, Debug)]
-pub(super) struct Door {
+pub(super) struct ChannelAccess {
     pub(super) url: String,
     pub(super) token: Secret,
 }
 
-impl Door {
+impl ChannelAccess {
     fn new(url: Option<String>, token: Option<String>, redactor: &Redactor) -> Option<Self> {
         let (url, token) = (url?, token.filter(|token| !token.is_empty())?);
         redactor.register(&token);
@@ -84,7 +84,7 @@ pub(super) async fn start(
         "StartSession",
         |_| request.clone().send(),
         |answer| {
-            let door = Door::new(answer.stream_url, answer.token_value, redactor)?;
+            let door = ChannelAccess::new(answer.stream_url, answer.token_value, redactor)?;
             Some((answer.session_id?, door))
         },
         look,
@@ -105,15 +105,19 @@ fn is(error: &anyhow::Error, meaning: Meaning) -> bool {
 
 impl Session {
     /// A new way in, after the connection was lost; `None` if the session is over.
-    pub(super) async fn resume(&self) -> Result<Option<Door>, ApiError> {
+    pub(super) async fn resume(&self) -> Result<Option<ChannelAccess>, ApiError> {
         resume(&self.ssm, &self.redactor, &self.id).await
     }
 }
 
-async fn resume(ssm: &Ssm, redactor: &Redactor, id: &str) -> Result<Option<Door>, ApiError> {
+async fn resume(
+    ssm: &Ssm,
+    redactor: &Redactor,
+    id: &str,
+) -> Result<Option<ChannelAccess>, ApiError> {
     let request = ssm.resume_session().session_id(id);
     match ssm.call("ResumeSession", |_| request.clone().send()).await {
-        Ok(answer) => Ok(Door::new(answer.stream_url, answer.token_value, redactor)),
+        Ok(answer) => Ok(ChannelAccess::new(answer.stream_url, answer.token_value, redactor)),
         Err(error) if error.is_unknown() => Ok(None),
         Err(error) => Err(error),
     }

@@ -21,14 +21,14 @@ const PAYLOAD: usize = 1024;
 
 /// What becomes of a session, as its connections want to know it.
 #[derive(Debug, Default)]
-pub(super) struct Fate {
+pub(super) struct SessionEnd {
     /// Why it is over.
     pub(super) end: OnceLock<String>,
     /// Whether the agent said that it cannot connect to the port.
     pub(super) is_refused: AtomicBool,
 }
 
-impl Fate {
+impl SessionEnd {
     /// What a writer is told once the session is over.
     pub(super) fn broken(&self) -> io::Error {
         let why = self.end.get().map_or("the session is closed", String::as_str);
@@ -46,7 +46,7 @@ pub struct Stream {
     /// Whether anything ever came.
     was_heard: bool,
     place: Option<Place>,
-    fate: Arc<Fate>,
+    fate: Arc<SessionEnd>,
 }
 
 impl Stream {
@@ -55,7 +55,7 @@ impl Stream {
         to: mpsc::Sender<Draft>,
         from: mpsc::Receiver<Bytes>,
         place: Option<Place>,
-        fate: Arc<Fate>,
+        fate: Arc<SessionEnd>,
     ) -> Self {
         let to = PollSender::new(to);
         Self { to, from, rest: Bytes::new(), was_heard: false, place, fate }

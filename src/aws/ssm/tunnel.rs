@@ -16,7 +16,7 @@ use crate::aws::resource::session::Session;
 use crate::aws::ssm::channel::{self, OpenError};
 use crate::aws::ssm::mux::Mux;
 use crate::aws::ssm::session::{self, Started};
-use crate::aws::ssm::stream::{Fate, Stream};
+use crate::aws::ssm::stream::{SessionEnd, Stream};
 use crate::event::Ui;
 use crate::journal::{Journal, Thing};
 use crate::retry::{self, Backoff};
@@ -82,7 +82,7 @@ struct State {
 #[derive(Debug)]
 struct Link {
     session: Arc<Thing>,
-    fate: Arc<Fate>,
+    fate: Arc<SessionEnd>,
     way: Connections,
     channel: AbortOnDropHandle<()>,
 }

@@ -124,7 +124,7 @@ impl Builder for Qemu {
 }
 
 /// What the guest is told of its surroundings: fields of late texts.
-struct Surroundings {
+struct GuestFacts {
     key: Option<Arc<TemporaryKey>>,
     http: Option<SocketAddr>,
     port: Option<Port>,
@@ -188,7 +188,7 @@ impl Qemu {
     async fn provision(
         &self,
         machine: &Arc<Machine>,
-        surroundings: &Surroundings,
+        surroundings: &GuestFacts,
         steps: &Steps<'_>,
     ) -> anyhow::Result<BuildData> {
         let target = Target {
@@ -250,9 +250,9 @@ impl Qemu {
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
-    ) -> anyhow::Result<Surroundings> {
+    ) -> anyhow::Result<GuestFacts> {
         let key = self.make_key(cx).await?;
-        let mut known = Surroundings { key, http: None, port: None };
+        let mut known = GuestFacts { key, http: None, port: None };
         if self.http.wants_server() {
             let texts = self.render(self.http.http_content.iter(), cx, &self.dot(&known))?;
             let options = self.http.clone();
@@ -279,7 +279,7 @@ impl Qemu {
 
     async fn make_cd(
         &self,
-        surroundings: &Surroundings,
+        surroundings: &GuestFacts,
         cx: &BuildContext,
         steps: &Steps<'_>,
     ) -> anyhow::Result<Option<PathBuf>> {
@@ -335,7 +335,7 @@ impl Qemu {
         Some(&hardware.display)
     }
 
-    fn dot(&self, surroundings: &Surroundings) -> Dot {
+    fn dot(&self, surroundings: &GuestFacts) -> Dot {
         let key = surroundings.key.as_ref().map(|key| key.public_openssh());
         let http = surroundings.http.map(|address| address.port());
         let port = surroundings.port.as_ref().map(Port::number);

@@ -33,7 +33,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
-use crate::communicator::{Connector, KeyWish, Pause, Target, TemporaryKey, key};
+use crate::communicator::{Connector, KeyRequest, Pause, Target, TemporaryKey, key};
 use crate::component::{
     Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Upload,
 };
@@ -84,7 +84,7 @@ impl Connector for SshOptions {
         true
     }
 
-    fn temporary_key(&self) -> Option<KeyWish<'_>> {
+    fn temporary_key(&self) -> Option<KeyRequest<'_>> {
         self.wanted_key()
     }
 

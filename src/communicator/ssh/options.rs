@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::given;
-use crate::communicator::{KeyType, KeyWish, Target};
+use crate::communicator::{KeyRequest, KeyType, Target};
 use crate::config::GoDuration;
 use crate::secret::Secret;
 
@@ -152,12 +152,12 @@ impl Default for SshOptions {
 
 impl SshOptions {
     /// The key that the builder should make, if nothing else is given to log in with.
-    pub(super) fn wanted_key(&self) -> Option<KeyWish<'_>> {
+    pub(super) fn wanted_key(&self) -> Option<KeyRequest<'_>> {
         let is_needed = given(self.ssh_password.as_ref()).is_none()
             && self.ssh_private_key_file.is_none()
             && self.ssh_keypair_name.is_empty()
             && !self.ssh_agent_auth;
-        is_needed.then(|| KeyWish {
+        is_needed.then(|| KeyRequest {
             kind: self.temporary_key_pair_type.unwrap_or(KeyType::Ed25519),
             bits: self.temporary_key_pair_bits,
             name: Some(self.temporary_key_pair_name.as_str()).filter(|name| !name.is_empty()),

@@ -16,14 +16,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::new("list", Want::ListOfBool)],
         |call| Ok(call.items(0).iter().all(is_true).into()),
     )
-    .gives(Want::Bool),
+    .result(Want::Bool),
     Function::new(
         "anytrue",
         "Whether one of the list is true; an empty list is not.",
         &[Param::new("list", Want::ListOfBool)],
         |call| Ok(call.items(0).iter().any(is_true).into()),
     )
-    .gives(Want::Bool),
+    .result(Want::Bool),
     Function::variadic(
         "coalesce",
         "The first value that is neither null nor an empty text.",
@@ -48,7 +48,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::any("list"), Param::any("value")],
         contains,
     )
-    .gives(Want::Bool)
+    .result(Want::Bool)
     .partial(),
     Function::new(
         "length",
@@ -56,7 +56,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::any("value").or_unknown().or_untyped()],
         length,
     )
-    .gives(Want::Number)
+    .result(Want::Number)
     .partial()
     .public()
     .constant(),

@@ -1,6 +1,6 @@
 //! `try`, `can` and `convert`: functions that see their arguments as they were written.
 
-use super::{Function, Gives, Param, Run, Want};
+use super::{Function, Param, ResultType, Run, Want};
 use crate::diagnostic::{Diagnostic, code};
 use crate::eval::convert;
 use crate::eval::expr::{Eval, Evaluator};
@@ -15,7 +15,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         about: "The value of the first expression that has one.",
         params: &[],
         rest: Some(Param::any("expressions")),
-        gives: Gives::Always(Want::Any),
+        result: ResultType::Always(Want::Any),
         run: Run::Expressions(try_each),
         partial: true,
         public: false,
@@ -27,7 +27,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         about: "Whether an expression has a value.",
         params: &[Param::any("expression")],
         rest: None,
-        gives: Gives::Always(Want::Any),
+        result: ResultType::Always(Want::Any),
         run: Run::Expressions(can),
         partial: true,
         public: false,
@@ -39,7 +39,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         about: "A value as a type, written like the type of a variable.",
         params: &[Param::any("value"), Param::any("type")],
         rest: None,
-        gives: Gives::Always(Want::Any),
+        result: ResultType::Always(Want::Any),
         run: Run::Expressions(convert_to),
         partial: true,
         public: false,

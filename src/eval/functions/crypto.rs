@@ -17,53 +17,53 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::number("cost"),
         bcrypt,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "md5",
         "The MD5 digest in hexadecimal digits.",
         &[Param::string("str")],
         digest::<md5::Md5>,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "rsadecrypt",
         "The text that was encrypted for an RSA key (PKCS #1 v1.5) and written in Base64.",
         &[Param::string("ciphertext"), Param::string("privatekey")],
         rsadecrypt,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "sha1",
         "The SHA-1 digest in hexadecimal digits.",
         &[Param::string("str")],
         digest::<sha1::Sha1>,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "sha256",
         "The SHA-256 digest in hexadecimal digits.",
         &[Param::string("str")],
         digest::<sha2::Sha256>,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "sha512",
         "The SHA-512 digest in hexadecimal digits.",
         &[Param::string("str")],
         digest::<sha2::Sha512>,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("uuidv4", "A random UUID.", &[], |call| {
         Ok(Value::string(call.host.environment.new_uuid().to_string()))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "uuidv5",
         "The UUID of a name in a namespace: `dns`, `url`, `oid`, `x500` or another UUID.",
         &[Param::string("namespace"), Param::string("name")],
         uuidv5,
     )
-    .gives(Want::String),
+    .result(Want::String),
 ];
 
 fn digest<D: Digest>(call: &Call<'_>) -> Outcome {

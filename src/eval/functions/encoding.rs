@@ -17,39 +17,39 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("str")],
         base64decode,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("base64encode", "The text in Base64.", &[Param::string("str")], |call| {
         Ok(Value::string(STANDARD.encode(call.text(0))))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "base64gzip",
         "The text, compressed with gzip, in Base64.",
         &[Param::string("str")],
         base64gzip,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "textdecodebase64",
         "The text that Base64 stands for in a character encoding.",
         &[Param::string("source"), Param::string("encoding")],
         textdecodebase64,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "textencodebase64",
         "The text in a character encoding, in Base64.",
         &[Param::string("string"), Param::string("encoding")],
         textencodebase64,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "urlencode",
         "The text as it stands in the query of a URL.",
         &[Param::string("str")],
         |call| Ok(Value::string(url_escape(call.text(0)))),
     )
-    .gives(Want::String),
+    .result(Want::String),
 ];
 
 /// What does not fit into whole bytes at the end is dropped.

@@ -27,57 +27,57 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Value::string(clean(&path.to_string_lossy())))
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("basename", "The last part of a path.", &[Param::string("path")], |call| {
         Ok(Value::string(base(call.text(0))))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("dirname", "A path without its last part.", &[Param::string("path")], |call| {
         Ok(Value::string(directory(call.text(0))))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "env",
         "A variable of the environment; empty if it is not set. Only the default of a variable may ask.",
         &[Param::string("key")],
         |call| Ok(Value::string(call.host.environment.get(call.text(0)).unwrap_or_default())),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "file",
         "The text of a file, whose path is relative to the template.",
         &[Param::string("path")],
         |call| read_text(call, call.text(0)).map(Value::string),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "filebase64",
         "The bytes of a file in Base64; its path is relative to the working directory.",
         &[Param::string("path")],
         filebase64,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "fileexists",
         "Whether there is a file at a path relative to the template.",
         &[Param::string("path")],
         fileexists,
     )
-    .gives(Want::Bool),
+    .result(Want::Bool),
     Function::new(
         "fileset",
         "The files below a directory whose paths fit a pattern: `*`, `**`, `?`, `[a-z]`, `{a,b}`.",
         &[Param::string("path"), Param::string("pattern")],
         fileset,
     )
-    .gives(Want::SetOfString),
+    .result(Want::SetOfString),
     Function::new(
         "pathexpand",
         "The path with a `~` at its start replaced by the home directory.",
         &[Param::string("path")],
         |call| expand_home(call, call.text(0)).map(Value::string),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "templatefile",
         "A file as a template, rendered with nothing but the given variables.",

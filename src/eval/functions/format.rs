@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             format(call, &refs).map(Value::string)
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::variadic(
         "formatlist",
         "`format` for each item of the lists among the arguments.",
@@ -30,7 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ARGS.or_unknown(),
         formatlist,
     )
-    .gives(Want::ListOfString)
+    .result(Want::ListOfString)
     .partial(),
 ];
 

@@ -20,7 +20,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             false => Ok(Value::string(encode(&call.args[0]))),
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "jsondecode",
         "The value that a JSON text stands for.",

@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Value::list(Type::String, kept.cloned()))
         },
     )
-    .gives(Want::ListOfString),
+    .result(Want::ListOfString),
     Function::variadic("concat", "The lists one after the other.", &[], Param::any("seqs"), concat)
     .gives_by(concat_type)
     .parts()
@@ -62,7 +62,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::any("list"), Param::any("value")],
         index,
     )
-    .gives(Want::Number)
+    .result(Want::Number)
     .partial(),
     Function::variadic(
         "range",
@@ -71,7 +71,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::number("params"),
         range,
     )
-    .gives(Want::ListOfNumber),
+    .result(Want::ListOfNumber),
     Function::new("reverse", "The list from its end to its start.", &[Param::any("list")], reverse)
     .gives_by(reverse_type)
     .parts()
@@ -91,7 +91,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::new("list", Want::ListOfString)],
         sort,
     )
-    .gives(Want::ListOfString),
+    .result(Want::ListOfString),
 ];
 
 /// The type of the elements of a list, set or map.

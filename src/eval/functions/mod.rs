@@ -50,7 +50,7 @@ pub struct Function {
     /// The parameter that takes all further arguments.
     pub rest: Option<Param>,
     /// The type of its result.
-    pub gives: Gives,
+    pub result: ResultType,
     /// What it does.
     pub run: Run,
     /// Whether it takes values with something unknown inside; otherwise its result is unknown.
@@ -66,7 +66,7 @@ pub struct Function {
 /// The type of a function's result. It is known even while an argument is not, so that misuse of the
 /// result is found before a machine runs.
 #[derive(Clone, Copy)]
-pub enum Gives {
+pub enum ResultType {
     /// Always this one.
     Always(Want),
     /// What the arguments decide, of which some may be unknown, and why some have no result.
@@ -241,7 +241,7 @@ impl Function {
             about,
             params,
             rest: None,
-            gives: Gives::Always(Want::Any),
+            result: ResultType::Always(Want::Any),
             run: Run::Values(run),
             partial: false,
             public: false,
@@ -262,13 +262,13 @@ impl Function {
     }
 
     /// Its result is always a `want`.
-    pub const fn gives(self, want: Want) -> Self {
-        Self { gives: Gives::Always(want), ..self }
+    pub const fn result(self, want: Want) -> Self {
+        Self { result: ResultType::Always(want), ..self }
     }
 
     /// The type of its result is what `ty` makes of the arguments.
     pub const fn gives_by(self, ty: fn(&[Value]) -> Result<Type, CallError>) -> Self {
-        Self { gives: Gives::By(ty), ..self }
+        Self { result: ResultType::By(ty), ..self }
     }
 
     /// Takes values with something unknown inside.

@@ -15,18 +15,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("prefix"), Param::number("hostnum")],
         cidrhost,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("cidrnetmask", "The mask of a network.", &[Param::string("prefix")], |call| {
         Ok(Value::string(network(call.text(0))?.netmask().to_string()))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "cidrsubnet",
         "A network inside of another: longer by some bits, and its number among all of that length.",
         &[Param::string("prefix"), Param::number("newbits"), Param::number("netnum")],
         cidrsubnet,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::variadic(
         "cidrsubnets",
         "Networks inside of another, one after the other, each longer by some bits.",
@@ -34,7 +34,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::number("newbits"),
         cidrsubnets,
     )
-    .gives(Want::ListOfString),
+    .result(Want::ListOfString),
 ];
 
 /// The network that `text` names, without the bits of a host.

@@ -12,7 +12,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("abs", "The number without its sign.", &[Param::number("num")], |call| {
         Ok(call.number(0).abs().into())
     })
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::new(
         "ceil",
         "The next whole number that is not smaller.",
@@ -22,21 +22,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(call.number(0).ceil().add(&0.into())?.into())
         },
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::new(
         "floor",
         "The next whole number that is not larger.",
         &[Param::number("num")],
         |call| Ok(call.number(0).floor().add(&0.into())?.into()),
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::new(
         "log",
         "The logarithm of a number to a base.",
         &[Param::number("num"), Param::number("base")],
         |call| from_float(go_math::ln(float(call, 0)?) / go_math::ln(float(call, 1)?)),
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::variadic(
         "max",
         "The largest of the numbers.",
@@ -44,7 +44,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::number("numbers"),
         |call| pick(call, Number::gt),
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::variadic(
         "min",
         "The smallest of the numbers.",
@@ -52,7 +52,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::number("numbers"),
         |call| pick(call, Number::lt),
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::new(
         "parseint",
         "The whole number that a text writes in a base from 2 to 62.",
@@ -66,21 +66,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::number("num"), Param::number("power")],
         |call| from_float(go_math::pow(float(call, 0)?, float(call, 1)?)),
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::new(
         "signum",
         "-1, 0 or 1: the sign of a whole number.",
         &[Param::number("num")],
         |call| Ok(call.whole(0)?.signum().into()),
     )
-    .gives(Want::Number),
+    .result(Want::Number),
     Function::new(
         "sum",
         "The sum of a list's numbers, of which there must be one.",
         &[Param::any("list")],
         sum,
     )
-    .gives(Want::Number),
+    .result(Want::Number),
 ];
 
 /// Argument `at`, which must not be too large for a float.

@@ -34,14 +34,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Value::list(form.ty(), values))
         },
     )
-    .gives(Want::List),
+    .result(Want::List),
     Function::new(
         "regex_replace",
         "The text with all matches replaced; `$1` or `${name}` stands for a group.",
         &[Param::string("str"), Param::string("pattern"), Param::string("replace")],
         regex_replace,
     )
-    .gives(Want::String),
+    .result(Want::String),
 ];
 
 fn regex_replace(call: &Call<'_>) -> Outcome {

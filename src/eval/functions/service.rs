@@ -12,23 +12,23 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("path"), Param::string("key")],
         refuse,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("consul_key", "The value of a key in Consul.", &[Param::string("key")], refuse)
-        .gives(Want::String),
+        .result(Want::String),
     Function::new(
         "aws_secretsmanager",
         "A secret of AWS Secrets Manager, or one key of it.",
         &[Param::string("name"), Param::string("key").or_null().or_untyped()],
         aws_secretsmanager,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "aws_secretsmanager_raw",
         "The whole text of a secret of AWS Secrets Manager.",
         &[Param::string("name")],
         aws_secretsmanager_raw,
     )
-    .gives(Want::String),
+    .result(Want::String),
 ];
 
 fn refuse(_call: &Call<'_>) -> Outcome {

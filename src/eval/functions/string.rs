@@ -13,21 +13,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("str")],
         |call| Ok(Value::string(call.text(0).trim_end_matches(['\r', '\n']))),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "endswith",
         "Whether a text ends with another.",
         &[Param::string("str"), Param::string("suffix")],
         |call| Ok(call.text(0).ends_with(call.text(1)).into()),
     )
-    .gives(Want::Bool),
+    .result(Want::Bool),
     Function::new(
         "indent",
         "The text with blanks before all lines but the first.",
         &[Param::number("spaces"), Param::string("str")],
         indent,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::variadic(
         "join",
         "The texts of lists, with a separator between them.",
@@ -35,60 +35,60 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::new("lists", Want::ListOfString),
         join,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("lower", "The text in small letters.", &[Param::string("str")], |call| {
         Ok(Value::string(call.text(0).chars().map(to_lower).collect::<String>()))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "replace",
         "The text with every occurrence of a part replaced by another text.",
         &[Param::string("str"), Param::string("substr"), Param::string("replace")],
         replace,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "split",
         "The parts of a text between separators.",
         &[Param::string("separator"), Param::string("str")],
         split,
     )
-    .gives(Want::ListOfString),
+    .result(Want::ListOfString),
     Function::new(
         "startswith",
         "Whether a text starts with another.",
         &[Param::string("str"), Param::string("prefix")],
         |call| Ok(call.text(0).starts_with(call.text(1)).into()),
     )
-    .gives(Want::Bool),
+    .result(Want::Bool),
     Function::new(
         "strcontains",
         "Whether a text has another in it.",
         &[Param::string("str"), Param::string("substr")],
         |call| Ok(call.text(0).contains(call.text(1)).into()),
     )
-    .gives(Want::Bool),
+    .result(Want::Bool),
     Function::new(
         "strrev",
         "The text from its end to its start.",
         &[Param::string("str")],
         |call| Ok(Value::string(call.text(0).graphemes(true).rev().collect::<String>())),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "substr",
         "A part of a text: from an offset, of a length. -1 means the rest; a negative offset counts from the end.",
         &[Param::string("str"), Param::number("offset"), Param::number("length")],
         substr,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "title",
         "The text with a capital letter at the start of each word.",
         &[Param::string("str")],
         |call| Ok(Value::string(title(call.text(0)))),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "trim",
         "The text without any of the given characters at its start and end.",
@@ -98,7 +98,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Value::string(call.text(0).trim_matches(cutset.as_slice())))
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "trimprefix",
         "The text without a prefix.",
@@ -108,14 +108,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Value::string(text.strip_prefix(call.text(1)).unwrap_or(text)))
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "trimspace",
         "The text without white space at its start and end.",
         &[Param::string("str")],
         |call| Ok(Value::string(call.text(0).trim())),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "trimsuffix",
         "The text without a suffix.",
@@ -125,11 +125,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(Value::string(text.strip_suffix(call.text(1)).unwrap_or(text)))
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("upper", "The text in capital letters.", &[Param::string("str")], |call| {
         Ok(Value::string(call.text(0).chars().map(to_upper).collect::<String>()))
     })
-    .gives(Want::String),
+    .result(Want::String),
 ];
 
 /// Indents all lines but the first.

@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 .map_err(|cause| CallError::argument(0, cause))
         },
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::variadic(
         "legacy_isotime",
         "The start of this run, in a layout as Go has them (`2006-01-02`). Better: `timestamp` and `formatdate`.",
@@ -30,7 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::string("format"),
         |call| started(call, clock::format),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::variadic(
         "legacy_strftime",
         "The start of this run, in a form of `%Y-%m-%d`. Better: `timestamp` and `formatdate`.",
@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Param::string("format"),
         |call| started(call, clock::strftime),
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "rfc3339_parse",
         "The parts of a time: `year`, `month`, `day`, `hour`, `unix`, `weekday_name` and more.",
@@ -51,11 +51,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::string("timestamp"), Param::string("duration")],
         timeadd,
     )
-    .gives(Want::String),
+    .result(Want::String),
     Function::new("timestamp", "The time now, in UTC, as RFC 3339 writes it.", &[], |call| {
         Ok(Value::string(clock::format(clock::RFC3339, call.host.environment.now())))
     })
-    .gives(Want::String),
+    .result(Want::String),
     Function::new(
         "unix_timestamp_parse",
         "The parts of a time that is given in seconds since 1970.",

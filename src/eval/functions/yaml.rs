@@ -28,7 +28,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[Param::any("value").or_null().or_untyped()],
         |call| Ok(Value::string(encode(&call.args[0]))),
     )
-    .gives(Want::String),
+    .result(Want::String),
 ];
 
 /// The value of the one document in `text`.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::story::{Story, Stretch};
+use super::record::{Interval, RunRecord};
 use crate::report::words;
 
 /// GitHub draws no diagram whose text is longer than 50,000 characters.
@@ -13,11 +13,11 @@ const INVISIBLE: i64 = 200;
 
 /// The diagram; `None` if there is nothing to draw, or too much. What has not ended is drawn until
 /// `now`.
-pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
-    let longest = story.builds.keys().map(|name| plain(name).chars().count()).max()?;
-    let all = || story.builds.values().flat_map(|build| &build.stretches);
-    let begin = all().map(|stretch| stretch.from).min()?.as_millisecond();
-    let whole = all().map(|stretch| end(stretch, now)).max()? - begin;
+pub(super) fn diagram(record: &RunRecord, now: Timestamp) -> Option<String> {
+    let longest = record.builds.keys().map(|name| plain(name).chars().count()).max()?;
+    let all = || record.builds.values().flat_map(|build| &build.intervals);
+    let begin = all().map(|interval| interval.from).min()?.as_millisecond();
+    let whole = all().map(|interval| end(interval, now)).max()? - begin;
     // Names stand left of the bars, and not under them.
     let room = (longest * 7 + 24).clamp(75, 400);
     // Seconds would be the same at each tick of a short time.
@@ -26,20 +26,20 @@ pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
         "%%{{init: {{\"gantt\": {{\"leftPadding\": {room}}}}}}}%%\ngantt\n  dateFormat x\n  axisFormat {axis}\n"
     );
     let head = text.len();
-    for (name, build) in &story.builds {
-        let is_visible = |stretch: &&Stretch| {
-            let took = end(stretch, now) - stretch.from.as_millisecond();
-            stretch.failed || took * INVISIBLE >= whole
+    for (name, build) in &record.builds {
+        let is_visible = |interval: &&Interval| {
+            let took = end(interval, now) - interval.from.as_millisecond();
+            interval.failed || took * INVISIBLE >= whole
         };
-        let stretches = build.stretches.iter().filter(|stretch| !stretch.contains);
-        let mut stretches: Vec<_> = stretches.filter(is_visible).collect();
-        if stretches.is_empty() {
+        let intervals = build.intervals.iter().filter(|interval| !interval.contains);
+        let mut intervals: Vec<_> = intervals.filter(is_visible).collect();
+        if intervals.is_empty() {
             continue;
         }
-        stretches.sort_by_key(|stretch| stretch.from);
+        intervals.sort_by_key(|interval| interval.from);
         text.push_str(&format!("  section {}\n", plain(name)));
-        for stretch in stretches {
-            text.push_str(&bar(stretch, now));
+        for interval in intervals {
+            text.push_str(&bar(interval, now));
         }
     }
     let is_drawn = text.len() > head && text.len() <= LONGEST;
@@ -47,19 +47,19 @@ pub(super) fn diagram(story: &Story, now: Timestamp) -> Option<String> {
 }
 
 /// When a bar ends; each is a bit long.
-fn end(stretch: &Stretch, now: Timestamp) -> i64 {
-    let from = stretch.from.as_millisecond();
-    stretch.until.unwrap_or(now).as_millisecond().max(from + 1)
+fn end(interval: &Interval, now: Timestamp) -> i64 {
+    let from = interval.from.as_millisecond();
+    interval.until.unwrap_or(now).as_millisecond().max(from + 1)
 }
 
-fn bar(stretch: &Stretch, now: Timestamp) -> String {
-    let (mark, what) = match (stretch.failed, stretch.waiting) {
-        (true, _) => ("crit", plain(&stretch.what)),
-        (false, true) => ("active", format!("waiting for {}", plain(stretch.what.trim()))),
-        (false, false) => ("done", plain(&stretch.what)),
+fn bar(interval: &Interval, now: Timestamp) -> String {
+    let (mark, what) = match (interval.failed, interval.waiting) {
+        (true, _) => ("crit", plain(&interval.what)),
+        (false, true) => ("active", format!("waiting for {}", plain(interval.what.trim()))),
+        (false, false) => ("done", plain(&interval.what)),
     };
-    let from = stretch.from.as_millisecond();
-    format!("  {what} :{mark}, {from}, {}\n", end(stretch, now))
+    let from = interval.from.as_millisecond();
+    format!("  {what} :{mark}, {from}, {}\n", end(interval, now))
 }
 
 /// `text` without what means something in a diagram.

@@ -19,12 +19,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::command::{Command, inert};
-use super::story::Story;
+use super::record::RunRecord;
 use super::{Settings, in_repository};
 use crate::diagnostic::Severity;
 use crate::event::{Annotation, Event, Finished, Message, Phase, Product, Target};
 use crate::report::screen::Screen;
-use crate::report::{Look, words};
+use crate::report::{Presenter, words};
 use crate::secret::Redactor;
 
 /// A part that prints more than this is written before it ends.
@@ -39,7 +39,7 @@ const ANNOTATIONS: usize = 10;
 /// Shows events as a step's log.
 pub(in crate::report) struct Log {
     settings: Settings,
-    story: Arc<Mutex<Story>>,
+    record: Arc<Mutex<RunRecord>>,
     redactor: Redactor,
     /// How many secrets the runner knows of.
     masked: usize,
@@ -71,10 +71,10 @@ struct Part {
 }
 
 impl Log {
-    pub fn new(settings: Settings, story: Arc<Mutex<Story>>, redactor: Redactor) -> Self {
+    pub fn new(settings: Settings, record: Arc<Mutex<RunRecord>>, redactor: Redactor) -> Self {
         Self {
             settings,
-            story,
+            record,
             redactor,
             masked: 0,
             token: Uuid::new_v4().simple().to_string(),
@@ -259,9 +259,9 @@ impl Log {
             let line = inert(&format!("✓ {build} finished after {took}{made}")).into_owned();
             return self.write(screen, at, &line);
         };
-        let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = story.builds.get(&**build).and_then(|build| build.failed.clone());
-        drop(story);
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = record.builds.get(&**build).and_then(|build| build.failed.clone());
+        drop(record);
         let title = match &failed {
             Some((phase, _)) => format!("{build} {} in {phase}", end.fate()),
             None => format!("{build} {}", end.fate()),
@@ -339,10 +339,10 @@ impl Part {
     }
 }
 
-impl Look for Log {
+impl Presenter for Log {
     fn show(&mut self, event: Event, screen: &mut Screen) {
         self.mask(screen);
-        self.story.lock().unwrap_or_else(PoisonError::into_inner).hear(&event);
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).hear(&event);
         let Event { at, target, message, .. } = event;
         let target = target.as_ref();
         let said = |is_error, is_hostile| Said { target, at, is_error, is_hostile };

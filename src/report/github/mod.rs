@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! events ──▶ log::Log ──▶ standard output, which the runner reads
-//!               └──▶ story::Story ──▶ summary
+//!               └──▶ record::RunRecord ──▶ summary
 //! ```
 
 pub mod command;
 mod gantt;
 pub(super) mod log;
 pub mod markdown;
-pub mod story;
+pub mod record;
 pub mod summary;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::markdown::{block, code, inline, prose};
-use super::story::{BuildStory, Story};
+use super::record::{BuildRecord, RunRecord};
 use super::{gantt, in_repository};
 use crate::diagnostic::Severity;
 use crate::event::{Annotation, Finished, Phase};
@@ -48,17 +48,17 @@ struct Detail {
 }
 
 const DETAILS: [Detail; 4] = [
-    Detail { diagram: true, last_lines: super::story::LAST_LINES, rows: 1000 },
+    Detail { diagram: true, last_lines: super::record::LAST_LINES, rows: 1000 },
     Detail { diagram: true, last_lines: 10, rows: 500 },
     Detail { diagram: false, last_lines: 3, rows: 200 },
     Detail { diagram: false, last_lines: 0, rows: 50 },
 ];
 
 /// The summary, as much of it as fits into `room` bytes.
-pub fn summary(story: &Story, about: &About, now: Timestamp, room: usize) -> String {
+pub fn summary(record: &RunRecord, about: &About, now: Timestamp, room: usize) -> String {
     let mut shortest = String::new();
     for detail in DETAILS {
-        shortest = with(story, about, now, detail);
+        shortest = with(record, about, now, detail);
         if shortest.len() <= room {
             return shortest;
         }
@@ -70,15 +70,15 @@ pub fn summary(story: &Story, about: &About, now: Timestamp, room: usize) -> Str
 
 const CUT: &str = "\n\nThere is more than fits here: the log has all of it.\n";
 
-fn with(story: &Story, about: &About, now: Timestamp, detail: Detail) -> String {
-    let mut out = heading(story, about);
-    out.push_str(&builds(story, now, detail));
-    out.push_str(&findings(story, about, detail));
-    out.push_str(&failures(story, about, detail));
+fn with(record: &RunRecord, about: &About, now: Timestamp, detail: Detail) -> String {
+    let mut out = heading(record, about);
+    out.push_str(&builds(record, now, detail));
+    out.push_str(&findings(record, about, detail));
+    out.push_str(&failures(record, about, detail));
     if let Some(changes) = &about.changes {
         out.push_str(&changed(changes, detail));
     }
-    if let Some(diagram) = gantt::diagram(story, now).filter(|_| detail.diagram && !about.brief) {
+    if let Some(diagram) = gantt::diagram(record, now).filter(|_| detail.diagram && !about.brief) {
         out.push_str(&format!(
             "\n### Timeline\n\n```mermaid\n{diagram}```\n\nGrey: at work. Blue: waiting. Red: failed. What took next to no time is left out.\n"
         ));
@@ -86,15 +86,15 @@ fn with(story: &Story, about: &About, now: Timestamp, detail: Detail) -> String 
     out
 }
 
-fn heading(story: &Story, about: &About) -> String {
+fn heading(record: &RunRecord, about: &About) -> String {
     let mark = if about.ok { "✅" } else { "❌" };
-    let count = story.builds.len();
-    let good = story.builds.values().filter(|build| succeeded(build)).count();
+    let count = record.builds.len();
+    let good = record.builds.values().filter(|build| succeeded(build)).count();
     let what = match count {
         0 => String::new(),
         1 if good == 1 => ": the build succeeded".to_owned(),
         1 => {
-            let mut ends = story.builds.values().filter_map(|build| build.finished.as_ref());
+            let mut ends = record.builds.values().filter_map(|build| build.finished.as_ref());
             format!(": the build {}", ends.next_back().map_or("failed", Finished::fate))
         }
         _ => format!(": {good} of {count} builds succeeded"),
@@ -102,16 +102,16 @@ fn heading(story: &Story, about: &About) -> String {
     format!("## {mark} imgbake {}{what}\n", inline(&about.command))
 }
 
-fn succeeded(build: &BuildStory) -> bool {
+fn succeeded(build: &BuildRecord) -> bool {
     build.finished.as_ref().is_some_and(|end| end.error.is_none())
 }
 
-fn builds(story: &Story, now: Timestamp, detail: Detail) -> String {
-    if story.builds.is_empty() {
+fn builds(record: &RunRecord, now: Timestamp, detail: Detail) -> String {
+    if record.builds.is_empty() {
         return String::new();
     }
     let mut out = "\n| build | | images and files | took |\n|---|---|---|---|\n".to_owned();
-    for (name, build) in story.builds.iter().take(detail.rows) {
+    for (name, build) in record.builds.iter().take(detail.rows) {
         let mark = match (&build.finished, succeeded(build)) {
             (Some(_), true) => "✅ succeeded",
             (Some(end), false) if end.stopped.is_some() => "⏹️ cancelled",
@@ -121,7 +121,7 @@ fn builds(story: &Story, now: Timestamp, detail: Detail) -> String {
         let took = words::short(build.took(now));
         out.push_str(&format!("| {} | {mark} | {} | {took} |\n", code(name), products(build)));
     }
-    let more = story.builds.len().saturating_sub(detail.rows);
+    let more = record.builds.len().saturating_sub(detail.rows);
     if more > 0 {
         out.push_str(&format!("\n… and {more} more.\n"));
     }
@@ -129,7 +129,7 @@ fn builds(story: &Story, now: Timestamp, detail: Detail) -> String {
 }
 
 /// Images with links to where they can be looked at; files.
-fn products(build: &BuildStory) -> String {
+fn products(build: &BuildRecord) -> String {
     let products = build.finished.iter().flat_map(|end| &end.products);
     let mut cells = Vec::new();
     for product in products {
@@ -154,9 +154,9 @@ const MOST_PRODUCTS: usize = 20;
 
 /// The images of the builds that made any, as a release tells them; `None` if none did. As many as
 /// fit into `room` bytes.
-pub fn images(story: &Story, room: usize) -> Option<String> {
-    let products = |build: &BuildStory| build.finished.clone().map(|end| end.products);
-    let images = story.builds.iter().flat_map(|(name, build)| {
+pub fn images(record: &RunRecord, room: usize) -> Option<String> {
+    let products = |build: &BuildRecord| build.finished.clone().map(|end| end.products);
+    let images = record.builds.iter().flat_map(|(name, build)| {
         let images = products(build).into_iter().flatten().flat_map(|product| product.images);
         images.map(move |(region, id)| (name, region, id))
     });
@@ -191,8 +191,8 @@ fn console(region: &str, id: &str) -> String {
     format!("https://{host}/ec2/home?region={region}#ImageDetails:imageId={id}")
 }
 
-fn findings(story: &Story, about: &About, detail: Detail) -> String {
-    let found = &story.annotations;
+fn findings(record: &RunRecord, about: &About, detail: Detail) -> String {
+    let found = &record.annotations;
     if found.is_empty() {
         return String::new();
     }
@@ -227,9 +227,9 @@ fn place(one: &Annotation, about: &About) -> String {
     format!("[{shown}]({}{}#L{line})", about.files, path.join("/"))
 }
 
-fn failures(story: &Story, about: &About, detail: Detail) -> String {
+fn failures(record: &RunRecord, about: &About, detail: Detail) -> String {
     let mut out = String::new();
-    for (name, build) in story.builds.iter().filter(|(_, build)| !succeeded(build)) {
+    for (name, build) in record.builds.iter().filter(|(_, build)| !succeeded(build)) {
         let Some(end) = &build.finished else { continue };
         let Some(error) = &end.error else { continue };
         let (phase, lines) = match &build.failed {

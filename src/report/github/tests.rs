@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::story::Story;
+use super::record::RunRecord;
 use super::summary::{About, Change, summary};
 use super::*;
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, Product, Stream, Ui, Whose};
+use crate::event::{Annotation, Event, Finished, Message, Phase, Product, SpentBy, Stream, Ui};
 use crate::fault::{Fault, Kind};
 use crate::source::{Place, Position};
 
@@ -26,7 +26,7 @@ fn files_are_called_as_the_repository_calls_them() {
 
 /// Hears what is said, as if it had been said so many seconds after the start.
 struct Told {
-    story: Story,
+    record: RunRecord,
     ui: Ui,
     said: tokio::sync::mpsc::UnboundedReceiver<Event>,
 }
@@ -34,14 +34,14 @@ struct Told {
 impl Told {
     fn new() -> Self {
         let (ui, said) = Ui::new();
-        Self { story: Story::default(), ui, said }
+        Self { record: RunRecord::default(), ui, said }
     }
 
     fn at(&mut self, second: i64, build: &str, message: Message) {
         self.ui.for_target(build).send(message);
         let mut event = self.said.try_recv().unwrap();
         event.at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
-        self.story.hear(&event);
+        self.record.hear(&event);
     }
 
     fn step(&mut self, build: &str, step: &str, phase: Phase, (from, until): (i64, i64), ok: bool) {
@@ -81,7 +81,7 @@ fn amis(images: &[(&str, &str)]) -> Product {
 }
 
 /// A run with a build that went well, and one that did not.
-fn story() -> Story {
+fn record() -> RunRecord {
     let mut told = Told::new();
     let planned = ["amazon-ebs.web", "amazon-ebs.db"].map(str::to_owned).to_vec();
     told.at(0, "", Message::BuildsPlanned(planned));
@@ -95,7 +95,7 @@ fn story() -> Story {
         30,
         "amazon-ebs.web",
         Message::Spent {
-            whose: Whose::Clouds,
+            whose: SpentBy::Clouds,
             what: "instance running",
             took: Duration::from_secs(25),
         },
@@ -125,7 +125,7 @@ fn story() -> Story {
         db,
         finished(69, Some("web.pkr.hcl:9:3: the provisioner failed: exit 1"), Vec::new()),
     );
-    told.story
+    told.record
 }
 
 fn about() -> About {
@@ -149,24 +149,24 @@ fn end() -> Timestamp {
 
 #[test]
 fn a_summary_tells_all_of_a_run() {
-    let mut story = story();
+    let mut record = record();
     let place = Some((place("./my web.pkr.hcl", 12), Position { line: 12, column: 9 }));
     let text = "`amazon-ebs` has no option `x|y`\nhelp: did you mean `xy`?".into();
     let severity = Severity::Warning;
-    story.annotations.push(Annotation {
+    record.annotations.push(Annotation {
         severity,
         place,
         title: "C002 …".into(),
         text,
         fault: None,
     });
-    insta::assert_snapshot!(summary(&story, &about(), end(), 1 << 20));
+    insta::assert_snapshot!(summary(&record, &about(), end(), 1 << 20));
 }
 
 #[test]
 fn the_first_part_that_failed_is_the_one_to_tell() {
-    let story = story();
-    let (phase, lines) = story.builds["amazon-ebs.db"].failed.as_ref().unwrap();
+    let record = record();
+    let (phase, lines) = record.builds["amazon-ebs.db"].failed.as_ref().unwrap();
     assert_eq!(*phase, Phase::Provision("install: nginx".into()));
     assert_eq!((lines.len(), lines[0].as_str()), (50, "line 11 ```"));
 }
@@ -184,11 +184,11 @@ fn what_is_too_long_is_told_shorter_and_never_longer_than_allowed() {
     let (about, now) = (About::default(), end());
     let mut lengths = Vec::new();
     for room in [1 << 24, 1 << 20, 1 << 17, 60_000, 1000] {
-        let text = summary(&told.story, &about, now, room);
+        let text = summary(&told.record, &about, now, room);
         assert!(text.len() <= room, "{} of {room}", text.len());
         assert!(text.contains("0 of 400 builds succeeded"), "the heading stays");
         lengths.push(text.len());
     }
     assert!(lengths.is_sorted_by(|a, b| a >= b), "{lengths:?}");
-    assert!(summary(&told.story, &about, now, 1000).ends_with("the log has all of it.\n"));
+    assert!(summary(&told.record, &about, now, 1000).ends_with("the log has all of it.\n"));
 }

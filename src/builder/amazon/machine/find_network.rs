@@ -28,7 +28,7 @@ pub(crate) struct Network {
     /// Where it runs, if EC2 has capacity there.
     pub place: Place,
     /// Where it may run, too.
-    pub elsewhere: Elsewhere,
+    pub elsewhere: OtherPlaces,
 }
 
 /// A place for a machine.
@@ -42,7 +42,7 @@ pub(crate) struct Place {
 
 /// What else the template allows.
 #[derive(Clone, Debug)]
-pub(crate) enum Elsewhere {
+pub(crate) enum OtherPlaces {
     /// These places; each is in a zone of its own.
     Places(Vec<Place>),
     /// Any default subnet of the VPC: the template leaves it to EC2. They are not looked up before
@@ -72,14 +72,14 @@ impl Network {
                 places.push(place);
             }
         }
-        let elsewhere = Elsewhere::Places(places.split_off(1));
+        let elsewhere = OtherPlaces::Places(places.split_off(1));
         let vpc = first.vpc_id().map(str::to_owned);
         Some(Self { vpc, place: Place::of(first), elsewhere })
     }
 
     /// Where the machine may run beside its first place.
     pub(crate) async fn other_places(&self, ec2: &Ec2) -> Result<Vec<Place>, ApiError> {
-        if let Elsewhere::Places(places) = &self.elsewhere {
+        if let OtherPlaces::Places(places) = &self.elsewhere {
             return Ok(places.clone());
         }
         let mut filters = vec![filter("state", ["available"]), filter("default-for-az", ["true"])];
@@ -116,8 +116,8 @@ impl FindNetwork {
         let (run, ec2) = (&self.machine.settings.run, &self.machine.build.ec2(cx));
         let zone = given(&run.availability_zone);
         let elsewhere = match leaves_place_open(&self.machine.settings) {
-            true => Elsewhere::DefaultSubnets,
-            false => Elsewhere::Places(Vec::new()),
+            true => OtherPlaces::DefaultSubnets,
+            false => OtherPlaces::Places(Vec::new()),
         };
         let place = Place { subnet: None, zone };
         let mut network = Network { vpc: self.vpc(ec2).await?, place, elsewhere };
@@ -268,7 +268,7 @@ impl Step for FindNetwork {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Network> {
         let mut network = self.find(cx).await?;
         if self.machine.settings.hardware.is_in_one_place() {
-            network.elsewhere = Elsewhere::Places(Vec::new());
+            network.elsewhere = OtherPlaces::Places(Vec::new());
         }
         if let Place { subnet: Some(subnet), zone } = &network.place {
             cx.ui.say(format!("Subnet: {subnet} ({})", zone.as_deref().unwrap_or("any zone")));

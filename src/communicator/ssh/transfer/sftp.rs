@@ -21,7 +21,7 @@ use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::server::Connection;
 use crate::component::Upload;
 use crate::event::Ui;
-use crate::guest::listing::Below;
+use crate::guest::listing::DirectoryListing;
 use crate::peer;
 use crate::retry::Permanent;
 
@@ -199,12 +199,12 @@ pub(super) async fn download_tree(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> 
 
 /// What is below `directory`; symlinks are followed, as the other ways do. The library's own
 /// listings have no limit.
-async fn list(ssh: &Ssh, directory: &str) -> anyhow::Result<Below> {
+async fn list(ssh: &Ssh, directory: &str) -> anyhow::Result<DirectoryListing> {
     let (_, stream) = subsystem(ssh).await?;
     let session = RawSftpSession::new(stream);
     session.init().await?;
     session.set_timeout(PATIENCE);
-    let (mut below, mut taken) = (Below::default(), 0);
+    let (mut below, mut taken) = (DirectoryListing::default(), 0);
     let mut left = vec![PathBuf::new()];
     while let Some(parent) = left.pop() {
         let remote = format!("{directory}/{}", parent.display());

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, Whose};
+use crate::event::{Annotation, Event, Finished, Message, Phase, SpentBy};
 use crate::report::words::shortened;
 
 /// How many of the last lines of a failed part are told.
@@ -18,20 +18,20 @@ const LONGEST_LAST_LINE: usize = 1000;
 
 /// A run.
 #[derive(Clone, Debug, Default)]
-pub struct Story {
+pub struct RunRecord {
     /// Its builds, in the order of the plan.
-    pub builds: IndexMap<String, BuildStory>,
+    pub builds: IndexMap<String, BuildRecord>,
     /// All remarks, those that the runner is not told among them.
     pub annotations: Vec<Annotation>,
 }
 
 /// One build.
 #[derive(Clone, Debug, Default)]
-pub struct BuildStory {
+pub struct BuildRecord {
     /// When it began.
     pub started: Option<Timestamp>,
     /// Its steps, and the waits in them, in the order in which they began.
-    pub stretches: Vec<Stretch>,
+    pub intervals: Vec<Interval>,
     /// The part in which it is.
     pub phase: Option<Phase>,
     /// The part that failed, and the last lines of it.
@@ -44,7 +44,7 @@ pub struct BuildStory {
 
 /// A time in which something happened.
 #[derive(Clone, Debug)]
-pub struct Stretch {
+pub struct Interval {
     /// What.
     pub what: String,
     /// Whether it was only waited for.
@@ -59,7 +59,7 @@ pub struct Stretch {
     pub contains: bool,
 }
 
-impl Story {
+impl RunRecord {
     /// Whether people were told beside the run that something went wrong.
     pub fn has_errors(&self) -> bool {
         let mut ends = self.builds.values().filter_map(|build| build.finished.as_ref());
@@ -71,7 +71,7 @@ impl Story {
     pub fn hear(&mut self, event: &Event) {
         match (&event.message, &event.target) {
             (Message::BuildsPlanned(names), _) => {
-                self.builds.extend(names.iter().map(|name| (name.clone(), BuildStory::default())));
+                self.builds.extend(names.iter().map(|name| (name.clone(), BuildRecord::default())));
             }
             (Message::Annotation(annotation), _) => self.annotations.push(annotation.clone()),
             (message, Some(target)) => {
@@ -82,7 +82,7 @@ impl Story {
     }
 }
 
-impl BuildStory {
+impl BuildRecord {
     fn hear(&mut self, message: &Message, at: Timestamp) {
         self.started.get_or_insert(at);
         match message {
@@ -95,7 +95,7 @@ impl BuildStory {
             Message::StepFinished { step, ok, .. } => self.end(step, *ok, at),
             Message::PhaseStarted(phase) => {
                 // The step that is going on consists of parts.
-                if let Some(outer) = self.stretches.iter_mut().rfind(|one| one.until.is_none()) {
+                if let Some(outer) = self.intervals.iter_mut().rfind(|one| one.until.is_none()) {
                     outer.contains = true;
                 }
                 self.turn_to(phase.clone());
@@ -106,13 +106,13 @@ impl BuildStory {
                     self.end(&phase.to_string(), *ok, at);
                 }
             }
-            Message::Spent { whose: Whose::Clouds, what, took } => {
+            Message::Spent { whose: SpentBy::Clouds, what, took } => {
                 let from = at - jiff::SignedDuration::try_from(*took).unwrap_or_default();
                 let what = (*what).to_owned();
                 let until = Some(at);
                 let waiting = true;
                 let (failed, contains) = (false, false);
-                self.stretches.push(Stretch { what, waiting, from, until, failed, contains });
+                self.intervals.push(Interval { what, waiting, from, until, failed, contains });
             }
             Message::Say(text) | Message::Error(text) | Message::Output { text, .. } => {
                 self.lines(text);
@@ -122,7 +122,7 @@ impl BuildStory {
                     self.fail();
                 }
                 // What it was torn out of has ended, too.
-                for open in self.stretches.iter_mut().filter(|one| one.until.is_none()) {
+                for open in self.intervals.iter_mut().filter(|one| one.until.is_none()) {
                     open.until = Some(at);
                 }
                 self.finished = Some((**finished).clone());
@@ -142,13 +142,13 @@ impl BuildStory {
 
     fn begin(&mut self, what: String, from: Timestamp) {
         let (waiting, failed, contains) = (false, false, false);
-        self.stretches.push(Stretch { what, waiting, from, until: None, failed, contains });
+        self.intervals.push(Interval { what, waiting, from, until: None, failed, contains });
     }
 
     fn end(&mut self, what: &str, ok: bool, at: Timestamp) {
-        let open = |one: &&mut Stretch| one.what == what && one.until.is_none();
-        if let Some(stretch) = self.stretches.iter_mut().rfind(open) {
-            (stretch.until, stretch.failed) = (Some(at), !ok);
+        let open = |one: &&mut Interval| one.what == what && one.until.is_none();
+        if let Some(interval) = self.intervals.iter_mut().rfind(open) {
+            (interval.until, interval.failed) = (Some(at), !ok);
         }
         if !ok {
             self.fail();
