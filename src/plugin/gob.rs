@@ -104,6 +104,10 @@ impl<'a> Reader<'a> {
                 return Ok(id);
             }
             self.definition(-id)?;
+            // Inside of a value, what comes after a definition in the same message has its length before it.
+            if !self.message.is_empty() {
+                uint(&mut self.message)?;
+            }
         }
     }
 
@@ -349,5 +353,27 @@ mod tests {
             }
         }
         assert_eq!(read_exit_status(&exit_status(2_300_218)).unwrap(), 2_300_218);
+    }
+
+    #[test]
+    fn types_that_are_defined_inside_of_a_value_are_read() {
+        // Go's encoding of `[]any{A{"x", B{"y"}}, B{"z"}, A{"w", nil}}`, with A{X string; N any} and B{Y string}.
+        let bytes = hex::decode(concat!(
+            "0cff85020102ff86000110000026ff860003066d61696e2e41ff81030101014101ff82000102010158010c0001014e01",
+            "1000000048ff822001017801066d61696e2e42ff83030101014201ff84000101010159010c00000008ff840401017900",
+            "00066d61696e2e42ff840401017a00066d61696e2e41ff820401017700",
+        ));
+        let Gob::List(items) = read(&bytes.unwrap()).unwrap() else { panic!("no list") };
+        let text = |value: &Gob, field| match value.field(field) {
+            Some(Gob::Bytes(text)) => String::from_utf8(text.clone()).unwrap(),
+            _ => String::new(),
+        };
+        let inside = |item: &Gob| match item {
+            Gob::Interface(name, value) => (name.clone(), text(value, "X"), text(value, "Y")),
+            _ => panic!("no interface"),
+        };
+        let texts: Vec<_> = items.iter().map(inside).collect();
+        let expected = [("main.A", "x", ""), ("main.B", "", "z"), ("main.A", "w", "")];
+        assert_eq!(texts, expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
     }
 }
