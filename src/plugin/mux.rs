@@ -79,11 +79,24 @@ impl<T: Socket> StreamWrite for Wire<T> {
 impl Session {
     /// Speaks over `socket`. The one who connects is the client.
     pub fn over(socket: impl Socket, mode: yamux::Mode) -> Self {
+        Self::with(socket, mode, Slots::default())
+    }
+
+    /// The plugin's side, and the stream of its own component, whose number is fixed. It is reserved
+    /// before anything is read: the other side may dial it at once.
+    pub fn of_plugin(socket: impl Socket) -> (Self, Accept) {
+        let slots = Slots::default();
+        let (sender, receiver) = oneshot::channel();
+        lock(&slots).insert(0, sender);
+        let main = Accept { id: 0, receiver, slots: slots.clone() };
+        (Self::with(socket, yamux::Mode::Server, slots), main)
+    }
+
+    fn with(socket: impl Socket, mode: yamux::Mode, slots: Slots) -> Self {
         let (opens, asked) = mpsc::unbounded_channel();
         let mut config = yamux::Config::default();
         config.set_split_send_size(FRAME);
         let connection = yamux::Connection::new(Wire(socket), config, mode);
-        let slots = Slots::default();
         runtime::spawn(drive(connection, asked, slots.clone()));
         Self { opens, slots, next: Arc::default() }
     }
@@ -94,13 +107,6 @@ impl Session {
         let (sender, receiver) = oneshot::channel();
         lock(&self.slots).insert(id, sender);
         Accept { id, receiver, slots: self.slots.clone() }
-    }
-
-    /// The stream of the plugin's own component: its number is fixed. For the plugin's side.
-    pub fn accept_main(&self) -> Accept {
-        let (sender, receiver) = oneshot::channel();
-        lock(&self.slots).insert(0, sender);
-        Accept { id: 0, receiver, slots: self.slots.clone() }
     }
 
     /// Opens a stream to the number that the other side has chosen.

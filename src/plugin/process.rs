@@ -12,7 +12,7 @@ use rmpv::Value;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -97,10 +97,7 @@ impl Process {
             format!("cannot start {} ({})", start.called, start.program.display())
         })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let tail = Tail::default();
-        if let Some(stderr) = stderr {
-            runtime::spawn(tail.clone().keep(stderr, start.called.clone()));
-        }
+        let tail = Tail::of(stderr.context("a child without a log")?, start.called.clone());
         let mut watched = Watched::over(child);
         let mut stdout = BufReader::new(stdout.context("a child without output")?);
         let connected = tokio::select! {
@@ -116,7 +113,7 @@ impl Process {
             Err(error) => {
                 watched.let_go.notify_one();
                 // What it says of itself is worth more than what is missing.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tail.read_whole().await;
                 return Err(error.context(format!(
                     "{} cannot be used{}",
                     start.called,
@@ -177,6 +174,7 @@ impl Process {
             Some(status) => format!("ended {when} ({status})"),
             None => format!("closed its connection {when}"),
         };
+        self.tail.read_whole().await;
         anyhow!("{} {how}{}", self.called, self.tail.shown())
     }
 
@@ -295,10 +293,31 @@ async fn drain(mut from: impl AsyncRead + Unpin) {
 }
 
 /// The last lines of a plugin's log.
-#[derive(Clone, Debug, Default)]
-struct Tail(Arc<Mutex<VecDeque<String>>>);
+#[derive(Clone, Debug)]
+struct Tail {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    /// Is closed when the log has ended.
+    ended: watch::Receiver<()>,
+}
 
 impl Tail {
+    /// Reads `stderr` of what is `called` so from now on.
+    fn of(stderr: ChildStderr, called: String) -> Self {
+        let (end, ended) = watch::channel(());
+        let tail = Self { lines: Arc::default(), ended };
+        let kept = tail.clone();
+        runtime::spawn(async move {
+            kept.keep(stderr, called).await;
+            drop(end);
+        });
+        tail
+    }
+
+    /// Waits for what a plugin that ends has said; not for a child of it that keeps its log open.
+    async fn read_whole(&self) {
+        let _ = timeout(LAST_WORDS, self.ended.clone().changed()).await;
+    }
+
     async fn keep(self, stderr: impl AsyncRead + Unpin, called: String) {
         let mut stderr = BufReader::new(stderr);
         let mut line = Vec::new();
@@ -310,7 +329,7 @@ impl Tail {
             }
             let text = harmless(&line);
             tracing::debug!("{called}: {text}");
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
             if lines.len() == TAIL {
                 lines.pop_front();
             }
@@ -320,7 +339,7 @@ impl Tail {
 
     /// What is shown of it, as an addition to a sentence.
     fn shown(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let first_panic = lines.iter().position(|line| line.starts_with("panic:"));
         let from = first_panic.unwrap_or(lines.len().saturating_sub(SHOWN));
         let shown: Vec<&str> = lines.iter().skip(from).take(SHOWN).map(String::as_str).collect();

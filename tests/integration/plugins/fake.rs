@@ -105,9 +105,9 @@ async fn listen(mut out: File, fault: String) {
     if fault == "close" {
         return;
     }
-    let session = Session::over(socket, yamux::Mode::Server);
+    let (session, main) = Session::of_plugin(socket);
     let plugin = Arc::new(Fake { session: session.clone(), fault });
-    let _served = Served::on(session.accept_main(), plugin);
+    let _served = Served::on(main, plugin);
     session.gone().await;
 }
 
@@ -147,7 +147,8 @@ impl Fake {
 
 fn die_at(fault: &str, called: &str) {
     if fault == called {
-        writeln!(std::io::stderr(), "panic: died at {called}").unwrap();
+        let last_words = format!("panic: died at {called}\n");
+        std::io::stderr().write_all(last_words.as_bytes()).unwrap();
         std::process::exit(2);
     }
 }
