@@ -1,8 +1,9 @@
 //! A legacy template → the same template in HCL2.
 //!
-//! The result is what the usual tool writes, but for three things: `only`, `except` and `override`
+//! The result is what the usual tool writes, but for four things: `only`, `except` and `override`
 //! name the sources as HCL2 does, `{{build_name}}` is the name of the source and not of the
-//! `build` block, and a name that HCL2 cannot take is changed.
+//! `build` block, a name that HCL2 cannot take is changed, and a map of objects is no block, which
+//! HCL2 would refuse.
 
 mod build;
 mod data;

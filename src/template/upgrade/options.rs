@@ -44,11 +44,7 @@ impl<'a> Known<'a> {
     /// values is a map, such as `tags`.
     fn is_block(self, name: &str, are_plain: bool) -> bool {
         match (self.schema(name), self) {
-            // The usual tool writes a block around blocks with names.
-            (Some(schema), _) => {
-                let named = schema.get("additionalProperties").and_then(block_properties);
-                block_properties(schema).or(named).is_some()
-            }
+            (Some(schema), _) => block_properties(schema).is_some(),
             (None, Self::Nothing(others)) => {
                 !are_plain || BLOCKS_ELSEWHERE.contains(&name) || others.have_block(name)
             }

@@ -29,6 +29,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "368-disk-size-as-number",
         ],
     ),
+    ("`hcl2_upgrade` writes no block that would be refused", &["766-ansible-and-vagrant"]),
     ("an empty text is an option not given, a duration among them", &["172-empty-string"]),
     ("a plugin that no build needs may be missing", &["374-required-plugin-not-there"]),
     (
