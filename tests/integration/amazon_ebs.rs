@@ -136,7 +136,14 @@ async fn a_name_that_is_taken_stops_the_build_before_anything_is_made() {
     let second = bed.build(bed.options(json!({}))).await;
     let error = second.error();
     assert!(error.contains("an AMI called `baked` exists already in us-east-1: ami-"), "{error}");
-    assert_eq!(second.steps, ["check the account", "find the source AMI", "find the network"]);
+    let looks = [
+        "check the account",
+        "check the AMI's name",
+        "find the source AMI",
+        "find the network",
+        "check the source AMI",
+    ];
+    assert_eq!(second.steps, looks);
     assert_eq!(bed.inventory("us-east-1").await, before);
 
     let proxy = proxy::Proxy::before(bed.moto.endpoint()).with_manners().start().await;

@@ -336,7 +336,8 @@ impl Build {
         let prepared =
             prepare::<AmazonEbs>(&node(&self.options), &self.facts(), &Redactor::default());
         let (_, found) = prepared.unwrap_or_else(|found| panic!("{found:#?}"));
-        found.0.into_iter().map(|warning| warning.summary).collect()
+        let without_lints = found.0.into_iter().filter(|warning| !warning.code.is_lint());
+        without_lints.map(|warning| warning.summary).collect()
     }
 
     pub async fn run(self) -> Ended {

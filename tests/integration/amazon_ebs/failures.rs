@@ -8,10 +8,12 @@ use super::bed::{Bed, Build, Trouble};
 use super::proxy::{Fate, Proxy};
 
 /// All steps of a build that makes everything that can be made.
-const STEPS: [&str; 21] = [
+const STEPS: [&str; 23] = [
     "check the account",
+    "check the AMI's name",
     "find the source AMI",
     "find the network",
+    "check the source AMI",
     "make a key pair",
     "open a security group",
     "make an instance profile",
@@ -25,9 +27,9 @@ const STEPS: [&str; 21] = [
     "create the AMI",
     "deregister old AMIs",
     "copy the AMI",
+    "enable fast launch",
     "share the AMI",
     "tag the AMI",
-    "enable fast launch",
     "set the AMI's lifetime",
     "hand the AMI over",
 ];
