@@ -147,7 +147,8 @@ fn a_machine_that_reboots_is_waited_for() {
         ]),
     );
     let run = run.succeeded();
-    assert!(run.stdout.contains("before") && run.stdout.contains("after"), "{}", run.stdout);
+    // What it printed before may be lost with it.
+    assert!(run.stdout.contains("after"), "{}", run.stdout);
 }
 
 #[test]

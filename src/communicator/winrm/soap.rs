@@ -199,10 +199,10 @@ impl<'a> Answer<'a> {
     fn fault(&self, fault: Node<'_, '_>) -> Fault {
         let of_windows = self.element("WSManFault").and_then(|node| node.attribute("Code"));
         let values = fault.descendants().filter(|node| node.tag_name().name() == "Value");
-        let value = values.filter_map(|node| node.text()).last().unwrap_or("no code");
+        let value = values.filter_map(|node| node.text()).next_back().unwrap_or("no code");
         let code = of_windows.unwrap_or(value).trim().to_owned();
         let texts = ["Message", "Text"].into_iter().filter_map(|name| self.text(name));
-        let text = texts.filter(|text| !text.is_empty()).next().unwrap_or_default();
+        let text = texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
         Fault { code, text: crate::guest::harmless(text.as_bytes()) }
     }
 
