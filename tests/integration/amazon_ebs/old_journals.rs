@@ -46,6 +46,7 @@ fn nowhere() -> Names {
         ("INSTANCE", "i-1"),
         ("AMI", "ami-1"),
         ("GONE_AMI", "ami-2"),
+        ("VOLUME", "vol-1"),
         ("SINCE", "1700000000"),
         ("TOKEN", "6560f0a1-0000-0000-0000-000000000000"),
     ];
@@ -54,7 +55,7 @@ fn nowhere() -> Names {
 
 #[test]
 fn the_lines_of_every_version_are_understood_and_written_as_they_were() {
-    for (journal, kinds) in [(FIRST, 7), (WITHOUT_TOKENS, 15), (WITH_TOKENS, 15)] {
+    for (journal, kinds) in [(FIRST, 7), (WITHOUT_TOKENS, 15), (WITH_TOKENS, 16)] {
         let text = filled(journal, &nowhere());
         let entries = store::read(text.as_bytes()).unwrap();
         let products = entries.entries().into_iter();
@@ -73,7 +74,7 @@ fn the_lines_of_every_version_are_understood_and_written_as_they_were() {
         }
         assert_eq!(seen.len(), kinds, "{seen:?}");
     }
-    assert_eq!(KINDS.len(), 15, "a new kind needs a line in `with_tokens.jsonl`");
+    assert_eq!(KINDS.len(), 16, "a new kind needs a line in `with_tokens.jsonl`");
 }
 
 /// What a build has left in `cloud`, and how a journal names it. AMIs, copies and volumes have our
