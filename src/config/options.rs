@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 /// A struct of options: names, types and defaults from its fields, documentation from its comments,
-/// and the names that are [`NOT_BUILT`] from an attribute.
+/// and the names that are `x-not-built` from an attribute.
 pub trait Group: DeserializeOwned + JsonSchema + 'static {}
 impl<T: DeserializeOwned + JsonSchema + 'static> Group for T {}
 
