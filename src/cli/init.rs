@@ -114,20 +114,20 @@ struct Installing<'a> {
 impl Installing<'_> {
     /// Installs what `template` requires and lacks; the new lock file, if all of it worked.
     fn all(mut self, template: &Template) -> Option<Lock> {
-        let mut options = Vec::new();
+        let mut wanted = Vec::new();
         for required in &template.required_plugins {
             if !self.session.registry.needs_program(template, required) {
                 continue;
             }
             let source = &required.source.value;
             match self.wish(required) {
-                Ok(Some(wish)) => options.push(wish),
+                Ok(Some(wish)) => wanted.push(wish),
                 Ok(None) => {}
                 Err(error) => self.fail(source, &error),
             }
         }
-        let names: Vec<String> = options.iter().map(|wish| wish.source.clone()).collect();
-        let done = install::all(options, &self.session.environment, self.ui);
+        let names: Vec<String> = wanted.iter().map(|wish| wish.source.clone()).collect();
+        let done = install::all(wanted, &self.session.environment, self.ui);
         for (source, done) in names.iter().zip(done) {
             match done {
                 Ok(Done { found, pinned, signature }) => {
@@ -158,7 +158,7 @@ impl Installing<'_> {
         let fits = |found: &Found| {
             pinned.as_ref().is_none_or(|pinned| pinned.version == found.version.text())
         };
-        let mut installed = plugins::fitting(self.session, source, &constraints)?;
+        let mut installed = installed::fitting(source, &constraints, &self.session.environment)?;
         installed.retain(fits);
         if let Some(found) =
             installed.pop().filter(|_| !self.arguments.upgrade && !self.arguments.force)

@@ -26,7 +26,7 @@ pub enum Task {
     /// Installs a plugin: `plugins install github.com/hashicorp/docker ">= 1.0"`.
     Install {
         /// Install this program, not a release.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "version")]
         path: Option<PathBuf>,
         /// Install it even if it is installed.
         #[arg(long)]
@@ -77,17 +77,6 @@ fn constraints(version: Option<&str>) -> anyhow::Result<Constraints> {
     Constraints::parse(version.unwrap_or(">= 0")).map_err(anyhow::Error::msg)
 }
 
-/// What is installed of `source` and would do, the best last.
-pub(super) fn fitting(
-    session: &Session,
-    source: &str,
-    constraints: &Constraints,
-) -> anyhow::Result<Vec<Found>> {
-    let all = installed::all(&installed::directory(&session.environment)?);
-    let fits = |found: &Found| found.source == source && constraints.allow(&found.version.core());
-    Ok(all.into_iter().filter(fits).collect())
-}
-
 fn from_file(session: &Session, ui: &Ui, path: &Path, source: &str) -> anyhow::Result<()> {
     let path = &session.environment.cwd.join(path);
     let found = install::from_file(path, source, &session.environment)?;
@@ -107,7 +96,9 @@ fn install(
     force: bool,
 ) -> anyhow::Result<()> {
     let constraints = constraints(version)?;
-    if !force && let Some(found) = fitting(session, source, &constraints)?.pop() {
+    if !force
+        && let Some(found) = installed::fitting(source, &constraints, &session.environment)?.pop()
+    {
         ui.say(format!("{source} is installed: {}", found.path.display()));
         return Ok(());
     }
@@ -143,7 +134,7 @@ fn remove(session: &Session, ui: &Ui, plugin: &str, version: Option<&str>) -> an
             );
             all.into_iter().filter(|found| found.path == Path::new(plugin)).collect()
         }
-        false => fitting(session, plugin, &constraints(version)?)?,
+        false => installed::fitting(plugin, &constraints(version)?, &session.environment)?,
     };
     anyhow::ensure!(!chosen.is_empty(), "no such plugin is installed in {}", root.display());
     for found in chosen {
@@ -154,6 +145,7 @@ fn remove(session: &Session, ui: &Ui, plugin: &str, version: Option<&str>) -> an
 }
 
 fn required(session: &Session, ui: &Ui, template: &TemplateArguments) -> Exit {
+    template.warn_of_idle_flags(ui, "plugins required");
     let mut sources = SourceMap::default();
     let loaded = template.one().and_then(|template| front::load(&template, &mut sources));
     let Some(template) = session.shown(ui, loaded, &sources) else { return Exit::Failure };
@@ -161,7 +153,8 @@ fn required(session: &Session, ui: &Ui, template: &TemplateArguments) -> Exit {
         let (name, source, version) =
             (&plugin.name.value, &plugin.source.value, &plugin.version.value);
         let files = Constraints::parse(version).map_err(anyhow::Error::msg);
-        let files = files.and_then(|constraints| fitting(session, source, &constraints));
+        let files = files
+            .and_then(|constraints| installed::fitting(source, &constraints, &session.environment));
         let files = files.unwrap_or_default();
         let files: String =
             files.iter().map(|found| format!(" {}", found.path.display())).collect();

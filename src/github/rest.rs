@@ -71,7 +71,7 @@ impl RestClient {
 }
 
 /// The token is not sent in the clear.
-fn safe(url: &str) -> anyhow::Result<url::Url> {
+pub(crate) fn safe(url: &str) -> anyhow::Result<url::Url> {
     let url = url::Url::parse(url).context("no URL")?;
     let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     ensure!(url.scheme() == "https" || is_local, "the token is not sent over {}", url.scheme());

@@ -106,7 +106,7 @@ fn lack(plugin: &RequiredPlugin, served: &Plugins) -> Option<Unmet> {
     Some(Unmet { diagnostic, is_absent: false })
 }
 
-/// What is built in serves those who pinned an older version: nobody can install another one.
+/// What is built in serves those who pinned an older version and have not installed it.
 fn other_version(
     BuiltIn { name, version }: &BuiltIn,
     plugin: &RequiredPlugin,

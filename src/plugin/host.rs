@@ -1,8 +1,8 @@
 //! The plugins that are installed here, and their components as ours.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use super::builder::PluginBuilder;
 use super::cache::Cache;
@@ -14,6 +14,7 @@ use super::post_processor::PluginPostProcessor;
 use super::prepare::{Accepted, Options};
 use super::provisioner::PluginProvisioner;
 use super::remote::{Identity, Remote, Role};
+use super::runtime::lock;
 use super::spec::{self, Item, Spec, Type};
 use super::version::Constraints;
 use crate::component::Facts;
@@ -80,10 +81,6 @@ fn own_names(description: &Description, role: Role) -> Vec<String> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Host {
     /// The best installed plugin of `source` that `constraints` allow, and that `locked` knows if it
     /// knows the source; called `accessor`.
@@ -95,16 +92,12 @@ impl Host {
         locked: &Lock,
         environment: &Environment,
     ) -> anyhow::Result<Option<Plugin>> {
-        let root = installed::directory(environment)?;
         let pinned = locked.of(source);
         if let Some(pinned) = pinned {
             pinned.check_constraints(source, constraints)?;
         }
-        let mut fitting: Vec<Found> = installed::all(&root)
-            .into_iter()
-            .filter(|found| found.source == source && constraints.allow(&found.version.core()))
-            .filter(|found| pinned.is_none_or(|pinned| pinned.version == found.version.text()))
-            .collect();
+        let mut fitting = installed::fitting(source, constraints, environment)?;
+        fitting.retain(|found| pinned.is_none_or(|pinned| pinned.version == found.version.text()));
         let Some(found) = fitting.pop() else { return Ok(None) };
         let plugin = self.open(found, accessor, environment)?;
         if let Some(pinned) = pinned {
@@ -160,12 +153,6 @@ impl Host {
             Remote::new(identity, environment.clone(), Some(plugin.cache.clone()))
         };
         Some(lock(&self.remotes).entry(key).or_insert_with(make).clone())
-    }
-
-    /// Where the plugins are, for messages.
-    pub fn place(environment: &Environment) -> String {
-        let place = installed::directory(environment);
-        place.map_or_else(|error| format!("{error:#}"), |path| Path::display(&path).to_string())
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::process::{Child, Command};
 
-use super::version::Version;
+use super::version::{Constraints, Version};
 use super::{process, runtime};
 use crate::env::Environment;
 use crate::peer::{Allowance, open_regular, read_regular_text};
@@ -26,7 +26,7 @@ const DESCRIPTION: Allowance =
     Allowance::new("the plugin's description", 1024 * 1024, Duration::from_secs(30));
 
 /// How the file with the sum of a plugin is called.
-pub const SUM: &str = "_SHA256SUM";
+const SUM: &str = "_SHA256SUM";
 
 /// This machine as plugins call it: `linux_amd64`.
 pub fn platform() -> String {
@@ -81,6 +81,24 @@ pub struct Found {
     pub api: String,
 }
 
+/// The file with the SHA-256 of `program`.
+pub fn sum_path(program: &Path) -> PathBuf {
+    let mut path = program.as_os_str().to_owned();
+    path.push(SUM);
+    path.into()
+}
+
+/// What is installed of `source` and would do, the best last.
+pub fn fitting(
+    source: &str,
+    constraints: &Constraints,
+    environment: &Environment,
+) -> anyhow::Result<Vec<Found>> {
+    let mut all = all(&directory(environment)?);
+    all.retain(|found| found.source == source && constraints.allow(&found.version.core()));
+    Ok(all)
+}
+
 impl Found {
     /// Takes the name of the file `path` below `root` apart; `None` if it is no plugin for this machine.
     pub fn of(root: &Path, path: &Path) -> Option<Self> {
@@ -110,9 +128,8 @@ impl Found {
         for path in [self.path.as_path(), self.path.parent().unwrap_or(&self.path)] {
             nobody_else_writes(path)?;
         }
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(SUM);
-        let wanted = read_regular_text(Path::new(&beside), 1024)
+        let beside = sum_path(&self.path);
+        let wanted = read_regular_text(&beside, 1024)
             .with_context(|| format!("its sum in {} cannot be read", beside.display()))?;
         let sum = sum_of(&self.path)?;
         ensure!(

@@ -9,6 +9,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `process` | a plugin process: started, greeted, watched, ended |
+//! | `runtime` | the threads that speak with plugins |
 //! | `mux` | its one connection, shared by many channels |
 //! | `rpc`, `pack` | calls over a channel, in both directions |
 //! | `spec`, `protobuf`, `gob`, `gob_cty` | the options of a component, as the plugin tells them |

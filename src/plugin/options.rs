@@ -90,9 +90,11 @@ fn option(name: &str, item: &Item, entry: &Entry, found: &mut Diagnostics) -> Js
 /// One block, with what its options do not have said.
 fn nested(name: &str, spec: &Spec, node: &Node, found: &mut Diagnostics) -> Json {
     let Some(entries) = node.entries() else { return Json::Null };
-    let given = entries.iter().map(|(name, entry)| (name.as_str(), entry.key));
-    let schema = OptionSchema::of_json(&super::spec::schema(spec));
-    found.extend(unknown_options(name, &schema, given));
+    if !entries.keys().all(|name| spec.iter().any(|(known, _)| known == name)) {
+        let given = entries.iter().map(|(name, entry)| (name.as_str(), entry.key));
+        let schema = OptionSchema::of_json(&super::spec::schema(spec));
+        found.extend(unknown_options(name, &schema, given));
+    }
     block(spec, node, found)
 }
 

@@ -52,6 +52,14 @@ impl Options {
         Ok(Self { facts: Arc::new(facts.clone()), body })
     }
 
+    /// Gives `process` back to `remote`, if it can take other options: a plugin that was given legacy
+    /// ones keeps those that the next do not name.
+    pub fn give_back(&self, remote: &Remote, process: Process) {
+        if self.facts.scope.user_variables.is_none() {
+            remote.give_back(process);
+        }
+    }
+
     /// Whether the machine is known that they are for.
     pub fn know_the_machine(&self) -> bool {
         self.facts.scope.build_data.as_ref().is_some_and(|data| !data.is_empty())
@@ -98,7 +106,7 @@ impl Options {
         let checked = runtime::finish(async move {
             let process = asked.process().await?;
             let accepted = options.give(&process, role, OnError::Cleanup).await;
-            asked.give_back(process);
+            options.give_back(&asked, process);
             accepted
         });
         let name = &remote.identity().name;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::mux::Session;
 use super::rpc::{Client, Fault};
-use super::runtime;
+use super::runtime::{self, lock};
 use crate::env::Environment;
 use crate::github;
 use crate::guest::harmless;
@@ -329,7 +329,7 @@ impl Tail {
             }
             let text = harmless(&line);
             tracing::debug!("{called}: {text}");
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = lock(&self.lines);
             if lines.len() == TAIL {
                 lines.pop_front();
             }
@@ -339,7 +339,7 @@ impl Tail {
 
     /// What is shown of it, as an addition to a sentence.
     fn shown(&self) -> String {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lock(&self.lines);
         let first_panic = lines.iter().position(|line| line.starts_with("panic:"));
         let from = first_panic.unwrap_or(lines.len().saturating_sub(SHOWN));
         let shown: Vec<&str> = lines.iter().skip(from).take(SHOWN).map(String::as_str).collect();

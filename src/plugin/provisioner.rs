@@ -62,7 +62,7 @@ impl Provisioner for PluginProvisioner {
         work.done(run).await?;
         // One that was told to stop stays stopped.
         if !cx.cancel.is_cancelled() {
-            self.remote.give_back(process);
+            self.options.give_back(&self.remote, process);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -14,8 +14,9 @@ use rmpv::Value;
 use super::cache::Cache;
 use super::pack::field;
 use super::process::{Process, Start};
+use super::runtime::{self, lock};
 use super::spec::{Spec, odd_name};
-use super::{gob_cty, protobuf, runtime};
+use super::{gob_cty, protobuf};
 use crate::env::Environment;
 
 /// How long a plugin may take to tell its options.
@@ -122,13 +123,8 @@ impl Remote {
         &self.0.identity
     }
 
-    /// What its processes know.
-    pub fn environment(&self) -> &Arc<Environment> {
-        &self.0.environment
-    }
-
     fn idle(&self) -> MutexGuard<'_, Vec<Process>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.idle)
     }
 
     /// A process of it, for the caller alone.
@@ -164,7 +160,7 @@ impl Remote {
 
     /// Asked once, whatever comes of it: a plugin that hangs hangs every time.
     fn schema(&self, what: &'static str) -> anyhow::Result<Arc<Spec>> {
-        let mut specs = self.0.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut specs = lock(&self.0.specs);
         let ask = || self.cached_schema(what).map(Arc::new).map_err(|error| format!("{error:#}"));
         specs.entry(what).or_insert_with(ask).clone().map_err(anyhow::Error::msg)
     }

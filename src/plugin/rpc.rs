@@ -7,18 +7,18 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rmpv::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf, split};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot};
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::mux::{Accept, Channel};
 use super::pack::{self, field, text};
-use super::runtime;
+use super::runtime::{self, lock};
 
 /// How many calls of one channel are served at a time.
 const CALLS: usize = 1024;
@@ -48,7 +48,7 @@ pub struct Client {
     writer: Arc<AsyncMutex<WriteHalf<Channel>>>,
     pending: Pending,
     next: AtomicU64,
-    reader: Option<AbortHandle>,
+    _reader: Option<AbortOnDropHandle<()>>,
 }
 
 impl Client {
@@ -61,7 +61,7 @@ impl Client {
             writer: Arc::new(AsyncMutex::new(writer)),
             pending,
             next: AtomicU64::new(0),
-            reader: reader.map(|task| task.abort_handle()),
+            _reader: reader.map(AbortOnDropHandle::new),
         }
     }
 
@@ -91,18 +91,6 @@ impl Client {
         runtime::spawn(async move { send(&writer, &message).await });
         answer.await.unwrap_or(Err(Fault::Gone))
     }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(reader) = &self.reader {
-            reader.abort();
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn send(writer: &AsyncMutex<WriteHalf<Channel>>, message: &[u8]) -> io::Result<()> {
@@ -141,7 +129,9 @@ pub fn no_such_method(service: &str, method: &str) -> Result<Value, String> {
 
 /// Serves one channel until this is dropped or the other side ends it.
 #[derive(Debug)]
-pub struct Served(Option<AbortHandle>);
+pub struct Served {
+    _task: Option<AbortOnDropHandle<()>>,
+}
 
 impl Served {
     /// Answers what comes over the stream that the other side will dial.
@@ -152,15 +142,7 @@ impl Served {
                 serve(channel, service).await;
             }
         });
-        Self(task.map(|task| task.abort_handle()))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
+        Self { _task: task.map(AbortOnDropHandle::new) }
     }
 }
 

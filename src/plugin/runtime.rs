@@ -4,7 +4,7 @@
 //! the same process works later, in the runtime of the builds. So what keeps its connection going
 //! belongs to neither: it has threads of its own.
 
-use std::sync::{LazyLock, mpsc};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -14,6 +14,11 @@ static RUNTIME: LazyLock<Result<Runtime, String>> = LazyLock::new(|| {
     let builder = builder.worker_threads(2).thread_name("plugins").enable_all();
     builder.build().map_err(|error| error.to_string())
 });
+
+/// What `mutex` guards, even if a thread has died with it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The task of [`spawn`]; `None` if this machine has no threads for it.
 pub(super) type Task<T> = Option<JoinHandle<T>>;

@@ -58,8 +58,7 @@ impl Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers: Vec<String> = self.numbers.iter().map(u64::to_string).collect();
-        f.write_str(&numbers.join("."))?;
+        f.write_str(&self.core_text())?;
         if self.prerelease { f.write_str("-dev") } else { Ok(()) }
     }
 }

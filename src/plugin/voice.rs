@@ -1,7 +1,7 @@
 //! What a plugin says, as our `Ui`: `Say`, `Ask`, progress.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use rmpv::Value;
 
 use super::pack::{self, field, text};
 use super::rpc::{Service, no_such_method};
+use super::runtime::lock;
 use crate::event::{Message, Progress, Stream, Ui};
 use crate::guest::harmless;
 
@@ -40,7 +41,7 @@ impl Voice {
     }
 
     fn transfers(&self) -> MutexGuard<'_, HashMap<String, Transfer>> {
-        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.transfers)
     }
 
     fn begin(&self, argument: &Value) -> Value {

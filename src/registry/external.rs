@@ -26,7 +26,7 @@ pub(super) fn add(
     let used = used(template);
     let locked = Lock::read(&lock::path_for(&environment.cwd.join(&template.dir)));
     let served = Plugins::of(template, |required| {
-        if !needs_program(registry, template, required) {
+        if !lacks(registry, &used, required) {
             return Served::BuiltIn;
         }
         let found = locked
@@ -49,13 +49,19 @@ pub(super) fn add(
     let unasked = |source: &str| {
         template.required_plugins.iter().all(|required| required.source.value != source)
     };
+    // A program is neither read nor run for what is there without it.
+    let mut missing = used;
+    missing.retain(|(role, name)| !knows(registry, *role, name));
+    if missing.is_empty() {
+        return served;
+    }
     for found in host.newest(environment).into_iter().filter(|found| unasked(&found.source)) {
         let name = found.name.clone();
-        if !used.iter().any(|(_, used)| is_of(used, &name)) {
+        if !missing.iter().any(|(_, missing)| is_of(missing, &name)) {
             continue;
         }
         match host.open(found, &name, environment) {
-            Ok(plugin) => serve(registry, &plugin, &used, environment, knows),
+            Ok(plugin) => serve(registry, &plugin, &missing, environment, knows),
             Err(error) => tracing::warn!("an installed plugin is not used: {error:#}"),
         }
     }
@@ -121,10 +127,14 @@ pub(super) fn needs_program(
     template: &Template,
     required: &RequiredPlugin,
 ) -> bool {
+    lacks(registry, &used(template), required)
+}
+
+fn lacks(registry: &Registry, used: &[(Role, String)], required: &RequiredPlugin) -> bool {
     let is_missing = |(role, name): &(Role, String)| {
         is_of(name, &required.name.value) && !has_own(registry, required, *role, name)
     };
-    !is_built_in(required) || used(template).iter().any(is_missing)
+    !is_built_in(required) || used.iter().any(is_missing)
 }
 
 /// Adds those of `used` that `plugin` has, but those that `keeps` says are there already.

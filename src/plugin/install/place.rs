@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use super::parts;
 use crate::env::Environment;
 use crate::peer::open_regular;
-use crate::plugin::installed::{self, Description, Found, SUM, platform, sum_of};
+use crate::plugin::installed::{self, Description, Found, platform, sum_of, sum_path};
 use crate::plugin::runtime;
 use crate::plugin::version::Version;
 
@@ -51,12 +51,6 @@ fn write_sum(program: &Path, sum: &str) -> anyhow::Result<()> {
     let path = sum_path(program);
     fs::write(&path, sum).with_context(|| path.display().to_string())?;
     Ok(fs::set_permissions(&path, Permissions::from_mode(0o644))?)
-}
-
-fn sum_path(program: &Path) -> PathBuf {
-    let mut path = program.as_os_str().to_owned();
-    path.push(SUM);
-    path.into()
 }
 
 /// Installs the program `file` as the plugin `source`.

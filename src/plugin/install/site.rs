@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::{parts, signature};
 use crate::env::Environment;
 use crate::event::{Message, Progress, Ui};
-use crate::peer::{Allowance, read_regular};
+use crate::peer::{Allowance, open_regular, read_regular};
 use crate::plugin::installed::platform;
 use crate::plugin::version::Version;
 use crate::secret::Secret;
@@ -229,7 +229,9 @@ impl Site {
         let file = NamedTempFile::new()?;
         let sum = match self.address(&release.entry) {
             Address::File(path) => {
-                std::fs::copy(&path, file.path()).with_context(|| path.display().to_string())?;
+                let mut from = open_regular(&path).with_context(|| path.display().to_string())?;
+                ARCHIVE.check(from.metadata()?.len())?;
+                std::io::copy(&mut from, &mut file.as_file())?;
                 crate::plugin::installed::sum_of(file.path())?
             }
             Address::Url(url) => {
@@ -300,6 +302,9 @@ fn sums(text: &str, prefix: &str) -> BTreeMap<String, String> {
 
 /// A client of GitHub's interface at `api`.
 fn github(api: &str, token: Option<&Secret>) -> anyhow::Result<Octocrab> {
+    if token.is_some() {
+        crate::github::safe(api).with_context(|| api.to_owned())?;
+    }
     let builder = Octocrab::builder()
         .base_uri(api)?
         .set_connect_timeout(Some(Duration::from_secs(10)))

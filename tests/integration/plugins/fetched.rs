@@ -176,7 +176,8 @@ fn a_mirror_stands_for_all_sites() {
     program.write(&format!("mirror/{SOURCE}/{zip}"), archive);
     template(&program, "~> 1.1");
     program.run(["init", "t.pkr.hcl"]).succeeded();
-    program.run(["validate", "t.pkr.hcl"]);
+    let installed = format!("plugins/{SOURCE}/{}", file_name("x", "1.1.0"));
+    assert!(program.path(&installed).is_file());
 }
 
 #[test]

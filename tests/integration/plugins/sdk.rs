@@ -254,3 +254,16 @@ fn a_large_upload_arrives_through_both_relays() {
     println!("16 MiB through both relays: {:?}", started.elapsed());
     assert!(std::fs::read(program.path("there")).unwrap() == large);
 }
+
+#[test]
+fn options_of_one_legacy_builder_are_not_those_of_the_next() {
+    let Some(program) = with_probe("") else { return };
+    let text = r#"{"builders": [
+        {"type": "probe-box", "name": "a", "output": "/", "matrix": [["a"]]},
+        {"type": "probe-box", "name": "b", "matrix": [["a"]]}
+    ]}"#;
+    program.write("t.json", text);
+    let run = program.run(["validate", "t.json"]).failed_with(1);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(said.matches("output cannot be the root directory").count(), 1, "{said}");
+}
