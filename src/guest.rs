@@ -25,23 +25,36 @@ pub trait GuestOutput: Send {
 }
 
 /// Keeps all that a command prints, up to a bound, to be read by a program.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Capture {
     /// Standard output.
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
     printed: u64,
+    /// How much of each stream is kept; the rest is dropped.
+    limit: usize,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self::keeping(CAPTURE_LIMIT)
+    }
 }
 
 impl Capture {
+    /// Keeps at most `limit` bytes of each stream.
+    pub fn keeping(limit: usize) -> Self {
+        Self { stdout: Vec::new(), stderr: Vec::new(), printed: 0, limit }
+    }
+
     /// How many bytes came, those that were dropped too.
     pub fn printed(&self) -> u64 {
         self.printed
     }
 }
 
-/// What [`Capture`] keeps of each stream; the rest is dropped.
+/// What [`Capture`] keeps of each stream where nobody says how much.
 const CAPTURE_LIMIT: usize = 1024 * 1024;
 
 #[async_trait]
@@ -52,7 +65,7 @@ impl GuestOutput for Capture {
             Stream::Stderr => &mut self.stderr,
         };
         self.printed = self.printed.saturating_add(bytes.len() as u64);
-        let room = CAPTURE_LIMIT.saturating_sub(kept.len());
+        let room = self.limit.saturating_sub(kept.len());
         kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }

@@ -161,7 +161,7 @@ fn short_p256(text: &str) -> Option<PrivateKey> {
 }
 
 /// The largest file of a key or a certificate.
-const LARGEST_FILE: u64 = 1024 * 1024;
+pub(super) const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// The text of the file of a key or a certificate.
 fn read_now(path: &Path) -> std::io::Result<String> {

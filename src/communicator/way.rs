@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 /// A connection before anything is said on it.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -29,4 +30,11 @@ pub trait Way: fmt::Debug + Send + Sync {
 
     /// A new connection, if it is open.
     async fn dial(&self) -> io::Result<Transport>;
+}
+
+/// A TCP connection on which nothing waits for more to send.
+pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::component::{Check, Component, Exit, Facts, ProvisionContext, Provisioner, Upload};
 use crate::provisioner::ansible::galaxy::{Requirements, extra_vars};
 use crate::provisioner::remote::Remote;
-use crate::provisioner::{base_name, must_be_directory, must_be_file};
+use crate::provisioner::{base_name, check_path, must_be_directory, must_be_file};
 use crate::retry::or_cancelled;
 
 /// The options of `ansible-local`.
@@ -137,11 +137,7 @@ impl Options {
 
     fn check_files(&self, check: &mut Check<'_>) {
         for (option, path) in self.files() {
-            if check.may_read(option, path)
-                && let Err(cause) = must_be_file(Path::new(path))
-            {
-                check.error(option, cause);
-            }
+            check_path(check, option, path, must_be_file);
         }
     }
 
@@ -166,11 +162,7 @@ impl Options {
 
     fn check_directories(&self, check: &mut Check<'_>) {
         for (option, path) in self.directories() {
-            if check.may_read(option, path)
-                && let Err(cause) = must_be_directory(Path::new(path))
-            {
-                check.error(option, cause);
-            }
+            check_path(check, option, path, must_be_directory);
         }
     }
 

@@ -17,6 +17,8 @@ mod fake;
 
 use std::path::Path;
 
+use crate::component::Check;
+
 /// The last part of a path as the user wrote it: `app` of `./app/`.
 fn base_name(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
@@ -37,5 +39,19 @@ fn must_be_directory(path: &Path) -> Result<(), String> {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(format!("{} is not a directory", path.display())),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+/// Reports if `path`, the value of `option`, may not be read, or is not what it `must_be`.
+fn check_path(
+    check: &mut Check<'_>,
+    option: &str,
+    path: &str,
+    must_be: fn(&Path) -> Result<(), String>,
+) {
+    if check.may_read(option, path)
+        && let Err(cause) = must_be(Path::new(path))
+    {
+        check.error(option, cause);
     }
 }

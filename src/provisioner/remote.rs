@@ -82,6 +82,16 @@ impl<'a> Remote<'a> {
         let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
     }
 
+    /// Waits as long as `pause_after` says.
+    pub(super) async fn pause_after(&self, pause: GoDuration) -> anyhow::Result<()> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.cx.ui.say(format!("Pausing {pause} after this provisioner..."));
+        retry::sleep(&self.cx.cancel, pause.get()).await?;
+        Ok(())
+    }
+
     /// Calls `attempt` until the machine takes it, refuses it for good, or the time is over: an
     /// error here is never one of what runs there.
     async fn started<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F) -> anyhow::Result<T>

@@ -18,7 +18,6 @@ use crate::guest::shell::{Posix, Shell as _};
 use crate::interpolate::Dot;
 use crate::peer;
 use crate::provisioner::remote::Remote;
-use crate::retry;
 use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
 
 late_fields! {
@@ -148,11 +147,7 @@ impl Provisioner for Shell {
             remote.clean_up(&self.removal(true)).await;
         }
         run?;
-        if !self.own.pause_after.is_zero() {
-            cx.ui.say(format!("Pausing {} after this provisioner...", self.own.pause_after));
-            retry::sleep(&cx.cancel, self.own.pause_after.get()).await?;
-        }
-        Ok(())
+        remote.pause_after(self.own.pause_after).await
     }
 }
 
@@ -331,6 +326,7 @@ mod tests {
 
     use super::*;
     use crate::provisioner::fake::{self, Answer, Machine};
+    use crate::retry;
 
     fn shell(options: serde_json::Value) -> Shell {
         fake::prepare(options).unwrap()

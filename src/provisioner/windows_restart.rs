@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner};
 use crate::config::GoDuration;
 use crate::guest;
+use crate::guest::shell::quote_powershell;
 use crate::provisioner::remote::Remote;
 use crate::retry;
 
@@ -101,9 +102,7 @@ impl WindowsRestart {
     async fn wait(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         until_down(cx).await;
         if let Some(command) = &self.0.restart_check_command {
-            while cx.communicator.run_captured(Command::Template(command)).await.is_err() {
-                tokio::time::sleep(WHILE_STARTING).await;
-            }
+            until_run(cx, command).await;
         }
         while !self.is_back(cx).await {
             tokio::time::sleep(WHILE_STARTING).await;
@@ -120,15 +119,22 @@ impl WindowsRestart {
             return true;
         }
         for key in &self.0.registry_keys {
-            let key = key.replace('\'', "''");
+            let key = quote_powershell(key);
             let probe = format!(
-                r#"powershell -NoProfile -NonInteractive -Command "[Console]::Out.WriteLine((Test-Path '{key}'))""#
+                r#"powershell -NoProfile -NonInteractive -Command "[Console]::Out.WriteLine((Test-Path {key}))""#
             );
             if !printed(cx, &probe).await.is_some_and(|text| text.contains("False")) {
                 return false;
             }
         }
         true
+    }
+}
+
+/// Runs `command` as soon as the machine takes it, whatever its status is.
+async fn until_run(cx: &ProvisionContext, command: &str) {
+    while cx.communicator.run_captured(Command::Template(command)).await.is_err() {
+        tokio::time::sleep(WHILE_STARTING).await;
     }
 }
 
@@ -141,10 +147,7 @@ async fn until_down(cx: &ProvisionContext) {
             }
             Ok((Exit::Status(0), _)) => {
                 // It is up; what was to restart it once more is taken back.
-                while cx.communicator.run_captured(Command::Template(ABORT)).await.is_err() {
-                    tokio::time::sleep(WHILE_STARTING).await;
-                }
-                return;
+                return until_run(cx, ABORT).await;
             }
             Ok(_) | Err(_) => return,
         }

@@ -41,7 +41,7 @@ impl Default for BatchOptions {
         Self {
             env_var_format: r#"set "%s=%s" && "#.to_owned(),
             execute_command: Late::new(r#"{{.Vars}}"{{.Path}}""#),
-            remote_path: "c:/Windows/Temp/script.bat".to_owned(),
+            remote_path: format!("{}/script.bat", Cmd.temporary_directory()),
             start_retry_timeout: GoDuration::from_secs(300),
         }
     }

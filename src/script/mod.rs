@@ -1,6 +1,6 @@
 //! What all shells share: which scripts to run, with which variables, quoted how.
 //!
-//! The `shell` provisioner runs them on a machine; [`local`] runs them on this one, for the
+//! `shell`, `powershell` and `windows-shell` run them on a machine; [`local`] runs them on this one, for the
 //! `shell-local` provisioner and post-processor.
 
 pub mod child;

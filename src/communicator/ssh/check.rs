@@ -145,14 +145,11 @@ impl SshOptions {
     }
 }
 
-/// No key and no certificate is larger.
-const LARGEST_KEY: u64 = 1 << 20;
-
 fn check_key_file(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
     let Some(path) = path else { return };
     let path = expand_home(path, &check.facts.scope.environment);
     let reach = &check.facts.scope.environment.reach;
-    let cause = match reach.read_text(&path, LARGEST_KEY) {
+    let cause = match reach.read_text(&path, key::LARGEST_FILE) {
         Err(error) => format!("cannot read {}: {error}", path.display()),
         Ok(text) => match key::parse(&text) {
             Ok(_) => return check.redactor.register(&text),
@@ -168,7 +165,7 @@ fn check_certificate(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
     let environment = check.facts.scope.environment.clone();
     let path = expand_home(path, &environment);
     let now = u64::try_from(environment.started.as_second()).unwrap_or(0);
-    let cause = match environment.reach.read_text(&path, LARGEST_KEY) {
+    let cause = match environment.reach.read_text(&path, key::LARGEST_FILE) {
         Err(error) => Some(error.to_string()),
         Ok(text) => match Certificate::from_openssh(text.trim()) {
             Err(error) => Some(format!("this is no OpenSSH certificate: {error}")),

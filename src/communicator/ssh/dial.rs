@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::server::{Connection, Server};
 use super::words;
+use crate::communicator::way::tcp;
 use crate::communicator::{Transport, Way};
 use crate::retry::Backoff;
 use crate::secret::Secret;
@@ -214,12 +215,6 @@ impl Route {
             _ => None,
         }
     }
-}
-
-async fn tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 impl Proxy {

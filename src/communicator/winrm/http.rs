@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::communicator::Transport;
+use crate::communicator::way::tcp;
 use crate::env::Environment;
 use crate::retry::Permanent;
 
@@ -160,7 +161,7 @@ impl Endpoint {
     }
 }
 
-/// The proxies that the environment names; `host` is none of their business if `direct`.
+/// The proxies that the environment names; none of them if `direct`.
 pub(super) fn proxies(environment: &Environment, direct: bool) -> Matcher {
     if direct {
         return Matcher::builder().build();
@@ -170,12 +171,6 @@ pub(super) fn proxies(environment: &Environment, direct: bool) -> Matcher {
         small.or_else(|| environment.get(name)).unwrap_or_default().to_owned()
     };
     Matcher::builder().http(var("HTTP_PROXY")).https(var("HTTPS_PROXY")).no(var("NO_PROXY")).build()
-}
-
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// What TLS says, with what to do about a certificate that nobody vouches for.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -26,6 +26,7 @@ use super::Target;
 use super::connector::{Connector, Pause};
 use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
 use crate::event::Ui;
+use crate::fault::{Fault, Kind};
 use crate::guest::shell::{Cmd, Shell, powershell_variables};
 use crate::guest::{Capture, GuestOutput};
 use crate::interpolate::BuildData;
@@ -119,17 +120,19 @@ impl WinRmOptions {
         let trying = winrm.until_connected(target.boots, &mut last);
         let tried = tokio::time::timeout(self.timeout(), trying);
         match retry::or_cancelled(&cx.cancel, tried).await? {
-            Ok(connected) => connected?,
+            Ok(connected) => {
+                connected.map_err(|error| Fault::lasting(Kind::Guest).mark(error))?;
+            }
             Err(_) => {
                 let last = last.map(|error| format!("; the last attempt: {error:#}"));
                 let last = last.unwrap_or_default();
-                bail!(
+                return Err(Fault::passing(Kind::Guest).mark(anyhow!(
                     "Timeout waiting for WinRM: {} did not let us in within {}{last} (check that \
                      the machine runs and that this host may reach that port; a slow machine needs \
                      a larger `winrm_timeout`)",
                     winrm.service.url(),
                     self.winrm_timeout,
-                );
+                )));
             }
         }
         cx.ui.say("Connected to WinRM!");
@@ -226,9 +229,8 @@ impl Communicator for WinRm {
 /// The line for `cmd` that has PowerShell run `script` with these variables.
 fn encoded(values: &[(&str, &str)], script: &str) -> String {
     let text = powershell_variables(values) + script;
-    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     format!(
         "powershell -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand {}",
-        BASE64.encode(bytes)
+        BASE64.encode(ntlm::utf16(&text))
     )
 }

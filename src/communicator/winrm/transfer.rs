@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use async_trait::async_trait;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::write::EncoderWriter;
@@ -19,11 +19,12 @@ use tokio::sync::mpsc;
 
 use super::shell::Input;
 use super::{WinRm, encoded};
-use crate::communicator::local::Tree;
+use crate::communicator::local::{self, Tree};
 use crate::communicator::progress::Counter;
 use crate::component::{Exit, Upload};
 use crate::event::{Stream, Ui};
-use crate::guest::{self, GuestOutput};
+use crate::fault::{Fault, Kind};
+use crate::guest::{self, Capture, GuestOutput};
 use crate::peer;
 use crate::retry::Permanent;
 
@@ -57,9 +58,7 @@ pub(super) async fn upload(
             (Box::new(io::Cursor::new(content)), "text".to_owned(), size)
         }
         Upload::File(path) => {
-            let own = path.to_owned();
-            let file = tokio::task::spawn_blocking(move || peer::open_regular(&own)).await?;
-            let file = file.map_err(|error| Permanent(format!("cannot read it: {error}")))?;
+            let file = local::open(path).await?.into_std().await;
             let size = file.metadata()?.len();
             (Box::new(file), path.display().to_string(), size)
         }
@@ -78,10 +77,10 @@ async fn upload_all(
     let (chunks, mut input) = mpsc::channel(AHEAD);
     let packing = tokio::task::spawn_blocking(move || pack(reader, &chunks, &counter));
     let input: Input<'_> = Box::pin(futures::stream::poll_fn(move |cx| input.poll_recv(cx)));
-    let mut said = Said::default();
+    let mut said = Capture::keeping(LONGEST_WORDS);
     let line = encoded(&[("path", to)], RECEIVE);
     let exit = winrm.run_line(&line, Some(input), &mut said).await?;
-    said.success(exit)?;
+    success(&said, exit)?;
     // Whoever reads no more ends the packing.
     let digest = packing.await??;
     let written = String::from_utf8_lossy(&said.stdout).trim().to_owned();
@@ -131,35 +130,16 @@ impl io::Write for Pipe<'_> {
     }
 }
 
-/// What one of our scripts prints.
-#[derive(Default)]
-struct Said {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-impl Said {
-    /// An error unless the script succeeded.
-    fn success(&self, exit: Exit) -> anyhow::Result<()> {
-        let said = guest::harmless(&self.stderr);
-        match exit {
-            Exit::Status(0) => Ok(()),
-            Exit::Status(IS_DIRECTORY) => bail!(Permanent(format!("the machine says: {said}"))),
-            Exit::Status(status) => bail!("the machine says, with status {status}: {said}"),
-            Exit::Disconnected => bail!("the connection was lost"),
+/// An error unless one of our scripts, which has `said` that, succeeded.
+fn success(said: &Capture, exit: Exit) -> anyhow::Result<()> {
+    let said = guest::harmless(&said.stderr);
+    match exit {
+        Exit::Status(0) => Ok(()),
+        Exit::Status(IS_DIRECTORY) => bail!(Permanent(format!("the machine says: {said}"))),
+        Exit::Status(status) => bail!("the machine says, with status {status}: {said}"),
+        Exit::Disconnected => {
+            Err(Fault::passing(Kind::Guest).mark(anyhow!("the connection was lost")))
         }
-    }
-}
-
-#[async_trait]
-impl GuestOutput for Said {
-    async fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
-        let kept = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        let room = LONGEST_WORDS.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
 
@@ -172,9 +152,9 @@ pub(super) async fn upload_dir(winrm: &WinRm, from: &str, to: &str, ui: &Ui) -> 
     let remote = format!("%TEMP%\\imgbake-{}.zip", uuid::Uuid::new_v4());
     upload_all(winrm, archive, &remote, counter).await?;
     let values = [("archive", remote.as_str()), ("to", to), ("name", &name)];
-    let mut said = Said::default();
+    let mut said = Capture::keeping(LONGEST_WORDS);
     let exit = winrm.run_line(&encoded(&values, UNPACK), None, &mut said).await?;
-    said.success(exit)
+    success(&said, exit)
 }
 
 /// All of `tree` in one archive. It is packed once more on its way, and so it is not here.
@@ -216,10 +196,10 @@ pub(super) async fn download(winrm: &WinRm, from: &str, to: &Path, ui: &Ui) -> a
         digest: Sha256::new(),
         rest: Vec::new(),
         error: None,
-        said: Said::default(),
+        said: Capture::keeping(LONGEST_WORDS),
     };
     let exit = winrm.run_line(&encoded(&[("path", from)], SEND), None, &mut taking).await?;
-    taking.said.success(exit)?;
+    success(&taking.said, exit)?;
     taking.finish().with_context(|| format!("cannot write {}", to.display()))
 }
 
@@ -231,7 +211,7 @@ struct Taking {
     /// The start of four characters whose rest has not come yet.
     rest: Vec<u8>,
     error: Option<anyhow::Error>,
-    said: Said,
+    said: Capture,
 }
 
 impl Taking {

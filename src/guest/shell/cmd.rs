@@ -21,7 +21,7 @@ impl Shell for Cmd {
     }
 
     fn temporary_directory(&self) -> &'static str {
-        "C:/Windows/Temp"
+        "c:/Windows/Temp"
     }
 
     fn ends_as_directory(&self, path: &str) -> bool {

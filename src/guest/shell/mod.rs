@@ -12,7 +12,7 @@ use std::fmt;
 
 pub use cmd::Cmd;
 pub use posix::{Posix, in_quotes, quote, quote_path};
-pub use powershell::{escape_powershell, powershell_variables};
+pub use powershell::{escape_powershell, powershell_variables, quote_powershell};
 
 /// The language of a machine's commands.
 pub trait Shell: fmt::Debug + Send + Sync {

@@ -19,20 +19,22 @@ pub fn powershell_variables(values: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in values {
         // Writing to a text cannot fail.
-        let _ = writeln!(text, "${name} = '{}'", quoted(value));
+        let _ = writeln!(text, "${name} = {}", quote_powershell(value));
     }
     text
 }
 
-/// `text` for PowerShell's single quotes, of which it knows five.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
+/// `text` as one word that PowerShell takes literally. It knows five single quotes.
+pub fn quote_powershell(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
     for c in text.chars() {
         quoted.push(c);
         if matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}') {
             quoted.push(c);
         }
     }
+    quoted.push('\'');
     quoted
 }
 

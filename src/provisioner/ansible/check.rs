@@ -1,11 +1,9 @@
 //! What can be wrong with the options of `ansible`, found before any machine starts.
 
-use std::path::Path;
-
 use super::options::Options;
 use crate::component::Check;
 use crate::diagnostic::code;
-use crate::provisioner::{must_be_directory, must_be_file};
+use crate::provisioner::{check_path, must_be_directory, must_be_file};
 
 impl Options {
     /// Reports all of it.
@@ -27,16 +25,13 @@ impl Options {
             ("ssh_host_key_file", &self.ssh_host_key_file),
             ("ssh_authorized_key_file", &self.ssh_authorized_key_file),
         ];
-        let files = files.map(|(option, path)| (option, path, must_be_file as fn(&Path) -> _));
-        let directory = ("inventory_directory", &self.inventory_directory);
-        let directory = (directory.0, directory.1, must_be_directory as fn(&Path) -> _);
-        for (option, path, must_be) in files.into_iter().chain([directory]) {
-            if let Some(path) = path
-                && check.may_read(option, path)
-                && let Err(cause) = must_be(Path::new(path))
-            {
-                check.error(option, cause);
+        for (option, path) in files {
+            if let Some(path) = path {
+                check_path(check, option, path, must_be_file);
             }
+        }
+        if let Some(path) = &self.inventory_directory {
+            check_path(check, "inventory_directory", path, must_be_directory);
         }
     }
 

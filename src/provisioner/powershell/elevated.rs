@@ -23,7 +23,7 @@ impl Elevated<'_> {
     /// Runs it. The password is in a file that only goes to the machine, and is removed there.
     pub(super) async fn run(self, remote: &Remote<'_>) -> anyhow::Result<Exit> {
         let id = Uuid::new_v4();
-        let path = format!("C:/Windows/Temp/packer-elevated-shell-{id}.ps1");
+        let path = format!("{}/packer-elevated-shell-{id}.ps1", Cmd.temporary_directory());
         let name = format!("packer-{id}");
         let values = [
             ("name", name.as_str()),
@@ -42,7 +42,7 @@ impl Elevated<'_> {
         let mut removal = Cmd.remove_files(&[&path]);
         if run.is_err() {
             // The script was ended before it could take the task away.
-            let log = Cmd.remove_files(&[&format!("C:/Windows/Temp/{name}.out")]);
+            let log = Cmd.remove_files(&[&format!("{}/{name}.out", Cmd.temporary_directory())]);
             removal = format!(
                 "schtasks /end /tn {name} >nul 2>nul & \
                  schtasks /delete /f /tn {name} >nul 2>nul & {removal} & {log}"

@@ -18,7 +18,6 @@ use crate::peer;
 use crate::provisioner::base_name;
 use crate::provisioner::powershell::elevated::Elevated;
 use crate::provisioner::remote::Remote;
-use crate::retry;
 use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
 use crate::secret::Secret;
 
@@ -151,8 +150,6 @@ impl Component for PowerShell {
         if !password.is_empty() && own.elevated_user.is_none() {
             check.missing("elevated_user", "say whose password `elevated_password` is");
         }
-        // Where it is a template, it is the machine's password, which is registered itself.
-        check.redactor.register(password);
         if !POLICIES.contains(&own.execution_policy.to_lowercase().as_str()) {
             let help = Some(format!("use one of {}", POLICIES.join(", ")));
             check.error("execution_policy", "there is no such policy").help = help;
@@ -161,7 +158,8 @@ impl Component for PowerShell {
             check.error("debug_mode", "it is 0, 1 or 2");
         }
         let (work, format) = (work?, format?);
-        let new = |kind: &str| format!("c:/Windows/Temp/{kind}-{}.ps1", Uuid::new_v4());
+        let new =
+            |kind: &str| format!("{}/{kind}-{}.ps1", Cmd.temporary_directory(), Uuid::new_v4());
         let remote_path = match own.remote_path.clone() {
             None => new("script"),
             Some(path) if Cmd.ends_as_directory(&path) => match &work {
@@ -188,15 +186,12 @@ impl Provisioner for PowerShell {
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let remote = Remote::patient(cx, self.own.start_retry_timeout);
         let run = self.run_scripts(cx, &remote).await;
-        if !self.own.skip_clean {
-            remote.clean_up(&Cmd.remove_files(&[&self.remote_path, &self.variable_file])).await;
+        if self.own.skip_clean {
+            return run;
         }
+        remote.clean_up(&Cmd.remove_files(&[&self.remote_path, &self.variable_file])).await;
         run?;
-        if !self.own.skip_clean && !self.own.pause_after.is_zero() {
-            cx.ui.say(format!("Pausing {} after this provisioner...", self.own.pause_after));
-            retry::sleep(&cx.cancel, self.own.pause_after.get()).await?;
-        }
-        Ok(())
+        remote.pause_after(self.own.pause_after).await
     }
 }
 
@@ -204,29 +199,44 @@ impl PowerShell {
     async fn run_scripts(&self, cx: &ProvisionContext, remote: &Remote<'_>) -> anyhow::Result<()> {
         let variables = self.scripts.variables(&cx.facts);
         let variables = self.format.write_with(&variables, escape_powershell);
+        cx.ui.say("Provisioning with Powershell...");
         match &self.work {
             Work::Inline(lines) => {
-                cx.ui.say("Provisioning with Powershell...");
                 cx.ui.say("Provisioning with powershell script: inline");
+                // Ours has the variables in the script.
+                if self.given_command().1.is_some() {
+                    self.upload_variables(remote, &variables).await?;
+                }
                 let text = self.inline_script(lines, &variables);
                 self.run_text(cx, remote, text.as_bytes()).await.context("the inline script")
             }
             Work::Files(files) => {
-                cx.ui.say("Provisioning with Powershell...");
                 for file in files {
                     cx.ui.say(format!("Provisioning with powershell script: {}", file.display()));
                     let run = async {
                         let text = peer::read_regular(file, LARGEST_SCRIPT);
                         let text = text.context("cannot be read")?;
-                        let file = format!("{MARK}{variables}\r\n");
-                        let from = Upload::Text { content: file.as_bytes(), mode: 0o600 };
-                        remote.upload("upload the variables", from, &self.variable_file).await?;
+                        self.upload_variables(remote, &variables).await?;
                         self.run_text(cx, remote, &text).await
                     };
                     run.await.with_context(|| format!("the script {}", file.display()))?;
                 }
                 Ok(())
             }
+        }
+    }
+
+    async fn upload_variables(&self, remote: &Remote<'_>, variables: &str) -> anyhow::Result<()> {
+        let file = format!("{MARK}{variables}\r\n");
+        let from = Upload::Text { content: file.as_bytes(), mode: 0o600 };
+        remote.upload("upload the variables", from, &self.variable_file).await
+    }
+
+    /// The option that says how a script is run, and what the template has for it.
+    fn given_command(&self) -> (&'static str, Option<&Late<PowerShellFields>>) {
+        match self.own.elevated_user {
+            Some(_) => ("elevated_execute_command", self.own.elevated_execute_command.as_ref()),
+            None => ("execute_command", self.own.execute_command.as_ref()),
         }
     }
 
@@ -256,17 +266,14 @@ impl PowerShell {
     ) -> anyhow::Result<()> {
         let from = Upload::Text { content: text, mode: 0o600 };
         remote.upload("upload it", from, &self.remote_path).await?;
-        let given = match self.own.elevated_user {
-            Some(_) => self.own.elevated_execute_command.as_ref(),
-            None => self.own.execute_command.as_ref(),
-        };
+        let (option, given) = self.given_command();
         let mut dot: Dot = cx.facts.scope.build_data.clone().unwrap_or_default();
         dot.insert("Vars".into(), self.variable_file.as_str().into());
         dot.insert("Path".into(), self.remote_path.as_str().into());
         let own = Late::new(self.standard());
         let template = given.unwrap_or(&own);
         let command = template.render(&cx.facts.scope, &dot);
-        let command = command.context("cannot render `execute_command`")?;
+        let command = command.with_context(|| format!("cannot render `{option}`"))?;
         let exit = match &self.own.elevated_user {
             None => remote.run("start it", Command::Template(&command)).await?,
             Some(user) => {
@@ -325,6 +332,18 @@ mod tests {
         assert!(log[0].contains("$env:A=\"```$`\"`' %\n€\"; $env:PACKER_BUILDER_TYPE=\"null\"; "));
         assert_eq!(log[1], "login powershell -executionpolicy bypass -file c:/s.ps1");
         assert!(log[2].starts_with(r#"run del /f /q "c:\s.ps1" "#), "{}", log[2]);
+    }
+
+    #[tokio::test]
+    async fn a_command_of_the_template_finds_its_variables_for_inline_commands_too() {
+        let log = run(json!({
+            "inline": ["x"], "remote_path": "c:/s.ps1", "remote_env_var_path": "c:/v.ps1",
+            "execute_command": "powershell \". {{.Vars}}; &'{{.Path}}'\""
+        }))
+        .await;
+        assert!(log[0].starts_with("write 600 c:/v.ps1\n\u{feff}$env:PACKER_BUILDER_TYPE="));
+        assert!(log[1].starts_with("write 600 c:/s.ps1\n"), "{}", log[1]);
+        assert_eq!(log[2], "login powershell \". c:/v.ps1; &'c:/s.ps1'\"");
     }
 
     #[tokio::test]
