@@ -84,15 +84,14 @@ impl Cleaner for Ec2Cleaner {
             let account = self.account(&access).await?;
             account.check_credentials(&CancellationToken::new()).await?;
             let region = account.region();
-            let found = reap::search(&account, region, Reach::Region, wanted, &self.cx.ui).await;
+            let found = reap::search(&account, Reach::Region, wanted, &self.cx.ui).await;
             let found = found.with_context(|| format!("{region} cannot be searched"))?;
             anyhow::Ok((account, found))
         });
         let (accounts, mut found): (Vec<_>, Vec<_>) =
             try_join_all(searches).await?.into_iter().unzip();
         if let Some(account) = accounts.first() {
-            let region = account.region();
-            match reap::search(account, region, Reach::Account, wanted, &self.cx.ui).await {
+            match reap::search(account, Reach::Account, wanted, &self.cx.ui).await {
                 Ok(roles) => found.push(roles),
                 // Those who may look at machines may not always look at roles.
                 Err(error) if error.meaning == Meaning::Denied => {

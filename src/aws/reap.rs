@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::account::Account;
 use crate::aws::build_tags::Mark;
 use crate::aws::error::ApiError;
+use crate::aws::removal::owned;
 use crate::aws::resource::context::Area;
 use crate::aws::resource::kind::{FindAll, Kind, Reap, Tagged};
 use crate::aws::resource::{KINDS, Recorded};
@@ -39,15 +40,15 @@ impl Reach {
     }
 }
 
-/// All that is ours in `reach` of `region` and `wanted`, as a journal would list it.
+/// All that is ours in `reach` and `wanted`, as a journal would list it.
 pub(super) async fn search(
     account: &Account,
-    region: &str,
     reach: Reach,
     wanted: &Wanted,
     ui: &Ui,
 ) -> Result<Vec<Entry>, ApiError> {
-    let area = Area { account, region, cancel: &CancellationToken::new() };
+    let region = account.region();
+    let area = Area { account, cancel: &CancellationToken::new() };
     let searches = KINDS.iter().filter_map(|kind| reach.search(kind));
     let all = try_join_all(searches.map(|all| all(&area))).await?;
     let alive = alive(wanted);
@@ -67,6 +68,5 @@ pub(super) async fn search(
 /// The tokens of builds that are alive.
 fn alive(wanted: &Wanted) -> BTreeSet<String> {
     let recorded = wanted.alive.iter().filter_map(|thing| Recorded::of(thing).ok());
-    let tokens = |one: Recorded| one.resource.tokens().into_iter().map(str::to_owned).collect();
-    recorded.flat_map(|one| -> Vec<String> { tokens(one) }).collect()
+    recorded.flat_map(|one| owned(one.resource.tokens())).collect()
 }

@@ -2,18 +2,17 @@
 //! `imgbake cleanup`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
+use futures::future::join_all;
 
 use crate::aws::build_tags::hand_over;
-use crate::aws::resource::ami::Ami;
-use crate::aws::resource::ami_copy::AmiCopy;
 pub use crate::aws::resource::context::Removal;
 use crate::aws::resource::context::{Search, Target};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::instance::Instance;
-use crate::aws::resource::volume_snapshot::VolumeSnapshot;
 use crate::aws::resource::{Recorded, Resource};
 use crate::aws::resource::{loose_volume, volume};
 use crate::journal::Thing;
@@ -30,6 +29,12 @@ impl Removal<'_> {
     pub async fn remove(&self, thing: &Thing) -> anyhow::Result<()> {
         let found = self.find(thing).await?;
         self.remove_this(thing, found).await
+    }
+
+    /// Removes all of `things` at the same time.
+    pub async fn remove_all(&self, things: &[Arc<Thing>]) -> anyhow::Result<()> {
+        let removals = things.iter().map(|thing| self.remove(thing));
+        join_all(removals).await.into_iter().collect()
     }
 
     /// Removes `thing`, which was `found` to be there, and what would be left of it.
@@ -78,10 +83,7 @@ impl Removal<'_> {
             self.journal.gone(thing);
             return Ok(());
         };
-        let has_tags = recorded.get::<Ami>().is_some()
-            || recorded.get::<AmiCopy>().is_some()
-            || recorded.get::<VolumeSnapshot>().is_some();
-        if has_tags && !self.journal.is_frozen() {
+        if recorded.resource.is_handed_over() && !self.journal.is_frozen() {
             hand_over(&self.ec2_in(&recorded.place.region), &[id]).await?;
         }
         Ok(())
@@ -160,6 +162,6 @@ impl Removal<'_> {
     }
 }
 
-fn owned(tokens: Vec<&str>) -> Vec<String> {
+pub(super) fn owned(tokens: Vec<&str>) -> Vec<String> {
     tokens.into_iter().map(str::to_owned).collect()
 }

@@ -43,10 +43,7 @@ impl State {
             // The end of a build names all that it made, also what is gone by then.
             (Gone, Change::Done | Change::Gone) => Gone,
             (Intended | Made | Finished | Done, Change::Gone) => Gone,
-            (Gone, Change::Made | Change::Finished) => return None,
-            (Done, Change::Finished) | (Intended | Made | Finished, Change::Finished) => {
-                return None;
-            }
+            (Gone, Change::Made) | (_, Change::Finished) => return None,
         })
     }
 }

@@ -11,7 +11,6 @@ mod failures;
 mod interruption;
 mod moment;
 mod network;
-
 mod old_journals;
 mod options;
 mod policy;

@@ -59,6 +59,10 @@ impl Resource for Ami {
         &KIND
     }
 
+    fn is_handed_over(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> String {
         format!("`{}`", self.name)
     }
@@ -134,6 +138,9 @@ pub async fn find(
         };
         let is_ours = is_proven && origin(ec2, &image).await?.as_deref() == Some(instance);
         best = Found::best([best, Found::new(image.image_id(), is_ours)]);
+        if matches!(best, Found::Ours(_)) {
+            break;
+        }
     }
     Ok(best)
 }
@@ -153,26 +160,21 @@ pub async fn origin(ec2: &Ec2, image: &Image) -> Result<Option<String>, ApiError
         return Ok(Some(instance.to_owned()));
     }
     let id = image.image_id().unwrap_or_default();
-    let request = ec2.describe_snapshots().owner_ids("self");
-    let request =
-        request.filters(filter("description", [format!("Created by CreateImage(*) for {id}*")]));
-    let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
+    let made = filter("description", [format!("Created by CreateImage(*) for {id}*")]);
+    let found = snapshot::matching(ec2, made).await?;
     let instance = |text: &str| {
         let (instance, _) = text.strip_prefix("Created by CreateImage(")?.split_once(')')?;
         Some(instance.to_owned())
     };
-    Ok(found.snapshots().iter().find_map(|snapshot| instance(snapshot.description()?)))
+    Ok(found.iter().find_map(|snapshot| instance(snapshot.description()?)))
 }
 
 /// The snapshots of `instance` that EC2 made for the AMI `id`, known before the AMI itself lists
 /// them.
 async fn snapshots_of(ec2: &Ec2, instance: &str, id: &str) -> Result<Vec<String>, ApiError> {
-    let description = format!("Created by CreateImage({instance}) for {id}*");
-    let request = ec2.describe_snapshots().owner_ids("self");
-    let request = request.filters(filter("description", [description]));
-    let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
-    let ids = found.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id.clone());
-    Ok(ids.collect())
+    let made = filter("description", [format!("Created by CreateImage({instance}) for {id}*")]);
+    let found = snapshot::matching(ec2, made).await?;
+    Ok(found.into_iter().filter_map(|snapshot| snapshot.snapshot_id).collect())
 }
 
 /// The instance of the build that the AMI `id` was made of, as EC2 says it, and not before the build

@@ -44,6 +44,10 @@ impl Resource for AmiCopy {
         &KIND
     }
 
+    fn is_handed_over(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> String {
         format!("`{}`", self.name)
     }
@@ -65,6 +69,9 @@ impl Resource for AmiCopy {
                 false => proof::copy(&image, &self.source, &self.token, self.since),
             };
             best = Found::best([best, Found::new(image.image_id(), is_ours)]);
+            if matches!(best, Found::Ours(_)) {
+                break;
+            }
         }
         Ok(best)
     }

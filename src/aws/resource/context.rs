@@ -127,10 +127,8 @@ impl Removal<'_> {
 /// Where `imgbake reap` looks.
 #[derive(Debug)]
 pub struct Area<'a> {
-    /// The account.
+    /// The account, in the region that is searched.
     pub account: &'a Account,
-    /// The region.
-    pub region: &'a str,
     /// Ends the search.
     pub cancel: &'a CancellationToken,
 }
@@ -138,7 +136,7 @@ pub struct Area<'a> {
 impl Area<'_> {
     /// EC2 in the region.
     pub fn ec2(&self) -> Ec2 {
-        self.ec2_in(self.region)
+        self.account.ec2(self.cancel)
     }
 
     /// EC2 in another region.

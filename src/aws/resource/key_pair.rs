@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::KeyPairInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
-use crate::aws::build_tags::{Mark, of_any_build};
+use crate::aws::build_tags::of_any_build;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
@@ -79,13 +79,9 @@ async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let ec2 = area.ec2();
     let request = ec2.describe_key_pairs().filters(of_any_build());
     let answer = ec2.call("DescribeKeyPairs", |_| request.clone().send()).await?;
-    let tagged = answer.key_pairs.unwrap_or_default().into_iter().filter_map(|key| {
-        let mark = Mark::of(key.tags())?;
-        let is_made = is_of_build(&key, &mark.token);
-        let name = key.key_name?;
-        let is_proven = is_made && proof::is_named_by(&mark.token, &name);
-        let key_pair = KeyPair { name: name.clone(), token: mark.token.clone() };
-        Tagged::new(Some(name), mark, is_proven, key_pair)
+    let tagged = answer.key_pairs().iter().filter_map(|key| {
+        let name = key.key_name.clone();
+        Tagged::named(key.tags(), key.create_time(), name, |name, token| KeyPair { name, token })
     });
     Ok(tagged.collect())
 }

@@ -5,6 +5,8 @@ use std::any::Any;
 use std::fmt;
 
 use async_trait::async_trait;
+use aws_sdk_ec2::types::Tag;
+use aws_smithy_types::DateTime;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +16,7 @@ use crate::aws::account::Account;
 use crate::aws::allow::Regions;
 use crate::aws::build_tags::Mark;
 use crate::aws::error::ApiError;
+use crate::aws::proof;
 use crate::aws::resource::context::{Area, Removal, Search, Target};
 use crate::aws::resource::found::Found;
 use crate::journal::Thing;
@@ -36,6 +39,11 @@ pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
     /// What it belongs to, or was made from.
     fn parent(&self) -> Option<Parent<'_>> {
         None
+    }
+
+    /// Whether our tags are taken off it when it is finished.
+    fn is_handed_over(&self) -> bool {
+        false
     }
 
     /// Looks for it, and for proof that it is ours.
@@ -178,5 +186,20 @@ impl Tagged {
         resource: impl Resource,
     ) -> Option<Self> {
         Some(Self { id: id?, mark, resource: Box::new(resource), is_proven })
+    }
+
+    /// What its name identifies: it is proven if it was made while its build began, under a name that
+    /// this build chose.
+    pub fn named<R: Resource>(
+        tags: &[Tag],
+        made: Option<&DateTime>,
+        name: Option<String>,
+        resource: impl FnOnce(String, String) -> R,
+    ) -> Option<Self> {
+        let (mark, name) = (Mark::of(tags)?, name?);
+        let is_proven = proof::is_tagged_at_beginning(tags, &mark.token, made)
+            && proof::is_named_by(&mark.token, &name);
+        let resource = resource(name.clone(), mark.token.clone());
+        Self::new(Some(name), mark, is_proven, resource)
     }
 }

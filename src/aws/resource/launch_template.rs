@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::LaunchTemplate as Described;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
-use crate::aws::build_tags::{Mark, of_any_build};
+use crate::aws::build_tags::of_any_build;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
@@ -80,13 +80,10 @@ async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let ec2 = area.ec2();
     let request = ec2.describe_launch_templates().filters(of_any_build());
     let answer = ec2.call("DescribeLaunchTemplates", |_| request.clone().send()).await?;
-    let tagged = answer.launch_templates.unwrap_or_default().into_iter().filter_map(|template| {
-        let mark = Mark::of(template.tags())?;
-        let is_made = is_of_build(&template, &mark.token);
-        let name = template.launch_template_name?;
-        let is_proven = is_made && proof::is_named_by(&mark.token, &name);
-        let template = LaunchTemplate { name: name.clone(), token: mark.token.clone() };
-        Tagged::new(Some(name), mark, is_proven, template)
+    let tagged = answer.launch_templates().iter().filter_map(|template| {
+        let name = template.launch_template_name.clone();
+        let ours = |name, token| LaunchTemplate { name, token };
+        Tagged::named(template.tags(), template.create_time(), name, ours)
     });
     Ok(tagged.collect())
 }

@@ -1,7 +1,7 @@
 //! A volume whose instance is gone.
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::Volume as Described;
+use aws_sdk_ec2::types::{Filter, Volume as Described};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
@@ -49,7 +49,7 @@ impl Resource for LooseVolume {
     }
 
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        let loose = of_token(&search.ec2, &self.token).await?;
+        let loose = loose(&search.ec2, of_build(&self.token)).await?;
         let wanted =
             loose.iter().rfind(|volume| search.id.is_none_or(|id| volume.volume_id() == Some(id)));
         Ok(wanted.map_or(Found::Nothing, |volume| judge(volume, &self.token)))
@@ -67,26 +67,24 @@ impl Resource for LooseVolume {
 
 /// The loose volumes of the build of `token`.
 pub async fn find(ec2: &Ec2, token: &str) -> Result<Vec<Found>, ApiError> {
-    Ok(of_token(ec2, token).await?.iter().map(|volume| judge(volume, token)).collect())
+    Ok(loose(ec2, of_build(token)).await?.iter().map(|volume| judge(volume, token)).collect())
 }
 
 fn judge(volume: &Described, token: &str) -> Found {
     Found::new(volume.volume_id(), proof::volume(volume, token, None))
 }
 
-async fn of_token(ec2: &Ec2, token: &str) -> Result<Vec<Described>, ApiError> {
-    let request = ec2.describe_volumes().filters(of_build(token));
-    let request = request.filters(filter("status", ["available"]));
+/// The volumes that are attached to no instance, of `whose` build.
+async fn loose(ec2: &Ec2, whose: Filter) -> Result<Vec<Described>, ApiError> {
+    let loose = filter("status", ["available"]);
+    let request = ec2.describe_volumes().filters(whose).filters(loose);
     let answer = ec2.call("DescribeVolumes", |_| request.clone().send()).await?;
     Ok(answer.volumes.unwrap_or_default())
 }
 
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
-    let ec2 = area.ec2();
-    let loose = filter("status", ["available"]);
-    let request = ec2.describe_volumes().filters(of_any_build()).filters(loose);
-    let answer = ec2.call("DescribeVolumes", |_| request.clone().send()).await?;
-    let tagged = answer.volumes.unwrap_or_default().into_iter().filter_map(|volume| {
+    let volumes = loose(&area.ec2(), of_any_build()).await?.into_iter();
+    let tagged = volumes.filter_map(|volume| {
         let mark = Mark::of(volume.tags())?;
         let is_proven = proof::volume(&volume, &mark.token, None);
         let ours = LooseVolume { token: mark.token.clone() };

@@ -1,7 +1,7 @@
 //! A snapshot that outlives its AMI.
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::Snapshot as Described;
+use aws_sdk_ec2::types::{Filter, Snapshot as Described};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
@@ -86,7 +86,20 @@ pub async fn is_made_for(ec2: &Ec2, id: &str, image: &str) -> Result<bool, ApiEr
     Ok(own(ec2, id).await?.is_none_or(|found| proof::is_snapshot_for(&found, image)))
 }
 
-async fn own(ec2: &Ec2, id: &str) -> Result<Option<Described>, ApiError> {
+/// How much of it is done, in percent, if EC2 says so.
+pub fn percent(snapshot: &Described) -> Option<u8> {
+    snapshot.progress()?.trim_end_matches('%').parse().ok()
+}
+
+/// The account's own snapshots that fit `wanted`.
+pub async fn matching(ec2: &Ec2, wanted: Filter) -> Result<Vec<Described>, ApiError> {
+    let request = ec2.describe_snapshots().owner_ids("self").filters(wanted);
+    let answer = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
+    Ok(answer.snapshots.unwrap_or_default())
+}
+
+/// The account's own snapshot `id`, if it is there.
+pub async fn own(ec2: &Ec2, id: &str) -> Result<Option<Described>, ApiError> {
     let request = ec2.describe_snapshots().snapshot_ids(id).owner_ids("self");
     match ec2.call("DescribeSnapshots", |_| request.clone().send()).await {
         Err(error) if error.is_unknown() => Ok(None),

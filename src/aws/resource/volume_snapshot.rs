@@ -1,7 +1,7 @@
 //! A snapshot that a build makes of a volume of its machine.
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::{Filter, Snapshot};
+use aws_sdk_ec2::types::Snapshot;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
@@ -41,6 +41,10 @@ impl Resource for VolumeSnapshot {
         &KIND
     }
 
+    fn is_handed_over(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> String {
         format!("of {}", self.volume)
     }
@@ -55,7 +59,7 @@ impl Resource for VolumeSnapshot {
 
     /// One that is finished has no tag any more: its id says which it is.
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        let mut all = described(&search.ec2, filter("volume-id", [&self.volume])).await?;
+        let mut all = snapshot::matching(&search.ec2, filter("volume-id", [&self.volume])).await?;
         all.retain(|one| search.id.is_none_or(|id| one.snapshot_id() == Some(id)));
         let is_known = search.is_finished && search.id.is_some();
         Ok(Found::best(all.iter().map(|one| {
@@ -82,24 +86,19 @@ impl VolumeSnapshot {
 
 /// The id of the snapshot that a call of the build of `token` has made of `volume`.
 pub async fn find(ec2: &Ec2, volume: &str, token: &str) -> Result<Option<String>, ApiError> {
-    let tagged = described(ec2, of_build(token)).await?;
+    let tagged = snapshot::matching(ec2, of_build(token)).await?;
     let mut ours = tagged.into_iter().filter(|one| one.volume_id() == Some(volume));
     Ok(ours.find_map(|one| one.snapshot_id))
 }
 
-async fn described(ec2: &Ec2, wanted: Filter) -> Result<Vec<Snapshot>, ApiError> {
-    let request = ec2.describe_snapshots().owner_ids("self").filters(wanted);
-    let answer = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
-    Ok(answer.snapshots.unwrap_or_default())
-}
-
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
-    let tagged = described(&area.ec2(), of_any_build()).await?.into_iter().filter_map(|one| {
-        let mark = Mark::of(one.tags())?;
-        let volume = one.volume_id().unwrap_or_default().to_owned();
-        let ours = VolumeSnapshot { volume, token: mark.token.clone() };
-        let is_proven = ours.is_in_time(&one);
-        Tagged::new(one.snapshot_id, mark, is_proven, ours)
-    });
+    let tagged =
+        snapshot::matching(&area.ec2(), of_any_build()).await?.into_iter().filter_map(|one| {
+            let mark = Mark::of(one.tags())?;
+            let volume = one.volume_id().unwrap_or_default().to_owned();
+            let ours = VolumeSnapshot { volume, token: mark.token.clone() };
+            let is_proven = ours.is_in_time(&one);
+            Tagged::new(one.snapshot_id, mark, is_proven, ours)
+        });
     Ok(tagged.collect())
 }

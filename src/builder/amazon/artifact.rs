@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::Image;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
-
-use anyhow::Context as _;
 
 use crate::aws::account::Handle;
 use crate::aws::call::Ec2;
@@ -20,21 +19,16 @@ use crate::interpolate::BuildData;
 
 /// AMIs, by region.
 pub(crate) struct Amis {
-    builder_id: &'static str,
     account: Handle,
     images: Vec<MadeImage>,
     data: BuildData,
 }
 
 impl Amis {
-    /// `images` of `account` that the builder of `builder_id` made, sorted by region, from a machine that said `data` of itself.
-    pub(super) fn new(
-        builder_id: &'static str,
-        account: Handle,
-        images: Vec<MadeImage>,
-        data: BuildData,
-    ) -> Self {
-        Self { builder_id, account, images, data }
+    /// `images` of `account`, sorted by region, that were made from a machine which said `data` of
+    /// itself.
+    pub(super) fn new(account: Handle, images: Vec<MadeImage>, data: BuildData) -> Self {
+        Self { account, images, data }
     }
 
     fn each(&self, separator: &str) -> impl Iterator<Item = String> {
@@ -45,7 +39,7 @@ impl Amis {
 #[async_trait]
 impl Artifact for Amis {
     fn builder_id(&self) -> &str {
-        self.builder_id
+        "mitchellh.amazonebs"
     }
 
     fn id(&self) -> String {

@@ -39,7 +39,8 @@ option_parts! {
 #[serde(default)]
 pub struct RunTags {
     /// Tags of everything that exists while the build runs: instance, network interface, key pair,
-    /// security group; and of the AMI and its snapshots, unless `skip_ami_run_tags`.
+    /// security group; and, by a builder of AMIs, of the AMI and its snapshots, unless
+    /// `skip_ami_run_tags`.
     pub run_tags: TagMap,
     /// The same as `run_tags`, a block for each.
     pub run_tag: Vec<TagBlock>,

@@ -1,4 +1,4 @@
-//! The `amazon-ebs` builder: an EC2 instance started from an AMI, provisioned over SSH, stopped, and
+//! The `amazon-ebs` builder: an EC2 instance started from an AMI, provisioned, stopped, and
 //! made into an AMI of its own by EC2.
 
 use std::path::PathBuf;
@@ -35,7 +35,6 @@ use crate::permission::Permission;
 use crate::step::Steps;
 
 /// What artifacts of this builder are known by.
-const BUILDER_ID: &str = "mitchellh.amazonebs";
 
 /// Makes an AMI from an instance.
 #[derive(Debug)]
@@ -62,7 +61,8 @@ pub struct EbsOptions {
 
 impl Component for AmazonEbs {
     const TYPE: &'static str = "amazon-ebs";
-    const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, stops it, and makes an AMI of it.";
+    const ABOUT: &'static str =
+        "Starts an EC2 instance from an AMI, provisions it, stops it, and makes an AMI of it.";
     const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
     type Options = (BuildOptions, MachineOptions, ImageOptions, EbsOptions);
 
@@ -78,7 +78,6 @@ impl Component for AmazonEbs {
         let devices = own.launch_block_device_mappings.clone();
         devices.iter().for_each(|device| device.check("launch_block_device_mappings", check));
         let networking = machine.networking.clone();
-        networking.check_spot(&machine.spot, check);
         let machine = machine.prepare(devices, check);
         let image = image.prepare(&build, &networking, check);
         own.fast_launch.check(&build.access.region, &image.copies, check);
@@ -169,7 +168,7 @@ impl Bake for AmazonEbs {
         steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;
         image::finish(steps, imaging, &source, &images).await?;
         let (account, data) = (machine.build.account.clone(), source.build_data(&instance));
-        Ok((!images.is_empty()).then(|| Amis::new(BUILDER_ID, account, images, data)))
+        Ok((!images.is_empty()).then(|| Amis::new(account, images, data)))
     }
 }
 
@@ -199,10 +198,7 @@ impl AmazonEbs {
             };
             Ok(Some((image::make(steps, imaging, create).await?, stopped.id.clone())))
         };
-        match made.await {
-            Err(error) => Err(machine::explained(cx, machine, &started.instance, error).await),
-            made => made,
-        }
+        machine::explaining(cx, machine, &started.instance, made).await
     }
 
     /// What a dead run has left of this build.

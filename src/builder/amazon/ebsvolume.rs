@@ -34,7 +34,7 @@ pub struct AmazonEbsVolume {
 
 impl Component for AmazonEbsVolume {
     const TYPE: &'static str = "amazon-ebsvolume";
-    const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it over SSH, and leaves its volumes and their snapshots.";
+    const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it, and leaves its volumes and their snapshots.";
     const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
     type Options = (BuildOptions, MachineOptions, VolumesOptions);
 
@@ -44,7 +44,6 @@ impl Component for AmazonEbsVolume {
 
     fn prepare((build, machine, volumes): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         build.check(check);
-        machine.networking.check_spot(&machine.spot, check);
         volumes.check(check);
         let machine = machine.prepare(volumes.devices(), check);
         Some(Self { build: Arc::new(build), machine: Arc::new(machine?), volumes })
@@ -67,15 +66,13 @@ impl Builder for AmazonEbsVolume {
 
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let at = self.build.regions(environment, &[]);
-        let volumes = &self.volumes.ebs_volumes;
-        let has_snapshots = volumes.iter().any(|volume| volume.snapshot_volume);
         let mut all = self.build.permissions();
         all.extend(CheckAccount::permissions(&self.build, false, &at));
         all.extend(machine::permissions(&self.machine, &at));
         all.extend(TagVolumes::permissions(&self.volumes, &self.machine.volumes, &at));
         all.extend(SetAttributes::permissions(&self.machine, &at));
         all.extend(SnapshotVolumes::permissions(&self.volumes, &at));
-        all.extend(HandOverVolumes::permissions(has_snapshots, &at));
+        all.extend(HandOverVolumes::permissions(&self.volumes, &at));
         all
     }
 
@@ -121,9 +118,6 @@ impl Bake for AmazonEbsVolume {
             let data = source.build_data(&stopped.id);
             Ok(Volumes::new(build.account.clone(), &volumes, snapshots, data))
         };
-        match made.await {
-            Err(error) => Err(machine::explained(cx, machine, &started.instance, error).await),
-            made => made,
-        }
+        machine::explaining(cx, machine, &started.instance, made).await
     }
 }

@@ -61,8 +61,7 @@ pub struct Qemu {
 
 impl Component for Qemu {
     const TYPE: &'static str = "qemu";
-    const ABOUT: &'static str =
-        "Boots a disk image in QEMU, provisions it over SSH, and keeps its disk.";
+    const ABOUT: &'static str = "Boots a disk image in QEMU, provisions it, and keeps its disk.";
     type Options = (
         Hardware,
         Disks,

@@ -4,8 +4,8 @@
 //! | journal | written by | what is different |
 //! |---|---|---|
 //! | `journals/first.jsonl` | the first version with journals (27ad411) | seven kinds; AMIs, copies and volumes have no tag |
-//! | `journals/without_tokens.jsonl` | until AMIs were adopted (0bd2d08) | all kinds; lines of AMIs, copies, volumes, snapshots and fast launch say no token |
-//! | `journals/with_tokens.jsonl` | the version before resources had a room (9891b81) | as today |
+//! | `journals/without_tokens.jsonl` | until AMIs were adopted (0bd2d08) | all kinds of then; lines of AMIs, copies, volumes, snapshots and fast launch say no token |
+//! | `journals/with_tokens.jsonl` | the version before resources had a room (9891b81) | as today; and a line of what is newer, `volume_snapshot` |
 //!
 //! What is refused, and why: a volume without our tag (attached or not: anybody may have attached it
 //! to the instance), and, of the first version, AMIs and copies when EC2 has forgotten the instance,

@@ -9,7 +9,7 @@ use super::bed::{Bed, Cloud};
 use super::cleanup::kill_at_every_call;
 use super::policy;
 use super::proxy::{Fate, Proxy};
-use crate::support::{ACCESS_KEY, Program, SECRET_KEY};
+use crate::support::Program;
 
 /// The options of two volumes: one stays and has a snapshot, the other goes.
 fn options(bed: &Bed, changes: Json) -> Json {
@@ -51,12 +51,7 @@ async fn volumes_stay_with_their_own_tags_and_their_snapshots() {
     let program = Program::new();
     program.write("web.json", text);
     let mut command = tokio::process::Command::from(program.command(["build", "web.json"]));
-    let environment = [
-        ("AWS_ENDPOINT_URL", cloud.bed.moto.endpoint()),
-        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
-    ];
-    let output = command.envs(environment).output().await.unwrap();
+    let output = command.envs(cloud.bed.moto.environment()).output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
 
@@ -102,8 +97,12 @@ async fn wrong_options_of_volumes_are_refused() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let found = check(json!([{"device_name": "/dev/sdf", "snapshot_description": "x"}]), "");
+    let found = check(
+        json!([{"device_name": "/dev/sdf", "snapshot_description": "x", "snapshot_users": ["1"]}]),
+        "",
+    );
     assert!(found.contains("there is no snapshot to describe"), "{found}");
+    assert!(found.contains("`snapshot_users` has no effect"), "{found}");
     let found = check(json!([{"volume_size": 4}]), "");
     assert!(found.contains("say which device it is"), "{found}");
     let found = check(json!([]), "spot");

@@ -154,9 +154,7 @@ impl Step for CopyImage {
         if ending == Ending::Done {
             return Ok(());
         }
-        let removal = self.imaging.build.removal(cx);
-        let removed = self.copies.iter().map(|(_, made)| removal.remove(made));
-        join_all(removed).await.into_iter().collect()
+        self.imaging.build.removal(cx).remove_all(&self.makes()).await
     }
 
     fn stands_alone(&self) -> bool {

@@ -12,9 +12,9 @@ use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::image::{by_id, snapshots};
 use crate::aws::name;
-use crate::aws::resource::Resource as _;
 use crate::aws::resource::ami::{self, Ami, Origin};
 use crate::aws::resource::intermediary_ami::IntermediaryAmi;
+use crate::aws::resource::{Resource as _, snapshot};
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::block_device::BlockDevice;
@@ -213,6 +213,5 @@ async fn progress(ec2: &Ec2, ids: &[String]) -> Option<u8> {
     }
     let request = ec2.describe_snapshots().set_snapshot_ids(Some(ids.to_vec()));
     let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await.ok()?;
-    let percent = |text: &str| text.trim_end_matches('%').parse().ok();
-    found.snapshots().iter().filter_map(|snapshot| percent(snapshot.progress()?)).min()
+    found.snapshots().iter().filter_map(snapshot::percent).min()
 }

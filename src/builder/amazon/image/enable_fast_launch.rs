@@ -165,9 +165,7 @@ impl Step for EnableFastLaunch {
         if ending == Ending::Done {
             return Ok(());
         }
-        let removal = self.imaging.build.removal(cx);
-        let removed = self.images.iter().map(|(_, made)| removal.remove(made));
-        join_all(removed).await.into_iter().collect()
+        self.imaging.build.removal(cx).remove_all(&self.makes()).await
     }
 
     fn stands_alone(&self) -> bool {

@@ -3,14 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::builder::amazon::machine::run::{RunOptions, Switch, Tokens};
+use crate::builder::amazon::machine::run::{LARGEST_USER_DATA, RunOptions, Switch, Tokens};
 use crate::builder::amazon::machine::settings::MachineOptions;
 use crate::component::Check;
 use crate::diagnostic::code;
 use crate::secret::{Redactor, access_key_ids};
-
-/// EC2 takes 16 KB.
-const LARGEST_USER_DATA: u64 = 1 << 20;
 
 impl MachineOptions {
     /// Warns of what is rarely wanted.
@@ -18,7 +15,9 @@ impl MachineOptions {
         let run = &self.run;
         open_ingress(run, check);
         if let Some(filter) = &run.source_ami_filter {
-            owners_missing(filter.owners.is_empty(), check);
+            if filter.owners.is_empty() {
+                owners_missing(check);
+            }
             if run.source_ami.is_empty() {
                 filter.lint_most_recent("source_ami_filter", check);
             }
@@ -44,10 +43,7 @@ fn open_ingress(run: &RunOptions, check: &mut Check<'_>) {
 }
 
 /// A filter for AMIs that takes those of anyone.
-fn owners_missing(is_missing: bool, check: &mut Check<'_>) {
-    if !is_missing {
-        return;
-    }
+fn owners_missing(check: &mut Check<'_>) {
     let summary = "`source_ami_filter` does not say whose AMIs it takes";
     let found = check.warn(code::OWNERS_MISSING, "source_ami_filter", summary);
     found.cause = Some("no `owners`".to_owned());

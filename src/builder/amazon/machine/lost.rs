@@ -12,9 +12,21 @@ use crate::retry;
 /// connection is lost.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
-/// `error`, which has stopped the work on `instance`; if the instance has ended by itself, that is
-/// the reason.
-pub(crate) async fn explained(
+/// What `work` on `instance` comes to. If it fails because the instance has ended by itself, the error
+/// says so.
+pub(crate) async fn explaining<T>(
+    cx: &BuildContext,
+    machine: &Machine,
+    instance: &Running,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    match work.await {
+        Err(error) => Err(explained(cx, machine, instance, error).await),
+        done => done,
+    }
+}
+
+async fn explained(
     cx: &BuildContext,
     machine: &Machine,
     instance: &Running,

@@ -25,7 +25,7 @@ pub(super) use self::attempts::{Bake, bake};
 pub(super) use self::find_network::{FindNetwork, Network};
 pub(super) use self::find_source_ami::FindSourceAmi;
 pub(super) use self::life::{permissions, provision_and_stop, start};
-pub(super) use self::lost::explained;
+pub(super) use self::lost::explaining;
 pub(super) use self::networking::EnhancedNetworking;
 pub(super) use self::set_attributes::SetAttributes;
 pub(super) use self::settings::{Machine, MachineOptions, MachineSettings, VolumeTags};

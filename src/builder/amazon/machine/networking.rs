@@ -10,10 +10,11 @@ use crate::component::Check;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EnhancedNetworking {
-    /// Whether the machine, and instances of its AMI, have enhanced networking (ENA); as in the source
-    /// AMI if not given.
+    /// Whether the machine, and instances of an AMI that is made of it, have enhanced networking
+    /// (ENA); as in the source AMI if not given.
     pub ena_support: Option<bool>,
-    /// Whether the machine, and instances of its AMI, have enhanced networking (Intel 82599 VF).
+    /// Whether the machine, and instances of an AMI that is made of it, have enhanced networking
+    /// (Intel 82599 VF).
     pub sriov_support: bool,
 }
 

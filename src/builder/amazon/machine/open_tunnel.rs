@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::aws::allow::Regions;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::session::Session;
 use crate::aws::ssm::session::DOCUMENT;
 use crate::aws::ssm::{PATIENCE, Plan, Tunnel};
 use crate::builder::amazon::machine::run_instance::Running;
@@ -36,12 +38,13 @@ impl OpenTunnel {
         if !settings.run.is_behind_session_manager() {
             return Vec::new();
         }
-        vec![
+        let mut all = vec![
             at.start_sessions_with_ours(),
             at.start_sessions_as(DOCUMENT),
-            at.on_own_sessions(&["ResumeSession", "TerminateSession"]),
-            Permission::new(["ssm:DescribeSessions".to_owned()]),
-        ]
+            at.on_own_sessions(&["ResumeSession"]),
+        ];
+        all.extend(Session::permissions(at));
+        all
     }
 
     /// A way to `target`, which is the machine `running`.

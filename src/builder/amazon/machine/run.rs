@@ -1,4 +1,4 @@
-//! The options of the machine that the image is made on.
+//! The options of the machine.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use crate::diagnostic::code;
 use crate::peer;
 
 /// EC2 takes 16 KB; it says so itself of what is a little more.
-const LARGEST_USER_DATA: u64 = 1 << 20;
+pub(super) const LARGEST_USER_DATA: u64 = 1 << 20;
 
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -67,7 +67,8 @@ pub struct RunOptions {
     pub ebs_optimized: bool,
     /// What a shutdown from within does: `stop` or `terminate`.
     pub shutdown_behavior: ShutdownBehavior,
-    /// Whether the machine is not stopped before its image is made: the provisioners do it.
+    /// Whether the machine is not stopped before its image or its snapshots are made: the
+    /// provisioners do it.
     pub disable_stop_instance: bool,
     /// User data, as text or in base64.
     pub user_data: String,

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use aws_sdk_ec2::types::Tag;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon::block_device::BlockDevice;
-use crate::builder::amazon::build::{Build, check_tags};
+use crate::builder::amazon::build::{Build, check_tags, render_tags};
 use crate::builder::amazon::machine::hardware::HardwareOptions;
 use crate::builder::amazon::machine::networking::EnhancedNetworking;
 use crate::builder::amazon::machine::profile::ProfileOptions;
 use crate::builder::amazon::machine::run::RunOptions;
 use crate::builder::amazon::machine::spot::SpotOptions;
+use crate::builder::amazon::source_ami::SourceAmi;
 use crate::communicator::{self, Chosen, KeyType, Taken};
-use crate::component::Check;
+use crate::component::{BuildContext, Check};
 use crate::config::option_parts;
 
 option_parts! {
@@ -53,6 +55,11 @@ impl VolumeTags {
     pub fn are_given(&self) -> bool {
         !self.run_volume_tags.is_empty() || !self.run_volume_tag.is_empty()
     }
+
+    /// They, with the facts of the source AMI filled in.
+    pub(crate) fn render(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<Vec<Tag>> {
+        render_tags(cx, source, "run_volume_tags", &self.run_volume_tags, &self.run_volume_tag)
+    }
 }
 
 /// The machine as the template wants it, checked.
@@ -85,6 +92,7 @@ impl MachineOptions {
         check: &mut Check<'_>,
     ) -> Option<MachineSettings> {
         let Self { run, spot, profile, hardware, networking, volumes, communicator } = self;
+        networking.check_spot(&spot, check);
         run.check(check);
         spot.check_types(&run.instance_type, check);
         let mut types = spot.types(&run.instance_type);

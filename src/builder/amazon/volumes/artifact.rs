@@ -25,12 +25,11 @@ impl Volumes {
     pub(crate) fn new(
         account: Handle,
         volumes: &[AttachedVolume],
-        mut snapshots: Vec<String>,
+        snapshots: Vec<String>,
         data: BuildData,
     ) -> Self {
         let stays = volumes.iter().filter(|volume| !volume.wanted.delete_on_termination);
         let volumes = stays.map(|volume| volume.id.clone()).collect();
-        snapshots.sort();
         Self { account, volumes, snapshots, data }
     }
 

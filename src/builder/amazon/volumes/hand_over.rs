@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crate::aws::allow::Regions;
 use crate::aws::build_tags::hand_over;
 use crate::builder::amazon::build::Build;
+use crate::builder::amazon::volumes::options::VolumesOptions;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::permission::Permission;
@@ -24,9 +25,9 @@ impl HandOverVolumes {
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(has_snapshots: bool, at: &Regions) -> Vec<Permission> {
+    pub(crate) fn permissions(options: &VolumesOptions, at: &Regions) -> Vec<Permission> {
         let untag = || at.on(&["snapshot"], &["DeleteTags"]);
-        has_snapshots.then(untag).into_iter().collect()
+        options.with_snapshots().next().map(|_| untag()).into_iter().collect()
     }
 }
 

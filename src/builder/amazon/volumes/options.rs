@@ -1,12 +1,15 @@
 //! The options of the volumes that are made.
 
+use aws_sdk_ec2::types::Tag;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon::block_device::BlockDevice;
-use crate::builder::amazon::build::check_tags;
-use crate::component::Check;
+use crate::builder::amazon::build::{check_tags, render_tags};
+use crate::builder::amazon::source_ami::SourceAmi;
+use crate::component::{BuildContext, Check};
+use crate::diagnostic::code;
 
 /// The volumes to make.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -48,7 +51,8 @@ pub struct EbsVolume {
     pub tags: TagMap,
     /// The same as `tags`, a block for each.
     pub tag: Vec<TagBlock>,
-    /// Whether a snapshot is made of the volume when the machine is stopped.
+    /// Whether a snapshot is made of the volume when the machine is stopped. A spot instance is not
+    /// stopped: have a provisioner flush what was written.
     pub snapshot_volume: bool,
     /// The description of the snapshot; `Packer: ` and the time if not given.
     pub snapshot_description: String,
@@ -75,7 +79,15 @@ impl VolumesOptions {
                 let cause = "there is no snapshot to describe: set `snapshot_volume`";
                 check.error(&format!("{OPTION}.snapshot_description"), cause);
             }
+            if !volume.snapshot_volume {
+                volume.warn_of_idle_options(check);
+            }
         }
+    }
+
+    /// Those of which snapshots are made.
+    pub fn with_snapshots(&self) -> impl Iterator<Item = &EbsVolume> {
+        self.ebs_volumes.iter().filter(|volume| volume.snapshot_volume)
     }
 
     /// The devices that the machine gets.
@@ -100,6 +112,31 @@ impl EbsVolume {
             virtual_name: self.virtual_name.clone(),
             no_device: self.no_device,
         }
+    }
+
+    /// Says which options have no snapshot to be about.
+    fn warn_of_idle_options(&self, check: &mut Check<'_>) {
+        let given = [
+            ("snapshot_tags", !self.snapshot_tags.is_empty()),
+            ("snapshot_tag", !self.snapshot_tag.is_empty()),
+            ("snapshot_users", !self.snapshot_users.is_empty()),
+            ("snapshot_groups", !self.snapshot_groups.is_empty()),
+        ];
+        for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+            let text = format!("`{option}` has no effect: there is no snapshot");
+            let warning = check.warn(code::OPTION_VALUE, &format!("{OPTION}.{option}"), text);
+            warning.help = Some("set `snapshot_volume`, or remove it".to_owned());
+        }
+    }
+
+    /// The tags of its snapshot, with the facts of the source AMI filled in.
+    pub(super) fn render_snapshot_tags(
+        &self,
+        cx: &BuildContext,
+        source: &SourceAmi,
+    ) -> anyhow::Result<Vec<Tag>> {
+        let option = "ebs_volumes.snapshot_tags";
+        render_tags(cx, source, option, &self.snapshot_tags, &self.snapshot_tag)
     }
 
     /// Whether it has tags of its own.

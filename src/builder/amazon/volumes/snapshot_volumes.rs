@@ -11,11 +11,11 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::aws::resource::Resource as _;
 use crate::aws::resource::volume_snapshot::{self, VolumeSnapshot};
+use crate::aws::resource::{Resource as _, snapshot};
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon::build::{Build, render_tags};
+use crate::builder::amazon::build::Build;
 use crate::builder::amazon::machine::Stopped;
 use crate::builder::amazon::share_snapshot::share_snapshot;
 use crate::builder::amazon::source_ami::SourceAmi;
@@ -38,7 +38,7 @@ pub(crate) struct SnapshotVolumes {
 }
 
 impl SnapshotVolumes {
-    /// Of those of the `volumes` that the template wants snapshots of. Their machine is stopped.
+    /// Of those of the `volumes` that the template wants snapshots of. Their machine is stopped, unless it is a spot instance.
     pub(crate) fn new(
         build: &Build,
         source: &SourceAmi,
@@ -56,8 +56,7 @@ impl SnapshotVolumes {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(options: &VolumesOptions, at: &Regions) -> Vec<Permission> {
-        let wanted = options.ebs_volumes.iter().filter(|volume| volume.snapshot_volume);
-        let wanted: Vec<&EbsVolume> = wanted.collect();
+        let wanted: Vec<&EbsVolume> = options.with_snapshots().collect();
         if wanted.is_empty() {
             return Vec::new();
         }
@@ -80,9 +79,7 @@ impl SnapshotVolumes {
         AttachedVolume { id: volume, wanted }: &AttachedVolume,
         made: &Thing,
     ) -> anyhow::Result<String> {
-        let option = "ebs_volumes.snapshot_tags";
-        let own = (&wanted.snapshot_tags, &wanted.snapshot_tag);
-        let mut tags = render_tags(cx, &self.source, option, own.0, own.1)?;
+        let mut tags = wanted.render_snapshot_tags(cx, &self.source)?;
         tags.extend(self.build.known_as_ours(cx));
         let tags = specification(ResourceType::Snapshot, &tags);
         let description = match wanted.snapshot_description.as_str() {
@@ -117,25 +114,19 @@ impl SnapshotVolumes {
 }
 
 async fn look(ec2: &Ec2, id: &str) -> anyhow::Result<Seen<()>> {
-    let request = ec2.describe_snapshots().snapshot_ids(id);
-    let answer = match ec2.call("DescribeSnapshots", |_| request.clone().send()).await {
-        Err(error) if error.is_unknown() => return Ok(Seen::pending("not known yet")),
-        answer => answer?,
-    };
-    let Some(snapshot) = answer.snapshots().first() else {
+    let Some(found) = snapshot::own(ec2, id).await? else {
         return Ok(Seen::pending("not known yet"));
     };
-    let percent = |text: &str| text.trim_end_matches('%').parse().ok();
-    match snapshot.state() {
+    match found.state() {
         Some(SnapshotState::Completed) => Ok(Seen::Ready(())),
         Some(SnapshotState::Pending) | None => {
-            let progress = snapshot.progress().and_then(percent);
+            let progress = snapshot::percent(&found);
             Ok(Seen::Pending { state: "pending".into(), progress })
         }
         Some(other) => bail!(
             "the snapshot {id} is {}: {}",
             other.as_str(),
-            snapshot.state_message().unwrap_or("EC2 gives no reason")
+            found.state_message().unwrap_or("EC2 gives no reason")
         ),
     }
 }
@@ -165,9 +156,7 @@ impl Step for SnapshotVolumes {
         if ending == Ending::Done {
             return Ok(());
         }
-        let removal = self.build.removal(cx);
-        let removed = self.snapshots.iter().map(|(_, made)| removal.remove(made));
-        join_all(removed).await.into_iter().collect()
+        self.build.removal(cx).remove_all(&self.makes()).await
     }
 
     fn stands_alone(&self) -> bool {

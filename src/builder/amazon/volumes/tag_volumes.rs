@@ -81,16 +81,18 @@ impl TagVolumes {
         Some(AttachedVolume { id: volume.volume_id?, wanted })
     }
 
-    /// Has `volume` tagged as the template says; what stays loses the tags of the machine's volumes.
-    async fn tag(&self, cx: &BuildContext, volume: &AttachedVolume) -> anyhow::Result<()> {
+    /// Has `volume` tagged as the template says; what stays loses the tags `before`, of the machine's
+    /// volumes.
+    async fn tag(
+        &self,
+        cx: &BuildContext,
+        volume: &AttachedVolume,
+        before: &[&str],
+    ) -> anyhow::Result<()> {
         let (ec2, ids) = (self.build.ec2(cx), std::slice::from_ref(&volume.id));
         let wanted = &volume.wanted;
-        let VolumeTags { run_volume_tags, run_volume_tag } = &self.of_machine;
-        let option = "run_volume_tags";
-        let before = render_tags(cx, &self.source, option, run_volume_tags, run_volume_tag)?;
         if !wanted.delete_on_termination && !before.is_empty() {
-            let keys: Vec<_> = before.iter().filter_map(|tag| tag.key()).collect();
-            tags::remove(&ec2, ids, &keys).await?;
+            tags::remove(&ec2, ids, before).await?;
         }
         let own = render_tags(cx, &self.source, "ebs_volumes.tags", &wanted.tags, &wanted.tag)?;
         if !own.is_empty() {
@@ -110,11 +112,17 @@ impl Step for TagVolumes {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<AttachedVolume>> {
+        // What is missing for the texts of the snapshots should not be found out when all is baked.
+        for one in self.wanted.iter().filter(|one| one.snapshot_volume) {
+            one.render_snapshot_tags(cx, &self.source)?;
+        }
+        let before = self.of_machine.render(cx, &self.source)?;
+        let before: Vec<&str> = before.iter().filter_map(|tag| tag.key()).collect();
         let attached = instance::volumes(&self.build.ec2(cx), &self.instance).await?;
         let mut volumes: Vec<_> =
             attached.into_iter().filter_map(|volume| self.wanted(volume)).collect();
         volumes.sort_by(|one, other| one.id.cmp(&other.id));
-        let tagged = try_join_all(volumes.iter().map(|volume| self.tag(cx, volume))).await;
+        let tagged = try_join_all(volumes.iter().map(|volume| self.tag(cx, volume, &before))).await;
         tagged.context("cannot tag the volumes")?;
         Ok(volumes)
     }

@@ -9,9 +9,8 @@ use crate::aws::resource::Resource as _;
 use crate::aws::resource::instance::Instance;
 use crate::aws::tags::specification;
 use crate::builder::amazon::block_device::mappings;
-use crate::builder::amazon::build::render_tags;
 use crate::builder::amazon::machine::find_network::Network;
-use crate::builder::amazon::machine::settings::{Machine, MachineSettings, VolumeTags};
+use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
 use crate::journal::Thing;
@@ -78,9 +77,7 @@ impl Launch {
         let run_tags = self.machine.build.run_tags(cx, &self.source)?;
         let interface = specification(ResourceType::NetworkInterface, &run_tags);
         let own = self.machine.build.own_tags(cx, &self.source)?;
-        let VolumeTags { run_volume_tags, run_volume_tag } = &self.settings().volumes;
-        let mut volumes =
-            render_tags(cx, &self.source, "run_volume_tags", run_volume_tags, run_volume_tag)?;
+        let mut volumes = self.settings().volumes.render(cx, &self.source)?;
         volumes.extend(self.machine.build.known_as_ours(cx));
         let volumes = specification(ResourceType::Volume, &volumes);
         let instance = specification(ResourceType::Instance, &own);
