@@ -606,7 +606,8 @@ pub enum Upload<'a> {
 /// A command for a machine, by who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// We did, for a POSIX shell. So `sh` runs it, whatever shell the user logs in to.
+    /// We did, for the machine's [`shell`](Communicator::shell). Where that is POSIX, `sh` runs it,
+    /// whatever shell the user logs in to.
     Ours(&'a str),
     /// The template's author did, for the user's login shell. That runs it if it is a POSIX shell;
     /// else `sh` does: what fish cannot read it leaves out, and says that all is well.

@@ -12,7 +12,7 @@ use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
 use crate::cli::front::{self, PlanOptions, Planned};
-use crate::cli::several;
+use crate::cli::{init, several};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::event::Ui;
 use crate::plan::{Plan, PlannedBuild, Unmatched};
@@ -135,6 +135,11 @@ pub(super) fn plan(
     sources: &mut SourceMap,
 ) -> (Option<Vec<OneOf>>, Diagnostics) {
     let (templates, mut found) = action.templates();
+    // Whoever may only have a template checked must not have a program run that it names. What is
+    // wrong with a template, and what it lacks then, is said when it is planned.
+    if options.builds {
+        templates.iter().for_each(|one| init::provide(&action.session, ui, one.clone()));
+    }
     let (mut builds, mut unmatched) = <(Vec<_>, Vec<_>)>::default();
     for arguments in &templates {
         let planned = front::plan_one_of_several(&action.session, ui, arguments, options, sources);

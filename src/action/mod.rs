@@ -34,7 +34,6 @@ use jiff::Timestamp;
 use self::inputs::{Account, Command, Inputs, RoleInputs};
 use self::outputs::Outputs;
 use crate::cli::front::{Language, TemplateArguments};
-use crate::cli::init;
 use crate::cli::several::share;
 use crate::cli::{Exit, Session, cleanup, inspect};
 use crate::diagnostic::{Diagnostics, Frontend, Severity};
@@ -234,7 +233,7 @@ impl StepContext {
     /// What templates may have read: what the job has checked out, what it keeps for its own length,
     /// and what the workflow allows. Without a workspace, it is where the action works.
     fn reach(&self, inputs: &Inputs) -> Reach {
-        let workspace = self.context.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
+        let workspace = self.context.workspace(&self.environment).to_owned();
         let own = [Some(workspace), self.context.temp.clone()].into_iter().flatten();
         Reach::within(own.chain(inputs.allow_files.iter().cloned()))
     }
@@ -343,10 +342,6 @@ impl Action {
         let started = Timestamp::now();
         self.begin(started, ui);
         let mut outputs = Outputs::default();
-        // Whoever may only have a template checked must not have a program run that it names.
-        if self.inputs.command == Command::Build {
-            self.provide_plugins(ui);
-        }
         let exit = match self.inputs.command {
             Command::Build => build::run(self, ui, &mut outputs),
             Command::Validate => validate::run(self, ui),
@@ -370,14 +365,6 @@ impl Action {
         comment::write(self, ui, exit, &about);
         release::write(self, ui, exit, &outputs);
         exit
-    }
-
-    /// Installs the plugins that the templates require. What is wrong with a template, and what it
-    /// lacks then, the command itself says.
-    fn provide_plugins(&self, ui: &Ui) {
-        for template in self.templates().0 {
-            init::provide(&self.session, ui, template);
-        }
     }
 
     /// What is to be said before anything is done.

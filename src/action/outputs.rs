@@ -31,7 +31,6 @@ pub(super) struct Outputs {
     artifacts: Vec<Json>,
     /// Whether any of them is an image or a file: that of a `null` build is nothing.
     made: bool,
-    failed_builds: Vec<String>,
     /// Each failure, and whose fault it is.
     failures: Vec<(String, Fault)>,
     pub manifest: Option<Written>,
@@ -48,7 +47,6 @@ impl Outputs {
         for (name, build) in &record.builds {
             let finished = build.finished.as_ref();
             if finished.is_none_or(|end| end.error.is_some()) {
-                self.failed_builds.push(name.clone());
                 let fault = finished.and_then(|end| end.fault);
                 self.failures.push((name.clone(), fault.unwrap_or(UNKNOWN)));
             }
@@ -103,6 +101,9 @@ impl Outputs {
         });
         let failures: Vec<Json> = failures.collect();
         let can_retry = !failures.is_empty() && self.failures.iter().all(|(_, one)| one.can_retry);
+        // The step itself has no name.
+        let failed = self.failures.iter().map(|(build, _)| build).filter(|build| !build.is_empty());
+        let failed: Vec<&String> = failed.collect();
         let manifest = self.manifest.as_ref();
         let changed = self.made && manifest.is_some_and(Written::changed);
         let mut all: Vec<(String, String)> = [
@@ -111,7 +112,7 @@ impl Outputs {
             ("ami-id", self.ami_id.clone()),
             ("ami-ids", json!(self.ami_ids).to_string()),
             ("artifacts", json!(self.artifacts).to_string()),
-            ("failed-builds", json!(self.failed_builds).to_string()),
+            ("failed-builds", json!(failed).to_string()),
             ("failures", json!(failures).to_string()),
             ("can-retry", can_retry.to_string()),
             ("changed", changed.to_string()),

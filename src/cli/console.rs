@@ -219,7 +219,9 @@ fn read(
         Some(_) => front::load(&shared, sources)?.0,
         None => load::empty(shared.load_request().dialect()),
     };
-    let inputs = front::inputs(session, &shared, PlanOptions::default(), &template, sources)?;
+    let registry = session.registry.for_template(&template, &session.environment);
+    let inputs =
+        front::inputs(session, &shared, PlanOptions::default(), &template, registry, sources)?;
     let (values, _found) = eval::evaluate_partly(&template, &inputs, &session.redactor);
     Ok((template, values))
 }

@@ -73,7 +73,7 @@ fn read(
     request: &LoadRequest,
     sources: &mut SourceMap,
 ) -> Result<(Document, Diagnostics), Diagnostics> {
-    let file = load::text(&request.path, sources)?;
+    let file = load::text(&request.path, &request.reach, sources)?;
     Document::read(file, sources)
 }
 

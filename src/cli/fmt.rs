@@ -126,9 +126,7 @@ pub(crate) fn format_all(
             Vec::new()
         });
         for path in files {
-            let reach = arguments.reach.check(&path);
-            let reach = reach.map_err(|error| load::unreadable(&path, &error));
-            match reach.and_then(|()| format_file(ui, arguments, &path, sources)) {
+            match format_file(ui, arguments, &path, sources) {
                 Ok(different) => changed.extend(different),
                 Err(errors) => found.extend(errors),
             }
@@ -145,7 +143,7 @@ fn format_file(
     sources: &mut SourceMap,
 ) -> Result<Option<Unformatted>, Diagnostics> {
     sources.renew_budget();
-    let file = load::text(path, sources)?;
+    let file = load::text(path, &arguments.reach, sources)?;
     let (_, found) = hcl::parse_file(file, sources);
     found.into_result(())?;
     let given = sources.file(file).text.clone();

@@ -14,6 +14,7 @@ use crate::eval::{self, Inputs};
 use crate::event::Ui;
 use crate::plan::{self, Plan, PlanRequest, RegisteredDataSources};
 use crate::reach::Reach;
+use crate::registry::Registry;
 use crate::source::SourceMap;
 use crate::template::ast::Template;
 use crate::template::load::{self, ConfigType, LoadRequest, Reading, VarAssignment};
@@ -172,36 +173,35 @@ pub fn look(
     let registry = session.registry.for_template(&template, &session.environment);
     let lacks = plan::requirements(&template, registry.plugins());
     found.extend(lacks.into_iter().map(Diagnostic::into_warning));
-    let inputs = inputs(session, arguments, PlanOptions::default(), &template, sources)?;
+    let inputs = inputs(session, arguments, PlanOptions::default(), &template, registry, sources)?;
     let environment = (*inputs.environment).clone().without_secrets();
     let inputs = Inputs { environment: Arc::new(environment), ..inputs };
     found.extend(eval::check_variables(&template, &inputs, &session.redactor));
     found.into_result((template, inputs))
 }
 
-/// What the command line, files and the environment say about the variables of `template`. No data
-/// source is asked.
+/// What the command line, files and the environment say about the variables of `template`, whose
+/// components are in `registry`. No data source is asked.
 pub fn inputs(
     session: &Session,
     arguments: &TemplateArguments,
     options: PlanOptions,
     template: &Template,
+    registry: Registry,
     sources: &mut SourceMap,
 ) -> Result<Inputs, Diagnostics> {
     Ok(Inputs {
         vars: arguments.var.clone(),
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
-        data_sources: Some(Arc::new(data_sources(session, template))),
+        data_sources: Some(Arc::new(data_sources(session, registry))),
         warn_undeclared: options.warn_undeclared,
         budget: sources.budget().clone(),
     })
 }
 
-fn data_sources(session: &Session, template: &Template) -> RegisteredDataSources {
-    let (environment, redactor) = (session.environment.clone(), session.redactor.clone());
-    let registry = session.registry.for_template(template, &environment);
-    RegisteredDataSources::new(environment, redactor, registry)
+fn data_sources(session: &Session, registry: Registry) -> RegisteredDataSources {
+    RegisteredDataSources::new(session.environment.clone(), session.redactor.clone(), registry)
 }
 
 /// `inputs`, with the data sources to ask that the builds need which `request` selects. Which these
@@ -217,8 +217,8 @@ fn asking(
     let unasked = Inputs { budget: Budget::default(), ..inputs.clone() };
     let (values, _) = eval::evaluate_partly(template, &unasked, &session.redactor);
     let needed = plan::data_needed(template, &values, request);
-    let data_sources = Arc::new(data_sources(session, template).asking(needed, ui));
-    Inputs { data_sources: Some(data_sources), ..inputs }
+    let data_sources = data_sources(session, request.registry.clone()).asking(needed, ui);
+    Inputs { data_sources: Some(Arc::new(data_sources)), ..inputs }
 }
 
 /// The variable files that count, in order of precedence; the errors of all of them come together.
@@ -300,7 +300,8 @@ fn plan_alone(
         plan::publishing(&template, &session.environment)
             .map(|lost| if options.builds { lost } else { lost.into_warning() }),
     );
-    let inputs = inputs(session, arguments, options, &template, sources);
+    let registry = session.registry.for_template(&template, &session.environment);
+    let inputs = inputs(session, arguments, options, &template, registry.clone(), sources);
     let inputs = inputs.map(|inputs| (inputs, Diagnostics::default()));
     let Some(mut inputs) = found.absorb(inputs) else { return Err(found) };
     let request = PlanRequest {
@@ -309,7 +310,7 @@ fn plan_alone(
         force: options.force,
         debug: options.debug,
         environment: session.environment.clone(),
-        registry: session.registry.for_template(&template, &session.environment),
+        registry,
     };
     if options.ask_data_sources && !template.data.is_empty() {
         inputs = asking(session, ui, &template, inputs, &request);

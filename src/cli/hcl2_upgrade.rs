@@ -59,12 +59,12 @@ fn upgrade_one(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(template) = session.shown(ui, loaded, &sources) else {
         return Exit::Failure;
     };
-    let text = upgrade::upgrade(&template, &session.registry, arguments.with_annotations);
+    let registry = session.registry.for_template(&template, &session.environment);
+    let text = upgrade::upgrade(&template, &registry, arguments.with_annotations);
     if let Err(error) = write(&output, &text) {
         ui.error(format!("Error: `{}` cannot be written: {error}", output.display()));
         return Exit::Failure;
     }
-    let registry = session.registry.for_template(&template, &session.environment);
     let unknown = unknown_components(&template, &registry);
     for component in &unknown {
         ui.error(format!("Error: {component}: its block is written as it was, unchecked"));

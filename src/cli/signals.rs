@@ -59,7 +59,9 @@ async fn guard(mut signals: Vec<(unix::Signal, &'static str)>, run: UnboundedSen
         let name = next(&mut signals).await;
         if run.send(name).is_err() {
             // The run is over. Whoever has interrupted that does not wait for last words again.
-            last_words = if is_first { LAST_WORDS } else { Duration::ZERO };
+            if !is_first {
+                last_words = Duration::ZERO;
+            }
             break;
         }
     }

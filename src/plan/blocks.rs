@@ -167,14 +167,7 @@ impl Blocks<'_> {
     ) -> Option<(Recipe<T>, Node, Box<T>)> {
         let descriptor =
             self.registry.find::<T>(name).map_err(|errors| self.found.extend(errors)).ok()?;
-        let options = ingredients
-            .first_options(&descriptor)
-            .map_err(|errors| self.found.extend(errors))
-            .ok()?;
-        let (first, found, lints) = ingredients.first(&descriptor, &options);
-        self.found.extend(found);
-        self.lints.extend(lints);
-        let first = first?;
+        let (options, first) = ingredients.first(&descriptor, &mut self.found, &mut self.lints)?;
         let recipe = Arc::new(move |data: &BuildData| ingredients.make(&descriptor, Some(data)));
         Some((recipe, options, first))
     }

@@ -202,14 +202,8 @@ impl<'a> Planner<'a> {
             generated: Arc::default(),
             redactor: self.redactor.clone(),
         };
-        let options = ingredients
-            .first_options(descriptor)
-            .map_err(|errors| self.found.extend(errors))
-            .ok()?;
-        let (builder, found, lints) = ingredients.first(descriptor, &options);
-        self.found.extend(found);
-        self.lints.extend(lints);
-        Some((builder?, options))
+        let (options, builder) = ingredients.first(descriptor, &mut self.found, &mut self.lints)?;
+        Some((builder, options))
     }
 
     /// The body of a source with what the build adds to it. Nothing can be overridden.

@@ -52,10 +52,7 @@ impl Ingredients {
 
     /// The options for a first look at the component. If they have no values, names that are no
     /// options are still said.
-    pub(super) fn first_options<T: ?Sized>(
-        &self,
-        descriptor: &Descriptor<T>,
-    ) -> Result<Node, Diagnostics> {
+    fn first_options<T: ?Sized>(&self, descriptor: &Descriptor<T>) -> Result<Node, Diagnostics> {
         self.options(None).map_err(|mut errors| {
             let Body { attributes, blocks, .. } = &*self.body;
             let arguments = attributes.iter().map(|(name, one)| (name.as_str(), one.name));
@@ -68,17 +65,20 @@ impl Ingredients {
         })
     }
 
-    /// Makes the component of `options` for the first time: all that was found comes beside it, and
-    /// apart from that what its lints have found.
+    /// Makes the component for the first time, with its options. What its lints have found goes to
+    /// `lints`, all else to `found`.
     pub(super) fn first<T: ?Sized>(
         &self,
         descriptor: &Descriptor<T>,
-        options: &Node,
-    ) -> (Option<Box<T>>, Diagnostics, Vec<Diagnostic>) {
-        let mut found = Diagnostics::default();
-        let component = found.absorb(self.prepare(descriptor, options, None));
-        let lints = found.take_lints();
-        (component, found, lints)
+        found: &mut Diagnostics,
+        lints: &mut Vec<Diagnostic>,
+    ) -> Option<(Node, Box<T>)> {
+        let options = self.first_options(descriptor).map_err(|errors| found.extend(errors)).ok()?;
+        let mut own = Diagnostics::default();
+        let component = own.absorb(self.prepare(descriptor, &options, None));
+        lints.extend(own.take_lints());
+        found.extend(own);
+        Some((options, component?))
     }
 
     /// Makes the component of `options`; see [`make`](Self::make).
