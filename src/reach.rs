@@ -3,7 +3,7 @@
 //! Whoever opens a pull request writes a template, and what it reads can end up in a message. On the
 //! command line a template reads what its user can; in the action, only what the job has checked
 //! out, and what the workflow allows beside that. Every file that is read because a template says so
-//! goes through here.
+//! goes through here, but for what `http_directory` serves to a machine.
 
 use std::fs::File;
 use std::io;
@@ -55,19 +55,10 @@ impl Reach {
         peer::open_regular(path)
     }
 
-    /// All of the regular file `path`, if it has at most `most` bytes.
+    /// All of the regular text file `path`, if it has at most `most` bytes.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and when it cannot be read.
-    pub fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        self.check(path)?;
-        peer::read_regular(path, most)
-    }
-
-    /// The same for a text.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), and when it is no text.
+    /// As [`open`](Self::open), and when it cannot be read or is no text.
     pub fn read_text(&self, path: &Path, most: u64) -> io::Result<String> {
         self.check(path)?;
         peer::read_regular_text(path, most)
@@ -112,7 +103,7 @@ mod tests {
         let reach = Reach::within([&inside, &dir.path().join("missing")]);
         assert_eq!(reach.read_text(&inside.join("a"), 3).unwrap(), "abc");
         assert_eq!(
-            reach.read(&inside.join("none"), 3).unwrap_err().kind(),
+            reach.read_text(&inside.join("none"), 3).unwrap_err().kind(),
             io::ErrorKind::NotFound
         );
         for path in [
@@ -124,10 +115,10 @@ mod tests {
             "/etc/passwd",
             "/dev/null",
         ] {
-            let refused = reach.read(&inside.join(path), 1 << 20).unwrap_err();
+            let refused = reach.read_text(&inside.join(path), 1 << 20).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{path}");
         }
-        assert!(Reach::default().read(&outside, 1).is_ok());
+        assert!(Reach::default().read_text(&outside, 1).is_ok());
         let all = Reach::within(["/"]);
         assert!(all.check(&outside).is_ok() && all.check(Path::new("/proc/self/environ")).is_err());
     }

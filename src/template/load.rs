@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::budget::Limit;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
-use crate::peer::open_regular;
 use crate::reach::Reach;
 use crate::source::{FileId, SourceMap, Span, Spanned};
 use crate::template::ast::{Attribute, Body, Dialect, Expr, Template};
@@ -115,8 +114,7 @@ fn load_legacy(
     request: &LoadRequest,
     sources: &mut SourceMap,
 ) -> Result<(Template, Diagnostics), Diagnostics> {
-    request.reach.check(&request.path).map_err(|error| unreadable(&request.path, &error))?;
-    let file = text(&request.path, sources)?;
+    let file = text(&request.path, &request.reach, sources)?;
     legacy(file, request, sources)
 }
 
@@ -148,8 +146,7 @@ fn load_hcl(
     let mut unreadable = Diagnostics::default();
     let mut files = Vec::new();
     for path in paths {
-        let reach = request.reach.check(&path).map_err(|error| self::unreadable(&path, &error));
-        match reach.and_then(|()| read(&path, sources)) {
+        match read(&path, &request.reach, sources) {
             Ok(file) => files.push(file),
             Err(found) => unreadable.extend(found),
         }
@@ -193,7 +190,7 @@ pub fn misnamed_legacy(path: &Path, sources: &mut SourceMap) -> Option<Diagnosti
     if !has_suffix(path, &[".pkr.json"]) {
         return None;
     }
-    let file = read(path, sources).ok()?;
+    let file = read(path, &Reach::default(), sources).ok()?;
     json::hcl::legacy(&json::parse(file, sources).0?)
 }
 
@@ -210,7 +207,7 @@ pub fn var_file(
         return Err(error.help("rename the variable file to *.pkrvars.hcl").into());
     }
     let before = sources.files().count();
-    let file = read(path, sources);
+    let file = read(path, &Reach::default(), sources);
     // Also where it is no text.
     sources.have_values(before);
     assignments(file?, dialect, sources)
@@ -344,15 +341,15 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 /// Takes the text of a file, or of standard input, into `sources`.
-pub fn text(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
+pub fn text(path: &Path, reach: &Reach, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
     match is_stdin(path) {
         true => add(Path::new("<stdin>"), read_all(std::io::stdin().lock()), sources),
-        false => read(path, sources),
+        false => read(path, reach, sources),
     }
 }
 
-fn read(path: &Path, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
-    add(path, open_regular(path).and_then(read_all), sources)
+fn read(path: &Path, reach: &Reach, sources: &mut SourceMap) -> Result<FileId, Diagnostics> {
+    add(path, reach.open(path).and_then(read_all), sources)
 }
 
 fn read_all(input: impl Read) -> std::io::Result<Vec<u8>> {
