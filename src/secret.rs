@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 pub use self::key_id::access_key_ids;
 pub use self::redactor::Redactor;
-pub(crate) use self::redactor::joined;
+pub(crate) use self::redactor::{joined, without_quoted};
 pub use self::weak::Weakness;
 
 /// What is printed in a secret's place.

@@ -18,14 +18,8 @@ pub use duration::GoDuration;
 pub(crate) use late::late_fields;
 pub use late::{AnyField, Late, LateFields};
 pub use node::{Entry, Form, Node, NodeKind, UNKNOWN, bool_of_text};
-#[cfg_attr(
-    not(feature = "aws"),
-    allow(unused_imports, reason = "only Amazon's builders use it")
-)]
-pub(crate) use options::made_once;
 pub use options::{
-    Group, GroupReader, OptionDoc, OptionGroups, OptionSchema, Part, SECRET, block_properties,
-    plain_type,
+    Group, GroupReader, OptionDoc, OptionGroups, OptionSchema, Part, block_properties, plain_type,
 };
 #[cfg_attr(
     not(feature = "aws"),

@@ -18,7 +18,7 @@ impl<T: DeserializeOwned + JsonSchema + 'static> Group for T {}
 const NOT_BUILT: &str = "x-not-built";
 /// What marks a text that no output may show in an option's schema, as JSON Schema has it: it is
 /// written, and never read back.
-pub const SECRET: &str = "writeOnly";
+const SECRET: &str = "writeOnly";
 /// What marks an object that a template writes as an argument although its members are named.
 const ARGUMENT: &str = "x-argument";
 
@@ -190,7 +190,7 @@ pub trait GroupReader {
 }
 
 /// The options of `T`, which `make` works out the first time that somebody asks.
-pub(crate) fn made_once<T: 'static>(make: impl FnOnce() -> OptionSchema) -> Arc<OptionSchema> {
+fn made_once<T: 'static>(make: impl FnOnce() -> OptionSchema) -> Arc<OptionSchema> {
     static KNOWN: LazyLock<Mutex<HashMap<TypeId, Arc<OptionSchema>>>> =
         LazyLock::new(Mutex::default);
     let known = || KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

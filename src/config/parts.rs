@@ -12,15 +12,11 @@ macro_rules! option_parts {
         }
         impl $crate::config::Part for $name {
             fn read(reader: &mut impl $crate::config::GroupReader) -> Option<Self> {
-                // Every part is read, so that one run shows the errors of all.
-                $(let $field = <$part as $crate::config::Part>::read(reader);)+
-                Some(Self { $($field: $field?),+ })
+                let ($($field,)+) = <($($part,)+) as $crate::config::OptionGroups>::read(reader)?;
+                Some(Self { $($field),+ })
             }
             fn schema() -> std::sync::Arc<$crate::config::OptionSchema> {
-                $crate::config::made_once::<Self>(|| {
-                    let parts = [$(<$part as $crate::config::Part>::schema()),+];
-                    $crate::config::OptionSchema::joined(&parts)
-                })
+                <($($part,)+) as $crate::config::OptionGroups>::schema()
             }
         }
     };

@@ -166,7 +166,9 @@ impl Evaluator<'_> {
         if !function.constant {
             self.pay_for(&result, span)?;
         }
-        self.host.pass_content(&call.args, &result);
+        if call.args.iter().any(|arg| self.host.has_content(arg)) {
+            self.host.pass_content(&result);
+        }
         let is_public = function.public || matches!(result.data, Data::Bool(_));
         if !sensitive || is_public {
             return Ok(result);

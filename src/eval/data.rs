@@ -26,7 +26,7 @@ pub enum OutputType {
     Strings,
 }
 
-/// The answer of a data source: a value for each of its the outputs that it has declared.
+/// The answer of a data source: a value for each of the outputs that it has declared.
 #[derive(Clone, Debug, Default)]
 pub struct Outputs(pub BTreeMap<String, Output>);
 

@@ -15,8 +15,8 @@ struct Text {
     text: String,
     unknown: bool,
     sensitive: bool,
-    /// What it is made of beside what is written.
-    values: Vec<Value>,
+    /// Whether anything in it was read from a file.
+    has_content: bool,
 }
 
 impl Text {
@@ -40,7 +40,9 @@ impl Evaluator<'_> {
             true => Data::Unknown(Type::String).public(),
             false => Value::string(text.text),
         };
-        self.host.pass_content(&text.values, &value);
+        if text.has_content {
+            self.host.pass_content(&value);
+        }
         Ok(value.marked(text.sensitive))
     }
 
@@ -126,7 +128,7 @@ impl Evaluator<'_> {
         // What is too weak to be masked by itself makes no secret of the text around it.
         let is_weak = part.as_str().is_some_and(|text| Weakness::of(text).is_some());
         text.sensitive |= part.sensitive && !is_weak;
-        text.values.push(part);
+        text.has_content |= self.host.has_content(&part);
         Ok(())
     }
 }

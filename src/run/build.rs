@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::engine::Shared;
 use super::post_process::{self, PostProcessing};
 use super::provision::Provisioners;
-use super::{BuildOutcome, Located};
+use super::{BuildOutcome, Located, fault_of};
 use crate::component::{Artifact, BuildContext};
 use crate::event::{Finished, Message, Product};
 use crate::fault::{Fault, Kind};
@@ -67,14 +67,6 @@ type Failed = (anyhow::Error, Fault);
 
 /// The fault of whoever stops a run.
 pub(super) const INTERRUPTED: Fault = Fault::passing(Kind::Interrupted);
-
-/// Whose fault `error` is, as it says itself: that of a provisioner knows where it came up.
-fn fault_of(error: &anyhow::Error) -> Option<Fault> {
-    match error.downcast_ref::<Located>() {
-        Some(located) => Some(located.fault),
-        None => Fault::of(error),
-    }
-}
 
 /// Why the run was stopped, if that is why the build failed.
 fn stopped(error: &anyhow::Error, stop: &Stop) -> Option<Cause> {

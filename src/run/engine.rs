@@ -87,7 +87,7 @@ impl BuildTask {
         let (error, fault) = match self.task {
             None => {
                 let why = stopped.unwrap_or(Cause::Interrupted);
-                let error = anyhow::anyhow!("not started: the run was {why} before its task");
+                let error = anyhow::anyhow!("not started: the run was {why} before its turn");
                 (error, build::INTERRUPTED)
             }
             Some(task) => match task.await {

@@ -67,6 +67,14 @@ pub(crate) struct Located {
     fault: Fault,
 }
 
+/// Whose fault `error` is, as it says itself: that of a provisioner knows where it came up.
+fn fault_of(error: &anyhow::Error) -> Option<Fault> {
+    match error.downcast_ref::<Located>() {
+        Some(located) => Some(located.fault),
+        None => Fault::of(error),
+    }
+}
+
 /// How one build ended.
 pub struct BuildOutcome {
     /// The build's name.

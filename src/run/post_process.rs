@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::Located;
 use super::provision::{bullet_list, or_dropped, unusable};
+use super::{Located, fault_of};
 use crate::component::{Artifact, Facts, PostProcessContext, Processed};
 use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};
@@ -148,7 +148,7 @@ impl PostProcessing {
 
 /// Whose fault it is that a post-processor failed: it works on this computer.
 fn blame(error: &anyhow::Error) -> Fault {
-    Fault::of(error).unwrap_or(Fault::lasting(Kind::Environment))
+    fault_of(error).unwrap_or(Fault::lasting(Kind::Environment))
 }
 
 /// What the template says about the input wins, unless the post-processor needs it kept.
@@ -210,11 +210,7 @@ impl Progress<'_> {
 
 /// All errors as one, and whose fault they are.
 pub(super) fn joined(mut errors: Vec<anyhow::Error>) -> Option<(anyhow::Error, Fault)> {
-    let faults = errors.iter().map(|error| match error.downcast_ref::<Located>() {
-        Some(located) => located.fault,
-        None => blame(error),
-    });
-    let fault = Fault::together(faults)?;
+    let fault = Fault::together(errors.iter().map(blame))?;
     if errors.len() == 1 {
         return Some((errors.pop()?, fault));
     }

@@ -130,9 +130,8 @@ fn quoted(text: &str) -> Vec<String> {
 /// As JSON has it; with `<`, `>` and `&` as code points; and with all but ASCII as code points.
 fn in_json(text: &str) -> Vec<String> {
     let Ok(quoted) = serde_json::to_string(text) else { return Vec::new() };
-    let plain = quoted.trim_matches('"');
-    // A quote at either end of the text itself is written `\"`.
-    let plain = quoted.get(1..quoted.len() - 1).unwrap_or(plain);
+    // What stands between the quotes; a quote at either end of the text itself is written `\"`.
+    let plain = quoted.get(1..quoted.len() - 1).unwrap_or(&quoted);
     let html = replaced(plain, |next| matches!(next, '<' | '>' | '&'), code_points);
     let ascii = replaced(plain, |next| !next.is_ascii(), code_points);
     let slashes = plain.replace('/', "\\/");

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use aho_corasick::AhoCorasick;
+use indexmap::IndexSet;
+use indexmap::set::Slice;
 
 use super::{MASK, Secret, forms};
 
@@ -17,8 +19,7 @@ pub struct Redactor(Arc<RwLock<Known>>);
 /// The secrets, in the order in which they became known.
 #[derive(Debug, Default)]
 struct Known {
-    secrets: Vec<Secret>,
-    all: HashSet<Secret>,
+    secrets: IndexSet<Secret>,
     /// Each looks for the secrets that follow those of the one before; so a secret that comes late
     /// costs no new search for all others.
     searchers: Vec<Searcher>,
@@ -53,7 +54,7 @@ impl fmt::Debug for Searcher {
 }
 
 impl Searcher {
-    fn of(secrets: &[Secret]) -> Self {
+    fn of(secrets: &Slice<Secret>) -> Self {
         let patterns: HashSet<String> =
             secrets.iter().flat_map(|secret| forms::patterns(secret.expose())).collect();
         let longest = patterns.iter().map(String::len).max().unwrap_or_default();
@@ -73,9 +74,9 @@ impl Searcher {
 impl Known {
     fn add(&mut self, text: String) {
         let secret = Secret::new(text);
-        if self.all.insert(secret.clone()) {
+        if !self.secrets.contains(&secret) {
             self.settle();
-            self.secrets.push(secret);
+            self.secrets.insert(secret);
         }
     }
 
@@ -112,7 +113,7 @@ impl Redactor {
 
     /// The secrets that became known after the first `count`, for whoever hides them elsewhere.
     pub fn since(&self, count: usize) -> Vec<Secret> {
-        self.known().secrets.get(count..).unwrap_or_default().to_vec()
+        self.known().secrets.iter().skip(count).cloned().collect()
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Known> {
@@ -168,6 +169,9 @@ impl Redactor {
     /// quotes and is a part of it.
     pub fn without_contents(&self, mut message: String) -> String {
         let known = self.known();
+        if known.contents.is_empty() {
+            return message;
+        }
         let all = || known.contents.iter().map(Secret::expose);
         for line in all().flat_map(str::lines).map(str::trim) {
             if line.len() >= SHORTEST_CONTENT && message.contains(line) {
@@ -177,12 +181,7 @@ impl Redactor {
         let is_part = |quoted: &str| {
             quoted.len() >= SHORTEST_CONTENT && all().any(|content| content.contains(quoted))
         };
-        ['`', '"'].into_iter().fold(message, |message, quote| {
-            let parts = message.split(quote).enumerate();
-            let parts =
-                parts.map(|(at, part)| if at % 2 == 1 && is_part(part) { CONTENT } else { part });
-            parts.collect::<Vec<_>>().join(&quote.to_string())
-        })
+        without_quoted(message, CONTENT, is_part)
     }
 
     /// How many secrets there are.
@@ -206,6 +205,16 @@ impl Redactor {
             None => at,
         }
     }
+}
+
+/// `text` with `mask` in place of what stands between quotes where `is_hidden` says so.
+pub(crate) fn without_quoted(text: String, mask: &str, is_hidden: impl Fn(&str) -> bool) -> String {
+    ['`', '"'].into_iter().fold(text, |text, quote| {
+        let parts = text.split(quote).enumerate();
+        let parts =
+            parts.map(|(at, part)| if at % 2 == 1 && is_hidden(part) { mask } else { part });
+        parts.collect::<Vec<_>>().join(&quote.to_string())
+    })
 }
 
 /// The same ranges in order; those that touch become one.

@@ -83,18 +83,18 @@ impl Host {
         }
     }
 
-    /// The same of all that was made of such texts.
-    pub fn pass_content(&self, args: &[Value], result: &Value) {
-        if !self.redactor.has_contents() {
-            return;
+    /// Whether a text in `value` is such a text, or was made of one.
+    pub fn has_content(&self, value: &Value) -> bool {
+        let mut found = false;
+        if self.redactor.has_contents() {
+            value.each_text(&mut |text| found |= self.redactor.is_content(text));
         }
-        let mut is_content = false;
-        for arg in args {
-            arg.each_text(&mut |text| is_content |= self.redactor.is_content(text));
-        }
-        if is_content {
-            result.each_text(&mut |text| self.redactor.note_content(text));
-        }
+        found
+    }
+
+    /// Takes note that all of `result` was made of such a text.
+    pub fn pass_content(&self, result: &Value) {
+        result.each_text(&mut |text| self.redactor.note_content(text));
     }
 
     /// Makes what is sensitive in a value unprintable. Says why, if all of it is too

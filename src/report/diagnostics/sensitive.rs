@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 use crate::diagnostic::Diagnostic;
-use crate::secret::MASK;
+use crate::secret::{MASK, without_quoted};
 use crate::source::{FileId, SourceFile, SourceMap};
 
 /// The sensitive parts of sources, by file.
@@ -29,14 +29,17 @@ struct Names<'a> {
 impl Sensitive {
     /// Those of all files that `diagnostics` are about.
     pub fn of(diagnostics: &[Diagnostic], sources: &SourceMap) -> Self {
-        let mut names = Names::default();
-        for (_, file) in sources.files().filter(|(_, file)| !file.has_values()) {
-            names.add(file);
-        }
         let spans = diagnostics.iter().flat_map(|found| {
             found.span.into_iter().chain(found.labels.iter().map(|label| label.span))
         });
         let files: HashSet<FileId> = spans.map(|span| span.file).collect();
+        if files.is_empty() {
+            return Self::default();
+        }
+        let mut names = Names::default();
+        for (_, file) in sources.files().filter(|(_, file)| !file.has_values()) {
+            names.add(file);
+        }
         let parts = |id: FileId| (id, names.parts(sources.file(id)));
         Self(files.into_iter().map(parts).collect())
     }
@@ -59,18 +62,9 @@ impl Sensitive {
             quoted.contains(char::is_alphanumeric) && parts.iter().any(|part| part.contains(quoted))
         };
         for text in found.texts_mut() {
-            for quote in ['`', '"'] {
-                *text = without(text, quote, is_quoted);
-            }
+            *text = without_quoted(std::mem::take(text), MASK, is_quoted);
         }
     }
-}
-
-/// `text` with [`MASK`] between `quote`s where `is_hidden` says so.
-fn without(text: &str, quote: char, is_hidden: impl Fn(&str) -> bool) -> String {
-    let parts = text.split(quote).enumerate();
-    let parts = parts.map(|(at, part)| if at % 2 == 1 && is_hidden(part) { MASK } else { part });
-    parts.collect::<Vec<_>>().join(&quote.to_string())
 }
 
 fn pattern(text: &str) -> Option<Regex> {

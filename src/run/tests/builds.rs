@@ -99,7 +99,7 @@ async fn an_interruption_stops_what_runs_and_starts_nothing_more() {
     let request = RunRequest { parallel_builds: Some(1), ..request() };
     let (outcome, _) = run_until(vec![first, second], &request, stop).await;
     assert_eq!(outcome.stopped, Some(Cause::Interrupted));
-    let not_started = "not started: the run was interrupted before its task";
+    let not_started = "not started: the run was interrupted before its turn";
     assert_eq!(errors(&outcome), ["interrupted", not_started]);
     let interrupted = Some(Fault::passing(Kind::Interrupted));
     assert!(outcome.builds.iter().all(|build| build.fault == interrupted));
