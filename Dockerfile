@@ -8,7 +8,6 @@
 
 FROM rust:1.95-slim-trixie@sha256:ee4fa026a11f9e8b1b00568364a880dc720409bb94b0e6800f63f974f9c909d5 AS compiled
 WORKDIR /src
-ENV CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
 # The dependencies are a layer of their own: a change of our own files compiles none of them again.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \

@@ -42,13 +42,18 @@ fn imported_rooms(text: &str) -> BTreeSet<String> {
     static SINGLE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bcrate::(\w+)"));
     static SEVERAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)\bcrate::\{(.*?)\};"));
     static FIRST_OF_EACH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|,)\s*(\w+)"));
-    let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    let text = &text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+    let text = &code_of(text);
     let mut rooms = firsts(&SINGLE, text);
     for group in SEVERAL.captures_iter(text) {
         rooms.extend(firsts(&FIRST_OF_EACH, &group[1]));
     }
     rooms
+}
+
+/// `text` without the lines that are comments.
+fn code_of(text: &str) -> String {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    text.lines().filter(is_code).collect::<Vec<_>>().join("\n")
 }
 
 fn pattern(text: &str) -> Regex {
@@ -165,8 +170,7 @@ fn named_modules(text: &str, module: &str, all: &BTreeSet<String>) -> BTreeSet<S
         LazyLock::new(|| pattern(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?use ([^;]*);"));
     static PATH: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w:$])(\w+(?:::\w+)+)"));
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    let text = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+    let text = code_of(text);
     let imports = IMPORT.captures_iter(&text).flat_map(|found| written_out(&found[1]));
     let elsewhere = IMPORT.replace_all(&text, "");
     let paths = PATH.captures_iter(&elsewhere).map(|found| found[1].to_owned());
