@@ -25,7 +25,7 @@
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
-//! | `builder` | `amazon-ebs`, `amazon-ebsvolume`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
+//! | `builder` | `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |

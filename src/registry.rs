@@ -51,6 +51,8 @@ impl Registry {
                 #[cfg(feature = "aws")]
                 builder::<builder::amazon::AmazonEbs>(),
                 #[cfg(feature = "aws")]
+                builder::<builder::amazon::AmazonEbsSurrogate>(),
+                #[cfg(feature = "aws")]
                 builder::<builder::amazon::AmazonEbsVolume>(),
                 builder::<builder::file::File>(),
                 builder::<builder::null::Null>(),
@@ -300,6 +302,7 @@ const LEFT_OUT: &[&str] = if cfg!(feature = "aws") {
     &[
         "amazon-ami",
         "amazon-ebs",
+        "amazon-ebssurrogate",
         "amazon-ebsvolume",
         "amazon-parameterstore",
         "amazon-secretsmanager",
@@ -308,7 +311,6 @@ const LEFT_OUT: &[&str] = if cfg!(feature = "aws") {
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
     "amazon-chroot",
-    "amazon-ebssurrogate",
     "amazon-instance",
     "azure-arm",
     "azure-chroot",

@@ -14,6 +14,7 @@
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
+//! | `attachment` | volumes come to instances and go |
 //! | `image_users` | who uses an AMI |
 //! | `profile` | what instances may do in the account, for a while |
 //! | `reap` | what is left anywhere in an account |
@@ -33,6 +34,7 @@ pub mod access;
 pub mod account;
 pub mod address;
 pub mod allow;
+pub mod attachment;
 pub mod build_tags;
 pub mod call;
 pub mod cleanup;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | instance | it was asked for with our client token, or by a fleet; its time, where EC2 knows of no token |
 //! | volume | it came with the launch: its time, and its device where that is known |
-//! | AMI | EC2 says that it was made from our instance, or is a copy of our AMI |
+//! | AMI | EC2 says that it was made from our instance or our snapshots, or is a copy of our AMI |
 //! | key pair, launch template | it was made while the build began, and has the name that the journal says, or one as only we choose them |
 //! | security group | its description, and such a name |
 //! | snapshot | EC2 made it for our AMI, or of a volume of our machine, and not before the build |
@@ -81,9 +81,10 @@ pub fn is_named_by(token: &str, name: &str) -> bool {
     })
 }
 
-/// Whether EC2 made this snapshot for the AMI `image` of the build of `token`.
+/// Whether EC2 or the build of `token` made this snapshot for its AMI `image`.
 pub fn snapshot(snapshot: &Snapshot, image: &str, token: &str) -> bool {
-    is_snapshot_for(snapshot, image) && is_of_build(token, time(snapshot.start_time()))
+    let is_for = is_snapshot_for(snapshot, image) || has_tag(snapshot.tags(), token);
+    is_for && is_of_build(token, time(snapshot.start_time()))
 }
 
 /// Whether EC2 made this snapshot for the AMI `image`: it says so in the description.
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_of_the_ami_that_ec2_names() {
+    fn a_snapshot_is_of_the_ami_that_ec2_names_or_has_our_tag() {
         let made = |description: &str, seconds: i64| {
             Snapshot::builder().description(description).start_time(at(seconds)).build()
         };
@@ -177,5 +178,8 @@ mod tests {
         assert!(!snapshot(&made(words, 60), "ami-1", TOKEN));
         assert!(!snapshot(&made(words, 60), "", TOKEN));
         assert!(!snapshot(&made(words, -3600), "ami-12", TOKEN));
+        let tagged = Snapshot::builder().start_time(at(60)).tags(tag(BUILD_TAG, TOKEN));
+        assert!(snapshot(&tagged.clone().build(), "ami-12", TOKEN));
+        assert!(!snapshot(&tagged.start_time(at(-3600)).build(), "ami-12", TOKEN));
     }
 }

@@ -23,6 +23,7 @@ mod signals;
 mod speed;
 mod storm;
 mod strangers;
+mod surrogate;
 mod undo;
 mod volumes;
 

@@ -28,7 +28,7 @@ pub static KIND: Kind = Kind {
 };
 
 /// An AMI of this name that was made of our instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ami {
     /// Its name.
     pub name: String,
@@ -40,6 +40,9 @@ pub struct Ami {
     /// What it is made from, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The snapshots of the build that it was registered from; none of one that EC2 has made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
 }
 
 /// What an AMI is made from: whoever is to make the same can finish it instead.
@@ -79,9 +82,8 @@ impl Resource for Ami {
 
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
         let tokens: Vec<_> = search.tokens.iter().map(String::as_str).collect();
-        let (ec2, named) = (&search.ec2, (self.name.as_str(), search.id));
-        let found = find(ec2, named, &self.instance, &tokens, search.is_finished).await?;
-        match found {
+        let ec2 = &search.ec2;
+        match find(ec2, self, search.id, &tokens, search.is_finished).await? {
             Found::Unproven(id) if search.is_of_early_version => {
                 let instance = tagged_origin(search, ec2, &id).await?;
                 Ok(Found::new(Some(&id), instance.as_ref() == Some(&self.instance)))
@@ -96,7 +98,8 @@ impl Resource for Ami {
             false => "the build failed",
         };
         let id = target.id;
-        removal.ui.say(format!("Deregistering {id} and deleting its snapshots: {why}"));
+        let parts = if self.snapshots.is_empty() { " and deleting its snapshots" } else { "" };
+        removal.ui.say(format!("Deregistering {id}{parts}: {why}"));
         self.remove_with_snapshots(removal, target).await
     }
 
@@ -110,33 +113,49 @@ impl Resource for Ami {
 }
 
 impl Ami {
-    /// Removes it and the snapshots that were made for it.
+    /// Removes it and the snapshots that were made for it. Those that it was registered from have
+    /// lines of their own.
     pub async fn remove_with_snapshots(
         &self,
         removal: &Removal<'_>,
         target: &Target<'_>,
     ) -> anyhow::Result<()> {
+        if !self.snapshots.is_empty() {
+            if let Some(image) = image::by_id(&target.ec2, target.id).await? {
+                image::lift_protection(&target.ec2, &image).await?;
+            }
+            return Ok(deregister(&target.ec2, target.id).await?);
+        }
         let snapshots = snapshots_of(&target.ec2, &self.instance, target.id).await?;
         remove_with(snapshots, removal, target).await
     }
+
+    /// Whether EC2 says that `image` was made of the same: of its instance, or of its snapshots.
+    async fn is_as_made(&self, ec2: &Ec2, image: &Image) -> Result<bool, ApiError> {
+        if self.snapshots.is_empty() {
+            return Ok(origin(ec2, image).await?.as_ref() == Some(&self.instance));
+        }
+        let there = image::snapshots(image);
+        Ok(self.snapshots.iter().all(|snapshot| there.contains(snapshot)))
+    }
 }
 
-/// The AMI `named` so that was made of our `instance`: it has one of our `tokens` still, unless it
-/// `is_finished`. It is the one of the given id, if that is known.
+/// The AMI that is called as `ami` and was made of the same: it has one of our `tokens` still, unless
+/// it `is_finished`. It is the one of this `id`, if that is known.
 pub async fn find(
     ec2: &Ec2,
-    (name, id): (&str, Option<&str>),
-    instance: &str,
+    ami: &Ami,
+    id: Option<&str>,
     tokens: &[&str],
     is_finished: bool,
 ) -> Result<Found, ApiError> {
     let mut best = Found::Nothing;
-    for image in named(ec2, name, id).await? {
+    for image in named(ec2, &ami.name, id).await? {
         let is_proven = match is_finished {
             true => tokens.iter().any(|token| proof::is_of_build(token, proof::creation(&image))),
             false => tokens.iter().any(|token| has_tag(image.tags(), token)),
         };
-        let is_ours = is_proven && origin(ec2, &image).await?.as_deref() == Some(instance);
+        let is_ours = is_proven && ami.is_as_made(ec2, &image).await?;
         best = Found::best([best, Found::new(image.image_id(), is_ours)]);
         if matches!(best, Found::Ours(_)) {
             break;

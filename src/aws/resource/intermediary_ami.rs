@@ -48,7 +48,8 @@ impl Resource for IntermediaryAmi {
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
         let id = target.id;
-        removal.ui.say(format!("Removing the intermediary AMI {id} and its snapshots"));
+        let parts = if self.0.snapshots.is_empty() { " and its snapshots" } else { "" };
+        removal.ui.say(format!("Removing the intermediary AMI {id}{parts}"));
         self.0.remove_with_snapshots(removal, target).await
     }
 

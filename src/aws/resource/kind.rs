@@ -46,6 +46,11 @@ pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it is what builds are for; of most, that is the same for all of their kind.
+    fn is_product(&self) -> bool {
+        self.kind().is_product
+    }
+
     /// Looks for it, and for proof that it is ours.
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found>;
 
@@ -67,7 +72,7 @@ pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
         let kind = self.kind();
         let details = json!({"ec2": {kind.key: self.fields()}, "in": account.place(region)});
         let thing = Thing::new(kind.label, self.name()).at(region).with_details(details);
-        if kind.is_product { thing.as_product() } else { thing }
+        if self.is_product() { thing.as_product() } else { thing }
     }
 }
 

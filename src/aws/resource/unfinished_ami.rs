@@ -17,6 +17,7 @@ use crate::aws::resource::ami_copy::AmiCopy;
 use crate::aws::resource::context::{Area, Removal, Search, Target};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
+use crate::aws::resource::volume_snapshot;
 use crate::permission::Permission;
 
 /// An unfinished AMI.
@@ -29,8 +30,8 @@ pub static KIND: Kind = Kind {
     reap: Reap::InRegion(|area| Box::pin(all(area))),
 };
 
-/// An AMI that has our tag still: it was made of an instance of the build that EC2 still knows, or
-/// is a copy of such an AMI.
+/// An AMI that has our tag still: it was made of an instance of the build that EC2 still knows, or of
+/// a snapshot that has our tag, too; or is a copy of such an AMI.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfinishedAmi {
     /// The value of the build's tag.
@@ -109,12 +110,14 @@ async fn is_of_build(
     is_made_of_ours(ec2, image, token).await
 }
 
-/// Whether `image` was made of an instance of the build of `token`.
+/// Whether `image` was made of an instance or a snapshot of the build of `token`.
 async fn is_made_of_ours(ec2: &Ec2, image: &Image, token: &str) -> Result<bool, ApiError> {
     if !is_tagged(image, token) {
         return Ok(false);
     }
-    let Some(instance) = origin(ec2, image).await? else { return Ok(false) };
+    let Some(instance) = origin(ec2, image).await? else {
+        return volume_snapshot::is_one_of_build(ec2, &image::snapshots(image), token).await;
+    };
     let found = instance::by_id(ec2, &instance).await?;
     Ok(found.is_some_and(|found| proof::instance(&found, token)))
 }

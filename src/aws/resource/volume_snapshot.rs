@@ -33,6 +33,9 @@ pub struct VolumeSnapshot {
     pub volume: String,
     /// The value of the build's tag.
     pub token: String,
+    /// Whether an AMI is registered from it only to be copied: then it goes as that AMI does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_intermediary: bool,
 }
 
 #[async_trait]
@@ -55,6 +58,10 @@ impl Resource for VolumeSnapshot {
 
     fn parent(&self) -> Option<Parent<'_>> {
         Some(Parent::Volume(&self.volume))
+    }
+
+    fn is_product(&self) -> bool {
+        !self.is_intermediary
     }
 
     /// One that is finished has no tag any more: its id says which it is.
@@ -91,12 +98,21 @@ pub async fn find(ec2: &Ec2, volume: &str, token: &str) -> Result<Option<String>
     Ok(ours.find_map(|one| one.snapshot_id))
 }
 
+/// Whether the build of `token` has made one of the snapshots `ids`.
+pub async fn is_one_of_build(ec2: &Ec2, ids: &[String], token: &str) -> Result<bool, ApiError> {
+    let tagged = snapshot::matching(ec2, of_build(token)).await?;
+    Ok(tagged.iter().any(|one| {
+        let is_named = ids.iter().any(|id| one.snapshot_id() == Some(id));
+        is_named && proof::is_of_build(token, proof::time(one.start_time()))
+    }))
+}
+
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let tagged =
         snapshot::matching(&area.ec2(), of_any_build()).await?.into_iter().filter_map(|one| {
             let mark = Mark::of(one.tags())?;
             let volume = one.volume_id().unwrap_or_default().to_owned();
-            let ours = VolumeSnapshot { volume, token: mark.token.clone() };
+            let ours = VolumeSnapshot { volume, token: mark.token.clone(), is_intermediary: false };
             let is_proven = ours.is_in_time(&one);
             Tagged::new(one.snapshot_id, mark, is_proven, ours)
         });

@@ -19,16 +19,22 @@ use crate::interpolate::BuildData;
 
 /// AMIs, by region.
 pub(crate) struct Amis {
+    builder_id: &'static str,
     account: Handle,
     images: Vec<MadeImage>,
     data: BuildData,
 }
 
 impl Amis {
-    /// `images` of `account`, sorted by region, that were made from a machine which said `data` of
-    /// itself.
-    pub(super) fn new(account: Handle, images: Vec<MadeImage>, data: BuildData) -> Self {
-        Self { account, images, data }
+    /// `images` of `account`, sorted by region, that the component of `builder_id` made from a machine
+    /// which said `data` of itself.
+    pub(super) fn new(
+        builder_id: &'static str,
+        account: Handle,
+        images: Vec<MadeImage>,
+        data: BuildData,
+    ) -> Self {
+        Self { builder_id, account, images, data }
     }
 
     fn each(&self, separator: &str) -> impl Iterator<Item = String> {
@@ -39,7 +45,7 @@ impl Amis {
 #[async_trait]
 impl Artifact for Amis {
     fn builder_id(&self) -> &str {
-        "mitchellh.amazonebs"
+        self.builder_id
     }
 
     fn id(&self) -> String {
@@ -80,19 +86,19 @@ impl Artifact for Amis {
                 format!("there is no AMI {} in {} any more", made.id, made.region)
             })?;
             image::lift_protection(&ec2, &image).await?;
-            remove(&ec2, &image).await?;
+            remove(&ec2, &image, &made.own_snapshots).await?;
         }
         Ok(())
     }
 }
 
-/// Removes an AMI and the snapshots that EC2 made for it. One that the template has mapped into the
-/// AMI was there before, and stays.
-async fn remove(ec2: &Ec2, image: &Image) -> Result<(), ApiError> {
+/// Removes an AMI and the snapshots that EC2 or the build itself (its `own`) made for it. One that the
+/// template has mapped into the AMI was there before, and stays.
+async fn remove(ec2: &Ec2, image: &Image, own: &[String]) -> Result<(), ApiError> {
     let id = image.image_id().unwrap_or_default();
     image::deregister(ec2, id).await?;
     for snapshot in image::snapshots(image) {
-        if snapshot::is_made_for(ec2, &snapshot, id).await? {
+        if own.contains(&snapshot) || snapshot::is_made_for(ec2, &snapshot, id).await? {
             image::delete_snapshot(ec2, &snapshot).await?;
         }
     }

@@ -88,6 +88,11 @@ impl BlockDevice {
             .then(|| format!("`iops` of {kind} is at most {per_gib} for each GiB, not {iops}"))
     }
 
+    /// Whether there is a volume on it.
+    pub fn is_volume(&self) -> bool {
+        !self.no_device && !self.virtual_name.starts_with("ephemeral")
+    }
+
     /// As the API wants it.
     pub fn mapping(&self) -> BlockDeviceMapping {
         let mapping = BlockDeviceMapping::builder().device_name(&self.device_name);
@@ -96,7 +101,7 @@ impl BlockDevice {
         }
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mapping = mapping.set_virtual_name(some(&self.virtual_name));
-        if self.virtual_name.starts_with("ephemeral") {
+        if !self.is_volume() {
             return mapping.build();
         }
         let disk = EbsBlockDevice::builder()

@@ -8,20 +8,16 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::BlockDeviceMapping;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::join;
 
 use super::artifact::Amis;
 use super::block_device::{self, BlockDevice};
 use super::build::{Build, BuildOptions};
-use super::check_account::CheckAccount;
 use super::image::{
-    self, AbandonedAmi, CheckName, CheckSource, CopyImage, CreateImage, EnableFastLaunch,
-    FastLaunchOptions, ImageOptions, ImageSettings, Imaging, MadeImage,
+    self, AbandonedAmi, CheckName, CreateImage, EnableFastLaunch, FastLaunchOptions, ImageOptions,
+    Imaging, MadeImage,
 };
-use super::machine::{
-    self, Bake, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, Network,
-    SetAttributes,
-};
+use super::machine::{self, Bake, MachineOptions, SetAttributes, Stopped};
+use super::pairing::{AtWork, Pairing};
 use super::source_ami::SourceAmi;
 use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
@@ -35,13 +31,12 @@ use crate::permission::Permission;
 use crate::step::Steps;
 
 /// What artifacts of this builder are known by.
+const BUILDER_ID: &str = "mitchellh.amazonebs";
 
 /// Makes an AMI from an instance.
 #[derive(Debug)]
 pub struct AmazonEbs {
-    build: Arc<BuildOptions>,
-    machine: Arc<MachineSettings>,
-    image: Arc<ImageSettings>,
+    pair: Pairing,
     own: EbsOptions,
 }
 
@@ -74,15 +69,12 @@ impl Component for AmazonEbs {
     }
 
     fn prepare((build, machine, image, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        build.check(check);
         let devices = own.launch_block_device_mappings.clone();
         devices.iter().for_each(|device| device.check("launch_block_device_mappings", check));
-        let networking = machine.networking.clone();
-        let machine = machine.prepare(devices, check);
-        let image = image.prepare(&build, &networking, check);
+        let needs_hvm = machine.networking.needs_hvm();
         own.fast_launch.check(&build.access.region, &image.copies, check);
-        let (build, machine, image) = (Arc::new(build), Arc::new(machine?), Arc::new(image));
-        Some(Self { build, machine, image, own })
+        let pair = Pairing::prepare((build, machine, image), (devices, None), needs_hvm, check)?;
+        Some(Self { pair, own })
     }
 }
 
@@ -97,30 +89,24 @@ impl Builder for AmazonEbs {
     }
 
     fn reads(&self) -> Option<Vec<PathBuf>> {
-        Some(self.machine.run.user_data_file.iter().cloned().collect())
+        Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
     }
 
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        let (machine, image) = (&self.machine, &self.image);
-        let at = self.build.regions(environment, &image.copies.ami_regions);
-        let looks_at_regions = !image.copies.skip_region_validation;
-        let mut all = self.build.permissions();
-        all.extend(CheckAccount::permissions(&self.build, looks_at_regions, &at));
-        all.extend(machine::permissions(machine, &at));
+        let Pairing { machine, image, .. } = &self.pair;
+        let at = self.pair.regions(environment);
+        let mut all = self.pair.permissions(&at);
         if !self.own.skip_create_ami {
-            all.extend(CheckName::permissions(image, &at));
             all.extend(SetAttributes::permissions(machine, &at));
-            all.extend(image::permissions_to_make(image, &at));
             all.extend(CreateImage::permissions(&image.disks.ami_block_device_mappings, &at));
-            all.extend(CopyImage::permissions(image, &at));
             all.extend(EnableFastLaunch::permissions(&self.own.fast_launch, &at));
-            all.extend(image::permissions_to_finish(&self.build, image, &at));
+            all.extend(self.pair.image_permissions(false, &at));
         }
         all
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(Ec2Cleaner { access: self.build.access.clone(), cx: cx.clone() }))
+        Some(Box::new(Ec2Cleaner { access: self.pair.build.access.clone(), cx: cx.clone() }))
     }
 }
 
@@ -129,7 +115,7 @@ impl Bake for AmazonEbs {
     type Made = Option<Amis>;
 
     fn options(&self) -> &Arc<BuildOptions> {
-        &self.build
+        &self.pair.build
     }
 
     /// The steps, in order. Those that do not need each other run at the same time.
@@ -139,66 +125,52 @@ impl Bake for AmazonEbs {
         steps: &Steps<'_>,
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
-        let machine = &Machine { build: build.clone(), settings: self.machine.clone() };
-        let imaging = &Imaging { build, settings: self.image.clone() };
+        let at_work = &self.pair.at_work(build);
+        let imaging = &at_work.imaging;
         let abandoned = self.abandoned(cx, imaging).await;
-        let regions = imaging.settings.copies.regions_to_check();
-        let (account, name, source, network) = join!(
-            steps.run(CheckAccount::new(&machine.build, regions)),
-            self.check_name(steps, imaging, abandoned.as_ref().map(AbandonedAmi::name)),
-            find_source(steps, machine, imaging),
-            steps.run(FindNetwork::new(machine)),
-        );
-        account?;
-        name?;
-        let (source, network) = (source?, network?);
+        let name = abandoned.as_ref().map(AbandonedAmi::name);
+        let name = (!self.own.skip_create_ami).then(|| CheckName::new(imaging, name));
+        let (source, network) = at_work.look_around(steps, name, true).await?;
         let adopted = match abandoned {
             Some(abandoned) => adopt(cx, steps, imaging, &source, abandoned).await?,
             None => None,
         };
-        let made = match adopted {
+        let (image, instance) = match adopted {
+            Some(adopted) => adopted,
             None => {
-                self.make_on_new_machine(cx, steps, machine, imaging, &source, &network).await?
+                let make = |stopped| self.image(cx, steps, at_work, &source, stopped);
+                let made = at_work.make(cx, steps, (&source, &network), make).await?;
+                let (Some(image), instance) = made else { return Ok(None) };
+                (image, instance)
             }
-            adopted => adopted,
         };
-        let Some((image, instance)) = made else { return Ok(None) };
-        let images = steps.run(CopyImage::new(imaging, &source, image)).await?;
+        let images = at_work.copy(steps, &source, image).await?;
         let fast_launch = &self.own.fast_launch;
         steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;
-        image::finish(steps, imaging, &source, &images).await?;
-        let (account, data) = (machine.build.account.clone(), source.build_data(&instance));
-        Ok((!images.is_empty()).then(|| Amis::new(account, images, data)))
+        at_work.hand_over(steps, BUILDER_ID, (&source, &instance), images).await
     }
 }
 
 impl AmazonEbs {
-    /// A machine is started, and an image made of it: both.
-    async fn make_on_new_machine(
+    /// The image of a machine that is stopped; `None` if none is wanted.
+    async fn image(
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
-        machine: &Machine,
-        imaging: &Imaging,
+        AtWork { machine, imaging }: &AtWork,
         source: &SourceAmi,
-        network: &Network,
-    ) -> anyhow::Result<Option<(MadeImage, String)>> {
-        let started = machine::start(steps, machine, source, network).await?;
-        let made = async {
-            let stopped = machine::provision_and_stop(cx, steps, machine, source, &started).await?;
-            if self.own.skip_create_ami {
-                cx.ui.say("No AMI is made: `skip_create_ami` is set");
-                return Ok(None);
-            }
-            steps.run(SetAttributes::new(machine, &stopped)).await?;
-            let number = cx.fingerprint.number().await;
-            let create = |naming| {
-                let disks = self.disks();
-                CreateImage::new(imaging, source, &stopped, number.clone(), disks, naming)
-            };
-            Ok(Some((image::make(steps, imaging, create).await?, stopped.id.clone())))
+        stopped: Stopped,
+    ) -> anyhow::Result<Option<MadeImage>> {
+        if self.own.skip_create_ami {
+            cx.ui.say("No AMI is made: `skip_create_ami` is set");
+            return Ok(None);
+        }
+        steps.run(SetAttributes::new(machine, &stopped)).await?;
+        let number = cx.fingerprint.number().await;
+        let create = |naming| {
+            CreateImage::new(imaging, source, &stopped, number.clone(), self.disks(), naming)
         };
-        machine::explaining(cx, machine, &started.instance, made).await
+        image::make(steps, imaging, create).await.map(Some)
     }
 
     /// What a dead run has left of this build.
@@ -206,21 +178,9 @@ impl AmazonEbs {
         if self.own.skip_create_ami { None } else { AbandonedAmi::find(cx, imaging).await }
     }
 
-    async fn check_name(
-        &self,
-        steps: &Steps<'_>,
-        imaging: &Imaging,
-        abandoned: Option<&str>,
-    ) -> anyhow::Result<()> {
-        match self.own.skip_create_ami {
-            true => Ok(()),
-            false => steps.run(CheckName::new(imaging, abandoned)).await,
-        }
-    }
-
     /// The disks of the image that differ from those of the machine.
     fn disks(&self) -> Vec<BlockDeviceMapping> {
-        let mut disks = block_device::mappings(&self.image.disks.ami_block_device_mappings);
+        let mut disks = block_device::mappings(&self.pair.image.disks.ami_block_device_mappings);
         if self.own.no_ephemeral {
             disks.extend(('a'..='z').map(|letter| {
                 let device = format!("xvdc{letter}");
@@ -229,16 +189,6 @@ impl AmazonEbs {
         }
         disks
     }
-}
-
-async fn find_source(
-    steps: &Steps<'_>,
-    machine: &Machine,
-    imaging: &Imaging,
-) -> anyhow::Result<SourceAmi> {
-    let source = steps.run(FindSourceAmi::new(machine)).await?;
-    steps.run(CheckSource::new(imaging, &source)).await?;
-    Ok(source)
 }
 
 /// The AMI that a dead run has left, with the machine that it was made of, if this build would make

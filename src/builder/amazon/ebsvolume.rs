@@ -12,7 +12,8 @@ use super::check_account::CheckAccount;
 use super::machine::{
     self, Bake, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, SetAttributes,
 };
-use super::volumes::{HandOverVolumes, SnapshotVolumes, TagVolumes, Volumes, VolumesOptions};
+use super::snapshot_volumes::SnapshotVolumes;
+use super::volumes::{HandOverVolumes, TagVolumes, Volumes, VolumesOptions};
 use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags::SOURCE_AMI_DATA;
@@ -71,7 +72,9 @@ impl Builder for AmazonEbsVolume {
         all.extend(machine::permissions(&self.machine, &at));
         all.extend(TagVolumes::permissions(&self.volumes, &self.machine.volumes, &at));
         all.extend(SetAttributes::permissions(&self.machine, &at));
-        all.extend(SnapshotVolumes::permissions(&self.volumes, &at));
+        if self.volumes.with_snapshots().next().is_some() {
+            all.extend(SnapshotVolumes::permissions(self.volumes.shares_snapshots(), &at));
+        }
         all.extend(HandOverVolumes::permissions(&self.volumes, &at));
         all
     }
@@ -112,8 +115,10 @@ impl Bake for AmazonEbsVolume {
             let stopped =
                 machine::provision_and_stop(cx, steps, machine, &source, &started).await?;
             steps.run(SetAttributes::new(machine, &stopped)).await?;
-            let snapshots = SnapshotVolumes::new(&build, &source, &stopped, &volumes);
-            let snapshots = steps.run(snapshots).await?;
+            let wanted = volumes.iter().filter_map(|volume| volume.snapshot(cx, &source));
+            let wanted = wanted.collect::<anyhow::Result<_>>()?;
+            let snapshots = steps.run(SnapshotVolumes::new(&build, wanted, false)).await?;
+            let snapshots: Vec<_> = snapshots.into_iter().map(|snapshot| snapshot.id).collect();
             steps.run(HandOverVolumes::new(&build, &snapshots)).await?;
             let data = source.build_data(&stopped.id);
             Ok(Volumes::new(build.account.clone(), &volumes, snapshots, data))

@@ -4,11 +4,14 @@
 //! | file | what is there |
 //! |---|---|
 //! | `ebs` | `amazon-ebs`: an instance, and EC2 makes an AMI of it |
+//! | `ebssurrogate` | `amazon-ebssurrogate`: an instance fills volumes, and an AMI is registered from their snapshots |
 //! | `ebsvolume` | `amazon-ebsvolume`: an instance fills volumes, which stay |
 //! | `machine/` | the instance: its options, and a file for each step of its life |
 //! | `image/` | the AMI: its options, and a file for each step until it is handed over |
+//! | `pairing` | an instance and the AMI that is made of it |
+//! | `surrogate/` | the volumes that become an AMI: their options, and a file for each step that only they need |
 //! | `volumes/` | the volumes: their options, and a file for each step until they are handed over |
-//! | `build`, `source_ami`, `block_device`, `check_account`, `share_snapshot` | what they have in common |
+//! | `build`, `source_ami`, `block_device`, `check_account`, `snapshot_volumes`, `share_snapshot` | what they have in common |
 //! | `artifact` | the AMIs that come out |
 
 mod artifact;
@@ -16,12 +19,17 @@ mod block_device;
 mod build;
 mod check_account;
 mod ebs;
+mod ebssurrogate;
 mod ebsvolume;
 mod image;
 mod machine;
+mod pairing;
 mod share_snapshot;
+mod snapshot_volumes;
 mod source_ami;
+mod surrogate;
 mod volumes;
 
 pub use self::ebs::AmazonEbs;
+pub use self::ebssurrogate::AmazonEbsSurrogate;
 pub use self::ebsvolume::AmazonEbsVolume;

@@ -120,7 +120,10 @@ mod tests {
         assert_eq!(words("build -var x=1 -force -debu"), ["-debug"]);
         assert_eq!(words("fmt -check=f"), ["-check=false"]);
         assert_eq!(words("completion "), ["bash", "zsh", "fish"]);
-        assert_eq!(words("explain amazon-e"), ["amazon-ebs", "amazon-ebsvolume"]);
+        assert_eq!(
+            words("explain amazon-e"),
+            ["amazon-ebs", "amazon-ebssurrogate", "amazon-ebsvolume"]
+        );
         assert_eq!(words("explain sleep.d"), ["sleep.duration"]);
         assert_eq!(words("explain L10").len(), 9);
     }

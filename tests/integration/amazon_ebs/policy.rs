@@ -7,7 +7,7 @@ use imgbake::event::Ui;
 use imgbake::permission::{Permission, policy};
 use serde_json::{Value as Json, json};
 
-use super::bed::{Bed, Build};
+use super::bed::{Bed, Build, Cloud};
 use super::proxy::{Call, Fate, Proxy, Rule};
 use crate::support::{Moto, Program, Sshd};
 
@@ -25,7 +25,15 @@ fn actions(permissions: &[Permission]) -> BTreeSet<String> {
 
 /// The actions of `calls`. Anybody may ask who she is.
 pub fn actions_of(calls: &[Call]) -> BTreeSet<String> {
-    let action = |call: &Call| format!("{}:{}", call.service.as_deref().unwrap(), call.action);
+    let action = |call: &Call| {
+        let name = match call.action.as_str() {
+            "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => "PutObject",
+            "HeadObject" => "GetObject",
+            "ListMultipartUploads" => "ListBucketMultipartUploads",
+            own => own,
+        };
+        format!("{}:{name}", call.service.as_deref().unwrap())
+    };
     calls.iter().map(action).filter(|action| action != "sts:GetCallerIdentity").collect()
 }
 
@@ -80,6 +88,33 @@ async fn calls(bed: &Bed, options: &Json, last: &'static str) -> (Vec<Call>, Vec
         all.extend(proxy.calls());
     }
     (all, allowed)
+}
+
+/// The actions that a printed policy allows.
+fn printed(policy: &Json) -> BTreeSet<String> {
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let actions = statements.flat_map(|one| match &one["Action"] {
+        Json::Array(actions) => actions.clone(),
+        one => vec![one.clone()],
+    });
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+/// Builds what these options of a builder, and of post-processors `after` it, say. The printed policy allows all of its calls; what it
+/// allows beside them comes back.
+pub async fn unused(cloud: &Cloud, builder: &Json, after: &[Json]) -> Vec<String> {
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let program = Program::new();
+    program.write("web.json", json!({"builders": [builder], "post-processors": after}).to_string());
+    let mut command = tokio::process::Command::from(program.command(["build", "web.json"]));
+    let output = command.envs(proxy.environment()).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut command = tokio::process::Command::from(program.command(["iam-policy", "web.json"]));
+    let output = command.envs(proxy.environment()).output().await.unwrap();
+    let allowed = printed(&serde_json::from_slice(&output.stdout).unwrap());
+    let made = actions_of(&proxy.calls());
+    assert_eq!(made.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
+    allowed.difference(&made).cloned().collect()
 }
 
 /// What moto does not know or does not say.

@@ -1,6 +1,6 @@
 //! The `amazon-ebsvolume` builder: the same machine, and its volumes stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::Tag;
 use serde_json::{Value as Json, json};
@@ -8,7 +8,6 @@ use serde_json::{Value as Json, json};
 use super::bed::{Bed, Cloud};
 use super::cleanup::kill_at_every_call;
 use super::policy;
-use super::proxy::{Fate, Proxy};
 use crate::support::Program;
 
 /// The options of two volumes: one stays and has a snapshot, the other goes.
@@ -109,32 +108,11 @@ async fn wrong_options_of_volumes_are_refused() {
     assert!(found.contains("enhanced networking is set on a stopped machine"), "{found}");
 }
 
-/// The actions that the printed policy allows.
-fn allowed(policy: &Json) -> BTreeSet<String> {
-    let statements = policy["Statement"].as_array().unwrap().iter();
-    let actions = statements.flat_map(|one| match &one["Action"] {
-        Json::Array(actions) => actions.clone(),
-        one => vec![one.clone()],
-    });
-    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_allows_every_call_of_a_build_of_volumes_and_what_cleans_up_after_it() {
     let cloud = Cloud::start().await;
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
-    let program = Program::new();
     let builder = options(&cloud.bed, json!({"run_volume_tags": {"stage": "build"}}));
-    program.write("web.json", json!({"builders": [builder]}).to_string());
-    let mut command = tokio::process::Command::from(program.command(["build", "web.json"]));
-    let output = command.envs(proxy.environment()).output().await.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let mut command = tokio::process::Command::from(program.command(["iam-policy", "web.json"]));
-    let output = command.envs(proxy.environment()).output().await.unwrap();
-    let allowed = allowed(&serde_json::from_slice(&output.stdout).unwrap());
-    let made = policy::actions_of(&proxy.calls());
-    assert_eq!(made.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
-    let unused: Vec<_> = allowed.difference(&made).map(String::as_str).collect();
+    let unused = policy::unused(&cloud, &builder, &[]).await;
     // What only clean-up does, and what only other networks need.
     let expected =
         ["DeleteSnapshot", "DescribeKeyPairs", "DescribeSecurityGroups", "DescribeSubnets"];

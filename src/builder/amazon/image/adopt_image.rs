@@ -20,8 +20,8 @@ use crate::aws::resource::kind::Parent;
 use crate::aws::resource::replaced_ami::ReplacedAmi;
 use crate::aws::resource::{Recorded, Resource};
 use crate::aws::tags;
-use crate::builder::amazon::image::create_image::wait_for_image;
 use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::new_ami::wait_for_image;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::{BuildContext, CleanupContext};
@@ -234,7 +234,8 @@ impl Step for AdoptImage {
         self.abandoned.journal.gone(&self.abandoned.entry.thing);
         let region = self.imaging.build.account.region().to_owned();
         let (id, name) = (self.id.clone(), name.clone());
-        Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
+        let (snapshots, own_snapshots) = (snapshots(&image), Vec::new());
+        Ok(MadeImage { region, id, name, snapshots, own_snapshots })
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {

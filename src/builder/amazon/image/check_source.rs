@@ -4,7 +4,7 @@ use anyhow::ensure;
 use async_trait::async_trait;
 
 use crate::builder::amazon::build::render_tags;
-use crate::builder::amazon::image::create_image::description;
+use crate::builder::amazon::image::new_ami::description;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
@@ -14,11 +14,13 @@ use crate::step::Step;
 pub(crate) struct CheckSource {
     imaging: Imaging,
     source: SourceAmi,
+    is_like_source: bool,
 }
 
 impl CheckSource {
-    pub(crate) fn new(imaging: &Imaging, source: &SourceAmi) -> Self {
-        Self { imaging: imaging.clone(), source: source.clone() }
+    /// `is_like_source`: the AMI takes over how `source` is virtualized.
+    pub(crate) fn new(imaging: &Imaging, source: &SourceAmi, is_like_source: bool) -> Self {
+        Self { imaging: imaging.clone(), source: source.clone(), is_like_source }
     }
 }
 
@@ -33,7 +35,7 @@ impl Step for CheckSource {
     /// What is missing for the texts of the image should not be found out when all is baked.
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let (source, ami) = (&self.source, &self.imaging.settings.ami);
-        if let Some(wanted) = ami.ami_virtualization_type {
+        if let Some(wanted) = ami.ami_virtualization_type.filter(|_| self.is_like_source) {
             let (id, kind, wanted) = (source.id(), source.virtualization(), wanted.as_str());
             ensure!(kind == wanted, "{id} is {kind}, but `ami_virtualization_type` is {wanted}");
         }

@@ -17,8 +17,8 @@ use crate::aws::resource::Resource as _;
 use crate::aws::resource::ami_copy::{self, AmiCopy};
 use crate::aws::tags::specification;
 use crate::builder::amazon::image::copies::CopyTo;
-use crate::builder::amazon::image::create_image::{description, wait_for_image};
 use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::new_ami::{description, wait_for_image};
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
@@ -110,7 +110,8 @@ impl CopyImage {
         cx.ui.say(format!("Copying {} to {region}{how}: {id}", self.original.id));
         let image = wait_for_image(cx, &self.imaging, &ec2, &id).await?;
         let (region, name) = (region.to_owned(), self.name.clone());
-        Ok(MadeImage { region, id, name, snapshots: snapshots(&image) })
+        let (snapshots, own_snapshots) = (snapshots(&image), Vec::new());
+        Ok(MadeImage { region, id, name, snapshots, own_snapshots })
     }
 }
 

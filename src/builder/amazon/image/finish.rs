@@ -29,11 +29,12 @@ pub(crate) async fn finish(
 pub(crate) fn permissions(
     build: &BuildOptions,
     settings: &ImageSettings,
+    has_own_snapshots: bool,
     at: &Regions,
 ) -> Vec<Permission> {
     let mut all = ShareImages::permissions(settings, at);
     all.extend(TagImages::permissions(build, settings, at));
     all.extend(SetLifetime::permissions(settings, at));
-    all.extend(HandOver::permissions(at));
+    all.extend(HandOver::permissions(has_own_snapshots, at));
     all
 }

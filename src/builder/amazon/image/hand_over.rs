@@ -25,9 +25,12 @@ impl HandOver {
         Self { imaging: imaging.clone(), images: images.to_vec() }
     }
 
-    /// What the account must allow for it.
-    pub(crate) fn permissions(at: &Regions) -> Vec<Permission> {
-        vec![at.everywhere(&["image"], &["DeleteTags"])]
+    /// What the account must allow for it. Only some AMIs have snapshots with our tags.
+    pub(crate) fn permissions(has_own_snapshots: bool, at: &Regions) -> Vec<Permission> {
+        let snapshots = || at.on(&["snapshot"], &["DeleteTags"]);
+        let mut all = vec![at.everywhere(&["image"], &["DeleteTags"])];
+        all.extend(has_own_snapshots.then(snapshots));
+        all
     }
 }
 
@@ -47,8 +50,9 @@ impl Step for HandOver {
         let written = cx.journal.finished(&cx.facts.build_name).await;
         written.context("the journal cannot say that the AMI is finished")?;
         let each = self.images.iter().map(async |image| {
-            let ids = std::slice::from_ref(&image.id);
-            let handed_over = hand_over(&self.imaging.build.ec2_in(cx, &image.region), ids).await;
+            let ids: Vec<_> =
+                [&image.id].into_iter().chain(&image.own_snapshots).cloned().collect();
+            let handed_over = hand_over(&self.imaging.build.ec2_in(cx, &image.region), &ids).await;
             handed_over.with_context(|| format!("cannot take our own tags off {}", image.id))
         });
         join_all(each).await.into_iter().collect()

@@ -11,4 +11,6 @@ pub(crate) struct MadeImage {
     pub name: String,
     /// Its snapshots.
     pub snapshots: Vec<String>,
+    /// Those of them that the build itself made, with tags of ours, before there was the AMI.
+    pub own_snapshots: Vec<String>,
 }

@@ -9,7 +9,6 @@ use crate::builder::amazon::block_device::BlockDevice;
 use crate::builder::amazon::build::{Build, BuildOptions};
 use crate::builder::amazon::image::ami::{AmiOptions, VirtualizationType};
 use crate::builder::amazon::image::copies::CopyOptions;
-use crate::builder::amazon::machine::EnhancedNetworking;
 use crate::component::Check;
 use crate::config::option_parts;
 
@@ -37,18 +36,16 @@ pub struct ImageDisks {
 }
 
 impl ImageOptions {
-    /// Reports what is wrong, also with the `networking` of the machine that it is made of.
+    /// Reports what is wrong; `needs_hvm`: with the networking that it has.
     pub(crate) fn prepare(
         self,
         build: &BuildOptions,
-        networking: &EnhancedNetworking,
+        needs_hvm: bool,
         check: &mut Check<'_>,
     ) -> ImageSettings {
         let Self { ami, copies, disks } = self;
         ami.check(check);
-        if networking.needs_hvm()
-            && ami.ami_virtualization_type == Some(VirtualizationType::Paravirtual)
-        {
+        if needs_hvm && ami.ami_virtualization_type == Some(VirtualizationType::Paravirtual) {
             check.error("ami_virtualization_type", "enhanced networking needs `hvm`");
         }
         copies.check(&build.access, &ami, check);

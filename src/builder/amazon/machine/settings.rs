@@ -74,6 +74,8 @@ pub(crate) struct MachineSettings {
     pub communicator: Chosen,
     /// Its disks that differ from those of the source AMI.
     pub devices: Vec<BlockDevice>,
+    /// One that it gets when it is stopped.
+    pub later: Option<BlockDevice>,
 }
 
 /// The machine that a build starts. What its steps work with.
@@ -114,6 +116,7 @@ impl MachineOptions {
             volumes,
             communicator,
             devices,
+            later: None,
         })
     }
 }

@@ -4,11 +4,9 @@
 mod artifact;
 mod hand_over;
 mod options;
-mod snapshot_volumes;
 mod tag_volumes;
 
 pub(super) use self::artifact::Volumes;
 pub(super) use self::hand_over::HandOverVolumes;
 pub(super) use self::options::VolumesOptions;
-pub(super) use self::snapshot_volumes::SnapshotVolumes;
 pub(super) use self::tag_volumes::TagVolumes;

@@ -90,6 +90,13 @@ impl VolumesOptions {
         self.ebs_volumes.iter().filter(|volume| volume.snapshot_volume)
     }
 
+    /// Whether others may make volumes of one of the snapshots.
+    pub fn shares_snapshots(&self) -> bool {
+        let is_shared =
+            |one: &EbsVolume| !one.snapshot_users.is_empty() || !one.snapshot_groups.is_empty();
+        self.with_snapshots().any(is_shared)
+    }
+
     /// The devices that the machine gets.
     pub fn devices(&self) -> Vec<BlockDevice> {
         self.ebs_volumes.iter().map(EbsVolume::device).collect()

@@ -10,6 +10,7 @@ use crate::aws::instance;
 use crate::aws::tags;
 use crate::builder::amazon::build::{Build, render_tags};
 use crate::builder::amazon::machine::VolumeTags;
+use crate::builder::amazon::snapshot_volumes::WantedSnapshot;
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::builder::amazon::volumes::options::{EbsVolume, VolumesOptions};
 use crate::component::BuildContext;
@@ -34,6 +35,27 @@ pub(crate) struct AttachedVolume {
     pub id: String,
     /// What the template says of it.
     pub wanted: EbsVolume,
+}
+
+impl AttachedVolume {
+    /// The snapshot that the template wants of it, if it wants one.
+    pub(crate) fn snapshot(
+        &self,
+        cx: &BuildContext,
+        source: &SourceAmi,
+    ) -> Option<anyhow::Result<WantedSnapshot>> {
+        let Self { id, wanted } = self;
+        let snapshot = |tags| WantedSnapshot {
+            volume: id.clone(),
+            device: wanted.device_name.clone(),
+            description: wanted.snapshot_description.clone(),
+            tags,
+            users: wanted.snapshot_users.clone(),
+            groups: wanted.snapshot_groups.clone(),
+        };
+        let tags = || wanted.render_snapshot_tags(cx, source);
+        wanted.snapshot_volume.then(|| tags().map(snapshot))
+    }
 }
 
 impl TagVolumes {

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::registered;
 use super::wire::{Answer, Call, Upstream};
 
 /// The copies that were made through any proxy: what each is a copy of, and from where.
@@ -70,7 +71,7 @@ impl Manners {
         let makes_image = ["CreateImage", "CopyImage", "RegisterImage"];
         let Some(name) = call.get("Name").filter(|_| makes_image.contains(&call.action.as_str()))
         else {
-            return upstream.ask(call).await;
+            return registered::ask(call, upstream).await;
         };
         let _one_at_a_time = self.naming.lock().await;
         let look = call.instead(&[
@@ -84,7 +85,7 @@ impl Manners {
                 let message = format!("AMI name {name} is already in use");
                 Some(Answer::error(call, "InvalidAMIName.Duplicate", &message))
             }
-            false => tagged(call, upstream, upstream.ask(call).await?).await,
+            false => tagged(call, upstream, registered::ask(call, upstream).await?).await,
         }
     }
 }

@@ -3,12 +3,16 @@
 //! | file | what is there |
 //! |---|---|
 //! | `fate` | what becomes of a call: by a script, or by a seed |
+//! | `registered` | AMIs that are registered from snapshots |
 //! | `slow` | machines and images that take their time |
+//! | `imports` | disks that become AMIs |
 //! | `manners` | client tokens and names, as EC2 minds them |
 //! | `wire` | just enough HTTP |
 
 mod fate;
+mod imports;
 mod manners;
+mod registered;
 mod slow;
 mod wire;
 
@@ -160,7 +164,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         let answer = match fate {
             Fate::Vanishes => return None,
             Fate::Refused(code) => Answer::error(&call, code, "refused"),
-            Fate::Answered(status, text) => Answer { status, text: text.to_owned() },
+            Fate::Answered(status, text) => Answer::new(status, text),
             Fate::Done => Answer::done(&call),
             _ => shared.answer(&call).await?,
         };
@@ -197,11 +201,14 @@ impl Shared {
             "RestoreImageFromRecycleBin" => {
                 return Some(Answer::error(call, "InvalidAMIID.NotFound", "not in the bin"));
             }
+            action if action.contains("Import") => {
+                return imports::answer(call, &self.upstream).await;
+            }
             _ => {}
         }
         let answer = match &self.manners {
             Some(manners) => manners.answer(call, &self.upstream).await?,
-            None => self.upstream.ask(call).await?,
+            None => registered::ask(call, &self.upstream).await?,
         };
         Some(self.clock.rewritten(call, answer))
     }

@@ -25,12 +25,16 @@ pub struct Call {
 
 impl Call {
     fn new(head: String, body: Vec<u8>) -> Option<Self> {
+        // What goes to S3 is no form: such a call is known by its address.
+        let s3 = s3_action(&head);
+        let form = if s3.is_some() { &[][..] } else { &body[..] };
         let parameters: Vec<(String, String)> =
-            url::form_urlencoded::parse(&body).into_owned().collect();
+            url::form_urlencoded::parse(form).into_owned().collect();
         let form = parameters.iter().find(|(name, _)| name == "Action");
         // APIs that speak JSON name the call in a header: `x-amz-target: AmazonSSM.GetParameter`.
         let action = match form {
             Some((_, action)) => action.clone(),
+            None if s3.is_some() => s3?.to_owned(),
             None => header(&head, "x-amz-target")?.rsplit('.').next()?.to_owned(),
         };
         let scope = head.split_once("Credential=").map(|(_, rest)| rest).unwrap_or_default();
@@ -61,6 +65,32 @@ impl Call {
     }
 }
 
+/// The method and the address that `head` begins with.
+fn target(head: &str) -> Option<(&str, &str)> {
+    let mut words = head.lines().next()?.split(' ');
+    Some((words.next()?, words.next()?))
+}
+
+/// How a call of S3 is called, which says it by its method and its address.
+fn s3_action(head: &str) -> Option<&'static str> {
+    if !head.contains("/s3/aws4_request") {
+        return None;
+    }
+    let (method, address) = target(head)?;
+    let query = address.split_once('?').map_or("", |(_, query)| query);
+    let has =
+        |name: &str| url::form_urlencoded::parse(query.as_bytes()).any(|(known, _)| known == name);
+    Some(match method {
+        "POST" if has("uploads") => "CreateMultipartUpload",
+        "POST" => "CompleteMultipartUpload",
+        "PUT" => "UploadPart",
+        "DELETE" if has("uploadId") => "AbortMultipartUpload",
+        "DELETE" => "DeleteObject",
+        "HEAD" => "HeadObject",
+        _ => "ListMultipartUploads",
+    })
+}
+
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     headers(head).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
@@ -74,6 +104,8 @@ fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
 pub(super) struct Answer {
     pub status: u16,
     pub text: String,
+    /// What S3 says beside it.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Answer {
@@ -92,14 +124,19 @@ impl Answer {
             }
             false => format!("<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>"),
         };
-        Self { status, text }
+        Self::new(status, text)
+    }
+
+    /// With nothing beside it.
+    pub fn new(status: u16, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), headers: Vec::new() }
     }
 
     /// That it was done.
     pub fn done(call: &Call) -> Self {
         let action = &call.action;
         let text = format!("<{action}Response><return>true</return></{action}Response>");
-        Self { status: 200, text }
+        Self::new(200, text)
     }
 
     /// With `to` in place of what the pattern `from` matches.
@@ -120,24 +157,40 @@ impl Upstream {
         Self { url, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
+    /// Which one it is: motos that were started alike give the same ids.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub async fn ask(&self, call: &Call) -> Option<Answer> {
-        let mut request = self.client.post(format!("{}/", self.url)).body(call.body.clone());
+        let (method, address) = target(&call.head)?;
+        let method = reqwest::Method::from_bytes(method.as_bytes()).ok()?;
+        let request = self.client.request(method, format!("{}{address}", self.url));
+        let mut request = request.body(call.body.clone());
         for (name, value) in headers(&call.head) {
-            if !["content-length", "connection"].contains(&name.to_lowercase().as_str()) {
+            if !["content-length", "connection", "expect"].contains(&name.to_lowercase().as_str()) {
                 request = request.header(name, value);
             }
         }
         let answer = request.send().await.ok()?;
         let status = answer.status().as_u16();
-        Some(Answer { status, text: answer.text().await.ok()? })
+        let said = answer
+            .headers()
+            .iter()
+            .filter(|(name, _)| *name == "etag" || name.as_str().starts_with("x-amz-meta-"));
+        let said = said
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+        let headers = said.collect();
+        Some(Answer { status, headers, text: answer.text().await.ok()? })
     }
 }
 
 pub(super) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> Option<()> {
-    let Answer { status, text } = answer;
+    let Answer { status, text, headers } = answer;
     let length = text.len();
+    let said: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!(
-        "HTTP/1.1 {status} x\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n"
+        "HTTP/1.1 {status} x\r\ncontent-type: text/xml\r\n{said}content-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.ok()?;
     stream.write_all(text.as_bytes()).await.ok()
@@ -156,6 +209,9 @@ pub(super) async fn read_call(stream: &mut TcpStream) -> Option<Call> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let length = header(&head, "content-length").and_then(|length| length.parse().ok());
     let mut body = bytes.split_off(end + 4);
+    if header(&head, "expect").is_some() && body.is_empty() {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+    }
     while body.len() < length.unwrap_or(0) {
         if stream.read_buf(&mut body).await.ok()? == 0 {
             return None;

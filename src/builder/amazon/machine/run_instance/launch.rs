@@ -87,7 +87,8 @@ impl Launch {
 
 /// The machine, before it is there.
 fn before_start(machine: &Machine, source: &SourceAmi) -> Arc<Thing> {
-    let disks = &machine.settings.devices;
+    let MachineSettings { devices, later, .. } = &*machine.settings;
+    let disks: Vec<_> = devices.iter().chain(later).collect();
     let keeps = disks.iter().filter(|disk| disk.delete_on_termination == Some(false));
     let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
     let added = disks.iter().map(|disk| disk.device_name.clone());

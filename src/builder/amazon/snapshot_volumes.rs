@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use async_trait::async_trait;
 use aws_sdk_ec2::operation::create_snapshot::CreateSnapshotOutput;
-use aws_sdk_ec2::types::{ResourceType, SnapshotState};
+use aws_sdk_ec2::types::{ResourceType, SnapshotState, Tag};
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
@@ -16,11 +16,7 @@ use crate::aws::resource::{Resource as _, snapshot};
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::build::Build;
-use crate::builder::amazon::machine::Stopped;
 use crate::builder::amazon::share_snapshot::share_snapshot;
-use crate::builder::amazon::source_ami::SourceAmi;
-use crate::builder::amazon::volumes::options::{EbsVolume, VolumesOptions};
-use crate::builder::amazon::volumes::tag_volumes::AttachedVolume;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
@@ -30,64 +26,78 @@ use crate::step::{Ending, Step};
 /// How long a snapshot may stay without progress.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
+/// A snapshot that is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct WantedSnapshot {
+    /// The volume.
+    pub volume: String,
+    /// Where the volume is attached.
+    pub device: String,
+    /// What the template says of it, if anything.
+    pub description: String,
+    /// The tags that it is made with, beside ours.
+    pub tags: Vec<Tag>,
+    /// Accounts that may make volumes of it.
+    pub users: Vec<String>,
+    /// Groups that may make volumes of it.
+    pub groups: Vec<String>,
+}
+
+/// A snapshot that was made.
+#[derive(Clone, Debug)]
+pub(super) struct MadeSnapshot {
+    /// Where its volume is attached.
+    pub device: String,
+    /// Its id.
+    pub id: String,
+}
+
 /// Makes the snapshots, waits for them, and shares them. A failed build leaves none.
-pub(crate) struct SnapshotVolumes {
+pub(super) struct SnapshotVolumes {
     build: Build,
-    source: SourceAmi,
-    snapshots: Vec<(AttachedVolume, Arc<Thing>)>,
+    snapshots: Vec<(WantedSnapshot, Arc<Thing>)>,
 }
 
 impl SnapshotVolumes {
-    /// Of those of the `volumes` that the template wants snapshots of. Their machine is stopped, unless it is a spot instance.
-    pub(crate) fn new(
-        build: &Build,
-        source: &SourceAmi,
-        _stopped: &Stopped,
-        volumes: &[AttachedVolume],
-    ) -> Self {
-        let wanted = volumes.iter().filter(|volume| volume.wanted.snapshot_volume);
-        let snapshot = |volume: &AttachedVolume| {
-            let made = VolumeSnapshot { volume: volume.id.clone(), token: build.token.clone() };
-            (volume.clone(), Arc::new(made.thing(&build.account, build.account.region())))
+    /// Of the volumes of a machine that is stopped, unless it is a spot instance. They go in any case if
+    /// they are there only until an AMI is copied: `is_intermediary`.
+    pub(super) fn new(build: &Build, wanted: Vec<WantedSnapshot>, is_intermediary: bool) -> Self {
+        let snapshot = |wanted: WantedSnapshot| {
+            let (volume, token) = (wanted.volume.clone(), build.token.clone());
+            let made = VolumeSnapshot { volume, token, is_intermediary };
+            (wanted, Arc::new(made.thing(&build.account, build.account.region())))
         };
-        let snapshots = wanted.map(snapshot).collect();
-        Self { build: build.clone(), source: source.clone(), snapshots }
+        Self { build: build.clone(), snapshots: wanted.into_iter().map(snapshot).collect() }
     }
 
     /// What the account must allow for it.
-    pub(crate) fn permissions(options: &VolumesOptions, at: &Regions) -> Vec<Permission> {
-        let wanted: Vec<&EbsVolume> = options.with_snapshots().collect();
-        if wanted.is_empty() {
-            return Vec::new();
-        }
+    pub(super) fn permissions(is_shared: bool, at: &Regions) -> Vec<Permission> {
         let mut all = vec![
             at.on_ours("volume", &["CreateSnapshot"]),
             at.make("snapshot", &["CreateSnapshot"]),
             at.tag_with(&["snapshot"], &["CreateSnapshot"]),
         ];
         all.extend(VolumeSnapshot::permissions(at));
-        let is_shared =
-            |one: &&EbsVolume| !one.snapshot_users.is_empty() || !one.snapshot_groups.is_empty();
         let share = || at.on(&["snapshot"], &["ModifySnapshotAttribute"]);
-        all.extend(wanted.iter().any(is_shared).then(share));
+        all.extend(is_shared.then(share));
         all
     }
 
     async fn make(
         &self,
         cx: &BuildContext,
-        AttachedVolume { id: volume, wanted }: &AttachedVolume,
+        wanted: &WantedSnapshot,
         made: &Thing,
-    ) -> anyhow::Result<String> {
-        let mut tags = wanted.render_snapshot_tags(cx, &self.source)?;
-        tags.extend(self.build.known_as_ours(cx));
-        let tags = specification(ResourceType::Snapshot, &tags);
-        let description = match wanted.snapshot_description.as_str() {
+    ) -> anyhow::Result<MadeSnapshot> {
+        let WantedSnapshot { volume, device, .. } = wanted;
+        let tags = wanted.tags.iter().cloned().chain(self.build.known_as_ours(cx));
+        let tags = specification(ResourceType::Snapshot, &tags.collect::<Vec<_>>());
+        let description = match wanted.description.as_str() {
             "" => format!("Packer: {}", cx.facts.scope.environment.started),
             given => given.to_owned(),
         };
         let ec2 = self.build.ec2(cx);
-        cx.ui.say(format!("Creating a snapshot of {volume} ({})", wanted.device_name));
+        cx.ui.say(format!("Creating a snapshot of {volume} ({device})"));
         let request = ec2
             .create_snapshot()
             .volume_id(volume)
@@ -101,8 +111,8 @@ impl SnapshotVolumes {
         cx.ui.say(format!("Snapshot: {id}"));
         self.wait(cx, &id).await?;
         let ec2 = ec2.expecting([&id]);
-        share_snapshot(&ec2, &id, &wanted.snapshot_users, &wanted.snapshot_groups).await?;
-        Ok(id)
+        share_snapshot(&ec2, &id, &wanted.users, &wanted.groups).await?;
+        Ok(MadeSnapshot { device: device.clone(), id })
     }
 
     async fn wait(&self, cx: &BuildContext, id: &str) -> anyhow::Result<()> {
@@ -133,7 +143,7 @@ async fn look(ec2: &Ec2, id: &str) -> anyhow::Result<Seen<()>> {
 
 #[async_trait]
 impl Step for SnapshotVolumes {
-    type Output = Vec<String>;
+    type Output = Vec<MadeSnapshot>;
 
     fn name(&self) -> &'static str {
         "make snapshots of the volumes"
@@ -147,16 +157,15 @@ impl Step for SnapshotVolumes {
         self.snapshots.iter().map(|(_, made)| made.clone()).collect()
     }
 
-    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<String>> {
-        let all = self.snapshots.iter().map(|(volume, made)| self.make(cx, volume, made));
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<MadeSnapshot>> {
+        let all = self.snapshots.iter().map(|(wanted, made)| self.make(cx, wanted, made));
         join_all(all).await.into_iter().collect()
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        if ending == Ending::Done {
-            return Ok(());
-        }
-        self.build.removal(cx).remove_all(&self.makes()).await
+        let mut goes = self.makes();
+        goes.retain(|made| ending == Ending::Failed || !made.is_product());
+        self.build.removal(cx).remove_all(&goes).await
     }
 
     fn stands_alone(&self) -> bool {

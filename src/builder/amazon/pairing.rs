@@ -1,0 +1,171 @@
+//! An instance and the AMI that is made of it: what the builders of both have in common.
+
+use std::sync::Arc;
+
+use tokio::join;
+
+use super::artifact::Amis;
+use super::block_device::BlockDevice;
+use super::build::{Build, BuildOptions};
+use super::check_account::CheckAccount;
+use super::image::{
+    self, CheckName, CheckSource, CopyImage, ImageOptions, ImageSettings, Imaging, MadeImage,
+};
+use super::machine::{
+    self, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, Network, Stopped,
+};
+use super::source_ami::SourceAmi;
+use crate::aws::allow::Regions;
+use crate::component::{BuildContext, Check};
+use crate::env::Environment;
+use crate::permission::Permission;
+use crate::step::Steps;
+
+/// The options of the instance and of its AMI, checked.
+#[derive(Debug)]
+pub(super) struct Pairing {
+    pub build: Arc<BuildOptions>,
+    pub machine: Arc<MachineSettings>,
+    pub image: Arc<ImageSettings>,
+}
+
+impl Pairing {
+    /// Reports what is wrong. The instance has `devices` that differ from those of the source AMI, and
+    /// may get another one when it is stopped; `needs_hvm`: the AMI, with the networking that it has.
+    pub(super) fn prepare(
+        (build, machine, image): (BuildOptions, MachineOptions, ImageOptions),
+        (devices, later): (Vec<BlockDevice>, Option<BlockDevice>),
+        needs_hvm: bool,
+        check: &mut Check<'_>,
+    ) -> Option<Self> {
+        build.check(check);
+        let machine = machine.prepare(devices, check);
+        let machine = machine.map(|machine| MachineSettings { later, ..machine });
+        let image = image.prepare(&build, needs_hvm, check);
+        let (build, machine, image) = (Arc::new(build), Arc::new(machine?), Arc::new(image));
+        Some(Self { build, machine, image })
+    }
+
+    /// Where it works.
+    pub(super) fn regions(&self, environment: &Environment) -> Regions {
+        self.build.regions(environment, &self.image.copies.ami_regions)
+    }
+
+    /// What the account must allow for all but the AMI.
+    pub(super) fn permissions(&self, at: &Regions) -> Vec<Permission> {
+        let looks_at_regions = !self.image.copies.skip_region_validation;
+        let mut all = self.build.permissions();
+        all.extend(CheckAccount::permissions(&self.build, looks_at_regions, at));
+        all.extend(machine::permissions(&self.machine, at));
+        all
+    }
+
+    /// What the account must allow for the AMI, beside the calls that make it; of snapshots that the
+    /// build itself makes, if it does.
+    pub(super) fn image_permissions(
+        &self,
+        has_own_snapshots: bool,
+        at: &Regions,
+    ) -> Vec<Permission> {
+        let mut all = CheckName::permissions(&self.image, at);
+        all.extend(image::permissions_to_make(&self.image, at));
+        all.extend(CopyImage::permissions(&self.image, at));
+        all.extend(image::permissions_to_finish(&self.build, &self.image, has_own_snapshots, at));
+        all
+    }
+
+    /// Both in one build.
+    pub(super) fn at_work(&self, build: Build) -> AtWork {
+        AtWork {
+            machine: Machine { build: build.clone(), settings: self.machine.clone() },
+            imaging: Imaging { build, settings: self.image.clone() },
+        }
+    }
+}
+
+/// An instance and its AMI in one build.
+pub(super) struct AtWork {
+    pub machine: Machine,
+    pub imaging: Imaging,
+}
+
+impl AtWork {
+    /// Looks, before anything is made, at all that could stand against it; `name` is the check of the
+    /// AMI's name, if it will have one, and `is_like_source` whether the AMI takes over how the source
+    /// AMI is virtualized.
+    pub(super) async fn look_around(
+        &self,
+        steps: &Steps<'_>,
+        name: Option<CheckName>,
+        is_like_source: bool,
+    ) -> anyhow::Result<(SourceAmi, Network)> {
+        let regions = self.imaging.settings.copies.regions_to_check();
+        let check_name = async {
+            match name {
+                Some(name) => steps.run(name).await,
+                None => Ok(()),
+            }
+        };
+        let (account, name, source, network) = join!(
+            steps.run(CheckAccount::new(&self.machine.build, regions)),
+            check_name,
+            self.find_source(steps, is_like_source),
+            steps.run(FindNetwork::new(&self.machine)),
+        );
+        account?;
+        name?;
+        Ok((source?, network?))
+    }
+
+    async fn find_source(
+        &self,
+        steps: &Steps<'_>,
+        is_like_source: bool,
+    ) -> anyhow::Result<SourceAmi> {
+        let source = steps.run(FindSourceAmi::new(&self.machine)).await?;
+        steps.run(CheckSource::new(&self.imaging, &source, is_like_source)).await?;
+        Ok(source)
+    }
+
+    /// Starts the instance, has it provisioned and stopped, and makes something `of` it: that, and the
+    /// instance's id.
+    pub(super) async fn make<T, F: Future<Output = anyhow::Result<T>>>(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        (source, network): (&SourceAmi, &Network),
+        of: impl FnOnce(Stopped) -> F,
+    ) -> anyhow::Result<(T, String)> {
+        let machine = &self.machine;
+        let started = machine::start(steps, machine, source, network).await?;
+        let made = async {
+            let stopped = machine::provision_and_stop(cx, steps, machine, source, &started).await?;
+            of(stopped).await
+        };
+        let made = machine::explaining(cx, machine, &started.instance, made).await?;
+        Ok((made, started.instance.id))
+    }
+
+    /// Copies the AMI.
+    pub(super) async fn copy(
+        &self,
+        steps: &Steps<'_>,
+        source: &SourceAmi,
+        image: MadeImage,
+    ) -> anyhow::Result<Vec<MadeImage>> {
+        steps.run(CopyImage::new(&self.imaging, source, image)).await
+    }
+
+    /// Finishes `images`: what they are as an artifact; nothing if there are none.
+    pub(super) async fn hand_over(
+        &self,
+        steps: &Steps<'_>,
+        builder_id: &'static str,
+        (source, instance): (&SourceAmi, &str),
+        images: Vec<MadeImage>,
+    ) -> anyhow::Result<Option<Amis>> {
+        image::finish(steps, &self.imaging, source, &images).await?;
+        let (account, data) = (self.machine.build.account.clone(), source.build_data(instance));
+        Ok((!images.is_empty()).then(|| Amis::new(builder_id, account, images, data)))
+    }
+}
