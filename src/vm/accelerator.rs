@@ -41,6 +41,9 @@ pub async fn kvm(qemu: &Path) -> Kvm {
 }
 
 async fn probe(qemu: &Path) -> Kvm {
+    if let Some(other) = other_architecture(qemu) {
+        return Kvm::Unusable(format!("this machine's CPU runs no guests of {other}"));
+    }
     let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
     if let Err(error) = device {
         return Kvm::Unusable(format!("/dev/kvm cannot be opened: {error}"));
@@ -52,6 +55,14 @@ async fn probe(qemu: &Path) -> Kvm {
     try_guest(qemu, "kvm", PATIENCE)
         .await
         .unwrap_or_else(|error| Kvm::Unusable(format!("{error:#}")))
+}
+
+/// The architecture of the guests of `qemu`, if it is known not to be this machine's.
+fn other_architecture(qemu: &Path) -> Option<&str> {
+    let guest = qemu.file_name()?.to_str()?.strip_prefix("qemu-system-")?;
+    let host = std::env::consts::ARCH;
+    let runs_here = guest == host || (guest, host) == ("i386", "x86_64");
+    (!runs_here).then_some(guest)
 }
 
 fn runs_pc_guests(qemu: &Path) -> bool {
@@ -105,6 +116,14 @@ mod tests {
         let verdict =
             try_guest(Path::new("qemu-system-x86_64"), "tcg", Duration::from_secs(60)).await;
         assert_eq!(verdict.unwrap(), Kvm::Works);
+    }
+
+    #[test]
+    fn guests_of_another_architecture_are_known_by_their_qemu() {
+        let own = format!("/usr/bin/qemu-system-{}", std::env::consts::ARCH);
+        assert_eq!(other_architecture(Path::new(&own)), None);
+        assert_eq!(other_architecture(Path::new("qemu-kvm")), None);
+        assert_eq!(other_architecture(Path::new("qemu-system-riscv64")), Some("riscv64"));
     }
 
     #[tokio::test]

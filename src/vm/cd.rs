@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::component::Check;
 use crate::peer;
-use crate::vm::{MachineText, tool};
+use crate::vm::{MachineText, medium, tool};
 
 /// A CD for the guest.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -45,21 +45,7 @@ impl Options {
 
     /// Reports files that are not there.
     pub fn check(&self, check: &mut Check<'_>) {
-        for pattern in &self.cd_files {
-            // Where a pattern begins to be one, it can lead no higher.
-            let fixed =
-                Path::new(pattern).ancestors().find(|part| !has_wildcards(&part.to_string_lossy()));
-            if !check.may_read("cd_files", fixed.unwrap_or(Path::new(""))) {
-                continue;
-            }
-            if has_wildcards(pattern) {
-                if let Err(error) = glob::Pattern::new(pattern) {
-                    check.error("cd_files", format!("`{pattern}` is no file pattern: {error}"));
-                }
-            } else if let Err(error) = std::fs::metadata(pattern) {
-                check.error("cd_files", format!("cannot read {pattern}: {error}"));
-            }
-        }
+        medium::check("cd_files", &self.cd_files, check);
     }
 }
 
@@ -121,11 +107,7 @@ fn command(label: &str, path: &Path, root: &Path) -> anyhow::Result<Command> {
 fn stage(contents: &Contents, root: &Path) -> anyhow::Result<()> {
     std::fs::create_dir(root).context("cannot make a directory for the CD")?;
     for pattern in &contents.files {
-        let paths = expand(pattern)?;
-        if paths.is_empty() {
-            bail!("no file matches `{pattern}` of `cd_files`");
-        }
-        for path in paths {
+        for path in medium::expand("cd_files", pattern)? {
             // A trailing slash does not survive in a path: it is the pattern that has it.
             let into = match path.file_name() {
                 Some(name) if !(pattern.ends_with('/') && path.is_dir()) => root.join(name),
@@ -136,7 +118,7 @@ fn stage(contents: &Contents, root: &Path) -> anyhow::Result<()> {
         }
     }
     for (name, text) in &contents.texts {
-        let path = inside(root, name)?;
+        let path = root.join(medium::inside("cd_content", name)?);
         let write = || {
             std::fs::create_dir_all(path.parent().unwrap_or(root))?;
             std::fs::write(&path, text)
@@ -144,27 +126,6 @@ fn stage(contents: &Contents, root: &Path) -> anyhow::Result<()> {
         write().with_context(|| format!("cannot put `{name}` on the CD"))?;
     }
     Ok(())
-}
-
-/// The path of `name` below `root`.
-fn inside(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let relative = Path::new(name.trim_start_matches('/'));
-    if relative.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
-        bail!("`{name}` of `cd_content` is no path on a CD");
-    }
-    Ok(root.join(relative))
-}
-
-fn has_wildcards(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '['])
-}
-
-fn expand(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
-    if !has_wildcards(pattern) {
-        return Ok(vec![PathBuf::from(pattern)]);
-    }
-    let paths = glob::glob(pattern).with_context(|| format!("`{pattern}` is no file pattern"))?;
-    Ok(paths.collect::<Result<_, _>>()?)
 }
 
 /// Copies a file, or a directory with all that is in it, to `to`. Links are followed, but not in
@@ -217,7 +178,7 @@ mod tests {
         for path in ["seed/sub/a.txt", "sub/a.txt", "b.cfg", "deep/er/c"] {
             assert!(root.join(path).is_file(), "{path}");
         }
-        assert!(inside(&root, "../x").is_err());
+        assert!(medium::inside("cd_content", "../x").is_err());
     }
 
     #[test]

@@ -20,8 +20,9 @@ use crate::diagnostic::code;
 use crate::env::Environment;
 use crate::event::{Message, Progress, Ui};
 use crate::peer::{self, Allowance};
-use crate::retry::{Backoff, or_cancelled, sleep};
+use crate::retry::{Backoff, Cancelled, or_cancelled, sleep};
 use crate::vm::checksum::{Checksum, Digest, find_in_sums};
+use crate::vm::shared::Turn;
 use crate::web;
 
 /// A server that is silent for this long is given up.
@@ -225,7 +226,7 @@ impl Download {
                 peer::open_regular(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 if let Some(expected) = expected {
-                    verify(&expected, &path).await?;
+                    verify(&expected, &path, &turn(&path, cx).await?).await?;
                 }
                 Ok(path)
             }
@@ -285,11 +286,16 @@ impl Download {
         tokio::fs::create_dir_all(dir)
             .await
             .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        let turn = turn(target, cx).await?;
+        let is_fetched = format!("fetched from {url}");
+        if expected.is_none() && turn.knows(&is_fetched) {
+            return Ok(());
+        }
         let _lock = lock(target, cx).await?;
         let mut since = None;
         if let Ok(metadata) = tokio::fs::metadata(target).await {
             match expected {
-                Some(expected) if verify(expected, target).await.is_ok() => return Ok(()),
+                Some(expected) if verify(expected, target, &turn).await.is_ok() => return Ok(()),
                 Some(_) => cx.ui.say(format!("{} is damaged: again", target.display())),
                 None => since = metadata.modified().ok(),
             }
@@ -309,11 +315,20 @@ impl Download {
             let kept = file.persist(target);
             kept.with_context(|| format!("cannot write {}", target.display()))?;
         }
+        turn.learn(&expected.map_or(is_fetched, Digest::to_string), turn.stamp());
         Ok(())
     }
 }
 
-/// Waits until no other build or run is at work on `target`; the lock ends when the file is closed.
+/// Waits until no other build of this run is at work on the image at `path`.
+async fn turn(path: &Path, cx: &BuildContext) -> Result<Turn, Cancelled> {
+    Turn::with(path, &cx.cancel, || {
+        cx.ui.say("Waiting for another build that needs the same image")
+    })
+    .await
+}
+
+/// Waits until no other run is at work on `target`; the lock ends when the file is closed.
 async fn lock(target: &Path, cx: &BuildContext) -> anyhow::Result<File> {
     let path = PathBuf::from(format!("{}.lock", target.display()));
     let context = || format!("cannot lock {}", path.display());
@@ -327,7 +342,7 @@ async fn lock(target: &Path, cx: &BuildContext) -> anyhow::Result<File> {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) => {
                 if tries == 0 {
-                    cx.ui.say("Waiting for another build that downloads the same image");
+                    cx.ui.say("Waiting for another run that downloads the same image");
                 }
                 sleep(&cx.cancel, wait).await?;
             }
@@ -337,13 +352,18 @@ async fn lock(target: &Path, cx: &BuildContext) -> anyhow::Result<File> {
     Ok(file)
 }
 
-async fn verify(expected: &Digest, path: &Path) -> anyhow::Result<()> {
+async fn verify(expected: &Digest, path: &Path, turn: &Turn) -> anyhow::Result<()> {
+    if turn.knows(&expected.to_string()) {
+        return Ok(());
+    }
     let (wanted, file) = (expected.clone(), path.to_owned());
+    let stamp = turn.stamp();
     let found = tokio::task::spawn_blocking(move || wanted.of_file_like(&file)).await?;
     let found = found.with_context(|| format!("cannot read {}", path.display()))?;
     if found != *expected {
         bail!("the checksum of {} is {found}, but {expected} is expected", path.display());
     }
+    turn.learn(&expected.to_string(), stamp);
     Ok(())
 }
 

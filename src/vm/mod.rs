@@ -1,4 +1,5 @@
-//! QEMU machines: disks, process, QMP, ports; and what a machine is fed with (images, CDs, HTTP).
+//! QEMU machines: disks, processes, QMP, ports; and what a machine is fed with (images, CDs, floppies,
+//! HTTP).
 
 pub mod accelerator;
 pub mod cd;
@@ -6,12 +7,17 @@ pub mod checksum;
 pub mod console;
 pub mod disk;
 pub mod download;
+pub mod floppy;
 pub mod format;
 pub mod http_server;
 pub mod machine;
+mod medium;
 pub mod ports;
+pub mod process;
 pub mod qmp;
+mod shared;
 mod tool;
+pub mod tpm;
 
 use crate::config::{Late, late_fields};
 
