@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -45,6 +46,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// sees their address instead of ours.
     fn hosts_between(&self) -> Vec<(&'static str, &str)> {
         Vec::new()
+    }
+
+    /// How long the template gives a machine to let us in; `None`: as long as it takes.
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether it can use a [`Way`](super::Way) that a builder keeps.

@@ -250,3 +250,6 @@ option_groups!(A B C D E F);
 option_groups!(A B C D E F G);
 option_groups!(A B C D E F G H);
 option_groups!(A B C D E F G H I);
+option_groups!(A B C D E F G H I J);
+option_groups!(A B C D E F G H I J K);
+option_groups!(A B C D E F G H I J K L);

@@ -1,6 +1,6 @@
 //! An HTTP server for the guest: installers and first-boot scripts fetch their answers from it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,14 +17,11 @@ use tower_http::services::ServeDir;
 
 use crate::component::Check;
 use crate::diagnostic::did_you_mean;
-use crate::vm::{MachineText, ports};
+use crate::vm::{MachineText, neighbor, ports};
 
 /// Files for the guest over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = [
-    "http_interface", "http_network_protocol",
-]))]
 pub struct Options {
     /// A directory to serve to the guest over HTTP.
     pub http_directory: Option<PathBuf>,
@@ -35,9 +32,14 @@ pub struct Options {
     pub http_port_min: u16,
     /// The last port to try.
     pub http_port_max: u16,
-    /// The address to listen on, or a name for it. A guest behind QEMU's user network needs only the
-    /// default, `127.0.0.1`.
+    /// The address to listen on, or a name for it. If not given: the one of `http_interface`, or the
+    /// one where the machine finds this host, which is `127.0.0.1` behind QEMU's user network.
     pub http_bind_address: String,
+    /// The network interface to listen on. Not together with `http_bind_address`.
+    pub http_interface: String,
+    /// What the server speaks: `tcp`, or `tcp4` or `tcp6` for addresses of one kind only.
+    #[schemars(extend("enum" = ["tcp", "tcp4", "tcp6"]))]
+    pub http_network_protocol: String,
 }
 
 impl Default for Options {
@@ -47,7 +49,9 @@ impl Default for Options {
             http_content: IndexMap::new(),
             http_port_min: 8000,
             http_port_max: 9000,
-            http_bind_address: Ipv4Addr::LOCALHOST.to_string(),
+            http_bind_address: String::new(),
+            http_interface: String::new(),
+            http_network_protocol: "tcp".into(),
         }
     }
 }
@@ -63,6 +67,16 @@ impl Options {
         if self.http_port_min > self.http_port_max {
             check.error("http_port_min", "it must not be greater than `http_port_max`");
         }
+        if !self.http_interface.is_empty() && !self.http_bind_address.is_empty() {
+            let cause = "`http_bind_address` is given too: give one of the two";
+            check.error("http_interface", cause);
+        }
+        let protocol = self.http_network_protocol.as_str();
+        if !["tcp", "tcp4", "tcp6"].contains(&protocol) {
+            let cause = format!("no machine reaches a server that speaks `{protocol}`");
+            let found = check.error("http_network_protocol", cause);
+            found.help = Some("use tcp, tcp4 or tcp6".to_owned());
+        }
         if self.http_directory.is_some() && !self.http_content.is_empty() {
             let help = "or read single files into `http_content` with the function `file`";
             let cause = "`http_directory` is given too: give one of the two";
@@ -70,18 +84,29 @@ impl Options {
         }
     }
 
-    /// Where to listen.
-    pub async fn address(&self) -> anyhow::Result<(IpAddr, RangeInclusive<u16>)> {
-        let name = match self.http_bind_address.as_str() {
-            "" => Ipv4Addr::LOCALHOST.to_string(),
-            given => given.to_owned(),
+    /// Where to listen; at `usual` if the template does not say.
+    pub async fn address(&self, usual: IpAddr) -> anyhow::Result<(IpAddr, RangeInclusive<u16>)> {
+        let address = match (self.http_bind_address.as_str(), self.http_interface.as_str()) {
+            ("", "") => usual,
+            ("", interface) => neighbor::own_address(interface).context("`http_interface`")?,
+            (name, _) => self.resolve(name).await?,
         };
-        let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-        let found = found.with_context(|| format!("`http_bind_address`: {name}"))?;
-        // QEMU's user network leads to addresses of the older kind.
-        let address = found.map(|found| found.ip()).min_by_key(IpAddr::is_ipv6);
-        let address = address.with_context(|| format!("`http_bind_address`: {name} has none"))?;
         Ok((address, self.http_port_min..=self.http_port_max))
+    }
+
+    /// An address that `name` has, of the kind that is wanted.
+    async fn resolve(&self, name: &str) -> anyhow::Result<IpAddr> {
+        let found = tokio::net::lookup_host((name, 0)).await;
+        let found = found.with_context(|| format!("`http_bind_address`: {name}"))?;
+        let is_wanted = |address: &IpAddr| match self.http_network_protocol.as_str() {
+            "tcp4" => address.is_ipv4(),
+            "tcp6" => address.is_ipv6(),
+            _ => true,
+        };
+        // QEMU's user network leads to addresses of the older kind.
+        let addresses = found.map(|found| found.ip()).filter(is_wanted);
+        let address = addresses.min_by_key(IpAddr::is_ipv6);
+        address.with_context(|| format!("`http_bind_address`: {name} has none"))
     }
 }
 
@@ -139,6 +164,8 @@ fn answer(texts: &IndexMap<String, String>, uri: &Uri) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     async fn get(server: &HttpServer, path: &str) -> (u16, String) {
@@ -151,7 +178,8 @@ mod tests {
     async fn an_address_to_listen_on_may_be_a_name() {
         let bound = async |text: &str| {
             let options = Options { http_bind_address: text.to_owned(), ..Options::default() };
-            options.address().await.map(|(address, _)| address.to_string())
+            let usual = Ipv4Addr::LOCALHOST.into();
+            options.address(usual).await.map(|(address, _)| address.to_string())
         };
         for local in ["localhost", "", "127.0.0.1"] {
             assert_eq!(bound(local).await.unwrap(), "127.0.0.1", "{local}");
@@ -159,6 +187,19 @@ mod tests {
         assert_eq!(bound("0.0.0.0").await.unwrap(), "0.0.0.0");
         let unknown = bound("nobody.invalid").await.unwrap_err();
         assert_eq!(unknown.to_string(), "`http_bind_address`: nobody.invalid");
+    }
+
+    #[tokio::test]
+    async fn an_interface_to_listen_on_is_taken_for_its_address() {
+        let of = |interface: &str| Options {
+            http_interface: interface.to_owned(),
+            ..Options::default()
+        };
+        let usual = Ipv4Addr::new(192, 0, 2, 1).into();
+        assert_eq!(of("").address(usual).await.unwrap().0, usual);
+        assert_eq!(of("lo").address(usual).await.unwrap().0, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let unknown = of("nothing0").address(usual).await.unwrap_err();
+        assert!(format!("{unknown:#}").starts_with("`http_interface`: there is no network"));
     }
 
     async fn serve(site: Site) -> HttpServer {

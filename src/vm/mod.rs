@@ -12,6 +12,7 @@ pub mod format;
 pub mod http_server;
 pub mod machine;
 mod medium;
+pub mod neighbor;
 pub mod ports;
 pub mod process;
 pub mod qmp;
@@ -30,6 +31,7 @@ late_fields! {
         "HTTPIP",
         "HTTPPort",
         "HTTPDir",
+        "HTTPContent",
         "SSHHostPort",
     ];
 }

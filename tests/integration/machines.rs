@@ -319,11 +319,6 @@ fn what_is_not_built_is_refused_by_name() {
     let run = program.run(["validate", "small.pkr.hcl"]).failed_with(1);
     let text = run.stdout + &run.stderr;
     assert!(text.contains("`boot_command` of `qemu` is not built yet"), "{text}");
-    let template = small_template(BY_ITSELF).replace("disk_image  = true", "disk_image = false");
-    program.write("small.pkr.hcl", template);
-    let run = program.run(["validate", "small.pkr.hcl"]).failed_with(1);
-    let text = run.stdout + &run.stderr;
-    assert!(text.contains("installing from an ISO is not built yet"), "{text}");
 }
 
 /// A Debian that cloud-init lets the build's key into; `provisioner` runs on it.

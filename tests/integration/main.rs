@@ -33,6 +33,7 @@ mod hcp_registry;
 mod iam_policy;
 mod init;
 mod inspect;
+mod installers;
 mod language;
 mod lint;
 mod machines;

@@ -3,13 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use serde_json::json;
 
-use crate::builder::qemu::options::{Accelerator, Disks, Hardware, Interface, Network};
+use crate::builder::qemu::architecture::Architecture;
+use crate::builder::qemu::options::{Accelerator, Disks, Firmware, Hardware, Interface, Network};
 
 /// Everything that the command line is made of.
 #[derive(Debug)]
 pub(super) struct Given<'a> {
+    pub architecture: Architecture,
     pub hardware: &'a Hardware,
+    pub firmware: &'a Firmware,
     pub disks: &'a Disks,
     pub network: &'a Network,
     /// The machine's name.
@@ -17,9 +21,16 @@ pub(super) struct Given<'a> {
     pub accelerator: Accelerator,
     /// The disks, the main one first.
     pub disk_paths: &'a [PathBuf],
-    pub cd: Option<&'a Path>,
+    pub cds: &'a [PathBuf],
+    /// Whether the first CD is booted, the first time.
+    pub installs: bool,
+    pub floppy: Option<&'a Path>,
+    /// Where the TPM listens.
+    pub tpm: Option<&'a Path>,
     /// Code and variables of the UEFI.
     pub efi: Option<(&'a Path, &'a Path)>,
+    /// The address of the network card, where it must be known.
+    pub mac: Option<&'a str>,
     /// Port of this host → port of the guest.
     pub forward: Option<(u16, u16)>,
     /// The display to show, e.g. `none`; `None` leaves it to QEMU.
@@ -37,15 +48,17 @@ impl Arguments {
     pub fn of(given: &Given<'_>) -> Self {
         let mut arguments = Self::default();
         arguments.machine(given);
+        arguments.firmware(given);
         arguments.network(given);
         arguments.drives(given);
         arguments
     }
 
     fn machine(&mut self, given: &Given<'_>) {
-        let hardware = given.hardware;
+        let (hardware, architecture) = (given.hardware, given.architecture);
         self.add("-name", given.name);
-        self.add("-machine", format!("type={}", hardware.machine_type));
+        let machine_type = some(&hardware.machine_type).unwrap_or(architecture.machine_type());
+        self.add("-machine", format!("type={machine_type}"));
         match given.accelerator {
             Accelerator::None => {}
             // A thread for each CPU, which QEMU does not do by itself for every guest.
@@ -54,59 +67,86 @@ impl Arguments {
         }
         self.add("-m", format!("{}M", hardware.memory));
         self.add("-smp", smp(hardware));
-        if !hardware.cpu_model.is_empty() {
-            self.add("-cpu", &*hardware.cpu_model);
+        let usual = || architecture.cpu_model(given.accelerator);
+        if let Some(model) = some(&hardware.cpu_model).or_else(usual) {
+            self.add("-cpu", model);
         }
-        if !hardware.vga.is_empty() {
-            self.add("-vga", &*hardware.vga);
+        if let Some(card) = some(&hardware.vga) {
+            self.add("-vga", card);
         }
         if let Some(display) = given.display {
             self.add("-display", display);
         }
-        if given.efi.is_none() {
-            self.add("-boot", "c");
-        }
-        if let Some(firmware) = hardware.firmware.as_deref().filter(|_| !hardware.use_pflash) {
-            self.add("-bios", firmware.to_string_lossy());
-        }
         if let Some(path) = given.monitor {
             self.add("-qmp", format!("unix:{},server=on,wait=off", escaped(path)));
         }
+        for device in architecture.console_devices() {
+            self.add("-device", *device);
+        }
+    }
+
+    /// What runs first, and what it is asked to boot. UEFI has an order of its own.
+    fn firmware(&mut self, given: &Given<'_>) {
+        if let Some(path) = &given.firmware.firmware {
+            match given.firmware.use_pflash {
+                true => self.flash("readonly=on", path),
+                false => self.add("-bios", path.to_string_lossy()),
+            }
+        }
+        match given.efi {
+            Some((code, vars)) => {
+                self.flash("unit=0,readonly=on", code);
+                self.flash("unit=1", vars);
+            }
+            None => self.add("-boot", if given.installs { "once=d" } else { "c" }),
+        }
+        if let Some(socket) = given.tpm {
+            self.tpm(given, socket);
+        }
+    }
+
+    fn flash(&mut self, how: &str, path: &Path) {
+        self.add("-drive", format!("if=pflash,format=raw,{how},file={}", escaped(path)));
+    }
+
+    fn tpm(&mut self, given: &Given<'_>, socket: &Path) {
+        let wanted = some(&given.firmware.tpm_device_type);
+        let device = wanted.unwrap_or(given.architecture.tpm_device());
+        self.add("-chardev", format!("socket,id=vtpm,path={}", escaped(socket)));
+        self.add("-tpmdev", "emulator,id=tpm0,chardev=vtpm");
+        self.add("-device", format!("{device},tpmdev=tpm0"));
     }
 
     fn network(&mut self, given: &Given<'_>) {
         let forward = given.forward.map_or_else(String::new, |(host, guest)| {
             format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}")
         });
-        self.add("-netdev", format!("user,id=user.0{forward}"));
-        self.add("-device", net_device(given.network));
+        match some(&given.network.net_bridge) {
+            Some(bridge) => {
+                self.add("-netdev", format!("bridge,id=user.0,br={}", bridge.replace(',', ",,")));
+            }
+            None => self.add("-netdev", format!("user,id=user.0{forward}")),
+        }
+        self.add("-device", net_device(given.network, given.mac));
     }
 
     fn drives(&mut self, given: &Given<'_>) {
         let disks = given.disks;
-        match disks.disk_interface {
-            Interface::VirtioScsi => self.add("-device", "virtio-scsi-pci,id=scsi0"),
-            Interface::Sata => self.add("-device", "ich9-ahci,id=ahci0"),
-            _ if given.cd.is_some() && disks.cdrom_interface == "virtio-scsi" => {
-                self.add("-device", "virtio-scsi-pci,id=scsi0");
-            }
-            _ => {}
+        let scsi_cds = disks.cdrom_interface == "virtio-scsi" && !given.cds.is_empty();
+        if disks.disk_interface == Interface::VirtioScsi || scsi_cds {
+            self.add("-device", "virtio-scsi-pci,id=scsi0");
         }
-        if let Some(path) = given.hardware.firmware.as_deref().filter(|_| given.hardware.use_pflash)
-        {
-            let file = escaped(path);
-            self.add("-drive", format!("if=pflash,format=raw,readonly=on,file={file}"));
-        }
-        if let Some((code, vars)) = given.efi {
-            let (code, vars) = (escaped(code), escaped(vars));
-            self.add("-drive", format!("if=pflash,format=raw,unit=0,readonly=on,file={code}"));
-            self.add("-drive", format!("if=pflash,format=raw,unit=1,file={vars}"));
+        if disks.disk_interface == Interface::Sata {
+            self.add("-device", "ich9-ahci,id=ahci0");
         }
         for (index, path) in given.disk_paths.iter().enumerate() {
             self.disk(disks, index, path);
         }
-        if let Some(path) = given.cd {
-            self.cd(&disks.cdrom_interface, path);
+        for (index, path) in given.cds.iter().enumerate() {
+            self.cd(&disks.cdrom_interface, index, path);
+        }
+        if let Some(path) = given.floppy {
+            self.add("-fda", raw(path));
         }
     }
 
@@ -138,15 +178,15 @@ impl Arguments {
         );
     }
 
-    fn cd(&mut self, interface: &str, path: &Path) {
-        let file = escaped(path);
+    fn cd(&mut self, interface: &str, index: usize, path: &Path) {
+        let file = format!("file={},format=raw", escaped(path));
         match interface {
-            "" => self.add("-drive", format!("file={file},format=raw,media=cdrom")),
+            "" => self.add("-drive", format!("{file},media=cdrom")),
             "virtio-scsi" => {
-                self.add("-device", "scsi-cd,bus=scsi0.0,drive=cdrom0");
-                self.add("-drive", format!("file={file},format=raw,if=none,id=cdrom0,media=cdrom"));
+                self.add("-device", format!("scsi-cd,bus=scsi0.0,drive=cdrom{index}"));
+                self.add("-drive", format!("{file},if=none,id=cdrom{index},media=cdrom"));
             }
-            other => self.add("-drive", format!("file={file},format=raw,if={other},media=cdrom")),
+            other => self.add("-drive", format!("{file},if={other},media=cdrom")),
         }
     }
 
@@ -156,7 +196,7 @@ impl Arguments {
 
     /// Lets `rows` replace the values of their switches. The network card stays, unless the rows
     /// have it.
-    pub fn override_with(&mut self, rows: &[Vec<String>], network: &Network) {
+    pub fn override_with(&mut self, rows: &[Vec<String>], network: &Network, mac: Option<&str>) {
         let mut given = IndexMap::<String, Vec<String>>::new();
         for row in rows {
             if let Some((switch, value)) = row.split_first() {
@@ -173,9 +213,16 @@ impl Arguments {
         if let Some(devices) = given.get_mut("-device")
             && !devices.iter().any(|device| device.contains(&network.net_device))
         {
-            devices.push(net_device(network));
+            devices.push(net_device(network, mac));
         }
         self.0.extend(given);
+    }
+
+    /// The address of the network card, where one is written.
+    pub fn mac(&self) -> Option<&str> {
+        let devices = self.0.get("-device").into_iter().flatten();
+        let mut words = devices.flat_map(|device| device.split(','));
+        words.find_map(|word| word.strip_prefix("mac="))
     }
 
     /// Whether `switch` is given.
@@ -196,8 +243,14 @@ impl Arguments {
     }
 }
 
-fn net_device(network: &Network) -> String {
-    format!("{},netdev=user.0", network.net_device)
+/// `text`, if the template gives it.
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn net_device(network: &Network, mac: Option<&str>) -> String {
+    let mac = mac.map_or_else(String::new, |mac| format!(",mac={mac}"));
+    format!("{},netdev=user.0{mac}", network.net_device)
 }
 
 /// In the value of a QEMU option, a comma is written twice. What stands before a colon would be a
@@ -208,6 +261,11 @@ fn escaped(path: &Path) -> String {
         true => format!("./{text}"),
         false => text,
     }
+}
+
+/// The value of a switch that has no place for a format: else QEMU guesses it.
+fn raw(path: &Path) -> String {
+    format!("json:{}", json!({ "driver": "raw", "file": { "driver": "file", "filename": path } }))
 }
 
 fn smp(hardware: &Hardware) -> String {
@@ -230,32 +288,44 @@ mod tests {
     use super::*;
 
     struct Machine {
+        architecture: Architecture,
         hardware: Hardware,
+        firmware: Firmware,
         disks: Disks,
         network: Network,
         paths: Vec<PathBuf>,
+        cds: Vec<PathBuf>,
     }
 
     impl Machine {
         fn new() -> Self {
             Self {
+                architecture: Architecture::Pc,
                 hardware: Hardware::default(),
+                firmware: Firmware::default(),
                 disks: Disks::default(),
                 network: Network::default(),
                 paths: vec!["out/a,b.qcow2".into()],
+                cds: vec!["/tmp/cd.iso".into()],
             }
         }
 
         fn given(&self) -> Given<'_> {
             Given {
+                architecture: self.architecture,
                 hardware: &self.hardware,
+                firmware: &self.firmware,
                 disks: &self.disks,
                 network: &self.network,
                 name: "web",
                 accelerator: Accelerator::Tcg,
                 disk_paths: &self.paths,
-                cd: Some(Path::new("/tmp/cd.iso")),
+                cds: &self.cds,
+                installs: false,
+                floppy: None,
+                tpm: None,
                 efi: None,
+                mac: None,
                 forward: Some((2222, 22)),
                 display: Some("none"),
                 monitor: None,
@@ -289,7 +359,7 @@ mod tests {
             vec!["-snapshot", ""],
         ]
         .map(|row| row.into_iter().map(str::to_owned).collect());
-        arguments.override_with(&rows, &machine.network);
+        arguments.override_with(&rows, &machine.network, None);
         let words = arguments.into_words().join(" ");
         assert!(words.contains("-drive file=x,if=ide -drive file=y"), "{words}");
         assert!(
@@ -298,6 +368,97 @@ mod tests {
         );
         assert!(words.contains("-machine q35,accel=kvm") && !words.contains("-accel"), "{words}");
         assert!(words.ends_with("-snapshot"), "{words}");
+    }
+
+    #[test]
+    fn an_installer_boots_once_with_its_floppy_and_all_disks() {
+        let mut machine = Machine::new();
+        machine.paths.push("out/a,b.qcow2-1".into());
+        machine.cds.insert(0, "/cache/installer.iso".into());
+        let floppy = Some(Path::new("/tmp/floppy.img"));
+        let given = Given { installs: true, floppy, ..machine.given() };
+        let words = Arguments::of(&given).into_words().join(" ");
+        assert_eq!(
+            words,
+            "-name web -machine type=pc -accel tcg,thread=multi -m 512M -smp 1 -display none \
+             -boot once=d -netdev user,id=user.0,hostfwd=tcp:127.0.0.1:2222-:22 \
+             -device virtio-net,netdev=user.0 \
+             -drive file=out/a,,b.qcow2,if=virtio,cache=unsafe,discard=ignore,format=qcow2 \
+             -drive file=out/a,,b.qcow2-1,if=virtio,cache=unsafe,discard=ignore,format=qcow2 \
+             -drive file=/cache/installer.iso,format=raw,media=cdrom \
+             -drive file=/tmp/cd.iso,format=raw,media=cdrom \
+             -fda json:{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"/tmp/floppy.img\"}}"
+        );
+    }
+
+    #[test]
+    fn uefi_and_a_tpm_are_devices_and_leave_the_order_of_booting_alone() {
+        let mut machine = Machine::new();
+        machine.firmware.tpm_device_type = "tpm-crb".into();
+        let given = Given {
+            installs: true,
+            efi: Some((Path::new("/fw/CODE.fd"), Path::new("out/efivars.fd"))),
+            tpm: Some(Path::new("/tmp/tpm/socket")),
+            ..machine.given()
+        };
+        let words = Arguments::of(&given).into_words().join(" ");
+        assert!(
+            words.contains(
+                "-drive if=pflash,format=raw,unit=0,readonly=on,file=/fw/CODE.fd \
+                 -drive if=pflash,format=raw,unit=1,file=out/efivars.fd"
+            ),
+            "{words}"
+        );
+        assert!(
+            words.contains(
+                "-chardev socket,id=vtpm,path=/tmp/tpm/socket -tpmdev emulator,id=tpm0,chardev=vtpm \
+                 -device tpm-crb,tpmdev=tpm0"
+            ),
+            "{words}"
+        );
+        assert!(!words.contains("-boot"), "{words}");
+    }
+
+    #[test]
+    fn a_machine_of_arm_has_what_a_person_needs_at_it() {
+        let mut machine = Machine::new();
+        machine.architecture = Architecture::Arm64;
+        let tpm = Some(Path::new("/tmp/tpm/socket"));
+        let words = Arguments::of(&Given { tpm, ..machine.given() }).into_words().join(" ");
+        for part in [
+            "-machine type=virt",
+            "-cpu max,pauth-impdef=on",
+            "-device virtio-gpu-pci -device qemu-xhci -device usb-kbd -device tpm-tis-device,",
+        ] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        machine.hardware.cpu_model = "cortex-a72".into();
+        machine.hardware.machine_type = "virt-7.2".into();
+        let words = Arguments::of(&machine.given()).into_words().join(" ");
+        assert!(words.contains("-machine type=virt-7.2"), "{words}");
+        assert!(words.contains("-cpu cortex-a72 "), "{words}");
+    }
+
+    #[test]
+    fn a_machine_on_a_bridge_is_known_by_its_network_card() {
+        let mut machine = Machine::new();
+        machine.network.net_bridge = "br0".into();
+        let mac = Some("52:54:00:01:02:03");
+        let mut arguments = Arguments::of(&Given { mac, ..machine.given() });
+        let words = arguments.clone().into_words().join(" ");
+        assert!(
+            words.contains(
+                "-netdev bridge,id=user.0,br=br0 \
+                 -device virtio-net,netdev=user.0,mac=52:54:00:01:02:03"
+            ),
+            "{words}"
+        );
+        assert_eq!(arguments.mac(), mac);
+        let row = |device: &str| vec![vec!["-device".to_owned(), device.to_owned()]];
+        arguments.override_with(&row("virtio-rng-pci"), &machine.network, mac);
+        assert_eq!(arguments.mac(), mac);
+        arguments.override_with(&row("virtio-net,netdev=user.0,mac=aa"), &machine.network, mac);
+        assert_eq!(arguments.mac(), Some("aa"));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What can be wrong with the options of `qemu`, found before any machine starts.
 
-use crate::builder::qemu::options::{Disks, Format, Hardware, Network};
+use std::path::Path;
+
+use crate::builder::qemu::architecture::Architecture;
+use crate::builder::qemu::options::{Disks, Firmware, Format, Hardware, Interface, Network};
 use crate::component::Check;
 use crate::vm::disk::parse_size;
+use crate::vm::floppy;
 
 pub(super) fn hardware(options: &Hardware, check: &mut Check<'_>) {
-    if options.use_pflash && options.firmware.is_none() {
-        check.missing("firmware", "`use_pflash` says how the firmware is put in: say which one");
-    }
     for row in &options.qemuargs {
         if row.first().is_none_or(|switch| !switch.raw().starts_with('-')) {
             let written: Vec<_> = row.iter().map(|word| word.raw()).collect();
@@ -16,14 +17,74 @@ pub(super) fn hardware(options: &Hardware, check: &mut Check<'_>) {
     }
 }
 
+/// Where distributions put firmware: everybody may read it, and it tells nothing.
+const FIRMWARE: [&str; 5] = [
+    "/usr/share/OVMF",
+    "/usr/share/AAVMF",
+    "/usr/share/edk2",
+    "/usr/share/qemu",
+    "/usr/share/qemu-efi-aarch64",
+];
+
+pub(super) fn firmware(options: &Firmware, check: &mut Check<'_>) {
+    if options.use_pflash && options.firmware.is_none() {
+        check.missing("firmware", "`use_pflash` says how the firmware is put in: say which one");
+    }
+    for (option, path) in [
+        ("firmware", &options.firmware),
+        ("efi_firmware_code", &options.efi_firmware_code),
+        ("efi_firmware_vars", &options.efi_firmware_vars),
+    ] {
+        // The guest reads it, and the image gets a copy of the variables.
+        if let Some(path) = path.as_deref().filter(|path| !is_installed_firmware(path)) {
+            check.may_read(option, path);
+        }
+    }
+    for option in ["use_tpm1", "tpm_device_type"] {
+        if check.is_given(option) && !check.is_given("vtpm") {
+            check.missing("vtpm", format!("`{option}` says which TPM the machine has"));
+        }
+    }
+}
+
+fn is_installed_firmware(path: &Path) -> bool {
+    let real = path.canonicalize();
+    real.is_ok_and(|real| FIRMWARE.iter().any(|directory| real.starts_with(directory)))
+}
+
+/// What a machine of `architecture` does not have.
+pub(super) fn drives(
+    architecture: Architecture,
+    disks: &Disks,
+    floppy: &floppy::Options,
+    check: &mut Check<'_>,
+) {
+    if architecture != Architecture::Arm64 {
+        return;
+    }
+    if disks.disk_interface == Interface::Ide {
+        check.error("disk_interface", "the guests of `qemu-system-aarch64` have no IDE");
+    }
+    if disks.cdrom_interface == "ide" {
+        check.error("cdrom_interface", "the guests of `qemu-system-aarch64` have no IDE");
+    }
+    if floppy.wants_floppy() {
+        let given = ["floppy_files", "floppy_dirs", "floppy_content"];
+        let option = given.into_iter().find(|option| check.is_given(option));
+        let cause = "the guests of `qemu-system-aarch64` have no floppy drive";
+        let found = check.error(option.unwrap_or("floppy_files"), cause);
+        found.help = Some("put it on a CD: `cd_files`, `cd_content`".to_owned());
+    }
+}
+
 pub(super) fn disks(options: &Disks, check: &mut Check<'_>) {
     if options.use_backing_file && !(options.disk_image && options.format == Format::Qcow2) {
         let cause = "it needs `disk_image = true` and the format qcow2";
         check.error("use_backing_file", cause);
-    } else if !options.disk_image {
-        let cause = "installing from an ISO is not built yet: it needs `boot_command`";
-        let help = "give a disk image as `iso_url`, and `disk_image = true`";
-        check.error("disk_image", cause).help = Some(help.to_owned());
+    }
+    if options.skip_resize_disk && !options.disk_image {
+        let cause = "it needs `disk_image = true`: an empty disk has no size to keep";
+        check.error("skip_resize_disk", cause);
     }
     let sizes = options.disk_additional_size.iter().map(|size| ("disk_additional_size", size));
     for (option, size) in std::iter::once(("disk_size", &options.disk_size)).chain(sizes) {
@@ -46,6 +107,9 @@ fn one_of(option: &str, value: &str, known: &[&str], check: &mut Check<'_>) {
 }
 
 pub(super) fn network(options: &Network, check: &mut Check<'_>) {
+    if !options.net_bridge.is_empty() && !cfg!(target_os = "linux") {
+        check.error("net_bridge", "only machines with Linux have bridges for guests");
+    }
     if options.host_port_min > options.host_port_max {
         check.error("host_port_min", "it must not be greater than `host_port_max`");
     }

@@ -1,10 +1,11 @@
-//! Steps that make and finish files: the output directory, the CD, the disks.
+//! Steps that make and finish files: the output directory, the CD, the floppy, the disks.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use tempfile::NamedTempFile;
 
 use crate::builder::qemu::artifact::remove_directory;
 use crate::builder::qemu::kept::Kept;
@@ -16,7 +17,7 @@ use crate::step::{Ending, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
 use crate::vm::download::Download;
-use crate::vm::format;
+use crate::vm::{floppy, format};
 
 /// Gets the image to start from.
 pub(super) struct Fetch {
@@ -122,28 +123,50 @@ impl Step for MakeCd {
     }
 }
 
-/// How the main disk comes to be, and how it ends.
+/// Makes the floppy for the guest, which is there until the build ends.
+pub(super) struct MakeFloppy {
+    pub contents: floppy::Contents,
+    pub floppy: Kept<NamedTempFile>,
+}
+
+#[async_trait]
+impl Step for MakeFloppy {
+    type Output = PathBuf;
+
+    fn name(&self) -> &'static str {
+        "make the floppy"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+        cx.ui.say("Creating floppy disk...");
+        let floppy = floppy::make(self.contents.clone()).await?;
+        let path = floppy.path().to_owned();
+        self.floppy.keep(floppy);
+        Ok(path)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        drop(self.floppy.take());
+        Ok(())
+    }
+}
+
+/// How the main disk comes to be, from an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
-    /// The guest writes to an overlay, and in the end all that it shows is written to a new image:
-    /// nothing is copied twice, and blocks that nobody needs are left behind.
-    Compact,
-    /// The guest writes to an overlay, which is the result.
+enum Origin {
+    /// The guest writes to an overlay: nothing is copied, and [`Compact`] writes all that it shows to
+    /// a new image, or it is the result that the template wants.
     Overlay,
-    /// The guest writes to a copy, which is the result.
+    /// The guest writes to a copy.
     Copy,
 }
 
-impl Plan {
+impl Origin {
     /// What `disks` ask for.
-    pub fn of(disks: &Disks) -> Self {
-        match (disks.use_backing_file, disks.format) {
-            (true, _) => Self::Overlay,
-            (false, Format::Raw) => Self::Copy,
-            (false, Format::Qcow2) if disks.skip_compaction && !disks.disk_compression => {
-                Self::Copy
-            }
-            (false, Format::Qcow2) => Self::Compact,
+    fn of(disks: &Disks) -> Self {
+        match disks.use_backing_file || Compact::is_wanted(disks) {
+            true => Self::Overlay,
+            false => Self::Copy,
         }
     }
 }
@@ -151,7 +174,8 @@ impl Plan {
 /// Makes the disks in the output directory.
 pub(super) struct MakeDisks {
     pub disks: Disks,
-    pub image: PathBuf,
+    /// What the main disk starts from; `None`: it is empty.
+    pub image: Option<PathBuf>,
     /// Where the main disk and the additional ones go.
     pub paths: Vec<PathBuf>,
 }
@@ -166,28 +190,46 @@ impl Step for MakeDisks {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let qemu_img = QemuImg::new(&cx.cancel);
-        let image = (self.image.as_path(), format::of(&self.image)?);
         let (main, additional) = self.paths.split_first().context("there is no disk")?;
-        let format = self.disks.format.name();
-        let extra = &self.disks.qemu_img_args;
-        match Plan::of(&self.disks) {
-            Plan::Compact | Plan::Overlay => {
-                qemu_img.overlay(main, image, &extra.create).await?;
-            }
-            Plan::Copy => self.copy(&qemu_img, image, main, cx).await?,
+        match &self.image {
+            Some(image) => self.fill(&qemu_img, image, main, cx).await?,
+            None => self.create(&qemu_img, main, &self.disks.disk_size).await?,
         }
-        if !self.disks.skip_resize_disk {
-            let size = size(&self.disks.disk_size)?;
-            qemu_img.resize(main, format, &size, &extra.resize).await?;
-        }
-        for (path, written) in additional.iter().zip(&self.disks.disk_additional_size) {
-            qemu_img.create(path, format, &size(written)?, &extra.create).await?;
+        for (path, size) in additional.iter().zip(&self.disks.disk_additional_size) {
+            self.create(&qemu_img, path, size).await?;
         }
         Ok(())
     }
 }
 
 impl MakeDisks {
+    /// Makes an empty disk.
+    async fn create(&self, qemu_img: &QemuImg, path: &Path, written: &str) -> anyhow::Result<()> {
+        let (format, extra) = (self.disks.format.name(), &self.disks.qemu_img_args.create);
+        qemu_img.create(path, format, &size(written)?, extra).await
+    }
+
+    /// Makes a disk that shows `image`.
+    async fn fill(
+        &self,
+        qemu_img: &QemuImg,
+        image: &Path,
+        path: &Path,
+        cx: &BuildContext,
+    ) -> anyhow::Result<()> {
+        let image = (image, format::of(image)?);
+        let extra = &self.disks.qemu_img_args;
+        match Origin::of(&self.disks) {
+            Origin::Overlay => qemu_img.overlay(path, image, &extra.create).await?,
+            Origin::Copy => self.copy(qemu_img, image, path, cx).await?,
+        }
+        if self.disks.skip_resize_disk {
+            return Ok(());
+        }
+        let size = size(&self.disks.disk_size)?;
+        qemu_img.resize(path, self.disks.format.name(), &size, &extra.resize).await
+    }
+
     async fn copy(
         &self,
         qemu_img: &QemuImg,
@@ -213,6 +255,14 @@ fn size(written: &str) -> anyhow::Result<String> {
 pub(super) struct Compact {
     pub disks: Disks,
     pub path: PathBuf,
+}
+
+impl Compact {
+    /// Whether `disks` ask for that.
+    pub fn is_wanted(disks: &Disks) -> bool {
+        let keeps_all = disks.skip_compaction && !disks.disk_compression;
+        disks.format == Format::Qcow2 && !disks.use_backing_file && !keeps_all
+    }
 }
 
 #[async_trait]

@@ -1,14 +1,18 @@
-//! UEFI: its code, and the variables that the image gets a copy of.
+//! UEFI: its code, and the variables that the image gets a copy of. The TPM.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 
-use crate::builder::qemu::options::Hardware;
+use crate::builder::qemu::architecture::Architecture;
+use crate::builder::qemu::kept::Kept;
+use crate::builder::qemu::options::Firmware;
 use crate::component::BuildContext;
 use crate::peer;
-use crate::step::Step;
+use crate::step::{Ending, Step};
+use crate::vm::tpm::Tpm;
 
 /// QEMU's flash memory is smaller for every machine.
 const LARGEST_VARIABLES: u64 = 128 << 20;
@@ -16,11 +20,10 @@ const LARGEST_VARIABLES: u64 = 128 << 20;
 /// The file in the output directory that holds the machine's UEFI variables.
 pub(super) const VARIABLES: &str = "efivars.fd";
 
-/// Where distributions put code and variables; newer ones have only the second.
-const USUAL: [(&str, &str); 2] = [
-    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
-];
+/// How distributions tell the two files of a UEFI apart: what the name of the one has, and what the
+/// other has there.
+const CODE_AND_VARS: [(&str, &str); 3] =
+    [("CODE", "VARS"), ("code", "vars"), ("QEMU_EFI-pflash", "vars-template-pflash")];
 
 /// The files of a machine that boots with UEFI.
 #[derive(Clone, Debug)]
@@ -33,25 +36,55 @@ pub(super) struct Uefi {
 }
 
 impl Uefi {
-    /// What `hardware` asks for; `None`: BIOS.
-    pub fn wanted(hardware: &Hardware, directory: &Path) -> anyhow::Result<Option<Self>> {
-        let (code, vars) = (&hardware.efi_firmware_code, &hardware.efi_firmware_vars);
-        if !hardware.efi_boot && code.is_none() && vars.is_none() {
+    /// What `options` ask for; `None`: another firmware.
+    pub fn wanted(
+        options: &Firmware,
+        architecture: Architecture,
+        directory: &Path,
+    ) -> anyhow::Result<Option<Self>> {
+        let (code, vars) = (options.efi_firmware_code.clone(), options.efi_firmware_vars.clone());
+        let needs_it = architecture == Architecture::Arm64 && options.firmware.is_none();
+        if !options.efi_boot && !needs_it && code.is_none() && vars.is_none() {
             return Ok(None);
         }
-        let usual =
-            USUAL.iter().find(|(code, vars)| [code, vars].iter().all(|p| Path::new(p).exists()));
-        let missing = "no UEFI firmware is installed where it usually is: install the package \
-                       `ovmf`, or give `efi_firmware_code` and `efi_firmware_vars`";
-        let of = |given: &Option<PathBuf>, usual: Option<&str>| {
-            given.clone().or(usual.map(PathBuf::from)).context(missing)
+        let pair = match (code, vars) {
+            (Some(code), Some(vars)) => Some((code, vars)),
+            // Code of one size does not take variables of another.
+            (Some(code), None) => beside(&code, CODE_AND_VARS).map(|vars| (code, vars)),
+            (None, Some(vars)) => {
+                let vars_and_code = CODE_AND_VARS.map(|(code, vars)| (vars, code));
+                beside(&vars, vars_and_code).map(|code| (code, vars))
+            }
+            (None, None) => installed(architecture),
         };
-        Ok(Some(Self {
-            code: of(code, usual.map(|usual| usual.0))?,
-            template: of(vars, usual.map(|usual| usual.1))?,
-            vars: directory.join(VARIABLES),
-        }))
+        let (code, template) = pair.with_context(|| missing(architecture))?;
+        Ok(Some(Self { code, template, vars: directory.join(VARIABLES) }))
     }
+}
+
+/// The file that belongs to `given`: where its name has the first word of a pair, it has the second.
+fn beside(given: &Path, pairs: [(&str, &str); 3]) -> Option<PathBuf> {
+    let name = given.file_name()?.to_str()?;
+    pairs
+        .into_iter()
+        .filter(|(this, _)| name.contains(this))
+        .map(|(this, other)| given.with_file_name(name.replace(this, other)))
+        .find(|path| path.exists())
+}
+
+/// What a distribution has put where it usually is.
+fn installed(architecture: Architecture) -> Option<(PathBuf, PathBuf)> {
+    let pairs = architecture.uefi().iter();
+    let mut pairs = pairs.map(|(code, vars)| (PathBuf::from(code), PathBuf::from(vars)));
+    pairs.find(|(code, vars)| code.exists() && vars.exists())
+}
+
+fn missing(architecture: Architecture) -> String {
+    format!(
+        "no UEFI firmware for this machine is where it usually is: install the package `{}`, or give \
+         `efi_firmware_code` and `efi_firmware_vars`",
+        architecture.uefi_package()
+    )
 }
 
 /// Gives the machine its own copy of the UEFI's variables.
@@ -76,5 +109,35 @@ impl Step for PrepareVariables {
             .await
             .with_context(|| format!("cannot write {}", self.uefi.vars.display()))?;
         Ok(self.uefi.clone())
+    }
+}
+
+/// Starts the machine's TPM; undone by ending it.
+#[derive(Default)]
+pub(super) struct StartTpm {
+    pub is_old: bool,
+    pub tpm: Kept<Arc<Tpm>>,
+}
+
+#[async_trait]
+impl Step for StartTpm {
+    type Output = Arc<Tpm>;
+
+    fn name(&self) -> &'static str {
+        "start the TPM"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Arc<Tpm>> {
+        cx.ui.say("Starting a TPM for the machine");
+        let tpm = Arc::new(Tpm::start(self.is_old)?);
+        self.tpm.keep(tpm.clone());
+        Ok(tpm)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        if let Some(tpm) = self.tpm.take() {
+            tpm.stop().await;
+        }
+        Ok(())
     }
 }

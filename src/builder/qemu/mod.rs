@@ -1,5 +1,6 @@
-//! The `qemu` builder: a virtual machine on this host, started from a disk image.
+//! The `qemu` builder: a virtual machine on this host, started from a disk image or an installer.
 
+mod architecture;
 mod arguments;
 mod artifact;
 mod check;
@@ -9,7 +10,7 @@ mod kept;
 mod options;
 mod run;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,15 +19,16 @@ use async_trait::async_trait;
 use serde_json::json;
 
 pub use self::artifact::BUILDER_ID;
-pub use self::options::{Disks, Hardware, Network, Output};
+pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
+use self::architecture::Architecture;
 use self::arguments::{Arguments, Given};
 use self::artifact::{Image, files_below};
-use self::files::{Compact, Fetch, MakeCd, MakeDisks, OutputDirectory, Plan};
-use self::firmware::{PrepareVariables, Uefi};
+use self::files::{Compact, Fetch, MakeCd, MakeDisks, MakeFloppy, OutputDirectory};
+use self::firmware::{PrepareVariables, StartTpm, Uefi};
 use self::kept::Kept;
 use self::options::Accelerator;
-use self::run::{Off, Serve, Shutdown, Start};
+use self::run::{FindMachine, Off, Serve, Shutdown, Start};
 use crate::builder::provision::provision_while;
 use crate::communicator::{self, Chosen, HostKey, Taken, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
@@ -36,22 +38,28 @@ use crate::vm::MachineText;
 use crate::vm::accelerator::{self, Kvm};
 use crate::vm::cd;
 use crate::vm::download::{self, Download};
+use crate::vm::floppy;
 use crate::vm::http_server;
 use crate::vm::machine::Machine;
+use crate::vm::neighbor;
 use crate::vm::ports::Port;
+use crate::vm::tpm::Tpm;
 
 /// Where a guest behind QEMU's user network finds this host.
-const HOST_FOR_GUEST: &str = "10.0.2.2";
+const HOST_FOR_GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
 
 /// A machine to build.
 #[derive(Debug)]
 pub struct Qemu {
+    architecture: Architecture,
     hardware: Hardware,
+    firmware: Firmware,
     disks: Disks,
     network: Network,
     output: Output,
     download: Download,
     cd: cd::Options,
+    floppy: floppy::Options,
     http: http_server::Options,
     communicator: Chosen,
     /// The machine's name.
@@ -61,28 +69,36 @@ pub struct Qemu {
 
 impl Component for Qemu {
     const TYPE: &'static str = "qemu";
-    const ABOUT: &'static str = "Boots a disk image in QEMU, provisions it, and keeps its disk.";
+    const ABOUT: &'static str =
+        "Boots a disk image or an installer in QEMU, provisions the machine, and keeps its disk.";
     type Options = (
         Hardware,
+        Firmware,
         Disks,
         Network,
         Output,
         download::Options,
         cd::Options,
+        floppy::Options,
         http_server::Options,
         communicator::Options,
     );
 
-    fn lint((_, _, _, _, image, _, _, _): &Self::Options, check: &mut Check<'_>) {
+    fn lint((_, _, _, _, _, image, ..): &Self::Options, check: &mut Check<'_>) {
         image.lint(check);
     }
 
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let (mut hardware, disks, network, output, image, cd, http, communicator) = options;
+        let (mut hardware, firmware, disks, network, output, image, cd, floppy, http, communicator) =
+            options;
+        let architecture = Architecture::of(Path::new(&hardware.qemu_binary));
         check::hardware(&hardware, check);
+        check::firmware(&firmware, check);
         check::disks(&disks, check);
+        check::drives(architecture, &disks, &floppy, check);
         check::network(&network, check);
         cd.check(check);
+        floppy.check(check);
         http.check(check);
         let communicator = communicator.choose(&Taken::of(communicator::ANY), check);
         let download = image.check(check)?;
@@ -99,12 +115,15 @@ impl Component for Qemu {
         let default_directory = || PathBuf::from(format!("output-{build}"));
         let directory = output.output_directory.clone().unwrap_or_else(default_directory);
         Some(Self {
+            architecture,
             hardware,
+            firmware,
             disks,
             network,
             output,
             download,
             cd,
+            floppy,
             http,
             communicator: communicator?,
             name,
@@ -125,8 +144,24 @@ impl Builder for Qemu {
 /// What the guest is told of its surroundings: fields of late texts.
 struct GuestFacts {
     key: Option<Arc<TemporaryKey>>,
+    /// Where the guest finds this host.
+    host: IpAddr,
     http: Option<SocketAddr>,
+    /// The port of this host that leads to the guest.
     port: Option<Port>,
+    /// The address of its network card, where it is found by that.
+    mac: Option<String>,
+}
+
+/// What the machine is put together from.
+struct Parts {
+    /// The main disk first.
+    disks: Vec<PathBuf>,
+    /// The installer's first.
+    cds: Vec<PathBuf>,
+    floppy: Option<PathBuf>,
+    uefi: Option<Uefi>,
+    tpm: Option<Arc<Tpm>>,
 }
 
 impl Qemu {
@@ -142,56 +177,128 @@ impl Qemu {
         let image = steps.run(Fetch { download: self.download.clone() }).await?;
         steps.run(OutputDirectory::new(&self.directory)).await?;
         let surroundings = self.surroundings(cx, steps).await?;
-        let cd = self.make_cd(&surroundings, cx, steps).await?;
-        let paths = self.disk_paths();
-        let disks = self.disks.clone();
-        steps.run(MakeDisks { disks, image, paths: paths.clone() }).await?;
-        let efi = self.prepare_efi(steps).await?;
+        let parts = self.parts(image, &surroundings, cx, steps).await?;
 
-        let mut arguments = Arguments::of(&Given {
-            hardware: &self.hardware,
-            disks: &self.disks,
-            network: &self.network,
-            name: &self.name,
-            accelerator,
-            disk_paths: &paths,
-            cd: cd.as_deref(),
-            efi: efi.as_ref().map(|efi| (&*efi.code, &*efi.vars)),
-            forward: surroundings.port.as_ref().map(Port::number).zip(self.communicator.port()),
-            display: self.display(cx),
-            monitor: self.monitor().as_deref(),
-        });
-        let dot = self.dot(&surroundings);
-        arguments.override_with(&self.rows(cx, &dot)?, &self.network);
+        let arguments = self.arguments(accelerator, &parts, &surroundings, cx)?;
+        // The template may have a network card of its own.
+        let mac = surroundings.mac.as_deref().map(|own| arguments.mac().unwrap_or(own).to_owned());
         let start = Start {
             binary,
             with_console: !arguments.has("-serial"),
             args: arguments.into_words(),
+            installs: self.installs(),
             machine: Kept::default(),
         };
-        let machine = steps.run(start).await?;
+        let has_ended =
+            |error: anyhow::Error| match parts.tpm.as_ref().and_then(|tpm| tpm.has_ended()) {
+                Some(ended) => error.context(ended.to_string()),
+                None => error,
+            };
+        let machine = steps.run(start).await.map_err(has_ended)?;
 
-        let data = self.provision(&machine, &surroundings, steps).await;
+        let data = self.provision(&machine, mac, &surroundings, steps).await;
         let data = data.map_err(|error| match machine.has_ended() {
             Some(ended) => error.context(ended.to_string()),
             None => error,
         })?;
-        if Plan::of(&self.disks) == Plan::Compact {
-            let path = paths.into_iter().next().context("there is no disk")?;
+        if Compact::is_wanted(&self.disks) {
+            let path = parts.disks.into_iter().next().context("there is no disk")?;
             steps.run(Compact { disks: self.disks.clone(), path }).await?;
         }
         Ok((accelerator, data))
     }
 
-    /// Connects, provisions and powers off.
+    /// Whether an installer fills the disk.
+    fn installs(&self) -> bool {
+        !self.disks.disk_image
+    }
+
+    /// Makes all that the machine is put together from; `image` is its main disk or its installer.
+    async fn parts(
+        &self,
+        image: PathBuf,
+        surroundings: &GuestFacts,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<Parts> {
+        let tpm = match self.firmware.vtpm {
+            true => {
+                let is_old = self.firmware.use_tpm1;
+                Some(steps.run(StartTpm { is_old, ..StartTpm::default() }).await?)
+            }
+            false => None,
+        };
+        let floppy = self.make_floppy(surroundings, cx, steps).await?;
+        let own_cd = self.make_cd(surroundings, cx, steps).await?;
+        let (image, installer) = match self.installs() {
+            true => (None, Some(image)),
+            false => (Some(image), None),
+        };
+        let disks = self.disk_paths();
+        let make = MakeDisks { disks: self.disks.clone(), image, paths: disks.clone() };
+        steps.run(make).await?;
+        let uefi = self.prepare_efi(steps).await?;
+        Ok(Parts { disks, cds: installer.into_iter().chain(own_cd).collect(), floppy, uefi, tpm })
+    }
+
+    /// QEMU's command line.
+    fn arguments(
+        &self,
+        accelerator: Accelerator,
+        parts: &Parts,
+        surroundings: &GuestFacts,
+        cx: &BuildContext,
+    ) -> anyhow::Result<Arguments> {
+        let mut arguments = Arguments::of(&Given {
+            architecture: self.architecture,
+            hardware: &self.hardware,
+            firmware: &self.firmware,
+            disks: &self.disks,
+            network: &self.network,
+            name: &self.name,
+            accelerator,
+            disk_paths: &parts.disks,
+            cds: &parts.cds,
+            installs: self.installs(),
+            floppy: parts.floppy.as_deref(),
+            tpm: parts.tpm.as_ref().map(|tpm| tpm.socket()),
+            efi: parts.uefi.as_ref().map(|uefi| (&*uefi.code, &*uefi.vars)),
+            mac: surroundings.mac.as_deref(),
+            forward: surroundings.port.as_ref().map(Port::number).zip(self.communicator.port()),
+            display: self.display(cx),
+            monitor: self.monitor().as_deref(),
+        });
+        let rows = self.rows(cx, &self.dot(surroundings))?;
+        arguments.override_with(&rows, &self.network, surroundings.mac.as_deref());
+        Ok(arguments)
+    }
+
+    /// Where the machine is reached.
+    async fn host(
+        &self,
+        machine: &Arc<Machine>,
+        mac: Option<String>,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<String> {
+        let needs_address = self.communicator.connects() && self.communicator.host().is_none();
+        let Some(mac) = mac.filter(|_| needs_address) else {
+            return Ok(Ipv4Addr::LOCALHOST.to_string());
+        };
+        let patience = self.communicator.patience();
+        let find = FindMachine { machine: machine.clone(), mac, patience };
+        Ok(steps.run(find).await?.to_string())
+    }
+
+    /// Connects, provisions and powers off. `mac` is the network card of a machine on a bridge.
     async fn provision(
         &self,
         machine: &Arc<Machine>,
+        mac: Option<String>,
         surroundings: &GuestFacts,
         steps: &Steps<'_>,
     ) -> anyhow::Result<BuildData> {
         let target = Target {
-            host: "127.0.0.1".to_owned(),
+            host: self.host(machine, mac, steps).await?,
             port: surroundings.port.as_ref().map(Port::number),
             key: surroundings.key.clone(),
             // The guest makes its key at its first boot, and only this process can be at the other
@@ -203,8 +310,9 @@ impl Qemu {
         let mut data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         if let Some(address) = surroundings.http {
             let port = address.port().to_string();
-            data.insert("PackerHTTPIP".to_owned(), json!(HOST_FOR_GUEST));
-            data.insert("PackerHTTPAddr".to_owned(), json!(format!("{HOST_FOR_GUEST}:{port}")));
+            let host = surroundings.host;
+            data.insert("PackerHTTPIP".to_owned(), json!(host));
+            data.insert("PackerHTTPAddr".to_owned(), json!(format!("{host}:{port}")));
             data.insert("PackerHTTPPort".to_owned(), json!(port));
         }
         let options = &self.communicator;
@@ -251,14 +359,20 @@ impl Qemu {
         steps: &Steps<'_>,
     ) -> anyhow::Result<GuestFacts> {
         let key = self.make_key(cx).await?;
-        let mut known = GuestFacts { key, http: None, port: None };
+        let bridge = Some(self.network.net_bridge.as_str()).filter(|name| !name.is_empty());
+        let at_bridge = bridge.map(neighbor::own_address).transpose().context("`net_bridge`")?;
+        let host = at_bridge.unwrap_or(HOST_FOR_GUEST);
+        let mac = bridge.map(|_| neighbor::new_mac());
+        let mut known = GuestFacts { key, host, http: None, port: None, mac };
         if self.http.wants_server() {
             let texts = self.render(self.http.http_content.iter(), cx, &self.dot(&known))?;
             let options = self.http.clone();
-            let serve = Serve { options, texts, server: Kept::default() };
+            let usual = at_bridge.unwrap_or(Ipv4Addr::LOCALHOST.into());
+            let serve = Serve { options, usual, texts, server: Kept::default() };
             known.http = Some(steps.run(serve).await?);
         }
-        if self.communicator.port().is_some() && !self.network.skip_nat_mapping {
+        let is_forwarded = bridge.is_none() && !self.network.skip_nat_mapping;
+        if self.communicator.port().is_some() && is_forwarded {
             let range = self.network.host_port_min..=self.network.host_port_max;
             known.port = Some(Port::reserve(&range)?);
         }
@@ -293,8 +407,26 @@ impl Qemu {
         steps.run(MakeCd { contents, cd: Kept::default() }).await.map(Some)
     }
 
+    async fn make_floppy(
+        &self,
+        surroundings: &GuestFacts,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        if !self.floppy.wants_floppy() {
+            return Ok(None);
+        }
+        let contents = floppy::Contents {
+            files: self.floppy.floppy_files.clone(),
+            dirs: self.floppy.floppy_dirs.clone(),
+            texts: self.render(self.floppy.floppy_content.iter(), cx, &self.dot(surroundings))?,
+            label: self.floppy.floppy_label.clone(),
+        };
+        steps.run(MakeFloppy { contents, floppy: Kept::default() }).await.map(Some)
+    }
+
     async fn prepare_efi(&self, steps: &Steps<'_>) -> anyhow::Result<Option<Uefi>> {
-        match Uefi::wanted(&self.hardware, &self.directory)? {
+        match Uefi::wanted(&self.firmware, self.architecture, &self.directory)? {
             Some(uefi) => steps.run(PrepareVariables { uefi }).await.map(Some),
             None => Ok(None),
         }
@@ -339,13 +471,17 @@ impl Qemu {
         let http = surroundings.http.map(|address| address.port());
         let port = surroundings.port.as_ref().map(Port::number);
         let dir = self.http.http_directory.as_deref().unwrap_or(Path::new(""));
+        let content = self.http.http_content.iter();
+        let served: serde_json::Map<_, _> =
+            content.map(|(path, text)| (path.clone(), json!(text.raw()))).collect();
         Dot::from([
             ("Name".into(), json!(self.name)),
             ("OutputDir".into(), json!(self.directory)),
             ("SSHPublicKey".into(), json!(key.unwrap_or_default())),
-            ("HTTPIP".into(), json!(HOST_FOR_GUEST)),
+            ("HTTPIP".into(), json!(surroundings.host)),
             ("HTTPPort".into(), json!(http.unwrap_or(0))),
             ("HTTPDir".into(), json!(dir)),
+            ("HTTPContent".into(), json!(served)),
             ("SSHHostPort".into(), json!(port.unwrap_or(0))),
         ])
     }
@@ -374,7 +510,7 @@ impl Qemu {
     fn artifact(&self, accelerator: Accelerator, build_data: BuildData) -> anyhow::Result<Image> {
         let mut files = files_below(&self.directory)
             .with_context(|| format!("cannot read {}", self.directory.display()))?;
-        if self.hardware.efi_drop_efivars {
+        if self.firmware.efi_drop_efivars {
             files.retain(|path| !path.ends_with(firmware::VARIABLES));
         }
         Ok(Image {

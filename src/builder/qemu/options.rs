@@ -41,8 +41,7 @@ impl Accelerator {
 #[serde(default)]
 #[schemars(extend("x-not-built" = [
     "boot_command", "boot_key_interval", "boot_keygroup_interval", "boot_steps",
-    "floppy_content", "floppy_dirs", "floppy_files", "floppy_label", "run_once",
-    "tpm_device_type", "use_tpm1", "vtpm",
+    "run_once",
 ]))]
 pub struct Hardware {
     /// What runs the guest's code: `kvm`, `tcg`, `hvf`, `whpx`, `xen`, `hax`, or `none` to leave it
@@ -50,9 +49,10 @@ pub struct Hardware {
     pub accelerator: Option<Accelerator>,
     /// The QEMU to run, by name or path.
     pub qemu_binary: String,
-    /// The machine type.
+    /// The machine type: `pc` if not given, or `virt` for the guests of `qemu-system-aarch64`.
     pub machine_type: String,
-    /// The CPU model; QEMU's default if not given.
+    /// The CPU model. If not given: QEMU's default, or for the guests of `qemu-system-aarch64`, where
+    /// that is a CPU of 32 bits, the best one that there is.
     pub cpu_model: String,
     /// Memory in MiB.
     pub memory: u64,
@@ -72,21 +72,10 @@ pub struct Hardware {
     pub use_default_display: bool,
     /// The VGA card.
     pub vga: String,
-    /// A firmware image instead of QEMU's BIOS.
-    pub firmware: Option<PathBuf>,
-    /// Whether `firmware` is put in as flash memory.
-    pub use_pflash: bool,
-    /// Whether the machine boots with UEFI.
-    pub efi_boot: bool,
-    /// The UEFI's code; implies `efi_boot`.
-    pub efi_firmware_code: Option<PathBuf>,
-    /// The UEFI's variables, of which the image gets a copy; implies `efi_boot`.
-    pub efi_firmware_vars: Option<PathBuf>,
-    /// Whether `efivars.fd` is left out of the artifact.
-    pub efi_drop_efivars: bool,
     /// Arguments for QEMU, each a list of a switch and its value. A switch that is given here
     /// replaces all that the builder would have given it. `{{ .HTTPIP }}`, `{{ .HTTPPort }}`,
-    /// `{{ .HTTPDir }}`, `{{ .OutputDir }}`, `{{ .Name }}` and `{{ .SSHHostPort }}` may be used.
+    /// `{{ .HTTPDir }}`, `{{ .HTTPContent }}`, `{{ .OutputDir }}`, `{{ .Name }}` and
+    /// `{{ .SSHHostPort }}` may be used.
     pub qemuargs: Vec<Vec<MachineText>>,
     /// Whether QEMU also opens a control socket for others.
     pub qmp_enable: bool,
@@ -103,7 +92,7 @@ impl Default for Hardware {
         Self {
             accelerator: None,
             qemu_binary: "qemu-system-x86_64".into(),
-            machine_type: "pc".into(),
+            machine_type: String::new(),
             cpu_model: String::new(),
             memory: 512,
             cpus: 0,
@@ -114,12 +103,6 @@ impl Default for Hardware {
             display: "gtk".into(),
             use_default_display: false,
             vga: String::new(),
-            firmware: None,
-            use_pflash: false,
-            efi_boot: false,
-            efi_firmware_code: None,
-            efi_firmware_vars: None,
-            efi_drop_efivars: false,
             qemuargs: Vec::new(),
             qmp_enable: false,
             qmp_socket_path: None,
@@ -127,6 +110,35 @@ impl Default for Hardware {
             disable_vnc: false,
         }
     }
+}
+
+/// What runs before the operating system, and what it trusts.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Firmware {
+    /// A firmware image instead of QEMU's BIOS.
+    pub firmware: Option<PathBuf>,
+    /// Whether `firmware` is put in as flash memory.
+    pub use_pflash: bool,
+    /// Whether the machine boots with UEFI. The guests of `qemu-system-aarch64` do, unless `firmware`
+    /// is given.
+    pub efi_boot: bool,
+    /// The UEFI's code; implies `efi_boot`. If not given: the one beside `efi_firmware_vars`, or the
+    /// one that is installed on this host.
+    pub efi_firmware_code: Option<PathBuf>,
+    /// The UEFI's variables, of which the image gets a copy; implies `efi_boot`. If not given: those
+    /// beside `efi_firmware_code`, or those that are installed on this host.
+    pub efi_firmware_vars: Option<PathBuf>,
+    /// Whether `efivars.fd` is left out of the artifact.
+    pub efi_drop_efivars: bool,
+    /// Whether the machine has a TPM, played by the program `swtpm`. It forgets all when the build
+    /// ends.
+    pub vtpm: bool,
+    /// Whether that TPM is of version 1.2 instead of 2.0.
+    pub use_tpm1: bool,
+    /// The TPM's device: `tpm-tis` if not given, or `tpm-tis-device` for the guests of
+    /// `qemu-system-aarch64`.
+    pub tpm_device_type: String,
 }
 
 /// How disks are connected.
@@ -204,7 +216,8 @@ impl Format {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Disks {
-    /// Whether `iso_url` is a disk image to start from. Installer ISOs are not built yet.
+    /// Whether `iso_url` is a disk image to start from. Else it is the CD of an installer, which boots
+    /// the first time and finds an empty disk.
     pub disk_image: bool,
     /// Whether the finished image keeps only what differs from the one that it started from, which
     /// it needs ever after.
@@ -213,7 +226,7 @@ pub struct Disks {
     pub format: Format,
     /// The size of the disk, with a unit (`b`, `k`, `m`, `g`, `t`) or in MiB.
     pub disk_size: String,
-    /// Whether the disk keeps the size of the image that it starts from.
+    /// Whether the disk keeps the size of the image that it starts from. Needs `disk_image`.
     pub skip_resize_disk: bool,
     /// The sizes of more disks.
     pub disk_additional_size: Vec<String>,
@@ -233,7 +246,8 @@ pub struct Disks {
     pub disk_compression: bool,
     /// Whether the finished image keeps blocks that it does not need.
     pub skip_compaction: bool,
-    /// How CDs are connected: `ide`, `scsi`, `virtio`, `virtio-scsi`, or not given.
+    /// How CDs are connected: `ide`, `scsi`, `virtio`, `virtio-scsi`, or not given for the way that
+    /// the machine type has.
     pub cdrom_interface: String,
     /// More arguments for `qemu-img`.
     pub qemu_img_args: QemuImgArgs,
@@ -276,12 +290,16 @@ pub struct QemuImgArgs {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("x-not-built" = [
-    "net_bridge", "ssh_host_port_max", "ssh_host_port_min", "vnc_bind_address", "vnc_password",
+    "ssh_host_port_max", "ssh_host_port_min", "vnc_bind_address", "vnc_password",
     "vnc_port_max", "vnc_port_min", "vnc_use_password",
 ]))]
 pub struct Network {
     /// The network card.
     pub net_device: String,
+    /// A bridge of this host that the machine is on, instead of a network of its own behind this
+    /// host. QEMU's helper must be allowed to use it (`/etc/qemu/bridge.conf`). The machine is found
+    /// by its address there.
+    pub net_bridge: String,
     /// The first port of this host to try for reaching the guest's SSH server.
     pub host_port_min: u16,
     /// The last port to try.
@@ -294,6 +312,7 @@ impl Default for Network {
     fn default() -> Self {
         Self {
             net_device: "virtio-net".into(),
+            net_bridge: String::new(),
             host_port_min: 2222,
             host_port_max: 4444,
             skip_nat_mapping: false,

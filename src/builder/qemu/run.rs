@@ -1,20 +1,21 @@
 //! Steps around the running machine: the HTTP server, the start, the shutdown.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 
 use crate::builder::qemu::kept::Kept;
 use crate::component::{BuildContext, Command, Communicator};
 use crate::event::{Phase, Stream};
-use crate::retry::or_cancelled;
+use crate::retry::{or_cancelled, sleep};
 use crate::step::{Ending, Step};
 use crate::vm::http_server::{HttpServer, Options, Site};
 use crate::vm::machine::Machine;
+use crate::vm::neighbor;
 
 /// How much of the serial console a failed build shows.
 const CONSOLE_LINES: usize = 50;
@@ -22,6 +23,8 @@ const CONSOLE_LINES: usize = 50;
 /// Serves files to the guest until the build ends.
 pub(super) struct Serve {
     pub options: Options,
+    /// Where to listen if the options do not say.
+    pub usual: IpAddr,
     /// The texts of `http_content`, rendered.
     pub texts: Vec<(String, String)>,
     pub server: Kept<HttpServer>,
@@ -37,14 +40,15 @@ impl Step for Serve {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<SocketAddr> {
         let site = match &self.options.http_directory {
-            Some(dir) => Site::Directory(dir.clone()),
+            Some(dir) if dir.is_dir() => Site::Directory(dir.clone()),
+            Some(dir) => bail!("`http_directory`: {} is no directory", dir.display()),
             None => {
                 let slashed = |path: &str| format!("/{}", path.trim_start_matches('/'));
                 let texts = self.texts.iter().map(|(path, text)| (slashed(path), text.clone()));
                 Site::Texts(texts.collect())
             }
         };
-        let (address, range) = self.options.address().await?;
+        let (address, range) = self.options.address(self.usual).await?;
         let server = HttpServer::start(site, address, &range).await?;
         let address = server.address;
         cx.ui.say(format!("Starting HTTP server on port {}", address.port()));
@@ -64,6 +68,8 @@ pub(super) struct Start {
     pub args: Vec<String>,
     /// Whether the serial console is ours.
     pub with_console: bool,
+    /// Whether it boots from the installer's CD.
+    pub installs: bool,
     pub machine: Kept<Arc<Machine>>,
 }
 
@@ -80,7 +86,8 @@ impl Step for Start {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Arc<Machine>> {
-        cx.ui.say("Starting VM, booting disk image");
+        let from = if self.installs { "from CD-ROM" } else { "disk image" };
+        cx.ui.say(format!("Starting VM, booting {from}"));
         let started = Machine::start(&cx.cancel, &self.binary, &self.args, self.with_console);
         let machine = Arc::new(started.await?);
         self.machine.keep(machine.clone());
@@ -107,6 +114,48 @@ async fn show_console(machine: &Machine, cx: &BuildContext) {
     cx.ui.say("The last lines of the machine's serial console:");
     for line in lines {
         cx.ui.output(Stream::Stdout, line).await;
+    }
+}
+
+/// How often to look whether this host has met a machine.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until a machine behind a bridge has an address that this host knows.
+pub(super) struct FindMachine {
+    pub machine: Arc<Machine>,
+    /// The address of its network card.
+    pub mac: String,
+    /// How long to wait; `None`: as long as it takes.
+    pub patience: Option<Duration>,
+}
+
+#[async_trait]
+impl Step for FindMachine {
+    type Output = Ipv4Addr;
+
+    fn name(&self) -> &'static str {
+        "find the machine's address"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Connect
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Ipv4Addr> {
+        cx.ui.say(format!("Waiting for the machine with the network card {}...", self.mac));
+        let waiting = async {
+            loop {
+                match neighbor::address_of(&self.mac)? {
+                    Some(address) => return Ok(address),
+                    None => sleep(&cx.cancel, LOOK).await?,
+                }
+            }
+        };
+        let found = tokio::time::timeout(self.patience.unwrap_or(Duration::MAX), waiting);
+        tokio::select! {
+            found = found => found.context("this host has not heard from the machine in time")?,
+            ended = self.machine.ended() => bail!("{ended}"),
+        }
     }
 }
 

@@ -68,6 +68,10 @@ impl Connector for SshOptions {
         Some(("ssh_host", self.ssh_host.as_str())).filter(|(_, host)| !host.is_empty())
     }
 
+    fn patience(&self) -> Option<Duration> {
+        settings::patience(self).timeout
+    }
+
     fn hosts_between(&self) -> Vec<(&'static str, &str)> {
         let all = [
             ("ssh_bastion_host", self.ssh_bastion_host.as_str()),

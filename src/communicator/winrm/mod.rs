@@ -66,6 +66,10 @@ impl Connector for WinRmOptions {
         Some(("winrm_host", self.winrm_host.as_str())).filter(|(_, host)| !host.is_empty())
     }
 
+    fn patience(&self) -> Option<Duration> {
+        Some(self.winrm_timeout.get())
+    }
+
     async fn connect(
         &self,
         cx: &BuildContext,

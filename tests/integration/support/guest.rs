@@ -40,6 +40,45 @@ pub fn small_disk(then: Then) -> Vec<u8> {
     disk
 }
 
+/// The CD of an installer that a BIOS boots: it says what is written on the floppy, writes `disk`'s
+/// first sector to the machine's first disk, and starts the machine again.
+pub fn small_installer(disk: &[u8]) -> Vec<u8> {
+    #[rustfmt::skip]
+    let code = [
+        0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0xfc, // xor ax, ax; mov ds, ax; mov es, ax; cld
+        0xb8, 0x01, 0x02, 0xb9, 0x01, 0x00,       // mov ax, read one sector; mov cx, the first
+        0x31, 0xd2, 0xbb, 0x00, 0x90, 0xcd, 0x13, // xor dx, dx: the floppy; mov bx, 0x9000; int 0x13
+        0x72, 0x0e,                               // jc, there is none
+        0xbe, 0x03, 0x90, 0xb9, 0x08, 0x00,       // mov si, who formatted it; mov cx, 8
+        0xba, 0xf8, 0x03, 0xf3, 0x6e,             // mov dx, the first serial port; rep outsb
+        0xb0, 0x0a, 0xee,                         // mov al, a new line; out dx, al
+        0xb8, 0x01, 0x03, 0xb9, 0x01, 0x00,       // mov ax, write one sector; mov cx, the first
+        0xba, 0x80, 0x00, 0xbb, 0x00, 0x7e,       // mov dx, the disk; mov bx, 0x7e00
+        0xcd, 0x13,                               // int 0x13
+        0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd, // mov al, 0xfe; out 0x64, al: reset; hlt
+    ];
+    let mut boot = vec![0; 2048];
+    boot[..code.len()].copy_from_slice(&code);
+    boot[512..1024].copy_from_slice(&disk[..512]);
+    cd(&[("boot.bin", &boot)], &["-b", "boot.bin", "-no-emul-boot", "-boot-load-size", "4"])
+}
+
+/// A CD with `files`, made by `xorriso` with these arguments.
+pub fn cd(files: &[(&str, &[u8])], arguments: &[&str]) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("root");
+    for (name, content) in files {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+    }
+    let image = dir.path().join("cd.iso");
+    let mut command = Command::new("xorriso");
+    command.args(["-as", "mkisofs", "-quiet", "-r"]).args(arguments).arg("-o").arg(&image);
+    assert!(command.arg(&root).status().expect("xorriso").success(), "xorriso {arguments:?}");
+    std::fs::read(image).expect("a CD")
+}
+
 /// A Debian disk with cloud-init: the quickstart's, made once and kept outside of the checkout.
 pub fn debian_disk() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/base-disk");

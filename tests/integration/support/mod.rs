@@ -14,6 +14,7 @@ mod program;
 mod relay;
 mod served;
 mod sshd;
+mod uefi;
 mod winrm;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -23,13 +24,14 @@ use std::time::{Duration, Instant};
 
 pub use cloud::Cloud;
 pub use context::build_context;
-pub use guest::{GREETING, Then, debian_disk, processes_with, small_disk};
+pub use guest::{GREETING, Then, cd, debian_disk, processes_with, small_disk, small_installer};
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
 pub use program::{Program, Run, signal};
 pub use relay::Relay;
 pub use served::Served;
 pub use sshd::{Sshd, current_user, generate_key};
+pub use uefi::{Cpu, uefi_disk};
 pub use winrm::{PASSWORD, USER, WinRm};
 
 /// Where fixtures are.
