@@ -25,13 +25,14 @@
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
-//! | `builder` | `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `null`, `file`: a machine started, provisioned, imaged |
+//! | `builder` | `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible`, … |
-//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `vagrant` |
+//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |
-//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none` |
+//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |
 //! | **platforms** | **clients of the outside; they know no template** |
+//! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
 //! | `aws` | the EC2 account: credentials, clients, waiters; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports |
@@ -76,6 +77,8 @@ pub mod component;
 pub mod config;
 pub mod data_source;
 pub mod diagnostic;
+#[cfg(feature = "docker")]
+pub mod docker;
 pub mod env;
 pub mod eval;
 pub mod event;

@@ -6,6 +6,11 @@ mod aws;
 #[cfg(not(feature = "aws"))]
 #[path = "registry/without_aws.rs"]
 mod aws;
+#[cfg(feature = "docker")]
+mod docker;
+#[cfg(not(feature = "docker"))]
+#[path = "registry/without_docker.rs"]
+mod docker;
 mod external;
 pub mod plugins;
 mod upgrade;
@@ -16,7 +21,8 @@ use std::sync::Arc;
 
 use crate::builder;
 use crate::component::{
-    Builder, Component, DataSource, Described, Descriptor, PostProcessor, Provisioner,
+    Builder, Cleaner, CleanupContext, Component, DataSource, Described, Descriptor, PostProcessor,
+    Provisioner,
 };
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
@@ -28,7 +34,12 @@ use crate::registry::plugins::Plugins;
 use crate::source::Spanned;
 use crate::template::ast::{RequiredPlugin, Template};
 
-pub use self::aws::{cleaners, with_secrets};
+pub use self::aws::with_secrets;
+
+/// Those who clean up after dead runs, with the credentials that their tools find by themselves.
+pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
+    [aws::cleaners(cx), docker::cleaners(cx)].into_iter().flatten().collect()
+}
 
 /// All components that a session knows. A clone costs next to nothing.
 #[derive(Clone)]
@@ -54,6 +65,8 @@ impl Registry {
                 builder::<builder::amazon::AmazonEbsSurrogate>(),
                 #[cfg(feature = "aws")]
                 builder::<builder::amazon::AmazonEbsVolume>(),
+                #[cfg(feature = "docker")]
+                builder::<builder::docker::Docker>(),
                 builder::<builder::file::File>(),
                 builder::<builder::null::Null>(),
                 builder::<builder::qemu::Qemu>(),
@@ -74,6 +87,14 @@ impl Registry {
                 post_processor::<post_processor::artifice::Artifice>(),
                 post_processor::<post_processor::checksum::Checksum>(),
                 post_processor::<post_processor::compress::Compress>(),
+                #[cfg(feature = "docker")]
+                post_processor::<post_processor::docker::import::Import>(),
+                #[cfg(feature = "docker")]
+                post_processor::<post_processor::docker::push::Push>(),
+                #[cfg(feature = "docker")]
+                post_processor::<post_processor::docker::save::Save>(),
+                #[cfg(feature = "docker")]
+                post_processor::<post_processor::docker::tag::Tag>(),
                 post_processor::<post_processor::manifest::ManifestFile>(),
                 post_processor::<post_processor::shell_local::ShellLocal>(),
                 post_processor::<post_processor::vagrant::Vagrant>(),
@@ -244,9 +265,10 @@ impl<T: ?Sized + 'static> Kind<T> {
                 None => refused.help(built_names()),
             };
         }
-        if LEFT_OUT.contains(&wanted) {
+        let left_out = |(_, names): &&(&str, &[&str])| names.contains(&wanted);
+        if let Some((feature, _)) = LEFT_OUT.iter().find(left_out) {
             return refused(code::NOT_BUILT, format!("this imgbake has no {kind} `{wanted}`"))
-                .because("it was compiled without the feature `aws`")
+                .because(format!("it was compiled without the feature `{feature}`"))
                 .help("compile it with its default features, or take a released program");
         }
         let known = built().chain(self.not_built.iter().copied());
@@ -295,19 +317,23 @@ role!(Provisioner, provisioners, provisioner);
 role!(PostProcessor, post_processors, post_processor);
 role!(DataSource, data_sources, data_source);
 
-/// What is left out where the feature `aws` is.
-const LEFT_OUT: &[&str] = if cfg!(feature = "aws") {
-    &[]
-} else {
-    &[
-        "amazon-ami",
-        "amazon-ebs",
-        "amazon-ebssurrogate",
-        "amazon-ebsvolume",
-        "amazon-parameterstore",
-        "amazon-secretsmanager",
-    ]
-};
+/// What is left out where a feature is.
+const LEFT_OUT: &[(&str, &[&str])] = &[
+    #[cfg(not(feature = "aws"))]
+    (
+        "aws",
+        &[
+            "amazon-ami",
+            "amazon-ebs",
+            "amazon-ebssurrogate",
+            "amazon-ebsvolume",
+            "amazon-parameterstore",
+            "amazon-secretsmanager",
+        ],
+    ),
+    #[cfg(not(feature = "docker"))]
+    ("docker", &["docker", "docker-import", "docker-push", "docker-save", "docker-tag"]),
+];
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
     "amazon-chroot",
@@ -315,7 +341,6 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
     "azure-arm",
     "azure-chroot",
     "azure-dtl",
-    "docker",
     "googlecompute",
     "hyperv-iso",
     "hyperv-vmcx",
@@ -350,10 +375,6 @@ const PROVISIONERS_NOT_BUILT: &[&str] = &[
 
 const POST_PROCESSORS_NOT_BUILT: &[&str] = &[
     "amazon-import",
-    "docker-import",
-    "docker-push",
-    "docker-save",
-    "docker-tag",
     "googlecompute-export",
     "googlecompute-import",
     "provenance",

@@ -258,6 +258,17 @@ impl Account {
         Api::new(client, self.context("ssm", &self.region, cancel))
     }
 
+    /// The container registry in [`region`](Self::region).
+    #[cfg(feature = "docker")]
+    pub fn ecr(&self, cancel: &CancellationToken) -> Api<aws_sdk_ecr::Client> {
+        let mut own = aws_sdk_ecr::config::Builder::from(&self.config);
+        if let Some(endpoint) = endpoint(&self.environment, "AWS_ENDPOINT_URL_ECR") {
+            own.set_endpoint_url(Some(endpoint));
+        }
+        let client = aws_sdk_ecr::Client::from_conf(own.build());
+        Api::new(client, self.context("api.ecr", &self.region, cancel))
+    }
+
     /// Secrets Manager in [`region`](Self::region).
     pub fn secrets_manager(
         &self,

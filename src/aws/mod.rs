@@ -11,6 +11,7 @@
 //! | `web_identity` | a role for tokens of an identity provider |
 //! | `insecure` | connections that trust any certificate |
 //! | `address` | this machine's address, as instances see it |
+//! | `ecr` | logging in to container registries |
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
@@ -39,6 +40,8 @@ pub mod build_tags;
 pub mod call;
 pub mod cleanup;
 mod credentials;
+#[cfg(feature = "docker")]
+pub mod ecr;
 pub mod error;
 mod expired;
 pub mod image;

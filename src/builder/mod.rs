@@ -4,6 +4,8 @@ mod provision;
 
 #[cfg(feature = "aws")]
 pub mod amazon;
+#[cfg(feature = "docker")]
+pub mod docker;
 pub mod file;
 pub mod null;
 pub mod qemu;

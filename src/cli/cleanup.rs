@@ -260,7 +260,7 @@ async fn keep(ui: &Ui, cleaners: &[Box<dyn Cleaner>], journal: &Journal) -> bool
     let kept = journal.unclaimed().into_iter();
     let kept: Vec<_> =
         kept.map(|entry| format!("{}: {}", entry.build, entry.thing.in_full())).collect();
-    const WORDS: &str = "These are finished, and stay: the next run of the same build adopts them, \
+    const WORDS: &str = "These are finished, and stay: the next run of the same build adopts an AMI, \
                          `imgbake cleanup -delete-finished` removes them:";
     listing::list(ui, WORDS, &kept);
     !kept.is_empty()

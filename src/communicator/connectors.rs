@@ -34,5 +34,5 @@ connectors! {
 /// Those that are refused by name, and why.
 pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("docker", "this builder starts no container"),
-    ("dockerWindowsContainer", "this builder starts no container"),
+    ("dockerWindowsContainer", "containers of Windows are not built"),
 ];

@@ -7,20 +7,27 @@
 //! [`Communicator`](crate::component::Communicator) for the provisioners.
 
 mod announcement;
+mod bridge;
 mod connector;
 mod connectors;
+#[cfg(feature = "docker")]
+mod docker;
 mod key;
 mod local;
 mod none;
 mod options;
+mod pack;
 mod progress;
 mod ssh;
 mod target;
 mod way;
 mod winrm;
+mod words;
 
 pub use announcement::Announcement;
 pub use connector::{Connector, KeyRequest, Pause};
+#[cfg(feature = "docker")]
+pub use docker::DockerExec;
 pub use key::{KeyType, TemporaryKey};
 pub use options::{Chosen, Options, Taken};
 pub use ssh::{SshOptions, TransferMethod};

@@ -15,8 +15,8 @@ use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Shared {
-    /// How the machine is talked to: `ssh`, which is the default, `winrm`, or `none`: not
-    /// at all.
+    /// How the machine is talked to: `ssh`, `winrm`, or `none`: not at all. The default is `ssh`,
+    /// unless the builder has a way of its own (`docker`).
     communicator: Option<String>,
     /// How long to wait after the first connection before connecting again and going on.
     pause_before_connecting: GoDuration,
@@ -45,24 +45,24 @@ impl Part for Options {
 /// The connectors that a builder takes.
 #[derive(Debug)]
 pub struct Taken {
-    names: &'static [&'static str],
     own: Vec<Arc<dyn Connector>>,
+    names: &'static [&'static str],
 }
 
 impl Taken {
     /// The registered connectors of these names; the first is the default.
     pub fn of(names: &'static [&'static str]) -> Self {
-        Self { names, own: Vec::new() }
+        Self { own: Vec::new(), names }
     }
 
-    /// Beside them one that the builder brings itself.
-    pub fn and(mut self, own: Arc<dyn Connector>) -> Self {
-        self.own.push(own);
-        self
+    /// One that the builder brings itself, which is the default; beside it the registered connectors
+    /// of these names.
+    pub fn own_or(own: Arc<dyn Connector>, names: &'static [&'static str]) -> Self {
+        Self { own: vec![own], names }
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.names.iter().copied().chain(self.own.iter().map(|own| own.name()))
+        self.own.iter().map(|own| own.name()).chain(self.names.iter().copied())
     }
 
     /// Why `name` cannot be chosen.

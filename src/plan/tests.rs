@@ -168,14 +168,14 @@ fn an_error_in_a_block_that_builds_share_is_said_once() {
                          {"type": "null", "name": "b", "communicator": "none"},
                          {"type": "nul", "name": "c"}],
             "provisioners": [{"type": "shell-local", "inlien": ["true"]}],
-            "post-processors": ["docker-push"]}"#,
+            "post-processors": ["vsphere-template"]}"#,
     );
     assert!(built.is_none());
     assert_eq!(
         summaries(&found),
         [
             "`shell-local` has no option `inlien`",
-            "the post-processor `docker-push` is not built yet",
+            "the post-processor `vsphere-template` is not built yet",
             "there is no builder `nul`",
         ]
     );

@@ -4,6 +4,8 @@ mod archive;
 pub mod artifice;
 pub mod checksum;
 pub mod compress;
+#[cfg(feature = "docker")]
+pub mod docker;
 pub mod manifest;
 pub mod shell_local;
 pub mod vagrant;

@@ -15,6 +15,8 @@ pub struct BuiltIn {
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "amazon", version: "1.8.3" },
     BuiltIn { name: "ansible", version: "1.1.7" },
+    #[cfg(feature = "docker")]
+    BuiltIn { name: "docker", version: "1.1.5" },
     BuiltIn { name: "qemu", version: "1.1.5" },
     BuiltIn { name: "vagrant", version: "1.1.7" },
 ];

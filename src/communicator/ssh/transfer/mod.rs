@@ -6,7 +6,6 @@
 //! where there is no `tar`. Machines without a POSIX shell, and those of
 //! `ssh_file_transfer_method = "sftp"`, are served by their SFTP subsystem.
 
-mod bridge;
 mod file;
 mod pipe;
 mod script;

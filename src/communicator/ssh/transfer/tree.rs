@@ -1,24 +1,22 @@
 //! Directories: one stream through `tar` each way, or file by file where the machine has none.
 
-use std::io::{BufWriter, Read as _, Write as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio_util::bytes::Bytes;
 
-use super::bridge::{self, BlockWriter};
 use super::file::{self, LARGE};
 use super::local::{Entry, Tree};
-use super::pipe::{self, CHUNK};
+use super::pipe;
 use super::progress::Counter;
 use super::script::{self, LISTED, Shell, command, word};
+use crate::communicator::bridge::{self, BlockWriter};
+use crate::communicator::pack::{Owner, Packer};
 use crate::communicator::ssh::{Ssh, quote};
 use crate::event::Ui;
 use crate::guest::archive;
 use crate::guest::listing::{self, Match};
-use crate::peer;
 
 /// How many files go at once where each goes on its own; servers allow ten sessions.
 const AT_ONCE: usize = 6;
@@ -93,7 +91,7 @@ async fn upload_archive(
     counter: &Counter,
 ) -> anyhow::Result<()> {
     let (writer, input) = bridge::writer();
-    let packing = tokio::task::spawn_blocking(move || pack(tree, writer));
+    let packing = tokio::task::spawn_blocking(move || pack(&tree, writer));
     let script = if shell == Shell::GnuTar { script::UNTAR_GNU } else { script::UNTAR };
     let outcome = pipe::feed(ssh, &command(script, &[&word(to)]), input, Some(counter)).await?;
     // Where the machine refused, it says why; the packing only says that nobody read on.
@@ -103,33 +101,15 @@ async fn upload_archive(
 
 /// Writes an archive of `tree`. Everything in it belongs to root and is new: what is unpacked by an
 /// ordinary user becomes that user's own.
-fn pack(tree: Tree, to: BlockWriter) -> anyhow::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let mut archive = tar::Builder::new(BufWriter::with_capacity(CHUNK, to));
-    let header = |entry: &Entry, kind, size| {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(entry.mode);
-        header.set_size(size);
-        header.set_mtime(now);
-        header.set_uid(0);
-        header.set_gid(0);
-        header
-    };
+fn pack(tree: &Tree, to: BlockWriter) -> anyhow::Result<()> {
+    let mut packer = Packer::new(to, Owner::ROOT);
     for entry in &tree.directories {
-        let mut header = header(entry, tar::EntryType::Directory, 0);
-        archive.append_data(&mut header, &entry.name, std::io::empty())?;
+        packer.directory(&entry.name, entry.mode)?;
     }
     for entry in &tree.files {
-        let read = || format!("cannot read {}", entry.path.display());
-        let file = peer::open_regular(&entry.path).with_context(read)?;
-        let mut header = header(entry, tar::EntryType::Regular, entry.size);
-        // A file that shrinks or grows meanwhile must not break the archive.
-        let content = file.chain(std::io::repeat(0)).take(entry.size);
-        archive.append_data(&mut header, &entry.name, content).with_context(read)?;
+        packer.file(&entry.name, entry)?;
     }
-    archive.into_inner()?.flush()?;
-    Ok(())
+    packer.finish().map(|_| ())
 }
 
 /// Downloads what matches the pattern `from` into `to`, files and directories under their own

@@ -1,0 +1,123 @@
+//! The container: made, started, and ended with the build.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use bollard::models::{HostConfig, Mount, MountType};
+
+use super::options::Machine;
+use crate::component::BuildContext;
+use crate::docker::made::Names;
+use crate::docker::run::{Run, device};
+use crate::docker::{Engine, EngineError, NewContainer};
+use crate::event::Phase;
+use crate::fault::{Fault, Kind};
+use crate::journal::Thing;
+use crate::step::{Ending, Step};
+
+impl Machine {
+    /// Adds what the other options ask for to the arguments of `run_command`.
+    pub(super) fn add_to(&self, run: &mut Run) {
+        let host = run.body.host_config.get_or_insert_default();
+        let extend = |list: &mut Option<Vec<String>>, more: &[String]| {
+            if !more.is_empty() {
+                list.get_or_insert_default().extend(more.iter().cloned());
+            }
+        };
+        extend(&mut host.cap_add, &self.cap_add);
+        extend(&mut host.cap_drop, &self.cap_drop);
+        let devices = self.device.iter().map(|text| device(text));
+        host.devices.get_or_insert_default().extend(devices);
+        for entry in &self.tmpfs {
+            let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
+            host.tmpfs.get_or_insert_default().insert(path.to_owned(), options.to_owned());
+        }
+        if self.privileged {
+            host.privileged = Some(true);
+        }
+        if !self.runtime.is_empty() {
+            host.runtime = Some(self.runtime.clone());
+        }
+        self.add_container_dir(host);
+    }
+
+    /// A volume without a name goes with its container.
+    fn add_container_dir(&self, host: &mut HostConfig) {
+        host.mounts.get_or_insert_default().push(Mount {
+            target: Some(self.container_dir.clone()),
+            typ: Some(MountType::VOLUME),
+            ..Mount::default()
+        });
+    }
+}
+
+/// Makes and starts the container; undone by ending it.
+pub(super) struct RunContainer {
+    engine: Engine,
+    run: Run,
+    platform: String,
+    /// The name by which it is found again, until it is given the template's.
+    name: String,
+    thing: Arc<Thing>,
+}
+
+impl RunContainer {
+    pub fn new(cx: &BuildContext, engine: &Engine, run: Run, platform: String) -> Self {
+        let names = Names::new(&cx.facts.scope.environment);
+        let thing = Arc::new(engine.container_thing(&names));
+        Self { engine: engine.clone(), run, platform, name: names.container(), thing }
+    }
+
+    async fn start(&self, cx: &BuildContext) -> Result<String, EngineError> {
+        self.thing.set_out();
+        let (name, platform, body) = (&self.name, &self.platform, self.run.body.clone());
+        let made = self.engine.create(NewContainer { name, platform, body }).await;
+        let id = made.inspect_err(|error| {
+            if error.is_unsure() {
+                self.thing.doubt();
+            }
+        })?;
+        cx.journal.made(&self.thing, &id);
+        if let Some(name) = &self.run.name {
+            self.engine.rename(&id, name).await?;
+        }
+        self.engine.start(&id).await?;
+        Ok(id)
+    }
+}
+
+#[async_trait]
+impl Step for RunContainer {
+    type Output = String;
+
+    fn name(&self) -> &'static str {
+        "run the container"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Launch
+    }
+
+    fn makes(&self) -> Vec<Arc<Thing>> {
+        vec![self.thing.clone()]
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<String> {
+        cx.ui.say("Starting docker container...");
+        let started = self.start(cx).await.map_err(|error| match error {
+            EngineError::Refused { .. } => Fault::lasting(Kind::Template).mark(error),
+            error => error.into(),
+        });
+        let id = started.context("cannot run the container")?;
+        cx.ui.say(format!("Container ID: {id}"));
+        Ok(id)
+    }
+
+    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        if let Some(id) = self.thing.id() {
+            cx.ui.say(format!("Killing the container: {id}"));
+        }
+        self.engine.remove_thing(&self.thing).await
+    }
+}

@@ -1,0 +1,128 @@
+//! `communicator = "docker"`: a container, through its engine. Commands are run by the engine's `exec`,
+//! files and directories go as one archive each way: the container needs nothing but a shell.
+
+mod transfer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use super::connector::{Connector, Pause};
+use super::pack::Owner;
+use super::{Target, words};
+use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
+use crate::docker::{Engine, EngineError, Exec, Program};
+use crate::event::Ui;
+use crate::fault::{Fault, Kind};
+use crate::guest::GuestOutput;
+use crate::interpolate::BuildData;
+use crate::retry::Permanent;
+
+/// How a container is talked to. Its id is the target's host.
+#[derive(Clone, Debug)]
+pub struct DockerExec {
+    /// The program that the template names.
+    pub program: Program,
+    /// Who runs commands; the container's own user if nobody is named.
+    pub user: Option<String>,
+    /// Whether commands get a terminal.
+    pub pty: bool,
+    /// Whether what is uploaded belongs to the container's own user; else to root.
+    pub fix_upload_owner: bool,
+}
+
+#[async_trait]
+impl Connector for DockerExec {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn check(&self, _: &mut Check<'_>) {}
+
+    fn check_machine_is_known(&self, _: &mut Check<'_>) {}
+
+    fn port(&self) -> Option<u16> {
+        None
+    }
+
+    async fn connect(
+        &self,
+        cx: &BuildContext,
+        target: Target,
+        pause: Pause,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
+        cx.ui.say("Using docker communicator to connect: the engine runs the commands");
+        let engine = Engine::open(&cx.facts.scope.environment, &self.program).await?;
+        if !pause.is_zero() {
+            pause.wait(cx).await?;
+        }
+        let options = self.clone();
+        Ok(Arc::new(Container { engine, id: target.host, options, owner: OnceCell::new() }))
+    }
+
+    async fn build_data(&self, _: &Target) -> BuildData {
+        let texts = ["Host", "User", "Password", "SSHPublicKey", "SSHPrivateKey"];
+        let mut data: BuildData =
+            texts.into_iter().map(|name| (name.to_owned(), "".into())).collect();
+        data.insert("Port".into(), 0.into());
+        data.insert("ConnType".into(), self.name().into());
+        data
+    }
+}
+
+/// A running container.
+struct Container {
+    engine: Engine,
+    id: String,
+    options: DockerExec,
+    /// Whom what is uploaded belongs to.
+    owner: OnceCell<Owner>,
+}
+
+/// What an engine says against a call about a container.
+fn refused(error: EngineError) -> anyhow::Error {
+    match error {
+        EngineError::Refused { .. } => Permanent(error.to_string()).into(),
+        error => Fault::passing(Kind::Environment).mark(error),
+    }
+}
+
+#[async_trait]
+impl Communicator for Container {
+    async fn run(
+        &self,
+        command: Command<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        let exec = Exec {
+            container: &self.id,
+            words: vec!["/bin/sh", "-c", command.text()],
+            user: self.options.user.as_deref(),
+            tty: self.options.pty,
+        };
+        self.engine.exec(exec, output).await.map_err(refused)
+    }
+
+    async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+        self.upload_file(from, to, ui).await
+    }
+
+    async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
+        self.upload_tree(from, to, ui).await
+    }
+
+    async fn download(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+        self.download_file(from, to, ui).await
+    }
+
+    async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+        match words::is_pattern(from) {
+            true => self.download_matching(from, to, ui).await,
+            false => self.download_tree(from, to, ui).await,
+        }
+    }
+
+    async fn close(&self) {}
+}

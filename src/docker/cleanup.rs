@@ -1,0 +1,178 @@
+//! Cleaning up after dead runs: what their journals list in an engine is found and removed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::bail;
+use async_trait::async_trait;
+
+use super::endpoint::Endpoint;
+use super::engine::Engine;
+use super::made::{Made, MadeKind};
+use crate::component::{Cleaner, CleanupContext, Wanted};
+use crate::journal::{Entry, Journal, Thing};
+
+/// How often what a call may still be making is looked for, a second apart.
+const LOOKS: usize = 10;
+
+/// Cleans up in container engines.
+#[derive(Clone, Debug)]
+pub struct DockerCleaner {
+    /// What it works with.
+    pub cx: CleanupContext,
+}
+
+/// The engines of a journal, or why they cannot be reached.
+type Engines = HashMap<Endpoint, Result<Engine, String>>;
+
+#[async_trait]
+impl Cleaner for DockerCleaner {
+    fn owns(&self, thing: &Thing) -> bool {
+        Made::is_one(thing)
+    }
+
+    async fn clean(&self, journal: &Journal) {
+        let mut engines = Engines::new();
+        // Images last: a container of one keeps it.
+        for wants_images in [false, true] {
+            for entry in self.own(journal.entries()) {
+                let is_image = Made::of(&entry.thing)
+                    .is_ok_and(|made| matches!(made.kind, MadeKind::Image(_)));
+                if is_image != wants_images {
+                    continue;
+                }
+                match self.remove(&entry.thing, &mut engines).await {
+                    Ok(()) => journal.gone(&entry.thing),
+                    Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
+                }
+            }
+        }
+    }
+
+    async fn keep(&self, journal: &Journal) {
+        let mut engines = Engines::new();
+        for entry in self.own(journal.unclaimed()) {
+            match self.find(&entry.thing, &mut engines).await {
+                Ok(Some(_)) => {}
+                Ok(None) => journal.gone(&entry.thing),
+                Err(error) => {
+                    self.cx.ui.error(format!("{}: {} ({error:#})", entry.build, entry.thing));
+                }
+            }
+        }
+    }
+
+    async fn would_remove(&self, journal: &Journal) -> Vec<String> {
+        let mut engines = Engines::new();
+        let mut found = Vec::new();
+        for entry in self.own(journal.entries()) {
+            match self.find(&entry.thing, &mut engines).await {
+                Ok(Some(id)) => found.push(format!("{}: {} ({id})", entry.build, entry.thing)),
+                Ok(None) => {}
+                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
+            }
+        }
+        found
+    }
+
+    /// What is in an engine belongs to the computer that it runs on: its journals say it all.
+    async fn search(&self, _wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+}
+
+impl DockerCleaner {
+    /// What of `entries` is in an engine.
+    fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        entries.retain(|entry| self.owns(&entry.thing));
+        entries
+    }
+
+    async fn remove(&self, thing: &Thing, engines: &mut Engines) -> anyhow::Result<()> {
+        let Some(id) = self.find(thing, engines).await? else { return Ok(()) };
+        let made = Made::of(thing)?;
+        let engine = self.engine(&made.engine, engines).await?;
+        self.cx.ui.say(format!("Removing {thing}"));
+        engine.remove_made(thing, &made.kind, &id).await
+    }
+
+    /// The id of `thing`, if it is there.
+    async fn find(&self, thing: &Thing, engines: &mut Engines) -> anyhow::Result<Option<String>> {
+        let made = Made::of(thing)?;
+        let engine = self.engine(&made.engine, engines).await?;
+        engine.find_made(thing, &made.kind).await
+    }
+
+    async fn engine(&self, endpoint: &Endpoint, engines: &mut Engines) -> anyhow::Result<Engine> {
+        if !engines.contains_key(endpoint) {
+            let opened = Engine::of_journal(endpoint, &self.cx.environment).await;
+            engines.insert(endpoint.clone(), opened.map_err(|error| format!("{error:#}")));
+        }
+        match engines.get(endpoint) {
+            Some(Ok(engine)) => Ok(engine.clone()),
+            Some(Err(why)) => bail!("{why}"),
+            None => bail!("nobody opened its engine"),
+        }
+    }
+}
+
+impl Engine {
+    /// Removes what a build has made, wherever it got to.
+    pub async fn remove_thing(&self, thing: &Thing) -> anyhow::Result<()> {
+        let made = Made::of(thing)?;
+        match thing.is_set_out() {
+            true => match self.find_made(thing, &made.kind).await? {
+                Some(id) => self.remove_made(thing, &made.kind, &id).await,
+                None => Ok(()),
+            },
+            false => Ok(()),
+        }
+    }
+
+    /// The id of `thing`, if it is there: the one that it is known to have, else that of its name.
+    /// Looks several times where a call may still be making it.
+    async fn find_made(&self, thing: &Thing, kind: &MadeKind) -> anyhow::Result<Option<String>> {
+        let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
+        for look in 0..looks {
+            if look > 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let found = match kind {
+                MadeKind::Container(name) => {
+                    let name = thing.id().unwrap_or(name);
+                    self.find_container(name).await?.and_then(|found| found.id)
+                }
+                MadeKind::Image(name) => {
+                    let by_id = match thing.id() {
+                        Some(id) => self.find_image(id).await?,
+                        None => None,
+                    };
+                    let found = match by_id {
+                        Some(found) => Some(found),
+                        None => self.find_image(name).await?,
+                    };
+                    found.and_then(|found| found.id)
+                }
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes `id`, which is `thing`. The name of an image goes first: it may lead to another one by
+    /// now, and goes with its image if that has no other.
+    async fn remove_made(&self, thing: &Thing, kind: &MadeKind, id: &str) -> anyhow::Result<()> {
+        match kind {
+            MadeKind::Container(_) => self.remove_container(id).await?,
+            MadeKind::Image(name) => {
+                self.remove_image(name).await?;
+                if let Some(id) = thing.id() {
+                    self.remove_image(id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The options by which a template logs in to a registry.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::component::Check;
+use crate::diagnostic::code;
+use crate::secret::Secret;
+
+/// How to log in to a registry. What is not given here, Docker's own configuration says
+/// (`~/.docker/config.json`, its credential helpers).
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Login {
+    /// Whether to log in to `login_server` with `login_username` and `login_password`. Nothing of it
+    /// is written down: only the calls of this build bear it.
+    pub login: bool,
+    /// Who logs in.
+    pub login_username: String,
+    /// The password or the token.
+    pub login_password: Secret,
+    /// The registry, e.g. `registry.example.com:5000`; Docker Hub if not given.
+    pub login_server: String,
+    /// Whether to log in to Amazon's registry `login_server`
+    /// (`123456789012.dkr.ecr.us-east-1.amazonaws.com`) with a token that AWS gives out for the
+    /// credentials of the options `aws_…`, or those that AWS's own tools find.
+    pub ecr_login: bool,
+    /// The access key for `ecr_login`.
+    pub aws_access_key: Secret,
+    /// The secret key that belongs to `aws_access_key`.
+    pub aws_secret_key: Secret,
+    /// The session token that belongs to temporary keys.
+    pub aws_token: Secret,
+    /// A profile of the shared AWS config and credentials files, for `ecr_login`.
+    pub aws_profile: String,
+    /// Whether `login_server` is a registry of Amazon's public ones. They need no login to be pulled
+    /// from; to log in to them is not built.
+    pub aws_force_use_public_ecr: bool,
+}
+
+/// A registry of an AWS account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ecr {
+    /// The account's number.
+    pub account: String,
+    /// Where it is.
+    pub region: String,
+}
+
+impl Ecr {
+    /// The one at `server`, if that is one.
+    pub fn at(server: &str) -> Option<Self> {
+        let host = host_of(server);
+        let (account, rest) = host.split_once(".dkr.ecr")?;
+        let rest = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?;
+        let (region, domain) = rest.split_once('.')?;
+        let is_account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
+        let is_amazons = domain.starts_with("amazonaws.com");
+        (is_account && is_amazons)
+            .then(|| Self { account: account.to_owned(), region: region.to_owned() })
+    }
+}
+
+/// The host and port of a registry, as images name it: without a scheme and a path.
+pub fn host_of(server: &str) -> &str {
+    let server = server.strip_prefix("https://").or(server.strip_prefix("http://"));
+    let server = server.unwrap_or_default();
+    server.split('/').next().unwrap_or_default()
+}
+
+impl Login {
+    /// Reports what is wrong.
+    pub fn check(&self, check: &mut Check<'_>) {
+        if self.ecr_login {
+            self.check_ecr(check);
+        } else if !self.login {
+            let given = [
+                ("login_username", !self.login_username.is_empty()),
+                ("login_password", !self.login_password.is_empty()),
+                ("login_server", !self.login_server.is_empty()),
+            ];
+            for (option, _) in given.iter().filter(|(_, is_given)| *is_given) {
+                let text = format!("`{option}` changes nothing without `login = true`");
+                check.warn(code::OPTION_VALUE, option, text);
+            }
+        }
+        if self.login && self.login_username.is_empty() != self.login_password.is_empty() {
+            let (given, missing) = match self.login_password.is_empty() {
+                true => ("login_username", "login_password"),
+                false => ("login_password", "login_username"),
+            };
+            check.missing(missing, format!("give it beside `{given}`, or leave both away"));
+        }
+    }
+
+    fn check_ecr(&self, check: &mut Check<'_>) {
+        if self.login {
+            check.error("ecr_login", "`login` excludes it: there is one way to log in");
+        }
+        if self.aws_force_use_public_ecr || host_of(&self.login_server) == "public.ecr.aws" {
+            let cause = "to log in to Amazon's public registries is not built";
+            check.error("ecr_login", cause).help =
+                Some("to pull from them, leave `ecr_login` away".to_owned());
+        } else if self.login_server.is_empty() {
+            check.missing("login_server", "`ecr_login` needs the registry to log in to");
+        } else if Ecr::at(&self.login_server).is_none() {
+            let cause = "this is no registry of Amazon's, such as \
+                         `123456789012.dkr.ecr.us-east-1.amazonaws.com`";
+            check.error("login_server", cause);
+        }
+        if self.aws_access_key.is_empty() != self.aws_secret_key.is_empty() {
+            let missing = match self.aws_secret_key.is_empty() {
+                true => "aws_secret_key",
+                false => "aws_access_key",
+            };
+            check.missing(missing, "an access key and its secret key belong together");
+        }
+        if cfg!(not(feature = "aws")) {
+            check.error("ecr_login", "this imgbake was compiled without the feature `aws`");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_of_an_account_says_where_it_is() {
+        let ecr = |account: &str, region: &str| {
+            Some(Ecr { account: account.to_owned(), region: region.to_owned() })
+        };
+        let number = "123456789012";
+        for (server, expected) in [
+            ("123456789012.dkr.ecr.us-east-1.amazonaws.com", ecr(number, "us-east-1")),
+            ("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/", ecr(number, "eu-west-1")),
+            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", ecr(number, "us-east-1")),
+            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", ecr(number, "cn-north-1")),
+            ("12.dkr.ecr.us-east-1.amazonaws.com", None),
+            ("123456789012.dkr.ecr.us-east-1.example.com", None),
+            ("registry.example.com", None),
+        ] {
+            assert_eq!(Ecr::at(server), expected, "{server}");
+        }
+    }
+}

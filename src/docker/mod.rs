@@ -1,0 +1,47 @@
+//! Container engines, through the interface that Docker's engine has and Podman's understands.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `endpoint` | where an engine listens |
+//! | `engine` | the connection to it, and what it says against a call |
+//! | `podman` | an engine that lives as long as we need it: `docker_path = "podman"` |
+//! | `container`, `exec` | containers, and commands in them |
+//! | `archive` | files of containers |
+//! | `image` | images: pulled, made, named, removed |
+//! | `build` | images of Dockerfiles |
+//! | `stream` | what an engine sends, kept in a file |
+//! | `run` | what the arguments of `docker run` mean |
+//! | `name` | names of images |
+//! | `login` | the options by which a template logs in to a registry |
+//! | `credentials` | who logs in, by the template or Docker's own configuration |
+//! | `registry` | logging in to registries |
+//! | `artifact` | an image, as builds and post-processors leave it |
+//! | `made` | what builds make, as the journal says it |
+//! | `cleanup` | after runs that died |
+
+mod archive;
+pub mod artifact;
+mod build;
+pub mod cleanup;
+mod container;
+mod credentials;
+mod endpoint;
+mod engine;
+mod exec;
+mod image;
+pub mod login;
+pub mod made;
+pub mod name;
+mod podman;
+pub mod registry;
+pub mod run;
+mod stream;
+
+pub use archive::PathKind;
+pub use build::{Recipe, registries_of};
+pub use container::NewContainer;
+pub use credentials::Credentials;
+pub use engine::{Engine, EngineError, Program};
+pub use exec::Exec;
+pub use image::{Commit, Import};
+pub use stream::write_file;

@@ -1,0 +1,66 @@
+//! `docker-save`: writes an image to a file, with its layers and its names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Input, engine, program};
+use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
+use crate::docker::{Program, write_file};
+use crate::retry::or_cancelled;
+
+/// The options of `docker-save`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Options {
+    /// The file to write, which `docker load` reads. Required. It appears when it is whole.
+    path: PathBuf,
+    /// `podman` for Podman's engine; otherwise it is Docker's.
+    docker_path: String,
+}
+
+/// The post-processor, ready to run.
+#[derive(Debug)]
+pub struct Save {
+    path: PathBuf,
+    program: Program,
+}
+
+impl Component for Save {
+    const TYPE: &'static str = "docker-save";
+    const ABOUT: &'static str = "Writes a Docker image to a file.";
+    type Options = (Options,);
+
+    fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let Options { path, docker_path } = options;
+        let program = program(&docker_path, check);
+        if path.as_os_str().is_empty() {
+            check.missing("path", "name the file to write");
+        } else if path.is_dir() {
+            let cause = format!("{} is a directory", path.display());
+            check.error("path", cause).help = Some("name a file, e.g. `image.tar`".to_owned());
+        }
+        Some(Self { path, program: program? })
+    }
+}
+
+#[async_trait]
+impl PostProcessor for Save {
+    async fn post_process(
+        &self,
+        cx: &PostProcessContext,
+        input: Arc<dyn Artifact>,
+    ) -> anyhow::Result<Processed> {
+        let image = Input::of(&*input, Self::TYPE)?;
+        let engine = engine(&self.program, cx).await?;
+        cx.ui.say(format!("Saving image: {}", image.id));
+        let save = write_file(engine.save(&image.id), &self.path);
+        let saved = or_cancelled(&cx.cancel, save).await?;
+        saved.with_context(|| format!("cannot save {}", image.id))?;
+        Ok(Processed { artifact: Some(input), keep_input: true, keep_forced: false })
+    }
+}
