@@ -164,7 +164,7 @@ snapshots! {
 // Components and the plan.
 snapshots! {
     unknown_builder: source("amazon-esb", "");
-    builder_not_built: source("docker", "  image = \"debian\"");
+    builder_not_built: source("lxc", "  config_file = \"lxc.conf\"");
     unknown_provisioner: in_build("  provisioner \"shel\" {\n    inline = [\"true\"]\n  }");
     unknown_option: source("null", "  comunicator = \"none\"");
     option_not_built: source("qemu", "  boot_command = [\"<esc>\"]");

@@ -109,7 +109,7 @@ fn options_are_explained() {
         "shell.start_retry_timeout",
         "shell.pause_before",
         "qemu.disk_size",
-        "docker",
+        "lxc",
         "upper",
         "formatlist",
     ]

@@ -20,6 +20,8 @@ mod completion;
 mod console;
 mod data_sources;
 mod diagnostics;
+#[cfg(feature = "docker")]
+mod docker;
 mod dynamic_blocks;
 mod explain;
 mod expressions;

@@ -7,10 +7,14 @@
 
 mod cloud;
 mod context;
+#[cfg(feature = "docker")]
+mod dockerd;
 mod guest;
 mod instance;
 mod moto;
 mod program;
+#[cfg(feature = "docker")]
+pub mod registry;
 mod relay;
 mod served;
 mod sshd;
@@ -24,6 +28,8 @@ use std::time::{Duration, Instant};
 
 pub use cloud::Cloud;
 pub use context::build_context;
+#[cfg(feature = "docker")]
+pub use dockerd::{BASE, Dockerd};
 pub use guest::{GREETING, Then, cd, debian_disk, processes_with, small_disk, small_installer};
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};

@@ -1,0 +1,8 @@
+//! The builder `docker` and the post-processors of its images, with a real engine.
+
+mod builder;
+mod knife;
+mod measure;
+mod options;
+mod post_processors;
+mod registry;

@@ -1,0 +1,191 @@
+//! A program that is killed in the middle of a call leaves nothing that `cleanup` does not find.
+
+use std::io::{Read, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use crate::support::{Dockerd, Program, Run, pause};
+
+/// Stands between the program and an engine, and kills the program at one of its calls: the engine has
+/// done what was asked, and nobody hears of it.
+struct Knife {
+    dir: tempfile::TempDir,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The calls so far that change something.
+    calls: Vec<String>,
+    /// At which of them the program is killed.
+    kill_at: Option<usize>,
+    /// The program.
+    pid: Option<u32>,
+}
+
+impl Knife {
+    fn before(engine: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("sock")).unwrap();
+        let state = Arc::new(Mutex::new(State::default()));
+        let (shared, engine) = (state.clone(), engine.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (shared, engine) = (shared.clone(), engine.clone());
+                std::thread::spawn(move || serve(client.unwrap(), &engine, &shared));
+            }
+        });
+        Self { dir, state }
+    }
+
+    fn environment(&self) -> [(&'static str, String); 1] {
+        [("DOCKER_HOST", format!("unix://{}", self.dir.path().join("sock").display()))]
+    }
+
+    /// Builds, killed at the call of this number; what was called.
+    fn build(&self, program: &Program, kill_at: Option<usize>) -> Vec<String> {
+        *self.state.lock().unwrap() = State { kill_at, ..State::default() };
+        let child = program.start(["build", "-color=false", "t.pkr.hcl"]);
+        self.state.lock().unwrap().pid = Some(child.id());
+        let run = Program::finish(child);
+        let expected = if kill_at.is_some() { None } else { Some(0) };
+        assert_eq!(run.code, expected, "{}{}", run.stdout, run.stderr);
+        std::mem::take(&mut self.state.lock().unwrap().calls)
+    }
+
+    fn cleanup(&self, program: &Program, more: &[&str]) -> Run {
+        *self.state.lock().unwrap() = State::default();
+        program.run(["cleanup"].into_iter().chain(more.iter().copied())).succeeded()
+    }
+}
+
+/// Passes one connection on.
+fn serve(mut client: UnixStream, engine: &Path, state: &Mutex<State>) {
+    let Some(head) = read_head(&mut client) else { return };
+    let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+    let is_fatal = !line.starts_with("GET ") && !line.starts_with("HEAD ") && {
+        let mut state = state.lock().unwrap();
+        state.calls.push(line);
+        state.kill_at == Some(state.calls.len())
+    };
+    let mut there = UnixStream::connect(engine).unwrap();
+    there.write_all(&head).unwrap();
+    let (mut from_client, mut to_engine) =
+        (client.try_clone().unwrap(), there.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_engine);
+        // The end of what a program sends is the end of a command's input.
+        let _ = to_engine.shutdown(Shutdown::Write);
+    });
+    if is_fatal {
+        let _ = there.read(&mut [0; 1]);
+        kill(state);
+        let _ = client.shutdown(Shutdown::Both);
+        return;
+    }
+    let _ = std::io::copy(&mut there, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+fn read_head(client: &mut UnixStream) -> Option<Vec<u8>> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if client.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    Some(head)
+}
+
+fn kill(state: &Mutex<State>) {
+    let pid = loop {
+        match state.lock().unwrap().pid {
+            Some(pid) => break pid,
+            None => pause(5),
+        }
+    };
+    let status = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    assert!(status.unwrap().success());
+    // It is gone before its connection is closed: it never hears why.
+    while Path::new(&format!("/proc/{pid}/fd/0")).exists() {
+        std::thread::yield_now();
+    }
+}
+
+const TEMPLATE: &str = r#"
+source "docker" "c" {
+  image  = "base:1"
+  pull   = false
+  commit = true
+  run_command = ["-d", "-i", "-t", "--name=swept", "--entrypoint=/bin/sh", "{{.Image}}"]
+}
+build {
+  sources = ["docker.c"]
+  provisioner "file" {
+    source      = "tree"
+    destination = "/tree"
+  }
+  provisioner "shell" {
+    inline = ["echo done >/mark"]
+  }
+  post-processor "docker-tag" {
+    repository = "swept"
+  }
+}
+"#;
+
+const BUILT: &str = r#"
+source "docker" "c" {
+  discard = true
+  build {
+    path      = "ctx/Dockerfile"
+    build_dir = "ctx"
+    pull      = false
+  }
+}
+build {
+  sources = ["docker.c"]
+}
+"#;
+
+/// Kills the program at each of its calls, and cleans up each time.
+fn sweep(template: &str, least: usize) {
+    let engine = Dockerd::start();
+    let knife = Knife::before(&engine.socket());
+    let program = Program::new().with(knife.environment());
+    program.write("t.pkr.hcl", template);
+    program.write("tree/a", "a");
+    program.write("ctx/Dockerfile", "FROM base:1\n");
+    // What a Dockerfile leaves in between is the engine's own cache.
+    let calls = knife.build(&program, None);
+    assert!(calls.len() >= least, "{calls:#?}");
+    if engine.image_names().iter().any(|name| name == "swept:latest") {
+        engine.call("DELETE", "/images/swept:latest");
+    }
+    let before = (engine.images(), engine.volumes());
+    for at in 1..=calls.len() {
+        let call = &knife.build(&program, Some(at))[at - 1];
+        let said = knife.cleanup(&program, &[]).stdout;
+        assert_eq!(engine.containers(), [] as [&str; 0], "killed at {call}: {said}");
+        let names = engine.image_names();
+        assert!(!names.iter().any(|name| name.contains("imgbake")), "{call}: {names:?}");
+        if said.contains("These are finished") {
+            knife.cleanup(&program, &["-delete-finished"]);
+        }
+        assert_eq!((engine.images(), engine.volumes()), before, "killed at {call}: {said}");
+    }
+}
+
+#[test]
+fn a_build_that_is_killed_at_any_call_leaves_nothing_after_cleanup() {
+    sweep(TEMPLATE, 10);
+}
+
+#[test]
+fn so_does_one_whose_image_is_built_first() {
+    sweep(BUILT, 4);
+}
