@@ -27,7 +27,7 @@
 //! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `null`, `file`: a machine started, provisioned, imaged |
 //! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible`, … |
-//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, … |
+//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |

@@ -98,6 +98,7 @@ impl Registry {
                 post_processor::<post_processor::manifest::ManifestFile>(),
                 post_processor::<post_processor::shell_local::ShellLocal>(),
                 post_processor::<post_processor::vagrant::Vagrant>(),
+                post_processor::<post_processor::vagrant_cloud::VagrantCloud>(),
             ]),
             data_sources: Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
                 #[cfg(feature = "aws")]
@@ -378,7 +379,6 @@ const POST_PROCESSORS_NOT_BUILT: &[&str] = &[
     "googlecompute-export",
     "googlecompute-import",
     "provenance",
-    "vagrant-cloud",
     "vagrant-registry",
     "vsphere",
     "vsphere-template",

@@ -9,6 +9,7 @@ pub mod docker;
 pub mod manifest;
 pub mod shell_local;
 pub mod vagrant;
+pub mod vagrant_cloud;
 
 #[cfg(test)]
 mod fake;

@@ -49,6 +49,7 @@ mod ssh;
 mod ssm;
 mod templates;
 mod tutorial;
+mod vagrant_cloud;
 mod winrm;
 
 #[test]
