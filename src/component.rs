@@ -7,12 +7,16 @@
 mod access;
 
 use std::fmt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
@@ -589,6 +593,9 @@ impl Exit {
     }
 }
 
+/// Bytes that come while they are passed on; nobody knows how many.
+pub type Input<'a> = &'a mut (dyn AsyncRead + Send + Unpin);
+
 /// What is uploaded to one file.
 #[derive(Clone, Copy, Debug)]
 pub enum Upload<'a> {
@@ -643,8 +650,33 @@ pub trait Communicator: Send + Sync {
     /// Runs `command`; what it prints goes to `output` as it comes.
     async fn run(&self, command: Command<'_>, output: &mut dyn GuestOutput)
     -> anyhow::Result<Exit>;
+    /// The same for a command that reads `input`. A connection that has no way for that runs it, too,
+    /// and fails only once something comes.
+    async fn run_fed(
+        &self,
+        command: Command<'_>,
+        input: Input<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        tokio::select! {
+            exit = self.run(command, output) => exit,
+            () = comes(input) => anyhow::bail!("this connection gives no input to a command"),
+        }
+    }
     /// Uploads to the file `to`.
     async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()>;
+    /// Uploads all that `from` gives to the file `to`. A connection that must know before how much that
+    /// is has it in a file first.
+    async fn upload_stream(
+        &self,
+        from: Input<'_>,
+        mode: u32,
+        to: &str,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let file = kept(from, mode).await?;
+        self.upload(Upload::File(file.path()), to, ui).await
+    }
     /// Uploads a directory: its contents into `to` if `from` ends in a slash, or if `to` is not there
     /// yet and so becomes that directory; else itself into `to`.
     async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()>;
@@ -660,6 +692,26 @@ pub trait Communicator: Send + Sync {
     }
     /// Ends the connection; all later calls fail.
     async fn close(&self);
+}
+
+/// Waits until something of `input` comes; for ever if nothing does.
+async fn comes(input: Input<'_>) {
+    match input.read(&mut [0; 1]).await {
+        Ok(read) if read > 0 => {}
+        _ => std::future::pending().await,
+    }
+}
+
+/// All of `input` in a file with the permissions `mode`.
+pub async fn kept(input: Input<'_>, mode: u32) -> anyhow::Result<NamedTempFile> {
+    let file = NamedTempFile::new()?;
+    let mut input = BufReader::with_capacity(256 * 1024, input);
+    let mut to = tokio::fs::File::from_std(file.as_file().try_clone()?);
+    tokio::io::copy_buf(&mut input, &mut to).await?;
+    to.flush().await?;
+    // We must be able to read it, whoever else may.
+    to.set_permissions(Permissions::from_mode(mode | 0o400)).await?;
+    Ok(file)
 }
 
 impl dyn Communicator + '_ {

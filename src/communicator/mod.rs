@@ -13,6 +13,7 @@ mod connectors;
 #[cfg(feature = "docker")]
 mod docker;
 mod key;
+mod lent;
 mod local;
 mod none;
 mod options;
@@ -29,6 +30,7 @@ pub use connector::{Connector, KeyRequest, Pause};
 #[cfg(feature = "docker")]
 pub use docker::DockerExec;
 pub use key::{KeyType, TemporaryKey};
+pub use lent::lend;
 pub use options::{Chosen, Options, Taken};
 pub use ssh::{SshOptions, TransferMethod};
 pub use target::{HostKey, Target};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Target;
 use super::connector::{Connector, Pause};
-use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
+use crate::component::{BuildContext, Check, Command, Communicator, Exit, Input, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
 use crate::interpolate::BuildData;
@@ -68,6 +68,14 @@ fn refused(what: &str) -> anyhow::Result<()> {
 #[async_trait]
 impl Communicator for NoCommunicator {
     async fn run(&self, _: Command<'_>, _: &mut dyn GuestOutput) -> anyhow::Result<Exit> {
+        Ok(Exit::Status(0))
+    }
+    async fn run_fed(
+        &self,
+        _: Command<'_>,
+        _: Input<'_>,
+        _: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
         Ok(Exit::Status(0))
     }
     async fn upload(&self, _: Upload<'_>, _: &str, _: &Ui) -> anyhow::Result<()> {

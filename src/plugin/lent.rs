@@ -1,24 +1,26 @@
 //! Our machine, lent to a plugin's provisioner: our communicator, as theirs.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use rmpv::Value;
-use tempfile::NamedTempFile;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tempfile::{NamedTempFile, TempDir};
+use tokio::io::{AsyncWriteExt as _, BufReader};
 
 use super::gob;
 use super::mux::{Channel, Session};
 use super::pack::{self, field, id_in, text_in};
 use super::rpc::{Service, no_such_method};
 use super::voice::Voice;
-use crate::component::{Command, Communicator, Exit, Upload};
+use crate::component::{Command, Communicator, Upload};
 use crate::event::{Stream, Ui};
 use crate::guest::GuestOutput;
 use crate::peer::open_regular;
+
+/// How much is read at a time.
+const CHUNK: usize = 256 * 1024;
 
 /// The status of a command that could not be run to its end.
 const FAILED: i64 = 1;
@@ -79,19 +81,19 @@ impl Lent {
         Ok(())
     }
 
-    /// What comes is kept first: an upload of ours knows how much it is.
     async fn upload(&self, argument: &Value) -> anyhow::Result<()> {
-        let mut file = NamedTempFile::new()?;
-        if let Some(mut from) = self.dial(argument, "ReaderStreamId").await? {
-            let mut to = tokio::fs::File::from_std(file.as_file().try_clone()?);
-            tokio::io::copy(&mut from, &mut to).await?;
-            to.flush().await?;
-        }
         let mode = field(argument, "FileInfo").and_then(|info| field(info, "M"));
         let mode = mode.and_then(Value::as_u64).map_or(0o644, |mode| mode as u32 & 0o777);
-        file.as_file_mut().set_permissions(Permissions::from_mode(mode | 0o400))?;
         let path = text_in(argument, "Path");
-        self.communicator.upload(Upload::File(file.path()), &path, &self.ui).await
+        match self.dial(argument, "ReaderStreamId").await? {
+            Some(mut from) => {
+                self.communicator.upload_stream(&mut from, mode, &path, &self.ui).await
+            }
+            None => {
+                let nothing = Upload::Text { content: &[], mode };
+                self.communicator.upload(nothing, &path, &self.ui).await
+            }
+        }
     }
 
     async fn download(&self, argument: &Value) -> anyhow::Result<()> {
@@ -99,8 +101,8 @@ impl Lent {
         let file = NamedTempFile::new()?;
         self.communicator.download(&text_in(argument, "Path"), file.path(), &self.ui).await?;
         if let Some(mut to) = to {
-            let mut from = tokio::fs::File::from_std(open_regular(file.path())?);
-            tokio::io::copy(&mut from, &mut to).await?;
+            let from = tokio::fs::File::from_std(open_regular(file.path())?);
+            tokio::io::copy_buf(&mut BufReader::with_capacity(CHUNK, from), &mut to).await?;
             to.shutdown().await?;
         }
         Ok(())
@@ -109,15 +111,59 @@ impl Lent {
     async fn transfer_dir(&self, method: &str, argument: &Value) -> anyhow::Result<()> {
         let (from, to) = (text_in(argument, "Src"), text_in(argument, "Dst"));
         let excluded = field(argument, "Exclude").map(pack::texts).unwrap_or_default();
-        anyhow::ensure!(
-            excluded.is_empty(),
-            "imgbake cannot leave out {} of a directory that is transferred",
-            excluded.join(", ")
-        );
         match method {
+            "UploadDir" if !excluded.is_empty() => {
+                let rest = Rest::of(&from, &excluded)?;
+                self.communicator.upload_dir(&rest.path()?, &to, &self.ui).await
+            }
             "UploadDir" => self.communicator.upload_dir(&from, &to, &self.ui).await,
-            _ => self.communicator.download_dir(&from, Path::new(&to), &self.ui).await,
+            _ => {
+                anyhow::ensure!(
+                    excluded.is_empty(),
+                    "imgbake cannot leave out {} of a directory that is downloaded",
+                    excluded.join(", ")
+                );
+                self.communicator.download_dir(&from, Path::new(&to), &self.ui).await
+            }
         }
+    }
+}
+
+/// What is uploaded of a directory of which parts are left out: links to all the rest.
+struct Rest {
+    dir: TempDir,
+    /// What is added to its path, as the directory was written: its name, and a slash at its end.
+    tail: String,
+}
+
+impl Rest {
+    /// What is in `from`, but for `excluded`: paths below it.
+    fn of(from: &str, excluded: &[String]) -> anyhow::Result<Self> {
+        let root = Path::new(from).canonicalize().with_context(|| from.to_owned())?;
+        let name = root.file_name().context("the whole machine is no directory to upload")?;
+        let dir = tempfile::tempdir()?;
+        let target = dir.path().join(name);
+        let is_left_out = |path: &Path| {
+            let below = path.strip_prefix(&root).unwrap_or(path);
+            excluded.iter().any(|one| below == Path::new(one) || path == Path::new(one))
+        };
+        let walk = walkdir::WalkDir::new(&root).follow_links(true).into_iter();
+        for entry in walk.filter_entry(|entry| !is_left_out(entry.path())) {
+            let entry = entry?;
+            let to = target.join(entry.path().strip_prefix(&root)?);
+            match entry.file_type().is_dir() {
+                true => std::fs::create_dir(&to)?,
+                false => std::os::unix::fs::symlink(entry.path(), &to)?,
+            }
+        }
+        let slash = if from.ends_with('/') { "/" } else { "" };
+        let tail = format!("/{}{slash}", name.to_str().context("its name is no text")?);
+        Ok(Self { dir, tail })
+    }
+
+    fn path(&self) -> anyhow::Result<String> {
+        let dir = self.dir.path().to_str().context("the temporary directory is no text")?;
+        Ok(format!("{dir}{}", self.tail))
     }
 }
 
@@ -150,24 +196,17 @@ async fn run(
     mut streams: Streams,
     mut end: Channel,
 ) {
-    let unread = async {
-        match stdin {
-            Some(stdin) => is_fed(stdin).await,
-            None => std::future::pending().await,
-        }
+    let command = Command::Template(&command);
+    let exit = match stdin {
+        Some(mut stdin) => communicator.run_fed(command, &mut stdin, &mut streams).await,
+        None => communicator.run(command, &mut streams).await,
     };
-    let status = tokio::select! {
-        exit = communicator.run(Command::Template(&command), &mut streams) => match exit {
-            Ok(Exit::Status(status)) => Ok(i64::from(status)),
-            Ok(disconnected @ Exit::Disconnected) => Ok(i64::from(disconnected.status())),
-            Err(error) => Err(said(error)),
-        },
-        () = unread => Err("imgbake cannot feed a command of a plugin with input".to_owned()),
-    };
-    let status = match status {
-        Ok(status) => status,
-        Err(why) => {
-            streams.chunk(Stream::Stderr, format!("{why}\n").as_bytes()).await;
+    let status = match exit {
+        // A lost connection has a number of its own.
+        Ok(exit) => i64::from(exit.status()),
+        Err(error) => {
+            let why = format!("{}\n", said(error));
+            streams.chunk(Stream::Stderr, why.as_bytes()).await;
             FAILED
         }
     };
@@ -177,12 +216,4 @@ async fn run(
     }
     let _ = end.write_all(&gob::exit_status(status)).await;
     let _ = end.shutdown().await;
-}
-
-/// Waits until something comes; for ever if nothing does.
-async fn is_fed(mut stdin: Channel) {
-    match stdin.read(&mut [0; 1]).await {
-        Ok(read) if read > 0 => {}
-        _ => std::future::pending().await,
-    }
 }

@@ -8,15 +8,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use rmpv::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::io::ReaderStream;
 
 use super::gob;
 use super::mux::{Accept, Channel};
 use super::pack::object;
 use super::process::Process;
 use super::rpc::Client;
-use crate::component::{Command, Communicator, DISCONNECTED_STATUS, Exit, Upload};
+use crate::communicator::lend;
+use crate::component::{
+    Access, Command, Communicator, DISCONNECTED_STATUS, Entrance, Exit, Input, Upload,
+};
 use crate::event::{Stream, Ui};
 use crate::guest::GuestOutput;
 use crate::guest::shell::{Cmd, Posix, Shell};
@@ -24,17 +29,19 @@ use crate::interpolate::BuildData;
 use crate::peer::open_regular;
 
 /// How much is read at a time.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// How long a plugin may take to start a command, and to say how it ended once its output is over.
 const START: Duration = Duration::from_secs(120);
 
 /// The machine that a builder's process is connected to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     process: Arc<Process>,
-    client: Client,
+    client: Arc<Client>,
     is_windows: bool,
+    /// Who the plugin has logged in as.
+    user: String,
 }
 
 impl Machine {
@@ -43,7 +50,8 @@ impl Machine {
         let channel = process.session.dial(id).await.context("the machine cannot be reached")?;
         // Only Windows is spoken with in that way.
         let is_windows = data.get("ConnType").is_some_and(|kind| kind == "winrm");
-        Ok(Self { process, client: Client::new(channel), is_windows })
+        let user = data.get("User").and_then(|user| user.as_str()).unwrap_or_default().to_owned();
+        Ok(Self { process, client: Arc::new(Client::new(channel)), is_windows, user })
     }
 
     async fn call(&self, method: &str, argument: Value) -> anyhow::Result<Value> {
@@ -59,10 +67,16 @@ impl Machine {
         })
     }
 
-    async fn start(&self, command: &str, [stdout, stderr, end]: [u32; 3]) -> anyhow::Result<()> {
+    /// Starts `command`; `stdin` is 0 for one that reads nothing.
+    async fn start(
+        &self,
+        command: &str,
+        stdin: u32,
+        [stdout, stderr, end]: [u32; 3],
+    ) -> anyhow::Result<()> {
         let argument = object([
             ("Command", command.into()),
-            ("StdinStreamId", 0.into()),
+            ("StdinStreamId", stdin.into()),
             ("StdoutStreamId", stdout.into()),
             ("StderrStreamId", stderr.into()),
             ("ResponseStreamId", end.into()),
@@ -70,6 +84,36 @@ impl Machine {
         let started = tokio::time::timeout(START, self.call("Start", argument)).await;
         started.context("the plugin did not start the command in time")??;
         Ok(())
+    }
+
+    /// Runs `command`, which reads `input` if it is given any.
+    async fn finished(
+        &self,
+        command: Command<'_>,
+        input: Option<Input<'_>>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        let session = &self.process.session;
+        let streams = [session.accept(), session.accept(), session.accept()];
+        let ids = [streams[0].id, streams[1].id, streams[2].id];
+        let fed = input.map(|input| (session.accept(), input));
+        let stdin = fed.as_ref().map_or(0, |(stream, _)| stream.id);
+        let work = async {
+            tokio::try_join!(self.start(command.text(), stdin, ids), follow(streams, output))
+        };
+        let followed = tokio::select! {
+            followed = work => followed,
+            Err(error) = give(fed) => Err(error),
+        };
+        match followed {
+            Ok(((), status)) if status == i64::from(DISCONNECTED_STATUS) => Ok(Exit::Disconnected),
+            // A signal has no status: -1 stands for it.
+            Ok(((), status)) => Ok(Exit::Status(status as u32)),
+            Err(_) if !self.process.is_alive() => {
+                Err(self.process.death("while a command ran").await)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Has the plugin read from a stream that `write` fills.
@@ -101,6 +145,23 @@ impl Machine {
         let argument = object([("Dst", to.into()), ("Src", from.into()), ("Exclude", Value::Nil)]);
         self.call(method, argument).await.map(drop)
     }
+}
+
+/// Gives a command what it reads. One that does not read on is no error: how it ends says why.
+async fn give(input: Option<(Accept, Input<'_>)>) -> anyhow::Result<()> {
+    let Some((stream, input)) = input else { return Ok(()) };
+    let mut to = stream.channel().await?;
+    let mut input = ReaderStream::with_capacity(input, CHUNK);
+    while let Some(chunk) = input.next().await {
+        let chunk = chunk.context("the command's input cannot be read")?;
+        // A command may be waiting for what is there.
+        if to.write_all(&chunk).await.is_err() || to.flush().await.is_err() {
+            return Ok(());
+        }
+    }
+    // The same.
+    let _ = to.shutdown().await;
+    Ok(())
 }
 
 /// Passes on both outputs of a command, then says how it ended.
@@ -153,19 +214,16 @@ impl Communicator for Machine {
         command: Command<'_>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
-        let session = &self.process.session;
-        let streams = [session.accept(), session.accept(), session.accept()];
-        let ids = [streams[0].id, streams[1].id, streams[2].id];
-        let followed = tokio::try_join!(self.start(command.text(), ids), follow(streams, output));
-        match followed {
-            Ok(((), status)) if status == i64::from(DISCONNECTED_STATUS) => Ok(Exit::Disconnected),
-            // A signal has no status: -1 stands for it.
-            Ok(((), status)) => Ok(Exit::Status(status as u32)),
-            Err(_) if !self.process.is_alive() => {
-                Err(self.process.death("while a command ran").await)
-            }
-            Err(error) => Err(error),
-        }
+        self.finished(command, None, output).await
+    }
+
+    async fn run_fed(
+        &self,
+        command: Command<'_>,
+        input: Input<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        self.finished(command, Some(input), output).await
     }
 
     async fn upload(&self, from: Upload<'_>, to: &str, _ui: &Ui) -> anyhow::Result<()> {
@@ -214,6 +272,17 @@ impl Communicator for Machine {
         fs::create_dir_all(to)?;
         let Some(to) = to.to_str() else { bail!("{} is no text", to.display()) };
         self.transfer_dir("DownloadDir", from, to).await
+    }
+
+    /// The plugin's connection is the only one that we know to work: it may have logged in with a
+    /// password, or through hosts that it alone knows.
+    async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
+        match by {
+            Entrance::Ours(sharing) if !self.is_windows => {
+                lend(Arc::new(self.clone()), &self.user, sharing).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The builder closes it when it is done.

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, Pty, Sig};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig};
+use tokio_util::io::ReaderStream;
 
 use super::Ssh;
 use super::server::Connection;
-use crate::component::{Command, Exit};
+use super::transfer::CHUNK;
+use crate::component::{Command, Exit, Input};
 use crate::event::Stream;
 use crate::guest::GuestOutput;
 use crate::retry::Permanent;
@@ -34,18 +37,35 @@ pub(super) async fn open(connection: &Connection, pty: bool) -> Result<Channel<M
     Ok(channel)
 }
 
-/// Runs `command` without input; `output` gets what it prints.
+/// Runs `command`, which reads `input` if it is given any; `output` gets what it prints.
 pub(super) async fn run(
     ssh: &Ssh,
     command: Command<'_>,
+    input: Option<Input<'_>>,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<Exit> {
     let line = ssh.line(command).await?;
-    let channel = ssh.channel(ssh.pty).await?;
+    // A terminal would change what goes in.
+    let channel = ssh.channel(ssh.pty && input.is_none()).await?;
     let lost = "the connection was lost as the command started";
     channel.exec(true, line).await.context(lost)?;
-    channel.eof().await.context(lost)?;
-    let (mut reading, _writing) = channel.split();
+    let Some(input) = input else {
+        channel.eof().await.context(lost)?;
+        return follow(channel.split().0, output).await;
+    };
+    let (reading, writing) = channel.split();
+    tokio::select! {
+        exit = follow(reading, output) => exit,
+        // Where all is given, only the end of the command is waited for.
+        Err(error) = give(&writing, input) => Err(error),
+    }
+}
+
+/// Passes on what a command prints, until it ends.
+async fn follow(
+    mut reading: ChannelReadHalf,
+    output: &mut dyn GuestOutput,
+) -> anyhow::Result<Exit> {
     let mut end = End::of_any_command();
     while let Some(message) = end.next(&mut reading).await {
         match message {
@@ -56,6 +76,20 @@ pub(super) async fn run(
         }
     }
     Ok(end.exit())
+}
+
+/// Gives all of `input` to the command. One that reads no more is no error here: how it ends says why.
+async fn give(to: &ChannelWriteHalf<Msg>, input: Input<'_>) -> anyhow::Result<()> {
+    let mut input = ReaderStream::with_capacity(input, CHUNK);
+    while let Some(chunk) = input.next().await {
+        let chunk = chunk.context("the command's input cannot be read")?;
+        if to.data_bytes(chunk).await.is_err() {
+            return Ok(());
+        }
+    }
+    // The same.
+    let _ = to.eof().await;
+    Ok(())
 }
 
 /// How a command ended, learned bit by bit.

@@ -10,10 +10,11 @@ mod exec;
 mod handler;
 mod host_key;
 mod options;
+mod passage;
 mod server;
 mod session;
 mod settings;
-mod share;
+pub(super) mod share;
 mod transfer;
 mod tunnel;
 mod words;
@@ -35,7 +36,7 @@ use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
 use crate::communicator::{Connector, KeyRequest, Pause, Target, TemporaryKey, key};
 use crate::component::{
-    Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Upload,
+    Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Input, Upload,
 };
 use crate::event::Ui;
 use crate::guest::GuestOutput;
@@ -301,11 +302,30 @@ impl Communicator for Ssh {
         command: Command<'_>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
-        exec::run(self, command, output).await
+        exec::run(self, command, None, output).await
+    }
+
+    async fn run_fed(
+        &self,
+        command: Command<'_>,
+        input: Input<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        exec::run(self, command, Some(input), output).await
     }
 
     async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
         transfer::upload(self, from, to, ui).await
+    }
+
+    async fn upload_stream(
+        &self,
+        from: Input<'_>,
+        mode: u32,
+        to: &str,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        transfer::upload_stream(self, from, mode, to, ui).await
     }
 
     async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
@@ -323,7 +343,10 @@ impl Communicator for Ssh {
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         match by {
             Entrance::Its => access::own(self).await,
-            Entrance::Ours(sharing) => share::open(self, sharing).await.map(Some),
+            Entrance::Ours(sharing) => {
+                let far = Arc::new(passage::Passage(self.me.clone()));
+                share::open(far, &self.server.user, sharing).await.map(Some)
+            }
         }
     }
 

@@ -1,26 +1,20 @@
 //! An SSH server of ours on loopback: whoever logs in there works on the machine over our connection,
 //! which needs neither our key nor our way.
-//!
-//! Each channel of theirs becomes a channel of ours, and everything that is said on one is said on
-//! the other: commands, SFTP, terminals and signals pass as they are.
 
 use std::net::Shutdown;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use russh::client;
+use async_trait::async_trait;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, PublicKeyOffer, Session,
     VerifiedPublicKey, run_stream,
 };
-use russh::{
-    Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, MethodKind, MethodSet,
-};
+use russh::{Channel, MethodKind, MethodSet};
 use tokio::net::TcpStream;
 
-use super::Ssh;
 use super::access::{LOOPBACK, listen, private_text};
 use crate::communicator::key::{self, KeyType, TemporaryKey};
 use crate::component::{Access, Sharing};
@@ -28,8 +22,27 @@ use crate::component::{Access, Sharing};
 /// How long a program must wait after a login that is refused.
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
-/// Starts the server.
-pub(super) async fn open(ssh: &Ssh, sharing: &Sharing) -> anyhow::Result<Access> {
+/// Where the sessions lead of those who log in.
+#[async_trait]
+pub(in crate::communicator) trait Far: Send + Sync + 'static {
+    /// Serves `theirs` until one side has ended it; `reply` says whether it is taken at all.
+    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: Asked);
+}
+
+/// What belongs to a session beside its channel.
+pub(in crate::communicator) struct Asked {
+    /// How its requests are answered.
+    pub(in crate::communicator) replies: Handle,
+    /// The command of the machine that speaks SFTP, if somebody said it.
+    pub(in crate::communicator) sftp_command: Option<String>,
+}
+
+/// Starts a server for who logs in as `user`.
+pub(in crate::communicator) async fn open(
+    far: Arc<dyn Far>,
+    user: &str,
+    sharing: &Sharing,
+) -> anyhow::Result<Access> {
     let host_key = match &sharing.host_key {
         Some(given) => key::parse(given.expose()).context("the proxy's host key cannot be used")?,
         None => new_key(sharing)?,
@@ -45,9 +58,9 @@ pub(super) async fn open(ssh: &Ssh, sharing: &Sharing) -> anyhow::Result<Access>
         }
     };
     let host_keys = vec![host_key.public_key().to_openssh()?];
-    let user = sharing.user.clone().unwrap_or_else(|| ssh.server.user.clone());
+    let user = sharing.user.clone().unwrap_or_else(|| user.to_owned());
     let door = Door {
-        ssh: ssh.me.clone(),
+        far,
         config: Arc::new(config(host_key)),
         user: user.clone(),
         authorized,
@@ -84,9 +97,8 @@ fn config(host_key: PrivateKey) -> Config {
 }
 
 /// Who is let in, and where that leads.
-#[derive(Debug)]
 struct Door {
-    ssh: Weak<Ssh>,
+    far: Arc<dyn Far>,
     config: Arc<Config>,
     user: String,
     authorized: PublicKey,
@@ -148,126 +160,11 @@ impl Handler for Porter {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let (door, replies) = (self.0.clone(), session.handle());
+        let far = self.0.far.clone();
+        let asked = Asked { replies: session.handle(), sftp_command: self.0.sftp_command.clone() };
         // The session cannot go on until this returns: the channel on the other side is opened
         // elsewhere.
-        tokio::spawn(async move {
-            let Some(ssh) = door.ssh.upgrade() else { return };
-            match ssh.channel(false).await {
-                Ok(ours) => {
-                    reply.accept().await;
-                    relay(channel, ours, replies, door.sftp_command.clone()).await;
-                }
-                Err(error) => tracing::warn!("no session for another program: {error:#}"),
-            }
-        });
+        tokio::spawn(async move { far.session(channel, reply, asked).await });
         Ok(())
     }
-}
-
-/// Says on each channel what is said on the other, until one of them is closed.
-async fn relay(
-    theirs: Channel<Msg>,
-    ours: Channel<client::Msg>,
-    replies: Handle,
-    sftp_command: Option<String>,
-) {
-    let id = theirs.id();
-    let (mut from_theirs, to_theirs) = theirs.split();
-    let (mut from_ours, to_ours) = ours.split();
-    let there = async {
-        if let Err(error) = forward(&mut from_theirs, &to_ours, sftp_command.as_deref()).await {
-            tracing::debug!("to the machine: {error}");
-            // It may have ended, and still have something to say.
-            std::future::pending::<()>().await;
-        }
-    };
-    let back = async {
-        if let Err(error) = answer(&mut from_ours, &to_theirs, &replies, id).await {
-            tracing::debug!("from the machine: {error}");
-        }
-    };
-    tokio::select! {
-        () = there => {}
-        () = back => {}
-    }
-    // The side that closed first hears nothing new.
-    let _ = to_ours.close().await;
-    let _ = to_theirs.close().await;
-}
-
-/// What the program asks and sends goes to the machine.
-async fn forward(
-    from: &mut ChannelReadHalf,
-    to: &ChannelWriteHalf<client::Msg>,
-    sftp_command: Option<&str>,
-) -> Result<(), russh::Error> {
-    while let Some(message) = from.wait().await {
-        match message {
-            ChannelMsg::Data { data } => to.data_bytes(data).await?,
-            ChannelMsg::Eof => to.eof().await?,
-            ChannelMsg::Exec { command, .. } => to.exec(true, command).await?,
-            ChannelMsg::RequestShell { .. } => to.request_shell(true).await?,
-            ChannelMsg::RequestSubsystem { name, .. } => match sftp_command {
-                Some(command) if name == "sftp" => to.exec(true, command).await?,
-                _ => to.request_subsystem(true, name).await?,
-            },
-            ChannelMsg::RequestPty {
-                term,
-                col_width,
-                row_height,
-                pix_width,
-                pix_height,
-                terminal_modes,
-                ..
-            } => {
-                let (cells, pixels) = ((col_width, row_height), (pix_width, pix_height));
-                let modes = &terminal_modes;
-                to.request_pty(true, &term, cells.0, cells.1, pixels.0, pixels.1, modes).await?;
-            }
-            ChannelMsg::Signal { signal } => to.signal(signal).await?,
-            ChannelMsg::Close => break,
-            // Variables are not passed on, as sshd does by default.
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// What the machine answers goes to the program.
-async fn answer(
-    from: &mut ChannelReadHalf,
-    to: &ChannelWriteHalf<Msg>,
-    replies: &Handle,
-    id: ChannelId,
-) -> Result<(), russh::Error> {
-    let lost = |()| russh::Error::SendError;
-    // A program that has said all and heard all hangs up: it must have heard the status by then.
-    let (mut has_status, mut is_silent) = (false, false);
-    while let Some(message) = from.wait().await {
-        match message {
-            ChannelMsg::Data { data } => to.data_bytes(data).await?,
-            ChannelMsg::ExtendedData { data, ext } => to.extended_data_bytes(ext, data).await?,
-            ChannelMsg::Success => replies.channel_success(id).await.map_err(lost)?,
-            ChannelMsg::Failure => replies.channel_failure(id).await.map_err(lost)?,
-            ChannelMsg::Eof => is_silent = true,
-            ChannelMsg::ExitStatus { exit_status } => {
-                to.exit_status(exit_status).await?;
-                has_status = true;
-            }
-            ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
-                let sent = replies
-                    .exit_signal_request(id, signal_name, core_dumped, error_message, lang_tag)
-                    .await;
-                sent.map_err(lost)?;
-                has_status = true;
-            }
-            ChannelMsg::Close => break,
-            _ => {}
-        }
-        if has_status && std::mem::take(&mut is_silent) {
-            to.eof().await?;
-        }
-    }
-    Ok(())
 }

@@ -16,6 +16,8 @@ use anyhow::{anyhow, bail};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::StreamExt as _;
+use tokio_util::io::ReaderStream;
 use tokio_util::task::TaskTracker;
 
 use self::http::Endpoint;
@@ -24,7 +26,7 @@ use self::ntlm::Account;
 use self::shell::Input;
 use super::Target;
 use super::connector::{Connector, Pause};
-use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
+use crate::component::{self, BuildContext, Check, Command, Communicator, Exit, Upload};
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
 use crate::guest::shell::{Cmd, Shell, powershell_variables};
@@ -205,6 +207,16 @@ impl Communicator for WinRm {
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
         self.run_line(command.text(), None, output).await
+    }
+
+    async fn run_fed(
+        &self,
+        command: Command<'_>,
+        input: component::Input<'_>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        let input = ReaderStream::new(input).map(|chunk| Ok(chunk?));
+        self.run_line(command.text(), Some(Box::pin(input)), output).await
     }
 
     async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {

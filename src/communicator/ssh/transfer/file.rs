@@ -16,7 +16,7 @@ use super::pipe::{self, CHUNK, FileSink};
 use super::progress::Counter;
 use super::script::{self, command, word};
 use crate::communicator::ssh::Ssh;
-use crate::component::{Exit, Upload};
+use crate::component::{Exit, Input, Upload};
 use crate::event::Ui;
 use crate::guest::listing;
 use crate::retry::Permanent;
@@ -76,6 +76,18 @@ pub(super) async fn upload_path(
     }
     let input = ReaderStream::with_capacity(local::open(path).await?, CHUNK);
     write(ssh, Box::pin(input), mode, to, counter).await
+}
+
+/// Uploads all that `from` gives to the file `to`.
+pub(super) async fn upload_stream(
+    ssh: &Ssh,
+    from: Input<'_>,
+    mode: u32,
+    to: &str,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let counter = Counter::new(ui, to, None);
+    write(ssh, ReaderStream::with_capacity(from, CHUNK), mode, to, &counter).await
 }
 
 async fn upload_text(

@@ -20,10 +20,11 @@ use self::file::NoShell;
 use super::options::TransferMethod;
 use super::{Ssh, command};
 use crate::communicator::{local, progress};
-use crate::component::{Command, Upload};
+use crate::component::{Command, Input, Upload, kept};
 use crate::event::Ui;
 use crate::retry::Permanent;
 
+pub(super) use self::pipe::CHUNK;
 pub(super) use self::script::{Probed, Shell};
 
 const NO_SHELL: &str = "the machine runs no POSIX shell for us";
@@ -90,6 +91,23 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
         Upload::File(path) => format!("cannot upload {} to {to}", path.display()),
         Upload::Text { .. } => format!("cannot upload to {to}"),
     })
+}
+
+/// Uploads all that `from` gives to the file `to`, as it comes where a shell takes it.
+pub(super) async fn upload_stream(
+    ssh: &Ssh,
+    from: Input<'_>,
+    mode: u32,
+    to: &str,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    match ssh.way().await? {
+        Way::Shell(_) => {
+            let uploaded = file::upload_stream(ssh, from, mode, to, ui).await;
+            uploaded.with_context(|| format!("cannot upload to {to}"))
+        }
+        Way::Sftp => upload(ssh, Upload::File(kept(from, mode).await?.path()), to, ui).await,
+    }
 }
 
 async fn upload_by(way: Way, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {

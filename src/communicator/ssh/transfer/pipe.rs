@@ -22,7 +22,7 @@ use crate::peer::Allowance;
 use crate::retry::Permanent;
 
 /// How much is read and written at a time.
-pub(super) const CHUNK: usize = 256 * 1024;
+pub(in crate::communicator::ssh) const CHUNK: usize = 256 * 1024;
 
 /// What is kept of the output and of the error output of a command.
 const KEPT: usize = 4096;
