@@ -125,7 +125,10 @@ impl Found {
 
     /// Whether it may be run: the sum beside it is right, and nobody else can change it.
     pub fn check(&self) -> anyhow::Result<String> {
-        for path in [self.path.as_path(), self.path.parent().unwrap_or(&self.path)] {
+        // The file, and all directories up to the plugin directory: whoever writes to one of them can put
+        // another file in its place.
+        let above = self.source.split('/').count() + 2;
+        for path in self.path.ancestors().take(above) {
             nobody_else_writes(path)?;
         }
         let beside = sum_path(&self.path);

@@ -145,24 +145,168 @@ fn a_release_that_is_swapped_under_its_version_is_an_error() {
     assert!(said(&run).contains("which the template does not allow"), "{}", said(&run));
 }
 
-#[test]
-fn a_signature_is_checked_against_the_keys_that_are_trusted() {
+const SUMS: &str =
+    "/acme/packer-plugin-x/releases/download/v1.1.0/packer-plugin-x_v1.1.0_SHA256SUMS";
+
+/// A publisher with a key of its own, where `gpg` is there.
+struct Publisher {
+    home: tempfile::TempDir,
+}
+
+impl Publisher {
+    fn new() -> Option<Self> {
+        let publisher = Self { home: tempfile::tempdir().unwrap() };
+        let has_both = ["gpg", "gpgv"]
+            .into_iter()
+            .all(|program| Command::new(program).arg("--version").output().is_ok());
+        if !has_both {
+            println!("no gpg here: good signatures are not tested");
+            return None;
+        }
+        publisher
+            .gpg(&["--quick-gen-key", "publisher@example.test", "ed25519", "sign", "never"], b"");
+        Some(publisher)
+    }
+
+    /// What `gpg` makes of `input`.
+    fn gpg(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let file = self.home.path().join("input");
+        std::fs::write(&file, input).unwrap();
+        let output = Command::new("gpg")
+            .args(["--batch", "--yes", "--passphrase", "", "--pinentry-mode", "loopback"])
+            .arg("--homedir")
+            .arg(self.home.path())
+            .args(arguments)
+            .stdin(std::fs::File::open(&file).unwrap())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    fn key(&self) -> Vec<u8> {
+        self.gpg(&["--export"], b"")
+    }
+
+    fn signature(&self, content: &[u8]) -> Vec<u8> {
+        self.gpg(&["--detach-sign", "--output", "-"], content)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // It has started an agent for the key, which ends by itself where this does not work.
+        let kill = ["--homedir", self.home.path().to_str().unwrap(), "--kill", "gpg-agent"];
+        let _ = Command::new("gpgconf").args(kill).output();
+    }
+}
+
+/// `init` of the release 1.1.0 whose sums have `signature`; with `keys`, where some are trusted.
+fn init_signed(signature: Option<&[u8]>, keys: Option<&[u8]>) -> Run {
     let files = Files::default();
     files.publish("1.1.0", &good("1.1.0"));
-    let sums = "/acme/packer-plugin-x/releases/download/v1.1.0/packer-plugin-x_v1.1.0_SHA256SUMS";
-    files.put(&format!("{sums}.sig"), "no signature");
+    if let Some(signature) = signature {
+        files.put(&format!("{SUMS}.sig"), signature);
+    }
     let server = files.serve();
     let program = asking(&server);
     template(&program, ">= 1");
-    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    match keys {
+        Some(keys) => {
+            program.write("keys.gpg", keys);
+            program.with([("IMGBAKE_PLUGIN_KEYS", "keys.gpg")]).run(["init", "t.pkr.hcl"])
+        }
+        None => program.run(["init", "t.pkr.hcl"]),
+    }
+}
+
+#[test]
+fn a_signature_is_checked_only_against_keys_that_are_trusted() {
+    let run = init_signed(Some(b"no signature"), None).succeeded();
     assert!(run.stdout.contains("its signature was not checked"), "{}", run.stdout);
+    let run = init_signed(None, Some(b"")).failed_with(1);
+    assert!(said(&run).contains("its sums are not signed"), "{}", said(&run));
     let has_gpgv = Command::new("gpgv").arg("--version").output().is_ok();
-    program.write("keys.gpg", "");
-    let program = program.with([("IMGBAKE_PLUGIN_KEYS", "keys.gpg")]);
-    let run = program.run(["init", "-force", "t.pkr.hcl"]).failed_with(1);
+    let run = init_signed(Some(b"no signature"), Some(b"")).failed_with(1);
     let cause =
         if has_gpgv { "the signature of its sums is wrong" } else { "`gpgv` cannot be run" };
     assert!(said(&run).contains(cause), "{}", said(&run));
+}
+
+#[test]
+fn only_a_signature_of_a_trusted_key_over_the_sums_is_good() {
+    let (Some(publisher), Some(stranger)) = (Publisher::new(), Publisher::new()) else { return };
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let sums = files.content(SUMS);
+    let (signature, key) = (publisher.signature(&sums), publisher.key());
+    let run = init_signed(Some(&signature), Some(&key)).succeeded();
+    assert!(run.stdout.contains("its signature is by a key of"), "{}", run.stdout);
+    let other = publisher.signature(b"other sums");
+    for (signature, key) in [(&other, &key), (&signature, &stranger.key())] {
+        let run = init_signed(Some(signature), Some(key)).failed_with(1);
+        assert!(said(&run).contains("the signature of its sums is wrong"), "{}", said(&run));
+    }
+}
+
+#[test]
+fn the_lock_holds_the_sums_of_all_platforms() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    let lock = program.read("imgbake.lock.hcl");
+    let here = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(good("1.1.0")));
+    assert!(lock.contains(&format!("\"{here}\"")), "{lock}");
+    assert!(lock.contains(&format!("plan9_mips  = \"{}\"", "0".repeat(64))), "{lock}");
+    // Another machine, which has only the lock: the release must be the same there.
+    std::fs::remove_dir_all(program.path("plugins")).unwrap();
+    program.write("imgbake.lock.hcl", lock.replace(&here, &"1".repeat(64)));
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("the release was swapped"), "{}", said(&run));
+}
+
+#[test]
+fn without_a_network_what_is_installed_serves_and_what_is_not_is_named() {
+    let files = Files::default();
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    drop(server);
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    let words = said(&run);
+    assert!(words.contains("its versions cannot be listed"), "{words}");
+    assert!(words.contains("connection refused"), "{words}");
+    put(&program, SOURCE, "1.1.0", &script("1.1.0"));
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+}
+
+#[test]
+fn a_plugin_that_others_may_change_is_not_run() {
+    let program = with_plugins();
+    let body = "source \"null\" \"n\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"source.null.n\"]\n  provisioner \"x\" {}\n}\n";
+    program.write("t.pkr.hcl", requiring("x", SOURCE, ">= 1", body));
+    let file = put(&program, SOURCE, "1.1.0", &script("1.1.0"));
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(&file, mode(0o757)).unwrap();
+    let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("everybody may write to"), "{}", said(&run));
+    std::fs::set_permissions(&file, mode(0o755)).unwrap();
+    for above in ["plugins/github.com/acme/x", "plugins/github.com", "plugins"] {
+        std::fs::set_permissions(program.path(above), mode(0o777)).unwrap();
+        let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+        assert!(said(&run).contains("everybody may write to"), "{above}: {}", said(&run));
+        std::fs::set_permissions(program.path(above), mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn plugins_have_one_directory() {
+    let program = with_plugins().with([("PACKER_PLUGIN_PATH", "one:two")]);
+    let run = program.run(["plugins", "installed"]).failed_with(1);
+    assert!(said(&run).contains("PACKER_PLUGIN_PATH has several directories"), "{}", said(&run));
 }
 
 #[test]

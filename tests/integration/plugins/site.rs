@@ -50,6 +50,10 @@ impl Files {
         self.files.lock().unwrap().insert(path.to_owned(), (status, content.into()));
     }
 
+    pub(super) fn content(&self, path: &str) -> Vec<u8> {
+        self.files.lock().unwrap()[path].1.clone()
+    }
+
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
