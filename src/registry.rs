@@ -135,6 +135,12 @@ impl Registry {
         own
     }
 
+    /// The components of installed plugins, beside those that are built in: what they are, what they are
+    /// called, and of which plugin they are.
+    pub fn installed(&self, environment: &Environment) -> Vec<(ast::Role, String, String)> {
+        external::installed(self, environment)
+    }
+
     /// Whether `template` needs the program of the plugin `required`, beside what is built in of it.
     pub fn needs_program(&self, template: &Template, required: &RequiredPlugin) -> bool {
         external::needs_program(self, template, required)

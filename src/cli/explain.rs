@@ -29,7 +29,8 @@ pub enum Format {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(topic) = &arguments.topic else {
-        let contents = explain::contents(&session.registry);
+        let Session { registry, environment, .. } = session;
+        let contents = explain::contents(Known { registry, environment });
         return say(ui, arguments.format, &contents, || explain::contents_text(&contents));
     };
     let Session { registry, environment, .. } = session;

@@ -12,6 +12,7 @@ use crate::plan::meta_arguments;
 use crate::registry::{AnyKind, Registry};
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
+use crate::template::ast::Role;
 
 /// A component.
 #[derive(Clone, Debug, Serialize)]
@@ -152,12 +153,21 @@ pub fn names(registry: &Registry) -> impl Iterator<Item = &str> {
 }
 
 /// The components by kind.
-pub fn listed(registry: &Registry) -> [Vec<Listed>; 4] {
+pub fn listed(known: Known<'_>) -> [Vec<Listed>; 4] {
     let line = |component: &dyn Described| {
         let description = component.description();
         Listed { name: description.name.clone(), title: description.about.clone() }
     };
-    registry.kinds().map(|kind| kind.components().map(line).collect())
+    let kinds = known.registry.kinds();
+    let mut listed = kinds.map(|kind| kind.components().map(line).collect::<Vec<_>>());
+    // Those of installed plugins: to know their options, the plugins would have to be started.
+    for (role, name, source) in known.registry.installed(known.environment) {
+        let place = Role::ALL.iter().position(|one| *one == role);
+        if let Some(kind) = place.and_then(|place| listed.get_mut(place)) {
+            kind.push(Listed { name, title: format!("A component of the plugin {source}.") });
+        }
+    }
+    listed
 }
 
 /// The options of the component that `topic` begins with.

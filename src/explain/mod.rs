@@ -102,43 +102,43 @@ pub fn find(topic: &str, known: Known<'_>) -> Result<Vec<Page>, Unknown> {
     pages.extend(Code::find(topic).map(|code| Page::Code(CodePage::of(code))));
     pages.extend(component::pages(topic, known));
     pages.extend(eval::signature(topic).map(Page::Function));
-    if pages.is_empty() {
-        Err(Unknown { meant: nearest(topic, known.registry) })
-    } else {
-        Ok(pages)
-    }
+    if pages.is_empty() { Err(Unknown { meant: nearest(topic, known) }) } else { Ok(pages) }
 }
 
-fn nearest(topic: &str, registry: &Registry) -> Option<String> {
+fn nearest(topic: &str, known: Known<'_>) -> Option<String> {
+    let registry = known.registry;
     if let Some(option) = component::nearest_option(topic, registry) {
         return Some(option);
     }
     let mut names: Vec<&str> = code::ALL.iter().map(|code| code.name()).collect();
     names.extend(component::names(registry));
+    let installed = registry.installed(known.environment);
+    names.extend(installed.iter().map(|(_, name, _)| name.as_str()));
     names.extend(eval::function_names().map(|name| -> &str { name }));
     did_you_mean(topic, names).map(str::to_owned)
 }
 
 /// What a topic that begins with `start` can become: once it names a component and a point, its
 /// options.
-pub fn topics(start: &str, registry: &Registry) -> Vec<Listed> {
-    if start.contains('.') {
-        return component::options_listed(start, registry);
+pub fn topics(start: &str, known: Known<'_>) -> Vec<Listed> {
+    if let Some((component, _)) = start.split_once('.') {
+        let registry = known.registry.knowing(component, known.environment);
+        return component::options_listed(start, &registry);
     }
     let Contents { codes, builders, provisioners, post_processors, data_sources, functions } =
-        contents(registry);
+        contents(known);
     let components = [builders, provisioners, post_processors, data_sources].concat();
     [codes, components, functions].concat()
 }
 
 /// The table of contents.
-pub fn contents(registry: &Registry) -> Contents {
+pub fn contents(known: Known<'_>) -> Contents {
     let code =
         |code: &Code| Listed { name: code.name().to_owned(), title: code.title().to_owned() };
     let function = |name: &str| {
         Some(Listed { name: name.to_owned(), title: eval::signature(name)?.to_string() })
     };
-    let [builders, provisioners, post_processors, data_sources] = component::listed(registry);
+    let [builders, provisioners, post_processors, data_sources] = component::listed(known);
     Contents {
         codes: code::ALL.iter().map(code).collect(),
         builders,

@@ -80,6 +80,26 @@ pub(super) fn add_named(registry: &mut Registry, name: &str, environment: &Arc<E
             let used: Vec<_> = ROLES.into_iter().map(|role| (role, name.to_owned())).collect();
             serve(registry, &plugin, &used, environment, knows);
         }
+/// The components of installed plugins that nothing else is called as: what they are, and of which
+/// plugin.
+pub(super) fn installed(
+    registry: &Registry,
+    environment: &Environment,
+) -> Vec<(Role, String, String)> {
+    let mut all = Vec::new();
+    for found in registry.host.newest(environment) {
+        let (accessor, source) = (found.name.clone(), found.source.clone());
+        // One that cannot be used says so where it is used.
+        let Ok(plugin) = registry.host.open(found, &accessor, environment) else { continue };
+        for role in Role::ALL {
+            let names = plugin.names(role).into_iter();
+            let new = names.filter(|name| !knows(registry, role, name));
+            all.extend(new.map(|name| (role, name, source.clone())));
+        }
+    }
+    all
+}
+
     }
 }
 

@@ -5,8 +5,7 @@ use clap::{Arg, Args};
 use crate::cli::arguments::{self, is_bool};
 use crate::cli::{Exit, Session};
 use crate::event::{Message, Ui};
-use crate::explain;
-use crate::registry::Registry;
+use crate::explain::{self, Known};
 
 /// `imgbake __complete -- WORD...`, as the scripts call it.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +19,8 @@ type Candidate = (String, String);
 
 pub(in crate::cli) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
-    let lines: String = of(&arguments::program(), &session.registry, &words)
+    let Session { registry, environment, .. } = session;
+    let lines: String = of(&arguments::program(), Known { registry, environment }, &words)
         .into_iter()
         .map(|(word, meaning)| format!("{word}\t{meaning}\n"))
         .collect();
@@ -29,7 +29,7 @@ pub(in crate::cli) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> 
 }
 
 /// What the last of `words` can become; nothing where only a file name can stand.
-fn of(program: &clap::Command, registry: &Registry, words: &[&str]) -> Vec<Candidate> {
+fn of(program: &clap::Command, known: Known<'_>, words: &[&str]) -> Vec<Candidate> {
     let Some((word, before)) = words.split_last() else { return Vec::new() };
     let Some((name, before)) = before.split_first() else {
         return beginning_with(word, commands(program));
@@ -57,7 +57,7 @@ fn of(program: &clap::Command, registry: &Registry, words: &[&str]) -> Vec<Candi
         return beginning_with(word, flags(command, word.starts_with("--")));
     }
     if *name == "explain" {
-        let topics = explain::topics(word, registry).into_iter();
+        let topics = explain::topics(word, known).into_iter();
         return beginning_with(word, topics.map(|topic| (topic.name, topic.title)).collect());
     }
     let operand = command.get_positionals().next();
@@ -102,12 +102,21 @@ fn beginning_with(start: &str, candidates: Vec<Candidate>) -> Vec<Candidate> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::env::Environment;
+    use crate::registry::Registry;
 
     fn words(line: &str) -> Vec<String> {
         let words: Vec<&str> = line.split(' ').collect();
-        let registry = Registry::built_in();
-        of(&arguments::program(), &registry, &words).into_iter().map(|(word, _)| word).collect()
+        let environment = Environment::new(BTreeMap::new(), "/".into(), Timestamp::UNIX_EPOCH);
+        let (registry, environment) = (&Registry::built_in(), &Arc::new(environment));
+        let known = Known { registry, environment };
+        of(&arguments::program(), known, &words).into_iter().map(|(word, _)| word).collect()
     }
 
     #[test]
