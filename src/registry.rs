@@ -32,7 +32,7 @@ use crate::post_processor;
 use crate::provisioner;
 use crate::registry::plugins::Plugins;
 use crate::source::Spanned;
-use crate::template::ast::{RequiredPlugin, Template};
+use crate::template::ast::{self, RequiredPlugin, Template};
 
 pub use self::aws::with_secrets;
 
@@ -146,6 +146,11 @@ impl Registry {
         external::needs_program(self, template, required)
     }
 
+    /// Whether some of the components are programs of their own.
+    pub fn runs_programs(&self) -> bool {
+        self.host.has_components()
+    }
+
     /// The plugins that the template asks for.
     pub fn plugins(&self) -> &Plugins {
         &self.plugins
@@ -167,6 +172,16 @@ impl Registry {
     /// All components of one role.
     pub fn kind<T: Role + ?Sized>(&self) -> &Kind<T> {
         T::kind(self)
+    }
+
+    /// All components of the role that templates and plugins call `role`.
+    fn kind_of(&self, role: ast::Role) -> &dyn AnyKind {
+        match role {
+            ast::Role::Builder => &self.builders,
+            ast::Role::Provisioner => &self.provisioners,
+            ast::Role::PostProcessor => &self.post_processors,
+            ast::Role::DataSource => &self.data_sources,
+        }
     }
 
     /// All components, by what they act as.

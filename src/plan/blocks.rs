@@ -62,7 +62,7 @@ impl Blocks<'_> {
     /// Chains from which nothing is left do not appear.
     pub(super) fn post_processors(
         &mut self,
-        selection: &mut Selection,
+        selection: &Selection,
     ) -> Vec<Vec<PlannedPostProcessor>> {
         let chains = &self.candidate.build.post_processors;
         chains
@@ -75,7 +75,7 @@ impl Blocks<'_> {
     fn chain(
         &mut self,
         chain: &[ComponentBlock],
-        selection: &mut Selection,
+        selection: &Selection,
     ) -> Vec<PlannedPostProcessor> {
         let names = meta::POST_PROCESSOR_NAMES;
         let strict = self.dialect == Dialect::Json;
@@ -167,7 +167,7 @@ impl Blocks<'_> {
     ) -> Option<(Recipe<T>, Node, Box<T>)> {
         let descriptor =
             self.registry.find::<T>(name).map_err(|errors| self.found.extend(errors)).ok()?;
-        let (options, first) = ingredients.first(&descriptor, &mut self.found, &mut self.lints)?;
+        let (options, first) = ingredients.first(&descriptor, self.found, self.lints)?;
         let recipe = Arc::new(move |data: &BuildData| ingredients.make(&descriptor, Some(data)));
         Some((recipe, options, first))
     }

@@ -134,7 +134,7 @@ pub fn data_needed(
     let (template, _, _) = eval::unroll(template.clone(), values.clone());
     let scope = Scope::new(request.environment.clone());
     let sources = candidate::sources(&template);
-    let mut selection = Selection::new(request, template.dialect);
+    let selection = Selection::new(request, template.dialect);
     let mut users: Vec<&Body> = naming.iter().collect();
     for build in &template.builds {
         let candidates = candidate::of_build(&template, &sources, build, &scope);

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::component::{Builder, Descriptor, Facts};
-use crate::config::Node;
+use crate::component::{Builder, Facts};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::eval::Values;
 use crate::fingerprint::Fingerprint;
@@ -13,7 +12,7 @@ use crate::plan::candidate::{self, Candidate};
 use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
 use crate::plan::{Plan, PlanRequest, PlannedBuild};
-use crate::plan::{hcp, requirements};
+use crate::plan::{hcp, requirements, side_by_side};
 use crate::secret::Redactor;
 use crate::template::ast::{Body, Build, Dialect, SourceUse, Syntax, Template};
 
@@ -30,16 +29,20 @@ pub fn make(
     let mut planner = Planner::new(template, values, request, redactor);
     planner.found.extend(nothing_to_build(template));
     let candidates = planner.candidates();
-    let mut selection = Selection::new(request, template.dialect);
+    let selection = Selection::new(request, template.dialect);
     let chosen: Vec<_> = candidates
         .iter()
         .filter(|candidate| selection.takes_build(&candidate.names.selected))
         .collect();
     planner.found.extend(requirements::plugins(template, &chosen, request.registry.plugins()));
-    let builds = chosen
-        .into_iter()
-        .filter_map(|candidate| planner.build(candidate, &mut selection))
-        .collect();
+    let at_once = if request.registry.runs_programs() { AT_ONCE } else { 1 };
+    let build = |candidate: &&Candidate<'_>| planner.build(candidate, &selection);
+    let mut builds = Vec::new();
+    for Planned { build, found, lints } in side_by_side::in_order(&chosen, at_once, build) {
+        planner.found.extend(found);
+        planner.lints.extend(lints);
+        builds.extend(build);
+    }
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
     planner.found.extend(hcp::check(template, &planner.values, &planner.scope, redactor));
     let plan = Plan { builds, unmatched: selection.unmatched(names), lints: planner.lints };
@@ -69,6 +72,18 @@ fn without_source(build: &Build, dialect: Dialect) -> Option<Diagnostic> {
             .because("so there is nothing that it could build")
             .help("add `sources = [\"source.type.name\"]`")
     })
+}
+
+/// How many builds are planned at a time where programs check their options: some of them ask their
+/// cloud, which takes seconds.
+const AT_ONCE: usize = 8;
+
+/// One build, and all that is to be said of it.
+struct Planned {
+    /// Nothing, where its builder cannot be made.
+    build: Option<PlannedBuild>,
+    found: Diagnostics,
+    lints: Vec<Diagnostic>,
 }
 
 struct Planner<'a> {
@@ -114,25 +129,29 @@ impl<'a> Planner<'a> {
         candidates
     }
 
-    /// Plans one build. Its blocks are checked even if its builder cannot be made, but not if the
+    /// Plans one build; what is found comes beside it. Its blocks are checked even if its builder cannot be made, but not if the
     /// builder's type is unknown: then nobody knows what `build.*` there may ask for.
-    fn build(
-        &mut self,
+    fn build(&self, candidate: &Candidate<'_>, selection: &Selection) -> Planned {
+        let (mut found, mut lints) = (Diagnostics::default(), Vec::new());
+        let build = self.checked(candidate, selection, &mut found, &mut lints);
+        Planned { build, found, lints }
+    }
+
+    fn checked(
+        &self,
         candidate: &Candidate<'_>,
-        selection: &mut Selection,
+        selection: &Selection,
+        found: &mut Diagnostics,
+        lints: &mut Vec<Diagnostic>,
     ) -> Option<PlannedBuild> {
-        let descriptor = match self.request.registry.find(&candidate.source.kind) {
-            Ok(descriptor) => descriptor,
-            Err(errors) => {
-                self.found.extend(errors);
-                return None;
-            }
-        };
+        let descriptor = self.request.registry.find::<dyn Builder>(&candidate.source.kind);
+        let descriptor = descriptor.map_err(|errors| found.extend(errors)).ok()?;
         let generated = &descriptor.description.build_data;
         let facts = self.facts(candidate, generated, None);
-        let builder = self.builder(candidate, &descriptor, facts.clone());
+        let ingredients = self.builder(candidate, facts.clone(), found);
+        let builder = ingredients.first(&descriptor, found, lints);
         // Some of it only the checked builder knows.
-        let told = builder.as_ref().map(|(builder, _)| builder.build_data()).unwrap_or_default();
+        let told = builder.as_ref().map(|(_, builder)| builder.build_data()).unwrap_or_default();
         let generated: Arc<[String]> = generated.iter().cloned().chain(told).collect();
         let build_name = candidate.build.name.as_ref().map(|name| name.value.clone());
         let mut blocks = Blocks {
@@ -148,13 +167,13 @@ impl<'a> Planner<'a> {
                 generated,
                 redactor: self.redactor.clone(),
             },
-            found: &mut self.found,
-            lints: &mut self.lints,
+            found,
+            lints,
         };
         let provisioners = blocks.provisioners();
         let error_cleanup = blocks.error_cleanup();
         let post_processors = blocks.post_processors(selection);
-        let (builder, options) = builder?;
+        let (options, builder) = builder?;
         Some(PlannedBuild {
             name: candidate.names.shown.clone(),
             facts,
@@ -187,40 +206,39 @@ impl<'a> Planner<'a> {
         Arc::new(Facts { build_name, builder_type, force, debug, scope })
     }
 
+    /// What a candidate's builder is made from.
     fn builder(
-        &mut self,
+        &self,
         candidate: &Candidate<'_>,
-        descriptor: &Descriptor<dyn Builder>,
         facts: Arc<Facts>,
-    ) -> Option<(Box<dyn Builder>, Node)> {
-        let ingredients = Ingredients {
+        found: &mut Diagnostics,
+    ) -> Ingredients {
+        Ingredients {
             values: self.values.clone(),
-            body: Arc::new(self.source_body(candidate.usage, &candidate.source.body)),
+            body: Arc::new(source_body(candidate.usage, &candidate.source.body, found)),
             overrides: None,
             facts,
             build_name: None,
             generated: Arc::default(),
             redactor: self.redactor.clone(),
-        };
-        let (options, builder) = ingredients.first(descriptor, &mut self.found, &mut self.lints)?;
-        Some((builder, options))
-    }
-
-    /// The body of a source with what the build adds to it. Nothing can be overridden.
-    fn source_body(&mut self, usage: &SourceUse, body: &Body) -> Body {
-        let mut body = body.clone();
-        let Some(extra) = &usage.extra else { return body };
-        for (name, added) in &extra.attributes {
-            if let Some(first) = body.attributes.insert(name.clone(), added.clone()) {
-                self.found.push(
-                    Diagnostic::error(code::DUPLICATE, format!("`{name}` is given twice"))
-                        .at(added.name)
-                        .because("a build can add to its source, not override it")
-                        .label(first.name, "given by the source"),
-                );
-            }
         }
-        body.blocks.extend(extra.blocks.iter().cloned());
-        body
     }
+}
+
+/// The body of a source with what the build adds to it. Nothing can be overridden.
+fn source_body(usage: &SourceUse, body: &Body, found: &mut Diagnostics) -> Body {
+    let mut body = body.clone();
+    let Some(extra) = &usage.extra else { return body };
+    for (name, added) in &extra.attributes {
+        if let Some(first) = body.attributes.insert(name.clone(), added.clone()) {
+            found.push(
+                Diagnostic::error(code::DUPLICATE, format!("`{name}` is given twice"))
+                    .at(added.name)
+                    .because("a build can add to its source, not override it")
+                    .label(first.name, "given by the source"),
+            );
+        }
+    }
+    body.blocks.extend(extra.blocks.iter().cloned());
+    body
 }

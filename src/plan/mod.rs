@@ -11,6 +11,7 @@ mod meta;
 mod recipe;
 mod requirements;
 mod select;
+mod side_by_side;
 mod structure;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! `-only` and `-except`: which builds run, and which post-processors do not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use regex::Regex;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
@@ -17,7 +19,8 @@ pub(super) struct Selection {
 struct Pattern {
     text: String,
     matcher: Matcher,
-    used: bool,
+    /// Builds are planned side by side, and each may be the first that it matches.
+    used: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,15 +39,15 @@ impl Selection {
     }
 
     /// Whether the build called `name` runs.
-    pub(super) fn takes_build(&mut self, name: &str) -> bool {
-        let wanted = any_matches(&mut self.only, name) || self.only.is_empty();
-        let unwanted = any_matches(&mut self.except, name);
+    pub(super) fn takes_build(&self, name: &str) -> bool {
+        let wanted = any_matches(&self.only, name) || self.only.is_empty();
+        let unwanted = any_matches(&self.except, name);
         wanted && !unwanted
     }
 
     /// Whether the post-processor called `name`, and with it the rest of its chain, is left out.
-    pub(super) fn drops_post_processor(&mut self, name: &str) -> bool {
-        any_matches(&mut self.except, name)
+    pub(super) fn drops_post_processor(&self, name: &str) -> bool {
+        any_matches(&self.except, name)
     }
 
     /// What has matched nothing; `names` are those of all builds.
@@ -56,8 +59,8 @@ impl Selection {
                 is_malformed: matches!(matcher, Matcher::Malformed),
             }
         };
-        let only = self.only.into_iter().filter(|pattern| !pattern.used).map(of("only"));
-        let except = self.except.into_iter().filter(|pattern| !pattern.used).map(of("except"));
+        let only = self.only.into_iter().filter(Pattern::is_unused).map(of("only"));
+        let except = self.except.into_iter().filter(Pattern::is_unused).map(of("except"));
         Unmatched { patterns: only.chain(except).collect(), names }
     }
 }
@@ -114,10 +117,10 @@ impl UnmatchedPattern {
 }
 
 /// Marks every pattern that matches, not just the first.
-fn any_matches(patterns: &mut [Pattern], name: &str) -> bool {
+fn any_matches(patterns: &[Pattern], name: &str) -> bool {
     let mut any = false;
-    for pattern in patterns.iter_mut().filter(|pattern| pattern.matches(name)) {
-        pattern.used = true;
+    for pattern in patterns.iter().filter(|pattern| pattern.matches(name)) {
+        pattern.used.store(true, Ordering::Relaxed);
         any = true;
     }
     any
@@ -129,7 +132,11 @@ impl Pattern {
             Dialect::Json => Matcher::Exact,
             Dialect::Hcl => glob(text).map_or(Matcher::Malformed, Matcher::Glob),
         };
-        Self { text: text.to_owned(), matcher, used: false }
+        Self { text: text.to_owned(), matcher, used: AtomicBool::new(false) }
+    }
+
+    fn is_unused(&self) -> bool {
+        !self.used.load(Ordering::Relaxed)
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -209,7 +216,7 @@ mod tests {
     }
 
     fn taken(only: &[&str], except: &[&str]) -> Vec<&'static str> {
-        let mut selection = selection(Dialect::Hcl, only, except);
+        let selection = selection(Dialect::Hcl, only, except);
         NAMES.into_iter().filter(|name| selection.takes_build(name)).collect()
     }
 
@@ -227,14 +234,14 @@ mod tests {
 
     #[test]
     fn legacy_names_are_exact() {
-        let mut selection = selection(Dialect::Json, &["null", "a*"], &[]);
+        let selection = selection(Dialect::Json, &["null", "a*"], &[]);
         assert!(selection.takes_build("null"));
         assert!(!selection.takes_build("abc"));
     }
 
     #[test]
     fn every_pattern_that_matches_nothing_is_named() {
-        let mut selection = selection(Dialect::Hcl, &["nul.a", "null.{a", "*"], &["manifest"]);
+        let selection = selection(Dialect::Hcl, &["nul.a", "null.{a", "*"], &["manifest"]);
         assert!(selection.takes_build("null.a"));
         assert!(selection.drops_post_processor("manifest"));
         let unmatched = selection.unmatched(vec!["null.a".to_owned()]);
@@ -250,7 +257,7 @@ mod tests {
     #[test]
     fn what_fits_one_of_several_templates_is_no_mistake() {
         let unmatched = |name: &str| {
-            let mut selection = selection(Dialect::Hcl, &["null.a", "null.b", "nul.c"], &[]);
+            let selection = selection(Dialect::Hcl, &["null.a", "null.b", "nul.c"], &[]);
             selection.takes_build(name);
             selection.unmatched(vec![name.to_owned()])
         };

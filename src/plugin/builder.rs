@@ -12,15 +12,16 @@ use super::machine::Machine;
 use super::pack::{self, field, id_in, text_in};
 use super::prepare::Options;
 use super::process::Process;
-use super::remote::{Remote, Role};
-use super::rpc::{Served, Service, no_such_method};
-use super::stopping::{Noting, Unfinished, Work};
+use super::remote::Remote;
+use super::rpc::{Service, no_such_method};
 use super::voice::Voice;
+use super::work::{Unfinished, Work};
 use crate::component::{Artifact, BuildContext, Builder, Communicator};
+use crate::template::ast::Role;
 
-/// How long a builder may take to remove what it made when it is told to stop. An interrupted run
-/// may have less.
-const UNDO: Duration = Duration::from_secs(30 * 60);
+/// A builder removes what it made when it is told to stop. An interrupted run may give it less time.
+const RUN: Work =
+    Work { role: Role::Builder, method: "Run", patience: Duration::from_secs(30 * 60) };
 
 /// A builder that a plugin has.
 #[derive(Debug)]
@@ -40,26 +41,18 @@ impl PluginBuilder {
 #[async_trait]
 impl Builder for PluginBuilder {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        let process = Arc::new(self.remote.process().await?);
-        self.options.give(&process, Role::Builder, cx.on_error).await?;
+        let process = Arc::new(self.options.ready(&self.remote, cx.on_error).await?);
         let unfinished = Unfinished::new(cx.ui.clone(), process.called());
-        let begun = CancellationToken::new();
-        let hosted = Noting::new(Arc::new(Hosted::new(process.clone(), cx)), begun.clone());
-        let stream = process.session.accept();
-        let run = process.call_unlimited("Builder.Run", stream.id.into());
-        let served = Served::on(stream, hosted);
-        let work = Work {
-            process: &process,
-            stop: "Builder.Cancel",
-            begun,
-            cancel: &cx.cancel,
-            patience: UNDO,
+        let hosted = Arc::new(Hosted::new(process.clone(), cx));
+        let run = tokio::select! {
+            run = RUN.done(&process, hosted, Value::from, &cx.cancel) => run,
+            never = unfinished.warns_when(&cx.cancel) => match never {},
         };
-        let answer = work.done(run).await;
         if process.is_alive() {
             unfinished.ended();
         }
-        match pack::id(&answer?) {
+        let (answer, served) = run?;
+        match pack::id(&answer) {
             0 => Ok(None),
             id => Ok(Some(Arc::new(Made::take(process, id, vec![served]).await?))),
         }

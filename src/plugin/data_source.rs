@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::gob_cty;
 use super::pack::{self, error_in, field};
 use super::prepare::Options;
-use super::remote::{Remote, Role};
+use super::remote::Remote;
 use super::spec::Type;
 use crate::component::{DataSource, OnError, Output, Outputs};
 use crate::guest::harmless;
@@ -36,8 +36,7 @@ impl PluginDataSource {
 #[async_trait]
 impl DataSource for PluginDataSource {
     async fn look_up(&self) -> anyhow::Result<Outputs> {
-        let process = self.remote.process().await?;
-        self.options.give(&process, Role::DataSource, OnError::Cleanup).await?;
+        let process = self.options.ready(&self.remote, OnError::Cleanup).await?;
         let answer = process.call("Datasource.Execute", Value::Nil, ANSWER).await?;
         if let Some(error) = error_in(&answer, "Error") {
             bail!("{}", harmless(error.as_bytes()));

@@ -13,7 +13,7 @@ use super::options;
 use super::post_processor::PluginPostProcessor;
 use super::prepare::{Accepted, Options};
 use super::provisioner::PluginProvisioner;
-use super::remote::{Identity, Remote, Role};
+use super::remote::{Identity, Remote};
 use super::runtime::lock;
 use super::spec::{self, Item, Spec, Type};
 use super::version::Constraints;
@@ -25,6 +25,7 @@ use crate::component::{
 use crate::config::{Node, OptionSchema};
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
+use crate::template::ast::Role;
 
 /// What is installed, and all components that were asked for: whoever asks again gets the same, with
 /// the processes that it has.
@@ -129,6 +130,11 @@ impl Host {
         Ok(Plugin { found, accessor: accessor.to_owned(), cache })
     }
 
+    /// Whether a template uses any component of a plugin.
+    pub fn has_components(&self) -> bool {
+        !lock(&self.remotes).is_empty()
+    }
+
     /// The component of `plugin` that a template calls `name`.
     pub fn component(
         &self,
@@ -217,8 +223,10 @@ impl Remote {
     }
 }
 
+/// The options that people give. Specs list, too, what a plugin is told of its build.
 fn schema(spec: &Spec) -> OptionSchema {
-    OptionSchema::of_json(&spec::schema(spec))
+    let given = spec.iter().filter(|(name, _)| !name.starts_with("packer_"));
+    OptionSchema::of_json(&spec::schema(&given.cloned().collect()))
 }
 
 fn output_type(item: &Item) -> OutputType {

@@ -20,7 +20,7 @@
 //! | `remote` | one component of a plugin, and the processes that serve it |
 //! | `builder`, `provisioner`, `post_processor`, `data_source` | the four kinds, each as one of ours |
 //! | `artifact`, `machine`, `lent`, `voice` | what is passed to and fro while they work |
-//! | `stopping` | a plugin that works is told to stop |
+//! | `work` | a component does what it is for, calls us meanwhile, and can be told to stop |
 //!
 //! A plugin is a peer: what it says has a size, a time limit and checked names, and its texts are as
 //! hostile as a guest's.
@@ -49,12 +49,11 @@ mod remote;
 pub mod rpc;
 mod runtime;
 mod spec;
-mod stopping;
 pub mod version;
 mod voice;
+mod work;
 
 pub use self::host::{Host, Plugin};
-pub use self::remote::Role;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use crate::config::{
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::PACKER_VERSION;
 use crate::secret::Redactor;
+use crate::template::ast::Role;
 
 /// The value of `body`, an HCL2 block of `component`; everything that is wrong with it at once.
 pub fn typed(component: &str, spec: &Spec, body: &Node) -> Result<Json, Diagnostics> {
@@ -190,17 +191,29 @@ fn untyped(node: &Node) -> Json {
     }
 }
 
+/// How the names of options end that hold a secret. Others speak of one: `secret_name`,
+/// `password_timeout`.
+const SECRETS: [&str; 11] = [
+    "access_key",
+    "api_key",
+    "credentials_json",
+    "jwt",
+    "passphrase",
+    "passwd",
+    "password",
+    "private_key",
+    "secret",
+    "secret_key",
+    "token",
+];
+
 /// Has `redactor` hide what is a secret by its option's name: plugins do not say which options hold
 /// one.
 pub fn hide_secrets(body: &Node, redactor: &Redactor) {
-    let is_secret = |name: &str| {
-        let words = ["password", "secret", "token", "private_key", "access_key"];
-        words.iter().any(|word| name.contains(word))
-            && !["_file", "_path", "_id", "_name", "_url"].iter().any(|end| name.ends_with(end))
-    };
     for (name, entry) in body.entries().into_iter().flatten() {
+        let is_secret = SECRETS.iter().any(|end| name.ends_with(end));
         match &entry.value.kind {
-            NodeKind::String(text) if is_secret(name) && text != UNKNOWN => redactor.register(text),
+            NodeKind::String(text) if is_secret && text != UNKNOWN => redactor.register(text),
             NodeKind::List(items) => items.iter().for_each(|item| hide_secrets(item, redactor)),
             _ => hide_secrets(&entry.value, redactor),
         }
@@ -212,18 +225,32 @@ pub fn plain(body: &Node) -> Value {
     pack::from_json(&untyped(body))
 }
 
-/// What every component is told of its build.
+/// What a component is told beside its options.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     /// The build.
     pub facts: &'a Facts,
+    /// What the component is.
+    pub role: Role,
     /// `-on-error`, where it is known.
     pub on_error: OnError,
 }
 
 impl Told<'_> {
-    /// The words that a plugin knows it by.
-    pub fn to_value(self) -> Value {
+    /// All that is given to the component: its options `body`, and what is told, in the order of its
+    /// language.
+    pub fn with(self, body: Value) -> Vec<Value> {
+        let is_legacy = self.facts.scope.user_variables.is_some();
+        match (self.role, is_legacy) {
+            (Role::DataSource, _) => vec![body],
+            (_, false) => vec![self.of_build(), body],
+            (Role::Builder, true) => vec![body, self.of_build()],
+            (_, true) => vec![body, self.of_build(), self.stand_ins()],
+        }
+    }
+
+    /// The words that a plugin knows the build by.
+    fn of_build(self) -> Value {
         let Facts { builder_type, force, debug, scope, .. } = self.facts;
         let legacy = scope.user_variables.as_deref();
         let flag = |flag: bool| match legacy {
@@ -240,10 +267,27 @@ impl Told<'_> {
         ];
         if let Some(variables) = legacy {
             told.push(("packer_user_variables", texts(variables)));
-            let path = scope.template_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+            // A file in the template's directory: which one nobody asks.
+            let path = scope.template_dir.as_ref().map(|dir| dir.join("template.json"));
+            let path = path.map(|path| path.to_string_lossy().into_owned());
             told.push(("packer_template_path", path.unwrap_or_default().into()));
         }
         Value::Map(told.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+
+    /// What a legacy `{{ build `X` }}` may ask for, by which a plugin knows that it is for later.
+    fn stand_ins(self) -> Value {
+        let stand_in = |name: &str| {
+            let value = match name {
+                "WinRMPassword" => "{{.WinRMPassword}}".to_owned(),
+                _ => format!(
+                    "Build_{name}. To set this dynamically in the Packer template, you must use the \
+                     `build` function"
+                ),
+            };
+            (name.into(), value.into())
+        };
+        Value::Map(self.facts.scope.build_names().map(stand_in).collect())
     }
 }
 

@@ -6,20 +6,20 @@ use std::time::Duration;
 use anyhow::bail;
 use async_trait::async_trait;
 use rmpv::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::artifact::{Lent, Made};
 use super::pack::{error_in, field, id_in};
 use super::prepare::Options;
-use super::remote::{Remote, Role};
-use super::rpc::{Served, Service};
-use super::stopping::{Noting, Work};
+use super::remote::Remote;
+use super::rpc::Service;
 use super::voice::Voice;
+use super::work::Work;
 use crate::component::{Artifact, OnError, PostProcessContext, PostProcessor, Processed};
 use crate::guest::harmless;
+use crate::template::ast::Role;
 
-/// How long a post-processor may take to stop when it is told to.
-const STOP: Duration = Duration::from_secs(60);
+const POST_PROCESS: Work =
+    Work { role: Role::PostProcessor, method: "PostProcess", patience: Duration::from_secs(60) };
 
 /// A post-processor that a plugin has.
 #[derive(Debug)]
@@ -58,21 +58,10 @@ impl PostProcessor for PluginPostProcessor {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let process = Arc::new(self.remote.process().await?);
-        self.options.give(&process, Role::PostProcessor, OnError::Cleanup).await?;
+        let process = Arc::new(self.options.ready(&self.remote, OnError::Cleanup).await?);
         let given = Arc::new(Given { artifact: Lent(input), voice: Voice::new(cx.ui.clone()) });
-        let begun = CancellationToken::new();
-        let stream = process.session.accept();
-        let run = process.call_unlimited("PostProcessor.PostProcess", stream.id.into());
-        let served = Served::on(stream, Noting::new(given, begun.clone()));
-        let work = Work {
-            process: &process,
-            stop: "PostProcessor.Cancel",
-            begun,
-            cancel: &cx.cancel,
-            patience: STOP,
-        };
-        let answer = work.done(run).await?;
+        let done = POST_PROCESS.done(&process, given, Value::from, &cx.cancel);
+        let (answer, served) = done.await?;
         if let Some(error) = error_in(&answer, "Err") {
             bail!("{}", harmless(error.as_bytes()));
         }

@@ -9,13 +9,14 @@ use super::installed::is_name;
 use super::options::{self, Told};
 use super::pack::{error_in, field, object, texts};
 use super::process::{Process, Refusal};
-use super::remote::{Remote, Role};
+use super::remote::{self, Remote};
 use super::runtime;
 use crate::component::{Facts, OnError};
 use crate::config::Node;
-use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::guest::harmless;
 use crate::source::Span;
+use crate::template::ast::Role;
 
 /// How long a plugin may take to check options: some ask their cloud.
 const CHECK: Duration = Duration::from_secs(5 * 60);
@@ -43,11 +44,13 @@ impl Options {
     /// Those of `body`; what can be said of them without asking the plugin.
     pub fn of(remote: &Remote, body: &Node, facts: &Facts) -> Result<Self, Diagnostics> {
         let name = &remote.identity().name;
-        let spec = remote.spec().map_err(|error| unusable(name, body.span, &error))?;
         let body = match &facts.scope.user_variables {
             // Legacy JSON.
             Some(_) => options::plain(body),
-            None => options::with_type(&spec, &options::typed(name, &spec, body)?),
+            None => {
+                let spec = remote.spec().map_err(|error| unusable(name, body.span, &error))?;
+                options::with_type(&spec, &options::typed(name, &spec, body)?)
+            }
         };
         Ok(Self { facts: Arc::new(facts.clone()), body })
     }
@@ -55,9 +58,13 @@ impl Options {
     /// Gives `process` back to `remote`, if it can take other options: a plugin that was given legacy
     /// ones keeps those that the next do not name.
     pub fn give_back(&self, remote: &Remote, process: Process) {
-        if self.facts.scope.user_variables.is_none() {
+        if !self.is_legacy() {
             remote.give_back(process);
         }
+    }
+
+    fn is_legacy(&self) -> bool {
+        self.facts.scope.user_variables.is_some()
     }
 
     /// Whether the machine is known that they are for.
@@ -65,24 +72,26 @@ impl Options {
         self.facts.scope.build_data.as_ref().is_some_and(|data| !data.is_empty())
     }
 
+    /// A process whose component has taken them.
+    pub async fn ready(&self, remote: &Remote, on_error: OnError) -> anyhow::Result<Process> {
+        let process = remote.process().await?;
+        self.give(&process, remote.identity().role, on_error).await?;
+        Ok(process)
+    }
+
     /// Has the component in `process` take them.
-    pub async fn give(
+    async fn give(
         &self,
         process: &Process,
         role: Role,
         on_error: OnError,
     ) -> anyhow::Result<Accepted> {
-        let told = || Told { facts: &self.facts, on_error }.to_value();
-        let configs = match role {
-            Role::DataSource => vec![self.body.clone()],
-            _ if self.facts.scope.user_variables.is_some() => vec![self.body.clone(), told()],
-            _ => vec![told(), self.body.clone()],
-        };
+        let configs = Told { facts: &self.facts, role, on_error }.with(self.body.clone());
         let method = match role {
             Role::Builder | Role::Provisioner => "Prepare",
             Role::PostProcessor | Role::DataSource => "Configure",
         };
-        let method = format!("{}.{method}", role.service());
+        let method = format!("{}.{method}", remote::service(role));
         let argument = object([("Configs", Value::Array(configs))]);
         let answer = process.call(&method, argument, CHECK).await?;
         if let Some(error) = error_in(&answer, "Error") {
@@ -104,7 +113,10 @@ impl Options {
         let (options, asked) = (self.clone(), remote.clone());
         let role = remote.identity().role;
         let checked = runtime::finish(async move {
-            let process = asked.process().await?;
+            let process = match options.is_legacy() {
+                true => asked.process().await?,
+                false => asked.checker().await?,
+            };
             let accepted = options.give(&process, role, OnError::Cleanup).await;
             options.give_back(&asked, process);
             accepted
@@ -112,18 +124,16 @@ impl Options {
         let name = &remote.identity().name;
         match checked.and_then(|checked| checked) {
             Ok(accepted) => {
-                let warn = |text: &String| {
-                    placed(
-                        Diagnostic::warning(code::PLUGIN, format!("`{name}`: {text}")),
-                        text,
-                        body,
-                    )
+                let warn = |text: String| {
+                    let found = Diagnostic::warning(code::PLUGIN, format!("`{name}`: {text}"));
+                    placed(found, &text, body)
                 };
-                let warnings = accepted.warnings.iter().map(warn).collect();
-                Ok((accepted, Diagnostics(warnings)))
+                let warnings = accepted.warnings.iter().flat_map(|text| single(text));
+                let warnings = Diagnostics(warnings.map(warn).collect());
+                Ok((accepted, warnings))
             }
             Err(error) => Err(match error.downcast_ref::<Refusal>() {
-                Some(Refusal(words)) => refusals(name, words, body),
+                Some(Refusal(words)) => refusals(remote, words, body),
                 None => unusable(name, body.span, &error),
             }),
         }
@@ -141,24 +151,78 @@ fn unusable(name: &str, span: Span, error: &anyhow::Error) -> Diagnostics {
     log.fold(unusable, |found, line| found.note(line.replace('\t', " "))).into()
 }
 
-/// A plugin's own errors, each at the option that it names. Several come as a list.
-fn refusals(name: &str, error: &str, body: &Node) -> Diagnostics {
-    let items = error.lines().filter_map(|line| line.trim_start().strip_prefix("* "));
-    let items: Vec<&str> = items.collect();
-    let items = if items.is_empty() { vec![error.trim()] } else { items };
-    let refusal = |text: &&str| {
+/// A plugin's own errors, each at the option that it names.
+fn refusals(remote: &Remote, error: &str, body: &Node) -> Diagnostics {
+    let name = &remote.identity().name;
+    let refusal = |text: String| {
         let summary = format!("the plugin refuses the options of `{name}`");
-        placed(Diagnostic::error(code::PLUGIN, summary).because(*text), text, body)
+        let found = placed(Diagnostic::error(code::PLUGIN, summary), &text, body);
+        match meant(remote, &text, body) {
+            Some(meant) => found.because(text).help(format!("did you mean `{meant}`?")),
+            None => found.because(text),
+        }
     };
-    Diagnostics(items.iter().map(refusal).collect())
+    Diagnostics(single(error).into_iter().map(refusal).collect())
+}
+
+/// The single errors, or warnings, that a plugin says. Several come as a list with a heading; each may go on in the
+/// next lines, or be such a list itself.
+fn single(error: &str) -> Vec<String> {
+    let is_list = error.lines().any(|line| line.trim_start().starts_with("* "));
+    let mut found: Vec<String> = Vec::new();
+    for line in error.lines() {
+        let item = line.trim().strip_prefix("* ");
+        let text = item.unwrap_or(line).trim();
+        match found.last_mut() {
+            // `2 error(s) occurred:`
+            _ if text.is_empty() || is_list && text.ends_with("occurred:") => {}
+            Some(last) if item.is_none() => *last = format!("{last} {text}"),
+            _ => found.push(text.to_owned()),
+        }
+    }
+    if found.is_empty() { vec![error.trim().to_owned()] } else { found }
+}
+
+/// What the option of a legacy template should be called that a plugin does not know: only the plugin
+/// is asked about those.
+fn meant(remote: &Remote, text: &str, body: &Node) -> Option<String> {
+    let spec = remote.spec().ok().filter(|_| text.contains("unknown configuration key"))?;
+    let is_known = |name: &str| spec.iter().any(|(known, _)| known == name);
+    let unknown = body.entries()?.keys().find(|name| !is_known(name) && names(text, name))?;
+    let given = spec.iter().map(|(name, _)| name.as_str());
+    did_you_mean(unknown, given.filter(|name| !name.starts_with("packer_"))).map(str::to_owned)
 }
 
 /// At the option of `body` that `text` names; the longest, where it names several. Else at the body.
 fn placed(diagnostic: Diagnostic, text: &str, body: &Node) -> Diagnostic {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let words: Vec<&str> = text.split(|c| !is_word(c)).collect();
-    let named = body.entries().into_iter().flatten();
-    let named = named.filter(|(name, _)| words.contains(&name.as_str()));
+    let named = body.entries().into_iter().flatten().filter(|(name, _)| names(text, name));
     let longest = named.max_by_key(|(name, _)| name.len());
     diagnostic.at(longest.map_or(body.span, |(_, entry)| entry.value.span))
+}
+
+/// Whether `option` is a word of `text`.
+fn names(text: &str, option: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    text.split(|c| !is_word(c)).any(|word| word == option)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_errors_are_said_one_by_one_and_whole() {
+        let list = "3 error(s) occurred:\n\n* An ssh_username must be specified\n  Note: some builders \
+                    used to default ssh_username to \"root\".\n* 1 error occurred:\n\t* disk_size: too \
+                    small\n\n\n* last";
+        let wanted = [
+            "An ssh_username must be specified Note: some builders used to default ssh_username to \
+             \"root\".",
+            "disk_size: too small",
+            "last",
+        ];
+        assert_eq!(single(list), wanted);
+        assert_eq!(single("one\nof two lines"), ["one of two lines"]);
+        assert_eq!(single(""), [""]);
+    }
 }

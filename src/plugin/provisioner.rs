@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rmpv::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::lent::Lent;
 use super::pack::{self, object};
 use super::prepare::Options;
-use super::remote::{Remote, Role};
-use super::rpc::Served;
-use super::stopping::{Noting, Work};
+use super::remote::Remote;
 use super::voice::Voice;
+use super::work::Work;
 use crate::component::{OnError, ProvisionContext, Provisioner};
+use crate::template::ast::Role;
 
-/// How long a provisioner may take to stop when it is told to.
-const STOP: Duration = Duration::from_secs(10);
+const PROVISION: Work =
+    Work { role: Role::Provisioner, method: "Provision", patience: Duration::from_secs(10) };
 
 /// A provisioner that a plugin has.
 #[derive(Debug)]
@@ -36,30 +35,18 @@ impl PluginProvisioner {
 #[async_trait]
 impl Provisioner for PluginProvisioner {
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
-        let process = self.remote.process().await?;
-        self.options.give(&process, Role::Provisioner, OnError::Cleanup).await?;
-        let begun = CancellationToken::new();
+        let process = self.options.ready(&self.remote, OnError::Cleanup).await?;
         let lent = Arc::new(Lent {
             session: process.session.clone(),
             communicator: cx.communicator.clone(),
             voice: Voice::new(cx.ui.clone()),
             ui: cx.ui.clone(),
         });
-        let stream = process.session.accept();
         let data = cx.facts.scope.build_data.iter().flatten();
         let data = data.map(|(name, value)| (name.as_str().into(), pack::from_json(value)));
-        let argument =
-            object([("GeneratedData", Value::Map(data.collect())), ("StreamID", stream.id.into())]);
-        let run = process.call_unlimited("Provisioner.Provision", argument);
-        let _served = Served::on(stream, Noting::new(lent, begun.clone()));
-        let work = Work {
-            process: &process,
-            stop: "Provisioner.Cancel",
-            begun,
-            cancel: &cx.cancel,
-            patience: STOP,
-        };
-        work.done(run).await?;
+        let data = Value::Map(data.collect());
+        let argument = |id: u32| object([("GeneratedData", data), ("StreamID", id.into())]);
+        let (_nothing, _served) = PROVISION.done(&process, lent, argument, &cx.cancel).await?;
         // One that was told to stop stays stopped.
         if !cx.cancel.is_cancelled() {
             self.options.give_back(&self.remote, process);

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rmpv::Value;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::cache::Cache;
 use super::pack::field;
@@ -18,45 +20,34 @@ use super::runtime::{self, lock};
 use super::spec::{Spec, odd_name};
 use super::{gob_cty, protobuf};
 use crate::env::Environment;
+use crate::template::ast::Role;
 
 /// How long a plugin may take to tell its options.
 const SCHEMA: Duration = Duration::from_secs(60);
 
 /// How many processes of a component wait for more to do.
-const IDLE: usize = 4;
+const IDLE: usize = 8;
 
-/// What a component of a plugin can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Makes images.
-    Builder,
-    /// Changes a machine.
-    Provisioner,
-    /// Makes something of an artifact.
-    PostProcessor,
-    /// Looks values up.
-    DataSource,
+/// How long a check waits for the process of another one.
+const SOON: Duration = Duration::from_millis(50);
+
+/// The word that a component is started with.
+pub(super) fn word(role: Role) -> &'static str {
+    match role {
+        Role::Builder => "builder",
+        Role::Provisioner => "provisioner",
+        Role::PostProcessor => "post-processor",
+        Role::DataSource => "datasource",
+    }
 }
 
-impl Role {
-    /// The word that a plugin is started with.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Builder => "builder",
-            Self::Provisioner => "provisioner",
-            Self::PostProcessor => "post-processor",
-            Self::DataSource => "datasource",
-        }
-    }
-
-    /// What its methods begin with.
-    pub fn service(self) -> &'static str {
-        match self {
-            Self::Builder => "Builder",
-            Self::Provisioner => "Provisioner",
-            Self::PostProcessor => "PostProcessor",
-            Self::DataSource => "Datasource",
-        }
+/// What a component's methods begin with.
+pub(super) fn service(role: Role) -> &'static str {
+    match role {
+        Role::Builder => "Builder",
+        Role::Provisioner => "Provisioner",
+        Role::PostProcessor => "PostProcessor",
+        Role::DataSource => "Datasource",
     }
 }
 
@@ -88,6 +79,12 @@ struct Shared {
     cache: Option<Cache>,
     start: Start,
     idle: Mutex<Vec<Process>>,
+    /// Wakes who waits for one of them.
+    back: Notify,
+    /// Held while a process for a check is looked for, or started.
+    growing: AsyncMutex<()>,
+    /// Whether anything was checked: then there may be a process that comes back.
+    is_checked: AtomicBool,
     specs: Mutex<BTreeMap<&'static str, Result<Arc<Spec>, String>>>,
 }
 
@@ -95,7 +92,7 @@ impl Remote {
     /// The component `identity`, whose processes know `environment`; what it says of its options is kept
     /// in `cache`.
     pub fn new(identity: Identity, environment: Arc<Environment>, cache: Option<Cache>) -> Self {
-        let mut arguments = vec!["start".to_owned(), identity.role.word().to_owned()];
+        let mut arguments = vec!["start".to_owned(), word(identity.role).to_owned()];
         arguments.extend(identity.speaks_protobuf.then(|| "--protobuf".to_owned()));
         arguments.push(identity.own_name.clone());
         let start = Start {
@@ -114,8 +111,17 @@ impl Remote {
         environment: Arc<Environment>,
         cache: Option<Cache>,
     ) -> Self {
-        let (idle, specs) = Default::default();
-        Self(Arc::new(Shared { identity, environment, cache, start, idle, specs }))
+        Self(Arc::new(Shared {
+            identity,
+            environment,
+            cache,
+            start,
+            idle: Mutex::default(),
+            back: Notify::new(),
+            growing: AsyncMutex::default(),
+            is_checked: AtomicBool::new(false),
+            specs: Mutex::default(),
+        }))
     }
 
     /// What it is.
@@ -127,13 +133,42 @@ impl Remote {
         lock(&self.0.idle)
     }
 
+    /// A process that waits for more to do.
+    fn waiting(&self) -> Option<Process> {
+        let mut idle = self.idle();
+        std::iter::from_fn(|| idle.pop()).find(Process::is_alive)
+    }
+
     /// A process of it, for the caller alone.
     pub async fn process(&self) -> anyhow::Result<Process> {
-        while let Some(process) = { self.idle().pop() } {
-            if process.is_alive() {
+        match self.waiting() {
+            Some(process) => Ok(process),
+            None => self.start().await,
+        }
+    }
+
+    /// The same for a caller who is quick: where others have theirs, it waits a little for one of them
+    /// before it starts another. So many checks need one process if checking is quick, and a few that
+    /// work side by side if it is not.
+    pub async fn checker(&self) -> anyhow::Result<Process> {
+        let _only_one_more = self.0.growing.lock().await;
+        if self.0.is_checked.swap(true, Ordering::Relaxed) {
+            let back = async {
+                loop {
+                    match self.waiting() {
+                        Some(process) => break process,
+                        None => self.0.back.notified().await,
+                    }
+                }
+            };
+            if let Ok(process) = tokio::time::timeout(SOON, back).await {
                 return Ok(process);
             }
         }
+        self.process().await
+    }
+
+    async fn start(&self) -> anyhow::Result<Process> {
         let shared = self.0.clone();
         let started =
             runtime::spawn(async move { Process::start(&shared.start, &shared.environment).await });
@@ -145,6 +180,7 @@ impl Remote {
         let mut idle = self.idle();
         if idle.len() < IDLE && process.is_alive() {
             idle.push(process);
+            self.0.back.notify_one();
         }
     }
 
@@ -167,7 +203,7 @@ impl Remote {
 
     fn cached_schema(&self, what: &'static str) -> anyhow::Result<Spec> {
         let Identity { role, own_name, .. } = self.identity();
-        let key = format!("{}/{own_name}/{what}", role.word());
+        let key = format!("{}/{own_name}/{what}", word(*role));
         if let Some(spec) = self.0.cache.as_ref().and_then(|cache| cache.spec(&key)) {
             return Ok(spec);
         }
@@ -179,7 +215,7 @@ impl Remote {
 
     async fn ask_schema(&self, what: &str) -> anyhow::Result<Spec> {
         let process = self.process().await?;
-        let method = format!("{}.{what}", self.identity().role.service());
+        let method = format!("{}.{what}", service(self.identity().role));
         let answer = process.call(&method, Value::Nil, SCHEMA).await?;
         let bytes = field(&answer, what).and_then(Value::as_slice).unwrap_or_default();
         let spec = match self.identity().speaks_protobuf {

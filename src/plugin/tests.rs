@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::process::Start;
-use super::remote::{Identity, Remote, Role};
+use super::remote::{Identity, Remote, word};
 use super::spec::{Item, Type};
 use crate::component::{
     Artifact, BuildContext, Command, Communicator, Exit, Facts, PostProcessContext,
@@ -22,6 +22,7 @@ use crate::event::{Message, Stream, Ui};
 use crate::guest::GuestOutput;
 use crate::interpolate::{BuildData, Scope};
 use crate::secret::Redactor;
+use crate::template::ast::Role;
 
 /// The program, where it is installed; said where it is not.
 fn packer() -> Option<PathBuf> {
@@ -47,7 +48,7 @@ fn remote(role: Role, name: &str, dir: &Path) -> Option<Remote> {
     let environment = Environment::new(vars, dir.to_owned(), Timestamp::UNIX_EPOCH);
     let start = Start {
         program: program.clone(),
-        arguments: vec!["plugin".to_owned(), format!("packer-{}-{name}", role.word())],
+        arguments: vec!["plugin".to_owned(), format!("packer-{}-{name}", word(role))],
         called: format!("the plugin `{name}`"),
         takes_old_greeting: true,
     };

@@ -10,11 +10,8 @@ use super::plugins::{self, Plugins, Served, is_of};
 use crate::env::Environment;
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::version::{Constraints, Version};
-use crate::plugin::{Host, Plugin, Role};
-use crate::template::ast::{ComponentBlock, RequiredPlugin, Template};
-
-/// All roles.
-const ROLES: [Role; 4] = [Role::Builder, Role::Provisioner, Role::PostProcessor, Role::DataSource];
+use crate::plugin::{Host, Plugin};
+use crate::template::ast::{ComponentBlock, RequiredPlugin, Role, Template};
 
 /// Adds what `template` uses of installed plugins; how those are served that it asks for.
 pub(super) fn add(
@@ -40,7 +37,7 @@ pub(super) fn add(
                 serve(registry, &plugin, &used, environment, |registry, role, name| {
                     keeps.is_some_and(|required| has_own(registry, required, role, name))
                 });
-                Served::Installed(listed(&plugin))
+                Served::Installed(listed(registry, &plugin))
             }
             Ok(None) => Served::BuiltIn,
             Err(error) => Served::Unusable(format!("{error:#}")),
@@ -77,9 +74,12 @@ pub(super) fn add_named(registry: &mut Registry, name: &str, environment: &Arc<E
             continue;
         }
         if let Ok(plugin) = host.open(found, &accessor, environment) {
-            let used: Vec<_> = ROLES.into_iter().map(|role| (role, name.to_owned())).collect();
+            let used: Vec<_> = Role::ALL.into_iter().map(|role| (role, name.to_owned())).collect();
             serve(registry, &plugin, &used, environment, knows);
         }
+    }
+}
+
 /// The components of installed plugins that nothing else is called as: what they are, and of which
 /// plugin.
 pub(super) fn installed(
@@ -98,9 +98,6 @@ pub(super) fn installed(
         }
     }
     all
-}
-
-    }
 }
 
 /// Whether what is built in is what the template asks for, or is all that there is.
@@ -124,14 +121,7 @@ fn find(
 
 /// Whether `registry` has a component that is called `name`.
 fn knows(registry: &Registry, role: Role, name: &str) -> bool {
-    let [builders, provisioners, post_processors, data_sources] = registry.kinds();
-    let kind = match role {
-        Role::Builder => builders,
-        Role::Provisioner => provisioners,
-        Role::PostProcessor => post_processors,
-        Role::DataSource => data_sources,
-    };
-    kind.component(name).is_some()
+    registry.kind_of(role).component(name).is_some()
 }
 
 /// Whether what the template calls `name` is a component of the plugin `required` that is built in.
@@ -181,10 +171,11 @@ fn serve(
 }
 
 /// What `plugin` has, for messages.
-fn listed(plugin: &Plugin) -> String {
-    let names = ROLES.map(|role| {
+fn listed(registry: &Registry, plugin: &Plugin) -> String {
+    let names = Role::ALL.map(|role| {
         let names = plugin.names(role);
-        names.into_iter().map(move |name| format!("the {} `{name}`", role.word()))
+        let kind = registry.kind_of(role).name();
+        names.into_iter().map(move |name| format!("the {kind} `{name}`"))
     });
     names.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -4,17 +4,12 @@ use std::sync::Arc;
 
 use super::{AnyKind, Registry};
 use crate::config::OptionSchema;
-use crate::template::upgrade::{Components, Role};
+use crate::template::ast::Role;
+use crate::template::upgrade::Components;
 
 impl Components for Registry {
     fn options(&self, role: Role, name: &str) -> Option<Arc<OptionSchema>> {
-        let kind: &dyn AnyKind = match role {
-            Role::Builder => &self.builders,
-            Role::Provisioner => &self.provisioners,
-            Role::PostProcessor => &self.post_processors,
-            Role::DataSource => &self.data_sources,
-        };
-        Some(kind.component(name)?.description().options.schema())
+        Some(self.kind_of(role).component(name)?.description().options.schema())
     }
 
     fn have_block(&self, option: &str) -> bool {

@@ -15,6 +15,25 @@ pub enum Dialect {
     Hcl,
 }
 
+/// What a component that a template names can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Makes images.
+    Builder,
+    /// Changes a machine.
+    Provisioner,
+    /// Makes something of an artifact.
+    PostProcessor,
+    /// Looks values up.
+    DataSource,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Builder, Self::Provisioner, Self::PostProcessor, Self::DataSource];
+}
+
 /// A whole template, of one file or of all files of a directory.
 #[derive(Clone, Debug)]
 pub struct Template {

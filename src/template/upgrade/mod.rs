@@ -24,7 +24,7 @@ use self::options::Known;
 use self::text::Texts;
 use self::write::{Block, Item, Value, quoted};
 use crate::config::OptionSchema;
-use crate::template::ast::{Dialect, Template};
+use crate::template::ast::{Dialect, Role, Template};
 
 /// Plugins whose components a template can use only if it requires them.
 const PLUGINS: &[&str] = &[
@@ -39,19 +39,6 @@ const PLUGINS: &[&str] = &[
     "vmware",
     "vsphere",
 ];
-
-/// Which kind of component a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A builder.
-    Builder,
-    /// A provisioner.
-    Provisioner,
-    /// A post-processor.
-    PostProcessor,
-    /// A data source.
-    DataSource,
-}
 
 /// The components that there are: they know which of their options are blocks.
 pub trait Components {

@@ -16,12 +16,12 @@ use imgbake::interpolate::{self, BuildData, Dot, Scope};
 use imgbake::journal::store;
 use imgbake::secret::Redactor;
 use imgbake::source::{FileId, SourceMap};
-use imgbake::template::ast::{Body, Dialect, Template};
+use imgbake::template::ast::{Body, Dialect, Role, Template};
 use imgbake::template::fix::{self, Document};
 use imgbake::template::format::format;
 use imgbake::template::hcl::{self, Origin};
 use imgbake::template::load::{self, ConfigType, LoadRequest};
-use imgbake::template::upgrade::{Components, Role, upgrade};
+use imgbake::template::upgrade::{Components, upgrade};
 
 /// What is done with a text.
 pub type Target = fn(&str);

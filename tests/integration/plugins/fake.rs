@@ -134,14 +134,54 @@ impl Fake {
             host.call("Ui.Say", words, limit).await.map_err(|error| error.to_string())?;
         }
         if self.fault == "deaf" {
-            host.call("Ui.Say", "deaf".into(), limit).await.map_err(|error| error.to_string())?;
-            tokio::time::sleep(Duration::from_secs(600)).await;
+            return self.hang(id).await;
+        }
+        if self.fault.starts_with("Communicator.") {
+            let machine = self.session.accept();
+            let argument = object([
+                ("Name", "packer_provision".into()),
+                ("Data", object([("ID", "fake".into())])),
+                ("StreamId", machine.id.into()),
+            ]);
+            let served = Machine { session: self.session.clone(), fault: self.fault.clone() };
+            std::mem::forget(Served::on(machine, Arc::new(served)));
+            host.call("Hook.Run", argument, limit).await.map_err(|error| error.to_string())?;
         }
         let artifact = self.session.accept();
         let number = artifact.id;
         let served = Served::on(artifact, Arc::new(Made { fault: self.fault.clone() }));
         std::mem::forget(served);
         Ok(number.into())
+    }
+}
+
+impl Fake {
+    /// Says that it works, and works for ever.
+    async fn hang(&self, id: u32) -> Result<Value, String> {
+        let host = Client::new(self.session.dial(id).await.map_err(|error| error.to_string())?);
+        let limit = Duration::from_secs(30);
+        host.call("Ui.Say", "deaf".into(), limit).await.map_err(|error| error.to_string())?;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        Ok(Value::Nil)
+    }
+}
+
+/// The machine of the builder: enough of one to die at each of its calls.
+struct Machine {
+    session: Session,
+    fault: String,
+}
+
+#[async_trait]
+impl Service for Machine {
+    async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
+        die_at(&self.fault, &format!("{service}.{method}"));
+        if method == "Upload" {
+            let id = pack::id_in(&argument, "ReaderStreamId");
+            let mut from = self.session.dial(id).await.map_err(|error| error.to_string())?;
+            tokio::io::copy(&mut from, &mut tokio::io::sink()).await.unwrap();
+        }
+        Ok(Value::Nil)
     }
 }
 
@@ -158,6 +198,13 @@ impl Service for Fake {
     async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
         die_at(&self.fault, &format!("{service}.{method}"));
         match method {
+            // It dies when it is told to stop: so it must work until then.
+            "Run" | "PostProcess" if self.fault == format!("{service}.Cancel") => {
+                self.hang(pack::id(&argument)).await
+            }
+            "Provision" if self.fault == format!("{service}.Cancel") => {
+                self.hang(pack::id_in(&argument, "StreamID")).await
+            }
             "ConfigSpec" | "OutputSpec" => Ok(object([(method, Self::spec())])),
             "Prepare" | "Configure" => Ok(object([("Error", Value::Nil)])),
             "Run" => self.run(pack::id(&argument)).await,
@@ -193,7 +240,12 @@ impl Service for Made {
 
 /// What a build says where the plugin has `fault`; within which time.
 fn built(fault: &str) -> (Run, Duration) {
-    let program = with_fake(TEMPLATE).with([("FAULT", fault)]);
+    built_of(TEMPLATE, fault)
+}
+
+fn built_of(template: &str, fault: &str) -> (Run, Duration) {
+    let program = with_fake(template).with([("FAULT", fault)]);
+    program.write("dir/file", "x");
     let started = Instant::now();
     (program.run(["build", "-color=false", "t.pkr.hcl"]), started.elapsed())
 }
@@ -218,6 +270,7 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
         "Artifact.String",
         "Artifact.Files",
         "Artifact.State",
+        "Artifact.Destroy",
         "Provisioner.ConfigSpec",
         "Provisioner.Prepare",
         "Provisioner.Provision",
@@ -225,6 +278,7 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
         "PostProcessor.Configure",
         "PostProcessor.PostProcess",
         "Datasource.ConfigSpec",
+        "Datasource.OutputSpec",
         "Datasource.Configure",
         "Datasource.Execute",
     ] {
@@ -234,6 +288,66 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
         assert!(said.contains("the plugin `fake`"), "{call}: {said}");
         assert!(said.contains(&format!("panic: died at {call}")), "{call}: {said}");
         assert!(took < Duration::from_secs(30), "{call}: {took:?}");
+    }
+}
+
+#[test]
+fn a_plugin_whose_machine_dies_at_any_call_is_named_with_its_last_words() {
+    let file = |options: &str| {
+        format!("  provisioner \"file\" {{\n    only = [\"fake.web\"]\n{options}\n  }}\n")
+    };
+    let shell =
+        "  provisioner \"shell\" {\n    only = [\"fake.web\"]\n    inline = [\"true\"]\n  }\n";
+    let down = "    direction = \"download\"\n";
+    for (call, provisioner) in [
+        ("Communicator.Upload", shell.to_owned()),
+        ("Communicator.Start", shell.to_owned()),
+        (
+            "Communicator.Download",
+            file(&format!("{down}    source = \"/a\"\n    destination = \"a\"")),
+        ),
+        ("Communicator.UploadDir", file("    source = \"dir/\"\n    destination = \"/a\"")),
+        (
+            "Communicator.DownloadDir",
+            file(&format!("{down}    source = \"/a/\"\n    destination = \"a/\"")),
+        ),
+    ] {
+        let template = TEMPLATE
+            .replace("  provisioner \"fake\"", &format!("{provisioner}  provisioner \"fake\""));
+        let (run, took) = built_of(&template, call);
+        let run = run.failed_with(1);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains("the plugin `fake`"), "{call}: {said}");
+        assert!(said.contains(&format!("panic: died at {call}")), "{call}: {said}");
+        // What it had made nobody else knows.
+        assert!(said.contains("ended before it had cleaned up"), "{call}: {said}");
+        assert!(took < Duration::from_secs(30), "{call}: {took:?}");
+    }
+}
+
+#[test]
+fn a_plugin_that_dies_as_it_is_told_to_stop_is_named() {
+    for (call, only) in [
+        ("Builder.Cancel", "-only=fake.web"),
+        ("Provisioner.Cancel", "-only=null.ours"),
+        ("PostProcessor.Cancel", "-only=fake.web"),
+    ] {
+        let program = with_fake(TEMPLATE).with([("FAULT", call)]);
+        let mut child = program.command(["build", "-color=false", only, "t.pkr.hcl"]);
+        let log = std::fs::File::create(program.path("log")).unwrap();
+        let child = child.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !program.read("log").contains("deaf") {
+            assert!(Instant::now() < deadline, "{call}: {}", program.read("log"));
+            pause(50);
+        }
+        let asked = Instant::now();
+        signal(&child, "INT");
+        assert_eq!(Program::finish(child).code, Some(1), "{call}");
+        assert!(asked.elapsed() < Duration::from_secs(15), "{call}: {:?}", asked.elapsed());
+        let log = program.read("log");
+        assert!(log.contains("the plugin `fake`"), "{call}: {log}");
+        assert!(log.contains(&format!("panic: died at {call}")), "{call}: {log}");
     }
 }
 
