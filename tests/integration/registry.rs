@@ -165,7 +165,7 @@ fn it_is_explained() {
     let meant = |topic| explain::find(topic, known).unwrap_err().meant;
     assert_eq!(meant("acme-mv").as_deref(), Some("acme-vm"));
     assert_eq!(meant("acme-vm.imgae").as_deref(), Some("acme-vm.image"));
-    let listed = explain::contents(&registry).builders;
+    let listed = explain::contents(known).builders;
     assert!(listed.iter().any(|builder| builder.name == "acme-vm"), "{listed:?}");
 }
 
