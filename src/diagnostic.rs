@@ -12,7 +12,7 @@ pub use self::asker::Frontend;
 pub use self::code::Code;
 use crate::budget::Exceeded;
 use crate::fault::{Fault, Kind};
-use crate::source::Span;
+use crate::source::{SourceMap, Span};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,9 @@ pub struct Diagnostic {
     pub summary: String,
     /// Where, if it is about a place in a text.
     pub span: Option<Span>,
+    /// What of the text at `span` it is about, where that is less than all of it. Who finds it knows a
+    /// value, and not how that was written; [`narrowed`](Self::narrowed) looks for it.
+    pub part: Option<String>,
     /// What to see at `span`, shown beside the underline.
     pub cause: Option<String>,
     /// Other places that belong to it.
@@ -63,6 +66,7 @@ impl Diagnostic {
             code,
             summary: summary.into(),
             span: None,
+            part: None,
             cause: None,
             labels: Vec::new(),
             notes: Vec::new(),
@@ -91,6 +95,17 @@ impl Diagnostic {
     /// Says where.
     pub fn at(mut self, span: impl Into<Option<Span>>) -> Self {
         self.span = span.into();
+        self
+    }
+
+    /// The same at the [`part`](Self::part) that it is about, where the text has it as it is.
+    pub fn narrowed(mut self, sources: &SourceMap) -> Self {
+        if let (Some(span), Some(part)) = (self.span, self.part.take())
+            && let Some(at) = sources.text(span).find(&part)
+        {
+            let start = span.start as usize + at;
+            self.span = Some(Span::new(span.file, start, start + part.len()));
+        }
         self
     }
 

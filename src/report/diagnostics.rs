@@ -71,8 +71,9 @@ fn redacted(
     sources: &SourceMap,
     redactor: &Redactor,
 ) -> (Diagnostics, Sensitive) {
-    let mut clean = diagnostics.clone();
-    let sensitive = Sensitive::of(&diagnostics.0, sources);
+    let narrowed = |found: &Diagnostic| found.clone().narrowed(sources);
+    let mut clean = Diagnostics(diagnostics.0.iter().map(narrowed).collect());
+    let sensitive = Sensitive::of(&clean.0, sources);
     for found in &mut clean.0 {
         sensitive.mask(found, sources);
         for text in found.texts_mut() {
