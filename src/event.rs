@@ -145,6 +145,8 @@ pub enum Message {
     },
     /// How far a transfer is.
     Progress(Progress),
+    /// There is a new picture of a machine's screen.
+    Picture(Picture),
     /// A question for the person at the terminal. The answer is `None` where nobody can answer.
     Ask {
         /// The question.
@@ -191,6 +193,17 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Whether this was the last report.
     pub finished: bool,
+}
+
+/// A picture of a machine's screen, as a PNG file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Where the file is.
+    pub path: String,
+    /// When it was taken, e.g. `after 3 min`.
+    pub moment: String,
+    /// Whether people who follow the build are told: those that are taken in passing are many.
+    pub is_told: bool,
 }
 
 /// A remark, at a place of a file if it is about one.
@@ -323,6 +336,9 @@ impl Message {
             Self::PhaseStarted(phase) => Self::PhaseStarted(phase.redacted(redactor)),
             Self::Progress(progress) => {
                 Self::Progress(Progress { what: clean(progress.what), ..progress })
+            }
+            Self::Picture(Picture { path, moment, is_told }) => {
+                Self::Picture(Picture { path: clean(path), moment: clean(moment), is_told })
             }
             fixed @ (Self::Spent { .. }
             | Self::PhaseFinished { .. }

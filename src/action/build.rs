@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::manifest::Manifest;
-use super::outputs::Outputs;
+use super::outputs::{Outputs, screens};
 use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
@@ -16,6 +16,7 @@ use crate::cli::{init, several};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::event::Ui;
 use crate::plan::{Plan, PlannedBuild, Unmatched};
+use crate::report::github::in_repository;
 use crate::report::listing;
 use crate::run::Outcome;
 use crate::source::SourceMap;
@@ -76,6 +77,8 @@ fn bake_all(
     ui.settle();
     let record = so_far(&action.record);
     outputs.of_builds(&record);
+    let root = action.context.in_repository(&action.session.environment.cwd);
+    outputs.screens = screens(&record).iter().map(|path| in_repository(root, path)).collect();
     let manifest = Manifest::of(&record, &action.context).after_earlier_steps();
     match manifest.write(&action.context) {
         Ok(written) => outputs.manifest = Some(written),

@@ -1,7 +1,7 @@
 //! The outputs of the step. All of them are set whatever happens, and those that are JSON are always
 //! JSON: no workflow has to know which are, and `fromJSON` never fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) struct Outputs {
     /// Each failure, and whose fault it is.
     failures: Vec<(String, Fault)>,
     pub manifest: Option<Written>,
+    /// Directories with pictures of the screens of machines, relative to the checkout.
+    pub screens: Vec<String>,
     /// Whether the builds were interrupted.
     pub cancelled: bool,
     /// What `strategy.matrix` takes.
@@ -118,6 +120,7 @@ impl Outputs {
             ("changed", changed.to_string()),
             ("manifest", manifest.map_or("{}", |written| written.text.as_str()).to_owned()),
             ("manifest-path", manifest.map(|written| written.path.clone()).unwrap_or_default()),
+            ("screens", self.screens.join("\n")),
             ("matrix", self.matrix.clone().unwrap_or_else(|| json!({"include": []})).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -153,6 +156,12 @@ impl Outputs {
             annotate(ui, Severity::Warning, "imgbake", why);
         }
     }
+}
+
+/// The directories of all pictures that builds have told of.
+pub(super) fn screens(record: &RunRecord) -> BTreeSet<&str> {
+    let pictures = record.builds.values().flat_map(|build| &build.pictures);
+    pictures.filter_map(|picture| Some(picture.path.rsplit_once('/')?.0)).collect()
 }
 
 fn products(build: &BuildRecord) -> &[Product] {
@@ -222,6 +231,19 @@ mod tests {
         assert!(!all.contains_key("ami-us-east-1"), "there are two");
         assert_eq!(all["ami-eu-west-1"], "ami-3");
         assert_eq!(all["failed-builds"], r#"["cache"]"#);
+    }
+
+    #[test]
+    fn the_directories_of_pictures_are_told_once() {
+        let mut record = record(&[("a", None, Vec::new()), ("b", Some("no"), Vec::new())]);
+        for (build, path) in
+            [("a", "out.screens/001-1m.png"), ("a", "out.screens/002-2m.png"), ("b", "b/1.png")]
+        {
+            let (path, moment) = (path.to_owned(), String::new());
+            let picture = crate::event::Picture { path, moment, is_told: false };
+            record.builds[build].pictures.push(picture);
+        }
+        assert_eq!(screens(&record).into_iter().collect::<Vec<_>>(), ["b", "out.screens"]);
     }
 
     #[test]

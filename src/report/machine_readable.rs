@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::screen::Screen;
 use super::terminal::finished;
 use super::{Presenter, shown};
-use crate::event::{Event, Message, Stream, Target};
+use crate::event::{Event, Message, Picture, Stream, Target};
 
 /// Shows events as records.
 pub(super) struct MachineReadable;
@@ -36,6 +36,10 @@ impl Presenter for MachineReadable {
             Message::Record(kind, fields) => {
                 let target = target.map_or("", |target| &*target.build);
                 record(event.at, target, kind, fields.iter().map(String::as_str), out);
+            }
+            Message::Picture(Picture { path, moment, .. }) => {
+                let target = target.map_or("", |target| &*target.build);
+                record(event.at, target, "picture", [path.as_str(), &moment], out);
             }
             // Dropping the answer says that nobody will give one.
             Message::Ask { question, .. } => {

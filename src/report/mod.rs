@@ -35,7 +35,7 @@ use self::prompt::Prompts;
 use self::screen::Screen;
 use self::terminal::Terminal;
 use crate::env::Environment;
-use crate::event::{Event, Message, Ui};
+use crate::event::{Event, Message, Picture, Ui};
 use crate::guest::harmless;
 use crate::secret::Redactor;
 
@@ -256,12 +256,21 @@ fn note(event: &Event) {
         Message::StepFinished { step, took, ok } => {
             tracing::debug!(build = target, step, ?took, ok, "step finished");
         }
+        Message::Picture(Picture { path, moment, .. }) => {
+            tracing::info!(build = target, path, moment, "picture of the screen");
+        }
         Message::BuildFinished(finished) => {
             let (took, error) = (finished.took, finished.error.as_deref());
             tracing::info!(build = target, ?took, error, "build finished");
         }
         _ => {}
     }
+}
+
+/// What people who follow a build are told of a picture, if they are.
+fn of_picture(picture: &Picture) -> Option<String> {
+    let Picture { path, moment, is_told } = picture;
+    is_told.then(|| format!("Picture of the screen {moment}: {path}"))
 }
 
 /// A text of ours as it may be shown: it may repeat what a guest or a server said.

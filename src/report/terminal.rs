@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::prompt::Prompts;
 use super::screen::Screen;
 use super::timeline::Timeline;
-use super::{Presenter, shown, words};
+use super::{Presenter, of_picture, shown, words};
 use crate::event::{Event, Message, Stream, Target};
 
 /// The colours of the builds in their order, as terminal codes.
@@ -142,6 +142,11 @@ impl Presenter for Terminal {
                 self.lines(&about, color, &text, screen.out());
             }
             Message::Diagnostics(text) => screen.err(&text),
+            Message::Picture(picture) => {
+                if let Some(text) = of_picture(&picture) {
+                    self.lines(&about, color, &shown(&text), screen.out());
+                }
+            }
             Message::BuildsPlanned(builds) => self.planned(builds, screen.out()),
             Message::BuildFinished(finished) => {
                 self.finished(&about, finished.took, finished.error.as_deref(), screen.out());

@@ -24,7 +24,7 @@ use super::{Settings, in_repository};
 use crate::diagnostic::Severity;
 use crate::event::{Annotation, Event, Finished, Message, Phase, Product, Target};
 use crate::report::screen::Screen;
-use crate::report::{Presenter, words};
+use crate::report::{Presenter, of_picture, words};
 use crate::secret::Redactor;
 
 /// A part that prints more than this is written before it ends.
@@ -356,6 +356,11 @@ impl Presenter for Log {
             // Dropping the answer says that nobody will give one.
             Message::Ask { question, .. } => {
                 self.say(&said(true, false), &format!("nobody can be asked: {question}"), screen);
+            }
+            Message::Picture(picture) => {
+                if let Some(text) = of_picture(&picture) {
+                    self.say(&said(false, false), &text, screen);
+                }
             }
             Message::BuildsPlanned(names) => self.unfinished = names.len(),
             Message::Annotation(annotation) => self.annotate(&annotation, at, screen),

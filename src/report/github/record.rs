@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, SpentBy};
+use crate::event::{Annotation, Event, Finished, Message, Phase, Picture, SpentBy};
 use crate::report::words::shortened;
 
 /// How many of the last lines of a failed part are told.
@@ -40,6 +40,8 @@ pub struct BuildRecord {
     pub finished: Option<Finished>,
     /// The last lines of the part in which it is.
     pub tail: VecDeque<String>,
+    /// The pictures of its machine's screen, in order.
+    pub pictures: Vec<Picture>,
 }
 
 /// A time in which something happened.
@@ -116,6 +118,11 @@ impl BuildRecord {
             }
             Message::Say(text) | Message::Error(text) | Message::Output { text, .. } => {
                 self.lines(text);
+            }
+            Message::Picture(picture) => {
+                // A path that is given again is another picture.
+                self.pictures.retain(|one| one.path != picture.path);
+                self.pictures.push(picture.clone());
             }
             Message::BuildFinished(finished) => {
                 if finished.error.is_some() {

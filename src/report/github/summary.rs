@@ -75,6 +75,7 @@ fn with(record: &RunRecord, about: &About, now: Timestamp, detail: Detail) -> St
     out.push_str(&builds(record, now, detail));
     out.push_str(&findings(record, about, detail));
     out.push_str(&failures(record, about, detail));
+    out.push_str(&screens(record, detail));
     if let Some(changes) = &about.changes {
         out.push_str(&changed(changes, detail));
     }
@@ -254,6 +255,33 @@ fn failures(record: &RunRecord, about: &About, detail: Detail) -> String {
         if let Some(hint) = phase.and_then(hint) {
             out.push_str(&format!("\n> [!TIP]\n> {hint}\n"));
         }
+    }
+    out
+}
+
+/// How many pictures of a screen are named.
+const MOST_PICTURES: usize = 12;
+
+/// The pictures of each machine's screen, as a strip of names: a summary shows no files. The last ones
+/// tell most.
+fn screens(record: &RunRecord, detail: Detail) -> String {
+    let mut out = String::new();
+    let shown = record.builds.iter().filter(|(_, build)| !build.pictures.is_empty());
+    for (name, build) in shown.take(detail.rows) {
+        let skipped = build.pictures.len().saturating_sub(MOST_PICTURES.min(detail.rows / 10));
+        let last = build.pictures.iter().skip(skipped).map(|picture| {
+            let file = picture.path.rsplit('/').next().unwrap_or_default();
+            format!("{} {}", code(file), inline(&picture.moment))
+        });
+        let first = (skipped > 0).then(|| "…".to_owned());
+        let strip = first.into_iter().chain(last).collect::<Vec<_>>().join(" → ");
+        let directory = build.pictures[0].path.rsplit_once('/').map_or(".", |(parent, _)| parent);
+        out.push_str(&format!(
+            "\n### The screen of {}\n\n{strip}\n\nThe pictures are in {}: `actions/upload-artifact` \
+             keeps them.\n",
+            code(name),
+            code(directory)
+        ));
     }
     out
 }

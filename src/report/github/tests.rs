@@ -7,7 +7,9 @@ use super::record::RunRecord;
 use super::summary::{About, Change, summary};
 use super::*;
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, Product, SpentBy, Stream, Ui};
+use crate::event::{
+    Annotation, Event, Finished, Message, Phase, Picture, Product, SpentBy, Stream, Ui,
+};
 use crate::fault::{Fault, Kind};
 use crate::source::{Place, Position};
 
@@ -106,6 +108,11 @@ fn record() -> RunRecord {
         "amazon-ebs.web",
         finished(200, None, vec![amis(&[("eu-west-1", "ami-1"), ("us-gov-west-1", "ami-2")])]),
     );
+    for (minute, moment) in (1..=13).map(|minute| (minute, format!("after {minute} min"))) {
+        let path = format!("output-web.screens/{minute:03}-{minute}m.png");
+        let picture = Picture { path, moment, is_told: false };
+        told.at(44, "amazon-ebs.web", Message::Picture(picture));
+    }
     let db = "amazon-ebs.db";
     told.at(1, db, Message::StepStarted { step: "provision".into(), phase: Phase::Connect });
     told.at(40, db, Message::PhaseStarted(Phase::Provision("install: nginx".into())));
