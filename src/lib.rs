@@ -35,7 +35,7 @@
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
 //! | `aws` | the EC2 account: credentials, clients, waiters; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |
-//! | `vm` | QEMU: disks, process, QMP, ports |
+//! | `vm` | QEMU: disks, process, QMP, ports; what is typed at a machine, and what its screen shows |
 //! | **contract** | **what a component is, what it gets and what it leaves** |
 //! | `script` | what all shells share: variables, statuses; scripts on this machine |
 //! | `step` | do + undo |

@@ -23,20 +23,23 @@ pub async fn provision(
     target: Target,
     data: BuildData,
 ) -> anyhow::Result<Arc<dyn Communicator>> {
-    provision_while(steps, connector, target, data, CancellationToken::new()).await
+    provision_while(steps, connector, target, data, CancellationToken::new(), || ()).await
 }
 
-/// As [`provision`], but gives up connecting as soon as `gone` says that the machine is no more.
+/// As [`provision`], but gives up connecting as soon as `gone` says that the machine is no more, and
+/// calls `connected` before the first provisioner.
 pub async fn provision_while(
     steps: &Steps<'_>,
     connector: &Chosen,
     target: Target,
     data: BuildData,
     gone: CancellationToken,
+    connected: impl FnOnce(),
 ) -> anyhow::Result<Arc<dyn Communicator>> {
     let mut all_data = connector.build_data(&target).await;
     all_data.extend(data);
     let connection = steps.run(Connect::new(connector.clone(), target.clone(), gone)).await?;
+    connected();
     steps.run(Provision { connection: connection.clone(), data: all_data }).await?;
     if target.key.is_some() {
         let (connector, connection) = (connector.clone(), connection.clone());

@@ -15,6 +15,7 @@ use crate::retry::or_cancelled;
 use crate::vm::console::Console;
 use crate::vm::process::{Ended, Process};
 use crate::vm::qmp::Qmp;
+use crate::vm::screen::Frame;
 
 /// How long QEMU may take to open all its files and answer.
 const START: Duration = Duration::from_secs(60);
@@ -27,8 +28,8 @@ pub struct Machine {
     qmp: Qmp,
     console: Console,
     process: Process,
-    /// The sockets that QEMU connected to.
-    _sockets: TempDir,
+    /// The sockets that QEMU connected to, and room for its pictures.
+    directory: TempDir,
 }
 
 impl Machine {
@@ -53,7 +54,7 @@ impl Machine {
         let console = Console::default();
         if with_console {
             let serial = listener(&mut command, "-serial", &sockets.path().join("serial"))?;
-            tokio::spawn(console.clone().record(serial));
+            tokio::spawn(console.clone().record(serial, name_in(args)));
         }
         let process = Process::start("QEMU", command, Stdio::null())?;
         let connected = or_cancelled(cancel, async {
@@ -64,7 +65,7 @@ impl Machine {
             }
         });
         match connected.await.map_err(anyhow::Error::from).flatten() {
-            Ok(qmp) => Ok(Self { qmp, console, process, _sockets: sockets }),
+            Ok(qmp) => Ok(Self { qmp, console, process, directory: sockets }),
             Err(error) => {
                 process.kill().await;
                 Err(error)
@@ -100,10 +101,28 @@ impl Machine {
         self.process.kill().await;
     }
 
+    /// Its control.
+    pub fn qmp(&self) -> &Qmp {
+        &self.qmp
+    }
+
+    /// What its screen shows.
+    pub async fn frame(&self) -> anyhow::Result<Frame> {
+        // Whoever asks at the same time has a file of his own.
+        let name = format!("screen-{}.ppm", uuid::Uuid::new_v4());
+        Frame::of(&self.qmp, &self.directory.path().join(name)).await
+    }
+
     /// What the guest printed on its serial console.
     pub fn console(&self) -> &Console {
         &self.console
     }
+}
+
+/// The machine's name, as QEMU is given it.
+fn name_in(args: &[String]) -> String {
+    let at = args.iter().position(|arg| arg == "-name");
+    at.and_then(|at| args.get(at + 1)).cloned().unwrap_or_default()
 }
 
 /// Listens at `path`, and tells QEMU to connect there as its `switch`.

@@ -1,7 +1,9 @@
-//! QEMU machines: disks, processes, QMP, ports; and what a machine is fed with (images, CDs, floppies,
-//! HTTP).
+//! QEMU machines: disks, processes, QMP, ports; what a machine is fed with (images, CDs, floppies, HTTP),
+//! what is typed at it ([`boot`]), and what people see of its screen.
 
 pub mod accelerator;
+pub mod album;
+pub mod boot;
 pub mod cd;
 pub mod checksum;
 pub mod console;
@@ -16,9 +18,12 @@ pub mod neighbor;
 pub mod ports;
 pub mod process;
 pub mod qmp;
+pub mod screen;
 mod shared;
 mod tool;
 pub mod tpm;
+pub mod vnc;
+pub mod watch;
 
 use crate::config::{Late, late_fields};
 

@@ -114,6 +114,12 @@ fn guard(pid: u32) -> std::io::Result<Child> {
         .spawn()
 }
 
+/// What a program printed, without what QEMU says of a VNC server that works.
+fn without_notices(printed: &str) -> String {
+    let is_notice = |line: &&str| line.starts_with("VNC server running on ");
+    printed.lines().filter(|line| !is_notice(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// Waits for `child`, kills it when asked to, and says how it ended.
 async fn own(
     name: &'static str,
@@ -128,7 +134,7 @@ async fn own(
             // An unreadable rest is no reason to lose what was read.
             let _ = stderr.take(KEPT_STDERR).read_to_end(&mut printed).await;
         }
-        tool::text(&printed)
+        without_notices(&tool::text(&printed))
     });
     let status = match kill.run_until_cancelled(child.wait()).await {
         Some(status) => status,

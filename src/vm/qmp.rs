@@ -43,6 +43,13 @@ impl Qmp {
         Ok(qmp)
     }
 
+    /// A connection to nobody.
+    #[cfg(test)]
+    pub(super) fn unanswered(stream: UnixStream) -> Self {
+        let (_, answers) = mpsc::unbounded_channel();
+        Self(Mutex::new(Line { commands: stream.into_split().1, answers }))
+    }
+
     /// Gives one command and waits for its answer.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ mod ssh;
 mod ssm;
 mod templates;
 mod tutorial;
+mod typing;
 mod vagrant_cloud;
 mod winrm;
 

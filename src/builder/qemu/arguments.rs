@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::builder::qemu::architecture::Architecture;
 use crate::builder::qemu::options::{Accelerator, Disks, Firmware, Hardware, Interface, Network};
+use crate::vm::MachineText;
 
 /// Everything that the command line is made of.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Given<'a> {
     pub display: Option<&'a str>,
     /// The control socket for others.
     pub monitor: Option<&'a Path>,
+    /// The VNC server, as QEMU is told of it.
+    pub vnc: Option<String>,
 }
 
 /// Switches and the values that each is given, in order.
@@ -76,6 +79,9 @@ impl Arguments {
         }
         if let Some(display) = given.display {
             self.add("-display", display);
+        }
+        if let Some(vnc) = &given.vnc {
+            self.add("-vnc", &**vnc);
         }
         if let Some(path) = given.monitor {
             self.add("-qmp", format!("unix:{},server=on,wait=off", escaped(path)));
@@ -230,6 +236,13 @@ impl Arguments {
         self.0.contains_key(switch)
     }
 
+    /// Whether the machine has no keyboard but the PS/2 one of a PC: others are used instead of it.
+    pub fn have_only_a_ps2_keyboard(&self) -> bool {
+        let added = ["-device", "-usbdevice"].iter().filter_map(|switch| self.0.get(*switch));
+        let is_keyboard = |value: &String| value.contains("kbd") || value.contains("keyboard");
+        !added.flatten().any(is_keyboard)
+    }
+
     /// As QEMU is given them; an empty value stands for none.
     pub fn into_words(self) -> Vec<String> {
         let mut words = Vec::new();
@@ -246,6 +259,11 @@ impl Arguments {
 /// `text`, if the template gives it.
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+/// Whether a row of `qemuargs` is for `switch`.
+pub(super) fn is_for(row: &[MachineText], switch: &str) -> bool {
+    row.first().is_some_and(|first| first.raw() == switch)
 }
 
 fn net_device(network: &Network, mac: Option<&str>) -> String {
@@ -329,6 +347,7 @@ mod tests {
                 forward: Some((2222, 22)),
                 display: Some("none"),
                 monitor: None,
+                vnc: Some("127.0.0.1:0,to=100".to_owned()),
             }
         }
     }
@@ -340,7 +359,7 @@ mod tests {
         assert_eq!(
             words,
             "-name web -machine type=pc -accel tcg,thread=multi -m 512M -smp 1 -display none \
-             -boot c -netdev user,id=user.0,hostfwd=tcp:127.0.0.1:2222-:22 \
+             -vnc 127.0.0.1:0,to=100 -boot c -netdev user,id=user.0,hostfwd=tcp:127.0.0.1:2222-:22 \
              -device virtio-net,netdev=user.0 \
              -drive file=out/a,,b.qcow2,if=virtio,cache=unsafe,discard=ignore,format=qcow2 \
              -drive file=/tmp/cd.iso,format=raw,media=cdrom"

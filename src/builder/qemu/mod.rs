@@ -3,6 +3,7 @@
 mod architecture;
 mod arguments;
 mod artifact;
+mod boot;
 mod check;
 mod files;
 mod firmware;
@@ -17,13 +18,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 pub use self::artifact::BUILDER_ID;
+pub use self::boot::ScreenAndKeys;
 pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
 use self::arguments::{Arguments, Given};
 use self::artifact::{Image, files_below};
+use self::boot::{ShowScreen, TypeBootCommand, screens_directory};
 use self::files::{Compact, Fetch, MakeCd, MakeDisks, MakeFloppy, OutputDirectory};
 use self::firmware::{PrepareVariables, StartTpm, Uefi};
 use self::kept::Kept;
@@ -36,6 +40,8 @@ use crate::interpolate::{BuildData, Dot};
 use crate::step::Steps;
 use crate::vm::MachineText;
 use crate::vm::accelerator::{self, Kvm};
+use crate::vm::album::Album;
+use crate::vm::boot::Boot;
 use crate::vm::cd;
 use crate::vm::download::{self, Download};
 use crate::vm::floppy;
@@ -44,6 +50,8 @@ use crate::vm::machine::Machine;
 use crate::vm::neighbor;
 use crate::vm::ports::Port;
 use crate::vm::tpm::Tpm;
+use crate::vm::vnc;
+use crate::vm::watch::Watch;
 
 /// Where a guest behind QEMU's user network finds this host.
 const HOST_FOR_GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
@@ -61,6 +69,9 @@ pub struct Qemu {
     cd: cd::Options,
     floppy: floppy::Options,
     http: http_server::Options,
+    /// What is typed at it.
+    boot: Option<Boot>,
+    vnc: vnc::Options,
     communicator: Chosen,
     /// The machine's name.
     name: String,
@@ -81,6 +92,7 @@ impl Component for Qemu {
         cd::Options,
         floppy::Options,
         http_server::Options,
+        ScreenAndKeys,
         communicator::Options,
     );
 
@@ -89,8 +101,19 @@ impl Component for Qemu {
     }
 
     fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let (mut hardware, firmware, disks, network, output, image, cd, floppy, http, communicator) =
-            options;
+        let (
+            mut hardware,
+            firmware,
+            disks,
+            network,
+            output,
+            image,
+            cd,
+            floppy,
+            http,
+            screen,
+            communicator,
+        ) = options;
         let architecture = Architecture::of(Path::new(&hardware.qemu_binary));
         check::hardware(&hardware, check);
         check::firmware(&firmware, check);
@@ -100,6 +123,9 @@ impl Component for Qemu {
         cd.check(check);
         floppy.check(check);
         http.check(check);
+        screen.vnc.check(check);
+        let has_console = !hardware.qemuargs.iter().any(|row| arguments::is_for(row, "-serial"));
+        let boot = screen.boot.check(has_console, check);
         let communicator = communicator.choose(&Taken::of(communicator::ANY), check);
         let download = image.check(check)?;
         if hardware.memory < 10 {
@@ -125,6 +151,8 @@ impl Component for Qemu {
             cd,
             floppy,
             http,
+            boot,
+            vnc: screen.vnc,
             communicator: communicator?,
             name,
             directory,
@@ -182,6 +210,7 @@ impl Qemu {
         let arguments = self.arguments(accelerator, &parts, &surroundings, cx)?;
         // The template may have a network card of its own.
         let mac = surroundings.mac.as_deref().map(|own| arguments.mac().unwrap_or(own).to_owned());
+        let is_ps2 = arguments.have_only_a_ps2_keyboard();
         let start = Start {
             binary,
             with_console: !arguments.has("-serial"),
@@ -196,8 +225,12 @@ impl Qemu {
             };
         let machine = steps.run(start).await.map_err(has_ended)?;
 
-        let data = self.provision(&machine, mac, &surroundings, steps).await;
-        let data = data.map_err(|error| match machine.has_ended() {
+        let data = async {
+            let dot = self.dot(&surroundings);
+            let watch = self.boot(&machine, is_ps2, dot, cx, steps).await?;
+            self.provision(&machine, &watch, mac, &surroundings, steps).await
+        };
+        let data = data.await.map_err(|error| match machine.has_ended() {
             Some(ended) => error.context(ended.to_string()),
             None => error,
         })?;
@@ -267,6 +300,7 @@ impl Qemu {
             forward: surroundings.port.as_ref().map(Port::number).zip(self.communicator.port()),
             display: self.display(cx),
             monitor: self.monitor().as_deref(),
+            vnc: self.vnc.argument(),
         });
         let rows = self.rows(cx, &self.dot(surroundings))?;
         arguments.override_with(&rows, &self.network, surroundings.mac.as_deref());
@@ -289,10 +323,31 @@ impl Qemu {
         Ok(steps.run(find).await?.to_string())
     }
 
+    /// Shows the screen, and types what is to be typed at it.
+    async fn boot(
+        &self,
+        machine: &Arc<Machine>,
+        is_ps2: bool,
+        dot: Dot,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<Arc<Watch>> {
+        let directory = screens_directory(&self.directory);
+        let album = Arc::new(Album::empty(&directory, cx.facts.debug).await?);
+        let (vnc, machine) = (self.vnc.clone(), machine.clone());
+        let show = ShowScreen::new(machine.clone(), vnc, album.clone(), directory);
+        let watch = steps.run(show).await?;
+        if let Some(boot) = self.boot.clone() {
+            steps.run(TypeBootCommand { machine, album, boot, dot, is_ps2 }).await?;
+        }
+        Ok(watch)
+    }
+
     /// Connects, provisions and powers off. `mac` is the network card of a machine on a bridge.
     async fn provision(
         &self,
         machine: &Arc<Machine>,
+        watch: &Watch,
         mac: Option<String>,
         surroundings: &GuestFacts,
         steps: &Steps<'_>,
@@ -318,7 +373,15 @@ impl Qemu {
         let options = &self.communicator;
         let mut build_data = options.build_data(&target).await;
         build_data.extend(data.clone());
-        let connection = provision_while(steps, options, target, data, machine.gone()).await?;
+        // What is provisioned from outside is heard; an installer is only seen.
+        let connected = || {
+            if options.connects() {
+                watch.connected()
+            }
+        };
+        // One that nobody connects to may have ended already: by what was typed at it.
+        let gone = if options.connects() { machine.gone() } else { CancellationToken::new() };
+        let connection = provision_while(steps, options, target, data, gone, connected).await?;
         steps.run(self.shutdown(machine, connection)).await?;
         Ok(build_data)
     }

@@ -40,7 +40,6 @@ impl Accelerator {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("x-not-built" = [
-    "boot_command", "boot_key_interval", "boot_keygroup_interval", "boot_steps",
     "run_once",
 ]))]
 pub struct Hardware {
@@ -81,10 +80,6 @@ pub struct Hardware {
     pub qmp_enable: bool,
     /// Where that socket is: `<output_directory>/<vm_name>.monitor` if not given.
     pub qmp_socket_path: Option<PathBuf>,
-    /// How long to wait before `boot_command` is typed. Without one, nothing waits for it.
-    pub boot_wait: GoDuration,
-    /// Whether there is no VNC server. There is none until `boot_command` needs it.
-    pub disable_vnc: bool,
 }
 
 impl Default for Hardware {
@@ -106,8 +101,6 @@ impl Default for Hardware {
             qemuargs: Vec::new(),
             qmp_enable: false,
             qmp_socket_path: None,
-            boot_wait: GoDuration::from_secs(10),
-            disable_vnc: false,
         }
     }
 }
@@ -290,8 +283,7 @@ pub struct QemuImgArgs {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("x-not-built" = [
-    "ssh_host_port_max", "ssh_host_port_min", "vnc_bind_address", "vnc_password",
-    "vnc_port_max", "vnc_port_min", "vnc_use_password",
+    "ssh_host_port_max", "ssh_host_port_min",
 ]))]
 pub struct Network {
     /// The network card.

@@ -1,4 +1,5 @@
-//! Guests of the tests: one of 512 bytes that says a line on its serial console, and a Debian.
+//! Guests of the tests: some of 512 bytes (one says a line on its serial console, others print the keys
+//! that they get), and a Debian.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,8 +35,64 @@ pub fn small_disk(then: Then) -> Vec<u8> {
     code.extend(b"\x1b[31m");
     code.extend(GREETING.as_bytes());
     code.extend(b"\r\n\0");
+    boot_disk(&code)
+}
+
+/// A raw disk with a guest that says `keys: ` on its serial console, reads the keyboard controller, and
+/// prints each byte in hexadecimal at port 0xe9. When F11 goes up it changes the screen, when F12 goes up it powers off.
+///
+/// ```text
+///     cli; ax = ds = ss = 0; sp = 0x7c00; cld; dx = 0x3f8; si = ready
+/// 1:  lodsb; test al,al; jz next; out dx,al; jmp 1b
+/// next: in al,0x64; test al,1; jz next; in al,0x60; mov bh,al
+///     mov bl,al; shr al,4; call digit; mov al,bl; and al,15; call digit; mov al,' '; out 0xe9,al
+///     cmp bh,0xd7; jne 3f; mov ax,0x13; int 0x10; cli
+/// 3:  cmp bh,0xd8; jne next; mov dx,0x604; mov ax,0x2000; out dx,ax
+/// 2:  hlt; jmp 2b
+/// digit: add al,'0'; cmp al,'9'; jbe put; add al,39
+/// put: out 0xe9,al; ret
+/// ready: "keys: ", 0
+/// ```
+pub fn disk_that_prints_scancodes() -> Vec<u8> {
+    coded_disk(
+        "fa31c08ed88ed0bc007cfcbaf803be5b7cac84c07403eeebf8\
+         e464a80174fae46088c788c3c0e804e8250088d8240fe81e00b020e6e9\
+         80ffd77506b81300cd10fa80ffd875d3ba0406b80020eff4ebfd\
+         04303c3976020427e6e9c3\
+         6b6579733a2000",
+    )
+}
+
+/// A raw disk with a guest that says `keys: `, reads keys from its BIOS, prints each at port 0xe9, and
+/// then does nothing for two ticks of 55 ms. It powers off at Escape.
+///
+/// ```text
+///     ax = ds = ss = 0; sp = 0x7c00; cld; dx = 0x3f8; si = ready
+/// 1:  lodsb; test al,al; jz next; out dx,al; jmp 1b
+/// next: xor ah,ah; int 0x16; cmp al,27; je done; out 0xe9,al
+///     mov bx,[0x46c]; add bx,2
+/// 2:  mov ax,[0x46c]; sub ax,bx; js 2b; jmp next
+/// done: mov dx,0x604; mov ax,0x2000; out dx,ax
+/// 3:  hlt; jmp 3b
+/// ready: "keys: ", 0
+/// ```
+pub fn disk_that_reads_slowly() -> Vec<u8> {
+    coded_disk(
+        "31c08ed88ed0bc007cfcbaf803be3c7cac84c07403eeebf8\
+         30e4cd163c1b7412e6e98b1e6c0483c302a16c0429d878f9ebe6\
+         ba0406b80020eff4ebfd\
+         6b6579733a2000",
+    )
+}
+
+fn coded_disk(code: &str) -> Vec<u8> {
+    boot_disk(&hex::decode(code).expect("hexadecimal digits"))
+}
+
+/// A raw disk of 1 MiB with nothing but this boot sector.
+fn boot_disk(code: &[u8]) -> Vec<u8> {
     let mut disk = vec![0; 1 << 20];
-    disk[..code.len()].copy_from_slice(&code);
+    disk[..code.len()].copy_from_slice(code);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     disk
 }

@@ -30,7 +30,10 @@ pub use cloud::Cloud;
 pub use context::build_context;
 #[cfg(feature = "docker")]
 pub use dockerd::{BASE, Dockerd};
-pub use guest::{GREETING, Then, cd, debian_disk, processes_with, small_disk, small_installer};
+pub use guest::{
+    GREETING, Then, cd, debian_disk, disk_that_prints_scancodes, disk_that_reads_slowly,
+    processes_with, small_disk, small_installer,
+};
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
 pub use program::{Program, Run, signal};

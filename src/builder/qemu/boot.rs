@@ -1,0 +1,230 @@
+//! Steps around a machine that boots: people see its screen, and the boot command is typed at it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+
+use crate::builder::qemu::kept::Kept;
+use crate::component::BuildContext;
+use crate::config::{GoDuration, option_parts};
+use crate::event::Phase;
+use crate::interpolate::Dot;
+use crate::retry::{or_cancelled, sleep};
+use crate::step::{Ending, Step};
+use crate::vm::album::{Album, Moment};
+use crate::vm::boot::{self, Boot, BootStep, Typist};
+use crate::vm::machine::Machine;
+use crate::vm::vnc;
+use crate::vm::watch::{Rhythm, Watch};
+
+/// How long a picture of a failure may take: a machine that is to end soon must not wait for it.
+const LAST_PICTURE: Duration = Duration::from_secs(3);
+
+option_parts! {
+    /// What people see of the machine's screen, and what is typed at it.
+    #[derive(Clone, Debug)]
+    pub struct ScreenAndKeys {
+        pub(super) boot: boot::Options,
+        pub(super) vnc: vnc::Options,
+    }
+}
+
+/// Shows the machine's screen to people: over VNC, and as pictures. Undone before the machine is: a
+/// failed build keeps a last picture.
+pub(super) struct ShowScreen {
+    machine: Arc<Machine>,
+    vnc: vnc::Options,
+    album: Arc<Album>,
+    directory: PathBuf,
+    watch: Kept<Arc<Watch>>,
+}
+
+/// The directory for the pictures of a build whose image goes into `output`: beside it, since they are no
+/// part of the image and stay when a failed build takes that back.
+pub(super) fn screens_directory(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".screens");
+    PathBuf::from(name)
+}
+
+#[async_trait]
+impl Step for ShowScreen {
+    type Output = Arc<Watch>;
+
+    fn name(&self) -> &'static str {
+        "show the screen"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Launch
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Arc<Watch>> {
+        self.open_vnc(cx).await?;
+        let (machine, album) = (self.machine.clone(), self.album.clone());
+        let watch = Arc::new(Watch::over(machine, album, Rhythm::default(), cx.ui.clone()));
+        self.watch.keep(watch.clone());
+        Ok(watch)
+    }
+
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        if let Some(watch) = self.watch.take() {
+            watch.end();
+        }
+        if ending == Ending::Failed && self.machine.has_ended().is_none() {
+            let picture = picture(&self.machine, &self.album, Moment::Failure, cx);
+            // There is a failure to tell already.
+            match tokio::time::timeout(LAST_PICTURE, picture).await {
+                Ok(Err(error)) => tracing::info!("no picture of the failure: {error:#}"),
+                Ok(Ok(())) => {}
+                Err(_) => tracing::info!("no picture of the failure: it took too long"),
+            }
+        }
+        match tokio::fs::remove_file(self.password_file()).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
+                .with_context(|| format!("cannot remove {}", self.password_file().display())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ShowScreen {
+    /// Of `machine`; its pictures are in the `directory` of the `album`.
+    pub fn new(
+        machine: Arc<Machine>,
+        vnc: vnc::Options,
+        album: Arc<Album>,
+        directory: PathBuf,
+    ) -> Self {
+        Self { machine, vnc, album, directory, watch: Kept::default() }
+    }
+
+    fn password_file(&self) -> PathBuf {
+        self.directory.join("vnc-password")
+    }
+
+    /// Says where the screen can be seen.
+    async fn open_vnc(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let Some(vnc::Place { url }) = vnc::place(self.machine.qmp()).await else { return Ok(()) };
+        if !self.vnc.asks() {
+            cx.ui.say(format!(
+                "The machine's screen can be seen over VNC, without a password: {url}"
+            ));
+            return Ok(());
+        }
+        if let Some(password) = self.vnc.password() {
+            vnc::set_password(self.machine.qmp(), password).await?;
+            cx.ui.say(format!(
+                "The machine's screen can be seen over VNC, with your password: {url}"
+            ));
+            return Ok(());
+        }
+        let password = vnc::new_password()?;
+        cx.redactor.register(password.expose());
+        let file = self.password_file();
+        vnc::write_password(&file, &password)?;
+        vnc::set_password(self.machine.qmp(), &password).await?;
+        cx.ui.say(format!(
+            "The machine's screen can be seen over VNC, with the password in {}: {url}",
+            file.display()
+        ));
+        Ok(())
+    }
+}
+
+/// Keeps a picture of the screen.
+async fn picture(
+    machine: &Machine,
+    album: &Album,
+    moment: Moment,
+    cx: &BuildContext,
+) -> anyhow::Result<()> {
+    let frame = machine.frame().await?;
+    album.keep(frame, moment, &cx.ui).await.map(drop)
+}
+
+/// Types the boot command.
+pub(super) struct TypeBootCommand {
+    pub machine: Arc<Machine>,
+    pub album: Arc<Album>,
+    pub boot: Boot,
+    /// What the command knows of the machine.
+    pub dot: Dot,
+    /// Whether the machine's keyboard is the PS/2 one that a PC has.
+    pub is_ps2: bool,
+}
+
+#[async_trait]
+impl Step for TypeBootCommand {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "type the boot command"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Launch
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if !self.boot.wait.is_zero() {
+            cx.ui.say(format!("Waiting {} for boot...", GoDuration::from(self.boot.wait)));
+            let waited = sleep(&cx.cancel, self.boot.wait);
+            self.machine
+                .gone()
+                .run_until_cancelled_owned(waited)
+                .await
+                .context("the machine is gone")??;
+        }
+        or_cancelled(&cx.cancel, self.type_all(cx)).await?
+    }
+}
+
+impl TypeBootCommand {
+    async fn type_all(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let boot = &self.boot;
+        let mut typist = Typist::at(&self.machine, boot, self.is_ps2, &cx.ui).await;
+        for (number, step) in (1..).zip(&boot.steps) {
+            let number = (boot.steps.len() > 1).then_some(number);
+            self.show(Moment::BeforeTyping(number), cx).await;
+            cx.ui.say(match &step.description {
+                Some(description) => format!("Typing boot command for: {description}"),
+                None => "Typing the boot command...".to_owned(),
+            });
+            typist.run(&step.command(&cx.facts.scope, &self.dot)?).await?;
+            if cx.facts.debug && number.is_some() {
+                pause(step, cx).await;
+            }
+        }
+        let unread = typist.finish().await.unread;
+        if unread > 0 {
+            cx.ui.say(format!(
+                "Warning: {unread} keys were typed while the machine did not read its keyboard: some \
+                 may be lost. A `<wait>` before them gives it time"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Keeps a picture. A machine without a screen can be typed at, too.
+    async fn show(&self, moment: Moment, cx: &BuildContext) {
+        if let Err(error) = picture(&self.machine, &self.album, moment, cx).await {
+            tracing::info!("no picture of the screen: {error:#}");
+        }
+    }
+}
+
+/// Waits for the person at the terminal.
+async fn pause(step: &BootStep, cx: &BuildContext) {
+    let description = step.description.as_deref().unwrap_or_default();
+    let written = step.written();
+    let question = format!(
+        "Pausing after run of step 'boot description: \"{description}\", command: {written}'. Press enter \
+         to continue."
+    );
+    // An interruption shows at the next step.
+    let _ = or_cancelled(&cx.cancel, cx.ui.ask(question)).await;
+}
