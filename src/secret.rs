@@ -5,11 +5,13 @@
 //! | `redactor` | every known secret in a text is masked |
 //! | `key_id` | ids of AWS access keys, told from other words |
 //! | `forms` | how else a secret may be written: encoded, quoted, reversed |
+//! | `rsa` | what is sealed for an RSA key |
 //! | `weak` | what is too short or too common to be masked |
 
 mod forms;
 mod key_id;
 mod redactor;
+mod rsa;
 mod weak;
 
 use std::borrow::Cow;
@@ -21,6 +23,7 @@ use serde::Deserialize;
 pub use self::key_id::access_key_ids;
 pub use self::redactor::Redactor;
 pub(crate) use self::redactor::{joined, without_quoted};
+pub use self::rsa::RsaKey;
 pub use self::weak::Weakness;
 
 /// What is printed in a secret's place.
