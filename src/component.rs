@@ -37,7 +37,7 @@ use crate::permission::Permission;
 use crate::secret::Redactor;
 use crate::stop::Stop;
 
-pub use access::{Access, Entrance, Sharing};
+pub use access::{Access, Entrance, Sharing, WindowsAccess};
 
 /// A type of builder, provisioner, post-processor or data source, as templates name it.
 pub trait Component: Sized {
@@ -689,6 +689,10 @@ pub trait Communicator: Send + Sync {
     /// `None` if it cannot.
     async fn access(&self, _by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         Ok(None)
+    }
+    /// How another program of this machine gets to the other one by WinRM; `None` if it cannot.
+    fn windows_access(&self) -> Option<WindowsAccess> {
+        None
     }
     /// Ends the connection; all later calls fail.
     async fn close(&self);

@@ -5,7 +5,7 @@ pub mod sealed;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::diagnostic::Frontend;
 use crate::identity::Role;
+use crate::peer;
 use crate::reach::Reach;
 use crate::secret::SecretStore;
 
@@ -174,6 +175,16 @@ impl Environment {
         self.get("HOME").map(PathBuf::from)
     }
 
+    /// `path` with a leading `~` or `~user` replaced by that home directory.
+    pub fn expand_home(&self, path: &Path) -> PathBuf {
+        let Some(rest) = path.to_str().and_then(|text| text.strip_prefix('~')) else {
+            return path.to_owned();
+        };
+        let (user, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let home = if user.is_empty() { self.home() } else { home_of(user) };
+        home.map_or_else(|| path.to_owned(), |home| home.join(rest))
+    }
+
     /// Where this program keeps what it remembers from one run to the next: `IMGBAKE_STATE_DIR`,
     /// else `$XDG_STATE_HOME/imgbake`, else `~/.local/state/imgbake`.
     pub fn state_dir(&self) -> Option<PathBuf> {
@@ -193,5 +204,30 @@ impl Environment {
             .or_else(|| self.get("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("packer")))
             .or_else(|| self.home().map(|home| home.join(".cache/packer")))
             .unwrap_or_else(|| self.cwd.join("packer_cache"))
+    }
+}
+
+/// The largest list of users that is read.
+const USERS: u64 = 16 * 1024 * 1024;
+
+fn home_of(user: &str) -> Option<PathBuf> {
+    let users = peer::read_regular_text(Path::new("/etc/passwd"), USERS).ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(user)).then(|| fields.nth(4).map(PathBuf::from)).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_directory_is_found_by_its_user() {
+        let vars = [("HOME".to_owned(), "/home/me".to_owned())].into();
+        let environment = Environment::new(vars, "/".into(), Timestamp::UNIX_EPOCH);
+        assert_eq!(environment.expand_home("/a/~".as_ref()), Path::new("/a/~"));
+        assert_eq!(environment.expand_home("~root/key".as_ref()), Path::new("/root/key"));
+        assert_eq!(environment.expand_home("~/key".as_ref()), Path::new("/home/me/key"));
     }
 }

@@ -1,6 +1,7 @@
 //! What a builder may ask of the connector that its template chose.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::component::{BuildContext, Check, Communicator};
 use crate::config::GoDuration;
 use crate::interpolate::BuildData;
 use crate::retry::{self, Cancelled};
+use crate::secret::Secret;
 
 /// One way to talk to machines, with the options that a template gives for it.
 ///
@@ -73,6 +75,27 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The file of the private key that the template names.
+    fn private_key_file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// The same connector for a builder that finds out passwords which machines make for themselves,
+    /// and seal for a key; `keys` says which one the template names. `None` if it needs none.
+    fn finding_password(&self, _keys: &dyn Connector) -> Option<Arc<dyn Connector>> {
+        None
+    }
+
+    /// The key that the password is sealed for that the builder has to find out, if it has to.
+    fn password_key(&self) -> Option<PasswordKey<'_>> {
+        None
+    }
+
+    /// The same connector, with the password that was found out.
+    fn with_password(&self, _password: Secret) -> Option<Arc<dyn Connector>> {
+        None
+    }
+
     /// Waits until the machine answers and lets us in; does so once more after `pause`.
     ///
     /// # Errors
@@ -98,6 +121,15 @@ pub trait Connector: fmt::Debug + Send + Sync {
 
     /// What `build.Host`, `build.User` … say of a machine reached at `target`.
     async fn build_data(&self, target: &Target) -> BuildData;
+}
+
+/// The key that a machine seals its password for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordKey<'a> {
+    /// The temporary one.
+    Temporary,
+    /// One whose private half is in this file.
+    File(&'a Path),
 }
 
 /// The temporary key that a template asks for.

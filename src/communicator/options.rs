@@ -10,6 +10,7 @@ use super::connector::{Connector, Pause};
 use super::{Target, connectors};
 use crate::component::{BuildContext, Check, Communicator};
 use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
+use crate::secret::Secret;
 
 /// The options that all connectors share.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -47,18 +48,24 @@ impl Part for Options {
 pub struct Taken {
     own: Vec<Arc<dyn Connector>>,
     names: &'static [&'static str],
+    finds_passwords: bool,
 }
 
 impl Taken {
     /// The registered connectors of these names; the first is the default.
     pub fn of(names: &'static [&'static str]) -> Self {
-        Self { own: Vec::new(), names }
+        Self { own: Vec::new(), names, finds_passwords: false }
     }
 
     /// One that the builder brings itself, which is the default; beside it the registered connectors
     /// of these names.
     pub fn own_or(own: Arc<dyn Connector>, names: &'static [&'static str]) -> Self {
-        Self { own: vec![own], names }
+        Self { own: vec![own], names, finds_passwords: false }
+    }
+
+    /// Passwords that machines make for themselves, the builder finds out.
+    pub fn finding_passwords(self) -> Self {
+        Self { finds_passwords: true, ..self }
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
@@ -91,9 +98,13 @@ impl Options {
             taken.refuse(&name, check);
             return None;
         };
+        let keys = self.connectors.iter().find(|own| own.name() == "ssh");
+        let finding = keys.filter(|_| taken.finds_passwords);
+        let finding = finding.and_then(|keys| connector.finding_password(&**keys));
+        let connector = finding.unwrap_or_else(|| connector.clone());
         connector.check(check);
         let pause = Pause(self.shared.pause_before_connecting);
-        Some(Chosen { connector: connector.clone(), pause })
+        Some(Chosen { connector, pause })
     }
 }
 
@@ -113,6 +124,12 @@ impl Deref for Chosen {
 }
 
 impl Chosen {
+    /// The same, with the password that the builder has found out.
+    pub fn with_password(&self, password: Secret) -> Self {
+        let connector = self.connector.with_password(password);
+        Self { connector: connector.unwrap_or_else(|| self.connector.clone()), pause: self.pause }
+    }
+
     /// Connects as the template says; see [`Connector::connect`].
     pub async fn open(
         &self,

@@ -30,6 +30,27 @@ pub struct Sharing {
     pub sftp_command: Option<String>,
 }
 
+/// What a program that speaks WinRM must know to get to a machine.
+#[derive(Debug)]
+pub struct WindowsAccess {
+    /// The address to connect to.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+    /// With which password.
+    pub password: Secret,
+    /// Whether HTTPS is spoken.
+    pub is_https: bool,
+    /// Whether the certificate is looked at.
+    pub is_verified: bool,
+    /// Whether NTLM is spoken; else Basic.
+    pub is_ntlm: bool,
+    /// Whether no proxy of the environment leads there.
+    pub is_direct: bool,
+}
+
 /// What a program that speaks SSH must know to get to a machine.
 #[derive(Debug)]
 pub struct Access {

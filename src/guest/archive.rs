@@ -44,6 +44,32 @@ pub fn unpack(from: impl Read, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same for a ZIP archive whose files were not compressed: none is larger than its archive.
+pub fn unpack_zip(from: &std::fs::File, to: &Path) -> anyhow::Result<()> {
+    let mut left = from.metadata()?.len();
+    let mut archive = zip::ZipArchive::new(from)?;
+    anyhow::ensure!(archive.len() < ENTRIES, "the archive has more than {ENTRIES} entries");
+    std::fs::create_dir_all(to)?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let path = to.join(peer::relative_path(Path::new(entry.name()))?);
+        if entry.is_dir() {
+            std::fs::create_dir_all(&path)?;
+            continue;
+        }
+        let is_plain = entry.compression() == zip::CompressionMethod::Stored && !entry.encrypted();
+        let rest = left.checked_sub(entry.size()).filter(|_| is_plain && !entry.is_symlink());
+        left = rest.with_context(|| format!("{} is more than it was to be", path.display()))?;
+        let write = || format!("cannot write {}", path.display());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).with_context(write)?;
+        }
+        let mut file = std::fs::File::create(&path).with_context(write)?;
+        io::copy(&mut entry, &mut file).with_context(write)?;
+    }
+    Ok(())
+}
+
 /// Writes what `entry` holds to `path`, and says whether it was a file.
 fn unpack_file(entry: &mut Entry<'_, impl Read>, to: &Path, path: &Path) -> anyhow::Result<bool> {
     let write = || format!("cannot write {}", path.display());
@@ -190,5 +216,26 @@ mod tests {
         let (said, names) = unpacked(&*archive);
         assert_eq!(said, "ok");
         assert_eq!(names, ["d", "d/file", "link"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_zip_is_unpacked_below_its_place_and_is_not_larger_than_itself() {
+        use std::io::Write as _;
+        use zip::CompressionMethod::{Deflated, Stored};
+        let unpacked = |name: &str, method| {
+            let mut archive = zip::ZipWriter::new(tempfile::tempfile().unwrap());
+            let options = zip::write::SimpleFileOptions::default().compression_method(method);
+            archive.start_file(name, options).unwrap();
+            archive.write_all(&[0; 1000]).unwrap();
+            archive.add_directory("empty", options).unwrap();
+            let file = archive.finish().unwrap();
+            let to = tempfile::tempdir().unwrap();
+            let said = unpack_zip(&file, &to.path().join("to"));
+            let said = said.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned());
+            (said, to.path().join("to").join(name).is_file())
+        };
+        assert_eq!(unpacked("a/b", Stored), ("ok".to_owned(), true));
+        assert!(unpacked("a", Deflated).0.contains("more than it was to be"));
+        assert_ne!(unpacked("../a", Stored).0, "ok");
     }
 }

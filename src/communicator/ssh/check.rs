@@ -1,6 +1,6 @@
 //! What can be wrong with the options, found before any machine starts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use russh::keys::Certificate;
 
@@ -9,8 +9,6 @@ use super::{algorithm, tunnel};
 use crate::communicator::key::{self, KeyType};
 use crate::component::Check;
 use crate::diagnostic::code;
-use crate::env::Environment;
-use crate::peer;
 use crate::secret::Secret;
 
 impl SshOptions {
@@ -147,7 +145,7 @@ impl SshOptions {
 
 fn check_key_file(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
     let Some(path) = path else { return };
-    let path = expand_home(path, &check.facts.scope.environment);
+    let path = check.facts.scope.environment.expand_home(path);
     let reach = &check.facts.scope.environment.reach;
     let cause = match reach.read_text(&path, key::LARGEST_FILE) {
         Err(error) => format!("cannot read {}: {error}", path.display()),
@@ -163,7 +161,7 @@ fn check_key_file(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
 fn check_certificate(check: &mut Check<'_>, option: &str, path: Option<&Path>) {
     let Some(path) = path else { return };
     let environment = check.facts.scope.environment.clone();
-    let path = expand_home(path, &environment);
+    let path = environment.expand_home(path);
     let now = u64::try_from(environment.started.as_second()).unwrap_or(0);
     let cause = match environment.reach.read_text(&path, key::LARGEST_FILE) {
         Err(error) => Some(error.to_string()),
@@ -188,27 +186,6 @@ fn refuse_certificate(certificate: &Certificate, now: u64) -> Option<&'static st
     } else {
         None
     }
-}
-
-/// `path` with a leading `~` or `~user` replaced by that home directory.
-pub(super) fn expand_home(path: &Path, environment: &Environment) -> PathBuf {
-    let Some(rest) = path.to_str().and_then(|text| text.strip_prefix('~')) else {
-        return path.to_owned();
-    };
-    let (user, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    let home = if user.is_empty() { environment.home() } else { home_of(user) };
-    home.map_or_else(|| path.to_owned(), |home| home.join(rest))
-}
-
-/// The largest list of users that is read.
-const USERS: u64 = 16 * 1024 * 1024;
-
-fn home_of(user: &str) -> Option<PathBuf> {
-    let users = peer::read_regular_text(Path::new("/etc/passwd"), USERS).ok()?;
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(user)).then(|| fields.nth(4).map(PathBuf::from)).flatten()
-    })
 }
 
 /// Whether a password was given that is not empty.
@@ -285,16 +262,5 @@ mod tests {
         ] {
             assert!(found.contains(part), "{part} in:\n{found}");
         }
-    }
-
-    #[test]
-    fn a_home_directory_is_found_by_its_user() {
-        let mut environment = crate::interpolate::Scope::for_tests().environment;
-        assert_eq!(expand_home("/a/~".as_ref(), &environment), Path::new("/a/~"));
-        assert_eq!(expand_home("~root/key".as_ref(), &environment), Path::new("/root/key"));
-        let vars = [("HOME".to_owned(), "/home/me".to_owned())].into();
-        let started = environment.started;
-        environment = std::sync::Arc::new(Environment::new(vars, "/".into(), started));
-        assert_eq!(expand_home("~/key".as_ref(), &environment), Path::new("/home/me/key"));
     }
 }

@@ -93,6 +93,10 @@ impl Connector for SshOptions {
         self.wanted_key()
     }
 
+    fn private_key_file(&self) -> Option<&Path> {
+        self.ssh_private_key_file.as_deref()
+    }
+
     fn key_pair(&self) -> Option<&str> {
         Some(self.ssh_keypair_name.as_str()).filter(|name| !name.is_empty())
     }

@@ -11,7 +11,7 @@ use russh::{Preferred, compression};
 
 use super::algorithm;
 use super::auth::Method;
-use super::check::{expand_home, given};
+use super::check::given;
 use super::dial::{Bastion, Proxy, Route};
 use super::host_key::HostKeys;
 use super::options::SshOptions;
@@ -152,14 +152,14 @@ async fn key_file(
     certificate: Option<&Path>,
     environment: &Environment,
 ) -> anyhow::Result<Vec<Method>> {
-    let path = expand_home(path, environment);
+    let path = environment.expand_home(path);
     let text = key::read(&path).await?;
     let parsed = key::parse(&text).with_context(|| path.display().to_string())?;
     let parsed = Arc::new(parsed);
     let origin = format!("key file {}", path.display());
     let mut methods = Vec::new();
     if let Some(certificate) = certificate {
-        let certificate = expand_home(certificate, environment);
+        let certificate = environment.expand_home(certificate);
         let text = key::read(&certificate).await?;
         let read = Certificate::from_openssh(text.trim())
             .with_context(|| format!("cannot read the certificate {}", certificate.display()))?;

@@ -24,8 +24,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::communicator::Transport;
 use crate::communicator::way::tcp;
+use crate::communicator::{Transport, Way};
 use crate::env::Environment;
 use crate::retry::Permanent;
 
@@ -42,6 +42,8 @@ pub(super) struct Endpoint {
     url: Uri,
     tls: Option<Arc<ClientConfig>>,
     proxies: Arc<Matcher>,
+    /// What leads to the machine, if no address of it does.
+    way: Option<Arc<dyn Way>>,
 }
 
 /// How TLS is spoken.
@@ -57,7 +59,13 @@ pub(super) enum Tls {
 
 impl Endpoint {
     /// The service on `port` of `host`.
-    pub(super) fn new(host: &str, port: u16, tls: Tls, proxies: Matcher) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        host: &str,
+        port: u16,
+        tls: Tls,
+        proxies: Matcher,
+        way: Option<Arc<dyn Way>>,
+    ) -> anyhow::Result<Self> {
         let scheme = if tls == Tls::Off { "http" } else { "https" };
         let written = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let url = format!("{scheme}://{written}:{port}/wsman");
@@ -67,6 +75,7 @@ impl Endpoint {
             url: url.parse().with_context(|| format!("`{url}` is no address"))?,
             tls: config(tls)?.map(Arc::new),
             proxies: Arc::new(proxies),
+            way,
         })
     }
 
@@ -82,12 +91,18 @@ impl Endpoint {
 
     /// A new connection.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
+        if let Some(way) = &self.way {
+            way.open().await?;
+        }
         let connecting = self.connect_now();
         let connected = tokio::time::timeout(CONNECT, connecting).await;
         connected.with_context(|| format!("no answer within {CONNECT:?}"))?
     }
 
     async fn connect_now(&self) -> anyhow::Result<Connection> {
+        if let Some(way) = &self.way {
+            return self.over(way.dial().await?, false, None).await;
+        }
         let Some(proxy) = self.proxies.intercept(&self.url) else {
             let stream = tcp(&self.host, self.port).await?;
             return self.over(Box::new(stream), false, None).await;

@@ -120,9 +120,8 @@ impl Service {
         };
         let first = ntlm::negotiate();
         let answer = greet(&mut connection, &first).await?;
-        let challenge = challenge(&answer.headers).context(
-            "the WinRM service does not take NTLM: is `Negotiate` among its ways to log in?",
-        )?;
+        let challenge = challenge(&answer.headers);
+        let challenge = challenge.ok_or_else(|| refused(no_way_in(&offers(&answer.headers))))?;
         let moment = Moment { now: Timestamp::now().as_second(), nonce: random()?, key: random()? };
         let certificate = connection.certificate.as_deref();
         let (last, session) = ntlm::authenticate(account, &challenge, certificate, &moment)?;
@@ -169,23 +168,39 @@ impl Service {
 
     /// Why the service does not let us in.
     fn refused(&self, headers: &HeaderMap) -> anyhow::Error {
-        let offers: Vec<_> = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok()?.split(' ').next())
-            .collect();
-        let offers = offers.join(", ");
-        let is_offered = |name: &str| offers.contains(name);
+        let offers = offers(headers);
         match &self.login {
-            Login::Basic { .. } if !is_offered("Basic") && !offers.is_empty() => refused(format!(
-                "the WinRM service does not take Basic, but {offers}: set `winrm_use_ntlm = true`"
-            )),
+            Login::Basic { .. } if offers.contains("Negotiate") && !offers.contains("Basic") => {
+                refused(format!(
+                    "the WinRM service does not take Basic, but {offers}: set `winrm_use_ntlm = true`"
+                ))
+            }
+            Login::Basic { .. } if !offers.contains("Basic") && !offers.is_empty() => {
+                refused(no_way_in(&offers))
+            }
             _ => refused(
                 "the WinRM service refuses the login: check `winrm_username` and `winrm_password`"
                     .to_owned(),
             ),
         }
     }
+}
+
+/// The ways to log in that the service offers.
+fn offers(headers: &HeaderMap) -> String {
+    let all = headers.get_all(WWW_AUTHENTICATE).iter();
+    let names = all.filter_map(|value| value.to_str().ok()?.split(' ').next());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Why none of what is offered is of use.
+fn no_way_in(offers: &str) -> String {
+    let offers = if offers.is_empty() { "nothing" } else { offers };
+    format!(
+        "the WinRM service offers {offers}, and neither NTLM nor Basic: imgbake does not speak \
+         Kerberos. Allow one of them on the machine (`winrm set winrm/config/service/auth \
+         '@{{Negotiate=\"true\"}}'`; Basic over HTTPS only)"
+    )
 }
 
 impl Request<'_> {

@@ -24,15 +24,18 @@ use self::http::Endpoint;
 use self::link::{Login, Service};
 use self::ntlm::Account;
 use self::shell::Input;
-use super::Target;
-use super::connector::{Connector, Pause};
-use crate::component::{self, BuildContext, Check, Command, Communicator, Exit, Upload};
+use super::connector::{Connector, KeyRequest, PasswordKey, Pause};
+use super::{KeyType, Target};
+use crate::component::{
+    self, BuildContext, Check, Command, Communicator, Exit, Upload, WindowsAccess,
+};
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
 use crate::guest::shell::{Cmd, Shell, powershell_variables};
 use crate::guest::{Capture, GuestOutput};
 use crate::interpolate::BuildData;
 use crate::retry::{self, Backoff, Permanent};
+use crate::secret::Secret;
 
 pub(super) use self::options::WinRmOptions;
 
@@ -64,6 +67,36 @@ impl Connector for WinRmOptions {
         Some(Self::port(self))
     }
 
+    fn takes_way(&self) -> bool {
+        true
+    }
+
+    fn temporary_key(&self) -> Option<KeyRequest<'_>> {
+        let sealed_for = self.sealed_for.as_ref().filter(|key| key.file.is_none())?;
+        let name = sealed_for.name.as_deref();
+        Some(KeyRequest { kind: KeyType::Rsa, bits: None, name })
+    }
+
+    fn key_pair(&self) -> Option<&str> {
+        self.sealed_for.as_ref()?.pair.as_deref()
+    }
+
+    fn finding_password(&self, keys: &dyn Connector) -> Option<Arc<dyn Connector>> {
+        let is_needed = self.password().is_empty();
+        is_needed.then(|| Arc::new(Self::finding_password(self, keys)) as Arc<dyn Connector>)
+    }
+
+    fn password_key(&self) -> Option<PasswordKey<'_>> {
+        let sealed_for = self.sealed_for.as_ref()?;
+        let file = sealed_for.file.as_deref();
+        Some(file.map_or(PasswordKey::Temporary, PasswordKey::File))
+    }
+
+    fn with_password(&self, password: Secret) -> Option<Arc<dyn Connector>> {
+        let own = Self { winrm_password: Some(password), ..self.clone() };
+        Some(Arc::new(own))
+    }
+
     fn host(&self) -> Option<(&'static str, &str)> {
         Some(("winrm_host", self.winrm_host.as_str())).filter(|(_, host)| !host.is_empty())
     }
@@ -81,14 +114,19 @@ impl Connector for WinRmOptions {
         let (host, port) = self.address(&target);
         let environment = &cx.facts.scope.environment;
         let proxies = http::proxies(environment, self.winrm_no_proxy);
-        let endpoint = Endpoint::new(host, port, self.tls(), proxies)?;
+        let way = target.way.clone();
+        let endpoint = Endpoint::new(host, port, self.tls(), proxies, way)?;
         let (user, password) = (self.winrm_username.as_str(), self.password());
         let login = match self.winrm_use_ntlm {
             true => Login::Ntlm(Account::new(user, password)),
             false => Login::Basic { user: user.to_owned(), password },
         };
-        let winrm =
-            WinRm { service: Arc::new(Service::new(endpoint, login)), ends: TaskTracker::new() };
+        let has_address = target.way.is_none();
+        let winrm = WinRm {
+            service: Arc::new(Service::new(endpoint, login)),
+            reached: has_address.then(|| (self.clone(), host.to_owned(), port)),
+            ends: TaskTracker::new(),
+        };
         cx.ui.say(format!("Using WinRM communicator to connect: {host}"));
         self.wait(cx, &winrm, &target).await?;
         if !pause.is_zero() {
@@ -149,6 +187,8 @@ impl WinRmOptions {
 /// A machine that let us in.
 struct WinRm {
     service: Arc<Service>,
+    /// The options that it was reached with, and where; `None` if no address leads there.
+    reached: Option<(WinRmOptions, String, u16)>,
     /// The shells that are being deleted.
     ends: TaskTracker,
 }
@@ -231,8 +271,22 @@ impl Communicator for WinRm {
         transfer::download(self, from, to, ui).await
     }
 
-    async fn download_dir(&self, _: &str, _: &Path, _: &Ui) -> anyhow::Result<()> {
-        bail!(Permanent("directories are not downloaded over WinRM yet: pack them first".into()))
+    async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+        transfer::download_dir(self, from, to, ui).await
+    }
+
+    fn windows_access(&self) -> Option<WindowsAccess> {
+        let (own, host, port) = self.reached.as_ref()?;
+        Some(WindowsAccess {
+            host: host.clone(),
+            port: *port,
+            user: own.winrm_username.clone(),
+            password: own.password(),
+            is_https: own.winrm_use_ssl,
+            is_verified: !own.winrm_insecure,
+            is_ntlm: own.winrm_use_ntlm,
+            is_direct: own.winrm_no_proxy,
+        })
     }
 
     async fn close(&self) {

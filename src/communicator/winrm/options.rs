@@ -1,12 +1,13 @@
 //! The options of `communicator = "winrm"`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::http::Tls;
-use crate::communicator::Target;
+use crate::communicator::{Connector, KeyType, Target};
 use crate::component::Check;
 use crate::config::GoDuration;
 use crate::secret::Secret;
@@ -37,7 +38,26 @@ pub(in crate::communicator) struct WinRmOptions {
     /// Logs in with NTLM, which proves that we know the password without telling it, and seals what
     /// is sent over HTTP. Otherwise the password is sent.
     pub(super) winrm_use_ntlm: bool,
+    /// The key that the machine's own password is sealed for, if the builder finds it out.
+    #[serde(skip)]
+    pub(super) sealed_for: Option<SealedFor>,
 }
+
+/// What the template says of the key that a password is sealed for.
+#[derive(Clone, Debug, Default)]
+pub(in crate::communicator) struct SealedFor {
+    /// The key pair of the cloud.
+    pub(super) pair: Option<String>,
+    /// Its private half.
+    pub(super) file: Option<PathBuf>,
+    /// What a temporary one is called.
+    pub(super) name: Option<String>,
+    /// Of which kind that is.
+    pub(super) kind: Option<KeyType>,
+}
+
+/// Whose password the machine makes.
+const ADMINISTRATOR: &str = "Administrator";
 
 impl Default for WinRmOptions {
     fn default() -> Self {
@@ -51,6 +71,7 @@ impl Default for WinRmOptions {
             winrm_use_ssl: false,
             winrm_insecure: false,
             winrm_use_ntlm: false,
+            sealed_for: None,
         }
     }
 }
@@ -60,8 +81,12 @@ impl WinRmOptions {
         if self.winrm_username.is_empty() {
             check.missing("winrm_username", "say which user of the machine to log in as");
         }
-        if self.winrm_password.as_ref().is_none_or(Secret::is_empty) {
-            check.missing("winrm_password", "say with which password to log in");
+        match &self.sealed_for {
+            Some(key) => key.check(check),
+            None if self.password().is_empty() => {
+                check.missing("winrm_password", "say with which password to log in");
+            }
+            None => {}
         }
         if self.winrm_username.contains(':') && !self.winrm_use_ntlm {
             let cause = "with Basic no name may have a colon";
@@ -99,9 +124,40 @@ impl WinRmOptions {
         self.winrm_password.clone().unwrap_or_default()
     }
 
+    /// The same options, whose password the builder finds out with what `keys` says.
+    pub(super) fn finding_password(&self, keys: &dyn Connector) -> Self {
+        let wish = keys.temporary_key();
+        let sealed_for = SealedFor {
+            pair: keys.key_pair().map(str::to_owned),
+            file: keys.private_key_file().map(PathBuf::from),
+            name: wish.and_then(|wish| wish.name).map(str::to_owned),
+            kind: wish.map(|wish| wish.kind),
+        };
+        let mut own = Self { sealed_for: Some(sealed_for), ..self.clone() };
+        if own.winrm_username.is_empty() {
+            own.winrm_username = ADMINISTRATOR.to_owned();
+        }
+        own
+    }
+
     /// Where to connect to.
     pub(super) fn address<'a>(&'a self, target: &'a Target) -> (&'a str, u16) {
         let host = if self.winrm_host.is_empty() { &target.host } else { &self.winrm_host };
         (host, target.port.unwrap_or(self.port()))
+    }
+}
+
+impl SealedFor {
+    fn check(&self, check: &mut Check<'_>) {
+        if self.pair.is_some() && self.file.is_none() {
+            let help = "the machine seals its password for the key pair of `ssh_keypair_name`: give \
+                        its private key, or the password in `winrm_password`";
+            check.missing("ssh_private_key_file", help);
+        }
+        let kind = self.kind.filter(|_| check.is_given("temporary_key_pair_type"));
+        if kind.is_some_and(|kind| kind != KeyType::Rsa) {
+            let cause = "Windows seals its password for RSA keys only";
+            check.error("temporary_key_pair_type", cause).help = Some("leave it out".to_owned());
+        }
     }
 }

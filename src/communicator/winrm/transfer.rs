@@ -24,7 +24,8 @@ use crate::communicator::progress::Counter;
 use crate::component::{Exit, Upload};
 use crate::event::{Stream, Ui};
 use crate::fault::{Fault, Kind};
-use crate::guest::{self, Capture, GuestOutput};
+use crate::guest::shell::{Cmd, Shell as _};
+use crate::guest::{self, Capture, GuestOutput, archive};
 use crate::peer;
 use crate::retry::Permanent;
 
@@ -34,6 +35,9 @@ const RECEIVE: &str = include_str!("receive.ps1");
 const SEND: &str = include_str!("send.ps1");
 /// Unpacks `$archive` to `$to`, or to `$name` in it if it is there, and removes it.
 const UNPACK: &str = include_str!("unpack.ps1");
+
+/// Packs what is in `$from`, or what matches it, into `$archive`.
+const PACK: &str = include_str!("pack.ps1");
 
 /// The status of a script that was to write to, or read, a directory.
 const IS_DIRECTORY: u32 = 64;
@@ -148,8 +152,8 @@ pub(super) async fn upload_dir(winrm: &WinRm, from: &str, to: &str, ui: &Ui) -> 
     let tree = Tree::read(from).await?;
     let name = tree.own_name().unwrap_or_default();
     let counter = Counter::new(ui, tree.what(), Some(tree.size()));
-    let archive = tokio::task::spawn_blocking(move || archive(&tree)).await??;
-    let remote = format!("%TEMP%\\imgbake-{}.zip", uuid::Uuid::new_v4());
+    let archive = tokio::task::spawn_blocking(move || pack_tree(&tree)).await??;
+    let remote = temporary_archive();
     upload_all(winrm, archive, &remote, counter).await?;
     let values = [("archive", remote.as_str()), ("to", to), ("name", &name)];
     let mut said = Capture::keeping(LONGEST_WORDS);
@@ -158,7 +162,7 @@ pub(super) async fn upload_dir(winrm: &WinRm, from: &str, to: &str, ui: &Ui) -> 
 }
 
 /// All of `tree` in one archive. It is packed once more on its way, and so it is not here.
-fn archive(tree: &Tree) -> anyhow::Result<std::fs::File> {
+fn pack_tree(tree: &Tree) -> anyhow::Result<std::fs::File> {
     let mut archive = zip::ZipWriter::new(tempfile::tempfile()?);
     let options = zip::write::SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)
@@ -201,6 +205,44 @@ pub(super) async fn download(winrm: &WinRm, from: &str, to: &Path, ui: &Ui) -> a
     let exit = winrm.run_line(&encoded(&[("path", from)], SEND), None, &mut taking).await?;
     success(&taking.said, exit)?;
     taking.finish().with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Downloads what is in the directory `from`, or what matches it if it is a pattern, into `to`.
+pub(super) async fn download_dir(
+    winrm: &WinRm,
+    from: &str,
+    to: &Path,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let remote = temporary_archive();
+    let fetched = fetch(winrm, from, &remote, ui).await;
+    let removal = Cmd.remove_files(&[&remote]);
+    let removed = winrm.run_line(&removal, None, &mut Capture::default()).await;
+    let fetched = fetched?;
+    removed.context("cannot remove the archive from the machine")?;
+    let to = to.to_owned();
+    tokio::task::spawn_blocking(move || archive::unpack_zip(fetched.as_file(), &to)).await?
+}
+
+/// What is in `from`, as an archive that was packed on the machine.
+async fn fetch(
+    winrm: &WinRm,
+    from: &str,
+    remote: &str,
+    ui: &Ui,
+) -> anyhow::Result<tempfile::NamedTempFile> {
+    let mut said = Capture::default();
+    let line = encoded(&[("from", from), ("archive", remote)], PACK);
+    let exit = winrm.run_line(&line, None, &mut said).await?;
+    success(&said, exit)?;
+    let archive = tempfile::NamedTempFile::new()?;
+    download(winrm, remote, archive.path(), ui).await?;
+    Ok(archive)
+}
+
+/// Where an archive is for a while.
+fn temporary_archive() -> String {
+    format!("%TEMP%\\imgbake-{}.zip", uuid::Uuid::new_v4())
 }
 
 /// Writes what comes as base64 to a file.
