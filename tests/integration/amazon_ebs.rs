@@ -26,6 +26,7 @@ mod strangers;
 mod surrogate;
 mod undo;
 mod volumes;
+mod windows;
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_ec2::types::{DeviceType, Image};
+use aws_sdk_ec2::types::{DeviceType, Image, PlatformValues};
 
 use crate::interpolate::{BuildData, Dot};
 
@@ -27,6 +27,11 @@ impl SourceAmi {
     /// Whether its root device is a volume: only then a machine can be stopped.
     pub(crate) fn is_on_ebs(&self) -> bool {
         self.image.root_device_type().is_none_or(|root| *root == DeviceType::Ebs)
+    }
+
+    /// Whether it has Windows.
+    pub(crate) fn is_windows(&self) -> bool {
+        self.image.platform().is_some_and(|platform| *platform == PlatformValues::Windows)
     }
 
     /// `hvm` or `paravirtual`.

@@ -1,15 +1,14 @@
 //! The life of a machine, whatever is made of it: started, provisioned, stopped. The steps, in order;
 //! those that do not need each other run at the same time.
 
-use std::sync::Arc;
-
 use tokio::join;
 
 use crate::aws::allow::Regions;
 use crate::builder::amazon::machine::console::Console;
 use crate::builder::amazon::machine::find_network::{FindNetwork, Network};
+use crate::builder::amazon::machine::find_password::FindPassword;
 use crate::builder::amazon::machine::find_source_ami::FindSourceAmi;
-use crate::builder::amazon::machine::make_key_pair::MakeKeyPair;
+use crate::builder::amazon::machine::make_key_pair::{Key, MakeKeyPair};
 use crate::builder::amazon::machine::make_profile::MakeProfile;
 use crate::builder::amazon::machine::open_security_group::OpenSecurityGroup;
 use crate::builder::amazon::machine::open_tunnel::OpenTunnel;
@@ -18,7 +17,6 @@ use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::machine::stop_instance::{StopInstance, Stopped};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::builder::provision::provision;
-use crate::communicator::TemporaryKey;
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -27,7 +25,7 @@ use crate::step::Steps;
 #[derive(Clone, Debug)]
 pub(crate) struct Started {
     pub instance: Running,
-    key: Option<Arc<TemporaryKey>>,
+    key: Key,
 }
 
 /// Starts the machine, with all that it needs.
@@ -43,8 +41,8 @@ pub(crate) async fn start(
         steps.run(MakeProfile::new(machine, source)),
     );
     let (key, groups, profile) = (key?, groups?, profile?);
-    let instance = RunInstance::new(machine, source, network, key.name, groups, profile);
-    Ok(Started { instance: steps.run(instance).await?, key: key.temporary })
+    let instance = RunInstance::new(machine, source, network, key.name.clone(), groups, profile);
+    Ok(Started { instance: steps.run(instance).await?, key })
 }
 
 /// Has the machine provisioned, and stops it. What its console says of its host keys is held against
@@ -57,12 +55,17 @@ pub(crate) async fn provision_and_stop(
     Started { instance, key }: &Started,
 ) -> anyhow::Result<Stopped> {
     let console = Console::watch(cx, machine, &instance.id);
-    let mut target = instance.target(key.clone(), console.announcement());
+    let mut communicator = machine.settings.communicator.clone();
+    if communicator.password_key().is_some() {
+        let password = steps.run(FindPassword::new(machine, &instance.id, key)).await?;
+        communicator = communicator.with_password(password);
+    }
+    let mut target = instance.target(key.temporary.clone(), console.announcement());
     if machine.settings.run.is_behind_session_manager() {
         target = steps.run(OpenTunnel::new(cx, machine, instance, target)).await?;
     }
     let data = source.build_data(&instance.id);
-    provision(steps, &machine.settings.communicator, target, data).await?;
+    provision(steps, &communicator, target, data).await?;
     let (stopped, confirmed) =
         join!(steps.run(StopInstance::new(machine, instance)), console.confirm_host_key(cx));
     confirmed?;
@@ -78,6 +81,7 @@ pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permi
     all.extend(MakeProfile::permissions(settings, at));
     all.extend(RunInstance::permissions(settings, at));
     all.extend(Console::permissions(settings, at));
+    all.extend(FindPassword::permissions(settings, at));
     all.extend(OpenTunnel::permissions(settings, at));
     all.extend(StopInstance::permissions(settings, at));
     all

@@ -38,6 +38,8 @@ pub(crate) struct Key {
     pub name: Option<String>,
     /// The key itself, if it was made here.
     pub temporary: Option<Arc<TemporaryKey>>,
+    /// The same as EC2 wrote it.
+    pub pem: Option<Secret>,
 }
 
 impl MakeKeyPair {
@@ -93,6 +95,8 @@ impl MakeKeyPair {
         let tags = self.machine.build.own_tags(cx, &self.source)?;
         let kind = match self.machine.settings.communicator.temporary_key().map(|wish| wish.kind) {
             Some(KeyType::Rsa) => ApiKeyType::Rsa,
+            // EC2 starts no Windows with another one.
+            Some(KeyType::Ed25519) if self.source.is_windows() => ApiKeyType::Rsa,
             Some(KeyType::Ed25519 | KeyType::Ecdsa) | None => ApiKeyType::Ed25519,
         };
         let ec2 = self.machine.build.ec2(cx);
@@ -129,7 +133,7 @@ impl Step for MakeKeyPair {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
         let options = &self.machine.settings.communicator;
         let Some((name, made)) = &self.made else {
-            return Ok(Key { name: options.key_pair().map(str::to_owned), temporary: None });
+            return Ok(Key { name: options.key_pair().map(str::to_owned), ..Key::default() });
         };
         if options.temporary_key().is_some_and(|wish| wish.name.is_some()) {
             self.refuse_existing(cx, name).await?;
@@ -143,7 +147,7 @@ impl Step for MakeKeyPair {
             write_private(file, pem.clone()).await?;
         }
         let key = TemporaryKey::from_pem(&pem, name)?;
-        Ok(Key { name: Some(name.clone()), temporary: Some(Arc::new(key)) })
+        Ok(Key { name: Some(name.clone()), temporary: Some(Arc::new(key)), pem: Some(pem) })
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 mod attempts;
 mod console;
 mod find_network;
+mod find_password;
 mod find_source_ami;
 mod hardware;
 mod life;

@@ -24,7 +24,6 @@ pub(super) const LARGEST_USER_DATA: u64 = 1 << 20;
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = ["windows_password_timeout"]))]
 pub struct RunOptions {
     /// The AMI to start from.
     pub source_ami: String,
@@ -80,9 +79,12 @@ pub struct RunOptions {
     /// `private_dns` or `ipv6`; or `session_manager`: to none, but through AWS Systems Manager. If
     /// not given, its public address in a VPC, else its private one.
     pub ssh_interface: Option<Interface>,
+    /// How long to wait for the password that a machine with Windows makes for itself, where the
+    /// communicator `winrm` has no `winrm_password`.
+    pub windows_password_timeout: GoDuration,
     /// How long to wait before connecting through Systems Manager.
     pub pause_before_ssm: GoDuration,
-    /// A port of this host that leads to the machine's SSH server while it is reached through
+    /// A port of this host that leads to the machine's SSH server, or its WinRM service, while it is reached through
     /// Systems Manager, for other programs. The build itself needs none.
     pub session_manager_port: Option<u16>,
 }
@@ -112,6 +114,7 @@ impl Default for RunOptions {
             user_data_file: None,
             metadata_options: MetadataOptions::default(),
             ssh_interface: None,
+            windows_password_timeout: GoDuration::from_secs(20 * 60),
             pause_before_ssm: GoDuration::default(),
             session_manager_port: None,
         }

@@ -104,7 +104,8 @@ impl MachineOptions {
         hardware.check(&types, check);
         check_fallback(&run, &hardware, check);
         check_tags("run_volume_tag", &volumes.run_volume_tag, check);
-        let communicator = communicator.choose(&Taken::of(communicator::ANY), check)?;
+        let communicator =
+            communicator.choose(&Taken::of(communicator::ANY).finding_passwords(), check)?;
         check_keys(&communicator, check);
         check_way_in(&run, &profile, &communicator, check);
         Some(MachineSettings {
@@ -178,14 +179,14 @@ fn check_way_in(
     }
 }
 
-/// Through Systems Manager goes SSH only, and no other way beside it.
+/// Through Systems Manager goes what needs no address, and no other way beside it.
 fn check_session_manager(
     options: &Chosen,
     through: &[(&'static str, &str)],
     check: &mut Check<'_>,
 ) {
     if !options.takes_way() {
-        check.error("ssh_interface", "`session_manager` is a way for the communicator `ssh`");
+        check.error("ssh_interface", "`session_manager` is no way for this communicator");
     }
     for (option, _) in through.iter().copied().chain(options.host()) {
         let cause = "with `ssh_interface = \"session_manager\"` no address leads to the machine";

@@ -3,6 +3,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `fate` | what becomes of a call: by a script, or by a seed |
+//! | `password` | a password that a machine has made |
 //! | `registered` | AMIs that are registered from snapshots |
 //! | `slow` | machines and images that take their time |
 //! | `imports` | disks that become AMIs |
@@ -12,6 +13,7 @@
 mod fate;
 mod imports;
 mod manners;
+mod password;
 mod registered;
 mod slow;
 mod wire;
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 
 pub use self::fate::{Fate, Rule, seeded};
 use self::manners::Manners;
+use self::password::Sealed;
 use self::slow::Clock;
 pub use self::slow::Times;
 pub use self::wire::Call;
@@ -36,6 +39,7 @@ pub struct Setup {
     rule: Rule,
     times: Times,
     has_manners: bool,
+    password: Option<&'static str>,
 }
 
 impl Setup {
@@ -54,6 +58,11 @@ impl Setup {
         Self { has_manners: true, ..self }
     }
 
+    /// The password that its machines with Windows make for themselves.
+    pub fn with_password(self, password: &'static str) -> Self {
+        Self { password: Some(password), ..self }
+    }
+
     pub async fn start(self) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,6 +71,7 @@ impl Setup {
             rule: self.rule,
             clock: Clock::new(self.times),
             manners: self.has_manners.then(Manners::default),
+            password: self.password.map(Sealed::new),
             calls: Mutex::default(),
             held: watch::Sender::new(false),
         });
@@ -83,6 +93,7 @@ struct Shared {
     rule: Rule,
     clock: Clock,
     manners: Option<Manners>,
+    password: Option<Sealed>,
     calls: Mutex<Vec<Call>>,
     held: watch::Sender<bool>,
 }
@@ -98,7 +109,7 @@ impl Proxy {
     /// One in front of `upstream` (`http://…`) that does nothing yet.
     pub fn before(upstream: String) -> Setup {
         let rule: Rule = Box::new(|_, _| Fate::Passes);
-        Setup { upstream, rule, times: Times::default(), has_manners: false }
+        Setup { upstream, rule, times: Times::default(), has_manners: false, password: None }
     }
 
     /// One in front of `upstream` that does what `rule` says.
@@ -206,10 +217,16 @@ impl Shared {
             }
             _ => {}
         }
+        if let Some(answer) = self.password.as_ref().and_then(|sealed| sealed.answer(call)) {
+            return Some(answer);
+        }
         let answer = match &self.manners {
             Some(manners) => manners.answer(call, &self.upstream).await?,
             None => registered::ask(call, &self.upstream).await?,
         };
+        if let Some(sealed) = &self.password {
+            sealed.hear(call, &answer);
+        }
         Some(self.clock.rewritten(call, answer))
     }
 }

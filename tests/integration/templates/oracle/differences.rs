@@ -4,10 +4,6 @@
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
     (
-        "EC2 is not asked for the password of a Windows machine",
-        &["010-ebs-assume-role-and-fast-launch", "030-winrm-temporary-password"],
-    ),
-    (
         "the docker builder and its post-processors are not built",
         &[
             "084-docker-tag-deprecated-key",
