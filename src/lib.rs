@@ -26,7 +26,7 @@
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `null`, `file`: a machine started, provisioned, imaged |
-//! | `provisioner` | `shell`, `file`, `powershell`, `windows-shell`, `ansible`, … |
+//! | `provisioner` | `shell`, `file`, `powershell`, `ansible`, `puppet-masterless`, `chef-solo`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |
@@ -54,6 +54,7 @@
 //! | `event` | what a run says |
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |
 //! | `retry` | trying again; waits that end on cancel |
+//! | `scratch` | directories for secrets in files, which go with their run, or with the next one |
 //! | `env` | the environment and the clock enter here |
 //! | `identity` | who a run is, and what proves it |
 //! | `secret` | a type that cannot be printed, and the redactor |
@@ -103,6 +104,7 @@ pub mod registry;
 pub mod report;
 pub mod retry;
 pub mod run;
+pub mod scratch;
 pub mod script;
 pub mod secret;
 pub mod source;

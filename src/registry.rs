@@ -75,8 +75,14 @@ impl Registry {
                 provisioner::<provisioner::ansible::Ansible>(),
                 provisioner::<provisioner::ansible_local::AnsibleLocal>(),
                 provisioner::<provisioner::breakpoint::Breakpoint>(),
+                provisioner::<provisioner::chef::client::ChefClient>(),
+                provisioner::<provisioner::chef::solo::ChefSolo>(),
                 provisioner::<provisioner::file::File>(),
+                provisioner::<provisioner::inspec::Inspec>(),
                 provisioner::<provisioner::powershell::PowerShell>(),
+                provisioner::<provisioner::puppet::masterless::PuppetMasterless>(),
+                provisioner::<provisioner::puppet::server::PuppetServer>(),
+                provisioner::<provisioner::salt_masterless::SaltMasterless>(),
                 provisioner::<provisioner::shell::Shell>(),
                 provisioner::<provisioner::shell_local::ShellLocal>(),
                 provisioner::<provisioner::sleep::Sleep>(),
@@ -383,17 +389,7 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
     "vsphere-iso",
 ];
 
-const PROVISIONERS_NOT_BUILT: &[&str] = &[
-    "chef-client",
-    "chef-solo",
-    "converge",
-    "hcp-sbom",
-    "inspec",
-    "puppet-masterless",
-    "puppet-server",
-    "salt-masterless",
-    "windows-update",
-];
+const PROVISIONERS_NOT_BUILT: &[&str] = &["converge", "hcp-sbom", "windows-update"];
 
 const POST_PROCESSORS_NOT_BUILT: &[&str] = &[
     "amazon-import",

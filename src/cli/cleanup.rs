@@ -15,6 +15,7 @@ use crate::journal::store::{Found, Holder, journals};
 use crate::reach::Reach;
 use crate::registry;
 use crate::report::listing;
+use crate::scratch;
 use crate::source::SourceMap;
 
 /// `imgbake cleanup [flags]`
@@ -82,6 +83,9 @@ pub(crate) fn run_as(
         ui.error("Error: nobody says where the journals are: set HOME, or give -state-dir");
         return Exit::Failure;
     };
+    if arguments.run.is_none() {
+        sweep(session, ui, arguments);
+    }
     let mut found = match journals(&dir) {
         Ok(found) => found,
         Err(error) => {
@@ -104,6 +108,21 @@ pub(crate) fn run_as(
     let (dry_run, delete_finished) = (arguments.dry_run, arguments.delete_finished);
     let all = All { ui, cleaners: &cleaners, dry_run, delete_finished, options };
     on_runtime(ui, all.clean(&found))
+}
+
+/// Removes the private directories that killed runs have left on this machine.
+fn sweep(session: &Session, ui: &Ui, arguments: &Arguments) {
+    let own = session.environment.state_dir();
+    let states = arguments.state_dir.iter().cloned().chain(own);
+    for dead in states.flat_map(|state| scratch::of_dead(&scratch::in_state(&state))) {
+        if arguments.dry_run {
+            ui.say(format!("would remove the private directory {}", dead.display()));
+        } else if let Err(error) = std::fs::remove_dir_all(&dead) {
+            ui.error(format!("Error: cannot remove {}: {error}", dead.display()));
+        } else {
+            ui.say(format!("removed the private directory {}", dead.display()));
+        }
+    }
 }
 
 /// Awaits `work` on threads of its own.

@@ -66,6 +66,9 @@ fn name(schema: &Json, number: Number) -> String {
         }
         (Some("object"), _) => {
             let values = schema.get("additionalProperties").unwrap_or(&Json::Null);
+            if *values == Json::Bool(true) {
+                return format!("{} of any values", number.of("map"));
+            }
             format!("{} of {}", number.of("map"), name(values, Number::Many))
         }
         _ => number.of("value"),

@@ -16,6 +16,7 @@ use crate::config::Node;
 use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Message, Ui};
 use crate::guest::GuestOutput;
+use crate::guest::shell::{Cmd, Posix, Shell};
 use crate::interpolate::Scope;
 use crate::retry::Permanent;
 use crate::secret::Redactor;
@@ -39,6 +40,7 @@ pub(crate) struct Machine {
     answers: Mutex<VecDeque<Answer>>,
     refused_uploads: Mutex<usize>,
     denies_uploads: bool,
+    is_windows: bool,
 }
 
 impl Machine {
@@ -55,6 +57,11 @@ impl Machine {
     /// No upload is permitted.
     pub(crate) fn denying_uploads() -> Arc<Self> {
         Arc::new(Self { denies_uploads: true, ..Self::default() })
+    }
+
+    /// A machine of Windows: its shell is `cmd`.
+    pub(crate) fn windows() -> Arc<Self> {
+        Arc::new(Self { is_windows: true, ..Self::default() })
     }
 
     /// What was asked, in order.
@@ -80,6 +87,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[async_trait]
 impl Communicator for Machine {
+    fn shell(&self) -> &dyn Shell {
+        if self.is_windows { &Cmd } else { &Posix }
+    }
+
     async fn run(
         &self,
         command: Command<'_>,

@@ -3,12 +3,21 @@
 pub mod ansible;
 pub mod ansible_local;
 pub mod breakpoint;
+pub mod chef;
+pub mod elevated;
+mod environment;
+pub mod fields;
 pub mod file;
+pub mod inspec;
 pub mod powershell;
+mod private;
+pub mod puppet;
 mod remote;
+pub mod salt_masterless;
 pub mod shell;
 pub mod shell_local;
 pub mod sleep;
+pub mod staging;
 pub mod windows_restart;
 pub mod windows_shell;
 
@@ -53,5 +62,19 @@ fn check_path(
         && let Err(cause) = must_be(Path::new(path))
     {
         check.error(option, cause);
+    }
+}
+
+/// [`check_path`] for a file, if one is given.
+fn check_file(check: &mut Check<'_>, option: &str, path: Option<&str>) {
+    if let Some(path) = path.filter(|path| !path.is_empty()) {
+        check_path(check, option, path, must_be_file);
+    }
+}
+
+/// [`check_path`] for a directory, if one is given.
+fn check_directory(check: &mut Check<'_>, option: &str, path: Option<&str>) {
+    if let Some(path) = path.filter(|path| !path.is_empty()) {
+        check_path(check, option, path, must_be_directory);
     }
 }

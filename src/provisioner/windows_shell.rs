@@ -1,5 +1,6 @@
 //! `windows-shell`: runs batch files on the machine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -7,11 +8,12 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::component::{Check, Command, Component, ProvisionContext, Provisioner, Upload};
+use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
 use crate::guest::shell::{Cmd, Shell as _};
 use crate::interpolate::Dot;
 use crate::peer;
+use crate::provisioner::environment::{self, cmd_can_say};
 use crate::provisioner::remote::Remote;
 use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
 
@@ -25,7 +27,8 @@ late_fields! {
 #[serde(default)]
 pub struct BatchOptions {
     /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, which is not
-    /// changed.
+    /// changed. With the default, a value that `cmd` cannot say in its command line (one with `%`,
+    /// quotes, or several lines) is set by PowerShell before.
     pub env_var_format: String,
     /// The command that runs a script, for `cmd`: `{{.Path}}` is where it is on the machine,
     /// `{{.Vars}}` are its variables.
@@ -123,14 +126,45 @@ impl WindowsShell {
     ) -> anyhow::Result<()> {
         let from = Upload::Text { content: text, mode: 0o644 };
         remote.upload("upload it", from, &self.own.remote_path).await?;
-        let mut dot: Dot = cx.facts.scope.build_data.clone().unwrap_or_default();
         let variables = self.scripts.variables(&cx.facts);
-        dot.insert("Vars".into(), self.format.write_as_is(&variables).into());
-        dot.insert("Path".into(), self.own.remote_path.as_str().into());
-        let command = self.own.execute_command.render(&cx.facts.scope, &dot);
-        let command = command.context("cannot render `execute_command`")?;
-        let exit = remote.run("start it", Command::Template(&command)).await?;
+        let exit = match self.is_standard() && !variables.values().all(|v| cmd_can_say(v)) {
+            true => self.run_in_environment(remote, &variables).await?,
+            false => {
+                let mut dot: Dot = cx.facts.scope.build_data.clone().unwrap_or_default();
+                dot.insert("Vars".into(), self.format.write_as_is(&variables).into());
+                dot.insert("Path".into(), self.own.remote_path.as_str().into());
+                let command = self.own.execute_command.render(&cx.facts.scope, &dot);
+                let command = command.context("cannot render `execute_command`")?;
+                remote.run("start it", Command::Template(&command)).await?
+            }
+        };
         self.scripts.accept(exit.status()).map_err(anyhow::Error::msg)
+    }
+
+    /// Whether neither the command nor the variables are written as the template says.
+    fn is_standard(&self) -> bool {
+        let standard = BatchOptions::default();
+        self.own.env_var_format == standard.env_var_format
+            && self.own.execute_command == standard.execute_command
+    }
+
+    /// Runs the uploaded script with variables that a command line of `cmd` cannot say.
+    async fn run_in_environment(
+        &self,
+        remote: &Remote<'_>,
+        variables: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Exit> {
+        let id = uuid::Uuid::new_v4();
+        let path = format!("{}/packer-environment-{id}.ps1", Cmd.temporary_directory());
+        let command = Cmd.path(&self.own.remote_path).into_owned();
+        let (text, line) = environment::windows(&path, &command, variables);
+        let from = Upload::Text { content: text.as_bytes(), mode: 0o600 };
+        remote.upload("upload its variables", from, &path).await?;
+        let exit = remote.run("start it", Command::Template(&line)).await;
+        if exit.is_err() {
+            remote.clean_up(&Cmd.remove_files(&[&path])).await;
+        }
+        exit
     }
 }
 

@@ -15,9 +15,13 @@ pub struct BuiltIn {
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "amazon", version: "1.8.3" },
     BuiltIn { name: "ansible", version: "1.1.7" },
+    BuiltIn { name: "chef", version: "1.0.2" },
     #[cfg(feature = "docker")]
     BuiltIn { name: "docker", version: "1.1.5" },
+    BuiltIn { name: "inspec", version: "1.0.0" },
+    BuiltIn { name: "puppet", version: "1.0.1" },
     BuiltIn { name: "qemu", version: "1.1.5" },
+    BuiltIn { name: "salt", version: "1.0.0" },
     BuiltIn { name: "vagrant", version: "1.1.7" },
 ];
 
@@ -29,7 +33,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("alicloud", "github.com/hashicorp/alicloud"),
     ("anka", "github.com/veertuinc/veertu-anka"),
     ("azure", "github.com/hashicorp/azure"),
-    ("chef", "github.com/hashicorp/chef"),
     ("cloudstack", "github.com/hashicorp/cloudstack"),
     ("cnspec", "github.com/mondoohq/cnspec"),
     ("comment", "github.com/sylviamoss/comment"),
@@ -46,7 +49,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("hyperv", "github.com/hashicorp/hyperv"),
     ("ibmcloud", "github.com/IBM/ibmcloud"),
     ("incus", "github.com/bketelsen/incus"),
-    ("inspec", "github.com/hashicorp/inspec"),
     ("jdcloud", "github.com/hashicorp/jdcloud"),
     ("kubevirt", "github.com/hashicorp/kubevirt"),
     ("libvirt", "github.com/thomasklein94/libvirt"),
@@ -63,9 +65,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("powervs", "github.com/ppc64le-cloud/powervs"),
     ("profitbricks", "github.com/hashicorp/profitbricks"),
     ("proxmox", "github.com/hashicorp/proxmox"),
-    ("puppet", "github.com/hashicorp/puppet"),
     ("rhsm", "github.com/hashicorp/rhsm"),
-    ("salt", "github.com/hashicorp/salt"),
     ("scaleway", "github.com/scaleway/scaleway"),
     ("sshkey", "github.com/ivoronin/sshkey"),
     ("tart", "github.com/cirruslabs/tart"),

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::support::{Program, Run, Sshd, free_port, generate_key, pause, processes_with, signal};
+use super::support::{
+    AWKWARD, PASSWORD, Program, Run, Sshd, WinRm, free_port, generate_key, pause, processes_with,
+    signal,
+};
 
 /// The program, with a directory of its own for what is temporary.
 fn program() -> Program {
@@ -425,4 +428,92 @@ fn many_files_take_hardly_longer_than_by_ansible_alone() {
             program.write(&format!("many/{number}.txt"), format!("{number}\n").repeat(100));
         }
     });
+}
+
+#[test]
+fn a_machine_with_windows_is_reached_by_winrm_and_its_password_is_in_no_command_line() {
+    let site_packages = WinRm::site_packages();
+    for (machine, options) in [
+        (WinRm::basic(), json!({})),
+        (WinRm::ntlm(), json!({"winrm_use_ntlm": true})),
+        (WinRm::https(), json!({"winrm_use_ssl": true, "winrm_insecure": true})),
+    ] {
+        let program = program().with([("PYTHONPATH", site_packages.as_str())]);
+        playbook(
+            &program,
+            "    - raw: Write-Output hello-from-{{ packer_build_name }}\n      register: said\n    - debug: var=said.stdout\n",
+        );
+        let ansible =
+            json!({"type": "ansible", "playbook_file": "site.yml", "groups": ["windows"]});
+        let template = json!({"builders": [machine.builder(options)], "provisioners": [ansible]});
+        program.write("template.json", template.to_string());
+        let run = program.run(["build", "template.json"]).succeeded();
+        assert!(run.stdout.contains("hello-from-web"), "{}", run.stdout);
+        assert!(!run.stdout.contains(PASSWORD) && !run.stderr.contains(PASSWORD));
+        assert!(run.stdout.contains("login.json"), "{}", run.stdout);
+        assert_nothing_left(&program);
+    }
+    let program = program();
+    playbook(&program, "    - raw: x\n");
+    let machine = WinRm::basic();
+    let ansible = json!({"type": "ansible", "playbook_file": "site.yml", "use_proxy": true});
+    let template = json!({"builders": [machine.builder(json!({}))], "provisioners": [ansible]});
+    program.write("template.json", template.to_string());
+    let run = program.run(["build", "template.json"]).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("leave out `use_proxy`"), "{said}");
+}
+
+#[test]
+fn any_variable_arrives_unchanged() {
+    let (program, sshd) = (program(), Sshd::start());
+    let variables: Json =
+        AWKWARD.iter().enumerate().map(|(n, v)| (format!("v{n}"), json!(v))).collect();
+    let tasks: String = (0..AWKWARD.len())
+        .map(|n| {
+            let out = program.path("out").display().to_string();
+            format!(
+                "    - copy: {{content: \"{{{{ v{n} }}}}\", dest: \"{out}/{n}\"}}\n\
+                 \x20   - copy: {{content: \"{{{{ lookup('env', 'V{n}') }}}}\", dest: \"{out}/e{n}\"}}\n"
+            )
+        })
+        .collect();
+    playbook(&program, &tasks);
+    fs::create_dir(program.path("out")).expect("a directory");
+    let environment: Vec<_> =
+        AWKWARD.iter().enumerate().map(|(n, v)| format!("V{n}={v}")).collect();
+    let options =
+        json!({"extra_arguments": ["-e", variables.to_string()], "ansible_env_vars": environment});
+    play(&program, &sshd, options).succeeded();
+    for (n, value) in AWKWARD.iter().enumerate() {
+        assert_eq!(program.read(&format!("out/{n}")), *value);
+        assert_eq!(program.read(&format!("out/e{n}")), *value);
+    }
+}
+
+#[test]
+fn the_key_of_a_killed_playbook_is_removed_by_cleanup() {
+    let (program, sshd) = (program(), Sshd::start());
+    playbook(&program, "    - shell: sleep 3\n");
+    template(&program, &sshd, json!({}), json!({}));
+    let mut child = program.start(["build", "template.json"]);
+    let private = program.path(".local/state/imgbake/tmp");
+    let has_key = || {
+        let dirs = fs::read_dir(&private).into_iter().flatten().flatten();
+        dirs.map(|dir| dir.path().join("key")).any(|key| key.exists())
+    };
+    let begun = Instant::now();
+    while !has_key() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no key in {}", private.display());
+        pause(50);
+    }
+    let running = program.run(["cleanup"]).succeeded();
+    assert!(has_key(), "its run lives: {}", running.stdout);
+    signal(&child, "KILL");
+    child.wait().expect("its end");
+    let run = program.run(["cleanup"]).succeeded();
+    assert!(run.stdout.contains("removed the private directory"), "{}", run.stdout);
+    assert_eq!(fs::read_dir(&private).expect("the directory").count(), 0);
+    // What the killed run has started ends by itself.
+    pause(4000);
 }

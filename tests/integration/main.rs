@@ -17,6 +17,7 @@ mod architecture;
 mod bounds;
 mod build;
 mod completion;
+mod configuration;
 mod console;
 mod data_sources;
 mod diagnostics;

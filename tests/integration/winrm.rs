@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value as Json, json};
 
-use super::support::{PASSWORD, Program, Run, WinRm};
+use super::support::{AWKWARD, PASSWORD, Program, Run, WinRm};
 
 /// Builds `provisioners` on `machine`.
 fn provision(program: &Program, machine: &WinRm, options: Json, provisioners: Json) -> Run {
@@ -245,4 +245,146 @@ fn a_restart_is_waited_for_until_no_other_is_pending() {
         assert!(run.stdout.contains(line), "{line}\n{}", run.stdout);
     }
     assert!(machine.log().iter().any(|line| line == "reboot"));
+}
+
+#[test]
+fn directories_and_what_matches_a_pattern_come_back() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    for (name, text) in [("logs/a.txt", "a"), ("logs/b.log", "b"), ("logs/sub/ünï c.txt", "c")] {
+        let path = machine.file(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::create_dir(machine.file("logs/empty")).unwrap();
+    fs::create_dir_all(machine.file("Users/vagrant/Temp")).unwrap();
+    let down = |source: &str, to: &str| json!({"type": "file", "direction": "download", "source": source, "destination": program.path(to)});
+    let all = json!([down("C:/logs/", "all")]);
+    provision(&program, &machine, json!({"winrm_use_ntlm": true}), all).succeeded();
+    assert_eq!(program.read("all/a.txt"), "a");
+    assert_eq!(program.read("all/sub/ünï c.txt"), "c");
+    assert!(program.path("all/empty").is_dir());
+    let some = json!([down("C:/logs/*.log", "some")]);
+    provision(&program, &machine, json!({"winrm_use_ntlm": true}), some).succeeded();
+    assert_eq!(program.read("some/b.log"), "b");
+    assert!(!program.path("some/a.txt").exists());
+    assert_eq!(fs::read_dir(machine.file("Users/vagrant/Temp")).unwrap().count(), 0);
+    let wrong = json!([down("C:/nothing/", "none")]);
+    let run = provision(&program, &machine, json!({"winrm_use_ntlm": true}), wrong).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("is no directory"), "{said}");
+}
+
+#[test]
+fn a_service_that_takes_only_kerberos_is_said_at_once() {
+    let machine = WinRm::start(&["--kerberos"]);
+    for ntlm in [false, true] {
+        let options = json!({"winrm_use_ntlm": ntlm});
+        let run = provision(&Program::new(), &machine, options, json!([])).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("imgbake does not speak Kerberos"), "{said}");
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_unless_the_template_says_no() {
+    let machine = WinRm::basic();
+    // Nobody listens there: whoever goes that way does not arrive.
+    let proxy = format!("http://127.0.0.1:{}", super::support::free_port());
+    let build = |direct: bool| {
+        let program = Program::new().with([("http_proxy", proxy.as_str())]);
+        let options = json!({"winrm_no_proxy": direct, "winrm_timeout": "2s"});
+        provision(&program, &machine, options, json!([]))
+    };
+    let run = build(false).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("cannot connect to the HTTP proxy"), "{said}");
+    build(true).succeeded();
+}
+
+#[test]
+fn a_password_file_of_an_elevated_run_does_not_outlive_a_killed_build() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    let slow = json!([{"type": "powershell", "inline": ["Start-Sleep 60"], "elevated_user": "vagrant",
+        "elevated_password": PASSWORD}]);
+    let builder = machine.builder(json!({"winrm_use_ntlm": true}));
+    let template = json!({"builders": [builder], "provisioners": slow});
+    program.write("template.json", template.to_string());
+    let mut child = program.start(["build", "template.json"]);
+    let begun = std::time::Instant::now();
+    while !machine.log().iter().any(|line| line.starts_with("task packer-")) {
+        assert!(begun.elapsed().as_secs() < 30, "{:#?}", machine.log());
+        super::support::pause(50);
+    }
+    super::support::signal(&child, "KILL");
+    child.wait().unwrap();
+    let left: Vec<_> = fs::read_dir(machine.file("Windows/Temp")).unwrap().flatten().collect();
+    for file in left {
+        let text = fs::read_to_string(file.path()).unwrap();
+        assert!(!text.contains(&PASSWORD.replace('\'', "''")), "{}", file.path().display());
+    }
+}
+
+#[test]
+fn any_variable_and_password_arrives_unchanged() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    let env: Json = AWKWARD.iter().enumerate().map(|(n, v)| (format!("V{n}"), json!(v))).collect();
+    program.write("script.ps1", "exit 0\r\n");
+    provision(
+        &program,
+        &machine,
+        json!({"winrm_use_ntlm": true}),
+        json!([
+            {"type": "powershell", "inline": ["exit 0"], "env": env},
+            {"type": "powershell", "script": "script.ps1", "env": env},
+            {"type": "powershell", "inline": ["exit 0"], "env": env, "elevated_user": "vagrant",
+             "elevated_password": PASSWORD},
+            {"type": "windows-shell", "inline": ["echo [%V0%]"], "env": env},
+        ]),
+    )
+    .succeeded();
+    let seen = machine.variables();
+    assert!(seen.len() >= 4, "{seen:#?}");
+    for (n, value) in AWKWARD.iter().enumerate() {
+        for variables in &seen {
+            assert_eq!(variables[format!("V{n}")], *value);
+        }
+    }
+    assert_eq!(fs::read_dir(machine.file("Windows/Temp")).unwrap().count(), 0);
+}
+
+/// Run with `--ignored --nocapture`: 10 MiB that do not compress, 20 ms away.
+#[test]
+#[ignore = "it measures, and takes minutes"]
+fn an_upload_is_twenty_times_as_fast_as_by_echo() {
+    use std::time::Instant;
+    let (program, machine) = (Program::new(), WinRm::start(&["--delay", "0.02"]));
+    let mut seed = 1_u64;
+    let random: Vec<u8> = std::iter::repeat_with(|| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed.to_le_bytes()[3]
+    })
+    .take(10 << 20)
+    .collect();
+    program.write("file", &random);
+    fs::create_dir_all(machine.file("Users/vagrant/Temp")).unwrap();
+    let time = |provisioners: Json| {
+        let begun = Instant::now();
+        provision(&program, &machine, json!({}), provisioners).succeeded();
+        begun.elapsed().as_secs_f64()
+    };
+    let nothing = time(json!([]));
+    let with = time(json!([{"type": "file", "source": "file", "destination": "C:/file"}]));
+    let ours = with - nothing;
+    assert!(fs::read(machine.file("file")).unwrap() == random);
+    let begun = Instant::now();
+    let output = machine.upload_by_echo(&program.path("file"));
+    let theirs = begun.elapsed().as_secs_f64();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    #[allow(clippy::print_stdout, reason = "it is what the measurement is for")]
+    {
+        println!("ours {ours:.2} s, by echo {theirs:.2} s: {:.0} times", theirs / ours);
+    }
+    assert!(theirs / ours >= 20.0, "{theirs} / {ours}");
 }

@@ -30,7 +30,7 @@ impl Shell for Cmd {
 
     fn make_directories(&self, paths: &[&str]) -> String {
         let make = |path: &&str| format!("if not exist {0} mkdir {0}", self.path(path));
-        paths.iter().map(make).collect::<Vec<_>>().join(" & ")
+        self.one_by_one(&paths.iter().map(make).collect::<Vec<_>>())
     }
 
     fn is_directory(&self, path: &str) -> String {
@@ -44,6 +44,18 @@ impl Shell for Cmd {
 
     fn remove_directory(&self, path: &str) -> String {
         format!("if exist {0} rmdir /s /q {0}", self.path(path))
+    }
+
+    fn move_to(&self, from: &str, to: &str) -> String {
+        format!("move /y {} >nul", self.paths(&[from, to]))
+    }
+
+    /// Each in parentheses: what follows an `if` up to the end of the line belongs to it.
+    fn one_by_one(&self, commands: &[String]) -> String {
+        match commands {
+            [one] => one.clone(),
+            all => all.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(" & "),
+        }
     }
 
     fn in_directory(&self, path: &str, command: &str) -> String {
@@ -60,6 +72,8 @@ mod tests {
         assert_eq!(Cmd.path("c:/Windows/Temp/a b"), r#""c:\Windows\Temp\a b""#);
         assert_eq!(Cmd.remove_files(&["c:/a", r"c:\b"]), r#"del /f /q "c:\a" "c:\b" 2>nul"#);
         assert_eq!(Cmd.is_directory("c:/a/"), r#"if not exist "c:\a\" exit 1"#);
+        let two = r#"(if not exist "c:\a" mkdir "c:\a") & (if not exist "c:\b" mkdir "c:\b")"#;
+        assert_eq!(Cmd.make_directories(&["c:/a", "c:/b"]), two);
         assert!(Cmd.ends_as_directory(r"c:\a\") && !Cmd.ends_as_directory("c:/a"));
     }
 }

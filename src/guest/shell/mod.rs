@@ -45,6 +45,12 @@ pub trait Shell: fmt::Debug + Send + Sync {
     /// Removes a directory with all that is in it, if it is there.
     fn remove_directory(&self, path: &str) -> String;
 
+    /// Moves a file or a directory to a place where nothing is.
+    fn move_to(&self, from: &str, to: &str) -> String;
+
+    /// Runs all `commands`, whatever becomes of each.
+    fn one_by_one(&self, commands: &[String]) -> String;
+
     /// Runs `command` in the directory `path`.
     fn in_directory(&self, path: &str, command: &str) -> String;
 

@@ -57,6 +57,14 @@ impl Shell for Posix {
         format!("rm -rf {}", self.path(path))
     }
 
+    fn move_to(&self, from: &str, to: &str) -> String {
+        format!("mv {}", self.paths(&[from, to]))
+    }
+
+    fn one_by_one(&self, commands: &[String]) -> String {
+        commands.join("; ")
+    }
+
     fn in_directory(&self, path: &str, command: &str) -> String {
         format!("cd {} && {command}", self.path(path))
     }

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use serde_json::{Map, Value as Json};
 
-use super::private::Private;
+use crate::provisioner::private::Private;
 use crate::secret::Redactor;
 
 /// What a template's author writes for secrets; the usual tool masks them by the same words.
@@ -152,7 +152,7 @@ mod tests {
     use crate::interpolate::Scope;
 
     fn safe(arguments: &[&str]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-        let private = Private::new(&Scope::for_tests().environment)?;
+        let private = Private::new(&Scope::for_tests().environment, "ansible")?;
         let redactor = Redactor::default();
         redactor.register("s3cr3t-w0rd!");
         let arguments = arguments.iter().map(|&text| text.to_owned()).collect();

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::options::Options;
-use super::private::Private;
-use crate::component::Access;
+use crate::component::{Access, WindowsAccess};
 use crate::guest::shell::quote;
 use crate::interpolate::{Dot, Scope};
+use crate::provisioner::private::Private;
 
 /// What `ssh` knows the machine by, whatever its address is.
 const HOST_KEY_ALIAS: &str = "imgbake";
@@ -69,12 +69,19 @@ pub(super) struct Inventory {
     pub(super) has_login: bool,
 }
 
-/// Writes the inventory that the options ask for.
+/// Where a machine is.
+pub(super) struct Place<'a> {
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) user: &'a str,
+}
+
+/// Writes the inventory that the options ask for; `login` are the variables that say how to log in,
+/// each with a space before it.
 pub(super) fn generate(
     own: &Options,
-    access: &Access,
-    login: &Login,
-    ssh_options: &str,
+    place: &Place<'_>,
+    login: &str,
     scope: &Scope,
 ) -> anyhow::Result<Inventory> {
     let alias = own.alias();
@@ -82,18 +89,18 @@ pub(super) fn generate(
         Some(template) => {
             let dot = Dot::from([
                 ("HostAlias".to_owned(), alias.into()),
-                ("Host".to_owned(), access.host.as_str().into()),
-                ("User".to_owned(), access.user.as_str().into()),
-                ("Port".to_owned(), access.port.into()),
+                ("Host".to_owned(), place.host.into()),
+                ("User".to_owned(), place.user.into()),
+                ("Port".to_owned(), place.port.into()),
             ]);
             let rendered = template.render(scope, &dot);
             rendered.context("cannot render `inventory_file_template`")?
         }
         None => format!(
             "{alias} ansible_host={} ansible_user={} ansible_port={}",
-            quote(&access.host),
-            quote(&access.user),
-            access.port
+            quote(place.host),
+            quote(place.user),
+            place.port
         ),
     };
     if !line.ends_with('\n') {
@@ -103,7 +110,7 @@ pub(super) fn generate(
     // Said first and once: what a template says of the same host comes later, and wins.
     let mut text = String::new();
     if has_login {
-        text = format!("{alias}{}\n", login_variables(login, ssh_options));
+        text = format!("{alias}{login}\n");
     }
     text.push_str(&line);
     text.extend(own.groups.iter().map(|group| format!("[{group}]\n{line}")));
@@ -111,14 +118,32 @@ pub(super) fn generate(
     Ok(Inventory { text, has_login })
 }
 
-/// Variables of the machine's line.
-fn login_variables(login: &Login, ssh_options: &str) -> String {
+/// What says how `ssh` logs in.
+pub(super) fn ssh_variables(login: &Login, ssh_options: &str) -> String {
     let mut text =
         format!(" ansible_host_key_checking=true ansible_ssh_common_args={}", quote(ssh_options));
     if let Some(key) = &login.key {
         text.push_str(&format!(" ansible_ssh_private_key_file={}", key.display()));
     }
     text
+}
+
+/// What says how WinRM logs in, but for the password.
+pub(super) fn windows_variables(
+    own: &Options,
+    access: &WindowsAccess,
+) -> [(&'static str, &'static str); 5] {
+    let is_https = access.is_https && !own.ansible_winrm_use_http;
+    [
+        ("ansible_connection", "winrm"),
+        ("ansible_shell_type", "powershell"),
+        ("ansible_winrm_transport", if access.is_ntlm { "ntlm" } else { "basic" }),
+        ("ansible_winrm_scheme", if is_https { "https" } else { "http" }),
+        (
+            "ansible_winrm_server_cert_validation",
+            if access.is_verified { "validate" } else { "ignore" },
+        ),
+    ]
 }
 
 #[cfg(test)]
@@ -144,7 +169,10 @@ mod tests {
     }
 
     fn generated(own: &Options) -> Inventory {
-        generate(own, &access(), &login(), "-o A=b", &Scope::for_tests()).unwrap()
+        let access = access();
+        let place = Place { host: &access.host, port: access.port, user: &access.user };
+        let variables = ssh_variables(&login(), "-o A=b");
+        generate(own, &place, &variables, &Scope::for_tests()).unwrap()
     }
 
     #[test]

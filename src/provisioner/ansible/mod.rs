@@ -7,7 +7,6 @@
 //! | `inventory` | how Ansible finds the machine and logs in |
 //! | `arguments` | what it is told, without telling secrets to others |
 //! | `play` | one run of Ansible's programs |
-//! | `private` | the directory that only we may look into |
 //! | `galaxy` | what `ansible-local` does as well |
 
 mod arguments;
@@ -16,7 +15,6 @@ pub(super) mod galaxy;
 mod inventory;
 mod options;
 mod play;
-mod private;
 mod version;
 
 use std::path::Path;
@@ -26,15 +24,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 
-pub use self::options::{InventoryFields, MachineFields, Options, ProxyKey};
-use self::play::Play;
-use self::private::Private;
+pub use self::options::{InventoryFields, Options, ProxyKey};
+use self::play::{Play, Way};
 use self::version::Version;
 use crate::component::{
-    Access, Check, Component, Entrance, Exit, ProvisionContext, Provisioner, Sharing,
+    Access, Check, Component, Entrance, Exit, ProvisionContext, Provisioner, Sharing, WindowsAccess,
 };
 use crate::peer;
 use crate::provisioner::must_be_file;
+use crate::provisioner::private::Private;
 use crate::retry::or_cancelled;
 use crate::secret::Secret;
 
@@ -82,7 +80,7 @@ impl Provisioner for Ansible {
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         cx.ui.say("Provisioning with Ansible...");
         let version = self.version_now(cx).await?;
-        let private = Private::new(&cx.facts.scope.environment)?;
+        let private = Private::new(&cx.facts.scope.environment, "ansible")?;
         let played = self.work(cx, &private, version).await;
         private.hang_up().await;
         played
@@ -112,14 +110,12 @@ impl Ansible {
         private: &Private,
         version: Option<Version>,
     ) -> anyhow::Result<()> {
-        let access = or_cancelled(&cx.cancel, self.access(cx)).await??;
-        if let Some(key) = &access.key {
-            cx.redactor.register(key.expose());
-        }
+        let way = or_cancelled(&cx.cancel, self.way(cx)).await??;
         let play = Play { own: &self.own, cx, private };
         play.install_requirements().await?;
-        let ready = play.ready(&self.playbook, &access)?;
-        let status = play.run(&self.own.command, &ready.arguments).await;
+        let ready = play.ready(&self.playbook, &way)?;
+        let direct = ready.direct.as_deref();
+        let status = play.run(&self.own.command, &ready.arguments, direct).await;
         ready.end(cx)?;
         let status = status?;
         if status.success() {
@@ -129,6 +125,24 @@ impl Ansible {
     }
 
     /// How Ansible gets to the machine.
+    async fn way(&self, cx: &ProvisionContext) -> anyhow::Result<Way> {
+        if let Some(access) = cx.communicator.windows_access() {
+            if self.own.wants_proxy() {
+                bail!(
+                    "Ansible works over imgbake's own connection by SSH only, and this machine is \
+                     reached by WinRM: leave out `use_proxy` and the options of the proxy"
+                );
+            }
+            let user = self.own.user.clone().unwrap_or(access.user);
+            return Ok(Way::Windows(WindowsAccess { user, ..access }));
+        }
+        let access = self.access(cx).await?;
+        if let Some(key) = &access.key {
+            cx.redactor.register(key.expose());
+        }
+        Ok(Way::Ssh(access))
+    }
+
     async fn access(&self, cx: &ProvisionContext) -> anyhow::Result<Access> {
         let own = &self.own;
         if !own.wants_proxy() {
@@ -153,8 +167,8 @@ impl Ansible {
         let sharing = self.sharing(cx)?;
         let access = cx.communicator.access(Entrance::Ours(&sharing)).await?;
         let access = access.context(
-            "Ansible cannot get to the machine: this communicator has no connection that it could \
-             use. It needs SSH: Ansible over WinRM is not built yet",
+            "Ansible cannot get to the machine: this connection is none that it could use. It needs \
+             SSH, or WinRM to an address",
         )?;
         cx.ui.say(format!("Ansible uses imgbake's connection, on port {}", access.port));
         Ok(access)
@@ -188,6 +202,9 @@ async fn explain(cx: &ProvisionContext, version: Option<Version>, status: ExitSt
         return format!("Ansible was ended by a signal ({status})");
     };
     let ended = format!("Ansible exited with non-zero exit status: {code}");
+    if !cx.communicator.shell().is_posix() {
+        return ended;
+    }
     let asked = cx.communicator.run_captured(version::FIND_PYTHON);
     let Ok(Ok((exit, printed))) = tokio::time::timeout(PYTHON, asked).await else {
         return ended;

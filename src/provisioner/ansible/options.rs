@@ -4,11 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Late, late_fields};
-
-late_fields! {
-    /// The fields of texts that know the running machine.
-    pub MachineFields = [] and the build;
-}
+use crate::provisioner::fields::MachineFields;
 
 late_fields! {
     /// The fields of `inventory_file_template`.
@@ -28,7 +24,6 @@ pub enum ProxyKey {
 /// The options of `ansible`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = ["ansible_winrm_use_http"]))]
 pub struct Options {
     /// The playbook.
     pub playbook_file: Option<String>,
@@ -95,6 +90,8 @@ pub struct Options {
     /// loopback, or logs in to the machine itself (`false`). Unlike in Packer it logs in itself if
     /// this is not given, as far as it can: with a key or an agent, through bastions and tunnels.
     pub use_proxy: Option<bool>,
+    /// Has Ansible speak HTTP with a machine that is reached by WinRM, whatever the build speaks.
+    pub ansible_winrm_use_http: bool,
 }
 
 impl Default for Options {
@@ -127,6 +124,7 @@ impl Default for Options {
             roles_path: None,
             collections_path: None,
             use_proxy: None,
+            ansible_winrm_use_http: false,
         }
     }
 }

@@ -10,14 +10,33 @@ use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use super::galaxy::{Requirements, extra_vars};
-use super::inventory::{self, Login};
-use super::options::{MachineFields, Options};
-use super::private::Private;
+use super::inventory::{self, Inventory, Login, Place};
+use super::options::Options;
 use super::{arguments, version};
-use crate::component::{Access, ProvisionContext};
+use crate::component::{Access, ProvisionContext, WindowsAccess};
 use crate::config::Late;
 use crate::guest::shell::quote;
+use crate::provisioner::fields::MachineFields;
+use crate::provisioner::private::Private;
 use crate::script::{self, child};
+
+/// How Ansible gets to the machine.
+pub(super) enum Way {
+    Ssh(Access),
+    Windows(WindowsAccess),
+}
+
+impl Way {
+    fn host(&self) -> &str {
+        match self {
+            Self::Ssh(access) => &access.host,
+            Self::Windows(access) => &access.host,
+        }
+    }
+}
+
+/// A generated inventory, and arguments before and after those of the template.
+type Means = (Option<String>, Vec<String>, Vec<String>);
 
 /// What all programs of one run work with.
 pub(super) struct Play<'a> {
@@ -43,7 +62,7 @@ impl Play<'_> {
             arguments.extend(target.iter().flat_map(|path| ["-p".into(), OsString::from(path)]));
             arguments.extend(own.galaxy_force_install.then(|| "-f".into()));
             arguments.extend(own.galaxy_force_with_deps.then(|| "--force-with-deps".into()));
-            let status = self.run(&own.galaxy_command, &arguments).await?;
+            let status = self.run(&own.galaxy_command, &arguments, None).await?;
             if !status.success() {
                 bail!(
                     "`{}` could not install what {} asks for: {status}",
@@ -56,32 +75,83 @@ impl Play<'_> {
     }
 
     /// The whole command line, with the files that it names.
-    pub(super) fn ready(&self, playbook: &str, access: &Access) -> anyhow::Result<Ready> {
+    pub(super) fn ready(&self, playbook: &str, way: &Way) -> anyhow::Result<Ready> {
         let cwd = &self.cx.facts.scope.environment.cwd;
-        let login = Login::new(access, self.private)?;
         let mut extra = self.rendered(&self.own.extra_arguments, "extra_arguments")?;
-        let given = arguments::take_ssh_options(&mut extra).unwrap_or_default();
-        let (path, file, has_login) = match &self.own.inventory_file {
-            Some(path) => (cwd.join(path), None, false),
-            None => {
-                let options = format!("{given} {}", login.ssh_options(self.own, false));
-                let scope = &self.cx.facts.scope;
-                let made = inventory::generate(self.own, access, &login, options.trim(), scope)?;
-                let file = self.place(&made.text)?;
-                (file.path().to_owned(), Some(file), made.has_login)
+        let (inventory, before, after) = match way {
+            Way::Ssh(access) => self.by_ssh(access, &mut extra)?,
+            Way::Windows(access) => self.by_winrm(access, &extra)?,
+        };
+        let (path, file) = match (&self.own.inventory_file, inventory) {
+            (None, Some(text)) => {
+                let file = self.place(&text)?;
+                (file.path().to_owned(), Some(file))
             }
+            (Some(path), _) => (cwd.join(path), None),
+            (None, None) => bail!("there is no inventory"),
         };
         let mut words = vec!["-e".to_owned(), extra_vars(&self.cx.facts)];
-        words.extend(self.ssh_arguments(&login, &given, has_login));
+        words.extend(before);
         words.extend(arguments::without_secrets(extra, &self.cx.redactor, self.private)?);
-        let key = login.key.filter(|_| !has_login);
-        words.extend(key.into_iter().flat_map(|key| {
-            ["-e".to_owned(), format!("ansible_ssh_private_key_file={}", key.display())]
-        }));
+        words.extend(after);
         let mut arguments: Vec<OsString> = words.into_iter().map(OsString::from).collect();
         arguments.extend(["-i".into(), path.into_os_string()]);
         arguments.push(cwd.join(playbook).into_os_string());
-        Ok(Ready { arguments, file, keep: self.own.keep_inventory_file })
+        let is_direct = matches!(way, Way::Windows(access) if access.is_direct);
+        let direct = is_direct.then(|| way.host().to_owned());
+        Ok(Ready { arguments, file, keep: self.own.keep_inventory_file, direct })
+    }
+
+    /// How Ansible logs in by SSH: a generated inventory, if one is wanted, and arguments before and
+    /// after those of the template.
+    fn by_ssh(&self, access: &Access, extra: &mut Vec<String>) -> anyhow::Result<Means> {
+        let login = Login::new(access, self.private)?;
+        let given = arguments::take_ssh_options(extra).unwrap_or_default();
+        let options = format!("{given} {}", login.ssh_options(self.own, false));
+        let variables = inventory::ssh_variables(&login, options.trim());
+        let place = Place { host: &access.host, port: access.port, user: &access.user };
+        let made = self.inventory(&place, &variables)?;
+        let has_login = made.as_ref().is_some_and(|made| made.has_login);
+        let before = self.ssh_arguments(&login, &given, has_login);
+        let key = login.key.filter(|_| !has_login).into_iter();
+        let after = key.flat_map(|key| {
+            ["-e".to_owned(), format!("ansible_ssh_private_key_file={}", key.display())]
+        });
+        Ok((made.map(|made| made.text), before, after.collect()))
+    }
+
+    /// The same by WinRM. The password is in a file: a command line can be read by every user of this
+    /// machine.
+    fn by_winrm(&self, access: &WindowsAccess, extra: &[String]) -> anyhow::Result<Means> {
+        let variables = inventory::windows_variables(self.own, access);
+        let text: String =
+            variables.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let place = Place { host: &access.host, port: access.port, user: &access.user };
+        let made = self.inventory(&place, &text)?;
+        let has_login = made.as_ref().is_some_and(|made| made.has_login);
+        let gives_password = extra.iter().any(|word| word.contains("ansible_password"));
+        let mut secret = serde_json::Map::new();
+        if !gives_password {
+            secret.insert("ansible_password".to_owned(), access.password.expose().into());
+        }
+        // An inventory of the template's own says how the machine is reached.
+        if made.is_some() && !has_login {
+            secret.extend(variables.map(|(name, value)| (name.to_owned(), value.into())));
+        }
+        let mut after = Vec::new();
+        if !secret.is_empty() {
+            let text = serde_json::Value::Object(secret).to_string();
+            let file = self.private.write("login.json", &text)?;
+            after.extend(["-e".to_owned(), format!("@{}", file.display())]);
+        }
+        Ok((made.map(|made| made.text), Vec::new(), after))
+    }
+
+    /// The generated inventory, unless the template has its own.
+    fn inventory(&self, place: &Place<'_>, login: &str) -> anyhow::Result<Option<Inventory>> {
+        let scope = &self.cx.facts.scope;
+        let is_wanted = self.own.inventory_file.is_none();
+        is_wanted.then(|| inventory::generate(self.own, place, login, scope)).transpose()
     }
 
     /// What `ssh` is told on the command line: what the inventory cannot say.
@@ -104,7 +174,7 @@ impl Play<'_> {
         let (private, cwd) = (self.private.path(), &self.cx.facts.scope.environment.cwd);
         let dir = match (&self.own.inventory_directory, self.own.keep_inventory_file) {
             (Some(dir), _) => cwd.join(dir),
-            (None, true) => private.parent().unwrap_or(cwd).to_owned(),
+            (None, true) => self.cx.facts.scope.environment.get("TMPDIR").unwrap_or("/tmp").into(),
             (None, false) => private.to_owned(),
         };
         let named =
@@ -125,6 +195,7 @@ impl Play<'_> {
         &self,
         program: &str,
         arguments: &[OsString],
+        direct: Option<&str>,
     ) -> anyhow::Result<ExitStatus> {
         let cx = self.cx;
         let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
@@ -134,6 +205,13 @@ impl Play<'_> {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(cx.facts.scope.environment.vars());
         command.envs(script::build_variables(&cx.facts)).envs(self.variables()?);
+        if let Some(host) = direct {
+            let known = ["no_proxy", "NO_PROXY"].map(|name| cx.facts.scope.environment.get(name));
+            let known = known.into_iter().flatten().next().unwrap_or_default();
+            let hosts = [known, host].into_iter().filter(|text| !text.is_empty());
+            let hosts = hosts.collect::<Vec<_>>().join(",");
+            command.env("no_proxy", &hosts).env("NO_PROXY", &hosts);
+        }
         let ended = child::run(command, &cx.ui, &cx.cancel).await;
         ended.map_err(|error| match error.downcast_ref::<std::io::Error>() {
             Some(cause) => anyhow::anyhow!(version::not_started(program, cause)),
@@ -165,6 +243,8 @@ pub(super) struct Ready {
     pub(super) arguments: Vec<OsString>,
     file: Option<NamedTempFile>,
     keep: bool,
+    /// The host that no proxy of the environment leads to.
+    pub(super) direct: Option<String>,
 }
 
 impl Ready {

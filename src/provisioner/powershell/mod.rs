@@ -1,7 +1,5 @@
 //! `powershell`: runs PowerShell scripts on the machine, as its user or elevated.
 
-mod elevated;
-
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -16,19 +14,13 @@ use crate::guest::shell::{Cmd, Shell as _, escape_powershell};
 use crate::interpolate::Dot;
 use crate::peer;
 use crate::provisioner::base_name;
-use crate::provisioner::powershell::elevated::Elevated;
+use crate::provisioner::elevated::Elevation;
 use crate::provisioner::remote::Remote;
 use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
-use crate::secret::Secret;
 
 late_fields! {
     /// The fields of `execute_command` and `elevated_execute_command`.
     pub PowerShellFields = ["Path", "Vars"] and the build;
-}
-
-late_fields! {
-    /// The fields of `elevated_user` and `elevated_password`.
-    pub LoginFields = [] and the build;
 }
 
 /// What Windows may let PowerShell run; with `none`, nothing is said of it on the command line.
@@ -67,11 +59,6 @@ pub struct PowerShellOptions {
     pub execute_command: Option<Late<PowerShellFields>>,
     /// The same for elevated runs. Default: that of `execute_command`.
     pub elevated_execute_command: Option<Late<PowerShellFields>>,
-    /// Runs scripts by a scheduled task of this user, with all of the user's rights.
-    pub elevated_user: Option<Late<LoginFields>>,
-    /// The user's password; empty for a service account.
-    #[schemars(extend("writeOnly" = true))]
-    pub elevated_password: Option<Late<LoginFields>>,
     /// Where scripts are uploaded to; a directory if it ends in a slash. Default: a new file in
     /// `c:/Windows/Temp`.
     pub remote_path: Option<String>,
@@ -99,8 +86,6 @@ impl Default for PowerShellOptions {
             debug_mode: 0,
             execute_command: None,
             elevated_execute_command: None,
-            elevated_user: None,
-            elevated_password: None,
             remote_path: None,
             remote_env_var_path: None,
             start_retry_timeout: GoDuration::from_secs(300),
@@ -121,6 +106,7 @@ pub struct PowerShell {
     work: Work,
     scripts: script::Options,
     own: PowerShellOptions,
+    elevation: Elevation,
     format: VariableFormat,
     remote_path: String,
     variable_file: String,
@@ -129,27 +115,23 @@ pub struct PowerShell {
 impl Component for PowerShell {
     const TYPE: &'static str = "powershell";
     const ABOUT: &'static str = "Runs PowerShell scripts or commands on a Windows machine.";
-    type Options = (script::Options, PowerShellOptions);
+    type Options = (script::Options, PowerShellOptions, Elevation);
 
-    fn lint((scripts, _): &Self::Options, check: &mut Check<'_>) {
+    fn lint((scripts, ..): &Self::Options, check: &mut Check<'_>) {
         scripts.lint(check);
     }
 
-    fn prepare((scripts, mut own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        own.elevated_user = own.elevated_user.filter(|user| !user.raw().is_empty());
+    fn prepare((scripts, own, elevation): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let work = scripts.check(check);
-        let format = match &own.elevated_user {
-            Some(_) => VariableFormat::check_as(
+        let format = match elevation.is_wanted() {
+            true => VariableFormat::check_as(
                 "elevated_env_var_format",
                 &own.elevated_env_var_format,
                 check,
             ),
-            None => VariableFormat::check(&own.env_var_format, check),
+            false => VariableFormat::check(&own.env_var_format, check),
         };
-        let password = own.elevated_password.as_ref().map_or("", Late::raw);
-        if !password.is_empty() && own.elevated_user.is_none() {
-            check.missing("elevated_user", "say whose password `elevated_password` is");
-        }
+        elevation.check(check);
         if !POLICIES.contains(&own.execution_policy.to_lowercase().as_str()) {
             let help = Some(format!("use one of {}", POLICIES.join(", ")));
             check.error("execution_policy", "there is no such policy").help = help;
@@ -173,7 +155,7 @@ impl Component for PowerShell {
         };
         let variable_file =
             own.remote_env_var_path.clone().unwrap_or_else(|| new("packer-ps-env-vars"));
-        Some(Self { work, scripts, own, format, remote_path, variable_file })
+        Some(Self { work, scripts, own, elevation, format, remote_path, variable_file })
     }
 }
 
@@ -234,9 +216,9 @@ impl PowerShell {
 
     /// The option that says how a script is run, and what the template has for it.
     fn given_command(&self) -> (&'static str, Option<&Late<PowerShellFields>>) {
-        match self.own.elevated_user {
-            Some(_) => ("elevated_execute_command", self.own.elevated_execute_command.as_ref()),
-            None => ("execute_command", self.own.execute_command.as_ref()),
+        match self.elevation.is_wanted() {
+            true => ("elevated_execute_command", self.own.elevated_execute_command.as_ref()),
+            false => ("execute_command", self.own.execute_command.as_ref()),
         }
     }
 
@@ -274,19 +256,7 @@ impl PowerShell {
         let template = given.unwrap_or(&own);
         let command = template.render(&cx.facts.scope, &dot);
         let command = command.with_context(|| format!("cannot render `{option}`"))?;
-        let exit = match &self.own.elevated_user {
-            None => remote.run("start it", Command::Template(&command)).await?,
-            Some(user) => {
-                let scope = &cx.facts.scope;
-                let user = user.render(scope, &dot).context("cannot render `elevated_user`")?;
-                let password = self.own.elevated_password.as_ref();
-                let password = password.map(|text| text.render(scope, &dot)).transpose();
-                let password = password.context("cannot render `elevated_password`")?;
-                let password = Secret::new(password.unwrap_or_default());
-                cx.redactor.register(password.expose());
-                Elevated { user: &user, password: &password, command: &command }.run(remote).await?
-            }
-        };
+        let exit = self.elevation.run(cx, remote, Command::Template(&command)).await?;
         self.scripts.accept(exit.status()).map_err(anyhow::Error::msg)
     }
 
@@ -316,7 +286,7 @@ mod tests {
     use crate::provisioner::fake::{self, Machine};
 
     async fn run(options: serde_json::Value) -> Vec<String> {
-        let machine = Machine::answering([]);
+        let machine = Machine::windows();
         let (cx, _said) = fake::context(machine.clone());
         fake::prepare::<PowerShell>(options).unwrap().provision(&cx).await.unwrap();
         machine.log()

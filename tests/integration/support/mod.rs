@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "not every capability needs every server")]
 
+mod awkward;
 mod cloud;
 mod context;
 #[cfg(feature = "docker")]
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+pub use awkward::VALUES as AWKWARD;
 pub use cloud::Cloud;
 pub use context::build_context;
 #[cfg(feature = "docker")]

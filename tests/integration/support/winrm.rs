@@ -66,6 +66,13 @@ impl WinRm {
         Self { _server: server, dir, port, is_https }
     }
 
+    /// Where Python's libraries for WinRM are.
+    pub fn site_packages() -> String {
+        let code = "import winrm, os; print(os.path.dirname(os.path.dirname(winrm.__file__)))";
+        let output = Command::new(python()).args(["-c", code]).output().expect("python3");
+        String::from_utf8(output.stdout).expect("a path").trim().to_owned()
+    }
+
     /// A null builder that reaches it, with these options beside.
     pub fn builder(&self, options: Json) -> Json {
         let mut builder = json!({
@@ -87,6 +94,21 @@ impl WinRm {
     pub fn log(&self) -> Vec<String> {
         let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
+    }
+
+    /// Uploads `file` as the usual tool does.
+    pub fn upload_by_echo(&self, file: &Path) -> Output {
+        let url = format!("http://127.0.0.1:{}/wsman", self.port);
+        let mut command = Command::new(python());
+        command.arg(support("winrm_echo.py")).args([&url, USER, PASSWORD]).arg(file);
+        command.output().expect("python3")
+    }
+
+    /// The variables of every script and tool that it ran, in order.
+    pub fn variables(&self) -> Vec<Json> {
+        let log = self.log();
+        let all = log.iter().filter_map(|line| line.strip_prefix("variables "));
+        all.map(|text| serde_json::from_str(text).expect("JSON")).collect()
     }
 
     /// The same commands, run by two public clients.
@@ -112,7 +134,7 @@ fn support(name: &str) -> PathBuf {
 
 /// Where the PowerShell texts are that imgbake sends.
 fn scripts() -> String {
-    ["communicator/winrm", "provisioner/powershell"]
+    ["communicator/winrm", "provisioner/elevated", "provisioner/environment"]
         .map(|room| format!("{}/src/{room}", env!("CARGO_MANIFEST_DIR")))
         .join(":")
 }

@@ -10,7 +10,7 @@ texts that imgbake sends: the service knows exactly these, and what they do. Oth
 (`Write-Output`), throws and exits. A restart drops all shells and connections for two seconds.
 """
 
-import argparse, base64, gzip, hashlib, http.server, io, os, queue, re, socket, ssl, sys, threading
+import argparse, base64, fnmatch, gzip, hashlib, http.server, io, json, os, queue, re, shutil, socket, ssl, sys, threading
 import time, uuid, xml.etree.ElementTree as ET, zipfile
 
 import spnego
@@ -81,10 +81,11 @@ class Machine:
         return os.path.join(self.root, *[part for part in relative.split("/") if part])
 
     def run(self, command, line):
-        found = re.fullmatch(r"(?:powershell|pwsh) .*-EncodedCommand (\S+)", line)
+        found = re.fullmatch(r"(?:powershell|pwsh)(?:\.exe)? .*-EncodedCommand (\S+)", line, re.I)
         if found:
             return self.powershell(command, base64.b64decode(found[1]).decode("utf-16-le"))
-        found = re.match(r"(?:powershell|pwsh) (?:-executionpolicy \w+ )?-file \"?([^\"]+)", line)
+        words = r"(?: -(?:noprofile|noninteractive|executionpolicy \w+))*"
+        found = re.match(rf"(?:powershell|pwsh){words} -file \"?([^\"]+)", line, re.I)
         if found:
             self.log(f"powershell file {found[1]}")
             return self.script_file(command, found[1], {})
@@ -118,12 +119,19 @@ class Machine:
         name = self.scripts.get(text.strip())
         self.log(f"powershell {name} {sorted(values.items())}")
         if name is None:
+            # What others than imgbake send, as far as it prints a word.
+            found = re.search(r"Write-Output '?([\w-]+)'?", text)
+            if found:
+                command.print("stdout", (found[1] + "\r\n").encode())
+                return 0
             raise Exception("this machine does not know the script: " + text[:60])
         return getattr(self, "script_" + name)(command, **values)
 
     def script_file(self, command, path, variables):
         """Runs a file of PowerShell, as far as it is known here."""
         text = open(self.path(path), encoding="utf-8-sig", newline="").read()
+        if "Remove-Item -LiteralPath $MyInvocation.MyCommand.Path" in text:
+            os.remove(self.path(path))
         for elevated, name in self.scripts.items():
             if name == "elevated" and text.strip().endswith(elevated):
                 values = dict(re.findall(r"^\$(\w+) = '((?:[^']|'')*)'$", text, re.M))
@@ -132,8 +140,19 @@ class Machine:
                     raise Exception("the user name or password is incorrect")
                 self.log(f"task {values['name']} as {user}")
                 return self.run(command, values["command"].replace("''", "'"))
+            if name == "run" and text.strip().endswith(elevated):
+                values = re.findall(r"^\$([\w:]+) = '((?:[^']|'')*)'$", text, re.M)
+                values = {name: value.replace("''", "'") for name, value in values}
+                line = values.pop("command")
+                variables = {name.removeprefix("env:").upper(): value for name, value in values.items()}
+                self.log(f"cmd {line}")
+                try:
+                    return self.cmd(command, line, variables)
+                except SystemExit as exit:
+                    return exit.code
         for name, value in re.findall(r'\$env:(\w+)="((?:[^"`]|`.)*)"; ', text, re.S):
             variables[name] = re.sub(r"`(.)", r"\1", value, flags=re.S)
+        self.log("variables " + json.dumps(variables))
         for line in re.split(r"\r?\n", text):
             word, _, rest = line.partition(" ")
             if word == "Write-Output":
@@ -191,15 +210,38 @@ class Machine:
         os.remove(source)
         return 0
 
+    def script_pack(self, command, archive, **values):
+        source = values["from"].replace("\\", "/")
+        base = self.path(os.path.dirname(source) if re.search(r"[*?\[]", source) else source)
+        pattern = os.path.basename(source) if re.search(r"[*?\[]", source) else "*"
+        if not os.path.isdir(base):
+            command.print("stderr", f"{source} is no directory\r\n".encode())
+            return 1
+        with zipfile.ZipFile(self.path(archive), "w") as packed:
+            for name in sorted(fnmatch.filter(os.listdir(base), pattern)):
+                packed.write(os.path.join(base, name), name)
+                for at, directories, files in os.walk(os.path.join(base, name)):
+                    for inside in directories + files:
+                        path = os.path.join(at, inside)
+                        packed.write(path, os.path.relpath(path, base))
+        return 0
+
     def cmd(self, command, line, variables):
         """The status of one line; `exit` ends the file that it stands in."""
-        line = re.sub(r"%(\w+)%", lambda name: variables.get(name[1].upper(), ""), line)
+        known = {"TEMP": "C:/Users/vagrant/Temp", **variables}
+        line = re.sub(r"%(\w+)%", lambda name: known.get(name[1].upper(), ""), line)
         status = 0
         for part in re.split(r' &&? ?(?=(?:[^"]*"[^"]*")*[^"]*$)', line):
             part = part.strip()
+            if part.startswith("("):
+                part = part[1:].removesuffix(")")
             word = part.split(" ")[0].lower()
             rest = part[len(word):].strip()
-            if word == "echo":
+            if word == "echo" and ">>" in rest:
+                text, _, path = rest.rpartition(">>")
+                with open(self.path(path.strip().strip('"')), "a") as file:
+                    file.write(text.rstrip())
+            elif word == "echo":
                 stream = "stderr" if rest.endswith("1>&2") else "stdout"
                 command.print(stream, (rest.removesuffix("1>&2").rstrip() + "\r\n").encode())
             elif word == "set":
@@ -219,9 +261,24 @@ class Machine:
                     if os.path.isfile(self.path(path)):
                         os.remove(self.path(path))
             elif word == "if":
-                path = re.search(r'"([^"]+)"', rest)[1]
-                if rest.startswith("not") and not os.path.isdir(self.path(path)):
+                path = self.path(re.search(r'"([^"]+)"', rest)[1])
+                if "exit 1" in rest and not os.path.isdir(path):
                     raise SystemExit(1)
+                if " mkdir " in rest:
+                    os.makedirs(path, exist_ok=True)
+                if " rmdir " in rest:
+                    shutil.rmtree(path, ignore_errors=True)
+            elif word == "move":
+                source, to = [self.path(path) for path in re.findall(r'"([^"]+)"', rest)]
+                os.rename(source, to)
+            elif word == "cd":
+                self.log(f"cd {rest}")
+            elif word in ("puppet", "salt-call") or "chef\\bin" in word:
+                self.log(f"tool {part}")
+                self.log("variables " + json.dumps(variables))
+                for path in re.findall(r'"?([^"\s=;]+)"?', rest):
+                    if os.path.isfile(self.path(path)):
+                        self.log(f"has {path} {open(self.path(path)).read()}")
             elif word == "schtasks":
                 self.log(f"schtasks {rest}")
             elif word == "shutdown":
@@ -238,6 +295,7 @@ class Machine:
 
     def batch(self, command, path, variables):
         status = 0
+        self.log("variables " + json.dumps(variables))
         for line in open(path).read().splitlines():
             try:
                 status = self.cmd(command, line, variables)
@@ -360,6 +418,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         time.sleep(ARGUMENTS.delay)
         scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
+        if ARGUMENTS.kerberos:
+            return self.refuse()
         if scheme == "Basic":
             self.is_in = not ARGUMENTS.no_basic and base64.b64decode(token).decode() == ":".join(USER)
         elif scheme in ("Negotiate", "NTLM"):
@@ -371,7 +431,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def refuse(self, token=None):
         self.send_response(401)
         if token is None:
-            for offer in ["Negotiate"] + [] if ARGUMENTS.no_basic else ["Negotiate", 'Basic realm="WSMAN"']:
+            if ARGUMENTS.kerberos:
+                self.send_header("WWW-Authenticate", "Kerberos")
+            for offer in [] if ARGUMENTS.kerberos else ["Negotiate"] + [] if ARGUMENTS.no_basic else ["Negotiate", 'Basic realm="WSMAN"']:
                 self.send_header("WWW-Authenticate", offer)
         else:
             self.send_header("WWW-Authenticate", token)
@@ -474,6 +536,7 @@ for name in ["port_file", "root", "log", "scripts"]:
     parser.add_argument(name)
 parser.add_argument("--cert")
 parser.add_argument("--no-basic", action="store_true")
+parser.add_argument("--kerberos", action="store_true")
 parser.add_argument("--delay", type=float, default=0)
 ARGUMENTS = parser.parse_args()
 USER = open(os.environ["NTLM_USER_FILE"]).read().strip().split(":")[-2:]

@@ -1,4 +1,4 @@
-//! The private directory of one run of Ansible: keys, known hosts, secrets, and the sockets of `ssh`.
+//! The private directory of one run of a tool of this machine: keys, known hosts, secrets, and the sockets of `ssh`.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -8,17 +8,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::env::Environment;
+use crate::scratch::{self, Scratch};
 
 /// Only we may look into it, and it goes with this value.
-pub(super) struct Private(TempDir);
+pub(super) struct Private(Scratch);
 
 /// The name of its directory for the sockets of `ssh`.
 const SOCKETS: &str = "s";
-/// Where its directory is made if the usual place has a path that does not do.
+/// Where its directory is made if the usual places have paths that do not do.
 const ELSE: &str = "/tmp";
 /// How long a path a socket's directory may have: the system allows 108 bytes, and `ssh` needs 27.
 const LONGEST: usize = 70;
@@ -26,9 +26,19 @@ const LONGEST: usize = 70;
 const GOODBYE: Duration = Duration::from_secs(3);
 
 impl Private {
-    pub(super) fn new(environment: &Environment) -> anyhow::Result<Self> {
-        let parent = plain(environment.get("TMPDIR").unwrap_or(ELSE).into());
-        let dir = tempfile::Builder::new().prefix("imgbake-ansible-").tempdir_in(&parent);
+    /// A new one for `tool`. What killed runs have left of theirs is removed.
+    pub(super) fn new(environment: &Environment, tool: &str) -> anyhow::Result<Self> {
+        let parent = scratch::parent(environment).filter(|parent| is_plain(parent));
+        if let Some(parent) = &parent {
+            for dead in scratch::of_dead(parent) {
+                // Another run may be doing the same.
+                let _ = std::fs::remove_dir_all(dead);
+            }
+        }
+        let temporary = || PathBuf::from(environment.get("TMPDIR").unwrap_or(ELSE));
+        let parent = parent.unwrap_or_else(temporary);
+        let parent = if is_plain(&parent) { parent } else { ELSE.into() };
+        let dir = Scratch::new(&parent, tool);
         let context = || format!("cannot make a private directory in {}", parent.display());
         Ok(Self(dir.with_context(context)?))
     }
@@ -65,13 +75,12 @@ impl Private {
     }
 }
 
-/// `parent`, if a path below it needs no quotes for `ssh`, and is short enough for a socket.
-fn plain(parent: PathBuf) -> PathBuf {
-    let is_plain = |text: &str| {
-        text.len() <= LONGEST - "/imgbake-ansible-123456/s".len()
+/// Whether a path below `parent` needs no quotes for `ssh`, and is short enough for a socket.
+fn is_plain(parent: &Path) -> bool {
+    parent.to_str().is_some_and(|text| {
+        text.len() <= LONGEST - "/ansible-123456/s".len()
             && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
-    };
-    if parent.to_str().is_some_and(is_plain) { parent } else { ELSE.into() }
+    })
 }
 
 #[cfg(test)]
@@ -80,9 +89,9 @@ mod tests {
 
     #[test]
     fn a_directory_that_ssh_could_not_use_is_not_used() {
-        assert_eq!(plain("/var/tmp".into()), Path::new("/var/tmp"));
+        assert!(is_plain("/var/tmp".as_ref()));
         for unusable in ["/tmp/my files".to_owned(), format!("/tmp/{}", "x".repeat(60))] {
-            assert_eq!(plain(unusable.into()), Path::new("/tmp"));
+            assert!(!is_plain(unusable.as_ref()), "{unusable}");
         }
     }
 }

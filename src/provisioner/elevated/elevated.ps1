@@ -1,3 +1,5 @@
+# It is read already, and has the password in it.
+Remove-Item -LiteralPath $MyInvocation.MyCommand.Path -Force
 $ErrorActionPreference = 'Stop'
 $log = "$env:SystemRoot\Temp\$name.out"
 $service = New-Object -ComObject 'Schedule.Service'

@@ -1,0 +1,86 @@
+//! Directories that only we may look into, for keys and secrets that other programs read from files.
+//!
+//! They go with the run. One whose run was killed is known by its lock, which nobody holds any more:
+//! the next run that needs such a directory removes it, or `imgbake cleanup` does.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::env::Environment;
+use crate::peer;
+
+/// A directory of this run. It goes with this value.
+#[derive(Debug)]
+pub struct Scratch {
+    dir: TempDir,
+    _lock: File,
+}
+
+/// The file that is locked as long as the run lives.
+const LOCK: &str = "lock";
+/// Where they are, in the directory for state.
+const PARENT: &str = "tmp";
+
+impl Scratch {
+    /// A new one in `parent`, with a name that says what it is for.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new(parent: &Path, what: &str) -> io::Result<Self> {
+        let dir = tempfile::Builder::new().prefix(&format!("{what}-")).tempdir_in(parent)?;
+        let lock = File::create_new(dir.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// The directory that they are in, which only we may look into, if the environment has a place for it.
+pub fn parent(environment: &Environment) -> Option<PathBuf> {
+    let parent = in_state(&environment.state_dir()?);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&parent);
+    made.is_ok().then_some(parent)
+}
+
+/// The directory that they are in, where `state` is the one for state.
+pub fn in_state(state: &Path) -> PathBuf {
+    state.join(PARENT)
+}
+
+/// Those in `parent` that dead runs have left.
+pub fn of_dead(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).filter(|path| is_dead(path)).collect()
+}
+
+/// Whether nobody holds the lock of `path`. One without a lock was never finished, or is being made.
+fn is_dead(path: &Path) -> bool {
+    peer::open_own(&path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_holds_is_of_a_dead_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let alive = Scratch::new(parent.path(), "a").unwrap();
+        let dead = parent.path().join("dead");
+        std::fs::create_dir(&dead).unwrap();
+        assert_eq!(of_dead(parent.path()), Vec::<PathBuf>::new());
+        std::fs::write(dead.join(LOCK), "").unwrap();
+        assert_eq!(of_dead(parent.path()), [dead]);
+        let path = alive.path().to_owned();
+        drop(alive);
+        assert!(!path.exists());
+    }
+}
