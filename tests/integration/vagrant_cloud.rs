@@ -1,6 +1,8 @@
 //! The post-processor `vagrant-cloud`, against a server that plays Vagrant Cloud and its storage.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -104,7 +106,16 @@ const TOKEN: &str = "token-of-the-test";
 /// A build whose box goes to `server` with these `options`.
 fn publish(server: &Served, options: &str) -> Run {
     let program = Program::new();
-    program.write("x.vmdk", vec![b'x'; 3 << 20]);
+    program.write("metadata.json", r#"{"provider": "vmware_desktop", "architecture": "amd64"}"#);
+    // Larger than what is read at a time, and what cannot be packed.
+    let mut disk = vec![0; 3 << 20];
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut disk).unwrap();
+    program.write("x.vmdk", disk);
+    let packed = Command::new("tar")
+        .args(["czf", "x.box", "x.vmdk", "./metadata.json"])
+        .current_dir(program.dir())
+        .status();
+    assert!(packed.unwrap().success());
     let template = format!(
         r#"
 source "null" "x" {{
@@ -114,12 +125,7 @@ build {{
   sources = ["source.null.x"]
   post-processors {{
     post-processor "artifice" {{
-      files = ["x.vmdk"]
-    }}
-    post-processor "vagrant" {{
-      provider_override = "vmware"
-      architecture      = "amd64"
-      output            = "x.box"
+      files = ["x.box"]
     }}
     post-processor "vagrant-cloud" {{
       box_tag           = "me/box"
