@@ -50,7 +50,9 @@ impl Machine {
         let channel = process.session.dial(id).await.context("the machine cannot be reached")?;
         // Only Windows is spoken with in that way.
         let is_windows = data.get("ConnType").is_some_and(|kind| kind == "winrm");
-        let user = data.get("User").and_then(|user| user.as_str()).unwrap_or_default().to_owned();
+        // Where nobody says it, other programs need a name all the same.
+        let user = data.get("User").and_then(|user| user.as_str()).filter(|user| !user.is_empty());
+        let user = user.unwrap_or("packer").to_owned();
         Ok(Self { process, client: Arc::new(Client::new(channel)), is_windows, user })
     }
 
