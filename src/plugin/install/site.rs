@@ -318,7 +318,11 @@ fn github(api: &str, token: Option<&Secret>) -> anyhow::Result<Octocrab> {
 /// Why GitHub does not list tags, and what helps.
 fn refusal(error: octocrab::Error, has_token: bool) -> anyhow::Error {
     let octocrab::Error::GitHub { source, .. } = &error else {
-        return anyhow::Error::from(error).context("GitHub cannot be asked");
+        // What is behind it says what is wrong; the layers between repeat themselves.
+        let chain =
+            std::iter::successors(Some(&error as &dyn std::error::Error), |one| one.source());
+        let root = chain.last().map(ToString::to_string).unwrap_or_default();
+        return anyhow::anyhow!("GitHub cannot be asked: {root}");
     };
     let message = crate::guest::harmless(source.message.as_bytes());
     let is_limit = message.contains("rate limit") || source.status_code.as_u16() == 429;
