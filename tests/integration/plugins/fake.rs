@@ -133,8 +133,8 @@ impl Fake {
             let words = Value::from("\x1b[2Jerased\r\x07 ghs_secret");
             host.call("Ui.Say", words, limit).await.map_err(|error| error.to_string())?;
         }
-        if self.fault == "deaf" {
-            return self.hang(id).await;
+        if ["deaf", "Builder.Cancel"].contains(&self.fault.as_str()) {
+            return hang(&host).await;
         }
         if self.fault.starts_with("Communicator.") {
             let machine = self.session.accept();
@@ -155,15 +155,12 @@ impl Fake {
     }
 }
 
-impl Fake {
-    /// Says that it works, and works for ever.
-    async fn hang(&self, id: u32) -> Result<Value, String> {
-        let host = Client::new(self.session.dial(id).await.map_err(|error| error.to_string())?);
-        let limit = Duration::from_secs(30);
-        host.call("Ui.Say", "deaf".into(), limit).await.map_err(|error| error.to_string())?;
-        tokio::time::sleep(Duration::from_secs(600)).await;
-        Ok(Value::Nil)
-    }
+/// Says that it works, and works for ever.
+async fn hang(host: &Client) -> Result<Value, String> {
+    let limit = Duration::from_secs(30);
+    host.call("Ui.Say", "deaf".into(), limit).await.map_err(|error| error.to_string())?;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    Ok(Value::Nil)
 }
 
 /// The machine of the builder: enough of one to die at each of its calls.
@@ -197,14 +194,18 @@ fn die_at(fault: &str, called: &str) {
 impl Service for Fake {
     async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
         die_at(&self.fault, &format!("{service}.{method}"));
-        match method {
+        let works = ["Provision", "PostProcess"].contains(&method);
+        if works && self.fault == format!("{service}.Cancel") {
             // It dies when it is told to stop: so it must work until then.
-            "Run" | "PostProcess" if self.fault == format!("{service}.Cancel") => {
-                self.hang(pack::id(&argument)).await
-            }
-            "Provision" if self.fault == format!("{service}.Cancel") => {
-                self.hang(pack::id_in(&argument, "StreamID")).await
-            }
+            let id = if method == "Provision" {
+                pack::id_in(&argument, "StreamID")
+            } else {
+                pack::id(&argument)
+            };
+            let stream = self.session.dial(id).await.map_err(|error| error.to_string())?;
+            return hang(&Client::new(stream)).await;
+        }
+        match method {
             "ConfigSpec" | "OutputSpec" => Ok(object([(method, Self::spec())])),
             "Prepare" | "Configure" => Ok(object([("Error", Value::Nil)])),
             "Run" => self.run(pack::id(&argument)).await,
@@ -270,7 +271,6 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
         "Artifact.String",
         "Artifact.Files",
         "Artifact.State",
-        "Artifact.Destroy",
         "Provisioner.ConfigSpec",
         "Provisioner.Prepare",
         "Provisioner.Provision",
@@ -346,9 +346,21 @@ fn a_plugin_that_dies_as_it_is_told_to_stop_is_named() {
         assert_eq!(Program::finish(child).code, Some(1), "{call}");
         assert!(asked.elapsed() < Duration::from_secs(15), "{call}: {:?}", asked.elapsed());
         let log = program.read("log");
-        assert!(log.contains("the plugin `fake`"), "{call}: {log}");
-        assert!(log.contains(&format!("panic: died at {call}")), "{call}: {log}");
+        // Whatever else dies as the run is interrupted has nothing left to say: a builder may leave things.
+        if call == "Builder.Cancel" {
+            assert!(log.contains("the plugin `fake` ended before it had cleaned up"), "{log}");
+            assert!(log.contains(&format!("panic: died at {call}")), "{call}: {log}");
+        }
     }
+}
+
+#[test]
+fn an_artifact_whose_plugin_dies_as_it_removes_it_is_said_to_be_left() {
+    let (run, _) = built("Artifact.Destroy");
+    let run = run.failed_with(4);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("panic: died at Artifact.Destroy"), "{said}");
+    assert!(said.contains("remove them by hand"), "{said}");
 }
 
 #[test]
