@@ -513,6 +513,44 @@ pub struct PostProcessContext {
     pub cancel: CancellationToken,
     /// Takes secrets that turn up on the way.
     pub redactor: Redactor,
+    /// Says when and why the run shall stop.
+    pub stop: Stop,
+    /// What to do when a step fails.
+    pub on_error: OnError,
+    /// What exists because of us.
+    pub journal: Journal,
+}
+
+impl PostProcessContext {
+    /// What steps work with that a post-processor runs.
+    pub fn for_steps(&self) -> BuildContext {
+        BuildContext {
+            facts: self.facts.clone(),
+            ui: self.ui.clone(),
+            cancel: self.cancel.clone(),
+            stop: self.stop.clone(),
+            on_error: self.on_error,
+            journal: self.journal.clone(),
+            redactor: self.redactor.clone(),
+            provisioning: Arc::new(NoProvisioning),
+            fingerprint: Fingerprint::default(),
+        }
+    }
+}
+
+/// There is no machine to provision any more.
+struct NoProvisioning;
+
+#[async_trait]
+impl Provisioning for NoProvisioning {
+    async fn provision(
+        &self,
+        _cx: &BuildContext,
+        _communicator: Arc<dyn Communicator>,
+        _data: BuildData,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a post-processor made of its input.
@@ -534,6 +572,16 @@ pub trait PostProcessor: Send + Sync {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed>;
+
+    /// What its AWS account must allow; nothing if it needs none. See [`Builder::permissions`].
+    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+        Vec::new()
+    }
+
+    /// Who cleans up after runs of it that died. See [`Builder::cleaner`].
+    fn cleaner(&self, _cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        None
+    }
 }
 
 /// Looks values up for a template, before anything is planned from it.
@@ -747,19 +795,6 @@ impl dyn Communicator + '_ {
 impl BuildContext {
     /// The context of a build `test` without provisioners, and all that is said in it.
     pub fn for_tests() -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
-        /// Provisions nothing.
-        struct Nothing;
-        #[async_trait]
-        impl Provisioning for Nothing {
-            async fn provision(
-                &self,
-                _cx: &BuildContext,
-                _communicator: Arc<dyn Communicator>,
-                _data: BuildData,
-            ) -> anyhow::Result<()> {
-                Ok(())
-            }
-        }
         let (ui, said) = Ui::new();
         let facts = Facts {
             build_name: "test".to_owned(),
@@ -777,7 +812,7 @@ impl BuildContext {
             on_error: OnError::Cleanup,
             journal: Journal::default(),
             redactor: Redactor::default(),
-            provisioning: Arc::new(Nothing),
+            provisioning: Arc::new(NoProvisioning),
             fingerprint: Fingerprint::default(),
         };
         (cx, said)

@@ -90,6 +90,8 @@ impl Registry {
                 provisioner::<provisioner::windows_shell::WindowsShell>(),
             ]),
             post_processors: Kind::new("post-processor", POST_PROCESSORS_NOT_BUILT).with([
+                #[cfg(feature = "aws")]
+                post_processor::<builder::amazon::AmazonImport>(),
                 post_processor::<post_processor::artifice::Artifice>(),
                 post_processor::<post_processor::checksum::Checksum>(),
                 post_processor::<post_processor::compress::Compress>(),
@@ -355,6 +357,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "amazon-ebs",
             "amazon-ebssurrogate",
             "amazon-ebsvolume",
+            "amazon-import",
             "amazon-parameterstore",
             "amazon-secretsmanager",
         ],
@@ -392,7 +395,6 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
 const PROVISIONERS_NOT_BUILT: &[&str] = &["converge", "hcp-sbom", "windows-update"];
 
 const POST_PROCESSORS_NOT_BUILT: &[&str] = &[
-    "amazon-import",
     "googlecompute-export",
     "googlecompute-import",
     "provenance",

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, CallContext, Ec2, Iam, Patience, Ssm};
+use crate::aws::call::{Api, CallContext, Ec2, Iam, Patience, S3, Ssm};
 use crate::aws::credentials::{self, Mfa, RoleProvider};
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::insecure;
@@ -61,6 +61,7 @@ struct Clients {
     /// By region.
     ec2: Mutex<HashMap<String, aws_sdk_ec2::Client>>,
     iam: OnceLock<aws_sdk_iam::Client>,
+    s3: OnceLock<aws_sdk_s3::Client>,
     ssm: OnceLock<aws_sdk_ssm::Client>,
     sts: OnceLock<aws_sdk_sts::Client>,
 }
@@ -245,6 +246,7 @@ impl Account {
             "ec2" => self.ec2_endpoint(region),
             "secretsmanager" => endpoint(&self.environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             "iam" => endpoint(&self.environment, "AWS_ENDPOINT_URL_IAM"),
+            "s3" => endpoint(&self.environment, "AWS_ENDPOINT_URL_S3"),
             "sts" => endpoint(&self.environment, "AWS_ENDPOINT_URL_STS"),
             _ => endpoint(&self.environment, "AWS_ENDPOINT_URL_SSM"),
         };
@@ -267,6 +269,13 @@ impl Account {
         }
         let client = aws_sdk_ecr::Client::from_conf(own.build());
         Api::new(client, self.context("api.ecr", &self.region, cancel))
+    }
+
+    /// S3 in [`region`](Self::region).
+    pub fn s3(&self, cancel: &CancellationToken) -> S3 {
+        let make = || s3_client(&self.config, &self.environment);
+        let client = self.clients.s3.get_or_init(make).clone();
+        Api::new(client, self.context("s3", &self.region, cancel))
     }
 
     /// Secrets Manager in [`region`](Self::region).
@@ -565,6 +574,18 @@ fn ssm_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_ssm::Cli
         own.set_endpoint_url(Some(endpoint));
     }
     aws_sdk_ssm::Client::from_conf(own.build())
+}
+
+/// What is uploaded may take its time, as long as something moves: the SDK sees to that.
+fn s3_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_s3::Client {
+    let mut own = aws_sdk_s3::config::Builder::from(config);
+    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_S3") {
+        // Another S3 need not have a name for each bucket.
+        own.set_endpoint_url(Some(endpoint)).set_force_path_style(Some(true));
+    }
+    let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_secs(10)).build();
+    own.set_timeout_config(Some(timeouts));
+    aws_sdk_s3::Client::from_conf(own.build())
 }
 
 fn ec2_client(config: &SdkConfig, endpoint: Option<String>, region: &str) -> aws_sdk_ec2::Client {

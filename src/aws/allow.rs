@@ -118,6 +118,23 @@ impl Regions {
         iam(calls).on(arns)
     }
 
+    /// Calls of S3 about this bucket.
+    pub fn bucket(&self, name: &str, calls: &[&str]) -> Permission {
+        s3(calls).on([format!("arn:{}:s3:::{name}", self.partition())])
+    }
+
+    /// Calls of S3 about the objects in this bucket.
+    pub fn objects(&self, bucket: &str, calls: &[&str]) -> Permission {
+        s3(calls).on([format!("arn:{}:s3:::{bucket}/*", self.partition())])
+    }
+
+    /// That S3 encrypts objects with this KMS key in the caller's name, and reads them back.
+    pub fn object_key(&self, key: &str) -> Permission {
+        let calls = ["kms:Decrypt", "kms:GenerateDataKey"];
+        let permission = Permission::new(calls).on([self.key(key)]);
+        permission.when("StringLike", "kms:ViaService", ["s3.*.amazonaws.com*"]).made_by_service()
+    }
+
     /// Calls of IAM about this instance profile.
     pub fn profile(&self, name: &str, calls: &[&str]) -> Permission {
         iam(calls).on([format!("arn:{}:iam::*:instance-profile/{name}", self.partition())])
@@ -174,6 +191,10 @@ fn ec2(calls: &[&str]) -> Permission {
 
 fn ssm(calls: &[&str]) -> Permission {
     Permission::new(calls.iter().map(|call| format!("ssm:{call}")))
+}
+
+fn s3(calls: &[&str]) -> Permission {
+    Permission::new(calls.iter().map(|call| format!("s3:{call}")))
 }
 
 fn iam(calls: &[&str]) -> Permission {

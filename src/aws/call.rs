@@ -32,6 +32,8 @@ pub type Ec2 = Api<aws_sdk_ec2::Client>;
 /// Systems Manager in one region, as one build calls it.
 pub type Ssm = Api<aws_sdk_ssm::Client>;
 
+/// S3 in one region, as one build calls it.
+pub type S3 = Api<aws_sdk_s3::Client>;
 /// IAM, as one build calls it.
 pub type Iam = Api<aws_sdk_iam::Client>;
 

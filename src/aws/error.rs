@@ -97,6 +97,9 @@ const CODES: &[(Meaning, &[&str])] = &[
         &[
             "DoesNotExistException",
             "NoSuchEntity",
+            "NoSuchKey",
+            "NoSuchUpload",
+            "NotFound",
             "ParameterNotFound",
             "ParameterVersionNotFound",
             "TargetNotConnected",

@@ -29,6 +29,7 @@
 //! | `name` | names of temporary things |
 //! | `search` | looking for an AMI as templates describe it |
 //! | `secrets`, `secret_store` | Secrets Manager, for data sources and for template functions |
+//! | `upload` | files on their way to S3 |
 //! | `ssm/` | connections to instances through Systems Manager |
 
 pub mod access;
@@ -62,5 +63,6 @@ pub mod secret_store;
 pub mod secrets;
 pub mod ssm;
 pub mod tags;
+pub mod upload;
 pub mod wait;
 mod web_identity;

@@ -158,8 +158,10 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
     let mut sources = SourceMap::default();
     let planned = front::plan(session, ui, &template, options, &mut sources);
     let Planned { plan, .. } = session.shown(ui, planned, &sources)?;
-    let cleaners: Vec<_> =
-        plan.builds.iter().filter_map(|build| build.builder.cleaner(&cx)).collect();
+    let builds = plan.builds.iter().map(|build| build.builder.cleaner(&cx));
+    let after = plan.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
+    let after = after.map(|planned| planned.first.cleaner(&cx));
+    let cleaners: Vec<_> = builds.chain(after).flatten().collect();
     if cleaners.is_empty() {
         ui.error("Error: no build of the template makes anything that could be left behind");
         return None;

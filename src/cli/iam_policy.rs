@@ -29,9 +29,10 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
         return Exit::Failure;
     };
-    let builds = plan.builds.iter();
-    let permissions: Vec<_> =
-        builds.flat_map(|build| build.builder.permissions(&session.environment)).collect();
+    let builds = plan.builds.iter().map(|build| build.builder.permissions(&session.environment));
+    let after = plan.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
+    let after = after.map(|planned| planned.first.permissions(&session.environment));
+    let permissions: Vec<_> = builds.chain(after).flatten().collect();
     if permissions.is_empty() {
         ui.error("Error: no build of the template needs an AWS account");
         return Exit::Failure;

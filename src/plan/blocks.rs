@@ -102,11 +102,12 @@ impl Blocks<'_> {
         meta: PostProcessorMeta,
         ingredients: Ingredients,
     ) -> Option<PlannedPostProcessor> {
-        let (recipe, ..) = self.recipe::<dyn PostProcessor>(&block.kind, ingredients)?;
+        let (recipe, _, first) = self.recipe::<dyn PostProcessor>(&block.kind, ingredients)?;
         Some(PlannedPostProcessor {
             kind: block.kind.value.clone(),
             name: meta.name,
             span: block.kind.span,
+            first,
             recipe,
             keep_input_artifact: meta.keep_input_artifact,
         })

@@ -133,6 +133,8 @@ pub struct PlannedPostProcessor {
     pub name: Option<String>,
     /// Where it was written.
     pub span: Span,
+    /// As it was made with the machine's facts unknown.
+    pub first: Box<dyn PostProcessor>,
     /// Makes it.
     pub recipe: Recipe<dyn PostProcessor>,
     /// `keep_input_artifact`, if given.

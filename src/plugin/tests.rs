@@ -255,6 +255,9 @@ async fn the_manifest_of_packer_takes_an_artifact_of_ours() {
         ui,
         cancel: Default::default(),
         redactor: Redactor::default(),
+        stop: Default::default(),
+        on_error: Default::default(),
+        journal: Default::default(),
     };
     let processed = post_processor.post_process(&cx, Arc::new(Box1(file))).await.unwrap();
     assert!(processed.keep_input && processed.keep_forced);

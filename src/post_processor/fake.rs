@@ -90,6 +90,9 @@ pub(crate) async fn run_for<C: Component + PostProcessor>(
         ui,
         cancel: CancellationToken::new(),
         redactor: Redactor::default(),
+        stop: Default::default(),
+        on_error: Default::default(),
+        journal: Default::default(),
     };
     let processed = prepare::<C>(options).unwrap().post_process(&cx, Arc::new(input)).await;
     let mut said = Vec::new();

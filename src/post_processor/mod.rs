@@ -84,7 +84,7 @@ late_fields! {
 }
 
 /// What `.Name` means in late options: what the machine said, `.BuildName` and `.BuilderType`.
-fn dot(facts: &Facts) -> Dot {
+pub(crate) fn dot(facts: &Facts) -> Dot {
     let mut dot: Dot = facts.scope.build_data.clone().unwrap_or_default();
     dot.insert("BuildName".into(), facts.source_name().into());
     dot.insert("BuilderType".into(), facts.builder_type.as_str().into());

@@ -143,6 +143,7 @@ async fn post_processed(
         ui: cx.ui.clone(),
         stop: cx.stop.clone(),
         redactor: cx.redactor.clone(),
+        on_error: cx.on_error,
         journal: cx.journal.clone(),
         sources,
     };

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use super::provision::{bullet_list, or_dropped, unusable};
 use super::{Located, fault_of};
-use crate::component::{Artifact, Facts, PostProcessContext, Processed};
+use crate::component::{Artifact, Facts, OnError, PostProcessContext, Processed};
 use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
@@ -32,7 +32,9 @@ pub(super) struct PostProcessing {
     pub redactor: Redactor,
     /// The texts that the post-processors were written in.
     pub sources: Arc<SourceMap>,
-    /// Where an artifact that could not be destroyed is written down.
+    /// What to do when a step of a post-processor fails.
+    pub on_error: OnError,
+    /// What post-processors make, and which artifact could not be destroyed.
     pub journal: Journal,
 }
 
@@ -135,6 +137,9 @@ impl PostProcessing {
             ui: self.ui.for_part(kind.as_str()),
             cancel: self.stop.token().clone(),
             redactor: self.redactor.clone(),
+            stop: self.stop.clone(),
+            on_error: self.on_error,
+            journal: self.journal.clone(),
         };
         let begun = Instant::now();
         let work = component.post_process(&context, input);

@@ -8,6 +8,7 @@ mod capacity;
 mod cleanup;
 mod effects;
 mod failures;
+mod import;
 mod interruption;
 mod moment;
 mod network;

@@ -15,6 +15,7 @@ pub mod ami_copy;
 pub mod context;
 pub mod fast_launch;
 pub mod found;
+pub mod import_task;
 pub mod instance;
 pub mod instance_profile;
 pub mod intermediary_ami;
@@ -23,6 +24,7 @@ pub mod kind;
 pub mod launch_template;
 pub mod loose_volume;
 pub mod replaced_ami;
+pub mod s3_object;
 pub mod security_group;
 pub mod session;
 pub mod snapshot;
@@ -47,6 +49,7 @@ pub static KINDS: &[&Kind] = &[
     &ami::KIND,
     &ami_copy::KIND,
     &fast_launch::KIND,
+    &import_task::KIND,
     &instance::KIND,
     &instance_profile::KIND,
     &intermediary_ami::KIND,
@@ -54,6 +57,7 @@ pub static KINDS: &[&Kind] = &[
     &launch_template::KIND,
     &loose_volume::KIND,
     &replaced_ami::KIND,
+    &s3_object::KIND,
     &security_group::KIND,
     &session::KIND,
     &snapshot::KIND,

@@ -197,7 +197,14 @@ impl AmazonEbsSurrogate {
             snapshots: snapshots.into_iter().map(|snapshot| snapshot.id).collect(),
             root_device: self.own.ami_root_device.device_name.clone(),
             virtualization: self.virtualization,
-            architecture: self.registration.ami_architecture.unwrap_or_default(),
+            architecture: self
+                .registration
+                .ami_architecture
+                .unwrap_or_default()
+                .as_str()
+                .to_owned(),
+            kernel: None,
+            ramdisk: None,
             options: self.registration.clone(),
             networking: self.networking.clone(),
         };

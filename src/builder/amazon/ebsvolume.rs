@@ -10,7 +10,7 @@ use tokio::join;
 use super::build::{Build, BuildOptions};
 use super::check_account::CheckAccount;
 use super::machine::{
-    self, Bake, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, SetAttributes,
+    self, Bake, FindNetwork, Machine, MachineOptions, MachineSettings, SetAttributes,
 };
 use super::snapshot_volumes::SnapshotVolumes;
 use super::volumes::{HandOverVolumes, TagVolumes, Volumes, VolumesOptions};
@@ -102,7 +102,7 @@ impl Bake for AmazonEbsVolume {
         let machine = &Machine { build: build.clone(), settings: self.machine.clone() };
         let (account, source, network) = join!(
             steps.run(CheckAccount::new(&build, None)),
-            steps.run(FindSourceAmi::new(machine)),
+            steps.run(machine::find_source(machine)),
             steps.run(FindNetwork::new(machine)),
         );
         account?;

@@ -6,6 +6,7 @@
 //! | `ebs` | `amazon-ebs`: an instance, and EC2 makes an AMI of it |
 //! | `ebssurrogate` | `amazon-ebssurrogate`: an instance fills volumes, and an AMI is registered from their snapshots |
 //! | `ebsvolume` | `amazon-ebsvolume`: an instance fills volumes, which stay |
+//! | `import/` | `amazon-import`, a post-processor: a disk image becomes an AMI |
 //! | `machine/` | the instance: its options, and a file for each step of its life |
 //! | `image/` | the AMI: its options, and a file for each step until it is handed over |
 //! | `pairing` | an instance and the AMI that is made of it |
@@ -22,6 +23,7 @@ mod ebs;
 mod ebssurrogate;
 mod ebsvolume;
 mod image;
+mod import;
 mod machine;
 mod pairing;
 mod share_snapshot;
@@ -33,3 +35,4 @@ mod volumes;
 pub use self::ebs::AmazonEbs;
 pub use self::ebssurrogate::AmazonEbsSurrogate;
 pub use self::ebsvolume::AmazonEbsVolume;
+pub use self::import::AmazonImport;

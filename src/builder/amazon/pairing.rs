@@ -12,7 +12,7 @@ use super::image::{
     self, CheckName, CheckSource, CopyImage, ImageOptions, ImageSettings, Imaging, MadeImage,
 };
 use super::machine::{
-    self, FindNetwork, FindSourceAmi, Machine, MachineOptions, MachineSettings, Network, Stopped,
+    self, FindNetwork, Machine, MachineOptions, MachineSettings, Network, Stopped,
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
@@ -122,7 +122,7 @@ impl AtWork {
         steps: &Steps<'_>,
         is_like_source: bool,
     ) -> anyhow::Result<SourceAmi> {
-        let source = steps.run(FindSourceAmi::new(&self.machine)).await?;
+        let source = steps.run(machine::find_source(&self.machine)).await?;
         steps.run(CheckSource::new(&self.imaging, &source, is_like_source)).await?;
         Ok(source)
     }

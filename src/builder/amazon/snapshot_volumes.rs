@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// A snapshot that is wanted.
 #[derive(Clone, Debug)]
-pub(super) struct WantedSnapshot {
+pub(crate) struct WantedSnapshot {
     /// The volume.
     pub volume: String,
     /// Where the volume is attached.
@@ -45,7 +45,7 @@ pub(super) struct WantedSnapshot {
 
 /// A snapshot that was made.
 #[derive(Clone, Debug)]
-pub(super) struct MadeSnapshot {
+pub(crate) struct MadeSnapshot {
     /// Where its volume is attached.
     pub device: String,
     /// Its id.

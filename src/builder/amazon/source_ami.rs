@@ -3,8 +3,62 @@
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::{DeviceType, Image, PlatformValues};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use crate::aws::search::AmiFilter;
+use crate::component::Check;
+use crate::diagnostic::code;
 use crate::interpolate::{BuildData, Dot};
+
+/// Which AMI to start from.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SourceOptions {
+    /// The AMI to start from.
+    pub source_ami: String,
+    /// How to find the AMI to start from.
+    pub source_ami_filter: Option<AmiFilter>,
+}
+
+impl SourceOptions {
+    /// Warns of what is rarely wanted.
+    pub fn lint(&self, check: &mut Check<'_>) {
+        let Some(filter) = &self.source_ami_filter else { return };
+        if filter.owners.is_empty() {
+            owners_missing(check);
+        }
+        if self.source_ami.is_empty() {
+            filter.lint_most_recent("source_ami_filter", check);
+        }
+    }
+
+    /// Reports what is wrong.
+    pub fn check(&self, check: &mut Check<'_>) {
+        match &self.source_ami_filter {
+            None if self.source_ami.is_empty() => check.missing(
+                "source_ami",
+                "give the id of the AMI to start from, or a `source_ami_filter` to find it",
+            ),
+            Some(filter) if self.source_ami.is_empty() && filter.owners.is_empty() => check
+                .missing(
+                    "source_ami_filter.owners",
+                    "say whose AMIs to trust, e.g. [\"099720109477\"] for Ubuntu's",
+                ),
+            _ => {}
+        }
+    }
+}
+
+/// A filter for AMIs that takes those of anyone.
+fn owners_missing(check: &mut Check<'_>) {
+    let summary = "`source_ami_filter` does not say whose AMIs it takes";
+    let found = check.warn(code::OWNERS_MISSING, "source_ami_filter", summary);
+    found.cause = Some("no `owners`".to_owned());
+    found.notes.push("anyone can publish an AMI with a name that matches".to_owned());
+    let help = "set `owners` to the account that publishes the image, `amazon` or `self`";
+    found.help = Some(help.to_owned());
+}
 
 /// The AMI to start from.
 #[derive(Clone, Debug)]
@@ -19,9 +73,19 @@ impl SourceAmi {
         Self { region: region.to_owned(), image: Arc::new(image) }
     }
 
+    /// None: what is made in `region` is made of something else.
+    pub(crate) fn none(region: &str) -> Self {
+        Self::new(region, Image::builder().build())
+    }
+
     /// Its id.
     pub(crate) fn id(&self) -> &str {
         self.image.image_id().unwrap_or_default()
+    }
+
+    /// What EC2 says of it.
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
     }
 
     /// Whether its root device is a volume: only then a machine can be stopped.

@@ -208,6 +208,7 @@ where
         kind: kind.to_owned(),
         name: None,
         span: span(),
+        first: Box::new(Processes(work.clone())),
         recipe: Arc::new(move |_data| {
             Ok((Box::new(Processes(work.clone())), Diagnostics::default()))
         }),

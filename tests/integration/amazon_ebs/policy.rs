@@ -109,6 +109,11 @@ pub async fn unused(cloud: &Cloud, builder: &Json, after: &[Json]) -> Vec<String
     let mut command = tokio::process::Command::from(program.command(["build", "web.json"]));
     let output = command.envs(proxy.environment()).output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
+    unused_by(&program, &proxy).await
+}
+
+/// The same of a build of `program`, whose calls went through `proxy`.
+pub async fn unused_by(program: &Program, proxy: &Proxy) -> Vec<String> {
     let mut command = tokio::process::Command::from(program.command(["iam-policy", "web.json"]));
     let output = command.envs(proxy.environment()).output().await.unwrap();
     let allowed = printed(&serde_json::from_slice(&output.stdout).unwrap());

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Cloud};
-use super::cleanup::kill_at_every_call;
+use super::cleanup::{self, Moment, kill_at_every_call};
 use super::policy;
 use super::proxy::{Call, Fate, Proxy};
+use super::reap;
 use crate::support::Program;
 
 /// The options of an AMI of two volumes; a third is for the build only.
@@ -127,7 +128,8 @@ async fn ec2_may_make_the_ami_of_the_machine_with_its_volumes_swapped() {
     assert!(!asked.contains_key("BlockDeviceMapping.3.DeviceName"), "{asked:#?}");
     assert_eq!(parameters(&calls, "AttachVolume")["Device"], "/dev/xvda");
     let detached = calls.iter().filter(|call| call.action == "DetachVolume").count();
-    assert_eq!(detached, 3, "the old root, the new one, and what is left out: {said}");
+    // moto gives a machine with disks of its own no root volume.
+    assert_eq!(detached, 2, "the new root volume, and what is left out: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,6 +160,18 @@ async fn a_build_with_swapped_volumes_that_is_killed_at_any_call_is_cleaned_up_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_surrogate_build_has_left_is_found_by_its_tags_alone() {
+    let cloud = Cloud::start().await;
+    let moment = Moment { action: "RegisterImage".to_owned(), nth: 0, takes_effect: true };
+    // Its journal goes with the directory of the program.
+    drop(cleanup::killed(&cloud, registered, &moment).await);
+    assert!(cloud.left().await.iter().any(|one| one.starts_with("ami-")));
+    let (proxy, program) = (reap::calm(&cloud.bed).await, Program::new());
+    let reaped = reap::run(&program, &proxy, &reap::ALL).await.succeeded();
+    assert!(cloud.left().await.is_empty(), "{:?}\n{}", cloud.left().await, reaped.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_policy_allows_every_call_of_a_surrogate_build_and_what_cleans_up_after_it() {
     let cloud = Cloud::start().await;
     let unused = policy::unused(&cloud, &options(&cloud.bed, json!({})), &[]).await;
@@ -177,6 +191,7 @@ async fn the_policy_allows_every_call_of_a_surrogate_build_and_what_cleans_up_af
         "DeregisterImage",
         "DescribeKeyPairs",
         "DescribeSecurityGroups",
+        "DescribeSnapshots",
         "DescribeSubnets",
     ];
     assert_eq!(unused, expected.map(|action| format!("ec2:{action}")));

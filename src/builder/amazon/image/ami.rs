@@ -102,6 +102,11 @@ pub enum VirtualizationType {
 }
 
 impl VirtualizationType {
+    /// What the API calls so.
+    pub fn of(word: &str) -> Self {
+        if word == Self::Paravirtual.as_str() { Self::Paravirtual } else { Self::Hvm }
+    }
+
     /// As the API calls it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -154,7 +159,8 @@ impl AmiOptions {
     }
 }
 
-fn check_name(name: &str, check: &mut Check<'_>) {
+/// Reports what is wrong with the name of an AMI.
+pub fn check_name(name: &str, check: &mut Check<'_>) {
     let length = name.chars().count();
     if name.is_empty() {
         check.missing("ami_name", "name the image, e.g. \"web-{{timestamp}}\"");

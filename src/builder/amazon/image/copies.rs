@@ -30,6 +30,9 @@ pub struct CopyOptions {
     pub region_kms_key_ids: IndexMap<String, String>,
     /// Whether no AMI stays in the region of the build: it is made there only to be copied.
     pub skip_save_build_region: bool,
+    /// Whether it is copied to get its name, be it encrypted or not. No template says so.
+    #[serde(skip)]
+    pub is_renamed: bool,
 }
 
 /// A copy to make.
@@ -149,7 +152,7 @@ impl CopyOptions {
 
     /// Whether the AMI that is made of the machine is only there to be copied.
     pub fn is_intermediary(&self) -> bool {
-        self.encrypt_boot == Some(true) || self.skip_save_build_region
+        self.encrypt_boot == Some(true) || self.skip_save_build_region || self.is_renamed
     }
 
     /// The regions where the build, which is done in `own`, leaves an AMI; each once.
@@ -185,12 +188,13 @@ fn cannot_be_shared(option: &str) -> String {
     format!("`{option}` cannot use a copy that is encrypted with the account's default key there")
 }
 
-fn no_key(text: &str) -> String {
+/// Why `text` is refused as a KMS key.
+pub fn no_key(text: &str) -> String {
     format!("`{text}` is no KMS key: give its id, its ARN, or `alias/` and its alias")
 }
 
 /// Whether `text` names a KMS key: by id, alias or ARN.
-fn is_kms_key(text: &str) -> bool {
+pub fn is_kms_key(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("arn:") else { return is_key_or_alias(text, "") };
     let parts: Vec<&str> = rest.splitn(5, ':').collect();
     let [partition, "kms", region, account, key] = parts.as_slice() else { return false };

@@ -15,7 +15,7 @@ use crate::builder::amazon::image::ami::VirtualizationType;
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::make::Naming;
 use crate::builder::amazon::image::new_ami::NewAmi;
-use crate::builder::amazon::image::registration::{Architecture, RegistrationOptions};
+use crate::builder::amazon::image::registration::RegistrationOptions;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::builder::amazon::machine::EnhancedNetworking;
 use crate::builder::amazon::source_ami::SourceAmi;
@@ -39,7 +39,11 @@ pub(crate) struct Registration {
     /// How its machines are virtualized.
     pub virtualization: VirtualizationType,
     /// The processors that it is for.
-    pub architecture: Architecture,
+    pub architecture: String,
+    /// The kernel of one that does not start by itself, and its ramdisk.
+    pub kernel: Option<String>,
+    /// See `kernel`.
+    pub ramdisk: Option<String>,
     /// How its machines start.
     pub options: RegistrationOptions,
     /// What its machines do in the network.
@@ -86,6 +90,8 @@ impl RegisterImage {
             .name(self.new.name())
             .set_description(self.new.description(cx)?)
             .architecture(wanted.architecture.as_str().into())
+            .set_kernel_id(wanted.kernel.clone())
+            .set_ramdisk_id(wanted.ramdisk.clone())
             .root_device_name(&wanted.root_device)
             .virtualization_type(wanted.virtualization.as_str())
             .set_block_device_mappings(Some(wanted.disks.clone()))

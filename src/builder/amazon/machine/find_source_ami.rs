@@ -6,20 +6,23 @@ use aws_sdk_ec2::types::Image;
 
 use crate::aws::allow::Regions;
 use crate::aws::search::{self, Found};
-use crate::builder::amazon::machine::settings::Machine;
-use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::amazon::build::Build;
+use crate::builder::amazon::source_ami::{SourceAmi, SourceOptions};
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::step::Step;
 
 /// Looks the source AMI up by id, by filter, or by both.
 pub(crate) struct FindSourceAmi {
-    machine: Machine,
+    build: Build,
+    wanted: SourceOptions,
+    needs_hvm: bool,
 }
 
 impl FindSourceAmi {
-    pub(crate) fn new(machine: &Machine) -> Self {
-        Self { machine: machine.clone() }
+    /// `needs_hvm`: with the networking that is to be had.
+    pub(crate) fn new(build: &Build, wanted: &SourceOptions, needs_hvm: bool) -> Self {
+        Self { build: build.clone(), wanted: wanted.clone(), needs_hvm }
     }
 
     /// What the account must allow for it.
@@ -28,14 +31,14 @@ impl FindSourceAmi {
     }
 
     async fn look_up(&self, cx: &BuildContext) -> anyhow::Result<Image> {
-        let run = &self.machine.settings.run;
-        let id = Some(run.source_ami.as_str()).filter(|id| !id.is_empty());
-        let wanted = run.source_ami_filter.as_ref();
-        match search::find(&self.machine.build.ec2(cx), id, wanted).await? {
+        let SourceOptions { source_ami, source_ami_filter } = &self.wanted;
+        let id = Some(source_ami.as_str()).filter(|id| !id.is_empty());
+        let wanted = source_ami_filter.as_ref();
+        match search::find(&self.build.ec2(cx), id, wanted).await? {
             Found::One(image) => Ok(*image),
             Found::None => bail!(
                 "no AMI in {} matches `{}`",
-                self.machine.build.account.region(),
+                self.build.account.region(),
                 if wanted.is_some() { "source_ami_filter" } else { "source_ami" }
             ),
             Found::Several(several) => bail!(
@@ -51,9 +54,11 @@ impl FindSourceAmi {
             source.is_on_ebs(),
             "{id} has no EBS root device, and {builder} can only use those that have"
         );
-        let (kind, needs_hvm) =
-            (source.virtualization(), self.machine.settings.networking.needs_hvm());
-        ensure!(!needs_hvm || kind == "hvm", "enhanced networking needs hvm, but {id} is {kind}");
+        let kind = source.virtualization();
+        ensure!(
+            !self.needs_hvm || kind == "hvm",
+            "enhanced networking needs hvm, but {id} is {kind}"
+        );
         Ok(())
     }
 }
@@ -70,7 +75,7 @@ impl Step for FindSourceAmi {
         let image = self.look_up(cx).await?;
         let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());
         cx.ui.say(format!("Source AMI: {id} ({name})"));
-        let source = SourceAmi::new(self.machine.build.account.region(), image);
+        let source = SourceAmi::new(self.build.account.region(), image);
         self.check(cx, &source)?;
         Ok(source)
     }

@@ -14,14 +14,7 @@ impl MachineOptions {
     pub(crate) fn lint(&self, check: &mut Check<'_>) {
         let run = &self.run;
         open_ingress(run, check);
-        if let Some(filter) = &run.source_ami_filter {
-            if filter.owners.is_empty() {
-                owners_missing(check);
-            }
-            if run.source_ami.is_empty() {
-                filter.lint_most_recent("source_ami_filter", check);
-            }
-        }
+        self.source.lint(check);
         imdsv1_allowed(run, check);
         user_data_secret(run, check);
     }
@@ -40,16 +33,6 @@ fn open_ingress(run: &RunOptions, check: &mut Check<'_>) {
              that builds run in"
         ));
     }
-}
-
-/// A filter for AMIs that takes those of anyone.
-fn owners_missing(check: &mut Check<'_>) {
-    let summary = "`source_ami_filter` does not say whose AMIs it takes";
-    let found = check.warn(code::OWNERS_MISSING, "source_ami_filter", summary);
-    found.cause = Some("no `owners`".to_owned());
-    found.notes.push("anyone can publish an AMI with a name that matches".to_owned());
-    let help = "set `owners` to the account that publishes the image, `amazon` or `self`";
-    found.help = Some(help.to_owned());
 }
 
 /// A machine that gives its credentials to any request. imgbake asks for tokens unless the template

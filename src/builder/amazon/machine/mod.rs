@@ -29,5 +29,7 @@ pub(super) use self::life::{permissions, provision_and_stop, start};
 pub(super) use self::lost::explaining;
 pub(super) use self::networking::EnhancedNetworking;
 pub(super) use self::set_attributes::SetAttributes;
-pub(super) use self::settings::{Machine, MachineOptions, MachineSettings, VolumeTags};
+pub(super) use self::settings::{
+    Machine, MachineOptions, MachineSettings, VolumeTags, find_source,
+};
 pub(super) use self::stop_instance::Stopped;

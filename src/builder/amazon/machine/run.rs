@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::address::is_ipv6_cidr;
-use crate::aws::search::{AmiFilter, Filters};
+use crate::aws::search::Filters;
 use crate::component::Check;
 use crate::config::GoDuration;
 use crate::diagnostic::code;
@@ -25,10 +25,6 @@ pub(super) const LARGEST_USER_DATA: u64 = 1 << 20;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RunOptions {
-    /// The AMI to start from.
-    pub source_ami: String,
-    /// How to find the AMI to start from.
-    pub source_ami_filter: Option<AmiFilter>,
     /// The instance type, e.g. `t3.micro`. For a spot instance, `spot_instance_types` may be given
     /// instead.
     pub instance_type: String,
@@ -92,8 +88,6 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
-            source_ami: String::new(),
-            source_ami_filter: None,
             instance_type: String::new(),
             fallback_instance_types: Vec::new(),
             availability_zone: String::new(),
@@ -242,7 +236,6 @@ impl MetadataOptions {
 impl RunOptions {
     /// Reports what is wrong.
     pub fn check(&self, check: &mut Check<'_>) {
-        self.check_source(check);
         self.check_network(check);
         if !self.user_data.is_empty() && self.user_data_file.is_some() {
             check.error("user_data_file", "give either `user_data` or `user_data_file`");
@@ -255,21 +248,6 @@ impl RunOptions {
         }
         if !(1..=64).contains(&self.metadata_options.http_put_response_hop_limit) {
             check.error("metadata_options.http_put_response_hop_limit", "1 to 64 hops");
-        }
-    }
-
-    fn check_source(&self, check: &mut Check<'_>) {
-        match &self.source_ami_filter {
-            None if self.source_ami.is_empty() => check.missing(
-                "source_ami",
-                "give the id of the AMI to start from, or a `source_ami_filter` to find it",
-            ),
-            Some(filter) if self.source_ami.is_empty() && filter.owners.is_empty() => check
-                .missing(
-                    "source_ami_filter.owners",
-                    "say whose AMIs to trust, e.g. [\"099720109477\"] for Ubuntu's",
-                ),
-            _ => {}
         }
     }
 

@@ -9,12 +9,13 @@ use serde::Deserialize;
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon::block_device::BlockDevice;
 use crate::builder::amazon::build::{Build, check_tags, render_tags};
+use crate::builder::amazon::machine::find_source_ami::FindSourceAmi;
 use crate::builder::amazon::machine::hardware::HardwareOptions;
 use crate::builder::amazon::machine::networking::EnhancedNetworking;
 use crate::builder::amazon::machine::profile::ProfileOptions;
 use crate::builder::amazon::machine::run::RunOptions;
 use crate::builder::amazon::machine::spot::SpotOptions;
-use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::amazon::source_ami::{SourceAmi, SourceOptions};
 use crate::communicator::{self, Chosen, KeyType, Taken};
 use crate::component::{BuildContext, Check};
 use crate::config::option_parts;
@@ -23,7 +24,9 @@ option_parts! {
     /// The options of a machine in EC2.
     #[derive(Debug)]
     pub struct MachineOptions {
-        /// What it starts from, where it runs, how it is reached.
+        /// What it starts from.
+        pub source: SourceOptions,
+        /// Where it runs, how it is reached.
         pub run: RunOptions,
         /// Whether it runs on spare capacity.
         pub spot: SpotOptions,
@@ -65,6 +68,7 @@ impl VolumeTags {
 /// The machine as the template wants it, checked.
 #[derive(Debug)]
 pub(crate) struct MachineSettings {
+    pub source: SourceOptions,
     pub run: RunOptions,
     pub spot: SpotOptions,
     pub profile: ProfileOptions,
@@ -93,7 +97,8 @@ impl MachineOptions {
         devices: Vec<BlockDevice>,
         check: &mut Check<'_>,
     ) -> Option<MachineSettings> {
-        let Self { run, spot, profile, hardware, networking, volumes, communicator } = self;
+        let Self { source, run, spot, profile, hardware, networking, volumes, communicator } = self;
+        source.check(check);
         networking.check_spot(&spot, check);
         run.check(check);
         spot.check_types(&run.instance_type, check);
@@ -109,6 +114,7 @@ impl MachineOptions {
         check_keys(&communicator, check);
         check_way_in(&run, &profile, &communicator, check);
         Some(MachineSettings {
+            source,
             run,
             spot,
             profile,
@@ -120,6 +126,12 @@ impl MachineOptions {
             later: None,
         })
     }
+}
+
+/// Looks up what `machine` starts from.
+pub(crate) fn find_source(machine: &Machine) -> FindSourceAmi {
+    let MachineSettings { source, networking, .. } = &*machine.settings;
+    FindSourceAmi::new(&machine.build, source, networking.needs_hvm())
 }
 
 impl MachineSettings {

@@ -13,7 +13,8 @@ use crate::diagnostic::code;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SurrogateOptions {
-    /// The volumes that the machine gets, a block for each. They become disks of the AMI.
+    /// The volumes that the machine gets, a block for each. They become disks of the AMI. A spot
+    /// instance is not stopped before that: have a provisioner flush what was written.
     pub launch_block_device_mappings: Vec<LaunchDevice>,
     /// Which of these volumes is the root device of the AMI.
     pub ami_root_device: RootDevice,
@@ -141,7 +142,7 @@ impl SurrogateOptions {
 
     /// The AMI's disks: those that the template maps into it (`mapped`), and the machine's volumes, of
     /// which there are `snapshots`. Of two on one device, the machine's counts.
-    pub(in crate::builder::amazon) fn disks(
+    pub(crate) fn disks(
         &self,
         mapped: &[BlockDevice],
         snapshots: &[MadeSnapshot],

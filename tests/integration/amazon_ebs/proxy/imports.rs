@@ -1,4 +1,5 @@
-//! The import of disks, which moto does not know: an AMI comes of it when it was asked for twice.
+//! The import of disks, which moto does not know: an AMI comes of it when it was asked for
+//! some times.
 
 use std::sync::Mutex;
 
@@ -9,6 +10,7 @@ use super::wire::{Answer, Call, Upstream};
 struct Task {
     /// Which moto has what comes of it.
     at: String,
+    region: Option<String>,
     id: String,
     token: String,
     bucket: String,
@@ -30,7 +32,7 @@ enum State {
 static TASKS: Mutex<Vec<Task>> = Mutex::new(Vec::new());
 
 /// How often an import is asked for before it is done.
-const LOOKS: usize = 2;
+const LOOKS: usize = 3;
 
 pub(super) async fn answer(call: &Call, upstream: &Upstream) -> Option<Answer> {
     let of = |name: &str| call.get(name).unwrap_or_default().to_owned();
@@ -53,6 +55,7 @@ fn begin(call: &Call, token: String, upstream: &Upstream) -> Answer {
         let id = format!("import-ami-{:017x}", tasks.len() + 1);
         tasks.push(Task {
             at: upstream.url().to_owned(),
+            region: call.region.clone(),
             id: id.clone(),
             token,
             bucket: of("DiskContainer.1.UserBucket.S3Bucket"),
@@ -86,7 +89,8 @@ fn wanted(call: &Call, upstream: &Upstream) -> Vec<Task> {
     let is_named = |value: &str| call.parameters.iter().any(|(_, given)| given == value);
     let by_tag = is_named("tag-key");
     let mut tasks = TASKS.lock().unwrap();
-    let here = tasks.iter_mut().filter(|task| task.at == upstream.url());
+    let here =
+        tasks.iter_mut().filter(|task| task.at == upstream.url() && task.region == call.region);
     let wanted = here.filter(|task| by_tag || is_named(&task.id) || is_named(&task.token));
     wanted
         .map(|task| {

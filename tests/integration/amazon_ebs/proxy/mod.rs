@@ -212,6 +212,12 @@ impl Shared {
             "RestoreImageFromRecycleBin" => {
                 return Some(Answer::error(call, "InvalidAMIID.NotFound", "not in the bin"));
             }
+            // moto says of all uploads that they were begun long ago.
+            "ListMultipartUploads" => {
+                let now = format!("<Initiated>{}", jiff::Timestamp::now());
+                let answer = self.upstream.ask(call).await?;
+                return Some(answer.rewritten("<Initiated>[^<]*", &now));
+            }
             action if action.contains("Import") => {
                 return imports::answer(call, &self.upstream).await;
             }

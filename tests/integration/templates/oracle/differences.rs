@@ -14,7 +14,6 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "144-aws-keys-without-ecr-login",
         ],
     ),
-    ("the post-processor `amazon-import` is not built", &["346-shell-local-artifice"]),
     (
         "`qemu` starts from a disk image: installer ISOs and floppies are not built",
         &[
