@@ -60,6 +60,8 @@ impl Registry {
         Self {
             builders: Kind::new("builder", BUILDERS_NOT_BUILT).with([
                 #[cfg(feature = "aws")]
+                builder::<builder::amazon::AmazonChroot>(),
+                #[cfg(feature = "aws")]
                 builder::<builder::amazon::AmazonEbs>(),
                 #[cfg(feature = "aws")]
                 builder::<builder::amazon::AmazonEbsSurrogate>(),
@@ -354,6 +356,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
         "aws",
         &[
             "amazon-ami",
+            "amazon-chroot",
             "amazon-ebs",
             "amazon-ebssurrogate",
             "amazon-ebsvolume",
@@ -367,7 +370,6 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
 ];
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
-    "amazon-chroot",
     "amazon-instance",
     "azure-arm",
     "azure-chroot",

@@ -17,6 +17,7 @@
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
 //! | `attachment` | volumes come to instances and go |
 //! | `image_users` | who uses an AMI |
+//! | `metadata` | the instance that we run on |
 //! | `profile` | what instances may do in the account, for a while |
 //! | `reap` | what is left anywhere in an account |
 //! | `resource/` | what builds make, one file per kind: as the journal says it, found, removed |
@@ -50,6 +51,7 @@ pub mod image_users;
 mod insecure;
 pub mod instance;
 mod keys;
+pub mod metadata;
 pub mod name;
 mod pace;
 pub mod place;

@@ -48,6 +48,15 @@ pub async fn provision_while(
     Ok(connection)
 }
 
+/// Runs the build's provisioners over a `connection` of the builder's own.
+pub async fn provision_connected(
+    steps: &Steps<'_>,
+    connection: Arc<dyn Communicator>,
+    data: BuildData,
+) -> anyhow::Result<()> {
+    steps.run(Provision { connection, data }).await
+}
+
 /// Connects; undone by closing the connection.
 struct Connect {
     connector: Chosen,

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tempfile::TempPath;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Stream, Ui};
-use crate::guest::{GuestOutput as _, ShowLines};
+use crate::guest::{GuestOutput, ShowLines};
 use crate::retry::or_cancelled;
 
 /// Held while a script is written and while a child is started. A child that is started in
@@ -42,31 +42,67 @@ pub fn temporary_script(content: &str, extension: &str) -> io::Result<TempPath> 
     Ok(file.into_temp_path())
 }
 
-/// Runs `command` in a process group of its own and shows what it prints. On cancel the whole
-/// group is asked to end, and killed if it does not.
+/// What a command reads.
+#[derive(Debug)]
+pub enum Input {
+    /// Nothing.
+    Nothing,
+    /// This.
+    Text(Vec<u8>),
+    /// A file.
+    File(std::fs::File),
+}
+
+/// Runs `command` as [`run_into`] and shows what it prints.
 pub async fn run(
-    mut command: Command,
+    command: Command,
     ui: &Ui,
     cancel: &CancellationToken,
 ) -> anyhow::Result<ExitStatus> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut lines = ShowLines::new(ui.clone());
+    let ended = run_into(command, Input::Nothing, &mut lines, cancel).await;
+    lines.finish().await;
+    ended
+}
+
+/// Runs `command` in a process group of its own; it reads `input`, and what it prints goes to
+/// `output`. On cancel the whole group is asked to end, and killed if it does not.
+pub async fn run_into(
+    mut command: Command,
+    input: Input,
+    output: &mut dyn GuestOutput,
+    cancel: &CancellationToken,
+) -> anyhow::Result<ExitStatus> {
+    let (stdin, text) = match input {
+        Input::Nothing => (Stdio::null(), Vec::new()),
+        Input::File(file) => (file.into(), Vec::new()),
+        Input::Text(text) => (Stdio::piped(), text),
+    };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = {
         let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         command.spawn()?
     };
     let mut group = Group::led_by(&child);
-    let mut lines = ShowLines::new(ui.clone());
-    let ended = or_cancelled(cancel, show(&mut child, &mut lines)).await;
+    let feeding = feed(child.stdin.take(), text);
+    let work = async { tokio::join!(show(&mut child, output), feeding).0 };
+    let ended = or_cancelled(cancel, work).await;
     if ended.is_err() {
         group.end(&mut child).await;
     }
     group.forget();
-    lines.finish().await;
     Ok(ended??)
 }
 
+/// Gives `text` to a child. One that does not read it all says itself whether that is wrong.
+async fn feed(stdin: Option<ChildStdin>, text: Vec<u8>) {
+    if let Some(mut stdin) = stdin {
+        let _ = stdin.write_all(&text).await;
+    }
+}
+
 /// Shows what `child` prints until it has ended.
-async fn show(child: &mut Child, lines: &mut ShowLines) -> io::Result<ExitStatus> {
+async fn show(child: &mut Child, lines: &mut dyn GuestOutput) -> io::Result<ExitStatus> {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut from_stdout, mut from_stderr) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
     let mut status = None;

@@ -5,6 +5,7 @@ mod access;
 mod adoption;
 pub mod bed;
 mod capacity;
+mod chroot;
 mod cleanup;
 mod effects;
 mod failures;

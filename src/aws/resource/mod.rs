@@ -23,6 +23,7 @@ pub mod key_pair;
 pub mod kind;
 pub mod launch_template;
 pub mod loose_volume;
+pub mod own_volume;
 pub mod replaced_ami;
 pub mod s3_object;
 pub mod security_group;
@@ -56,6 +57,7 @@ pub static KINDS: &[&Kind] = &[
     &key_pair::KIND,
     &launch_template::KIND,
     &loose_volume::KIND,
+    &own_volume::KIND,
     &replaced_ami::KIND,
     &s3_object::KIND,
     &security_group::KIND,

@@ -8,6 +8,7 @@
 //! | `ebsvolume` | `amazon-ebsvolume`: an instance fills volumes, which stay |
 //! | `import/` | `amazon-import`, a post-processor: a disk image becomes an AMI |
 //! | `machine/` | the instance: its options, and a file for each step of its life |
+//! | `chroot/` | `amazon-chroot`: a volume on this host, an EC2 instance, is provisioned in a chroot, and an AMI is registered from its snapshot |
 //! | `image/` | the AMI: its options, and a file for each step until it is handed over |
 //! | `pairing` | an instance and the AMI that is made of it |
 //! | `surrogate/` | the volumes that become an AMI: their options, and a file for each step that only they need |
@@ -19,6 +20,7 @@ mod artifact;
 mod block_device;
 mod build;
 mod check_account;
+mod chroot;
 mod ebs;
 mod ebssurrogate;
 mod ebsvolume;
@@ -32,6 +34,7 @@ mod source_ami;
 mod surrogate;
 mod volumes;
 
+pub use self::chroot::{AmazonChroot, MountCleaner};
 pub use self::ebs::AmazonEbs;
 pub use self::ebssurrogate::AmazonEbsSurrogate;
 pub use self::ebsvolume::AmazonEbsVolume;
