@@ -73,7 +73,9 @@ fn what_cannot_open_a_password_is_refused_before_anything_runs() {
     assert_eq!(wrong(json!({})), "");
     let pair = wrong(json!({"ssh_keypair_name": "mine"}));
     assert!(pair.contains("`ssh_private_key_file`"), "{pair}");
-    assert_eq!(wrong(json!({"ssh_keypair_name": "mine", "winrm_password": "given"})), "");
+    let given =
+        json!({"ssh_keypair_name": "mine", "winrm_username": "me", "winrm_password": "given"});
+    assert_eq!(wrong(given), "");
     let kind = wrong(json!({"temporary_key_pair_type": "ed25519"}));
     assert!(kind.contains("`temporary_key_pair_type`"), "{kind}");
 }
