@@ -39,7 +39,6 @@ const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 /// The image to start from.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = ["iso_skip_cache"]))]
 pub struct Options {
     /// Path or URL (`http`, `https`, `file`) of the image.
     pub iso_url: String,
@@ -53,6 +52,10 @@ pub struct Options {
     pub iso_target_path: Option<PathBuf>,
     /// The extension of a downloaded image in the cache.
     pub iso_target_extension: String,
+    /// Whether the CD of an installer is not downloaded: QEMU reads from its server what the machine
+    /// asks for. Nothing checks it then. QEMU needs its driver for that (Debian's package
+    /// `qemu-block-extra`), and the server must give out parts of files.
+    pub iso_skip_cache: bool,
 }
 
 fn is_remote(url: &str) -> bool {
@@ -72,6 +75,7 @@ impl Default for Options {
             iso_checksum: String::new(),
             iso_target_path: None,
             iso_target_extension: "iso".into(),
+            iso_skip_cache: false,
         }
     }
 }
@@ -113,6 +117,10 @@ impl Options {
         for url in urls.iter().flatten() {
             let option = if self.iso_url.is_empty() { "iso_urls" } else { "iso_url" };
             match Place::of(url) {
+                Ok(Place::Local(_)) if self.iso_skip_cache => {
+                    let cause = "`iso_skip_cache` is for what a server has, and this is a file";
+                    check.error(option, cause);
+                }
                 Ok(Place::Local(path)) => _ = check.may_read(option, path),
                 Ok(Place::Remote(_)) => {}
                 Err(cause) => _ = check.error(option, cause),
@@ -124,10 +132,18 @@ impl Options {
             checksum: checksum?,
             target: self.iso_target_path.clone(),
             extension: self.iso_target_extension.to_lowercase(),
+            stays: self.iso_skip_cache,
         })
     }
 
     fn check_checksum(&self, check: &mut Check<'_>) -> Option<Checksum> {
+        if self.iso_skip_cache {
+            if !matches!(self.iso_checksum.as_str(), "" | "none") {
+                let text = "with `iso_skip_cache`, nobody compares the checksum";
+                check.warn(code::OPTION_VALUE, "iso_checksum", text);
+            }
+            return Some(Checksum::None);
+        }
         if self.iso_checksum.is_empty() {
             check.missing("iso_checksum", "`none` accepts any image, which is not advisable");
             return None;
@@ -179,6 +195,24 @@ impl Place {
     }
 }
 
+/// Where QEMU finds an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// On this host.
+    File(PathBuf),
+    /// On a server that gives out parts of it.
+    Server(Url),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(url) => url.fmt(f),
+        }
+    }
+}
+
 /// An image to fetch.
 #[derive(Clone, Debug)]
 pub struct Download {
@@ -186,25 +220,27 @@ pub struct Download {
     checksum: Checksum,
     target: Option<PathBuf>,
     extension: String,
+    /// Whether it stays on its server.
+    stays: bool,
 }
 
 impl Download {
-    /// The path of the image on this host, its checksum verified.
+    /// Where the image is, its checksum verified.
     ///
     /// A file of this host is used where it is. A download goes to the cache, which builds and
     /// runs share: the first downloads, the others wait for it.
     ///
     /// # Errors
     /// When no URL gives an image with the right checksum; each URL's cause is said.
-    pub async fn fetch(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+    pub async fn fetch(&self, cx: &BuildContext) -> anyhow::Result<Source> {
         cx.ui.say("Retrieving the image");
         let mut causes = Vec::new();
         for url in &self.urls {
             cx.ui.say(format!("Trying {url}"));
             match self.fetch_from(url, cx).await {
-                Ok(path) => {
-                    cx.ui.say(format!("{url} => {}", path.display()));
-                    return Ok(path);
+                Ok(source) => {
+                    cx.ui.say(format!("{url} => {source}"));
+                    return Ok(source);
                 }
                 Err(error) if cx.cancel.is_cancelled() => return Err(error),
                 Err(error) => {
@@ -218,7 +254,7 @@ impl Download {
         bail!("cannot get the image: {}", causes.join("; "))
     }
 
-    async fn fetch_from(&self, url: &str, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+    async fn fetch_from(&self, url: &str, cx: &BuildContext) -> anyhow::Result<Source> {
         let place = Place::of(url).map_err(anyhow::Error::msg)?;
         let expected = self.expected(&place, cx).await?;
         match place {
@@ -228,12 +264,16 @@ impl Download {
                 if let Some(expected) = expected {
                     verify(&expected, &path, &turn(&path, cx).await?).await?;
                 }
-                Ok(path)
+                Ok(Source::File(path))
+            }
+            Place::Remote(url) if self.stays => {
+                or_cancelled(&cx.cancel, gives_parts(&url)).await??;
+                Ok(Source::Server(url))
             }
             Place::Remote(url) => {
                 let target = self.target(&url, expected.as_ref(), cx);
                 self.fetch_to(&target, &url, expected.as_ref(), cx).await?;
-                Ok(target)
+                Ok(Source::File(target))
             }
         }
     }
@@ -391,6 +431,20 @@ async fn request(
         return Ok(None);
     }
     web::success(response).map(Some)
+}
+
+/// Makes sure that the server of `url` is there and gives out parts of files.
+async fn gives_parts(url: &Url) -> anyhow::Result<()> {
+    let asked = async {
+        let client = web::client().read_timeout(SILENCE).build().context("no HTTP client")?;
+        web::success(client.head(url.clone()).send().await.map_err(web::cause)?)
+    };
+    let response = asked.await.with_context(|| format!("cannot read {url}"))?;
+    let parts = response.headers().get(reqwest::header::ACCEPT_RANGES);
+    if parts.is_none_or(|parts| parts != "bytes") {
+        bail!("the server of {url} gives out no parts of files, which `iso_skip_cache` needs");
+    }
+    Ok(())
 }
 
 /// The sums file at `url`.

@@ -130,6 +130,48 @@ fn serve(content: Vec<u8>, delay: Duration) -> (Served, Arc<AtomicUsize>) {
     (Served::start(Router::new().route("/installer.iso", get(answer))), count)
 }
 
+#[test]
+fn an_iso_may_stay_on_a_server_that_gives_out_parts_of_it() {
+    let disk = small_disk(Then::PowerOff);
+    let installer = small_installer(&disk);
+    let options = |url: &str| {
+        format!(
+            "memory = 16\ncommunicator = \"none\"\niso_url = \"{url}/installer.iso\"\n\
+             iso_skip_cache = true\n"
+        )
+    };
+    let (whole, _) = serve(installer.clone(), Duration::ZERO);
+    let run = build(&program(&options(&whole.url()))).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("gives out no parts of files, which `iso_skip_cache` needs"), "{said}");
+
+    let site = Program::new();
+    site.write("installer.iso", installer);
+    let files = tower_http::services::ServeDir::new(site.dir());
+    let parts = Served::start(Router::new().fallback_service(files));
+    let program = program(&options(&parts.url()));
+    build(&program).succeeded();
+    assert_eq!(first_sector(&program, "output-q/packer-q"), disk[..512]);
+    assert!(!program.path(".cache").exists(), "nothing is downloaded");
+}
+
+#[test]
+fn options_of_another_time_work_with_a_warning() {
+    let program = program(&format!(
+        "{BY_ITSELF}run_once = true\nssh_host_port_min = 3333\nssh_host_port_max = 3332\n"
+    ));
+    let run = program.run(["validate", "q.pkr.hcl"]).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    for text in [
+        "`ssh_host_port_min` is called `host_port_min` now",
+        "`ssh_host_port_max` is called `host_port_max` now",
+        "no build needs `run_once` any more",
+        "it must not be greater than `host_port_max`",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+}
+
 /// Twenty machines that install from `url`.
 fn twenty(program: &Program, url: &str, checksum: &str, options: &str) {
     let options =

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::builder::qemu::architecture::Architecture;
 use crate::builder::qemu::options::{Accelerator, Disks, Firmware, Hardware, Interface, Network};
 use crate::vm::MachineText;
+use crate::vm::download::Source;
 
 /// Everything that the command line is made of.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Given<'a> {
     pub accelerator: Accelerator,
     /// The disks, the main one first.
     pub disk_paths: &'a [PathBuf],
-    pub cds: &'a [PathBuf],
+    pub cds: &'a [Source],
     /// Whether the first CD is booted, the first time.
     pub installs: bool,
     pub floppy: Option<&'a Path>,
@@ -148,8 +149,8 @@ impl Arguments {
         for (index, path) in given.disk_paths.iter().enumerate() {
             self.disk(disks, index, path);
         }
-        for (index, path) in given.cds.iter().enumerate() {
-            self.cd(&disks.cdrom_interface, index, path);
+        for (index, cd) in given.cds.iter().enumerate() {
+            self.cd(&disks.cdrom_interface, index, cd);
         }
         if let Some(path) = given.floppy {
             self.add("-fda", raw(path));
@@ -184,8 +185,12 @@ impl Arguments {
         );
     }
 
-    fn cd(&mut self, interface: &str, index: usize, path: &Path) {
-        let file = format!("file={},format=raw", escaped(path));
+    fn cd(&mut self, interface: &str, index: usize, cd: &Source) {
+        let from = match cd {
+            Source::File(path) => escaped(path),
+            Source::Server(url) => url.as_str().replace(',', ",,"),
+        };
+        let file = format!("file={from},format=raw");
         match interface {
             "" => self.add("-drive", format!("{file},media=cdrom")),
             "virtio-scsi" => {
@@ -312,7 +317,7 @@ mod tests {
         disks: Disks,
         network: Network,
         paths: Vec<PathBuf>,
-        cds: Vec<PathBuf>,
+        cds: Vec<Source>,
     }
 
     impl Machine {
@@ -324,7 +329,7 @@ mod tests {
                 disks: Disks::default(),
                 network: Network::default(),
                 paths: vec!["out/a,b.qcow2".into()],
-                cds: vec!["/tmp/cd.iso".into()],
+                cds: vec![Source::File("/tmp/cd.iso".into())],
             }
         }
 
@@ -393,7 +398,7 @@ mod tests {
     fn an_installer_boots_once_with_its_floppy_and_all_disks() {
         let mut machine = Machine::new();
         machine.paths.push("out/a,b.qcow2-1".into());
-        machine.cds.insert(0, "/cache/installer.iso".into());
+        machine.cds.insert(0, Source::File("/cache/installer.iso".into()));
         let floppy = Some(Path::new("/tmp/floppy.img"));
         let given = Given { installs: true, floppy, ..machine.given() };
         let words = Arguments::of(&given).into_words().join(" ");
@@ -408,6 +413,16 @@ mod tests {
              -drive file=/tmp/cd.iso,format=raw,media=cdrom \
              -fda json:{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"/tmp/floppy.img\"}}"
         );
+    }
+
+    #[test]
+    fn a_cd_may_stay_on_its_server() {
+        let mut machine = Machine::new();
+        let url = url::Url::parse("https://a.example/x,y.iso").unwrap();
+        machine.cds = vec![Source::Server(url)];
+        let words = Arguments::of(&machine.given()).into_words().join(" ");
+        let drive = "-drive file=https://a.example/x,,y.iso,format=raw,media=cdrom";
+        assert!(words.contains(drive), "{words}");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::builder::qemu::architecture::Architecture;
 use crate::builder::qemu::options::{Disks, Firmware, Format, Hardware, Interface, Network};
 use crate::component::Check;
+use crate::diagnostic::code;
 use crate::vm::disk::parse_size;
-use crate::vm::floppy;
+use crate::vm::{download, floppy};
 
 pub(super) fn hardware(options: &Hardware, check: &mut Check<'_>) {
     for row in &options.qemuargs {
@@ -77,10 +78,14 @@ pub(super) fn drives(
     }
 }
 
-pub(super) fn disks(options: &Disks, check: &mut Check<'_>) {
+pub(super) fn disks(options: &Disks, image: &download::Options, check: &mut Check<'_>) {
     if options.use_backing_file && !(options.disk_image && options.format == Format::Qcow2) {
         let cause = "it needs `disk_image = true` and the format qcow2";
         check.error("use_backing_file", cause);
+    }
+    if options.disk_image && image.iso_skip_cache {
+        let cause = "only the CD of an installer can be read from its server by the machine itself";
+        check.error("iso_skip_cache", cause);
     }
     if options.skip_resize_disk && !options.disk_image {
         let cause = "it needs `disk_image = true`: an empty disk has no size to keep";
@@ -103,6 +108,35 @@ fn one_of(option: &str, value: &str, known: &[&str], check: &mut Check<'_>) {
     if !known.contains(&value) {
         let known: Vec<_> = known.iter().filter(|known| !known.is_empty()).copied().collect();
         check.error(option, format!("`{value}` is none of {}", known.join(", ")));
+    }
+}
+
+/// Takes over what old templates give under names of their time.
+pub(super) fn former_names(network: &mut Network, check: &mut Check<'_>) {
+    for (former, option, given, value) in [
+        (
+            "ssh_host_port_min",
+            "host_port_min",
+            network.ssh_host_port_min,
+            &mut network.host_port_min,
+        ),
+        (
+            "ssh_host_port_max",
+            "host_port_max",
+            network.ssh_host_port_max,
+            &mut network.host_port_max,
+        ),
+    ] {
+        let Some(given) = given else { continue };
+        let text = format!("`{former}` is called `{option}` now");
+        check.warn(code::DEPRECATED_OPTION, former, text);
+        if !check.is_given(option) {
+            *value = given;
+        }
+    }
+    if check.is_given("run_once") {
+        let text = "no build needs `run_once` any more";
+        check.warn(code::DEPRECATED_OPTION, "run_once", text);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::journal::Thing;
 use crate::step::{Ending, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
-use crate::vm::download::Download;
+use crate::vm::download::{Download, Source};
 use crate::vm::{floppy, format};
 
 /// Gets the image to start from.
@@ -26,13 +26,13 @@ pub(super) struct Fetch {
 
 #[async_trait]
 impl Step for Fetch {
-    type Output = PathBuf;
+    type Output = Source;
 
     fn name(&self) -> &'static str {
         "fetch the image"
     }
 
-    async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Source> {
         self.download.fetch(cx).await
     }
 }

@@ -43,7 +43,7 @@ use crate::vm::accelerator::{self, Kvm};
 use crate::vm::album::Album;
 use crate::vm::boot::Boot;
 use crate::vm::cd;
-use crate::vm::download::{self, Download};
+use crate::vm::download::{self, Download, Source};
 use crate::vm::floppy;
 use crate::vm::http_server;
 use crate::vm::machine::Machine;
@@ -105,7 +105,7 @@ impl Component for Qemu {
             mut hardware,
             firmware,
             disks,
-            network,
+            mut network,
             output,
             image,
             cd,
@@ -117,8 +117,9 @@ impl Component for Qemu {
         let architecture = Architecture::of(Path::new(&hardware.qemu_binary));
         check::hardware(&hardware, check);
         check::firmware(&firmware, check);
-        check::disks(&disks, check);
+        check::disks(&disks, &image, check);
         check::drives(architecture, &disks, &floppy, check);
+        check::former_names(&mut network, check);
         check::network(&network, check);
         cd.check(check);
         floppy.check(check);
@@ -186,7 +187,7 @@ struct Parts {
     /// The main disk first.
     disks: Vec<PathBuf>,
     /// The installer's first.
-    cds: Vec<PathBuf>,
+    cds: Vec<Source>,
     floppy: Option<PathBuf>,
     uefi: Option<Uefi>,
     tpm: Option<Arc<Tpm>>,
@@ -249,7 +250,7 @@ impl Qemu {
     /// Makes all that the machine is put together from; `image` is its main disk or its installer.
     async fn parts(
         &self,
-        image: PathBuf,
+        image: Source,
         surroundings: &GuestFacts,
         cx: &BuildContext,
         steps: &Steps<'_>,
@@ -263,15 +264,16 @@ impl Qemu {
         };
         let floppy = self.make_floppy(surroundings, cx, steps).await?;
         let own_cd = self.make_cd(surroundings, cx, steps).await?;
-        let (image, installer) = match self.installs() {
-            true => (None, Some(image)),
-            false => (Some(image), None),
+        let (image, installer) = match image {
+            Source::File(image) if !self.installs() => (Some(image), None),
+            installer => (None, Some(installer)),
         };
         let disks = self.disk_paths();
         let make = MakeDisks { disks: self.disks.clone(), image, paths: disks.clone() };
         steps.run(make).await?;
         let uefi = self.prepare_efi(steps).await?;
-        Ok(Parts { disks, cds: installer.into_iter().chain(own_cd).collect(), floppy, uefi, tpm })
+        let cds = installer.into_iter().chain(own_cd.map(Source::File)).collect();
+        Ok(Parts { disks, cds, floppy, uefi, tpm })
     }
 
     /// QEMU's command line.

@@ -39,9 +39,6 @@ impl Accelerator {
 /// The machine.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = [
-    "run_once",
-]))]
 pub struct Hardware {
     /// What runs the guest's code: `kvm`, `tcg`, `hvf`, `whpx`, `xen`, `hax`, or `none` to leave it
     /// to QEMU. If not given: `kvm` where it is seen to run a guest, else `tcg`.
@@ -80,6 +77,8 @@ pub struct Hardware {
     pub qmp_enable: bool,
     /// Where that socket is: `<output_directory>/<vm_name>.monitor` if not given.
     pub qmp_socket_path: Option<PathBuf>,
+    /// Changes nothing: no build needs it any more.
+    pub run_once: bool,
 }
 
 impl Default for Hardware {
@@ -101,6 +100,7 @@ impl Default for Hardware {
             qemuargs: Vec::new(),
             qmp_enable: false,
             qmp_socket_path: None,
+            run_once: false,
         }
     }
 }
@@ -282,9 +282,6 @@ pub struct QemuImgArgs {
 /// The network.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = [
-    "ssh_host_port_max", "ssh_host_port_min",
-]))]
 pub struct Network {
     /// The network card.
     pub net_device: String,
@@ -296,6 +293,10 @@ pub struct Network {
     pub host_port_min: u16,
     /// The last port to try.
     pub host_port_max: u16,
+    /// The former name of `host_port_min`.
+    pub ssh_host_port_min: Option<u16>,
+    /// The former name of `host_port_max`.
+    pub ssh_host_port_max: Option<u16>,
     /// Whether no port is forwarded: the guest is reached in another way, e.g. by `qemuargs`.
     pub skip_nat_mapping: bool,
 }
@@ -307,6 +308,8 @@ impl Default for Network {
             net_bridge: String::new(),
             host_port_min: 2222,
             host_port_max: 4444,
+            ssh_host_port_min: None,
+            ssh_host_port_max: None,
             skip_nat_mapping: false,
         }
     }

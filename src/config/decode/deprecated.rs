@@ -38,8 +38,6 @@ const ALL: &[Old] = &[
         "temporary_security_group_source_cidrs",
     ),
     gone("amazon", "spot_price_auto_product"),
-    renamed("qemu", "ssh_host_port_min", "host_port_min"),
-    renamed("qemu", "ssh_host_port_max", "host_port_max"),
     gone("docker", "login_email"),
     renamed("docker-tag", "tag", "tags"),
     renamed("manifest", "filename", "output"),
