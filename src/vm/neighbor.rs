@@ -1,8 +1,11 @@
 //! Guests that are on a network of this host: the addresses of this host there, and of the guest.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, bail};
+use if_addrs::{IfAddr, Interface};
+use tokio::net::UdpSocket;
 use uuid::Uuid;
 
 use crate::peer;
@@ -12,20 +15,49 @@ const TABLE: &str = "/proc/net/arp";
 /// More than all tables have.
 const LARGEST_TABLE: u64 = 4 << 20;
 
+/// The largest network whose addresses are all asked for: one of 254 machines.
+const SHORTEST_PREFIX: u8 = 24;
+/// The port that throws away what it gets, if anybody listens there.
+const DISCARD: u16 = 9;
+
+/// The addresses of the interface `name`. Link-local ones are left out: they need the name of an
+/// interface beside them, which a guest cannot know.
+fn interface(name: &str) -> anyhow::Result<Vec<Interface>> {
+    let all = if_addrs::get_if_addrs().context("cannot list the network interfaces")?;
+    let known: BTreeSet<_> = all.iter().map(|interface| interface.name.clone()).collect();
+    if !known.contains(name) {
+        let known = Vec::from_iter(known).join(", ");
+        bail!("there is no network interface `{name}` with an address here, but {known}");
+    }
+    let own = all.into_iter().filter(|interface| interface.name == name);
+    Ok(own.filter(|interface| !interface.is_link_local()).collect())
+}
+
 /// The address of this host at the interface `name`: of the older kind, if it has one.
 pub fn own_address(name: &str) -> anyhow::Result<IpAddr> {
-    let all = if_addrs::get_if_addrs().context("cannot list the network interfaces")?;
-    let mut known: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
-    known.dedup();
-    if !known.contains(&name) {
-        bail!("there is no network interface `{name}` with an address here: {}", known.join(", "));
-    }
-    let own = all.iter().filter(|interface| interface.name == name);
-    // Link-local addresses need the name of an interface beside them, which a guest cannot know.
-    let usable = own.filter(|interface| !interface.is_link_local()).map(|interface| interface.ip());
-    usable
+    let addresses = interface(name)?.into_iter().map(|interface| interface.ip());
+    addresses
         .min_by_key(IpAddr::is_ipv6)
         .with_context(|| format!("the network interface `{name}` has only link-local addresses"))
+}
+
+/// Has this host ask who has each address of the small networks at the interface `name`: so it meets
+/// machines that have not spoken to it by themselves.
+pub async fn meet_all(name: &str) -> anyhow::Result<()> {
+    for own in interface(name)? {
+        let IfAddr::V4(own) = own.addr else { continue };
+        if own.prefixlen < SHORTEST_PREFIX {
+            continue;
+        }
+        let socket = UdpSocket::bind((own.ip, 0)).await?;
+        let (network, mask) = (u32::from(own.ip & own.netmask), u32::from(own.netmask));
+        for host in 1..!mask {
+            let address = Ipv4Addr::from(network + host);
+            // Nobody needs to be there, and nothing needs to arrive.
+            let _ = socket.send_to(&[], (address, DISCARD)).await;
+        }
+    }
+    Ok(())
 }
 
 /// An address of a network card that no other guest has.

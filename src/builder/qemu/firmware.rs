@@ -50,10 +50,14 @@ impl Uefi {
         let pair = match (code, vars) {
             (Some(code), Some(vars)) => Some((code, vars)),
             // Code of one size does not take variables of another.
-            (Some(code), None) => beside(&code, CODE_AND_VARS).map(|vars| (code, vars)),
+            (Some(code), None) => {
+                let installed = || installed(architecture).map(|(_, vars)| vars);
+                beside(&code, CODE_AND_VARS).or_else(installed).map(|vars| (code, vars))
+            }
             (None, Some(vars)) => {
                 let vars_and_code = CODE_AND_VARS.map(|(code, vars)| (vars, code));
-                beside(&vars, vars_and_code).map(|code| (code, vars))
+                let installed = || installed(architecture).map(|(code, _)| code);
+                beside(&vars, vars_and_code).or_else(installed).map(|code| (code, vars))
             }
             (None, None) => installed(architecture),
         };
@@ -139,5 +143,46 @@ impl Step for StartTpm {
             tpm.stop().await;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(options: &Firmware, architecture: Architecture) -> Option<(PathBuf, PathBuf)> {
+        let uefi = Uefi::wanted(options, architecture, Path::new("out")).ok()??;
+        assert_eq!(uefi.vars, Path::new("out/efivars.fd"));
+        Some((uefi.code, uefi.template))
+    }
+
+    #[test]
+    fn who_names_one_file_of_a_uefi_gets_the_one_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for (code, vars) in [
+            ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+            ("edk2-code.4m.fd", "edk2-vars.4m.fd"),
+            ("QEMU_EFI-pflash.raw", "vars-template-pflash.raw"),
+        ] {
+            std::fs::write(path(code), "").unwrap();
+            std::fs::write(path(vars), "").unwrap();
+            let both = Some((path(code), path(vars)));
+            let by_code = Firmware { efi_firmware_code: Some(path(code)), ..Firmware::default() };
+            let by_vars = Firmware { efi_firmware_vars: Some(path(vars)), ..Firmware::default() };
+            assert_eq!(wanted(&by_code, Architecture::Pc), both, "{code}");
+            assert_eq!(wanted(&by_vars, Architecture::Pc), both, "{vars}");
+        }
+    }
+
+    #[test]
+    fn a_machine_of_arm_boots_with_uefi_unless_it_has_another_firmware() {
+        let none = Firmware::default();
+        assert_eq!(wanted(&none, Architecture::Pc), None);
+        // Where none is installed, that is an error.
+        let found = Uefi::wanted(&none, Architecture::Arm64, Path::new("out"));
+        assert!(!matches!(found, Ok(None)), "{found:?}");
+        let own = Firmware { firmware: Some("/fw/u-boot.bin".into()), ..Firmware::default() };
+        assert_eq!(wanted(&own, Architecture::Arm64), None);
     }
 }

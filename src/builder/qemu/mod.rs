@@ -321,7 +321,8 @@ impl Qemu {
             return Ok(Ipv4Addr::LOCALHOST.to_string());
         };
         let patience = self.communicator.patience();
-        let find = FindMachine { machine: machine.clone(), mac, patience };
+        let (machine, bridge) = (machine.clone(), self.network.net_bridge.clone());
+        let find = FindMachine { machine, bridge, mac, patience };
         Ok(steps.run(find).await?.to_string())
     }
 

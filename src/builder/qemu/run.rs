@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use async_trait::async_trait;
 
 use crate::builder::qemu::kept::Kept;
@@ -119,10 +119,13 @@ async fn show_console(machine: &Machine, cx: &BuildContext) {
 
 /// How often to look whether this host has met a machine.
 const LOOK: Duration = Duration::from_secs(1);
+/// After how many looks to ask for it.
+const LOOKS: usize = 10;
 
 /// Waits until a machine behind a bridge has an address that this host knows.
 pub(super) struct FindMachine {
     pub machine: Arc<Machine>,
+    pub bridge: String,
     /// The address of its network card.
     pub mac: String,
     /// How long to wait; `None`: as long as it takes.
@@ -143,18 +146,30 @@ impl Step for FindMachine {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Ipv4Addr> {
         cx.ui.say(format!("Waiting for the machine with the network card {}...", self.mac));
-        let waiting = async {
-            loop {
-                match neighbor::address_of(&self.mac)? {
-                    Some(address) => return Ok(address),
-                    None => sleep(&cx.cancel, LOOK).await?,
-                }
-            }
-        };
-        let found = tokio::time::timeout(self.patience.unwrap_or(Duration::MAX), waiting);
+        let patience = self.patience.unwrap_or(Duration::MAX);
         tokio::select! {
-            found = found => found.context("this host has not heard from the machine in time")?,
+            found = tokio::time::timeout(patience, self.look(cx)) => match found {
+                Ok(found) => found,
+                Err(_) => bail!("this host has not met the machine on `{}` in time", self.bridge),
+            },
             ended = self.machine.ended() => bail!("{ended}"),
+        }
+    }
+}
+
+impl FindMachine {
+    /// Looks until this host has met the machine.
+    async fn look(&self, cx: &BuildContext) -> anyhow::Result<Ipv4Addr> {
+        let mut looks = 0_usize;
+        loop {
+            if let Some(address) = neighbor::address_of(&self.mac)? {
+                return Ok(address);
+            }
+            looks += 1;
+            if looks.is_multiple_of(LOOKS) {
+                neighbor::meet_all(&self.bridge).await?;
+            }
+            sleep(&cx.cancel, LOOK).await?;
         }
     }
 }
