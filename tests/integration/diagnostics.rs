@@ -167,7 +167,7 @@ snapshots! {
     builder_not_built: source("lxc", "  config_file = \"lxc.conf\"");
     unknown_provisioner: in_build("  provisioner \"shel\" {\n    inline = [\"true\"]\n  }");
     unknown_option: source("null", "  comunicator = \"none\"");
-    option_not_built: source("qemu", "  run_once = true");
+    option_not_built: source("qemu", "  ssh_public_key = \"x\"");
     option_of_wrong_type: source("null", "  ssh_host     = \"192.0.2.1\"\n  ssh_username = \"root\"\n  ssh_password = \"root\"\n  ssh_port     = \"ssh\"\n  ssh_timeout  = \"5 minutes\"");
     option_of_a_block: source("amazon-ebs", "  ami_name      = \"web\"\n  region        = \"eu-west-1\"\n  instance_type = \"t3.micro\"\n  ssh_username  = \"admin\"\n  source_ami_filter {\n    owner = [\"self\"]\n  }");
     options_missing: source("amazon-ebs", "  ami_name = \"web\"");

@@ -315,10 +315,10 @@ fn a_damaged_file_is_refused() {
 
 #[test]
 fn what_is_not_built_is_refused_by_name() {
-    let program = small_program(Then::Wait, &format!("{BY_ITSELF}run_once = true\n"));
+    let program = small_program(Then::Wait, &format!("{BY_ITSELF}ssh_public_key = \"x\"\n"));
     let run = program.run(["validate", "small.pkr.hcl"]).failed_with(1);
     let text = run.stdout + &run.stderr;
-    assert!(text.contains("`run_once` of `qemu` is not built yet"), "{text}");
+    assert!(text.contains("`ssh_public_key` of `qemu` is not built yet"), "{text}");
 }
 
 /// A Debian that cloud-init lets the build's key into; `provisioner` runs on it.
