@@ -1,7 +1,9 @@
 //! The tutorial's projects, baked unchanged: moto is the cloud, a Debian root file system the
 //! machine behind its instances.
 
-use crate::support::{Cloud, Program, Run, fixture};
+use sha2::Digest as _;
+
+use crate::support::{Cloud, Program, Run, fixture, kickstart_installer};
 
 /// A project of the tutorial in a working directory, with a cloud to bake in.
 struct Project {
@@ -107,6 +109,48 @@ fn project_08_enables_its_service() {
         "test -e /usr/local/bin/node_exporter \
          && test -e /etc/systemd/system/multi-user.target.wants/node_exporter.service",
     );
+}
+
+/// Boots the image of project 09 as a template of its own does, and says what is in it.
+const SECOND: &str = r#"source "qemu" "second" {
+  disk_image       = true
+  iso_url          = "output_tutorial/tutorial.qcow2"
+  iso_checksum     = "none"
+  skip_resize_disk = true
+  use_backing_file = true
+  accelerator      = "tcg"
+  memory           = 512
+  headless         = true
+  ssh_username     = "root"
+  ssh_password     = "s0mething-else"
+  ssh_timeout      = "10m"
+  shutdown_command = "sync; poweroff -f"
+}
+build {
+  sources = ["qemu.second"]
+  provisioner "shell" {
+    inline = ["cat /etc/motd /etc/baked"]
+  }
+}
+"#;
+
+#[test]
+fn project_09_installs_from_an_iso_by_kickstart_and_the_image_boots() {
+    let program = Program::new();
+    program.copy(&fixture("tutorial/09-kickstart"));
+    let installer = kickstart_installer();
+    let content = std::fs::read(&installer).expect("a CD");
+    let name = installer.file_name().expect("a name").to_string_lossy();
+    let sum = hex::encode(sha2::Sha256::digest(content));
+    program.write("SHA256SUMS", format!("{sum}  {name}\n"));
+    let iso = format!("iso_url={}", installer.display());
+    program.run(["build", "-color=false", "-var", &iso, "packer.json"]).succeeded();
+
+    program.write("second.pkr.hcl", SECOND);
+    let run = program.run(["build", "-color=false", "second.pkr.hcl"]).succeeded();
+    for line in ["installed by kickstart", "baked by the tutorial on tutorial"] {
+        assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
+    }
 }
 
 #[test]

@@ -144,6 +144,15 @@ pub fn debian_disk() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }
 
+/// The CD of a small installer: GRUB, whose menu is typed at, and a kernel that fetches the kickstart
+/// file which its command line names. Made once and kept outside of the checkout.
+pub fn kickstart_installer() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/installer/make");
+    let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("make");
+    assert!(output.status.success(), "{}", script.display());
+    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
+}
+
 /// The command lines of all processes that have `text` in theirs.
 pub fn processes_with(text: &str) -> Vec<String> {
     let mut found = Vec::new();

@@ -34,7 +34,7 @@ pub use context::build_context;
 pub use dockerd::{BASE, Dockerd};
 pub use guest::{
     GREETING, Then, cd, debian_disk, disk_that_prints_scancodes, disk_that_reads_slowly,
-    processes_with, small_disk, small_installer,
+    kickstart_installer, processes_with, small_disk, small_installer,
 };
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
