@@ -39,7 +39,6 @@ const ALL: &[Old] = &[
     ),
     gone("amazon", "spot_price_auto_product"),
     gone("docker", "login_email"),
-    renamed("docker-tag", "tag", "tags"),
     renamed("manifest", "filename", "output"),
     renamed("ansible", "galaxycommand", "galaxy_command"),
     renamed("vagrant", "aws", "override"),

@@ -22,6 +22,8 @@ pub struct Options {
     repository: String,
     /// The tags that it gets there; `latest` if none is given.
     tags: Vec<String>,
+    /// More tags, after `tags`. It is deprecated: write them into `tags`.
+    tag: Vec<String>,
     /// Means nothing: an engine moves a tag in any case.
     force: bool,
     /// `podman` for Podman's engine; otherwise it is Docker's.
@@ -42,8 +44,13 @@ impl Component for Tag {
     type Options = (Options,);
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let Options { repository, tags, force, docker_path } = options;
+        let Options { repository, tags, tag, force, docker_path } = options;
         let program = program(&docker_path, check);
+        if !tag.is_empty() {
+            let text = "`tag` of `docker-tag` is deprecated: it is called `tags` today";
+            check.warn(code::OPTION_VALUE, "tag", text).help =
+                Some("write `tags`, or run `imgbake fix` on a JSON template".to_owned());
+        }
         if force {
             let text = "every engine since Docker 1.12 moves a tag without `force`";
             check.warn(code::OPTION_VALUE, "force", text).help = Some("leave it away".to_owned());
@@ -53,10 +60,13 @@ impl Component for Tag {
             return None;
         }
         let full = |tag: &String| format!("{repository}:{tag}");
-        let names: Vec<_> = match tags.is_empty() {
-            true => vec![("repository".to_owned(), repository.clone())],
-            false => (0..).zip(&tags).map(|(at, tag)| (format!("tags.{at}"), full(tag))).collect(),
+        let listed = |option: &str, tags: &[String]| -> Vec<_> {
+            (0_usize..).zip(tags).map(|(at, tag)| (format!("{option}.{at}"), full(tag))).collect()
         };
+        let mut names = [listed("tags", &tags), listed("tag", &tag)].concat();
+        if names.is_empty() {
+            names.push(("repository".to_owned(), repository.clone()));
+        }
         let names =
             names.into_iter().map(|(option, given)| Some((name(&option, &given, check)?, given)));
         // All are looked at, so that one run shows what is wrong with any.

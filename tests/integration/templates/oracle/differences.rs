@@ -4,17 +4,6 @@
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
     (
-        "the docker builder and its post-processors are not built",
-        &[
-            "084-docker-tag-deprecated-key",
-            "136-export-import-save",
-            "138-several-sequences",
-            "140-build-from-dockerfile",
-            "142-communicator-none",
-            "144-aws-keys-without-ecr-login",
-        ],
-    ),
-    (
         "`qemu` starts from a disk image: installer ISOs and floppies are not built",
         &[
             "108-temporary-key-bits-unchecked",
