@@ -80,17 +80,20 @@ async fn reap(
     journal: &Journal,
     dry_run: bool,
 ) -> Exit {
+    let (mut exit, mut is_empty) = (Exit::Success, true);
     for cleaner in cleaners {
         let found = match cleaner.search(wanted).await {
+            Ok(found) if found.is_empty() => continue,
             Ok(found) => found,
+            // What one of them cannot search, the next may.
             Err(error) => {
                 ui.error(format!("Error: {error:#}"));
-                return Exit::Failure;
+                exit = Exit::Failure;
+                continue;
             }
         };
-        if found.is_empty() {
-            ui.say("Nothing is left that is old enough.");
-        } else if dry_run {
+        is_empty = false;
+        if dry_run {
             ui.say("Would be removed:");
             found.iter().for_each(|one| ui.say(format!("--> {}: {}", one.build, one.thing)));
         } else if let Err(error) = write_down(journal, found).await {
@@ -100,9 +103,12 @@ async fn reap(
             cleaner.clean(journal).await;
         }
     }
+    if is_empty && exit == Exit::Success {
+        ui.say("Nothing is left that is old enough.");
+    }
     listing::list(ui, "These could not be removed:", &journal.left_behind());
     match journal.close() {
-        None => Exit::Success,
+        None => exit,
         Some(run) => {
             ui.error(format!("`imgbake cleanup -run {run}` tries again"));
             Exit::LeftBehind

@@ -1,13 +1,14 @@
 //! Cleaning up after dead runs: what their journals list in an engine is found and removed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use async_trait::async_trait;
 
 use super::endpoint::Endpoint;
-use super::engine::Engine;
+use super::engine::{Engine, Program};
 use super::made::{Made, MadeKind};
 use crate::component::{Cleaner, CleanupContext, Wanted};
 use crate::journal::{Entry, Journal, Thing};
@@ -75,9 +76,25 @@ impl Cleaner for DockerCleaner {
         found
     }
 
-    /// What is in an engine belongs to the computer that it runs on: its journals say it all.
-    async fn search(&self, _wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
-        Ok(Vec::new())
+    /// Containers that run in the engine of this environment, if there is one. Regions have none.
+    async fn search(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
+        if !wanted.places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let engine = match Engine::open(&self.cx.environment, &Program::Docker).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::info!("no container engine is searched: {error:#}");
+                return Ok(Vec::new());
+            }
+        };
+        let alive = wanted.alive.iter().filter_map(|thing| Made::of(thing).ok());
+        let alive: Vec<_> = alive.map(|made| made.kind).collect();
+        let found = engine.old_containers(wanted.before).await?;
+        let is_left = |thing: &Thing| Made::of(thing).is_ok_and(|made| !alive.contains(&made.kind));
+        let left = found.into_iter().filter(is_left);
+        let build = "a run whose journal is gone".to_owned();
+        Ok(left.map(|thing| Entry { build: build.clone(), thing: Arc::new(thing) }).collect())
     }
 }
 

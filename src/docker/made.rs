@@ -5,11 +5,14 @@
 //! image, so that what somebody starts from our image would look as if it were ours.
 
 use anyhow::{Context as _, ensure};
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::ListContainersOptions;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::endpoint::Endpoint;
-use super::engine::Engine;
+use super::engine::{Engine, EngineError};
 use super::name::ImageName;
 use crate::env::Environment;
 use crate::journal::Thing;
@@ -96,6 +99,23 @@ impl Engine {
     /// The journal's line about a container.
     pub fn container_thing(&self, names: &Names) -> Thing {
         self.thing("container", &names.container(), MadeKind::Container(names.container()))
+    }
+
+    /// Containers of ours that were made before this moment.
+    pub(super) async fn old_containers(
+        &self,
+        before: Timestamp,
+    ) -> Result<Vec<Thing>, EngineError> {
+        let options = ListContainersOptions { all: true, ..ListContainersOptions::default() };
+        let all = self.client.list_containers(Some(options)).await?;
+        let thing = |one: ContainerSummary| {
+            let name = one.names?.into_iter().next()?.trim_start_matches('/').to_owned();
+            let is_ours = name.strip_prefix(CONTAINER).is_some_and(is_token);
+            let is_old = one.created.is_some_and(|created| created < before.as_second());
+            let thing = self.thing("container", &name, MadeKind::Container(name.clone()));
+            (is_ours && is_old).then(|| thing.known_as(one.id.unwrap_or(name)))
+        };
+        Ok(all.into_iter().filter_map(thing).collect())
     }
 
     /// The journal's line about an image.
