@@ -10,7 +10,7 @@ use tokio_util::io::{ReaderStream, SyncIoBridge};
 
 use super::credentials::Credentials;
 use super::engine::Engine;
-use super::image::each;
+use super::image::{each, full_id};
 use super::name::ImageName;
 use crate::event::{Stream, Ui};
 use crate::guest::{GuestOutput as _, ShowLines};
@@ -100,7 +100,7 @@ impl Engine {
         lines.finish().await;
         built?;
         packing.await??;
-        id.context("the engine does not say what the image is called")
+        id.map(full_id).context("the engine does not say what the image is called")
     }
 }
 

@@ -11,7 +11,11 @@ use bollard::query_parameters::{
 use super::engine::{Engine, EngineError};
 
 /// How often the end of a removal that somebody else has begun is waited for, a second apart.
-const LOOKS: usize = 60;
+const LOOKS: usize = 300;
+
+/// How long the end of a removal is waited for that the engine does by itself: most take less.
+const MOMENTS: usize = 20;
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// A container that is about to be made.
 #[derive(Clone, Debug)]
@@ -66,6 +70,24 @@ impl Engine {
             "the container has no address in any network, so only `communicator = \"docker\"` \
              reaches it",
         )
+    }
+
+    /// Ends the container `id`, which the engine removes by itself then; whether it was running. To
+    /// remove many files takes the engine long, and nobody needs to wait for that.
+    pub async fn end_container(&self, id: &str) -> Result<bool, EngineError> {
+        match self.client.kill_container(id, None).await.map_err(EngineError::from) {
+            Ok(()) => {}
+            Err(error) if error.is_not_found() => return Ok(true),
+            Err(error) if error.is_conflict() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        for _ in 0..MOMENTS {
+            if self.find_container(id).await?.is_none() {
+                break;
+            }
+            tokio::time::sleep(MOMENT).await;
+        }
+        Ok(true)
     }
 
     /// Ends the container `id` at once, and removes it with its nameless volumes. One that is not

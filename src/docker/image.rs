@@ -89,7 +89,8 @@ impl Engine {
             pause: true,
             changes: given(&commit.changes.join("\n")),
         };
-        Ok(self.patient().commit_container(options, ContainerConfig::default()).await?.id)
+        let made = self.patient().commit_container(options, ContainerConfig::default()).await?;
+        Ok(full_id(made.id))
     }
 
     /// Calls `image` `name`, too. Another image that was called so loses the name.
@@ -140,7 +141,7 @@ impl Engine {
         let mut id = None;
         let told = self.patient().create_image(Some(options), body, None);
         each(told, |told| id = told.status.or(id.take())).await?;
-        let id = id.filter(|id| id.starts_with("sha256:"));
+        let id = id.map(full_id).filter(|id| id.starts_with(SHA256));
         id.context("the engine does not say what the image is called")
     }
 
@@ -165,6 +166,15 @@ impl Engine {
         .await?;
         Ok(digest)
     }
+}
+
+/// What ids of images begin with.
+const SHA256: &str = "sha256:";
+
+/// An id as Docker writes it; Podman leaves out what it begins with.
+pub(super) fn full_id(id: String) -> String {
+    let is_bare = id.len() == 64 && id.chars().all(|c| c.is_ascii_hexdigit());
+    if is_bare { format!("{SHA256}{id}") } else { id }
 }
 
 /// The digest in `latest: digest: sha256:… size: 528`.

@@ -71,18 +71,36 @@ pub fn host_of(server: &str) -> &str {
 impl Login {
     /// Reports what is wrong.
     pub fn check(&self, check: &mut Check<'_>) {
-        if self.ecr_login {
-            self.check_ecr(check);
-        } else if !self.login {
-            let given = [
-                ("login_username", !self.login_username.is_empty()),
-                ("login_password", !self.login_password.is_empty()),
-                ("login_server", !self.login_server.is_empty()),
-            ];
-            for (option, _) in given.iter().filter(|(_, is_given)| *is_given) {
-                let text = format!("`{option}` changes nothing without `login = true`");
+        let mut without = |switch: &str, options: &[(&str, bool)]| {
+            for (option, _) in options.iter().filter(|(_, is_given)| *is_given) {
+                let text = format!("`{option}` changes nothing without `{switch} = true`");
                 check.warn(code::OPTION_VALUE, option, text);
             }
+        };
+        if !self.login {
+            without(
+                "login",
+                &[
+                    ("login_username", !self.login_username.is_empty()),
+                    ("login_password", !self.login_password.is_empty()),
+                    ("login_server", !self.login_server.is_empty() && !self.ecr_login),
+                ],
+            );
+        }
+        if !self.ecr_login {
+            without(
+                "ecr_login",
+                &[
+                    ("aws_access_key", !self.aws_access_key.is_empty()),
+                    ("aws_secret_key", !self.aws_secret_key.is_empty()),
+                    ("aws_token", !self.aws_token.is_empty()),
+                    ("aws_profile", !self.aws_profile.is_empty()),
+                    ("aws_force_use_public_ecr", self.aws_force_use_public_ecr),
+                ],
+            );
+        }
+        if self.ecr_login {
+            self.check_ecr(check);
         }
         if self.login && self.login_username.is_empty() != self.login_password.is_empty() {
             let (given, missing) = match self.login_password.is_empty() {

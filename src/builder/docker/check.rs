@@ -73,7 +73,7 @@ pub(super) fn machine(machine: &Machine, check: &mut Check<'_>) -> Option<Progra
     if machine.windows_container {
         check.error("windows_container", "containers of Windows are not built");
     }
-    if !machine.container_dir.starts_with('/') {
+    if machine.container_dir.as_ref().is_some_and(|dir| !dir.starts_with('/')) {
         check.error("container_dir", "this is no absolute path such as `/packer-files`");
     }
     run_command(machine, check);

@@ -65,9 +65,9 @@ pub struct Machine {
     /// runs until the build ends. The container is made through the engine's interface, so no program
     /// is run; a flag that is not known is an error.
     pub run_command: Vec<Late<RunFields>>,
-    /// A directory of the container that does not get into the image: a volume that goes with the
-    /// container.
-    pub container_dir: String,
+    /// A directory of the container whose files do not get into the image: a volume that goes with the
+    /// container. There is none if it is not given.
+    pub container_dir: Option<String>,
     /// Devices of this host for the container: `/dev/fuse`, `/dev/sda:/dev/xvda:rwm`.
     pub device: Vec<String>,
     /// Capabilities that the container gets beside the usual ones, e.g. `SYS_ADMIN`.
@@ -102,7 +102,7 @@ impl Default for Machine {
         let run = ["-d", "-i", "-t", "--entrypoint=/bin/sh", "--", "{{.Image}}"];
         Self {
             run_command: run.into_iter().map(Late::new).collect(),
-            container_dir: "/packer-files".into(),
+            container_dir: None,
             device: Vec::new(),
             cap_add: Vec::new(),
             cap_drop: Vec::new(),

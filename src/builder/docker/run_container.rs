@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use bollard::models::{HostConfig, Mount, MountType};
+use bollard::models::{Mount, MountType};
 
 use super::options::Machine;
 use crate::component::BuildContext;
@@ -39,16 +39,15 @@ impl Machine {
         if !self.runtime.is_empty() {
             host.runtime = Some(self.runtime.clone());
         }
-        self.add_container_dir(host);
-    }
-
-    /// A volume without a name goes with its container.
-    fn add_container_dir(&self, host: &mut HostConfig) {
-        host.mounts.get_or_insert_default().push(Mount {
-            target: Some(self.container_dir.clone()),
+        // However it ends, nothing of it is left.
+        host.auto_remove = Some(true);
+        // A volume without a name goes with its container.
+        let volume = |dir: &String| Mount {
+            target: Some(dir.clone()),
             typ: Some(MountType::VOLUME),
             ..Mount::default()
-        });
+        };
+        host.mounts.get_or_insert_default().extend(self.container_dir.iter().map(volume));
     }
 }
 
@@ -106,7 +105,9 @@ impl Step for RunContainer {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<String> {
         cx.ui.say("Starting docker container...");
         let started = self.start(cx).await.map_err(|error| match error {
-            EngineError::Refused { .. } => Fault::lasting(Kind::Template).mark(error),
+            EngineError::Refused { status: 400..500, .. } => {
+                Fault::lasting(Kind::Template).mark(error)
+            }
             error => error.into(),
         });
         let id = started.context("cannot run the container")?;
@@ -117,6 +118,9 @@ impl Step for RunContainer {
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
         if let Some(id) = self.thing.id() {
             cx.ui.say(format!("Killing the container: {id}"));
+            if self.engine.end_container(id).await? {
+                return Ok(());
+            }
         }
         self.engine.remove_thing(&self.thing).await
     }

