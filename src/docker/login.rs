@@ -63,9 +63,8 @@ impl Ecr {
 
 /// The host and port of a registry, as images name it: without a scheme and a path.
 pub fn host_of(server: &str) -> &str {
-    let server = server.strip_prefix("https://").or(server.strip_prefix("http://"));
-    let server = server.unwrap_or_default();
-    server.split('/').next().unwrap_or_default()
+    let without_scheme = server.split_once("://").map_or(server, |(_, rest)| rest);
+    without_scheme.split('/').next().unwrap_or_default()
 }
 
 impl Login {
@@ -142,6 +141,15 @@ impl Login {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_is_its_host_however_it_is_written() {
+        for written in
+            ["a.example.com:5000", "https://a.example.com:5000/v1/", "a.example.com:5000/"]
+        {
+            assert_eq!(host_of(written), "a.example.com:5000", "{written}");
+        }
+    }
 
     #[test]
     fn a_registry_of_an_account_says_where_it_is() {

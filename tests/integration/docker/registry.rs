@@ -121,7 +121,7 @@ fn amazons_registry_is_logged_in_to_with_a_token_of_the_account() {
     let engine = Dockerd::start_with_proxy("http://127.0.0.1:9");
     let program = Program::new().with(engine.environment()).with(moto.environment());
     let server = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
-    let login = format!("ecr_login = true\nlogin_server = \"https://{server}/\"");
+    let login = format!("ecr_login = true\nlogin_server = \"{server}\"");
     let run = push(&program, &format!("{server}/web"), &login).failed_with(1);
     let said = run.stdout + &run.stderr;
     assert!(said.contains("127.0.0.1:9"), "the engine was not asked to push: {said}");
