@@ -5,13 +5,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
     (
         "`qemu` starts from a disk image: installer ISOs and floppies are not built",
-        &[
-            "108-temporary-key-bits-unchecked",
-            "352-vagrant-with-override",
-            "364-http-directory-need-not-exist",
-            "366-communicator-none-and-floppies",
-            "368-disk-size-as-number",
-        ],
+        &["108-temporary-key-bits-unchecked"],
     ),
     ("`hcl2_upgrade` writes no block that would be refused", &["766-ansible-and-vagrant"]),
     ("an empty text is an option not given, a duration among them", &["172-empty-string"]),
