@@ -11,7 +11,7 @@ use super::installed::{self, Description, Found};
 use super::lock::Lock;
 use super::options;
 use super::post_processor::PluginPostProcessor;
-use super::prepare::{Accepted, Options};
+use super::prepare::{self, Accepted, Options};
 use super::provisioner::PluginProvisioner;
 use super::remote::{Identity, Remote};
 use super::runtime::lock;
@@ -184,9 +184,18 @@ impl Remote {
     pub fn data_source(&self) -> Descriptor<dyn DataSource> {
         let mut descriptor: Descriptor<dyn DataSource> =
             self.descriptor(|remote, options, _| Box::new(PluginDataSource::new(remote, options)));
-        let outputs = self.output_spec().unwrap_or_default();
-        let outputs = outputs.iter().map(|(name, item)| (name.clone(), output_type(item)));
-        descriptor.description.outputs = outputs.collect();
+        match self.output_spec() {
+            Ok(outputs) => {
+                let outputs = outputs.iter().map(|(name, item)| (name.clone(), output_type(item)));
+                descriptor.description.outputs = outputs.collect();
+            }
+            // Nobody knows what may be asked of it: that is said where it stands.
+            Err(error) => {
+                let name = self.identity().name.clone();
+                descriptor.prepare =
+                    Arc::new(move |body, _, _| Err(prepare::unusable(&name, body.span, &error)));
+            }
+        }
         descriptor
     }
 

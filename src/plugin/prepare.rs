@@ -141,7 +141,7 @@ impl Options {
 }
 
 /// Why a component cannot be asked at all; the lines of its log are notes.
-fn unusable(name: &str, span: Span, error: &anyhow::Error) -> Diagnostics {
+pub(super) fn unusable(name: &str, span: Span, error: &anyhow::Error) -> Diagnostics {
     let summary = format!("the plugin of `{name}` cannot be used");
     let text = format!("{error:#}");
     let mut lines = text.lines();
