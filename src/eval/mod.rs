@@ -18,7 +18,6 @@ mod body;
 mod call;
 mod convert;
 mod data;
-mod digits;
 mod dynamic;
 mod expr;
 mod functions;
