@@ -6,7 +6,7 @@
 //! typed as templates are used to, find every unknown key and wrong type in one go, and hand what the
 //! schema calls secret to the redactor.
 
-mod decode;
+pub(crate) mod decode;
 mod duration;
 mod late;
 mod node;

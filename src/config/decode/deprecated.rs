@@ -1,5 +1,5 @@
-//! Options that have another name today, or none. `imgbake fix` writes them as they are now; see
-//! `template/fix`.
+//! Options that have another name today, or none. `imgbake fix` writes them as they are now; the
+//! tests of `template/fix` hold its fixers against this list.
 
 use crate::config::Entry;
 use crate::diagnostic::{Diagnostic, code};
@@ -67,4 +67,10 @@ pub(super) fn still_working<'a>(
     entries: impl Iterator<Item = (&'a String, &'a Entry)>,
 ) -> impl Iterator<Item = Diagnostic> {
     entries.filter_map(move |(name, entry)| refused(component, name, entry.key))
+}
+
+/// The components, name and today's name of each.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
+    ALL.iter().map(|old| (old.of, old.name, old.today))
 }

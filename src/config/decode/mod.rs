@@ -1,7 +1,7 @@
 //! A body → options, with every unknown key, bad template text and wrong type reported.
 
 mod by_schema;
-mod deprecated;
+pub(crate) mod deprecated;
 mod deserialize;
 mod form;
 mod render;

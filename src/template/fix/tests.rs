@@ -367,3 +367,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whatever_decoding_calls_deprecated_is_fixed() {
+    for (of, name, today) in crate::config::decode::deprecated::all() {
+        let with = |value: &Value| match of {
+            "" => builder(json!({ "type": "qemu", name: value })),
+            "amazon" => builder(json!({ "type": "amazon-ebs", name: value })),
+            "ansible" => provisioner(json!({ "type": "ansible-local", name: value })),
+            "docker-tag" | "manifest" | "vagrant" => {
+                post_processor(json!({ "type": of, name: value }))
+            }
+            other => builder(json!({ "type": other, name: value })),
+        };
+        let is_right = |fixed: &Value| match today {
+            Some(today) => fixed.get(name).is_none() && fixed.get(today).is_some(),
+            None => fixed.get(name).is_none(),
+        };
+        let mut values = [json!("md5"), json!(true), json!({ "a": "b" })].into_iter();
+        assert!(values.any(|value| is_right(&with(&value))), "no fixer knows `{name}` of `{of}`");
+    }
+}
