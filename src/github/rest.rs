@@ -8,7 +8,7 @@ use octocrab::{Octocrab, Page};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use super::Context;
+use super::context::Context;
 use crate::secret::Secret;
 
 /// How long all calls for one purpose may take; nobody waits longer for a remark.
