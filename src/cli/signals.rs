@@ -25,6 +25,9 @@ pub const ENDING: [(Signal, &str); 7] = [
     (Signal::USR2, "user defined signal 2"),
 ];
 
+/// How long a run that is over may take to say so after a second signal.
+const REPORT: Duration = Duration::from_secs(1);
+
 /// Listens for one of them.
 pub fn listen(signal: Signal) -> io::Result<unix::Signal> {
     unix::signal(SignalKind::from_raw(signal.as_raw()))
@@ -58,9 +61,10 @@ async fn guard(mut signals: Vec<(unix::Signal, &'static str)>, run: UnboundedSen
     for is_first in [true, false] {
         let name = next(&mut signals).await;
         if run.send(name).is_err() {
-            // The run is over. Whoever has interrupted that does not wait for last words again.
+            // The run is over, and says how it ended. Whoever has interrupted it before does not
+            // wait for a reader who may never come.
             if !is_first {
-                last_words = Duration::ZERO;
+                last_words = last_words.min(REPORT);
             }
             break;
         }
