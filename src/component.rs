@@ -355,6 +355,15 @@ pub enum OnError {
     RunCleanupProvisioner,
 }
 
+/// `-skip-unchanged`: what has been made from the same before is not made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SkipUnchanged {
+    /// How old an image may be: what a build downloads is not in its fingerprint, but changes.
+    pub max_age: Option<Duration>,
+    /// Whether it is only said what has changed, and nothing is made.
+    pub only_says: bool,
+}
+
 /// What a builder works with. A clone speaks for the same build.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -376,6 +385,8 @@ pub struct BuildContext {
     pub provisioning: Arc<dyn Provisioning>,
     /// What the build is made from, where that is known.
     pub fingerprint: Fingerprint,
+    /// Whether an image that was made from the same is enough.
+    pub skip_unchanged: Option<SkipUnchanged>,
 }
 
 /// Runs the provisioners of one build on a connected machine; a builder calls it once for each
@@ -410,6 +421,11 @@ pub trait Builder: Send + Sync {
     /// provisioners do; `None` if nobody can tell.
     fn reads(&self) -> Option<Vec<PathBuf>> {
         None
+    }
+
+    /// Whether it looks for what it has made before, and [skips](SkipUnchanged) what is unchanged.
+    fn can_skip(&self) -> bool {
+        false
     }
 
     /// Names that it adds to `build.*`, beside those of its type: what only a checked builder knows.
@@ -534,6 +550,7 @@ impl PostProcessContext {
             redactor: self.redactor.clone(),
             provisioning: Arc::new(NoProvisioning),
             fingerprint: Fingerprint::default(),
+            skip_unchanged: None,
         }
     }
 }
@@ -614,6 +631,10 @@ pub trait Artifact: Send + Sync {
     /// What the machine said of itself; see [`BuildData`].
     fn build_data(&self) -> BuildData {
         BuildData::new()
+    }
+    /// Whether an earlier run has made it: then it stays, whatever becomes of this run.
+    fn was_there(&self) -> bool {
+        false
     }
     /// Removes it for good.
     async fn destroy(&self) -> anyhow::Result<()>;
@@ -814,6 +835,7 @@ impl BuildContext {
             redactor: Redactor::default(),
             provisioning: Arc::new(NoProvisioning),
             fingerprint: Fingerprint::default(),
+            skip_unchanged: None,
         };
         (cx, said)
     }

@@ -16,7 +16,7 @@ use crate::diagnostic::Frontend;
 use crate::identity::Role;
 use crate::peer;
 use crate::reach::Reach;
-use crate::secret::SecretStore;
+use crate::secret::{Secret, SecretStore};
 
 /// The version of the usual tool whose templates this program understands: `packer.version`,
 /// `{{packer_version}}`, and what `required_version` is compared with.
@@ -74,8 +74,14 @@ pub struct Environment {
     pub asker: Frontend,
     /// Which files a template may have read.
     pub reach: Reach,
+    /// What the digests of [fingerprints](crate::fingerprint) are made with. It is no variable: nothing
+    /// that is started gets it.
+    pub fingerprint_key: Option<Secret>,
     voice: Arc<OnceLock<Box<dyn WaitReporter>>>,
 }
+
+/// The variable with that key.
+pub const FINGERPRINT_KEY: &str = "IMGBAKE_FINGERPRINT_KEY";
 
 impl Environment {
     /// The environment of this process.
@@ -97,14 +103,28 @@ impl Environment {
     }
 
     /// An environment made by hand.
-    pub fn new(vars: BTreeMap<String, String>, cwd: PathBuf, started: Timestamp) -> Self {
+    pub fn new(mut vars: BTreeMap<String, String>, cwd: PathBuf, started: Timestamp) -> Self {
+        let fingerprint_key = vars.remove(FINGERPRINT_KEY).filter(|key| !key.is_empty());
+        let fingerprint_key = fingerprint_key.map(Secret::new);
         let run_uuid = match vars.get("PACKER_RUN_UUID") {
             Some(given) if !given.is_empty() => given.clone(),
             _ => Uuid::new_v4().to_string(),
         };
         let (role, secrets, asker, reach, voice) = Default::default();
         let is_timeless = false;
-        Self { vars, cwd, started, is_timeless, run_uuid, role, secrets, asker, reach, voice }
+        Self {
+            vars,
+            cwd,
+            started,
+            is_timeless,
+            run_uuid,
+            role,
+            secrets,
+            asker,
+            reach,
+            fingerprint_key,
+            voice,
+        }
     }
 
     /// What is waited for is told to `voice` from now on; to the first one that is given.
@@ -126,6 +146,11 @@ impl Environment {
     /// The same, with a role to take on.
     pub fn taking_on(self, role: Option<Role>) -> Self {
         Self { role, ..self }
+    }
+
+    /// The same with this key for fingerprints.
+    pub fn with_key(self, fingerprint_key: Option<Secret>) -> Self {
+        Self { fingerprint_key, ..self }
     }
 
     /// The same with a store of secrets.

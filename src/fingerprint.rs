@@ -1,155 +1,245 @@
-//! What a build is made from, as one number. Builds of one number make the same image, whenever
-//! they run: the clock is no part of it.
+//! What a build is made from. Builds of one [number](Record::number) make the same image, whenever
+//! they run: the clock is no part of it. A [`Record`] knows more than the number: which part has
+//! changed since an image was made.
+
+mod record;
 
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::config::{Node, NodeKind};
 use crate::interpolate::{Dot, Scope, Template};
 use crate::peer;
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Secret};
 
-/// The fingerprint of a build, if it has one. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Fingerprint(Option<Arc<Shared>>);
+pub use record::{Brief, Kind, Record};
+
+/// The fingerprint of a build. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Fingerprint(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    made_from: Ingredients,
-    number: OnceCell<Option<String>>,
+    made_from: Result<Ingredients, Vec<String>>,
+    record: OnceCell<Option<Arc<Record>>>,
 }
 
 /// All that a build is made from, as it is collected.
 #[derive(Debug, Default)]
 pub struct Ingredients {
+    parts: Vec<Part>,
+    key: Option<Secret>,
+}
+
+/// One of them, before it is read.
+#[derive(Debug)]
+struct Part {
+    kind: Kind,
+    name: String,
     /// Names, types and options; different ones have different texts.
     text: String,
-    paths: Vec<PathBuf>,
+    path: Option<PathBuf>,
 }
 
 /// Files that are larger are told apart by their size and age.
 const LARGEST: u64 = 64 << 20;
 
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self::unknown(Vec::new())
+    }
+}
+
 impl From<Ingredients> for Fingerprint {
     fn from(made_from: Ingredients) -> Self {
-        Self(Some(Arc::new(Shared { made_from, number: OnceCell::new() })))
+        Self(Arc::new(Shared { made_from: Ok(made_from), record: OnceCell::new() }))
     }
 }
 
 impl Fingerprint {
-    /// The number, in hexadecimal digits; `None` if it has none, or a file cannot be read. Files
-    /// are read at the first time.
-    pub async fn number(&self) -> Option<String> {
-        let shared = self.0.clone()?;
-        let reader = shared.clone();
+    /// Nobody can tell what the build is made from: it depends on what `unseen` says.
+    pub fn unknown(unseen: Vec<String>) -> Self {
+        Self(Arc::new(Shared { made_from: Err(unseen), record: OnceCell::new() }))
+    }
+
+    /// What it depends on and nobody can tell; empty if all of it is known, or nobody asked.
+    pub fn unseen(&self) -> &[String] {
+        self.0.made_from.as_ref().err().map_or(&[], Vec::as_slice)
+    }
+
+    /// What the build is made from; `None` if nobody can tell, or a file cannot be read. Files are read
+    /// at the first time.
+    pub async fn record(&self) -> Option<Arc<Record>> {
+        let shared = self.0.clone();
         let read = || async {
-            let digest = tokio::task::spawn_blocking(move || reader.made_from.digest()).await;
-            digest.ok()?.inspect_err(|error| tracing::warn!(%error, "no fingerprint")).ok()
+            let made = tokio::task::spawn_blocking(move || {
+                Some(shared.made_from.as_ref().ok()?.record().map(Arc::new))
+            });
+            made.await.ok()??.inspect_err(|error| tracing::warn!(%error, "no fingerprint")).ok()
         };
-        shared.number.get_or_init(read).await.clone()
+        self.0.record.get_or_init(read).await.clone()
+    }
+
+    /// The number of that, in hexadecimal digits.
+    pub async fn number(&self) -> Option<String> {
+        Some(self.record().await?.number().to_owned())
     }
 }
 
 impl Ingredients {
-    /// Adds a text.
-    pub fn add_text(&mut self, text: &str) {
-        self.push('s', text);
+    /// Digests are made with `key` from now on: who does not know it cannot try out what a secret
+    /// might have been.
+    pub fn keyed(self, key: Option<Secret>) -> Self {
+        Self { key, ..self }
     }
 
-    /// Adds a component: its type and options, rendered in `scope` as far as that is possible
-    /// before a machine runs.
-    pub fn add(&mut self, kind: &str, options: &Node, scope: &Scope) {
-        self.push('c', kind);
-        self.add_node(options, scope);
+    /// Whether digests are made with a key.
+    pub fn is_keyed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Adds a part that a text says all about.
+    pub fn add_text(&mut self, kind: Kind, name: &str, text: &str) {
+        self.add_part(kind, name.to_owned(), framed('s', text));
+    }
+
+    /// Adds each of the `options` of a builder as a part, rendered in `scope` as far as that is
+    /// possible before a machine runs.
+    pub fn add_options(&mut self, options: &Node, scope: &Scope) {
+        let NodeKind::Map(entries) = &options.kind else { return };
+        for (name, entry) in entries {
+            self.add_part(Kind::Option, name.clone(), text_of(&entry.value, scope));
+        }
+    }
+
+    /// Adds a provisioner: its type and options.
+    pub fn add_provisioner(&mut self, kind: &str, options: &Node, scope: &Scope) {
+        let text = framed('c', kind) + &text_of(options, scope);
+        self.add_part(Kind::Provisioner, kind.to_owned(), text);
     }
 
     /// Adds what is in files and directories.
-    pub fn add_files(&mut self, paths: Vec<PathBuf>) {
-        self.paths.extend(paths);
+    pub fn add_files(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.parts.extend(paths.into_iter().map(|path| Part {
+            kind: Kind::File,
+            name: path.display().to_string(),
+            text: String::new(),
+            path: Some(path),
+        }));
     }
 
     /// Whether `redactor` knows a secret that is among the texts.
     pub fn has_secret(&self, redactor: &Redactor) -> bool {
-        redactor.redact(&self.text) != self.text
+        self.parts.iter().any(|part| redactor.redact(&part.text) != part.text)
     }
 
     /// Leaves out what `redactor` knows.
-    pub fn without_secrets(self, redactor: &Redactor) -> Self {
-        Self { text: redactor.clean(self.text), ..self }
+    pub fn without_secrets(mut self, redactor: &Redactor) -> Self {
+        for part in &mut self.parts {
+            part.text = redactor.clean(std::mem::take(&mut part.text));
+        }
+        self
     }
 
     /// These, then `others`.
     pub fn and(mut self, others: Self) -> Self {
-        self.text.push_str(&others.text);
-        self.paths.extend(others.paths);
+        self.parts.extend(others.parts);
         self
     }
 
-    fn add_node(&mut self, node: &Node, scope: &Scope) {
-        match &node.kind {
-            NodeKind::Null => self.text.push('-'),
-            NodeKind::Unknown => self.text.push('?'),
-            NodeKind::Bool(value) => self.text.push(if *value { 't' } else { 'f' }),
-            NodeKind::Number(text) => self.push('n', text),
-            NodeKind::String(text) => {
-                let rendered = Template::parse(text);
-                let rendered = rendered.and_then(|text| text.render(scope, &Dot::new()));
-                self.push('s', rendered.as_deref().unwrap_or(text));
-            }
-            NodeKind::List(items) => {
-                self.text.push('[');
-                items.iter().for_each(|item| self.add_node(item, scope));
-                self.text.push(']');
-            }
-            NodeKind::Map(entries) => {
-                self.text.push('{');
-                for (key, entry) in entries {
-                    self.push('k', key);
-                    self.add_node(&entry.value, scope);
-                }
-                self.text.push('}');
-            }
-        }
+    fn add_part(&mut self, kind: Kind, name: String, text: String) {
+        self.parts.push(Part { kind, name, text, path: None });
     }
 
-    /// Adds `text` so that it is seen where it ends.
-    fn push(&mut self, kind: char, text: &str) {
-        self.text.push_str(&format!("{kind}{}:{text}", text.len()));
+    fn record(&self) -> io::Result<Record> {
+        let program = (Kind::Program, "imgbake".to_owned(), self.digest(env!("CARGO_PKG_VERSION")));
+        let parts = self.parts.iter().map(|part| {
+            let digest = match &part.path {
+                Some(path) => self.digest_files(path)?,
+                None => self.digest(&part.text),
+            };
+            Ok((part.kind, part.name.clone(), digest))
+        });
+        let parts: io::Result<Vec<_>> = std::iter::once(Ok(program)).chain(parts).collect();
+        Ok(Record::new(parts?))
     }
 
-    fn digest(&self) -> io::Result<String> {
-        let mut digest = Sha256::new();
-        digest.update(env!("CARGO_PKG_VERSION"));
-        digest.update(&self.text);
-        for path in &self.paths {
-            for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-                add_file(&mut digest, path, entry?.path())?;
-            }
+    fn hasher(&self) -> Hmac<Sha256> {
+        let key = self.key.as_ref().map_or("", |key| key.expose());
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&Sha256::digest(key));
+        Hmac::new(&block.into())
+    }
+
+    fn digest(&self, text: &str) -> String {
+        let mut digest = self.hasher();
+        digest.update(text.as_bytes());
+        hex::encode(digest.finalize().into_bytes())
+    }
+
+    fn digest_files(&self, path: &Path) -> io::Result<String> {
+        let mut digest = self.hasher();
+        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+            add_file(&mut digest, path, entry?.path())?;
         }
-        Ok(hex::encode(digest.finalize()))
+        Ok(hex::encode(digest.finalize().into_bytes()))
+    }
+}
+
+/// `text`, so that it is seen where it ends.
+fn framed(kind: char, text: &str) -> String {
+    format!("{kind}{}:{text}", text.len())
+}
+
+/// All that `node` says.
+fn text_of(node: &Node, scope: &Scope) -> String {
+    match &node.kind {
+        NodeKind::Null => "-".to_owned(),
+        NodeKind::Unknown => "?".to_owned(),
+        NodeKind::Bool(value) => if *value { "t" } else { "f" }.to_owned(),
+        NodeKind::Number(text) => framed('n', text),
+        NodeKind::String(text) => {
+            let rendered = Template::parse(text);
+            let rendered = rendered.and_then(|text| text.render(scope, &Dot::new()));
+            framed('s', rendered.as_deref().unwrap_or(text))
+        }
+        NodeKind::List(items) => {
+            let items: String = items.iter().map(|item| text_of(item, scope)).collect();
+            format!("[{items}]")
+        }
+        NodeKind::Map(entries) => {
+            let entries = entries.iter();
+            let entries =
+                entries.map(|(key, entry)| framed('k', key) + &text_of(&entry.value, scope));
+            format!("{{{}}}", entries.collect::<String>())
+        }
     }
 }
 
 /// Adds what is at `path`, which was found below `root`.
-fn add_file(digest: &mut Sha256, root: &Path, path: &Path) -> io::Result<()> {
+fn add_file(digest: &mut Hmac<Sha256>, root: &Path, path: &Path) -> io::Result<()> {
     let name = path.strip_prefix(root).unwrap_or(path).as_os_str();
-    digest.update(name.len().to_le_bytes());
+    digest.update(&name.len().to_le_bytes());
     digest.update(name.as_encoded_bytes());
     let facts = std::fs::metadata(path)?;
     if facts.is_dir() {
         return Ok(());
     }
-    digest.update(facts.len().to_le_bytes());
+    digest.update(&facts.len().to_le_bytes());
+    // Who may read it is a matter of this machine's umask.
+    digest.update(&[u8::from(facts.mode() & 0o100 != 0)]);
     if facts.is_file() && facts.len() <= LARGEST {
         io::copy(&mut peer::open_regular(path)?.take(LARGEST), digest)?;
     } else {
         let age = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        digest.update(age.as_nanos().to_le_bytes());
+        digest.update(&age.as_nanos().to_le_bytes());
     }
     Ok(())
 }
@@ -162,8 +252,8 @@ mod tests {
 
     async fn number(options: Value, file: &Path) -> Option<String> {
         let mut ingredients = Ingredients::default();
-        ingredients.add("shell", &Node::for_tests(&options), &Scope::for_tests());
-        ingredients.add_files(vec![file.to_owned()]);
+        ingredients.add_provisioner("shell", &Node::for_tests(&options), &Scope::for_tests());
+        ingredients.add_files([file.to_owned()]);
         Fingerprint::from(ingredients).number().await
     }
 
@@ -201,12 +291,32 @@ mod tests {
         let ingredients = |secret: &str| {
             let mut ingredients = Ingredients::default();
             let options = Node::for_tests(&json!({"secret_key": secret}));
-            ingredients.add("amazon-ebs", &options, &Scope::for_tests());
+            ingredients.add_options(&options, &Scope::for_tests());
             assert_eq!(ingredients.has_secret(&redactor), secret.starts_with("hunter"));
             Fingerprint::from(ingredients.without_secrets(&redactor))
         };
         let number = ingredients("hunter22").number().await;
         assert_eq!(ingredients("hunter23").number().await, number);
         assert_ne!(ingredients("another").number().await, number);
+    }
+
+    #[tokio::test]
+    async fn a_key_changes_all_digests() {
+        let number = async |key: Option<&str>| {
+            let mut ingredients = Ingredients::default();
+            let options = Node::for_tests(&json!({"inline": "echo hunter22"}));
+            ingredients.add_provisioner("shell", &options, &Scope::for_tests());
+            Fingerprint::from(ingredients.keyed(key.map(Secret::new))).number().await
+        };
+        assert_eq!(number(Some("one")).await, number(Some("one")).await);
+        assert_ne!(number(Some("one")).await, number(Some("two")).await);
+        assert_ne!(number(Some("one")).await, number(None).await);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_sees_has_no_number() {
+        let unknown = Fingerprint::unknown(vec!["`shell-local`".to_owned()]);
+        assert_eq!(unknown.number().await, None);
+        assert_eq!(unknown.unseen(), ["`shell-local`"]);
     }
 }

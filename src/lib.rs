@@ -40,7 +40,7 @@
 //! | `script` | what all shells share: variables, statuses; scripts on this machine |
 //! | `step` | do + undo |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
-//! | `fingerprint` | what a build is made from, as one number |
+//! | `fingerprint` | what a build is made from, part by part and as one number |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print and send, made harmless; the language of their shell |

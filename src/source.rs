@@ -147,6 +147,18 @@ impl SourceFile {
         let start = self.line_starts.get(first.saturating_sub(1)).copied();
         self.text[start.unwrap_or(self.text.len())..].lines()
     }
+
+    /// What a comment on `line`, or one that is all of the line before, asks of us: the list in
+    /// `imgbake:WORD(list)`.
+    pub fn asked_at(&self, line: usize, word: &str) -> impl Iterator<Item = &str> {
+        let own = self.lines_from(line).next();
+        let before = match line {
+            0 | 1 => None,
+            _ => self.lines_from(line - 1).next(),
+        };
+        let before = before.filter(|line| comment_start(line.trim()) == Some(0));
+        own.into_iter().chain(before).filter_map(move |line| asked(line, word))
+    }
 }
 
 /// What `count` makes of the start of a line. Nobody counts as far as the end of a line that a
@@ -213,6 +225,19 @@ impl SourceMap {
         let text = &self.file(span.file).text;
         text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
+}
+
+/// The list of `imgbake:WORD(list)` in a comment of `line`.
+fn asked<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    let comment = &line[comment_start(line)?..];
+    let (_, asked) = comment.split_once(&format!("imgbake:{word}("))?;
+    asked.split_once(')').map(|(list, _)| list)
+}
+
+/// Where a comment may begin. A `#` in a text is taken for one too: what follows it must still be
+/// our own word.
+fn comment_start(line: &str) -> Option<usize> {
+    ["#", "//", "/*"].into_iter().filter_map(|mark| line.find(mark)).min()
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ fn bake_all(
         parallel: action.inputs.parallel,
         debug: false,
         on_error: action.inputs.on_error,
+        skip_unchanged: action.inputs.skip_unchanged,
         state_dir: action.state_dir.clone(),
         time_limit: action.inputs.timeout,
         cleanup: Some(CANCELLED_STEP),

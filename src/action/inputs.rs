@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::mapping::{Given, Mapping};
-use crate::component::OnError;
+use crate::component::{OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::diagnostic::did_you_mean;
 use crate::env::Environment;
@@ -58,6 +58,8 @@ pub struct Inputs {
     pub fail_on_warnings: bool,
     /// When builds are cancelled.
     pub timeout: Option<Duration>,
+    /// Whether an image that was made from the same is enough.
+    pub skip_unchanged: Option<SkipUnchanged>,
     /// Whether nothing is made, written or removed.
     pub dry_run: bool,
     /// The manifests to merge: files, directories, patterns.
@@ -182,6 +184,8 @@ struct Texts {
     github_token: Option<String>,
     fail_on_warnings: Option<String>,
     timeout: Option<String>,
+    skip_unchanged: Option<String>,
+    max_age: Option<String>,
     dry_run: Option<String>,
     manifests: Option<String>,
     matrix: Option<String>,
@@ -189,7 +193,7 @@ struct Texts {
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 26] = [
     "command",
     "templates",
     "only",
@@ -210,6 +214,8 @@ pub const NAMES: [&str; 24] = [
     "working-directory",
     "fail-on-warnings",
     "timeout",
+    "skip-unchanged",
+    "max-age",
     "dry-run",
     "manifests",
     "matrix",
@@ -311,6 +317,7 @@ impl Reader {
         let comment = self.word("comment", texts.comment.as_deref(), COMMENT);
         let fail_on_warnings = self.boolean("fail-on-warnings", texts.fail_on_warnings.as_deref());
         let timeout = self.duration("timeout", texts.timeout.as_deref());
+        let skip_unchanged = self.skip_unchanged(&texts);
         let dry_run = self.boolean("dry-run", texts.dry_run.as_deref());
         let templates = paths(texts.templates.as_deref());
         let manifests = self.manifests(command, &texts);
@@ -331,6 +338,7 @@ impl Reader {
             github_token: text(&texts.github_token).map(Secret::new),
             fail_on_warnings,
             timeout,
+            skip_unchanged,
             dry_run,
             manifests,
             matrix: text(&texts.matrix),
@@ -349,6 +357,24 @@ impl Reader {
             self.refuse(name, "it is for `command: merge`");
         }
         manifests
+    }
+
+    fn skip_unchanged(&mut self, texts: &Texts) -> Option<SkipUnchanged> {
+        let is_wanted = self.boolean("skip-unchanged", texts.skip_unchanged.as_deref());
+        let age = texts.max_age.as_deref().map(|text| GoDuration::parse_age(text.trim()));
+        let max_age = match age {
+            Some(Err(_)) => {
+                self.refuse("max-age", "it must be an age such as `36h` or `7d`");
+                None
+            }
+            Some(Ok(_)) if !is_wanted => {
+                self.refuse("max-age", "it is for `skip-unchanged: true`");
+                None
+            }
+            Some(Ok(age)) => Some(age.get()),
+            None => None,
+        };
+        is_wanted.then_some(SkipUnchanged { max_age, only_says: false })
     }
 
     fn refuse(&mut self, name: &str, why: impl fmt::Display) {

@@ -266,6 +266,7 @@ impl StepContext {
             vars.entry("PACKER_PLUGIN_PATH".to_owned()).or_insert(plugins);
         }
         Environment::new(vars, environment.cwd.clone(), environment.started)
+            .with_key(environment.fingerprint_key.clone())
             .taking_on(role)
             .asked_by(Frontend::Workflow)
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::cleanup::{journal_dir, run_name};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session, signals};
-use crate::component::OnError;
+use crate::component::{OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::event::Ui;
 use crate::journal::Journal;
@@ -42,15 +42,25 @@ pub struct Arguments {
     /// One build at a time, waiting for Enter after each step and before each cleanup.
     #[arg(long)]
     pub debug: bool,
+    /// Says what has changed since the image of this build was made, and bakes nothing.
+    #[arg(long)]
+    pub explain_changes: bool,
     /// Removes what stands in the way of the new artifact.
     #[arg(long)]
     pub force: bool,
+    /// Bakes again what is older, e.g. 36h or 7d: packages age, though the template does not.
+    #[arg(long, value_parser = GoDuration::parse_age, value_name = "AGE", requires = "skip_unchanged")]
+    pub max_age: Option<GoDuration>,
     /// What happens to a build's machine when a step fails.
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnErrorFlag,
     /// How many builds run at a time; below 1: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub parallel_builds: i64,
+    /// Bakes nothing where an image was made from the same: that one is the artifact. Else says what has
+    /// changed.
+    #[arg(long)]
+    pub skip_unchanged: bool,
     /// Where the journal of the run is kept; otherwise in IMGBAKE_STATE_DIR, or XDG's directory for
     /// state.
     #[arg(long, value_name = "DIR")]
@@ -100,6 +110,8 @@ pub struct How {
     pub debug: bool,
     /// What happens to a build's machine when a step fails.
     pub on_error: OnError,
+    /// Whether an image that was made from the same is enough.
+    pub skip_unchanged: Option<SkipUnchanged>,
     /// Where the journal is kept, if not in the usual place.
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
@@ -117,6 +129,16 @@ fn cleanup_timeout(text: &str) -> Result<GoDuration, String> {
     if given.is_negative() { Err(format!("`{text}` is below zero")) } else { Ok(given) }
 }
 
+impl Arguments {
+    /// What `-skip-unchanged` and `-explain-changes` ask for; `-force` bakes whatever has changed.
+    fn skip_unchanged(&self) -> Option<SkipUnchanged> {
+        let only_says = self.explain_changes;
+        let max_age = self.max_age.map(|age| age.get());
+        let wanted = only_says || (self.skip_unchanged && !self.force);
+        wanted.then_some(SkipUnchanged { max_age, only_says })
+    }
+}
+
 impl How {
     /// As the arguments say, or the environment; an error is what is wrong with that.
     fn of(arguments: &Arguments, session: &Session) -> Result<Self, String> {
@@ -132,6 +154,7 @@ impl How {
             parallel: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
             debug: arguments.debug,
             on_error: arguments.on_error.into(),
+            skip_unchanged: arguments.skip_unchanged(),
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
             cleanup: (!cleanup.is_zero()).then(|| cleanup.get()),
@@ -198,7 +221,7 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
         debug: arguments.debug,
         ask_data_sources: true,
         builds: true,
-        fingerprints: arguments.adopt,
+        fingerprints: arguments.adopt || arguments.skip_unchanged().is_some(),
     };
     let mut sources = SourceMap::default();
     let planned = arguments
@@ -227,6 +250,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         parallel_builds: how.parallel,
         debug: how.debug,
         on_error: how.on_error,
+        skip_unchanged: how.skip_unchanged,
         environment: session.environment.clone(),
         sources: Arc::new(sources),
         journal: journal(session, how, ui),

@@ -328,7 +328,7 @@ fn plan_alone(
     plan.lints.extend(lints);
     if let Some(timeless) = written.and_then(|written| timeless(session, written, inputs, request))
     {
-        plan.take_fingerprints(&timeless, &session.redactor);
+        plan.take_fingerprints(&timeless, sources, &session.redactor);
     }
     found.into_result(Planned { template, plan })
 }

@@ -23,6 +23,18 @@ impl GoDuration {
         Self { nanos: seconds * 1_000_000_000 }
     }
 
+    /// Parses an age: whole days (`7d`), or what Go's notation says, not below zero.
+    pub fn parse_age(text: &str) -> Result<Self, String> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+        match days.map_or_else(
+            || Self::parse(text),
+            |days| Ok(Self::from_secs(86_400 * i64::from(days))),
+        )? {
+            age if age.is_negative() => Err(format!("`{text}` is below zero")),
+            age => Ok(age),
+        }
+    }
+
     /// Parses Go's notation. The second line of an error is what to do.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refused = || {

@@ -3,34 +3,13 @@
 use crate::diagnostic::Diagnostic;
 use crate::source::SourceMap;
 
-/// What a comment says before the list of codes.
-const ALLOW: &str = "imgbake:allow(";
-
 /// Whether a comment on the line of `found`, or on the line before it, allows it.
 pub(super) fn is_allowed(found: &Diagnostic, sources: &SourceMap) -> bool {
     let Some(span) = found.span else { return false };
     let file = sources.file(span.file);
     let line = file.position(span.start as usize).line;
-    let own = file.lines_from(line).next();
-    let before = match line {
-        1 => None,
-        _ => file.lines_from(line - 1).next().filter(|line| comment_start(line.trim()) == Some(0)),
-    };
-    own.into_iter().chain(before).any(|line| allows(line, found.code.name()))
-}
-
-/// Whether a comment in `line` names `code`.
-fn allows(line: &str, code: &str) -> bool {
-    let comment = comment_start(line).map(|start| &line[start..]);
-    let list = comment.and_then(|text| text.split_once(ALLOW)).map(|(_, list)| list);
-    let codes = list.and_then(|list| list.split_once(')')).map(|(codes, _)| codes);
-    codes.is_some_and(|codes| codes.split(',').any(|one| one.trim().eq_ignore_ascii_case(code)))
-}
-
-/// Where a comment may begin. A `#` in a text is taken for one too: what follows it must still be
-/// our own word.
-fn comment_start(line: &str) -> Option<usize> {
-    ["#", "//", "/*"].into_iter().filter_map(|mark| line.find(mark)).min()
+    let mut codes = file.asked_at(line, "allow").flat_map(|list| list.split(','));
+    codes.any(|code| code.trim().eq_ignore_ascii_case(found.code.name()))
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use super::engine::Shared;
 use super::post_process::{self, PostProcessing};
 use super::provision::Provisioners;
 use super::{BuildOutcome, Located, fault_of};
-use crate::component::{Artifact, BuildContext};
+use crate::component::{Artifact, BuildContext, Builder};
 use crate::event::{Finished, Message, Product};
 use crate::fault::{Fault, Kind};
+use crate::fingerprint::Fingerprint;
 use crate::plan::{PlannedBuild, PlannedPostProcessor};
 use crate::retry::Cancelled;
 use crate::source::SourceMap;
@@ -114,8 +115,17 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         journal: shared.request.journal.clone(),
         redactor: shared.redactor,
         provisioning: Arc::new(provisioners),
+        skip_unchanged: shared.request.skip_unchanged.filter(|_| builder.can_skip()),
         fingerprint,
     };
+    if let Some(wanted) = shared.request.skip_unchanged
+        && let Some(why) = always_baked(&*builder, &cx.fingerprint)
+    {
+        cx.ui.error(format!("Warning: it cannot be known whether anything has changed: {why}"));
+        if wanted.only_says {
+            return (Vec::new(), None);
+        }
+    }
     let built = match builder.build(&cx).await {
         Ok(Some(artifact)) => artifact,
         Ok(None) => return (Vec::new(), None),
@@ -128,6 +138,15 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         return (vec![built], Some((cause.into(), INTERRUPTED)));
     }
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
+}
+
+/// Why a build is baked though nothing may have changed.
+fn always_baked(builder: &dyn Builder, fingerprint: &Fingerprint) -> Option<String> {
+    if !builder.can_skip() {
+        return Some("this builder does not look for what it has made before".to_owned());
+    }
+    let unseen = fingerprint.unseen();
+    (!unseen.is_empty()).then(|| format!("it depends on {}", unseen.join(", ")))
 }
 
 async fn post_processed(

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::component::{Artifact, OnError};
+use crate::component::{Artifact, OnError, SkipUnchanged};
 use crate::env::Environment;
 use crate::fault::Fault;
 use crate::journal::Journal;
@@ -31,6 +31,8 @@ pub struct RunRequest {
     pub debug: bool,
     /// `-on-error`.
     pub on_error: OnError,
+    /// `-skip-unchanged`.
+    pub skip_unchanged: Option<SkipUnchanged>,
     /// The environment of the run; its id is what `build.PackerRunUUID` says.
     pub environment: Arc<Environment>,
     /// The texts that the plan was made from: what fails says where it was written.

@@ -62,13 +62,14 @@ impl PostProcessing {
     /// Runs `chains` one after the other, each from the artifact that the builder `built`.
     ///
     /// The builder's artifact stays if no chain is there or the first post-processor of any chain
-    /// keeps its input; later post-processors decide about the artifact before them.
+    /// keeps its input; later post-processors decide about the artifact before them. What an earlier
+    /// run has made stays in any case.
     pub async fn run(
         &self,
         built: Arc<dyn Artifact>,
         chains: Vec<Vec<PlannedPostProcessor>>,
     ) -> Results {
-        let keep_built = chains.iter().all(Vec::is_empty);
+        let keep_built = built.was_there() || chains.iter().all(Vec::is_empty);
         let (destroyed, results) = (Vec::new(), Results::default());
         let mut progress = Progress { phase: self, built, keep_built, destroyed, results };
         for chain in chains.iter().filter(|chain| !chain.is_empty()) {
@@ -174,6 +175,9 @@ impl Progress<'_> {
     /// `artifact` is not wanted any more. The builder's own, handed on by a post-processor that
     /// only looked at it, stays until all chains have started from it.
     async fn destroy(&mut self, artifact: Arc<dyn Artifact>) {
+        if artifact.was_there() {
+            return;
+        }
         if Arc::ptr_eq(&artifact, &self.built) {
             self.destroyed.push(artifact);
         } else {

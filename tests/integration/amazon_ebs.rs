@@ -26,6 +26,7 @@ mod speed;
 mod storm;
 mod strangers;
 mod surrogate;
+mod unchanged;
 mod undo;
 mod volumes;
 mod windows;

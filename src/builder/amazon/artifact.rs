@@ -23,6 +23,8 @@ pub(crate) struct Amis {
     account: Handle,
     images: Vec<MadeImage>,
     data: BuildData,
+    /// Whether an earlier run has made them.
+    were_there: bool,
 }
 
 impl Amis {
@@ -34,7 +36,12 @@ impl Amis {
         images: Vec<MadeImage>,
         data: BuildData,
     ) -> Self {
-        Self { builder_id, account, images, data }
+        Self { builder_id, account, images, data, were_there: false }
+    }
+
+    /// The same, made by an earlier run.
+    pub(super) fn from_before(self) -> Self {
+        Self { were_there: true, ..self }
     }
 
     fn each(&self, separator: &str) -> impl Iterator<Item = String> {
@@ -58,7 +65,8 @@ impl Artifact for Amis {
 
     fn describe(&self) -> String {
         let lines: Vec<_> = self.each(": ").collect();
-        format!("AMIs were created:\n{}\n", lines.join("\n"))
+        let fate = if self.were_there { "unchanged" } else { "created" };
+        format!("AMIs were {fate}:\n{}\n", lines.join("\n"))
     }
 
     fn state(&self, name: &str) -> Option<Json> {
@@ -76,6 +84,10 @@ impl Artifact for Amis {
 
     fn build_data(&self) -> BuildData {
         self.data.clone()
+    }
+
+    fn was_there(&self) -> bool {
+        self.were_there
     }
 
     async fn destroy(&self) -> anyhow::Result<()> {

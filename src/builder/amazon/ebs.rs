@@ -17,7 +17,7 @@ use super::image::{
     Imaging, MadeImage,
 };
 use super::machine::{self, Bake, MachineOptions, SetAttributes, Stopped};
-use super::pairing::{AtWork, Pairing};
+use super::pairing::{AtWork, Known, Pairing};
 use super::source_ami::SourceAmi;
 use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
@@ -92,6 +92,10 @@ impl Builder for AmazonEbs {
         Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
     }
 
+    fn can_skip(&self) -> bool {
+        !self.own.skip_create_ami
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let Pairing { machine, image, .. } = &self.pair;
         let at = self.pair.regions(environment);
@@ -126,11 +130,15 @@ impl Bake for AmazonEbs {
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
         let at_work = &self.pair.at_work(build);
+        let known = match at_work.find_unchanged(cx, steps, BUILDER_ID, true).await? {
+            Known::Artifact(unchanged) => return Ok(unchanged),
+            Known::Source(source) => source,
+        };
         let imaging = &at_work.imaging;
         let abandoned = self.abandoned(cx, imaging).await;
         let name = abandoned.as_ref().map(AbandonedAmi::name);
         let name = (!self.own.skip_create_ami).then(|| CheckName::new(imaging, name));
-        let (source, network) = at_work.look_around(steps, name, true).await?;
+        let (source, network) = at_work.look_around(steps, name, known, true).await?;
         let adopted = match abandoned {
             Some(abandoned) => adopt(cx, steps, imaging, &source, abandoned).await?,
             None => None,

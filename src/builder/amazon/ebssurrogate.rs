@@ -14,7 +14,7 @@ use super::image::{
     RegistrationOptions, VirtualizationType,
 };
 use super::machine::{self, Bake, EnhancedNetworking, MachineOptions, SetAttributes, Stopped};
-use super::pairing::{AtWork, Pairing};
+use super::pairing::{AtWork, Known, Pairing};
 use super::snapshot_volumes::{MadeSnapshot, SnapshotVolumes, WantedSnapshot};
 use super::source_ami::SourceAmi;
 use super::surrogate::{FindVolumes, SurrogateOptions, SwapVolumes, Volume};
@@ -92,6 +92,10 @@ impl Builder for AmazonEbsSurrogate {
         Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
     }
 
+    fn can_skip(&self) -> bool {
+        true
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let Pairing { machine, image, .. } = &self.pair;
         let at = self.pair.regions(environment);
@@ -130,8 +134,12 @@ impl Bake for AmazonEbsSurrogate {
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
         let at_work = &self.pair.at_work(build);
+        let known = match at_work.find_unchanged(cx, steps, BUILDER_ID, false).await? {
+            Known::Artifact(unchanged) => return Ok(unchanged),
+            Known::Source(source) => source,
+        };
         let name = CheckName::new(&at_work.imaging, None);
-        let (source, network) = at_work.look_around(steps, Some(name), false).await?;
+        let (source, network) = at_work.look_around(steps, Some(name), known, false).await?;
         let make = |stopped| self.image(cx, steps, at_work, &source, stopped);
         let (image, instance) = at_work.make(cx, steps, (&source, &network), make).await?;
         let images = at_work.copy(steps, &source, image).await?;

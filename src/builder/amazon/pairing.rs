@@ -9,7 +9,8 @@ use super::block_device::BlockDevice;
 use super::build::{Build, BuildOptions};
 use super::check_account::CheckAccount;
 use super::image::{
-    self, CheckName, CheckSource, CopyImage, ImageOptions, ImageSettings, Imaging, MadeImage,
+    self, CheckName, CheckSource, CopyImage, FindUnchanged, ImageOptions, ImageSettings, Imaging,
+    MadeImage,
 };
 use super::machine::{
     self, FindNetwork, Machine, MachineOptions, MachineSettings, Network, Stopped,
@@ -83,6 +84,14 @@ impl Pairing {
     }
 }
 
+/// What is known after a look for AMIs that were made from the same.
+pub(super) enum Known {
+    /// They are what the build leaves; or nothing is, where somebody only wants to know.
+    Artifact(Option<Amis>),
+    /// The build goes on, with the source AMI if that was found on the way.
+    Source(Option<SourceAmi>),
+}
+
 /// An instance and its AMI in one build.
 pub(super) struct AtWork {
     pub machine: Machine,
@@ -90,13 +99,37 @@ pub(super) struct AtWork {
 }
 
 impl AtWork {
+    /// Looks for AMIs that were made from the same, if they are enough; `is_like_source`: see
+    /// [`look_around`](Self::look_around).
+    pub(super) async fn find_unchanged(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        builder_id: &'static str,
+        is_like_source: bool,
+    ) -> anyhow::Result<Known> {
+        let Some(wanted) = cx.skip_unchanged else { return Ok(Known::Source(None)) };
+        let source = self.find_source(steps, is_like_source).await?;
+        let found = steps.run(FindUnchanged::new(&self.imaging, &source, wanted)).await?;
+        Ok(match found {
+            Some(images) => {
+                let (account, data) = (self.machine.build.account.clone(), source.build_data(""));
+                let amis = Amis::new(builder_id, account, images, data).from_before();
+                Known::Artifact(Some(amis))
+            }
+            None if wanted.only_says => Known::Artifact(None),
+            None => Known::Source(Some(source)),
+        })
+    }
+
     /// Looks, before anything is made, at all that could stand against it; `name` is the check of the
-    /// AMI's name, if it will have one, and `is_like_source` whether the AMI takes over how the source
-    /// AMI is virtualized.
+    /// AMI's name, if it will have one, `known` the source AMI if that was found already, and
+    /// `is_like_source` whether the AMI takes over how the source AMI is virtualized.
     pub(super) async fn look_around(
         &self,
         steps: &Steps<'_>,
         name: Option<CheckName>,
+        known: Option<SourceAmi>,
         is_like_source: bool,
     ) -> anyhow::Result<(SourceAmi, Network)> {
         let regions = self.imaging.settings.copies.regions_to_check();
@@ -106,10 +139,16 @@ impl AtWork {
                 None => Ok(()),
             }
         };
+        let source = async {
+            match known {
+                Some(source) => Ok(source),
+                None => self.find_source(steps, is_like_source).await,
+            }
+        };
         let (account, name, source, network) = join!(
             steps.run(CheckAccount::new(&self.machine.build, regions)),
             check_name,
-            self.find_source(steps, is_like_source),
+            source,
             steps.run(FindNetwork::new(&self.machine)),
         );
         account?;

@@ -218,6 +218,7 @@ where
 
 fn request() -> RunRequest {
     RunRequest {
+        skip_unchanged: None,
         parallel_builds: None,
         debug: false,
         on_error: OnError::Cleanup,

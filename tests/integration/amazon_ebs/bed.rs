@@ -346,6 +346,7 @@ impl Build {
         let double =
             Arc::new(Double { fails: self.trouble == Trouble::Fails, data: Mutex::default() });
         let cx = BuildContext {
+            skip_unchanged: None,
             facts: Arc::new(facts),
             ui: ui.for_target("ubuntu"),
             cancel: CancellationToken::new(),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// The context of a build of the type `builder_type` in `environment`, without provisioners.
 pub fn build_context(builder_type: &str, environment: Environment, ui: Ui) -> BuildContext {
     BuildContext {
+        skip_unchanged: None,
         facts: Arc::new(Facts {
             build_name: "test".into(),
             builder_type: builder_type.into(),

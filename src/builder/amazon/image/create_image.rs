@@ -70,7 +70,7 @@ impl CreateImage {
             .name(self.new.name())
             .set_description(self.new.description(cx)?)
             .set_block_device_mappings((!self.disks.is_empty()).then(|| self.disks.clone()))
-            .set_tag_specifications(self.new.tags(cx)?);
+            .set_tag_specifications(self.new.tags(cx).await?);
         let id = |answer: CreateImageOutput| answer.image_id;
         let look = || self.new.look(&ec2);
         ec2.make(&self.new.made, "CreateImage", |_| request.clone().send(), id, look).await

@@ -15,6 +15,7 @@ use crate::aws::resource::intermediary_ami::IntermediaryAmi;
 use crate::aws::resource::{Resource as _, snapshot};
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
+use crate::builder::amazon::image::find_unchanged::made_from;
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::make::Naming;
 use crate::builder::amazon::image::settings::Imaging;
@@ -59,12 +60,13 @@ impl NewAmi {
 
     /// Its tags, for the call that makes it. Until it is finished, it is ours. Snapshots get their
     /// tags in a later step.
-    pub fn tags(&self, cx: &BuildContext) -> anyhow::Result<Option<Vec<TagSpecification>>> {
+    pub async fn tags(&self, cx: &BuildContext) -> anyhow::Result<Option<Vec<TagSpecification>>> {
         let mut tags = match self.imaging.takes_run_tags() {
             true => self.imaging.build.run_tags(cx, &self.source)?,
             false => Vec::new(),
         };
         tags.extend(self.imaging.build.known_as_ours(cx));
+        tags.extend(made_from(cx, &self.source).await);
         Ok(specification(ResourceType::Image, &tags).map(|tags| vec![tags]))
     }
 

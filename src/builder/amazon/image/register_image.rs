@@ -79,7 +79,11 @@ impl RegisterImage {
         all
     }
 
-    fn request(&self, ec2: &Ec2, cx: &BuildContext) -> anyhow::Result<RegisterImageFluentBuilder> {
+    async fn request(
+        &self,
+        ec2: &Ec2,
+        cx: &BuildContext,
+    ) -> anyhow::Result<RegisterImageFluentBuilder> {
         let wanted = &self.registration;
         let options = &wanted.options;
         let boot_mode = options.boot_mode.map(|mode| BootModeValues::from(mode.as_str()));
@@ -100,7 +104,7 @@ impl RegisterImage {
             .set_boot_mode(boot_mode)
             .set_uefi_data(uefi_data)
             .set_tpm_support(tpm)
-            .set_tag_specifications(self.new.tags(cx)?))
+            .set_tag_specifications(self.new.tags(cx).await?))
     }
 }
 
@@ -124,7 +128,7 @@ impl Step for RegisterImage {
         let snapshots = &self.registration.snapshots;
         cx.ui.say(format!("Registering {} from {}", self.new, snapshots.join(", ")));
         let ec2 = self.new.imaging.build.ec2(cx).expecting(snapshots);
-        let request = self.request(&ec2, cx)?;
+        let request = self.request(&ec2, cx).await?;
         let id = |answer: RegisterImageOutput| answer.image_id;
         let look = || self.new.look(&ec2);
         let call = ec2.make(&self.new.made, "RegisterImage", |_| request.clone().send(), id, look);
