@@ -1,0 +1,125 @@
+//! What a component finds wrong with its options.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::component::facts::Facts;
+use crate::config::{Node, NodeKind, OptionSchema, needs};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
+use crate::secret::Redactor;
+
+/// Collects what a component finds wrong with its options.
+#[derive(Debug)]
+pub struct Check<'a> {
+    component: &'a str,
+    body: &'a Node,
+    /// The build that the component is for.
+    pub facts: &'a Facts,
+    /// Takes secrets that are no options, such as the content of a file that an option names.
+    pub redactor: &'a Redactor,
+    schema: Option<Arc<OptionSchema>>,
+    found: Diagnostics,
+}
+
+impl<'a> Check<'a> {
+    /// Checks `body` as the options of a `component`.
+    pub fn new(
+        component: &'a str,
+        body: &'a Node,
+        facts: &'a Facts,
+        redactor: &'a Redactor,
+    ) -> Self {
+        Self { component, body, facts, redactor, schema: None, found: Diagnostics::default() }
+    }
+
+    /// The same, where findings can only be about options of `schema`: a mistyped name would point at
+    /// nothing.
+    pub(super) fn knowing(self, schema: Arc<OptionSchema>) -> Self {
+        Self { schema: Some(schema), ..self }
+    }
+
+    /// The value of `option` cannot be used because of `cause`.
+    pub fn error(&mut self, option: &str, cause: impl Into<String>) -> &mut Diagnostic {
+        let summary = format!("the value of `{option}` cannot be used");
+        self.push(option, Diagnostic::error(code::OPTION_VALUE, summary).because(cause))
+    }
+
+    /// `option` must be given.
+    pub fn missing(&mut self, option: &str, help: impl Into<String>) {
+        let summary = needs(self.component, option);
+        let found = Diagnostic::error(code::MISSING_OPTION, summary).because("required here");
+        self.push(option, found.help(help));
+    }
+
+    /// `option` is used, but there is something to know about it.
+    pub fn warn(&mut self, code: Code, option: &str, text: impl Into<String>) -> &mut Diagnostic {
+        self.push(option, Diagnostic::warning(code, text))
+    }
+
+    /// Whether the template gives `option`, be it with the value that it has anyway.
+    pub fn is_given(&self, option: &str) -> bool {
+        let (node, is_itself) = self.place(option);
+        is_itself && !matches!(node.kind, NodeKind::Null)
+    }
+
+    /// Where `option` (`ami_name`, `source_ami_filter.owners.0`) stands; else its nearest written
+    /// parent, and that it is not itself.
+    fn place(&self, option: &str) -> (&'a Node, bool) {
+        let mut place = self.body;
+        for key in option.split('.') {
+            // Blocks are a list, also where there is only one.
+            let in_block = || place.items().iter().find_map(|block| block.get(key));
+            place = match (place.get(key).or_else(in_block), key.parse::<usize>()) {
+                (Some(entry), _) => &entry.value,
+                // A single value stands for a list of one.
+                (None, Ok(index)) => place.items().get(index).unwrap_or(place),
+                (None, Err(_)) => return (place, false),
+            };
+        }
+        (place, true)
+    }
+
+    /// Adds a finding at the [place](Self::place) of `option`; of the whole component if that is empty.
+    fn push(&mut self, option: &str, diagnostic: Diagnostic) -> &mut Diagnostic {
+        debug_assert!(
+            option.is_empty() || self.schema.as_ref().is_none_or(|schema| schema.has(option)),
+            "`{}` has no option `{option}`, which a check speaks of",
+            self.component
+        );
+        let span = self.place(option).0.span;
+        self.found.push(diagnostic.at(span));
+        let last = self.found.0.len() - 1;
+        &mut self.found.0[last]
+    }
+
+    /// Whether `path`, which is the value of `option`, may be read; reports it if not.
+    pub fn may_read(&mut self, option: &str, path: impl AsRef<Path>) -> bool {
+        let path = path.as_ref();
+        let reach = self.facts.scope.environment.reach.check(path);
+        if let Err(error) = &reach {
+            self.error(option, format!("cannot read {}: {error}", path.display()));
+        }
+        reach.is_ok()
+    }
+
+    /// Whether an error was found so far.
+    pub fn has_errors(&self) -> bool {
+        self.found.has_errors()
+    }
+
+    /// All that was found.
+    pub fn into_found(self) -> Diagnostics {
+        self.found
+    }
+
+    /// The `component` that was made and the warnings, if nothing stands against it.
+    pub(super) fn into_result<T>(
+        self,
+        component: Option<T>,
+    ) -> Result<(T, Diagnostics), Diagnostics> {
+        match component {
+            Some(component) if !self.found.has_errors() => Ok((component, self.found)),
+            _ => Err(self.found),
+        }
+    }
+}

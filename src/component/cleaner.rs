@@ -1,0 +1,56 @@
+//! Who removes what dead runs have left.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::env::Environment;
+use crate::event::Ui;
+use crate::journal::{Entry, Journal, Thing};
+use crate::secret::Redactor;
+
+/// What a [`Cleaner`] works with.
+#[derive(Clone, Debug)]
+pub struct CleanupContext {
+    /// Where credentials are looked for.
+    pub environment: Arc<Environment>,
+    /// Takes the secrets that turn up.
+    pub redactor: Redactor,
+    /// Who says what is done.
+    pub ui: Ui,
+    /// Whether nothing is to be removed.
+    pub only_looks: bool,
+}
+
+/// Removes what dead runs have left.
+#[async_trait]
+pub trait Cleaner: Send + Sync {
+    /// Whether `thing` is on this cleaner's platform. It leaves all others alone.
+    fn owns(&self, thing: &Thing) -> bool;
+
+    /// Removes all that `journal` lists, in an order that works. What cannot be removed is stuck in
+    /// the journal, with the reason.
+    async fn clean(&self, journal: &Journal);
+
+    /// Sees which products of a dead run are still there, and nobody's garbage: what `journal` keeps
+    /// afterwards.
+    async fn keep(&self, journal: &Journal);
+
+    /// What [`clean`](Self::clean) would remove. What cannot be looked up is stuck in the journal.
+    async fn would_remove(&self, journal: &Journal) -> Vec<String>;
+
+    /// What runs have left anywhere, whatever became of their journals.
+    async fn search(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>>;
+}
+
+/// What a [`Cleaner`] searches for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where; the place that the environment says if empty.
+    pub places: Vec<String>,
+    /// What builds have made that began before this moment.
+    pub before: Timestamp,
+    /// What runs have written down that are alive: what belongs to them is left alone.
+    pub alive: Vec<Arc<Thing>>,
+}
