@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use smart_default::SmartDefault;
 use url::Url;
 
 use crate::budget::Limit;
@@ -26,28 +27,18 @@ const ANSWER: Allowance =
 const REDIRECTS: usize = 10;
 
 /// Its options.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// What to ask for: an `http` or `https` URL.
     pub url: String,
     /// `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `OPTIONS` or `PATCH`.
+    #[default("GET".to_owned())]
     pub method: String,
     /// Headers of the request. A redirect to another server does not take them there.
     pub request_headers: IndexMap<String, String>,
     /// The body of the request.
     pub request_body: String,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            method: "GET".to_owned(),
-            request_headers: IndexMap::new(),
-            request_body: String::new(),
-        }
-    }
 }
 
 const METHODS: &[&str] = &["HEAD", "GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::digest::DynDigest;
+use smart_default::SmartDefault;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
@@ -26,23 +27,16 @@ late_fields! {
 }
 
 /// The options of `checksum`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Which digests.
+    #[default(vec![ChecksumType::Md5])]
     pub checksum_types: Vec<ChecksumType>,
     /// The file that the lines are added to. `{{.BuildName}}`, `{{.BuilderType}}` and
     /// `{{.ChecksumType}}` are filled in.
+    #[default(Late::new("packer_{{.BuildName}}_{{.BuilderType}}_{{.ChecksumType}}.checksum"))]
     pub output: Late<OutputFields>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            checksum_types: vec![ChecksumType::Md5],
-            output: Late::new("packer_{{.BuildName}}_{{.BuilderType}}_{{.ChecksumType}}.checksum"),
-        }
-    }
 }
 
 /// A digest.

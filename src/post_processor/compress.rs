@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
@@ -21,27 +22,19 @@ use crate::post_processor::{BuildFields, Files, Stoppable, base_name, blocking, 
 pub const BUILDER_ID: &str = "packer.post-processor.compress";
 
 /// The options of `compress`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// The file to write. Its ending says how: `.zip`, `.tar`, or `.gz`, `.bgzf`, `.lz4`, `.xz`,
     /// `.bzip2` after `.tar` or, for a single file, alone. Any other ending is a gzipped tar.
     /// `{{.BuildName}}` and `{{.BuilderType}}` are filled in.
+    #[default(Late::new("packer_{{.BuildName}}_{{.BuilderType}}"))]
     pub output: Late<BuildFields>,
     /// The ending that counts instead of the one of `output`.
     pub format: String,
     /// From 1 (fast) to 9 (small); 0 and -1 are the format's default. lz4 has only one.
+    #[default(-1)]
     pub compression_level: i32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            output: Late::new("packer_{{.BuildName}}_{{.BuilderType}}"),
-            format: String::new(),
-            compression_level: -1,
-        }
-    }
 }
 
 /// How the files become one.

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use smart_default::SmartDefault;
 use tokio::sync::Mutex;
 
 use crate::component::{
@@ -28,10 +29,11 @@ use crate::post_processor::{BuildFields, base_name, blocking, dot, parent, passe
 use crate::retry::{self, Backoff};
 
 /// The options of `manifest`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// The file.
+    #[default("packer-manifest.json".to_owned())]
     pub output: String,
     /// Writes names of files without their directories.
     pub strip_path: bool,
@@ -39,17 +41,6 @@ pub struct Options {
     pub strip_time: bool,
     /// More values for the entry. They may use `{{ build "X" }}` and `{{ .X }}`.
     pub custom_data: BTreeMap<String, Late<BuildFields>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            output: "packer-manifest.json".to_owned(),
-            strip_path: false,
-            strip_time: false,
-            custom_data: BTreeMap::new(),
-        }
-    }
 }
 
 /// The whole file.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::component::{Check, Component, Exit, Facts, ProvisionContext, Provisioner, Upload};
 use crate::provisioner::ansible::galaxy::{Requirements, extra_vars};
@@ -14,7 +15,7 @@ use crate::provisioner::{base_name, check_path, must_be_directory, must_be_file}
 use crate::retry::or_cancelled;
 
 /// The options of `ansible-local`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// The playbook. Exactly one of `playbook_file` and `playbook_files` is given.
@@ -39,12 +40,14 @@ pub struct Options {
     /// The groups of the default inventory.
     pub inventory_groups: Vec<String>,
     /// What runs a playbook, for `sh` on the machine.
+    #[default("ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook".to_owned())]
     pub command: String,
     /// More arguments, for `sh` on the machine: not quoted.
     pub extra_arguments: Vec<String>,
     /// A `requirements.yml` whose roles and collections are installed first.
     pub galaxy_file: Option<String>,
     /// What installs them, for `sh` on the machine.
+    #[default("ansible-galaxy".to_owned())]
     pub galaxy_command: String,
     /// Installs them even where they are installed already.
     pub galaxy_force_install: bool,
@@ -59,32 +62,6 @@ pub struct Options {
     pub staging_directory: Option<String>,
     /// Removes the staging directory at the end.
     pub clean_staging_directory: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            playbook_file: None,
-            playbook_files: Vec::new(),
-            playbook_dir: None,
-            playbook_paths: Vec::new(),
-            role_paths: Vec::new(),
-            collection_paths: Vec::new(),
-            group_vars: None,
-            host_vars: None,
-            inventory_file: None,
-            inventory_groups: Vec::new(),
-            command: "ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook".to_owned(),
-            extra_arguments: Vec::new(),
-            galaxy_file: None,
-            galaxy_command: "ansible-galaxy".to_owned(),
-            galaxy_force_install: false,
-            galaxy_roles_path: None,
-            galaxy_collections_path: None,
-            staging_directory: None,
-            clean_staging_directory: false,
-        }
-    }
 }
 
 /// The provisioner, ready to run.

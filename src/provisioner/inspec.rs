@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use smart_default::SmartDefault;
 use tokio::process::Command;
 
 use crate::component::{
@@ -38,12 +39,13 @@ pub enum Backend {
 }
 
 /// The options of `inspec`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InspecOptions {
     /// The profile to run: a path or an address. Required.
     pub profile: Option<String>,
     /// The program that runs it: a name or a path, no command line.
+    #[default("inspec".to_owned())]
     pub command: String,
     /// How InSpec gets to the machine: `ssh`, `docker`, `local` or `winrm`.
     pub backend: Backend,
@@ -70,27 +72,8 @@ pub struct InspecOptions {
     /// Variables of its environment, each as `NAME=value`.
     pub inspec_env_vars: Vec<Late<MachineFields>>,
     /// The exit statuses that count as success. Default: 0, and 101 (controls were skipped).
+    #[default(vec![0, 101])]
     pub valid_exit_codes: Vec<i32>,
-}
-
-impl Default for InspecOptions {
-    fn default() -> Self {
-        Self {
-            profile: None,
-            command: "inspec".to_owned(),
-            backend: Backend::default(),
-            host: None,
-            user: None,
-            local_port: 0,
-            ssh_host_key_file: None,
-            ssh_authorized_key_file: None,
-            attributes: Vec::new(),
-            attributes_directory: None,
-            extra_arguments: Vec::new(),
-            inspec_env_vars: Vec::new(),
-            valid_exit_codes: vec![0, 101],
-        }
-    }
 }
 
 /// The largest file of a key.

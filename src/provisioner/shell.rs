@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
@@ -26,7 +27,7 @@ late_fields! {
 }
 
 /// The options of `shell`, beside those of every shell.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Uploads scripts as they are. Otherwise their lines end in LF, the last one too.
@@ -47,12 +48,14 @@ pub struct Options {
     /// commands is itself a `#!` line.
     pub inline_shebang: Option<String>,
     /// Where scripts are uploaded to.
+    #[default(Posix.temporary_directory().to_owned())]
     pub remote_folder: String,
     /// What a script is called there. Default: `script_<number>.sh`.
     pub remote_file: Option<String>,
     /// The whole path, instead of `remote_folder` and `remote_file`.
     pub remote_path: Option<String>,
     /// For how long starting a script is tried again: a machine may be rebooting.
+    #[default(GoDuration::from_secs(300))]
     pub start_retry_timeout: GoDuration,
     /// Leaves the scripts on the machine.
     pub skip_clean: bool,
@@ -60,25 +63,6 @@ pub struct Options {
     pub expect_disconnect: bool,
     /// How long to wait after the last script.
     pub pause_after: GoDuration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            binary: false,
-            env_var_format: None,
-            use_env_var_file: false,
-            execute_command: None,
-            inline_shebang: None,
-            remote_folder: Posix.temporary_directory().to_owned(),
-            remote_file: None,
-            remote_path: None,
-            start_retry_timeout: GoDuration::from_secs(300),
-            skip_clean: false,
-            expect_disconnect: false,
-            pause_after: GoDuration::default(),
-        }
-    }
 }
 
 /// What to do about variables that cannot stand in quotes.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner};
 use crate::config::GoDuration;
@@ -15,35 +16,30 @@ use crate::provisioner::remote::Remote;
 use crate::retry;
 
 /// The options of `windows-restart`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RestartOptions {
     /// What restarts the machine.
+    #[default(r#"shutdown /r /f /t 0 /c "packer restart""#.to_owned())]
     pub restart_command: String,
     /// A command that must run once the machine is back; whatever its status is.
     pub restart_check_command: Option<String>,
     /// For how long the machine is waited for.
+    #[default(GoDuration::from_secs(300))]
     pub restart_timeout: GoDuration,
     /// Waits until no key of `registry_keys` is there, too: what installs after a restart sets them.
     pub check_registry: bool,
     /// Keys of the registry that say that another restart is pending.
+    #[default(PENDING.map(str::to_owned).to_vec())]
     pub registry_keys: Vec<String>,
 }
 
-const PENDING: &str = r"HKLM:SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing";
-
-impl Default for RestartOptions {
-    fn default() -> Self {
-        let keys = ["RebootPending", "PackagesPending", "RebootInProgress"];
-        Self {
-            restart_command: r#"shutdown /r /f /t 0 /c "packer restart""#.to_owned(),
-            restart_check_command: None,
-            restart_timeout: GoDuration::from_secs(300),
-            check_registry: false,
-            registry_keys: keys.map(|key| format!(r"{PENDING}\{key}")).to_vec(),
-        }
-    }
-}
+/// What says that another restart is pending.
+const PENDING: [&str; 3] = [
+    r"HKLM:SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending",
+    r"HKLM:SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\PackagesPending",
+    r"HKLM:SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootInProgress",
+];
 
 /// Says that the machine restarts in a minute, and thereby whether it is restarting already.
 const TEST: &str = r#"shutdown /r /f /t 60 /c "packer restart test""#;

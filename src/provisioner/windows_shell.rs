@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::component::{Check, Command, Component, Exit, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
@@ -23,31 +24,24 @@ late_fields! {
 }
 
 /// The options of `windows-shell`, beside those of every shell.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BatchOptions {
     /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, which is not
     /// changed. With the default, a value that `cmd` cannot say in its command line (one with `%`,
     /// quotes, or several lines) is set by PowerShell before.
+    #[default(r#"set "%s=%s" && "#.to_owned())]
     pub env_var_format: String,
     /// The command that runs a script, for `cmd`: `{{.Path}}` is where it is on the machine,
     /// `{{.Vars}}` are its variables.
+    #[default(Late::new(r#"{{.Vars}}"{{.Path}}""#))]
     pub execute_command: Late<BatchFields>,
     /// Where scripts are uploaded to.
+    #[default(format!("{}/script.bat", Cmd.temporary_directory()))]
     pub remote_path: String,
     /// For how long starting a script is tried again: a machine may be rebooting.
+    #[default(GoDuration::from_secs(300))]
     pub start_retry_timeout: GoDuration,
-}
-
-impl Default for BatchOptions {
-    fn default() -> Self {
-        Self {
-            env_var_format: r#"set "%s=%s" && "#.to_owned(),
-            execute_command: Late::new(r#"{{.Vars}}"{{.Path}}""#),
-            remote_path: format!("{}/script.bat", Cmd.temporary_directory()),
-            start_retry_timeout: GoDuration::from_secs(300),
-        }
-    }
 }
 
 /// The provisioner, ready to run.

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
+use smart_default::SmartDefault;
 use tempfile::TempPath;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ late_fields! {
 type Word = Late<CommandFields>;
 
 /// The options of `shell-local`, beside those of every shell.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// One command: the old way to write an `inline` of one line.
@@ -42,9 +43,11 @@ pub struct Options {
     #[schemars(with = "Vec<Word>")]
     pub execute_command: Vec<Word>,
     /// The interpreter of `inline` scripts, always written as their first line.
+    #[default("/bin/sh -e".to_owned())]
     pub inline_shebang: String,
     /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, whose `'` are
     /// already escaped.
+    #[default("%s='%s' ".to_owned())]
     pub env_var_format: String,
     /// Operating systems to run on: `darwin`, `freebsd`, `linux`, `openbsd`, `solaris`, `windows`.
     /// On any other the scripts are skipped. Empty: all.
@@ -55,21 +58,6 @@ pub struct Options {
     pub use_linux_pathing: bool,
     /// Accepted for templates that have it: local scripts are run as they are.
     pub binary: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            command: None,
-            execute_command: Vec::new(),
-            inline_shebang: "/bin/sh -e".to_owned(),
-            env_var_format: "%s='%s' ".to_owned(),
-            only_on: Vec::new(),
-            tempfile_extension: String::new(),
-            use_linux_pathing: false,
-            binary: false,
-        }
-    }
 }
 
 /// Systems that `only_on` may name.

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use smart_default::SmartDefault;
 
 use crate::component::{Check, DISCONNECTED_STATUS, Facts};
 use crate::diagnostic::code;
@@ -24,7 +25,7 @@ pub use variables::VariableFormat;
 pub const LARGEST_SCRIPT: u64 = 64 << 20;
 
 /// The options that say what is run.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Commands that together make one script, one on each line. Exactly one of `inline`, `script`
@@ -39,20 +40,8 @@ pub struct Options {
     /// Variables for the scripts; these win over `environment_vars`.
     pub env: BTreeMap<String, String>,
     /// The exit statuses that count as success. 2300218 stands for a lost connection.
+    #[default(vec![0])]
     pub valid_exit_codes: Vec<u32>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            inline: Vec::new(),
-            script: None,
-            scripts: Vec::new(),
-            environment_vars: Vec::new(),
-            env: BTreeMap::new(),
-            valid_exit_codes: vec![0],
-        }
-    }
 }
 
 impl Options {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use crate::peer;
 use crate::vm::{MachineText, medium, tool};
 
 /// A CD for the guest.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Files and directories to put on a CD for the guest; wildcards are allowed. `dir` arrives
@@ -28,13 +29,8 @@ pub struct Options {
     /// say.
     pub cd_content: IndexMap<String, MachineText>,
     /// The CD's volume label, e.g. `cidata` for cloud-init.
+    #[default("packer".to_owned())]
     pub cd_label: String,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { cd_files: Vec::new(), cd_content: IndexMap::new(), cd_label: "packer".into() }
-    }
 }
 
 impl Options {

@@ -10,6 +10,7 @@ use reqwest::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha1::Digest as _;
+use smart_default::SmartDefault;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
@@ -37,7 +38,7 @@ const IMAGE: Allowance = Allowance::new("the image", 256 << 30, Duration::from_s
 const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 
 /// The image to start from.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Path or URL (`http`, `https`, `file`) of the image.
@@ -51,6 +52,7 @@ pub struct Options {
     /// directory.
     pub iso_target_path: Option<PathBuf>,
     /// The extension of a downloaded image in the cache.
+    #[default("iso".into())]
     pub iso_target_extension: String,
     /// Whether the CD of an installer is not downloaded: QEMU reads from its server what the machine
     /// asks for. Nothing checks it then. QEMU needs its driver for that (Debian's package
@@ -65,19 +67,6 @@ fn is_remote(url: &str) -> bool {
 /// Whether `latest` is a folder of the URL, or a part of a name: `debian-latest.qcow2`.
 fn names_the_newest(url: &str) -> bool {
     url.split(['/', '?', '-', '.', '_']).any(|word| word == "latest")
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            iso_url: String::new(),
-            iso_urls: Vec::new(),
-            iso_checksum: String::new(),
-            iso_target_path: None,
-            iso_target_extension: "iso".into(),
-            iso_skip_cache: false,
-        }
-    }
 }
 
 impl Options {

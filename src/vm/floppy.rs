@@ -8,6 +8,7 @@ use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 use tempfile::NamedTempFile;
 use walkdir::WalkDir;
 
@@ -24,7 +25,7 @@ const LABEL: usize = 11;
 const OEM_NAME: std::ops::Range<usize> = 3..11;
 
 /// A floppy for the guest.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Files to put on a floppy for the guest; wildcards are allowed. All arrive at the top of the
@@ -37,18 +38,8 @@ pub struct Options {
     /// is made for the build, `{{ .Name }}`, `{{ .HTTPIP }}` and `{{ .HTTPPort }}` for what they say.
     pub floppy_content: IndexMap<String, MachineText>,
     /// The floppy's volume label: at most 11 characters of ASCII.
+    #[default("packer".into())]
     pub floppy_label: String,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            floppy_files: Vec::new(),
-            floppy_dirs: Vec::new(),
-            floppy_content: IndexMap::new(),
-            floppy_label: "packer".into(),
-        }
-    }
 }
 
 impl Options {

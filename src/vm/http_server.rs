@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_http::services::ServeDir;
 
@@ -20,7 +21,7 @@ use crate::diagnostic::did_you_mean;
 use crate::vm::{MachineText, neighbor, ports};
 
 /// Files for the guest over HTTP.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// A directory to serve to the guest over HTTP.
@@ -29,8 +30,10 @@ pub struct Options {
     /// that is made for the build. Not together with `http_directory`.
     pub http_content: IndexMap<String, MachineText>,
     /// The first port to try.
+    #[default(8000)]
     pub http_port_min: u16,
     /// The last port to try.
+    #[default(9000)]
     pub http_port_max: u16,
     /// The address to listen on, or a name for it. If not given: the one of `http_interface`, or the
     /// one where the machine finds this host, which is `127.0.0.1` behind QEMU's user network.
@@ -39,21 +42,8 @@ pub struct Options {
     pub http_interface: String,
     /// What the server speaks: `tcp`, or `tcp4` or `tcp6` for addresses of one kind only.
     #[schemars(extend("enum" = ["tcp", "tcp4", "tcp6"]))]
+    #[default("tcp".into())]
     pub http_network_protocol: String,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            http_directory: None,
-            http_content: IndexMap::new(),
-            http_port_min: 8000,
-            http_port_max: 9000,
-            http_bind_address: String::new(),
-            http_interface: String::new(),
-            http_network_protocol: "tcp".into(),
-        }
-    }
 }
 
 impl Options {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use smart_default::SmartDefault;
 
 use crate::component::Check;
 use crate::secret::Secret;
@@ -20,17 +21,20 @@ const FIRST_PORT: u16 = 5900;
 const LONGEST_PASSWORD: usize = 8;
 
 /// How people see the machine's screen.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// Whether there is no VNC server. The boot command does not need it, but as with the usual tool it
     /// cannot be given then.
     pub disable_vnc: bool,
     /// The address that the VNC server listens on.
+    #[default(Ipv4Addr::LOCALHOST.to_string())]
     pub vnc_bind_address: String,
     /// The first port to try for the VNC server; not below 5900.
+    #[default(FIRST_PORT)]
     pub vnc_port_min: u16,
     /// The last port to try.
+    #[default(6000)]
     pub vnc_port_max: u16,
     /// Whether the VNC server asks for a password.
     pub vnc_use_password: bool,
@@ -38,19 +42,6 @@ pub struct Options {
     /// `vnc_use_password` is set without one, it is made up, and kept in the file `vnc-password` beside
     /// the pictures of the screen as long as the machine runs.
     pub vnc_password: Option<Secret>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            disable_vnc: false,
-            vnc_bind_address: Ipv4Addr::LOCALHOST.to_string(),
-            vnc_port_min: FIRST_PORT,
-            vnc_port_max: 6000,
-            vnc_use_password: false,
-            vnc_password: None,
-        }
-    }
 }
 
 /// Where a machine's screen can be seen.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::config::{Late, late_fields};
 
@@ -30,40 +31,35 @@ pub struct Source {
 }
 
 /// A Dockerfile to build the image from.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Build {
     /// The Dockerfile. Required.
+    #[default(PathBuf::new())]
     pub path: PathBuf,
     /// The directory that its instructions copy from; what its `.dockerignore` says is left out.
+    #[default(".".into())]
     pub build_dir: PathBuf,
     /// Values of its `ARG`s.
     pub arguments: IndexMap<String, String>,
     /// Whether the images that it begins with are fetched anew.
+    #[default(true)]
     pub pull: bool,
     /// Whether the directory is sent to the engine compressed.
     pub compress: bool,
 }
 
-impl Default for Build {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::new(),
-            build_dir: ".".into(),
-            arguments: IndexMap::new(),
-            pull: true,
-            compress: false,
-        }
-    }
-}
+/// What `docker run` is given, unless the template says otherwise.
+const RUN: [&str; 6] = ["-d", "-i", "-t", "--entrypoint=/bin/sh", "--", "{{.Image}}"];
 
 /// How the container runs.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Machine {
     /// The arguments of `docker run`, of which `{{ .Image }}` is one: flags, the image, a command that
     /// runs until the build ends. The container is made through the engine's interface, so no program
     /// is run; a flag that is not known is an error.
+    #[default(RUN.map(Late::new).to_vec())]
     pub run_command: Vec<Late<RunFields>>,
     /// A directory of the container whose files do not get into the image: a volume that goes with the
     /// container. There is none if it is not given.
@@ -85,6 +81,7 @@ pub struct Machine {
     pub runtime: String,
     /// The program whose engine is used. Docker's own is not needed: its engine is spoken with.
     /// `podman` is asked to be an engine for as long as the build runs. Another program is an error.
+    #[default("docker".to_owned())]
     pub docker_path: String,
     /// Who runs the commands of provisioners, as a name or a number; the container's own user if not
     /// given.
@@ -92,31 +89,10 @@ pub struct Machine {
     /// Whether the commands of provisioners get a terminal.
     pub pty: bool,
     /// Whether what is uploaded belongs to the container's own user; else to root.
+    #[default(true)]
     pub fix_upload_owner: bool,
     /// Whether it is a container of Windows, which is not built.
     pub windows_container: bool,
-}
-
-impl Default for Machine {
-    fn default() -> Self {
-        let run = ["-d", "-i", "-t", "--entrypoint=/bin/sh", "--", "{{.Image}}"];
-        Self {
-            run_command: run.into_iter().map(Late::new).collect(),
-            container_dir: None,
-            device: Vec::new(),
-            cap_add: Vec::new(),
-            cap_drop: Vec::new(),
-            tmpfs: Vec::new(),
-            volumes: IndexMap::new(),
-            privileged: false,
-            runtime: String::new(),
-            docker_path: "docker".into(),
-            exec_user: None,
-            pty: false,
-            fix_upload_owner: true,
-            windows_container: false,
-        }
-    }
 }
 
 /// What becomes of the container. One of `commit`, `export_path` and `discard` is required.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::config::GoDuration;
 use crate::vm::MachineText;
@@ -37,13 +38,14 @@ impl Accelerator {
 }
 
 /// The machine.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Hardware {
     /// What runs the guest's code: `kvm`, `tcg`, `hvf`, `whpx`, `xen`, `hax`, or `none` to leave it
     /// to QEMU. If not given: `kvm` where it is seen to run a guest, else `tcg`.
     pub accelerator: Option<Accelerator>,
     /// The QEMU to run, by name or path.
+    #[default("qemu-system-x86_64".into())]
     pub qemu_binary: String,
     /// The machine type: `pc` if not given, or `virt` for the guests of `qemu-system-aarch64`.
     pub machine_type: String,
@@ -51,6 +53,7 @@ pub struct Hardware {
     /// that is a CPU of 32 bits, the best one that there is.
     pub cpu_model: String,
     /// Memory in MiB.
+    #[default(512)]
     pub memory: u64,
     /// CPUs in all; the product of the next three if not given.
     pub cpus: u32,
@@ -63,6 +66,7 @@ pub struct Hardware {
     /// Whether the machine has no window.
     pub headless: bool,
     /// The display of a machine that is not headless.
+    #[default("gtk".into())]
     pub display: String,
     /// Whether QEMU chooses the display.
     pub use_default_display: bool,
@@ -79,30 +83,6 @@ pub struct Hardware {
     pub qmp_socket_path: Option<PathBuf>,
     /// Changes nothing: no build needs it any more.
     pub run_once: bool,
-}
-
-impl Default for Hardware {
-    fn default() -> Self {
-        Self {
-            accelerator: None,
-            qemu_binary: "qemu-system-x86_64".into(),
-            machine_type: String::new(),
-            cpu_model: String::new(),
-            memory: 512,
-            cpus: 0,
-            sockets: 0,
-            cores: 0,
-            threads: 0,
-            headless: false,
-            display: "gtk".into(),
-            use_default_display: false,
-            vga: String::new(),
-            qemuargs: Vec::new(),
-            qmp_enable: false,
-            qmp_socket_path: None,
-            run_once: false,
-        }
-    }
 }
 
 /// What runs before the operating system, and what it trusts.
@@ -206,7 +186,7 @@ impl Format {
 }
 
 /// The disks.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Disks {
     /// Whether `iso_url` is a disk image to start from. Else it is the CD of an installer, which boots
@@ -216,24 +196,30 @@ pub struct Disks {
     /// it needs ever after.
     pub use_backing_file: bool,
     /// The form of the finished image: `qcow2` or `raw`.
+    #[default(Format::Qcow2)]
     pub format: Format,
     /// The size of the disk, with a unit (`b`, `k`, `m`, `g`, `t`) or in MiB.
+    #[default("40960M".into())]
     pub disk_size: String,
     /// Whether the disk keeps the size of the image that it starts from. Needs `disk_image`.
     pub skip_resize_disk: bool,
     /// The sizes of more disks.
     pub disk_additional_size: Vec<String>,
     /// How disks are connected: `ide`, `sata`, `scsi`, `sd`, `virtio` or `virtio-scsi`.
+    #[default(Interface::Virtio)]
     pub disk_interface: Interface,
     /// How the host caches what the guest writes: `writethrough`, `writeback`, `none`, `unsafe` or
     /// `directsync`. The default `unsafe` is the fastest: it ignores the guest's requests to flush,
     /// which matter only if this host loses power, and then the build is gone anyway.
+    #[default(Cache::Unsafe)]
     pub disk_cache: Cache,
     /// What becomes of blocks that the guest discards: `unmap` or `ignore`.
     #[schemars(extend("enum" = ["unmap", "ignore"]))]
+    #[default("ignore".into())]
     pub disk_discard: String,
     /// What becomes of zeroes that the guest writes: `unmap`, `on` or `off`.
     #[schemars(extend("enum" = ["unmap", "on", "off"]))]
+    #[default("off".into())]
     pub disk_detect_zeroes: String,
     /// Whether the finished qcow2 image is compressed.
     pub disk_compression: bool,
@@ -244,27 +230,6 @@ pub struct Disks {
     pub cdrom_interface: String,
     /// More arguments for `qemu-img`.
     pub qemu_img_args: QemuImgArgs,
-}
-
-impl Default for Disks {
-    fn default() -> Self {
-        Self {
-            disk_image: false,
-            use_backing_file: false,
-            format: Format::Qcow2,
-            disk_size: "40960M".into(),
-            skip_resize_disk: false,
-            disk_additional_size: Vec::new(),
-            disk_interface: Interface::Virtio,
-            disk_cache: Cache::Unsafe,
-            disk_discard: "ignore".into(),
-            disk_detect_zeroes: "off".into(),
-            disk_compression: false,
-            skip_compaction: false,
-            cdrom_interface: String::new(),
-            qemu_img_args: QemuImgArgs::default(),
-        }
-    }
 }
 
 /// More arguments for `qemu-img`, by its command.
@@ -280,18 +245,21 @@ pub struct QemuImgArgs {
 }
 
 /// The network.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Network {
     /// The network card.
+    #[default("virtio-net".into())]
     pub net_device: String,
     /// A bridge of this host that the machine is on, instead of a network of its own behind this
     /// host. QEMU's helper must be allowed to use it (`/etc/qemu/bridge.conf`). The machine is found
     /// by its address there.
     pub net_bridge: String,
     /// The first port of this host to try for reaching the guest's SSH server.
+    #[default(2222)]
     pub host_port_min: u16,
     /// The last port to try.
+    #[default(4444)]
     pub host_port_max: u16,
     /// The former name of `host_port_min`.
     pub ssh_host_port_min: Option<u16>,
@@ -301,42 +269,18 @@ pub struct Network {
     pub skip_nat_mapping: bool,
 }
 
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            net_device: "virtio-net".into(),
-            net_bridge: String::new(),
-            host_port_min: 2222,
-            host_port_max: 4444,
-            ssh_host_port_min: None,
-            ssh_host_port_max: None,
-            skip_nat_mapping: false,
-        }
-    }
-}
-
 /// How the machine ends, and what is left.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Output {
     /// The command that shuts the guest down. Without one its power is cut.
     pub shutdown_command: String,
     /// How long the guest may take to power off.
+    #[default(GoDuration::from_secs(5 * 60))]
     pub shutdown_timeout: GoDuration,
     /// Where the image is written; must not exist, unless with `-force`. `output-<build>` if not
     /// given.
     pub output_directory: Option<PathBuf>,
     /// The name of the machine and of the image's file. `packer-<build>` if not given.
     pub vm_name: String,
-}
-
-impl Default for Output {
-    fn default() -> Self {
-        Self {
-            shutdown_command: String::new(),
-            shutdown_timeout: GoDuration::from_secs(5 * 60),
-            output_directory: None,
-            vm_name: String::new(),
-        }
-    }
 }

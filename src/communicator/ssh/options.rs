@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use super::check::given;
 use crate::communicator::{KeyRequest, KeyType, Target};
@@ -23,7 +24,7 @@ pub enum TransferMethod {
 }
 
 /// How to reach the machine and log in.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 // Only the usual tool's own parts set them.
 #[schemars(extend("x-not-built" = ["ssh_public_key", "ssh_private_key"]))]
@@ -31,6 +32,7 @@ pub struct SshOptions {
     /// The machine's name or address, instead of the one that the builder finds.
     pub ssh_host: String,
     /// The port of the machine's SSH server.
+    #[default(22)]
     pub ssh_port: u16,
     /// The user to log in as.
     pub ssh_username: String,
@@ -50,6 +52,7 @@ pub struct SshOptions {
     pub ssh_key_exchange_algorithms: Vec<String>,
     /// Whether to take the temporary key out of the machine's `authorized_keys` in the end. Unlike
     /// in Packer it is, unless the template says `false`: no image should let a stranger in.
+    #[default(true)]
     pub ssh_clear_authorized_keys: bool,
     /// The private key to log in with, not encrypted.
     pub ssh_private_key_file: Option<PathBuf>,
@@ -74,6 +77,7 @@ pub struct SshOptions {
     /// A host to connect through.
     pub ssh_bastion_host: String,
     /// The bastion's port.
+    #[default(22)]
     pub ssh_bastion_port: u16,
     /// The user on the bastion.
     pub ssh_bastion_username: String,
@@ -92,12 +96,14 @@ pub struct SshOptions {
     /// A SOCKS5 proxy to connect through.
     pub ssh_proxy_host: String,
     /// The proxy's port.
+    #[default(1080)]
     pub ssh_proxy_port: u16,
     /// The user at the proxy.
     pub ssh_proxy_username: String,
     /// The password at the proxy.
     pub ssh_proxy_password: Option<Secret>,
     /// How often to let the machine know that we are still there; negative: never.
+    #[default(GoDuration::from_secs(5))]
     pub ssh_keep_alive_interval: GoDuration,
     /// How long the connection may be silent before it is given up; zero: for ever.
     pub ssh_read_write_timeout: GoDuration,
@@ -105,49 +111,6 @@ pub struct SshOptions {
     pub ssh_remote_tunnels: Vec<String>,
     /// Ports of this host that lead to the machine, as `LOCAL_PORT:REMOTE_HOST:REMOTE_PORT`.
     pub ssh_local_tunnels: Vec<String>,
-}
-
-impl Default for SshOptions {
-    fn default() -> Self {
-        Self {
-            ssh_host: String::new(),
-            ssh_port: 22,
-            ssh_username: String::new(),
-            ssh_password: None,
-            ssh_keypair_name: String::new(),
-            temporary_key_pair_name: String::new(),
-            temporary_key_pair_type: None,
-            temporary_key_pair_bits: None,
-            ssh_ciphers: Vec::new(),
-            ssh_key_exchange_algorithms: Vec::new(),
-            ssh_clear_authorized_keys: true,
-            ssh_private_key_file: None,
-            ssh_certificate_file: None,
-            ssh_pty: false,
-            ssh_timeout: GoDuration::default(),
-            ssh_wait_timeout: GoDuration::default(),
-            ssh_handshake_attempts: 0,
-            ssh_agent_auth: false,
-            ssh_disable_agent_forwarding: None,
-            ssh_bastion_host: String::new(),
-            ssh_bastion_port: 22,
-            ssh_bastion_username: String::new(),
-            ssh_bastion_password: None,
-            ssh_bastion_interactive: false,
-            ssh_bastion_private_key_file: None,
-            ssh_bastion_certificate_file: None,
-            ssh_bastion_agent_auth: false,
-            ssh_file_transfer_method: TransferMethod::default(),
-            ssh_proxy_host: String::new(),
-            ssh_proxy_port: 1080,
-            ssh_proxy_username: String::new(),
-            ssh_proxy_password: None,
-            ssh_keep_alive_interval: GoDuration::from_secs(5),
-            ssh_read_write_timeout: GoDuration::default(),
-            ssh_remote_tunnels: Vec::new(),
-            ssh_local_tunnels: Vec::new(),
-        }
-    }
 }
 
 impl SshOptions {

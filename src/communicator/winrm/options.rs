@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use super::http::Tls;
 use crate::communicator::{Connector, KeyType, Target};
@@ -16,7 +17,7 @@ use crate::secret::Secret;
 const TIMEOUT: i64 = 30 * 60;
 
 /// How to reach the machine's WinRM service and log in.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(in crate::communicator) struct WinRmOptions {
     /// The user to log in as; `DOMAIN\user` for one of a domain.
@@ -30,6 +31,7 @@ pub(in crate::communicator) struct WinRmOptions {
     /// The port of the service. Default: 5985, or 5986 with `winrm_use_ssl`.
     pub(super) winrm_port: Option<u16>,
     /// How long to wait for the machine to let us in.
+    #[default(GoDuration::from_secs(TIMEOUT))]
     pub(super) winrm_timeout: GoDuration,
     /// Speaks HTTPS.
     pub(super) winrm_use_ssl: bool,
@@ -58,23 +60,6 @@ pub(in crate::communicator) struct SealedFor {
 
 /// Whose password the machine makes.
 const ADMINISTRATOR: &str = "Administrator";
-
-impl Default for WinRmOptions {
-    fn default() -> Self {
-        Self {
-            winrm_username: String::new(),
-            winrm_password: None,
-            winrm_host: String::new(),
-            winrm_no_proxy: false,
-            winrm_port: None,
-            winrm_timeout: GoDuration::from_secs(TIMEOUT),
-            winrm_use_ssl: false,
-            winrm_insecure: false,
-            winrm_use_ntlm: false,
-            sealed_for: None,
-        }
-    }
-}
 
 impl WinRmOptions {
     pub(super) fn check_all(&self, check: &mut Check<'_>) {

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::config::{Late, late_fields};
 use crate::provisioner::fields::MachineFields;
@@ -22,12 +23,13 @@ pub enum ProxyKey {
 }
 
 /// The options of `ansible`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// The playbook.
     pub playbook_file: Option<String>,
     /// The program that runs the playbook: a name or a path, no command line.
+    #[default("ansible-playbook".to_owned())]
     pub command: String,
     /// More arguments for it, each one word. Extra variables (`-e`) that hold a secret, or whose text
     /// speaks of a password or a secret, are given in a file: a command line can be read by every
@@ -77,6 +79,7 @@ pub struct Options {
     /// A `requirements.yml` whose roles and collections are installed first, on this machine.
     pub galaxy_file: Option<String>,
     /// The program that installs them.
+    #[default("ansible-galaxy".to_owned())]
     pub galaxy_command: String,
     /// Installs them even where they are installed already.
     pub galaxy_force_install: bool,
@@ -92,41 +95,6 @@ pub struct Options {
     pub use_proxy: Option<bool>,
     /// Has Ansible speak HTTP with a machine that is reached by WinRM, whatever the build speaks.
     pub ansible_winrm_use_http: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            playbook_file: None,
-            command: "ansible-playbook".to_owned(),
-            extra_arguments: Vec::new(),
-            ansible_env_vars: Vec::new(),
-            ansible_ssh_extra_args: Vec::new(),
-            groups: Vec::new(),
-            empty_groups: Vec::new(),
-            host_alias: None,
-            user: None,
-            local_port: 0,
-            ssh_host_key_file: None,
-            ssh_authorized_key_file: None,
-            ansible_proxy_key_type: None,
-            sftp_command: None,
-            use_sftp: None,
-            skip_version_check: false,
-            inventory_directory: None,
-            inventory_file: None,
-            inventory_file_template: None,
-            keep_inventory_file: false,
-            galaxy_file: None,
-            galaxy_command: "ansible-galaxy".to_owned(),
-            galaxy_force_install: false,
-            galaxy_force_with_deps: false,
-            roles_path: None,
-            collections_path: None,
-            use_proxy: None,
-            ansible_winrm_use_http: false,
-        }
-    }
 }
 
 impl Options {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 use uuid::Uuid;
 
 use crate::component::{Check, Command, Component, ProvisionContext, Provisioner, Upload};
@@ -36,18 +37,21 @@ const POLICIES: [&str; 8] = [
 ];
 
 /// The options of `powershell`, beside those of every shell.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PowerShellOptions {
     /// Changes nothing: scripts are always uploaded as they are.
     pub binary: bool,
     /// How one variable is written: two `%s`, for the name and the value, whose `` ` ``, `$`, `"`
     /// and `'` are already escaped.
+    #[default(FORMAT.to_owned())]
     pub env_var_format: String,
     /// The same for elevated runs.
+    #[default(FORMAT.to_owned())]
     pub elevated_env_var_format: String,
     /// What Windows lets PowerShell run: `bypass`, `allsigned`, `default`, `remotesigned`,
     /// `restricted`, `undefined`, `unrestricted`; with `none` nothing is said of it.
+    #[default(POLICIES[0].to_owned())]
     pub execution_policy: String,
     /// Runs `pwsh` (PowerShell 7) instead of `powershell`.
     pub use_pwsh: bool,
@@ -66,6 +70,7 @@ pub struct PowerShellOptions {
     /// `c:/Windows/Temp`.
     pub remote_env_var_path: Option<String>,
     /// For how long starting a script is tried again: a machine may be rebooting.
+    #[default(GoDuration::from_secs(300))]
     pub start_retry_timeout: GoDuration,
     /// Leaves the scripts on the machine, and does not pause.
     pub skip_clean: bool,
@@ -74,26 +79,6 @@ pub struct PowerShellOptions {
 }
 
 const FORMAT: &str = r#"$env:%s="%s"; "#;
-
-impl Default for PowerShellOptions {
-    fn default() -> Self {
-        Self {
-            binary: false,
-            env_var_format: FORMAT.to_owned(),
-            elevated_env_var_format: FORMAT.to_owned(),
-            execution_policy: POLICIES[0].to_owned(),
-            use_pwsh: false,
-            debug_mode: 0,
-            execute_command: None,
-            elevated_execute_command: None,
-            remote_path: None,
-            remote_env_var_path: None,
-            start_retry_timeout: GoDuration::from_secs(300),
-            skip_clean: false,
-            pause_after: GoDuration::default(),
-        }
-    }
-}
 
 /// Keeps PowerShell from writing progress to the error stream.
 const QUIET: &str = "if (Test-Path variable:global:ProgressPreference){set-variable -name variable:global:ProgressPreference -value 'SilentlyContinue'}";

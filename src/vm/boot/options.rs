@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use smart_default::SmartDefault;
 
 use super::keys::Key;
 use super::language::{self, Command, Finding};
@@ -28,7 +29,7 @@ pub type BootText = Late<BootFields>;
 const INTERVAL_VARIABLE: &str = "PACKER_KEY_INTERVAL";
 
 /// What is typed at a machine that boots.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
     /// What to type when the machine boots: texts that are typed one after the other. `<enter>`
@@ -57,6 +58,7 @@ pub struct Options {
     pub boot_steps: Vec<Vec<BootText>>,
     /// How long to wait before the first key. `-1s`: not at all; zero is as if it were not given.
     /// Without a boot command, nothing waits for it.
+    #[default(USUAL_WAIT)]
     pub boot_wait: GoDuration,
     /// How long to pause after each press and after each release of a key; `PACKER_KEY_INTERVAL` if
     /// not given. Without both, keys follow each other as fast as the guest is seen to read them:
@@ -69,18 +71,6 @@ pub struct Options {
 
 /// How long the usual tool waits for a machine.
 const USUAL_WAIT: GoDuration = GoDuration::from_secs(10);
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            boot_command: Vec::new(),
-            boot_steps: Vec::new(),
-            boot_wait: USUAL_WAIT,
-            boot_key_interval: GoDuration::default(),
-            boot_keygroup_interval: GoDuration::default(),
-        }
-    }
-}
 
 /// What will be typed, and when.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::aws::tags::{TagBlock, TagMap};
 use crate::builder::amazon::build::check_tags;
@@ -26,8 +27,17 @@ late_fields! {
     pub MountFields = ["Device", "MountPath"];
 }
 
+/// What is mounted in the volume, unless the template says otherwise: type, source, place.
+const CHROOT_MOUNTS: [[&str; 3]; 5] = [
+    ["proc", "proc", "/proc"],
+    ["sysfs", "sysfs", "/sys"],
+    ["bind", "/dev", "/dev"],
+    ["devpts", "devpts", "/dev/pts"],
+    ["binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc"],
+];
+
 /// The volume, where it is mounted, and what is done around that.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChrootOptions {
     /// Whether the volume begins empty, and not as a copy of a source AMI. It is partitioned and
@@ -50,11 +60,13 @@ pub struct ChrootOptions {
     pub root_volume_kms_key_id: String,
     /// What is mounted into the volume beside it: a type (`bind` for a directory of this host), what,
     /// and where.
+    #[default(CHROOT_MOUNTS.map(|mount| mount.map(str::to_owned).to_vec()).to_vec())]
     pub chroot_mounts: Vec<Vec<String>>,
     /// Files of this host that are copied into the volume while it is provisioned;
     /// `/etc/resolv.conf` if not given, and none with `from_scratch`.
     pub copy_files: Option<Vec<String>>,
     /// How commands are run on this host: `sudo {{.Command}}`, for example.
+    #[default(Late::new("{{.Command}}"))]
     pub command_wrapper: Late<WrapperFields>,
     /// The device that the volume is attached as; the first free one of `/dev/sdf` to `/dev/sdp` if
     /// not given.
@@ -65,48 +77,16 @@ pub struct ChrootOptions {
     /// Options of the mount, each as after `-o`.
     pub mount_options: Vec<String>,
     /// The partition that is mounted, of an AMI that is `hvm`; `0` for the whole device.
+    #[default("1".to_owned())]
     pub mount_partition: String,
     /// Where the volume is mounted; `{{.Device}}` is the last part of the device.
+    #[default(Late::new("/mnt/packer-amazon-chroot-volumes/{{.Device}}"))]
     pub mount_path: Late<DeviceFields>,
     /// Commands on this host before the volume is mounted; `{{.Device}}` is the device.
     pub pre_mount_commands: Vec<Late<DeviceFields>>,
     /// Commands on this host when the volume is mounted; `{{.Device}}` and `{{.MountPath}}` are filled
     /// in.
     pub post_mount_commands: Vec<Late<MountFields>>,
-}
-
-impl Default for ChrootOptions {
-    fn default() -> Self {
-        let mount = |of: [&str; 3]| of.map(str::to_owned).to_vec();
-        Self {
-            from_scratch: false,
-            root_device_name: String::new(),
-            root_volume_size: None,
-            root_volume_type: String::new(),
-            root_volume_tags: TagMap::default(),
-            root_volume_tag: Vec::new(),
-            root_volume_encrypt_boot: None,
-            root_volume_kms_key_id: String::new(),
-            chroot_mounts: [
-                ["proc", "proc", "/proc"],
-                ["sysfs", "sysfs", "/sys"],
-                ["bind", "/dev", "/dev"],
-                ["devpts", "devpts", "/dev/pts"],
-                ["binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc"],
-            ]
-            .map(mount)
-            .to_vec(),
-            copy_files: None,
-            command_wrapper: Late::new("{{.Command}}"),
-            device_path: String::new(),
-            nvme_device_path: String::new(),
-            mount_options: Vec::new(),
-            mount_partition: "1".to_owned(),
-            mount_path: Late::new("/mnt/packer-amazon-chroot-volumes/{{.Device}}"),
-            pre_mount_commands: Vec::new(),
-            post_mount_commands: Vec::new(),
-        }
-    }
 }
 
 impl ChrootOptions {

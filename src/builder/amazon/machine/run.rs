@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::aws::address::is_ipv6_cidr;
 use crate::aws::search::Filters;
@@ -22,7 +23,7 @@ use crate::peer;
 pub(super) const LARGEST_USER_DATA: u64 = 1 << 20;
 
 /// The machine: what it starts from, where it runs, how it is reached.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RunOptions {
     /// The instance type, e.g. `t3.micro`. For a spot instance, `spot_instance_types` may be given
@@ -57,10 +58,12 @@ pub struct RunOptions {
     pub temporary_security_group_source_cidrs: Vec<String>,
     /// Only this machine's own address may connect through the temporary security group, whatever
     /// is said here. To open it to more, give `temporary_security_group_source_cidrs`.
+    #[default(true)]
     pub temporary_security_group_source_public_ip: bool,
     /// Whether the machine is optimized for EBS.
     pub ebs_optimized: bool,
     /// What a shutdown from within does: `stop` or `terminate`.
+    #[default(ShutdownBehavior::Stop)]
     pub shutdown_behavior: ShutdownBehavior,
     /// Whether the machine is not stopped before its image or its snapshots are made: the
     /// provisioners do it.
@@ -77,42 +80,13 @@ pub struct RunOptions {
     pub ssh_interface: Option<Interface>,
     /// How long to wait for the password that a machine with Windows makes for itself, where the
     /// communicator `winrm` has no `winrm_password`.
+    #[default(GoDuration::from_secs(20 * 60))]
     pub windows_password_timeout: GoDuration,
     /// How long to wait before connecting through Systems Manager.
     pub pause_before_ssm: GoDuration,
     /// A port of this host that leads to the machine's SSH server, or its WinRM service, while it is reached through
     /// Systems Manager, for other programs. The build itself needs none.
     pub session_manager_port: Option<u16>,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        Self {
-            instance_type: String::new(),
-            fallback_instance_types: Vec::new(),
-            availability_zone: String::new(),
-            vpc_id: String::new(),
-            vpc_filter: None,
-            subnet_id: String::new(),
-            subnet_filter: None,
-            associate_public_ip_address: None,
-            security_group_id: String::new(),
-            security_group_ids: Vec::new(),
-            security_group_filter: None,
-            temporary_security_group_source_cidrs: Vec::new(),
-            temporary_security_group_source_public_ip: true,
-            ebs_optimized: false,
-            shutdown_behavior: ShutdownBehavior::Stop,
-            disable_stop_instance: false,
-            user_data: String::new(),
-            user_data_file: None,
-            metadata_options: MetadataOptions::default(),
-            ssh_interface: None,
-            windows_password_timeout: GoDuration::from_secs(20 * 60),
-            pause_before_ssm: GoDuration::default(),
-            session_manager_port: None,
-        }
-    }
 }
 
 /// How to find a VPC or security groups.
@@ -164,28 +138,21 @@ pub enum Interface {
 }
 
 /// The metadata service inside the machine.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MetadataOptions {
     /// `enabled` or `disabled`.
+    #[default(Switch::Enabled)]
     pub http_endpoint: Switch,
     /// `required`: only with a session token (IMDSv2), the default here; `optional`: also without.
+    #[default(Tokens::Required)]
     pub http_tokens: Tokens,
     /// How many hops its answers may go: 1 to 64.
+    #[default(1)]
     pub http_put_response_hop_limit: i32,
     /// Whether it tells the instance's tags: `enabled` or `disabled`.
+    #[default(Switch::Disabled)]
     pub instance_metadata_tags: Switch,
-}
-
-impl Default for MetadataOptions {
-    fn default() -> Self {
-        Self {
-            http_endpoint: Switch::Enabled,
-            http_tokens: Tokens::Required,
-            http_put_response_hop_limit: 1,
-            instance_metadata_tags: Switch::Disabled,
-        }
-    }
 }
 
 /// On or off.
