@@ -3,7 +3,7 @@
 //! Whoever opens a pull request writes a template, and what it reads can end up in a message. On the
 //! command line a template reads what its user can; in the action, only what the job has checked
 //! out, and what the workflow allows beside that. Every file that is read because a template says so
-//! goes through here, but for what `http_directory` serves to a machine.
+//! goes through here.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,9 @@
 //! An HTTP server for the guest: installers and first-boot scripts fetch their answers from it.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -15,9 +16,11 @@ use serde::Deserialize;
 use smart_default::SmartDefault;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_http::services::ServeDir;
+use tower_http::services::fs::{Backend, TokioBackend};
 
 use crate::component::Check;
 use crate::diagnostic::did_you_mean;
+use crate::reach::Reach;
 use crate::vm::{MachineText, neighbor, ports};
 
 /// Files for the guest over HTTP.
@@ -54,6 +57,9 @@ impl Options {
 
     /// Reports what cannot be served.
     pub fn check(&self, check: &mut Check<'_>) {
+        if let Some(dir) = &self.http_directory {
+            check.may_read("http_directory", dir);
+        }
         if self.http_port_min > self.http_port_max {
             check.error("http_port_min", "it must not be greater than `http_port_max`");
         }
@@ -103,8 +109,8 @@ impl Options {
 /// What is served.
 #[derive(Debug)]
 pub enum Site {
-    /// The files of a directory.
-    Directory(PathBuf),
+    /// The files of a directory, as far as a template may have them read.
+    Directory(PathBuf, Reach),
     /// Path (with its leading slash) → text.
     Texts(IndexMap<String, String>),
 }
@@ -127,7 +133,10 @@ impl HttpServer {
         let listener = ports::listen(address, range).await?;
         let address = listener.local_addr()?;
         let router = match site {
-            Site::Directory(dir) => Router::new().fallback_service(ServeDir::new(dir)),
+            Site::Directory(dir, reach) => {
+                let files = ServeDir::with_backend(dir, InReach(reach));
+                Router::new().fallback_service(files)
+            }
             Site::Texts(texts) => {
                 let texts = Arc::new(texts);
                 Router::new().fallback(move |uri: Uri| async move { answer(&texts, &uri) })
@@ -137,6 +146,42 @@ impl HttpServer {
         let serve = async move { axum::serve(listener, router).await };
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve));
         Ok(Self { address, _stop: stop.drop_guard() })
+    }
+}
+
+/// The files that may be read: a link in the directory may lead out of it.
+#[derive(Clone, Debug)]
+struct InReach(Reach);
+
+impl InReach {
+    fn check(&self, path: &Path) -> io::Result<()> {
+        self.0.check(path)?;
+        let facts = std::fs::metadata(path)?;
+        match facts.is_file() || facts.is_dir() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Backend for InReach {
+    type File = <TokioBackend as Backend>::File;
+    type Metadata = <TokioBackend as Backend>::Metadata;
+    type OpenFuture = <TokioBackend as Backend>::OpenFuture;
+    type MetadataFuture = <TokioBackend as Backend>::MetadataFuture;
+
+    fn open(&self, path: PathBuf) -> Self::OpenFuture {
+        match self.check(&path) {
+            Ok(()) => TokioBackend.open(path),
+            Err(refused) => Box::pin(async { Err(refused) }),
+        }
+    }
+
+    fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
+        match self.check(&path) {
+            Ok(()) => TokioBackend.metadata(path),
+            Err(refused) => Box::pin(async { Err(refused) }),
+        }
     }
 }
 
@@ -212,8 +257,13 @@ mod tests {
         std::fs::create_dir(dir.path().join("www")).unwrap();
         std::fs::write(dir.path().join("www/ks.cfg"), "lang").unwrap();
         std::fs::write(dir.path().join("secret"), "secret").unwrap();
-        let server = serve(Site::Directory(dir.path().join("www"))).await;
+        std::os::unix::fs::symlink("../secret", dir.path().join("www/link")).unwrap();
+        let www = || dir.path().join("www");
+        let server = serve(Site::Directory(www(), Reach::within([www()]))).await;
         assert_eq!(get(&server, "/ks.cfg").await, (200, "lang".to_owned()));
         assert_eq!(get(&server, "/..%2fsecret").await.0, 404);
+        assert_ne!(get(&server, "/link").await.0, 200, "it leads to where nothing may be read");
+        let server = serve(Site::Directory(www(), Reach::default())).await;
+        assert_eq!(get(&server, "/link").await, (200, "secret".to_owned()));
     }
 }

@@ -40,7 +40,9 @@ impl Step for Serve {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<SocketAddr> {
         let site = match &self.options.http_directory {
-            Some(dir) if dir.is_dir() => Site::Directory(dir.clone()),
+            Some(dir) if dir.is_dir() => {
+                Site::Directory(dir.clone(), cx.facts.scope.environment.reach.clone())
+            }
             Some(dir) => bail!("`http_directory`: {} is no directory", dir.display()),
             None => {
                 let slashed = |path: &str| format!("/{}", path.trim_start_matches('/'));
