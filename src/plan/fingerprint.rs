@@ -113,7 +113,9 @@ fn is_variable(name: &str) -> bool {
 
 /// The files that `pattern` fits.
 fn files(pattern: &str, environment: &Environment) -> Result<Vec<PathBuf>, String> {
-    let found = glob::glob(pattern).map_err(|error| format!("{pattern}: {error}"))?;
+    // `**` alone fits directories only.
+    let all = if pattern.ends_with("**") { format!("{pattern}/*") } else { pattern.to_owned() };
+    let found = glob::glob(&all).map_err(|error| format!("{pattern}: {error}"))?;
     let mut files = Vec::new();
     for file in found {
         let file = file.map_err(|error| format!("{pattern}: {error}"))?;

@@ -105,27 +105,30 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         fingerprint,
         ..
     } = planned;
+    let ui = shared.ui.for_target(name);
+    let mut skip_unchanged = shared.request.skip_unchanged;
+    if let Some(wanted) = skip_unchanged
+        && let Some(why) = always_baked(&*builder, &fingerprint)
+    {
+        ui.error(format!("Warning: it cannot be known whether anything has changed: {why}"));
+        if wanted.only_says {
+            return (Vec::new(), None);
+        }
+        skip_unchanged = None;
+    }
     let provisioners = Provisioners::new(provisioners, error_cleanup, shared.request.clone());
     let cx = BuildContext {
         facts,
-        ui: shared.ui.for_target(name),
+        ui,
         cancel: shared.stop.token().clone(),
         stop: shared.stop,
         on_error: shared.request.on_error,
         journal: shared.request.journal.clone(),
         redactor: shared.redactor,
         provisioning: Arc::new(provisioners),
-        skip_unchanged: shared.request.skip_unchanged.filter(|_| builder.can_skip()),
+        skip_unchanged,
         fingerprint,
     };
-    if let Some(wanted) = shared.request.skip_unchanged
-        && let Some(why) = always_baked(&*builder, &cx.fingerprint)
-    {
-        cx.ui.error(format!("Warning: it cannot be known whether anything has changed: {why}"));
-        if wanted.only_says {
-            return (Vec::new(), None);
-        }
-    }
     let built = match builder.build(&cx).await {
         Ok(Some(artifact)) => artifact,
         Ok(None) => return (Vec::new(), None),

@@ -40,7 +40,7 @@ impl Amis {
     }
 
     /// The same, made by an earlier run.
-    pub(super) fn from_before(self) -> Self {
+    pub(super) fn that_were_there(self) -> Self {
         Self { were_there: true, ..self }
     }
 

@@ -114,7 +114,7 @@ impl AtWork {
         Ok(match found {
             Some(images) => {
                 let (account, data) = (self.machine.build.account.clone(), source.build_data(""));
-                let amis = Amis::new(builder_id, account, images, data).from_before();
+                let amis = Amis::new(builder_id, account, images, data).that_were_there();
                 Known::Artifact(Some(amis))
             }
             None if wanted.only_says => Known::Artifact(None),

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 use super::bed::{Bed, Cloud};
-use super::proxy::{Fate, Proxy};
+use super::proxy::Proxy;
 use crate::support::{Program, Run};
 
 /// A cloud, and a template with its files.
@@ -62,7 +62,7 @@ fn template(bed: &Bed, options: &str, more: &str) -> String {
 impl Room {
     async fn new() -> Self {
         let cloud = Cloud::start().await;
-        let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+        let proxy = Proxy::before(cloud.bed.moto.endpoint()).with_manners().start().await;
         let room = Self { cloud, proxy, program: Program::new() };
         room.program.write("setup.sh", "true\n");
         room.write("", "");

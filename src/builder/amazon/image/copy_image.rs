@@ -17,6 +17,7 @@ use crate::aws::resource::Resource as _;
 use crate::aws::resource::ami_copy::{self, AmiCopy};
 use crate::aws::tags::specification;
 use crate::builder::amazon::image::copies::CopyTo;
+use crate::builder::amazon::image::find_unchanged::made_from;
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::new_ami::{description, wait_for_image};
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
@@ -83,6 +84,8 @@ impl CopyImage {
     ) -> anyhow::Result<MadeImage> {
         let region = to.region.as_str();
         let ec2 = self.imaging.build.ec2_in(cx, region);
+        let mut tags = self.imaging.build.known_as_ours(cx).to_vec();
+        tags.extend(made_from(cx, &self.source).await);
         let request = ec2
             .copy_image()
             .client_token(time_ordered_id())
@@ -97,8 +100,7 @@ impl CopyImage {
                 self.imaging.settings.copies.snapshot_copy_duration_minutes,
             )
             .set_tag_specifications(
-                specification(ResourceType::Image, &self.imaging.build.known_as_ours(cx))
-                    .map(|tags| vec![tags]),
+                specification(ResourceType::Image, &tags).map(|tags| vec![tags]),
             );
         let id = |answer: CopyImageOutput| answer.image_id;
         let asked = (self.name.as_str(), self.original.id.as_str(), self.since);

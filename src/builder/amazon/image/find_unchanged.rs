@@ -95,6 +95,7 @@ impl FindUnchanged {
             return Ok((format!("{} is {age:#} old", shown(newest)), None));
         }
         let said = format!("{} was made from the same", shown(made[0].1));
+        made.sort_by_key(|(region, _)| *region);
         Ok((said, Some(made.into_iter().map(|(region, image)| of(region, image)).collect())))
     }
 }
