@@ -54,72 +54,88 @@ pub struct Registry {
     host: Arc<Host>,
 }
 
+fn builders() -> Kind<dyn Builder> {
+    Kind::new("builder", BUILDERS_NOT_BUILT).with([
+        #[cfg(feature = "aws")]
+        builder::<builder::amazon::AmazonChroot>(),
+        #[cfg(feature = "aws")]
+        builder::<builder::amazon::AmazonEbs>(),
+        #[cfg(feature = "aws")]
+        builder::<builder::amazon::AmazonEbsSurrogate>(),
+        #[cfg(feature = "aws")]
+        builder::<builder::amazon::AmazonEbsVolume>(),
+        #[cfg(feature = "docker")]
+        builder::<builder::docker::Docker>(),
+        builder::<builder::file::File>(),
+        builder::<builder::null::Null>(),
+        builder::<builder::qemu::Qemu>(),
+    ])
+}
+
+fn provisioners() -> Kind<dyn Provisioner> {
+    Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with([
+        provisioner::<provisioner::ansible::Ansible>(),
+        provisioner::<provisioner::ansible_local::AnsibleLocal>(),
+        provisioner::<provisioner::breakpoint::Breakpoint>(),
+        provisioner::<provisioner::chef::client::ChefClient>(),
+        provisioner::<provisioner::chef::solo::ChefSolo>(),
+        provisioner::<provisioner::file::File>(),
+        provisioner::<provisioner::inspec::Inspec>(),
+        provisioner::<provisioner::powershell::PowerShell>(),
+        provisioner::<provisioner::puppet::masterless::PuppetMasterless>(),
+        provisioner::<provisioner::puppet::server::PuppetServer>(),
+        provisioner::<provisioner::salt_masterless::SaltMasterless>(),
+        provisioner::<provisioner::shell::Shell>(),
+        provisioner::<provisioner::shell_local::ShellLocal>(),
+        provisioner::<provisioner::sleep::Sleep>(),
+        provisioner::<provisioner::windows_restart::WindowsRestart>(),
+        provisioner::<provisioner::windows_shell::WindowsShell>(),
+    ])
+}
+
+fn post_processors() -> Kind<dyn PostProcessor> {
+    Kind::new("post-processor", POST_PROCESSORS_NOT_BUILT).with([
+        #[cfg(feature = "aws")]
+        post_processor::<builder::amazon::AmazonImport>(),
+        post_processor::<post_processor::artifice::Artifice>(),
+        post_processor::<post_processor::checksum::Checksum>(),
+        post_processor::<post_processor::compress::Compress>(),
+        #[cfg(feature = "docker")]
+        post_processor::<post_processor::docker::import::Import>(),
+        #[cfg(feature = "docker")]
+        post_processor::<post_processor::docker::push::Push>(),
+        #[cfg(feature = "docker")]
+        post_processor::<post_processor::docker::save::Save>(),
+        #[cfg(feature = "docker")]
+        post_processor::<post_processor::docker::tag::Tag>(),
+        post_processor::<post_processor::manifest::ManifestFile>(),
+        post_processor::<post_processor::shell_local::ShellLocal>(),
+        post_processor::<post_processor::vagrant::Vagrant>(),
+        post_processor::<post_processor::vagrant_cloud::VagrantCloud>(),
+    ])
+}
+
+fn data_sources() -> Kind<dyn DataSource> {
+    Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
+        #[cfg(feature = "aws")]
+        data_source::<data_source::amazon_ami::AmazonAmi>(),
+        #[cfg(feature = "aws")]
+        data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
+        #[cfg(feature = "aws")]
+        data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
+        data_source::<data_source::http::Http>(),
+        data_source::<data_source::null::Null>(),
+    ])
+}
+
 impl Registry {
     /// The components that are built in.
     pub fn built_in() -> Self {
         Self {
-            builders: Kind::new("builder", BUILDERS_NOT_BUILT).with([
-                #[cfg(feature = "aws")]
-                builder::<builder::amazon::AmazonChroot>(),
-                #[cfg(feature = "aws")]
-                builder::<builder::amazon::AmazonEbs>(),
-                #[cfg(feature = "aws")]
-                builder::<builder::amazon::AmazonEbsSurrogate>(),
-                #[cfg(feature = "aws")]
-                builder::<builder::amazon::AmazonEbsVolume>(),
-                #[cfg(feature = "docker")]
-                builder::<builder::docker::Docker>(),
-                builder::<builder::file::File>(),
-                builder::<builder::null::Null>(),
-                builder::<builder::qemu::Qemu>(),
-            ]),
-            provisioners: Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with([
-                provisioner::<provisioner::ansible::Ansible>(),
-                provisioner::<provisioner::ansible_local::AnsibleLocal>(),
-                provisioner::<provisioner::breakpoint::Breakpoint>(),
-                provisioner::<provisioner::chef::client::ChefClient>(),
-                provisioner::<provisioner::chef::solo::ChefSolo>(),
-                provisioner::<provisioner::file::File>(),
-                provisioner::<provisioner::inspec::Inspec>(),
-                provisioner::<provisioner::powershell::PowerShell>(),
-                provisioner::<provisioner::puppet::masterless::PuppetMasterless>(),
-                provisioner::<provisioner::puppet::server::PuppetServer>(),
-                provisioner::<provisioner::salt_masterless::SaltMasterless>(),
-                provisioner::<provisioner::shell::Shell>(),
-                provisioner::<provisioner::shell_local::ShellLocal>(),
-                provisioner::<provisioner::sleep::Sleep>(),
-                provisioner::<provisioner::windows_restart::WindowsRestart>(),
-                provisioner::<provisioner::windows_shell::WindowsShell>(),
-            ]),
-            post_processors: Kind::new("post-processor", POST_PROCESSORS_NOT_BUILT).with([
-                #[cfg(feature = "aws")]
-                post_processor::<builder::amazon::AmazonImport>(),
-                post_processor::<post_processor::artifice::Artifice>(),
-                post_processor::<post_processor::checksum::Checksum>(),
-                post_processor::<post_processor::compress::Compress>(),
-                #[cfg(feature = "docker")]
-                post_processor::<post_processor::docker::import::Import>(),
-                #[cfg(feature = "docker")]
-                post_processor::<post_processor::docker::push::Push>(),
-                #[cfg(feature = "docker")]
-                post_processor::<post_processor::docker::save::Save>(),
-                #[cfg(feature = "docker")]
-                post_processor::<post_processor::docker::tag::Tag>(),
-                post_processor::<post_processor::manifest::ManifestFile>(),
-                post_processor::<post_processor::shell_local::ShellLocal>(),
-                post_processor::<post_processor::vagrant::Vagrant>(),
-                post_processor::<post_processor::vagrant_cloud::VagrantCloud>(),
-            ]),
-            data_sources: Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
-                #[cfg(feature = "aws")]
-                data_source::<data_source::amazon_ami::AmazonAmi>(),
-                #[cfg(feature = "aws")]
-                data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
-                #[cfg(feature = "aws")]
-                data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
-                data_source::<data_source::http::Http>(),
-                data_source::<data_source::null::Null>(),
-            ]),
+            builders: builders(),
+            provisioners: provisioners(),
+            post_processors: post_processors(),
+            data_sources: data_sources(),
             plugins: Plugins::default(),
             host: Arc::default(),
         }
