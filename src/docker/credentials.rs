@@ -163,8 +163,8 @@ async fn ask(helper: &str, key: &str) -> anyhow::Result<Option<Credentials>> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     ensure!(!helper.is_empty() && helper.chars().all(is_name), "{helper:?} is no helper's name");
     let program = format!("docker-credential-{helper}");
-    let answer = ANSWER.in_time(run(&program, key)).await;
-    let (ok, printed) = answer.and_then(|answer| Ok(answer))?.with_context(|| program.clone())?;
+    let answer = ANSWER.in_time(run(&program, key)).await?;
+    let (ok, printed) = answer.with_context(|| program.clone())?;
     if !ok {
         // All helpers use the words of Docker's own library.
         if printed.to_lowercase().contains("credentials not found") {

@@ -17,7 +17,7 @@ mod old_journals;
 mod options;
 mod policy;
 mod provisioning;
-mod proxy;
+pub mod proxy;
 mod reap;
 mod replacement;
 mod session_manager;

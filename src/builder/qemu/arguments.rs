@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(
             words,
             "-name web -machine type=pc -accel tcg,thread=multi -m 512M -smp 1 -display none \
-             -boot once=d -netdev user,id=user.0,hostfwd=tcp:127.0.0.1:2222-:22 \
+             -vnc 127.0.0.1:0,to=100 -boot once=d -netdev user,id=user.0,hostfwd=tcp:127.0.0.1:2222-:22 \
              -device virtio-net,netdev=user.0 \
              -drive file=out/a,,b.qcow2,if=virtio,cache=unsafe,discard=ignore,format=qcow2 \
              -drive file=out/a,,b.qcow2-1,if=virtio,cache=unsafe,discard=ignore,format=qcow2 \

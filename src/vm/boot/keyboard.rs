@@ -178,7 +178,7 @@ async fn waiting_keys(qmp: &Qmp) -> Option<u16> {
     let answer = monitor(qmp, "xp /2hx 0x41a").await?;
     let mut ends = numbers(answer.split_once(':')?.1);
     let (head, tail) = (ends.next()?, ends.next()?);
-    let is_place = |place: u16| (0x1e..0x3e).contains(&place) && place % 2 == 0;
+    let is_place = |place: u16| (0x1e..0x3e).contains(&place) && place.is_multiple_of(2);
     (is_place(head) && is_place(tail)).then(|| (tail + 0x20 - head) % 0x20 / 2)
 }
 

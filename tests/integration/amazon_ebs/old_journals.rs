@@ -6,6 +6,7 @@
 //! | `journals/first.jsonl` | the first version with journals (27ad411) | seven kinds; AMIs, copies and volumes have no tag |
 //! | `journals/without_tokens.jsonl` | until AMIs were adopted (0bd2d08) | all kinds of then; lines of AMIs, copies, volumes, snapshots and fast launch say no token |
 //! | `journals/with_tokens.jsonl` | the version before resources had a room (9891b81) | as today; and a line of what is newer, `volume_snapshot` |
+//! | `journals/newer.jsonl` | the version with `amazon-import` and `amazon-chroot` | the kinds that are new with these |
 //!
 //! What is refused, and why: a volume without our tag (attached or not: anybody may have attached it
 //! to the instance), and, of the first version, AMIs and copies when EC2 has forgotten the instance,
@@ -27,6 +28,7 @@ use crate::support::{Program, Run};
 const FIRST: &str = include_str!("journals/first.jsonl");
 const WITHOUT_TOKENS: &str = include_str!("journals/without_tokens.jsonl");
 const WITH_TOKENS: &str = include_str!("journals/with_tokens.jsonl");
+const NEWER: &str = include_str!("journals/newer.jsonl");
 
 /// What stands for `$NAME` in a journal.
 type Names = BTreeMap<&'static str, String>;
@@ -55,7 +57,7 @@ fn nowhere() -> Names {
 
 #[test]
 fn the_lines_of_every_version_are_understood_and_written_as_they_were() {
-    for (journal, kinds) in [(FIRST, 7), (WITHOUT_TOKENS, 15), (WITH_TOKENS, 16)] {
+    for (journal, kinds) in [(FIRST, 7), (WITHOUT_TOKENS, 15), (WITH_TOKENS, 16), (NEWER, 3)] {
         let text = filled(journal, &nowhere());
         let entries = store::read(text.as_bytes()).unwrap();
         let products = entries.entries().into_iter();
@@ -67,14 +69,14 @@ fn the_lines_of_every_version_are_understood_and_written_as_they_were() {
             assert_eq!(entry.thing.is_product(), kind.is_product, "{}", kind.key);
             let name = recorded.resource.name();
             assert!(entry.thing.in_full().contains(&name), "{name}: {}", entry.thing.in_full());
-            if journal == WITH_TOKENS {
+            if [WITH_TOKENS, NEWER].contains(&journal) {
                 assert_eq!(fields.to_string(), details.to_string());
             }
             seen.insert(kind.key);
         }
         assert_eq!(seen.len(), kinds, "{seen:?}");
     }
-    assert_eq!(KINDS.len(), 16, "a new kind needs a line in `with_tokens.jsonl`");
+    assert_eq!(KINDS.len(), 16 + 3, "a new kind needs a line in `newer.jsonl`");
 }
 
 /// What a build has left in `cloud`, and how a journal names it. AMIs, copies and volumes have our
@@ -262,14 +264,14 @@ async fn untagged_amis_stay_when_nothing_says_any_more_whose_instance_it_was() {
 async fn what_belongs_to_no_platform_that_is_known_is_said_and_stays_listed() {
     let cloud = Cloud::start().await;
     let names = remains(&cloud.bed, true).await;
-    let container = r#"{"intent":{"entry":90,"build":"docker.web","thing":{"kind":"container","name":"web","clue":{"docker":{"container":"c1"}}}}}"#;
-    let (run, program) = cleaned_up(&cloud.bed, &format!("{FIRST}{container}\n"), names).await;
+    let droplet = r#"{"intent":{"entry":90,"build":"ocean.web","thing":{"kind":"droplet","name":"web","clue":{"ocean":{"droplet":"d1"}}}}}"#;
+    let (run, program) = cleaned_up(&cloud.bed, &format!("{FIRST}{droplet}\n"), names).await;
     let run = run.failed_with(4);
     assert!(
-        run.stdout.contains("docker.web: container web (nothing here knows how to remove it"),
+        run.stdout.contains("ocean.web: droplet web (nothing here knows how to remove it"),
         "{run:#?}"
     );
     let [journal] = journal_files(&program).try_into().unwrap();
     let left = store::read(&std::fs::read(journal).unwrap()).unwrap();
-    assert_eq!(left.present(), ["docker.web: container web"], "all else is gone: {}", run.stdout);
+    assert_eq!(left.present(), ["ocean.web: droplet web"], "all else is gone: {}", run.stdout);
 }

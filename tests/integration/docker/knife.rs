@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use tokio::runtime::Runtime;
+
+use crate::amazon_ebs::proxy::Proxy;
 use crate::support::{Dockerd, Moto, Program, Run, pause};
 
 /// Stands between the program and an engine, and kills the program at one of its calls: the engine has
@@ -189,8 +192,10 @@ fn a_build_that_is_killed_at_any_call_leaves_nothing_after_cleanup() {
 fn a_container_whose_journal_is_gone_is_reaped() {
     let engine = Dockerd::start();
     let knife = Knife::before(&engine.socket());
-    let moto = Moto::start();
-    let program = Program::new().with(knife.environment()).with(moto.environment());
+    // It answers what moto cannot.
+    let (moto, runtime) = (Moto::start(), Runtime::new().unwrap());
+    let proxy = runtime.block_on(Proxy::before(moto.endpoint()).with_manners().start());
+    let program = Program::new().with(knife.environment()).with(proxy.environment());
     let program = program.with([("AWS_REGION", "us-east-1")]);
     program.write("t.pkr.hcl", TEMPLATE.replace("\"--name=swept\", ", ""));
     program.write("tree/a", "a");

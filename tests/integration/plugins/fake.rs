@@ -278,6 +278,7 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
         "PostProcessor.Configure",
         "PostProcessor.PostProcess",
         "Datasource.ConfigSpec",
+        "Datasource.OutputSpec",
         "Datasource.Configure",
         "Datasource.Execute",
     ] {
