@@ -49,6 +49,7 @@ pub async fn provision_while(
 }
 
 /// Runs the build's provisioners over a `connection` of the builder's own.
+#[cfg(feature = "aws")]
 pub async fn provision_connected(
     steps: &Steps<'_>,
     connection: Arc<dyn Communicator>,

@@ -1,8 +1,8 @@
 //! What configuration tools share that run on the machine: files are put into a directory there,
 //! one command uses them, and what must not stay is taken away.
 //!
-//! A tool says what goes where ([`Staging::file`], …). [`Staging::during`] its work it has that done
-//! ([`Staging::fill`]) and runs its command ([`Staging::run`]).
+//! A tool says what goes where (`Staging::file`, …) and does its work inside `Staging::during`: there
+//! `Staging::fill` puts the files in place, and `Staging::run` runs the command.
 
 mod os;
 
