@@ -138,6 +138,16 @@ pub fn journals(program: &Program) -> Vec<String> {
 
 /// Kills a build with SIGKILL at `moment`.
 pub async fn killed(cloud: &Cloud, template: Template, moment: &Moment) -> (Program, Proxy) {
+    let killed = killed_if_it_comes(cloud, template, moment).await;
+    killed.unwrap_or_else(|| panic!("no call waited at {moment:?}"))
+}
+
+/// The same; `None` if the build is done without that call.
+async fn killed_if_it_comes(
+    cloud: &Cloud,
+    template: Template,
+    moment: &Moment,
+) -> Option<(Program, Proxy)> {
     let Moment { action, nth, takes_effect } = moment.clone();
     let rule = move |called: &str, before: usize| match takes_effect {
         _ if called != action || before != nth => Fate::Passes,
@@ -146,25 +156,41 @@ pub async fn killed(cloud: &Cloud, template: Template, moment: &Moment) -> (Prog
     };
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(rule)).await;
     let program = Program::new();
-    kill_when_held(&program, &proxy, template(&cloud.bed)).await;
-    (program, proxy)
+    let held = kill_when_held(&program, &proxy, template(&cloud.bed)).await;
+    held.then_some((program, proxy))
 }
 
-/// Starts a build, and kills it with SIGKILL when a call of it waits.
-pub async fn kill_when_held(program: &Program, proxy: &Proxy, template: (&'static str, String)) {
+/// Starts a build, and kills it with SIGKILL when a call of it waits: whether one did.
+pub async fn kill_when_held(
+    program: &Program,
+    proxy: &Proxy,
+    template: (&'static str, String),
+) -> bool {
     let mut child = build(program, proxy, template);
-    tokio::select! {
-        () = proxy.until_held() => child.kill().await.unwrap(),
-        status = child.wait() => panic!("no call waited: {status:?}; {:#?}", proxy.calls()),
-    }
+    let held = tokio::select! {
+        () = proxy.until_held() => {
+            child.kill().await.unwrap();
+            true
+        }
+        status = child.wait() => {
+            assert!(status.unwrap().success(), "{:#?}", proxy.calls());
+            false
+        }
+    };
     // The proxy hears that nobody waits for the calls any more.
     tokio::time::sleep(Duration::from_millis(50)).await;
     proxy.release();
+    held
 }
 
 /// Whatever it was killed at: nothing is left but what was finished, and nothing else is missing.
 async fn nothing_is_left(cloud: &Cloud, template: Template, moment: &Moment, stays: &[&str]) {
-    let (program, proxy) = killed(cloud, template, moment).await;
+    let Some((program, proxy)) = killed_if_it_comes(cloud, template, moment).await else {
+        // How often something is removed again depends on when EC2 says that it is gone.
+        assert!(moment.action.starts_with("Delete") && moment.nth > 0, "no call at {moment:?}");
+        cloud.bed.sweep(&cloud.before).await;
+        return;
+    };
     for journal in journals(&program) {
         assert!(!journal.contains(SECRET_KEY) && !journal.contains(ACCESS_KEY), "{journal}");
     }
