@@ -206,6 +206,13 @@ pub struct Picture {
     pub is_told: bool,
 }
 
+impl Picture {
+    /// The directory that it is in.
+    pub fn directory(&self) -> &str {
+        self.path.rsplit_once('/').map_or(".", |(directory, _)| directory)
+    }
+}
+
 /// A remark, at a place of a file if it is about one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotation {

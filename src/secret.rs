@@ -16,7 +16,12 @@ mod weak;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
+use anyhow::Context as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
@@ -58,10 +63,24 @@ impl Secret {
         &self.0
     }
 
+    /// Writes it into a file that only its owner can read.
+    pub fn write_to(&self, file: &Path) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        file.write_all(self.0.as_bytes())
+    }
+
     /// Whether there is anything to hide.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).context("there are no random numbers")?;
+    Ok(bytes)
 }
 
 impl fmt::Debug for Secret {

@@ -3,7 +3,9 @@
 //! too, never swallowed. No undo waits for ever, and none waits for what matters less.
 
 use std::any::Any;
+use std::io;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -160,8 +162,11 @@ impl<'a> Steps<'a> {
             }
         };
         if result.is_ok() {
-            self.pause(&format!("Pausing after run of step '{name}'. Press enter to continue."))
-                .await;
+            pause(
+                self.cx,
+                &format!("Pausing after run of step '{name}'. Press enter to continue."),
+            )
+            .await;
         }
         result
     }
@@ -215,14 +220,6 @@ impl<'a> Steps<'a> {
                 }
                 Some(_) => {}
             }
-        }
-    }
-
-    /// With `-debug`, waits for the person at the terminal.
-    async fn pause(&self, question: &str) {
-        if self.cx.facts.debug {
-            // An interruption shows at the next step.
-            let _ = retry::or_cancelled(&self.cx.cancel, self.cx.ui.ask(question)).await;
         }
     }
 
@@ -311,8 +308,11 @@ impl<'a> Steps<'a> {
     /// Whether nothing is left of it.
     async fn undo_one(&self, cx: &BuildContext, step: &dyn Undo, ending: Ending) -> bool {
         let name = step.name();
-        self.pause(&format!("Pausing before cleanup of step '{name}'. Press enter to continue."))
-            .await;
+        pause(
+            self.cx,
+            &format!("Pausing before cleanup of step '{name}'. Press enter to continue."),
+        )
+        .await;
         let undone = caught(undo_in_time(cx, step, ending)).await;
         let made = step.makes();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
@@ -359,6 +359,46 @@ async fn caught<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let literal = panic.downcast_ref::<&str>().copied();
     literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+}
+
+/// A place for what a step holds between its run and its undo.
+#[derive(Debug)]
+pub struct Kept<T>(Mutex<Option<T>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Kept<T> {
+    /// Puts `thing` there.
+    pub fn keep(&self, thing: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(thing);
+    }
+
+    /// Takes it out, if it is there.
+    pub fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// With `-debug`, waits for the person at the terminal.
+pub async fn pause(cx: &BuildContext, question: &str) {
+    if cx.facts.debug {
+        // An interruption shows at the next step.
+        let _ = retry::or_cancelled(&cx.cancel, cx.ui.ask(question)).await;
+    }
+}
+
+/// Removes the file `path`; it is no error if it is gone already.
+pub async fn remove_if_there(path: &Path) -> anyhow::Result<()> {
+    match tokio::fs::remove_file(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

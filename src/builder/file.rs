@@ -19,7 +19,7 @@ use crate::event::Ui;
 use crate::guest::GuestOutput;
 use crate::interpolate::BuildData;
 use crate::peer;
-use crate::step::{Ending, Step, Steps};
+use crate::step::{Ending, Step, Steps, remove_if_there};
 
 /// What artifacts of this builder are known by.
 pub const BUILDER_ID: &str = "packer.file";
@@ -156,15 +156,6 @@ impl Write {
         let mut target = options.open(&self.target).await?;
         tokio::io::copy(from, &mut target).await?;
         Ok(target.flush().await?)
-    }
-}
-
-async fn remove_if_there(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }
 

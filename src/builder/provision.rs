@@ -1,6 +1,6 @@
 //! What every builder with a machine does once it runs: connect, provision, forget the key.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use crate::communicator::{Chosen, Target};
 use crate::component::{BuildContext, Communicator};
 use crate::event::{Message, Phase, SpentBy};
 use crate::interpolate::BuildData;
-use crate::step::{Ending, Step, Steps};
+use crate::step::{Ending, Kept, Step, Steps};
 
 /// Connects to the machine at `target`, runs the build's provisioners on it, and takes the
 /// temporary key out of it. `data` is what the builder itself adds to `build.*`, e.g. `ID`.
@@ -63,16 +63,12 @@ struct Connect {
     connector: Chosen,
     target: Target,
     gone: CancellationToken,
-    open: Mutex<Option<Arc<dyn Communicator>>>,
+    open: Kept<Arc<dyn Communicator>>,
 }
 
 impl Connect {
     fn new(connector: Chosen, target: Target, gone: CancellationToken) -> Self {
-        Self { connector, target, gone, open: Mutex::default() }
-    }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Communicator>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { connector, target, gone, open: Kept::default() }
     }
 }
 
@@ -92,13 +88,12 @@ impl Step for Connect {
         let connecting = self.connector.open(cx, self.target.clone());
         let connected = timed(cx, self.name(), self.gone.run_until_cancelled(connecting)).await;
         let connection = connected.context("the machine is gone")??;
-        *self.open() = Some(connection.clone());
+        self.open.keep(connection.clone());
         Ok(connection)
     }
 
     async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        let open = self.open().take();
-        if let Some(connection) = open {
+        if let Some(connection) = self.open.take() {
             connection.close().await;
         }
         Ok(())

@@ -27,6 +27,7 @@ use crate::component::{Artifact, Facts, Processed};
 use crate::config::late_fields;
 use crate::interpolate::{BuildData, Dot};
 use crate::retry::Cancelled;
+use crate::step::remove_if_there;
 
 /// An artifact that is files and nothing else. Destroying it removes them.
 struct Files {
@@ -62,12 +63,7 @@ impl Artifact for Files {
 
     async fn destroy(&self) -> anyhow::Result<()> {
         for file in &self.files {
-            match tokio::fs::remove_file(file).await {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", file.display()));
-                }
-                _ => {}
-            }
+            remove_if_there(file).await?;
         }
         Ok(())
     }

@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use crate::vm::escaped;
+
 /// How long a guest of 512 bytes may take; where KVM works it takes a tenth of this.
 const PATIENCE: Duration = Duration::from_millis(1800);
 /// What the guest writes to the exit port, and the status that QEMU makes of it: `2 * 16 + 1`.
@@ -74,7 +76,8 @@ fn runs_pc_guests(qemu: &Path) -> bool {
 async fn try_guest(qemu: &Path, accelerator: &str, patience: Duration) -> anyhow::Result<Kvm> {
     let disk = tempfile::NamedTempFile::with_prefix("imgbake-probe-")?;
     std::fs::write(disk.path(), boot_sector())?;
-    let drive = format!("file={},format=raw,if=ide,readonly=off", disk.path().display());
+    let file = escaped(&disk.path().to_string_lossy());
+    let drive = format!("file={file},format=raw,if=ide,readonly=off");
     let mut child = Command::new(qemu)
         .args(["-accel", accelerator, "-machine", "pc", "-m", "8", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive"])

@@ -29,13 +29,13 @@ struct Pages {
     count: usize,
     /// Those that are there, the oldest first.
     kept: VecDeque<Page>,
-    /// What the last one shows.
-    last: Option<[u8; 32]>,
 }
 
 #[derive(Debug)]
 struct Page {
     path: PathBuf,
+    /// Of what it shows.
+    digest: [u8; 32],
     bytes: u64,
     moment: Moment,
 }
@@ -100,8 +100,8 @@ impl Album {
     pub async fn keep(&self, frame: Frame, moment: Moment, ui: &Ui) -> anyhow::Result<PathBuf> {
         let mut pages = self.pages.lock().await;
         let digest = frame.digest();
-        if let (Some(last), Some(page)) = (pages.last, pages.kept.back())
-            && last == digest
+        if let Some(page) = pages.kept.back()
+            && page.digest == digest
         {
             return Ok(page.path.clone());
         }
@@ -113,8 +113,7 @@ impl Album {
         written.with_context(|| format!("cannot write {}", path.display()))?;
         let (shown, bytes) = (moment.words(), png.len() as u64);
         let is_told = !matches!(moment, Moment::Minute(_)) || self.tells_all;
-        pages.kept.push_back(Page { path: path.clone(), bytes, moment });
-        pages.last = Some(digest);
+        pages.kept.push_back(Page { path: path.clone(), digest, bytes, moment });
         pages.make_room().await?;
         let name = path.display().to_string();
         ui.send(Message::Picture(Picture { path: name, moment: shown, is_told }));

@@ -94,7 +94,7 @@ type Dir<'a, 'b> = fatfs::Dir<'b, Cursor<&'a mut [u8]>>;
 
 fn image(contents: &Contents) -> anyhow::Result<Vec<u8>> {
     let mut image = vec![0; SIZE as usize];
-    let label = padded::<LABEL>(&contents.label);
+    let label = padded(&contents.label);
     let geometry = FormatVolumeOptions::new()
         .fat_type(FatType::Fat12)
         .bytes_per_sector(SECTOR)
@@ -115,8 +115,8 @@ fn image(contents: &Contents) -> anyhow::Result<Vec<u8>> {
 }
 
 /// `text` with blanks after it, as the fixed fields of a boot sector are.
-fn padded<const N: usize>(text: &str) -> [u8; N] {
-    let mut field = [b' '; N];
+fn padded(text: &str) -> [u8; LABEL] {
+    let mut field = [b' '; LABEL];
     field.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
     field
 }

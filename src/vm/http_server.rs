@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -87,20 +87,29 @@ impl Options {
             ("", interface) => neighbor::own_address(interface).context("`http_interface`")?,
             (name, _) => self.resolve(name).await?,
         };
+        ensure!(
+            self.speaks(&address),
+            "`http_network_protocol`: {address} is no address of {}; give one as `http_bind_address`",
+            self.http_network_protocol
+        );
         Ok((address, self.http_port_min..=self.http_port_max))
+    }
+
+    /// Whether `address` is of the kind that is wanted.
+    fn speaks(&self, address: &IpAddr) -> bool {
+        match self.http_network_protocol.as_str() {
+            "tcp4" => address.is_ipv4(),
+            "tcp6" => address.is_ipv6(),
+            _ => true,
+        }
     }
 
     /// An address that `name` has, of the kind that is wanted.
     async fn resolve(&self, name: &str) -> anyhow::Result<IpAddr> {
         let found = tokio::net::lookup_host((name, 0)).await;
         let found = found.with_context(|| format!("`http_bind_address`: {name}"))?;
-        let is_wanted = |address: &IpAddr| match self.http_network_protocol.as_str() {
-            "tcp4" => address.is_ipv4(),
-            "tcp6" => address.is_ipv6(),
-            _ => true,
-        };
         // QEMU's user network leads to addresses of the older kind.
-        let addresses = found.map(|found| found.ip()).filter(is_wanted);
+        let addresses = found.map(|found| found.ip()).filter(|address| self.speaks(address));
         let address = addresses.min_by_key(IpAddr::is_ipv6);
         address.with_context(|| format!("`http_bind_address`: {name} has none"))
     }
@@ -220,6 +229,9 @@ mod tests {
             assert_eq!(bound(local).await.unwrap(), "127.0.0.1", "{local}");
         }
         assert_eq!(bound("0.0.0.0").await.unwrap(), "0.0.0.0");
+        let options = Options { http_network_protocol: "tcp6".to_owned(), ..Options::default() };
+        let refused = options.address(Ipv4Addr::LOCALHOST.into()).await.unwrap_err().to_string();
+        assert!(refused.contains("127.0.0.1 is no address of tcp6"), "{refused}");
         let unknown = bound("nobody.invalid").await.unwrap_err();
         assert_eq!(unknown.to_string(), "`http_bind_address`: nobody.invalid");
     }

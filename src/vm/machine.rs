@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::retry::or_cancelled;
 use crate::vm::console::Console;
+use crate::vm::escaped;
 use crate::vm::process::{Ended, Process};
 use crate::vm::qmp::Qmp;
 use crate::vm::screen::Frame;
@@ -83,6 +84,11 @@ impl Machine {
         self.process.gone()
     }
 
+    /// What comes of `work`, as long as QEMU runs.
+    pub async fn while_there<F: Future>(&self, work: F) -> anyhow::Result<F::Output> {
+        self.gone().run_until_cancelled_owned(work).await.context("the machine is gone")
+    }
+
     /// How QEMU ended, if it has.
     pub fn has_ended(&self) -> Option<Ended> {
         self.process.has_ended()
@@ -128,7 +134,7 @@ fn name_in(args: &[String]) -> String {
 /// Listens at `path`, and tells QEMU to connect there as its `switch`.
 fn listener(command: &mut Command, switch: &str, path: &Path) -> anyhow::Result<UnixListener> {
     // In a QEMU option, a comma within a value is written twice.
-    let escaped = path.to_string_lossy().replace(',', ",,");
+    let escaped = escaped(&path.to_string_lossy());
     command.arg(switch).arg(format!("unix:{escaped},server=off"));
     UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))
 }

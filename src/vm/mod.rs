@@ -41,5 +41,10 @@ late_fields! {
     ];
 }
 
+/// `value` in an option of QEMU, where commas separate.
+pub fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
 /// A text for a machine.
 pub type MachineText = Late<MachineFields>;

@@ -21,6 +21,8 @@ pub struct Qmp(Mutex<Line>);
 struct Line {
     commands: OwnedWriteHalf,
     answers: mpsc::UnboundedReceiver<Answer>,
+    /// How many of them are still to come. QEMU answers in order.
+    owed: usize,
 }
 
 /// One message from QEMU.
@@ -38,7 +40,7 @@ impl Qmp {
         let (messages, commands) = stream.into_split();
         let (sender, answers) = mpsc::unbounded_channel();
         tokio::spawn(listen(messages, sender));
-        let qmp = Self(Mutex::new(Line { commands, answers }));
+        let qmp = Self(Mutex::new(Line { commands, answers, owed: 0 }));
         qmp.execute("qmp_capabilities", json!({})).await?;
         Ok(qmp)
     }
@@ -47,7 +49,7 @@ impl Qmp {
     #[cfg(test)]
     pub(super) fn unanswered(stream: UnixStream) -> Self {
         let (_, answers) = mpsc::unbounded_channel();
-        Self(Mutex::new(Line { commands: stream.into_split().1, answers }))
+        Self(Mutex::new(Line { commands: stream.into_split().1, answers, owed: 0 }))
     }
 
     /// Gives one command and waits for its answer.
@@ -58,8 +60,16 @@ impl Qmp {
         let mut line = self.0.lock().await;
         let text = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         let answer = tokio::time::timeout(PATIENCE, async {
+            line.owed += 1;
             line.commands.write_all(text.as_bytes()).await?;
-            line.answers.recv().await.context("QEMU closed the connection")
+            loop {
+                let answer = line.answers.recv().await.context("QEMU closed the connection")?;
+                line.owed -= 1;
+                // Whoever gave a command and was interrupted has left its answer.
+                if line.owed == 0 {
+                    return anyhow::Ok(answer);
+                }
+            }
         });
         let answer = answer.await.context("QEMU does not answer").flatten();
         match answer.with_context(|| format!("the QMP command `{command}` failed"))? {
@@ -99,6 +109,8 @@ fn message(line: &str) -> Option<Answer> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     /// A QEMU that greets, takes the handshake, and then answers each line with the next answer.
@@ -113,6 +125,17 @@ mod tests {
             commands.next_line().await.unwrap().unwrap();
             messages.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_command_that_nobody_waits_for_is_not_the_next_ones() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let answers = &["{\"return\": 1}", "{\"return\": 2}"];
+        let server = tokio::spawn(fake(theirs, answers));
+        let qmp = Qmp::greet(ours).await.unwrap();
+        assert!(qmp.execute("first", json!({})).now_or_never().is_none());
+        assert_eq!(qmp.execute("second", json!({})).await.unwrap(), json!(2));
+        server.await.unwrap();
     }
 
     #[tokio::test]

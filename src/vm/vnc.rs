@@ -1,8 +1,6 @@
 //! The VNC server through which people see a machine's screen.
 
-use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -12,7 +10,7 @@ use serde_json::json;
 use smart_default::SmartDefault;
 
 use crate::component::Check;
-use crate::secret::Secret;
+use crate::secret::{Secret, random};
 use crate::vm::qmp::Qmp;
 
 /// The port of display 0.
@@ -42,13 +40,6 @@ pub struct Options {
     /// `vnc_use_password` is set without one, it is made up, and kept in the file `vnc-password` beside
     /// the pictures of the screen as long as the machine runs.
     pub vnc_password: Option<Secret>,
-}
-
-/// Where a machine's screen can be seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The address, for VNC clients.
-    pub url: String,
 }
 
 impl Options {
@@ -109,35 +100,31 @@ pub async fn set_password(qmp: &Qmp, password: &Secret) -> anyhow::Result<()> {
     qmp.execute("set_password", arguments).await.map(drop)
 }
 
-/// Writes the password where only this user can read it.
+/// Writes the password, as a line, where only this user can read it.
 pub fn write_password(file: &Path, password: &Secret) -> anyhow::Result<()> {
-    let write = || {
-        file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        writeln!(file, "{}", password.expose())
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))
+    let line = Secret::new(format!("{}\n", password.expose()));
+    let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| line.write_to(file))
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// A password for one machine.
 pub fn new_password() -> anyhow::Result<Secret> {
-    let mut bytes = [0; LONGEST_PASSWORD];
-    aws_lc_rs::rand::fill(&mut bytes).context("there are no random numbers")?;
+    let bytes = random::<LONGEST_PASSWORD>()?;
     const SIGNS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let signs = bytes.iter().map(|byte| char::from(SIGNS[usize::from(byte % 32)]));
     Ok(Secret::new(signs.collect::<String>()))
 }
 
-/// Where the machine's screen can be seen; `None` if it has no VNC server.
-pub async fn place(qmp: &Qmp) -> Option<Place> {
+/// Where the machine's screen can be seen, for VNC clients; `None` if it has no VNC server.
+pub async fn url(qmp: &Qmp) -> Option<String> {
     let server = qmp.execute("query-vnc", json!({})).await.ok()?;
     let field = |name: &str| server.get(name)?.as_str().map(str::to_owned);
     let host = match field("host")? {
         host if host.contains(':') => format!("[{host}]"),
         host => host,
     };
-    Some(Place { url: format!("vnc://{host}:{}", field("service")?) })
+    Some(format!("vnc://{host}:{}", field("service")?))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Default for Rhythm {
 pub struct Watch {
     /// Whether somebody else knows what the machine does.
     is_connected: Arc<AtomicBool>,
-    task: AbortOnDropHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Watch {
@@ -44,20 +44,13 @@ impl Watch {
         let is_connected = Arc::new(AtomicBool::new(false));
         let watcher = Watcher { album, rhythm, ui, is_connected: is_connected.clone() };
         let task = tokio::spawn(watcher.watch(machine));
-        Self { is_connected, task: AbortOnDropHandle::new(task) }
+        Self { is_connected, _task: AbortOnDropHandle::new(task) }
     }
 
     /// From now on a screen that stands still is nothing to tell: the machine has booted, and what goes
     /// on in it is heard in another way.
     pub fn connected(&self) {
         self.is_connected.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Watch {
-    /// Looks no more.
-    pub fn end(&self) {
-        self.task.abort();
     }
 }
 
@@ -83,7 +76,7 @@ impl Watcher {
                 }
             }
         };
-        machine.gone().run_until_cancelled(looking).await;
+        let _ = machine.while_there(looking).await;
     }
 
     async fn look(

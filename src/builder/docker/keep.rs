@@ -1,6 +1,6 @@
 //! What becomes of the container: an image, or a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,7 +17,7 @@ use crate::event::Phase;
 use crate::interpolate::BuildData;
 use crate::journal::Thing;
 use crate::retry::or_cancelled;
-use crate::step::{Ending, Step};
+use crate::step::{Ending, Step, remove_if_there};
 
 /// Makes an image of the container.
 ///
@@ -148,15 +148,6 @@ impl Step for ExportContainer {
             true => remove_if_there(&self.path).await,
             false => Ok(()),
         }
-    }
-}
-
-async fn remove_if_there(path: &Path) -> anyhow::Result<()> {
-    match tokio::fs::remove_file(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::builder::qemu::architecture::Architecture;
 use crate::builder::qemu::options::{Accelerator, Disks, Firmware, Hardware, Interface, Network};
-use crate::vm::MachineText;
 use crate::vm::download::Source;
+use crate::vm::{self, MachineText};
 
 /// Everything that the command line is made of.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Arguments {
         });
         match some(&given.network.net_bridge) {
             Some(bridge) => {
-                self.add("-netdev", format!("bridge,id=user.0,br={}", bridge.replace(',', ",,")));
+                self.add("-netdev", format!("bridge,id=user.0,br={}", vm::escaped(bridge)));
             }
             None => self.add("-netdev", format!("user,id=user.0{forward}")),
         }
@@ -188,7 +188,7 @@ impl Arguments {
     fn cd(&mut self, interface: &str, index: usize, cd: &Source) {
         let from = match cd {
             Source::File(path) => escaped(path),
-            Source::Server(url) => url.as_str().replace(',', ",,"),
+            Source::Server(url) => vm::escaped(url.as_str()),
         };
         let file = format!("file={from},format=raw");
         match interface {
@@ -279,7 +279,7 @@ fn net_device(network: &Network, mac: Option<&str>) -> String {
 /// In the value of a QEMU option, a comma is written twice. What stands before a colon would be a
 /// protocol there.
 fn escaped(path: &Path) -> String {
-    let text = path.to_string_lossy().replace(',', ",,");
+    let text = vm::escaped(&path.to_string_lossy());
     match path.is_relative() && text.contains(':') {
         true => format!("./{text}"),
         false => text,

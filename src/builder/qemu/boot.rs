@@ -7,13 +7,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 
-use crate::builder::qemu::kept::Kept;
 use crate::component::BuildContext;
 use crate::config::{GoDuration, option_parts};
 use crate::event::Phase;
 use crate::interpolate::Dot;
 use crate::retry::{or_cancelled, sleep};
-use crate::step::{Ending, Step};
+use crate::step::{Ending, Kept, Step, pause, remove_if_there};
 use crate::vm::album::{Album, Moment};
 use crate::vm::boot::{self, Boot, BootStep, Typist};
 use crate::vm::machine::Machine;
@@ -71,23 +70,16 @@ impl Step for ShowScreen {
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        if let Some(watch) = self.watch.take() {
-            watch.end();
-        }
+        drop(self.watch.take());
         if ending == Ending::Failed && self.machine.has_ended().is_none() {
             let picture = picture(&self.machine, &self.album, Moment::Failure, cx);
+            let kept = tokio::time::timeout(LAST_PICTURE, picture).await;
             // There is a failure to tell already.
-            match tokio::time::timeout(LAST_PICTURE, picture).await {
-                Ok(Err(error)) => tracing::info!("no picture of the failure: {error:#}"),
-                Ok(Ok(())) => {}
-                Err(_) => tracing::info!("no picture of the failure: it took too long"),
+            if let Err(error) = kept.context("it took too long").flatten() {
+                tracing::info!("no picture of the failure: {error:#}");
             }
         }
-        match tokio::fs::remove_file(self.password_file()).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
-                .with_context(|| format!("cannot remove {}", self.password_file().display())),
-            _ => Ok(()),
-        }
+        remove_if_there(&self.password_file()).await
     }
 }
 
@@ -108,29 +100,23 @@ impl ShowScreen {
 
     /// Says where the screen can be seen.
     async fn open_vnc(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let Some(vnc::Place { url }) = vnc::place(self.machine.qmp()).await else { return Ok(()) };
-        if !self.vnc.asks() {
-            cx.ui.say(format!(
-                "The machine's screen can be seen over VNC, without a password: {url}"
-            ));
-            return Ok(());
-        }
-        if let Some(password) = self.vnc.password() {
-            vnc::set_password(self.machine.qmp(), password).await?;
-            cx.ui.say(format!(
-                "The machine's screen can be seen over VNC, with your password: {url}"
-            ));
-            return Ok(());
-        }
-        let password = vnc::new_password()?;
-        cx.redactor.register(password.expose());
-        let file = self.password_file();
-        vnc::write_password(&file, &password)?;
-        vnc::set_password(self.machine.qmp(), &password).await?;
-        cx.ui.say(format!(
-            "The machine's screen can be seen over VNC, with the password in {}: {url}",
-            file.display()
-        ));
+        let qmp = self.machine.qmp();
+        let Some(url) = vnc::url(qmp).await else { return Ok(()) };
+        let how = match self.vnc.password() {
+            Some(given) => {
+                vnc::set_password(qmp, given).await?;
+                "with your password".to_owned()
+            }
+            None if self.vnc.asks() => {
+                let (made, file) = (vnc::new_password()?, self.password_file());
+                cx.redactor.register(made.expose());
+                vnc::write_password(&file, &made)?;
+                vnc::set_password(qmp, &made).await?;
+                format!("with the password in {}", file.display())
+            }
+            None => "without a password".to_owned(),
+        };
+        cx.ui.say(format!("The machine's screen can be seen over VNC, {how}: {url}"));
         Ok(())
     }
 }
@@ -172,12 +158,7 @@ impl Step for TypeBootCommand {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         if !self.boot.wait.is_zero() {
             cx.ui.say(format!("Waiting {} for boot...", GoDuration::from(self.boot.wait)));
-            let waited = sleep(&cx.cancel, self.boot.wait);
-            self.machine
-                .gone()
-                .run_until_cancelled_owned(waited)
-                .await
-                .context("the machine is gone")??;
+            self.machine.while_there(sleep(&cx.cancel, self.boot.wait)).await??;
         }
         or_cancelled(&cx.cancel, self.type_all(cx)).await?
     }
@@ -195,11 +176,11 @@ impl TypeBootCommand {
                 None => "Typing the boot command...".to_owned(),
             });
             typist.run(&step.command(&cx.facts.scope, &self.dot)?).await?;
-            if cx.facts.debug && number.is_some() {
-                pause(step, cx).await;
+            if number.is_some() {
+                pause(cx, &question(step)).await;
             }
         }
-        let unread = typist.finish().await.unread;
+        let unread = typist.finish().await;
         if unread > 0 {
             cx.ui.say(format!(
                 "Warning: {unread} keys were typed while the machine did not read its keyboard: some \
@@ -217,14 +198,12 @@ impl TypeBootCommand {
     }
 }
 
-/// Waits for the person at the terminal.
-async fn pause(step: &BootStep, cx: &BuildContext) {
+/// What the person at the terminal is asked after `step`.
+fn question(step: &BootStep) -> String {
     let description = step.description.as_deref().unwrap_or_default();
     let written = step.written();
-    let question = format!(
+    format!(
         "Pausing after run of step 'boot description: \"{description}\", command: {written}'. Press enter \
          to continue."
-    );
-    // An interruption shows at the next step.
-    let _ = or_cancelled(&cx.cancel, cx.ui.ask(question)).await;
+    )
 }

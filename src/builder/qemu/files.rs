@@ -8,12 +8,11 @@ use async_trait::async_trait;
 use tempfile::NamedTempFile;
 
 use crate::builder::qemu::artifact::remove_directory;
-use crate::builder::qemu::kept::Kept;
 use crate::builder::qemu::options::{Disks, Format};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::journal::Thing;
-use crate::step::{Ending, Step};
+use crate::step::{Ending, Kept, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
 use crate::vm::download::{Download, Source};

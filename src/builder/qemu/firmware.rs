@@ -7,11 +7,10 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 
 use crate::builder::qemu::architecture::Architecture;
-use crate::builder::qemu::kept::Kept;
 use crate::builder::qemu::options::Firmware;
 use crate::component::BuildContext;
 use crate::peer;
-use crate::step::{Ending, Step};
+use crate::step::{Ending, Kept, Step};
 use crate::vm::tpm::Tpm;
 
 /// QEMU's flash memory is smaller for every machine.

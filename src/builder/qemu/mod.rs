@@ -7,7 +7,6 @@ mod boot;
 mod check;
 mod files;
 mod firmware;
-mod kept;
 mod options;
 mod run;
 
@@ -30,14 +29,13 @@ use self::artifact::{Image, files_below};
 use self::boot::{ShowScreen, TypeBootCommand, screens_directory};
 use self::files::{Compact, Fetch, MakeCd, MakeDisks, MakeFloppy, OutputDirectory};
 use self::firmware::{PrepareVariables, StartTpm, Uefi};
-use self::kept::Kept;
 use self::options::Accelerator;
 use self::run::{FindMachine, Off, Serve, Shutdown, Start};
 use crate::builder::provision::provision_while;
 use crate::communicator::{self, Chosen, HostKey, Taken, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
 use crate::interpolate::{BuildData, Dot};
-use crate::step::Steps;
+use crate::step::{Kept, Steps};
 use crate::vm::MachineText;
 use crate::vm::accelerator::{self, Kvm};
 use crate::vm::album::Album;
@@ -49,6 +47,7 @@ use crate::vm::http_server;
 use crate::vm::machine::Machine;
 use crate::vm::neighbor;
 use crate::vm::ports::Port;
+use crate::vm::process::Ended;
 use crate::vm::tpm::Tpm;
 use crate::vm::vnc;
 use crate::vm::watch::Watch;
@@ -219,22 +218,15 @@ impl Qemu {
             installs: self.installs(),
             machine: Kept::default(),
         };
-        let has_ended =
-            |error: anyhow::Error| match parts.tpm.as_ref().and_then(|tpm| tpm.has_ended()) {
-                Some(ended) => error.context(ended.to_string()),
-                None => error,
-            };
-        let machine = steps.run(start).await.map_err(has_ended)?;
+        let tpm = || parts.tpm.as_ref().and_then(|tpm| tpm.has_ended());
+        let machine = steps.run(start).await.map_err(|error| after(error, tpm()))?;
 
         let data = async {
             let dot = self.dot(&surroundings);
             let watch = self.boot(&machine, is_ps2, dot, cx, steps).await?;
             self.provision(&machine, &watch, mac, &surroundings, steps).await
         };
-        let data = data.await.map_err(|error| match machine.has_ended() {
-            Some(ended) => error.context(ended.to_string()),
-            None => error,
-        })?;
+        let data = data.await.map_err(|error| after(error, machine.has_ended()))?;
         if Compact::is_wanted(&self.disks) {
             let path = parts.disks.into_iter().next().context("there is no disk")?;
             steps.run(Compact { disks: self.disks.clone(), path }).await?;
@@ -589,5 +581,13 @@ impl Qemu {
             accelerator: accelerator.name(),
             build_data,
         })
+    }
+}
+
+/// `error`, after a program that it may come from has `ended`.
+fn after(error: anyhow::Error, ended: Option<Ended>) -> anyhow::Error {
+    match ended {
+        Some(ended) => error.context(ended.to_string()),
+        None => error,
     }
 }

@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::bail;
 use async_trait::async_trait;
 
-use crate::builder::qemu::kept::Kept;
 use crate::component::{BuildContext, Command, Communicator};
 use crate::event::{Phase, Stream};
 use crate::retry::{or_cancelled, sleep};
-use crate::step::{Ending, Step};
+use crate::step::{Ending, Kept, Step};
 use crate::vm::http_server::{HttpServer, Options, Site};
 use crate::vm::machine::Machine;
 use crate::vm::neighbor;

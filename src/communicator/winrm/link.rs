@@ -14,7 +14,7 @@ use super::http::{Connection, Endpoint, HttpAnswer};
 use super::ntlm::{self, Account, Moment, Session};
 use super::soap::{Request, refused};
 use crate::retry::Permanent;
-use crate::secret::Secret;
+use crate::secret::{Secret, random};
 
 const SOAP: &str = "application/soap+xml;charset=UTF-8";
 const SEALED: &str = "multipart/encrypted;protocol=\"application/HTTP-SPNEGO-session-encrypted\";boundary=\"Encrypted Boundary\"";
@@ -257,11 +257,4 @@ fn open(session: &mut Session, body: &[u8]) -> anyhow::Result<Vec<u8>> {
     let length = length.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     let (signature, sealed) = part.split_at_checked(length).context(broken)?;
     Ok(session.open(signature, sealed)?)
-}
-
-/// Bytes that nobody can guess.
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).context("there are no random numbers")?;
-    Ok(bytes)
 }

@@ -75,7 +75,7 @@ fn with(record: &RunRecord, about: &About, now: Timestamp, detail: Detail) -> St
     out.push_str(&builds(record, now, detail));
     out.push_str(&findings(record, about, detail));
     out.push_str(&failures(record, about, detail));
-    out.push_str(&screens(record, detail));
+    out.push_str(&screens(record, about, detail));
     if let Some(changes) = &about.changes {
         out.push_str(&changed(changes, detail));
     }
@@ -264,7 +264,7 @@ const MOST_PICTURES: usize = 12;
 
 /// The pictures of each machine's screen, as a strip of names: a summary shows no files. The last ones
 /// tell most.
-fn screens(record: &RunRecord, detail: Detail) -> String {
+fn screens(record: &RunRecord, about: &About, detail: Detail) -> String {
     let mut out = String::new();
     let shown = record.builds.iter().filter(|(_, build)| !build.pictures.is_empty());
     for (name, build) in shown.take(detail.rows) {
@@ -275,12 +275,12 @@ fn screens(record: &RunRecord, detail: Detail) -> String {
         });
         let first = (skipped > 0).then(|| "…".to_owned());
         let strip = first.into_iter().chain(last).collect::<Vec<_>>().join(" → ");
-        let directory = build.pictures[0].path.rsplit_once('/').map_or(".", |(parent, _)| parent);
+        let directory = in_repository(&about.root, build.pictures[0].directory());
         out.push_str(&format!(
             "\n### The screen of {}\n\n{strip}\n\nThe pictures are in {}: `actions/upload-artifact` \
              keeps them.\n",
             code(name),
-            code(directory)
+            code(&directory)
         ));
     }
     out

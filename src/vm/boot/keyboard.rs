@@ -108,8 +108,8 @@ impl<'a> Keyboard<'a> {
     }
 
     /// Releases all keys that are held, and waits until the guest has read the last one. The last key
-    /// may have ended the machine.
-    pub async fn finish(mut self) -> Typed {
+    /// may have ended the machine. How many keys were typed at a guest that did not read them.
+    pub async fn finish(mut self) -> usize {
         for key in self.held.keys().copied().collect::<Vec<_>>() {
             let released = self.stroke(Stroke { key, shift: false }, Motion::Release).await;
             if let Err(error) = released {
@@ -119,7 +119,7 @@ impl<'a> Keyboard<'a> {
         if self.pace == Pace::Guests {
             self.until_read().await;
         }
-        Typed { unread: self.unread }
+        self.unread
     }
 
     async fn send(&self, moves: &[(Key, bool)]) -> anyhow::Result<()> {
@@ -147,13 +147,6 @@ impl<'a> Keyboard<'a> {
         }
         self.ignored = false;
     }
-}
-
-/// How the typing went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Typed {
-    /// How many keys were typed at a guest that did not read them: some may be lost.
-    pub unread: usize,
 }
 
 /// Whether what the guest has not read yet leaves no room for more.

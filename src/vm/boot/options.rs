@@ -212,12 +212,10 @@ impl BootStep {
         };
         let command = Command::parse(&text);
         for Finding { part, is_error, cause, help } in &command.findings {
+            let option = self.option(text_at(&starts, part));
             let found = match is_error {
-                true => check.error(&self.option(text_at(&starts, part)), cause),
-                false => {
-                    let option = self.option(text_at(&starts, part));
-                    check.warn(code::OPTION_VALUE, &option, cause)
-                }
+                true => check.error(&option, cause),
+                false => check.warn(code::OPTION_VALUE, &option, cause),
             };
             about(found, &text[part.clone()], help);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::time::sleep;
 
-use super::keyboard::{Keyboard, Typed};
+use super::keyboard::Keyboard;
 use super::language::{Action, Command};
 use super::options::Boot;
 use crate::config::GoDuration;
@@ -52,40 +52,27 @@ impl<'a> Typist<'a> {
                     }
                 }
                 Action::Wait(wait) => {
-                    self.tell(*wait, || format!("Waiting {}...", GoDuration::from(*wait)));
+                    if *wait > UNTOLD {
+                        self.ui.say(format!("Waiting {}...", GoDuration::from(*wait)));
+                    }
                     // That there is no machine any more matters to the next key, if there is one.
-                    let gone = self.machine.gone();
-                    gone.run_until_cancelled(sleep(*wait)).await;
+                    let _ = self.machine.while_there(sleep(*wait)).await;
                 }
                 Action::WaitForText { text, limit } => {
-                    self.while_there(self.until_printed(text, *limit)).await?;
+                    self.machine.while_there(self.until_printed(text, *limit)).await??;
                 }
                 Action::WaitForChange { limit } => {
-                    self.while_there(self.until_changed(before.take(), *limit)).await?;
+                    self.machine.while_there(self.until_changed(before.take(), *limit)).await??;
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes the hands off the keyboard.
-    pub async fn finish(self) -> Typed {
+    /// Takes the hands off the keyboard. How many keys were typed at a guest that did not read them: some
+    /// may be lost.
+    pub async fn finish(self) -> usize {
         self.keyboard.finish().await
-    }
-
-    /// `wait`, as long as there is a machine that it can wait for.
-    async fn while_there(
-        &self,
-        wait: impl Future<Output = anyhow::Result<()>>,
-    ) -> anyhow::Result<()> {
-        let waited = self.machine.gone().run_until_cancelled_owned(wait).await;
-        waited.context("the machine is gone")?
-    }
-
-    fn tell(&self, wait: Duration, what: impl FnOnce() -> String) {
-        if wait > UNTOLD {
-            self.ui.say(what());
-        }
     }
 
     async fn until_printed(&self, text: &str, limit: Duration) -> anyhow::Result<()> {

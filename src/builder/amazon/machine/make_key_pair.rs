@@ -144,7 +144,7 @@ impl Step for MakeKeyPair {
         if let Some(file) = self.debug_file(cx) {
             cx.ui
                 .say(format!("Keeping its private key in {} while the build runs", file.display()));
-            write_private(file, pem.clone()).await?;
+            pem.write_to(&file).with_context(|| format!("cannot write {}", file.display()))?;
         }
         let key = TemporaryKey::from_pem(&pem, name)?;
         Ok(Key { name: Some(name.clone()), temporary: Some(Arc::new(key)), pem: Some(pem) })
@@ -164,17 +164,4 @@ impl Step for MakeKeyPair {
     fn stands_alone(&self) -> bool {
         true
     }
-}
-
-/// Writes a file that only its owner can read.
-async fn write_private(file: PathBuf, text: Secret) -> anyhow::Result<()> {
-    use tokio::io::AsyncWriteExt as _;
-    let write = async {
-        let mut options = tokio::fs::OpenOptions::new();
-        let mut open =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&file).await?;
-        open.write_all(text.expose().as_bytes()).await?;
-        open.flush().await
-    };
-    write.await.with_context(|| format!("cannot write {}", file.display()))
 }
