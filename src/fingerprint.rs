@@ -28,7 +28,7 @@ pub struct Fingerprint(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     made_from: Result<Ingredients, Vec<String>>,
-    record: OnceCell<Option<Arc<Record>>>,
+    record: OnceCell<Result<Arc<Record>, String>>,
 }
 
 /// All that a build is made from, as it is collected.
@@ -74,22 +74,29 @@ impl Fingerprint {
         self.0.made_from.as_ref().err().map_or(&[], Vec::as_slice)
     }
 
-    /// What the build is made from; `None` if nobody can tell, or a file cannot be read. Files are read
-    /// at the first time.
-    pub async fn record(&self) -> Option<Arc<Record>> {
+    /// What the build is made from. Files are read at the first time.
+    ///
+    /// # Errors
+    /// If nobody can tell, or a file cannot be read.
+    pub async fn record(&self) -> anyhow::Result<Arc<Record>> {
         let shared = self.0.clone();
         let read = || async {
-            let made = tokio::task::spawn_blocking(move || {
-                Some(shared.made_from.as_ref().ok()?.record().map(Arc::new))
+            let made = tokio::task::spawn_blocking(move || match &shared.made_from {
+                Ok(made_from) => {
+                    made_from.record().map(Arc::new).map_err(|error| error.to_string())
+                }
+                Err(unseen) => Err(format!("it depends on {}", unseen.join(", "))),
             });
-            made.await.ok()??.inspect_err(|error| tracing::warn!(%error, "no fingerprint")).ok()
+            made.await.unwrap_or_else(|error| Err(error.to_string()))
         };
-        self.0.record.get_or_init(read).await.clone()
+        self.0.record.get_or_init(read).await.clone().map_err(anyhow::Error::msg)
     }
 
-    /// The number of that, in hexadecimal digits.
+    /// The number of that, in hexadecimal digits; `None` if there is none.
     pub async fn number(&self) -> Option<String> {
-        Some(self.record().await?.number().to_owned())
+        let record =
+            self.record().await.inspect_err(|error| tracing::info!("no number: {error:#}"));
+        Some(record.ok()?.number().to_owned())
     }
 }
 
@@ -186,9 +193,16 @@ impl Ingredients {
 
     fn digest_files(&self, path: &Path) -> io::Result<String> {
         let mut digest = self.hasher();
-        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-            add_file(&mut digest, path, entry?.path())?;
-        }
+        let mut read = || {
+            // An upload follows links, too.
+            for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
+                add_file(&mut digest, path, entry?.path())?;
+            }
+            Ok(())
+        };
+        read().map_err(|error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
         Ok(hex::encode(digest.finalize().into_bytes()))
     }
 }

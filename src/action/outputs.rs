@@ -12,7 +12,7 @@ use super::annotate;
 use super::manifest::Written;
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
-use crate::event::{Product, Ui};
+use crate::event::{Picture, Product, Ui};
 use crate::fault::{Fault, Kind};
 use crate::github::Files;
 use crate::report::github::record::{BuildRecord, RunRecord};
@@ -161,7 +161,7 @@ impl Outputs {
 /// The directories of all pictures that builds have told of.
 pub(super) fn screens(record: &RunRecord) -> BTreeSet<&str> {
     let pictures = record.builds.values().flat_map(|build| &build.pictures);
-    pictures.filter_map(|picture| Some(picture.path.rsplit_once('/')?.0)).collect()
+    pictures.map(Picture::directory).collect()
 }
 
 fn products(build: &BuildRecord) -> &[Product] {

@@ -34,7 +34,7 @@ pub async fn hand_over(ec2: &Ec2, ids: &[String]) -> Result<(), ApiError> {
 
 /// Whether `tags` have the one of the build of `token`.
 pub fn has_tag(tags: &[Tag], token: &str) -> bool {
-    tags.iter().any(|tag| tag.key() == Some(BUILD_TAG) && tag.value() == Some(token))
+    tags::value(tags, BUILD_TAG) == Some(token)
 }
 
 /// Fits what has the tag of the build of `token`.
@@ -66,10 +66,7 @@ pub struct Mark {
 impl Mark {
     /// What `tags` say, if they are ours: both are there, and the token says when it was chosen.
     pub fn of(tags: &[Tag]) -> Option<Self> {
-        let value = |key: &str| {
-            let tag = tags.iter().find(|tag| tag.key() == Some(key))?;
-            tag.value().map(str::to_owned)
-        };
+        let value = |key: &str| tags::value(tags, key).map(str::to_owned);
         let (run, token) = (value(RUN_TAG)?, value(BUILD_TAG)?);
         let begun = time_of(&token)?;
         Some(Self { run, token, begun })

@@ -1,6 +1,7 @@
 //! AMIs with their snapshots.
 
 use aws_sdk_ec2::types::{Filter, Image};
+use jiff::Timestamp;
 
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
@@ -33,6 +34,11 @@ pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<Image>, ApiError> {
         Err(error) if error.is_unknown() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// When an AMI was made.
+pub fn creation(image: &Image) -> Option<Timestamp> {
+    image.creation_date()?.parse().ok()
 }
 
 /// The snapshots behind `image`.

@@ -19,6 +19,7 @@ use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::build_tags::has_tag;
+use crate::aws::image;
 use crate::aws::name::time_of;
 
 /// How far the clocks of AWS and of a machine that built may be apart.
@@ -31,11 +32,6 @@ const ONE_CALL: SignedDuration = SignedDuration::from_mins(10);
 /// What EC2 says of the time.
 pub fn time(time: Option<&DateTime>) -> Option<Timestamp> {
     Timestamp::from_second(time?.secs()).ok()
-}
-
-/// When an AMI was made.
-pub fn creation(image: &Image) -> Option<Timestamp> {
-    image.creation_date()?.parse().ok()
 }
 
 /// Whether something that was made at `at` is not older than the build of `token`.
@@ -111,7 +107,9 @@ pub fn copy(image: &Image, source: &str, token: &str, since: i64) -> bool {
 /// Whether `image` was made by a call of `since`.
 fn is_by_call(image: &Image, since: i64) -> bool {
     let since = Timestamp::from_second(since).ok();
-    since.zip(creation(image)).is_some_and(|(since, at)| since <= at && at <= since + ONE_CALL)
+    since
+        .zip(image::creation(image))
+        .is_some_and(|(since, at)| since <= at && at <= since + ONE_CALL)
 }
 
 /// Whether `image` is a finished copy of `source`, which has no tag of ours any more.

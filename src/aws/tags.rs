@@ -68,6 +68,11 @@ pub fn render(
     Ok(rendered.into_iter().map(|(key, value)| tag(key, value)).collect())
 }
 
+/// What the tag `key` says, if it is among `tags`.
+pub fn value<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
+    tags.iter().find(|tag| tag.key() == Some(key))?.value()
+}
+
 /// A tag.
 pub fn tag(key: impl Into<String>, value: impl Into<String>) -> Tag {
     Tag::builder().key(key).value(value).build()

@@ -33,7 +33,7 @@ pub struct Arguments {
     pub adopt: bool,
     /// How long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
     /// long as it takes. Otherwise IMGBAKE_CLEANUP_TIMEOUT, or 20s.
-    #[arg(long, value_parser = cleanup_timeout, value_name = "DURATION")]
+    #[arg(long, value_parser = GoDuration::parse_length, value_name = "DURATION")]
     pub cleanup_timeout: Option<GoDuration>,
     /// Colours; without this flag only on a terminal.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -123,19 +123,13 @@ pub struct How {
 /// How long an interrupted run may clean up if nobody says.
 const CLEANUP: GoDuration = GoDuration::from_secs(20);
 
-/// A duration that is not below zero.
-fn cleanup_timeout(text: &str) -> Result<GoDuration, String> {
-    let given = GoDuration::parse(text)?;
-    if given.is_negative() { Err(format!("`{text}` is below zero")) } else { Ok(given) }
-}
-
 impl Arguments {
-    /// What `-skip-unchanged` and `-explain-changes` ask for; `-force` bakes whatever has changed.
+    /// What `-skip-unchanged` and `-explain-changes` ask for. With `-force` nothing is skipped, but what
+    /// is made is found by the next run.
     fn skip_unchanged(&self) -> Option<SkipUnchanged> {
         let only_says = self.explain_changes;
         let max_age = self.max_age.map(|age| age.get());
-        let wanted = only_says || (self.skip_unchanged && !self.force);
-        wanted.then_some(SkipUnchanged { max_age, only_says })
+        (only_says || self.skip_unchanged).then_some(SkipUnchanged { max_age, only_says })
     }
 }
 
@@ -145,9 +139,8 @@ impl How {
         const VARIABLE: &str = "IMGBAKE_CLEANUP_TIMEOUT";
         let cleanup = match (arguments.cleanup_timeout, session.environment.get(VARIABLE)) {
             (Some(given), _) => given,
-            (None, Some(text)) => {
-                cleanup_timeout(text).map_err(|wrong| format!("Error: {VARIABLE}: {wrong}"))?
-            }
+            (None, Some(text)) => GoDuration::parse_length(text)
+                .map_err(|wrong| format!("Error: {VARIABLE}: {wrong}"))?,
             (None, None) => CLEANUP,
         };
         Ok(Self {

@@ -326,9 +326,9 @@ fn plan_alone(
     let plan = plan::make(&template, values, &request, &session.redactor);
     let Some(mut plan) = found.absorb(plan) else { return Err(found) };
     plan.lints.extend(lints);
-    if let Some(timeless) = written.and_then(|written| timeless(session, written, inputs, request))
-    {
-        plan.take_fingerprints(&timeless, sources, &session.redactor);
+    if let Some(written) = written {
+        let timeless = timeless(session, written, inputs, request);
+        plan.take_fingerprints(timeless.as_ref(), sources, &session.redactor);
     }
     found.into_result(Planned { template, plan })
 }

@@ -23,15 +23,19 @@ impl GoDuration {
         Self { nanos: seconds * 1_000_000_000 }
     }
 
-    /// Parses an age: whole days (`7d`), or what Go's notation says, not below zero.
+    /// Parses a length of time: Go's notation, not below zero.
+    pub fn parse_length(text: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            given if given.is_negative() => Err(format!("`{text}` is below zero")),
+            given => Ok(given),
+        }
+    }
+
+    /// Parses an age: whole days (`7d`), or a [length of time](Self::parse_length).
     pub fn parse_age(text: &str) -> Result<Self, String> {
-        let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
-        match days.map_or_else(
-            || Self::parse(text),
-            |days| Ok(Self::from_secs(86_400 * i64::from(days))),
-        )? {
-            age if age.is_negative() => Err(format!("`{text}` is below zero")),
-            age => Ok(age),
+        match text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok()) {
+            Some(days) => Ok(Self::from_secs(86_400 * i64::from(days))),
+            None => Self::parse_length(text),
         }
     }
 

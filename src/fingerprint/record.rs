@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 /// What a part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// This program.
     Program,
@@ -143,17 +143,17 @@ impl Record {
 
     /// Parts that are known by their names.
     fn changed(&self, kind: Kind, older: &Brief, changes: &mut Vec<String>) {
-        let own: Vec<_> = self.parts.iter().filter(|part| part.kind == kind).collect();
-        let old: Vec<_> = older.0.iter().filter(|part| part.kind == kind).collect();
-        for part in &own {
-            let brief = part.brief();
-            let before = old.iter().find(|old| old.name == brief.name);
-            if before.is_none_or(|before| before.digest != brief.digest) {
-                changes.push(kind.shown(&part.name));
+        let own = self.parts.iter().filter(|part| part.kind == kind);
+        let own: Vec<_> = own.map(|part| (part.name.as_str(), part.brief())).collect();
+        for (name, _) in own.iter().filter(|(_, brief)| !older.0.contains(brief)) {
+            let shown = kind.shown(name);
+            // Two provisioners may read one file.
+            if !changes.contains(&shown) {
+                changes.push(shown);
             }
         }
-        let is_gone = |old: &&&Part| own.iter().all(|part| part.brief().name != old.name);
-        if old.iter().any(|old| is_gone(&old)) {
+        let mut old = older.0.iter().filter(|part| part.kind == kind);
+        if old.any(|old| own.iter().all(|(_, brief)| brief.name != old.name)) {
             changes.push(kind.gone().to_owned());
         }
     }

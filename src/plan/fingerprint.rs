@@ -14,16 +14,23 @@ const MOST_FILES: usize = 10_000;
 
 impl Plan {
     /// The builds of this plan have fingerprints from now on. `timeless` is the same plan, made when
-    /// neither clock nor chance says anything, from `sources`; `redactor` knows the secrets of both.
-    pub fn take_fingerprints(&mut self, timeless: &Self, sources: &SourceMap, redactor: &Redactor) {
-        let timeless = timeless.builds.iter().map(|build| (build.name.as_str(), build));
+    /// neither clock nor chance says anything, from `sources`, if it can be made then; `redactor` knows
+    /// the secrets of both.
+    pub fn take_fingerprints(
+        &mut self,
+        timeless: Option<&Self>,
+        sources: &SourceMap,
+        redactor: &Redactor,
+    ) {
+        let timeless = timeless.into_iter().flat_map(|plan| &plan.builds);
+        let timeless = timeless.map(|build| (build.name.as_str(), build));
         let timeless: HashMap<_, _> = timeless.collect();
         for build in &mut self.builds {
-            let Some(same) = timeless.get(build.name.as_str()) else { continue };
-            build.fingerprint = match same.ingredients(sources, redactor) {
-                Ok(ingredients) => Fingerprint::from(ingredients),
-                Err(unseen) => Fingerprint::unknown(unseen),
-            };
+            let same = timeless.get(build.name.as_str());
+            let by_clock = || vec!["the time at which it is planned".to_owned()];
+            let made_from = same.ok_or_else(by_clock);
+            let made_from = made_from.and_then(|same| same.ingredients(sources, redactor));
+            build.fingerprint = made_from.map_or_else(Fingerprint::unknown, Fingerprint::from);
         }
     }
 }
@@ -86,12 +93,10 @@ impl PlannedProvisioner {
         let file = sources.file(self.span.file);
         let line = file.position(self.span.start as usize).line;
         let mut declared = file.asked_at(line, "inputs").peekable();
-        if declared.peek().is_none() {
-            let files = self.reads.clone().ok_or("what it reads is not known")?;
-            found.add_files(files);
-            return Ok(());
+        if self.reads.is_none() && declared.peek().is_none() {
+            return Err("what it reads is not known".to_owned());
         }
-        found.add_files(self.reads.clone().unwrap_or_default());
+        found.add_files(self.reads.iter().flatten().cloned());
         let names = declared.flat_map(|list| list.split(',')).map(str::trim);
         for name in names.filter(|name| !name.is_empty()) {
             match is_variable(name) {

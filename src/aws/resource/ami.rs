@@ -152,7 +152,7 @@ pub async fn find(
     let mut best = Found::Nothing;
     for image in named(ec2, &ami.name, id).await? {
         let is_proven = match is_finished {
-            true => tokens.iter().any(|token| proof::is_of_build(token, proof::creation(&image))),
+            true => tokens.iter().any(|token| proof::is_of_build(token, image::creation(&image))),
             false => tokens.iter().any(|token| has_tag(image.tags(), token)),
         };
         let is_ours = is_proven && ami.is_as_made(ec2, &image).await?;
@@ -207,7 +207,7 @@ pub async fn tagged_origin(
     let Some(image) = image::by_id(ec2, id).await? else { return Ok(None) };
     let Some(instance) = origin(ec2, &image).await? else { return Ok(None) };
     let Some(instance) = instance::by_id(ec2, &instance).await? else { return Ok(None) };
-    let made_at = proof::creation(&image);
+    let made_at = image::creation(&image);
     let is_ours =
         search.any(|token| proof::instance(&instance, token) && proof::is_of_build(token, made_at));
     Ok(instance.instance_id.filter(|_| is_ours))

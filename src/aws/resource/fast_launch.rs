@@ -60,7 +60,7 @@ impl Resource for FastLaunch {
             return Ok(Found::certain(found.image_id.clone()));
         };
         let is_ours = match search.is_finished {
-            true => search.any(|token| proof::is_of_build(token, proof::creation(&image))),
+            true => search.any(|token| proof::is_of_build(token, image::creation(&image))),
             false => search.any(|token| has_tag(image.tags(), token)),
         };
         let is_ours = is_ours

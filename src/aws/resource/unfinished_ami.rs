@@ -124,5 +124,5 @@ async fn is_made_of_ours(ec2: &Ec2, image: &Image, token: &str) -> Result<bool, 
 
 /// Whether `image` has the tag of the build of `token`, and is not older.
 fn is_tagged(image: &Image, token: &str) -> bool {
-    has_tag(image.tags(), token) && proof::is_of_build(token, proof::creation(image))
+    has_tag(image.tags(), token) && proof::is_of_build(token, image::creation(image))
 }

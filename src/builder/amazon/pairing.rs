@@ -17,7 +17,7 @@ use super::machine::{
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
-use crate::component::{BuildContext, Check};
+use crate::component::{BuildContext, Check, SkipUnchanged};
 use crate::env::Environment;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -108,16 +108,18 @@ impl AtWork {
         builder_id: &'static str,
         is_like_source: bool,
     ) -> anyhow::Result<Known> {
-        let Some(wanted) = cx.skip_unchanged else { return Ok(Known::Source(None)) };
+        let looks = |wanted: &SkipUnchanged| wanted.only_says || !cx.facts.force;
+        let Some(wanted) = cx.skip_unchanged.filter(looks) else { return Ok(Known::Source(None)) };
         let source = self.find_source(steps, is_like_source).await?;
         let found = steps.run(FindUnchanged::new(&self.imaging, &source, wanted)).await?;
         Ok(match found {
+            // Nothing is to come of it, a post-processor's work neither.
+            _ if wanted.only_says => Known::Artifact(None),
             Some(images) => {
                 let (account, data) = (self.machine.build.account.clone(), source.build_data(""));
                 let amis = Amis::new(builder_id, account, images, data).that_were_there();
                 Known::Artifact(Some(amis))
             }
-            None if wanted.only_says => Known::Artifact(None),
             None => Known::Source(Some(source)),
         })
     }

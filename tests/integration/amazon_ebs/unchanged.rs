@@ -118,8 +118,10 @@ async fn what_is_unchanged_is_not_baked_again() {
         let again = room.build(flags, &[]).await;
         assert_eq!(room.proxy.count("RunInstances"), before + 1, "{again:#?}");
     }
+    let newest = room.artifact();
     let young = room.build(&["-skip-unchanged", "-max-age=7d"], &[]).await;
     assert!(young.stdout.contains("was made from the same"), "{young:#?}");
+    assert_eq!(room.artifact(), newest, "what was forced counts, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,6 +198,10 @@ async fn each_change_is_named_as_what_it_is() {
     is("a declared file", "lib/a.sh").await;
     write("lib/a.sh", "true");
     is("nothing again", SAME).await;
+    write("elsewhere/page.html", "hello");
+    std::os::unix::fs::symlink("../elsewhere", room.program.path("site/linked")).unwrap();
+    is("a linked directory", "site/").await;
+    std::fs::remove_file(room.program.path("site/linked")).unwrap();
 
     assert_eq!(room.explain(&[], &[("COLOUR", "blue")]).await, "the variable COLOUR");
     let var = async |value: &str| room.explain(&["-var", value], &colour).await;
@@ -247,4 +253,17 @@ async fn all_copies_must_be_there() {
         ec2.deregister_image().image_id(id).send().await.unwrap();
     }
     assert_eq!(room.explain(&[], &[]).await, "its copy in eu-west-1 is not there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_files_than_tags_are_compared_as_one() {
+    let room = Room::new().await;
+    for index in 0..600 {
+        room.program.write(&format!("lib/{index}-{}.sh", "x".repeat(100)), "true");
+    }
+    room.write("", "# imgbake:inputs(lib/**)\nprovisioner \"shell-local\" { inline = [\"true\"] }");
+    room.build(&["-skip-unchanged"], &[]).await;
+    assert!(room.explain(&[], &[]).await.ends_with("was made from the same"));
+    room.program.write(&format!("lib/7-{}.sh", "x".repeat(100)), "false");
+    assert_eq!(room.explain(&[], &[]).await, "something");
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::aws::build_tags::BUILD_TAG;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::error::Meaning;
-use crate::aws::image::{by_id, snapshots};
+use crate::aws::image::{by_id, creation};
 use crate::aws::removal::Removal;
 use crate::aws::resource::ami::{Ami, Origin};
 use crate::aws::resource::ami_copy::AmiCopy;
@@ -121,8 +121,7 @@ impl AbandonedAmi {
 
     /// The same AMI, of `imaging`. Until it has the tag of that, it has the one that `image` shows.
     fn made_by(&self, imaging: &Imaging, image: &Image) -> Thing {
-        let mut tags = image.tags().iter();
-        let now = tags.find(|tag| tag.key() == Some(BUILD_TAG)).and_then(|tag| tag.value());
+        let now = tags::value(image.tags(), BUILD_TAG);
         let before = now.unwrap_or(&self.origin.token).to_owned();
         let origin = Some(Origin { token: before, ..self.origin.clone() });
         let ami = Ami { token: imaging.build.token.clone(), origin, ..self.ami.clone() };
@@ -145,8 +144,8 @@ impl AbandonedAmi {
 }
 
 fn is_good(image: &Image) -> bool {
-    let made_at = image.creation_date().and_then(|date| date.parse::<Timestamp>().ok());
-    let is_old = made_at.is_some_and(|made_at| Timestamp::now().duration_since(made_at) > FRESH);
+    let is_old =
+        creation(image).is_some_and(|made_at| Timestamp::now().duration_since(made_at) > FRESH);
     !is_old && matches!(image.state(), Some(ImageState::Pending | ImageState::Available))
 }
 
@@ -232,10 +231,7 @@ impl Step for AdoptImage {
         ours?;
         // It is in our journal now, and has our tags.
         self.abandoned.journal.gone(&self.abandoned.entry.thing);
-        let region = self.imaging.build.account.region().to_owned();
-        let (id, name) = (self.id.clone(), name.clone());
-        let (snapshots, own_snapshots) = (snapshots(&image), Vec::new());
-        Ok(MadeImage { region, id, name, snapshots, own_snapshots })
+        Ok(MadeImage::new(self.imaging.build.account.region(), &self.id, name, &image))
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {

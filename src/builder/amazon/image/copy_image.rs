@@ -11,7 +11,6 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::aws::allow::Regions;
-use crate::aws::image::snapshots;
 use crate::aws::name::time_ordered_id;
 use crate::aws::resource::Resource as _;
 use crate::aws::resource::ami_copy::{self, AmiCopy};
@@ -111,9 +110,7 @@ impl CopyImage {
         let how = if to.encrypted == Some(true) { ", encrypted" } else { "" };
         cx.ui.say(format!("Copying {} to {region}{how}: {id}", self.original.id));
         let image = wait_for_image(cx, &self.imaging, &ec2, &id).await?;
-        let (region, name) = (region.to_owned(), self.name.clone());
-        let (snapshots, own_snapshots) = (snapshots(&image), Vec::new());
-        Ok(MadeImage { region, id, name, snapshots, own_snapshots })
+        Ok(MadeImage::new(region, &id, &self.name, &image))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Is there an AMI that was made from the same? Then none is made.
 
+use std::cmp::Reverse;
+
 use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{Image, Tag};
@@ -7,8 +9,8 @@ use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::build_tags::Mark;
-use crate::aws::image::{filter, matching, snapshots};
-use crate::aws::tags::tag;
+use crate::aws::image::{creation, filter, matching};
+use crate::aws::tags::{self, tag};
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::builder::amazon::source_ami::SourceAmi;
@@ -38,10 +40,15 @@ pub(super) async fn made_from(cx: &BuildContext, source: &SourceAmi) -> Vec<Tag>
     if cx.skip_unchanged.is_none() {
         return Vec::new();
     }
-    let Some(record) = cx.fingerprint.record().await else { return Vec::new() };
+    let Ok(record) = cx.fingerprint.record().await else { return Vec::new() };
     let record = record.with_source(source.id());
-    let texts = record.brief().to_texts(LONGEST_VALUE).into_iter().take(MOST_PARTS);
-    let parts = texts.enumerate().map(|(index, text)| tag(format!("{PARTS_TAG}-{index}"), text));
+    let texts = record.brief().to_texts(LONGEST_VALUE);
+    // With some of them only, all others would seem to be new.
+    let texts = if texts.len() > MOST_PARTS { Vec::new() } else { texts };
+    let parts = texts
+        .into_iter()
+        .enumerate()
+        .map(|(index, text)| tag(format!("{PARTS_TAG}-{index}"), text));
     let own = [tag(IMAGE_TAG, &cx.facts.build_name), tag(NUMBER_TAG, record.number())];
     own.into_iter().chain(parts).collect()
 }
@@ -59,9 +66,12 @@ impl FindUnchanged {
         ];
         let images = matching(&self.imaging.build.ec2_in(cx, region), filters).await;
         let mut images = images.with_context(|| format!("cannot look for AMIs in {region}"))?;
-        // What has our tags still is not finished.
-        images.retain(|image| Mark::of(image.tags()).is_none());
-        images.sort_by(|a, b| b.creation_date().cmp(&a.creation_date()));
+        images.retain(|image| {
+            // The filter knows patterns; and what has our tags still is not finished.
+            tags::value(image.tags(), IMAGE_TAG) == Some(&cx.facts.build_name)
+                && Mark::of(image.tags()).is_none()
+        });
+        images.sort_by_key(|image| Reverse(creation(image)));
         Ok(images)
     }
 
@@ -74,29 +84,35 @@ impl FindUnchanged {
         let own = self.imaging.build.account.region();
         let regions = self.imaging.settings.copies.regions(own);
         let there = try_join_all(regions.iter().map(|region| self.earlier(cx, region))).await?;
-        let Some(newest) = there.first().and_then(|images| images.first()) else {
-            return Ok(("no finished AMI of this build was found".to_owned(), None));
-        };
-        let mut made = Vec::new();
+        let mut same = Vec::new();
         for (region, images) in regions.iter().zip(&there) {
-            let is_same = |image: &&Image| value(image, NUMBER_TAG) == Some(record.number());
-            match images.iter().find(is_same) {
-                Some(image) => made.push((region, image)),
-                None if region == &regions[0] => {
-                    return Ok((changes(record, newest), None));
+            let number = Some(record.number());
+            let is_same = |image: &&Image| tags::value(image.tags(), NUMBER_TAG) == number;
+            match (images.iter().find(is_same), images.first()) {
+                (Some(image), _) => same.push((region, image)),
+                (None, _) if !same.is_empty() => {
+                    return Ok((format!("its copy in {region} is not there"), None));
                 }
-                None => return Ok((format!("its copy in {region} is not there"), None)),
+                (None, Some(newest)) => return Ok((changes(record, newest), None)),
+                (None, None) => break,
             }
         }
-        let oldest = made.iter().filter_map(|(_, image)| age(image)).max();
-        if let (Some(age), Some(most)) = (oldest, self.wanted.max_age)
+        let Some(&(_, first)) = same.first() else {
+            return Ok(("no finished AMI of this build was found".to_owned(), None));
+        };
+        let aged = same.iter().filter_map(|&(_, image)| Some((age(image)?, image)));
+        if let (Some((age, image)), Some(most)) =
+            (aged.max_by_key(|one| one.0), self.wanted.max_age)
+            && age.is_positive()
             && age.unsigned_abs() > most
         {
-            return Ok((format!("{} is {age:#} old", shown(newest)), None));
+            // Nobody wants its nanoseconds.
+            let age = SignedDuration::from_secs(age.as_secs());
+            return Ok((format!("{} is {age:#} old", shown(image)), None));
         }
-        let said = format!("{} was made from the same", shown(made[0].1));
-        made.sort_by_key(|(region, _)| *region);
-        Ok((said, Some(made.into_iter().map(|(region, image)| of(region, image)).collect())))
+        same.sort_by_key(|(region, _)| *region);
+        let made = same.into_iter().map(|(region, image)| of(region, image));
+        Ok((format!("{} was made from the same", shown(first)), Some(made.collect())))
     }
 }
 
@@ -111,7 +127,7 @@ impl Step for FindUnchanged {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Option<Vec<MadeImage>>> {
         let record = cx.fingerprint.record().await;
-        let record = record.context("a file that the build is made from cannot be read")?;
+        let record = record.context("what the build is made from cannot be read")?;
         let record = record.with_source(self.source.id());
         let (why, images) = self.judge(cx, &record).await?;
         let fate = match images {
@@ -129,6 +145,9 @@ fn changes(record: &Record, image: &Image) -> String {
     let parts = image.tags().iter();
     let parts = parts.filter(|tag| tag.key().is_some_and(|key| key.starts_with(PARTS_TAG)));
     let mut parts: Vec<_> = parts.filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
+    if parts.is_empty() {
+        return format!("something changed since {}", shown(image));
+    }
     parts.sort_unstable();
     let older = Brief::parse(parts.into_iter().map(|(_, text)| text));
     let changes = record.changes_since(&older);
@@ -140,27 +159,16 @@ fn changes(record: &Record, image: &Image) -> String {
     format!("{changed} changed since {}", shown(image))
 }
 
-fn value<'a>(image: &'a Image, key: &str) -> Option<&'a str> {
-    image.tags().iter().find(|tag| tag.key() == Some(key))?.value()
-}
-
 fn shown(image: &Image) -> String {
     let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());
     format!("{id} (`{name}`)")
 }
 
 fn age(image: &Image) -> Option<SignedDuration> {
-    let made_at: Timestamp = image.creation_date()?.parse().ok()?;
-    let age = Timestamp::now().duration_since(made_at);
-    Some(SignedDuration::from_secs(age.as_secs()))
+    Some(Timestamp::now().duration_since(creation(image)?))
 }
 
 fn of(region: &str, image: &Image) -> MadeImage {
-    MadeImage {
-        region: region.to_owned(),
-        id: image.image_id().unwrap_or_default().to_owned(),
-        name: image.name().unwrap_or_default().to_owned(),
-        snapshots: snapshots(image),
-        own_snapshots: Vec::new(),
-    }
+    let (id, name) = (image.image_id().unwrap_or_default(), image.name().unwrap_or_default());
+    MadeImage::new(region, id, name, image)
 }
