@@ -295,13 +295,8 @@ impl BuildContext {
     /// The context of a build `test` without provisioners, and all that is said in it.
     pub fn for_tests() -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
         let (ui, said) = Ui::new();
-        let facts = Facts {
-            build_name: "test".to_owned(),
-            builder_type: "test".to_owned(),
-            force: false,
-            debug: false,
-            scope: crate::interpolate::Scope::for_tests(),
-        };
+        let scope = crate::interpolate::Scope::for_tests();
+        let facts = Facts { build_name: "test".to_owned(), ..Facts::without_build("test", scope) };
         let stop = Stop::default();
         let cx = Self {
             facts: Arc::new(facts),

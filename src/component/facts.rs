@@ -1,5 +1,7 @@
 //! What is known of a build before it runs.
 
+use std::sync::Arc;
+
 use crate::interpolate::{BuildData, Scope};
 
 /// What is known of a build before it runs.
@@ -14,11 +16,25 @@ pub struct Facts {
     pub force: bool,
     /// `-debug`.
     pub debug: bool,
+    /// The names of the variables whose values are secret.
+    pub sensitive_variables: Arc<[String]>,
     /// What `{{ … }}` texts may know, and through it the environment.
     pub scope: Scope,
 }
 
 impl Facts {
+    /// What is known where there is no build.
+    pub fn without_build(builder_type: &str, scope: Scope) -> Self {
+        Self {
+            build_name: String::new(),
+            builder_type: builder_type.to_owned(),
+            force: false,
+            debug: false,
+            sensitive_variables: Arc::default(),
+            scope,
+        }
+    }
+
     /// The same, with what a running machine (or the one that an artifact was made from) says.
     pub fn knowing(&self, data: BuildData) -> Self {
         let scope = Scope { build_data: Some(data), ..self.scope.clone() };

@@ -14,7 +14,7 @@ pub trait Group: DeserializeOwned + JsonSchema + 'static {}
 impl<T: DeserializeOwned + JsonSchema + 'static> Group for T {}
 
 /// Where the schema of a group lists the options of the reference that are refused by name:
-/// `#[schemars(extend("x-not-built" = ["run_once"]))]`.
+/// `#[schemars(extend("x-not-built" = ["vault_aws_engine"]))]`.
 const NOT_BUILT: &str = "x-not-built";
 /// What marks a text that no output may show in an option's schema, as JSON Schema has it: it is
 /// written, and never read back.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::Span;
-use crate::template::ast::{Body, Expr, ExprKind, Template};
+use crate::template::ast::{Body, Build, Expr, ExprKind, Template};
 
 use super::legacy::user_references;
 
@@ -39,10 +39,7 @@ pub fn check(
 
 /// The bodies of all components.
 fn bodies(template: &Template) -> impl Iterator<Item = &Body> {
-    let components = template.builds.iter().flat_map(|build| {
-        let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
-        provisioners.chain(build.post_processors.iter().flatten())
-    });
+    let components = template.builds.iter().flat_map(Build::components);
     let sources = template.sources.iter().map(|source| &source.body);
     sources.chain(components.map(|component| &component.body))
 }

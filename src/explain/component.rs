@@ -132,13 +132,7 @@ fn page_of(kind: &'static str, component: &dyn Described, known: Known<'_>) -> C
 /// What the component says it needs when it is given nothing.
 fn required(component: &dyn Described, known: Known<'_>) -> Vec<String> {
     let nowhere = Span::new(SourceMap::default().add("", ""), 0, 0);
-    let facts = Facts {
-        build_name: String::new(),
-        builder_type: String::new(),
-        force: false,
-        debug: false,
-        scope: Scope::new(known.environment.clone()),
-    };
+    let facts = Facts::without_build("", Scope::new(known.environment.clone()));
     let found = component.find_faults(&Node::empty(nowhere), &facts, &Redactor::default());
     let missing = found.0.into_iter().filter(|found| found.code == code::MISSING_OPTION);
     missing.map(|found| found.summary).collect()

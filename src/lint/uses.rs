@@ -81,11 +81,9 @@ fn bodies(template: &Template) -> impl Iterator<Item = &Body> {
         template.builds.iter().partition(|build| build.written.is_some());
     let written = unrolled.into_iter().filter_map(|build| Some(&build.written.as_ref()?.body));
     let builds = plain.into_iter().flat_map(|build| {
-        let components = build.provisioners.iter().chain(&build.error_cleanup);
-        let components = components.chain(build.post_processors.iter().flatten());
         let extras = build.sources.iter().filter_map(|usage| usage.extra.as_ref());
         let registry = build.hcp_registry.iter().map(|block| &block.body);
-        components.map(|component| &component.body).chain(extras).chain(registry)
+        build.components().map(|component| &component.body).chain(extras).chain(registry)
     });
     let sources = template.sources.iter().map(|source| &source.body);
     let others = template.data.iter().chain(&template.hcp_registry).map(|block| &block.body);

@@ -104,9 +104,7 @@ impl RegisteredDataSources {
 
     /// There is no build yet.
     fn facts(&self, kind: &Spanned<String>) -> Facts {
-        let scope = Scope::new(self.environment.clone());
-        let builder_type = kind.value.clone();
-        Facts { build_name: String::new(), builder_type, force: false, debug: false, scope }
+        Facts::without_build(&kind.value, Scope::new(self.environment.clone()))
     }
 }
 
@@ -159,8 +157,6 @@ fn naming(build: &Build) -> Option<Body> {
 
 /// All that is written in `build` beside its sources.
 fn bodies(build: &Build) -> impl Iterator<Item = &Body> {
-    let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
-    let components = provisioners.chain(build.post_processors.iter().flatten());
     let blocks = build.hcp_registry.iter().chain(&build.written);
-    components.map(|one| &one.body).chain(blocks.map(|block| &block.body))
+    build.components().map(|one| &one.body).chain(blocks.map(|block| &block.body))
 }

@@ -93,6 +93,7 @@ struct Planner<'a> {
     redactor: &'a Redactor,
     /// What every text of the template may know.
     scope: Scope,
+    sensitive_variables: Arc<[String]>,
     found: Diagnostics,
     lints: Vec<Diagnostic>,
 }
@@ -110,8 +111,10 @@ impl<'a> Planner<'a> {
             budget: values.budget().clone(),
             ..Scope::new(request.environment.clone())
         };
+        let sensitive = template.variables.iter().filter(|variable| variable.sensitive);
+        let sensitive_variables = sensitive.map(|variable| variable.name.value.clone()).collect();
         let (found, lints) = (Diagnostics::default(), Vec::new());
-        Self { template, values, request, redactor, scope, found, lints }
+        Self { template, values, request, redactor, scope, sensitive_variables, found, lints }
     }
 
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
@@ -129,8 +132,9 @@ impl<'a> Planner<'a> {
         candidates
     }
 
-    /// Plans one build; what is found comes beside it. Its blocks are checked even if its builder cannot be made, but not if the
-    /// builder's type is unknown: then nobody knows what `build.*` there may ask for.
+    /// Plans one build; what is found comes beside it. Its blocks are checked even if its builder cannot
+    /// be made, but not if the builder's type is unknown: then nobody knows what `build.*` there may
+    /// ask for.
     fn build(&self, candidate: &Candidate<'_>, selection: &Selection) -> Planned {
         let (mut found, mut lints) = (Diagnostics::default(), Vec::new());
         let build = self.checked(candidate, selection, &mut found, &mut lints);
@@ -203,7 +207,8 @@ impl<'a> Planner<'a> {
             ..self.scope.clone()
         };
         let PlanRequest { force, debug, .. } = *self.request;
-        Arc::new(Facts { build_name, builder_type, force, debug, scope })
+        let sensitive_variables = self.sensitive_variables.clone();
+        Arc::new(Facts { build_name, builder_type, force, debug, sensitive_variables, scope })
     }
 
     /// What a candidate's builder is made from.

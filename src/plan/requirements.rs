@@ -58,9 +58,7 @@ fn is_used(template: &Template, plugin: &RequiredPlugin) -> bool {
 
 /// Whether a provisioner or post-processor of `build` is of `plugin`.
 fn uses(build: &Build, plugin: &RequiredPlugin) -> bool {
-    let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
-    let components = provisioners.chain(build.post_processors.iter().flatten());
-    components.map(|block| &block.kind.value).any(|kind| is_of(kind, &plugin.name.value))
+    build.components().any(|block| is_of(&block.kind.value, &plugin.name.value))
 }
 
 fn check_version(required: &Spanned<String>) -> Option<Diagnostic> {

@@ -265,6 +265,11 @@ impl Told<'_> {
             ("packer_force", flag(*force)),
             ("packer_on_error", on_error(self.on_error).into()),
         ];
+        if legacy.is_some() || self.role != Role::Builder {
+            let names = self.facts.sensitive_variables.iter();
+            let names = names.map(|name| name.as_str().into()).collect();
+            told.push(("packer_sensitive_variables", Value::Array(names)));
+        }
         if let Some(variables) = legacy {
             told.push(("packer_user_variables", texts(variables)));
             // A file in the template's directory: which one nobody asks.
@@ -308,6 +313,8 @@ fn on_error(on_error: OnError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn spec() -> Spec {
@@ -321,6 +328,24 @@ mod tests {
             ("root".to_owned(), Item::Block(vec![("path".to_owned(), argument(Type::String))])),
             ("text".to_owned(), argument(Type::String)),
         ]
+    }
+
+    #[test]
+    fn a_provisioner_is_told_which_variables_are_secret() {
+        let scope = crate::interpolate::Scope::for_tests();
+        let mut facts = Facts::without_build("null", scope);
+        facts.sensitive_variables = ["password".to_owned()].into();
+        let names = |facts: &Facts, role| {
+            let told = Told { facts, role, on_error: OnError::Cleanup }.with(Value::Nil);
+            let told = told.iter().find_map(|map| pack::field(map, "packer_sensitive_variables"));
+            told.map(pack::texts)
+        };
+        let password = Some(vec!["password".to_owned()]);
+        assert_eq!(names(&facts, Role::Provisioner), password);
+        assert_eq!(names(&facts, Role::PostProcessor), password);
+        assert_eq!(names(&facts, Role::Builder), None);
+        facts.scope.user_variables = Some(Arc::default());
+        assert_eq!(names(&facts, Role::Builder), password, "the legacy language tells all");
     }
 
     fn typed_json(body: &Json) -> Result<Json, Vec<String>> {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -81,10 +80,9 @@ struct Shared {
     idle: Mutex<Vec<Process>>,
     /// Wakes who waits for one of them.
     back: Notify,
-    /// Held while a process for a check is looked for, or started.
-    growing: AsyncMutex<()>,
-    /// Whether anything was checked: then there may be a process that comes back.
-    is_checked: AtomicBool,
+    /// Held while a process for a check is looked for, or started. Whether that was ever done: then
+    /// there may be one that comes back.
+    growing: AsyncMutex<bool>,
     specs: Mutex<BTreeMap<&'static str, Result<Arc<Spec>, String>>>,
 }
 
@@ -119,7 +117,6 @@ impl Remote {
             idle: Mutex::default(),
             back: Notify::new(),
             growing: AsyncMutex::default(),
-            is_checked: AtomicBool::new(false),
             specs: Mutex::default(),
         }))
     }
@@ -151,8 +148,8 @@ impl Remote {
     /// before it starts another. So many checks need one process if checking is quick, and a few that
     /// work side by side if it is not.
     pub async fn checker(&self) -> anyhow::Result<Process> {
-        let _only_one_more = self.0.growing.lock().await;
-        if self.0.is_checked.swap(true, Ordering::Relaxed) {
+        let mut is_checked = self.0.growing.lock().await;
+        if std::mem::replace(&mut *is_checked, true) {
             let back = async {
                 loop {
                     match self.waiting() {

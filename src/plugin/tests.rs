@@ -71,13 +71,8 @@ fn options(remote: &Remote, name: &str) -> Item {
 /// The facts of a build whose machine is known.
 fn facts() -> Facts {
     let data = BuildData::from([("ID".to_owned(), json!("i-1"))]);
-    let facts = Facts {
-        build_name: "web".to_owned(),
-        builder_type: "null".to_owned(),
-        force: false,
-        debug: false,
-        scope: Scope::for_tests(),
-    };
+    let scope = Scope::for_tests();
+    let facts = Facts { build_name: "web".to_owned(), ..Facts::without_build("null", scope) };
     facts.knowing(data)
 }
 

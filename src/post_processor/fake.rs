@@ -49,13 +49,8 @@ impl Artifact for Made {
 /// The facts of a build called `web` of an `amazon-ebs` builder.
 pub(crate) fn facts() -> Facts {
     let build_data = BuildData::from([("SourceAMI".to_owned(), "ami-0".into())]);
-    Facts {
-        build_name: "web".into(),
-        builder_type: "amazon-ebs".into(),
-        force: false,
-        debug: false,
-        scope: Scope { build_data: Some(build_data), ..Scope::for_tests() },
-    }
+    let scope = Scope { build_data: Some(build_data), ..Scope::for_tests() };
+    Facts { build_name: "web".into(), ..Facts::without_build("amazon-ebs", scope) }
 }
 
 /// A post-processor from options written as JSON; on refusal what was said.

@@ -149,13 +149,8 @@ impl Communicator for Machine {
 
 /// The facts of a build called `web`.
 pub(crate) fn facts() -> Facts {
-    Facts {
-        build_name: "web".into(),
-        builder_type: "null".into(),
-        force: false,
-        debug: false,
-        scope: Scope { build_data: Some(Default::default()), ..Scope::for_tests() },
-    }
+    let scope = Scope { build_data: Some(Default::default()), ..Scope::for_tests() };
+    Facts { build_name: "web".into(), ..Facts::without_build("null", scope) }
 }
 
 /// A provisioner from options written as JSON; on refusal what was said.

@@ -146,6 +146,14 @@ pub struct Build {
     pub span: Span,
 }
 
+impl Build {
+    /// Its provisioners and post-processors.
+    pub fn components(&self) -> impl Iterator<Item = &ComponentBlock> {
+        let provisioners = self.provisioners.iter().chain(&self.error_cleanup);
+        provisioners.chain(self.post_processors.iter().flatten())
+    }
+}
+
 /// A source as a build uses it.
 #[derive(Clone, Debug)]
 pub struct SourceUse {

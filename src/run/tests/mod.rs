@@ -154,13 +154,8 @@ fn build<F>(name: &str, work: F) -> PlannedBuild
 where
     F: Fn(BuildContext) -> BoxFuture<'static, Made> + Send + Sync + 'static,
 {
-    let facts = Facts {
-        build_name: name.to_owned(),
-        builder_type: "test".to_owned(),
-        force: false,
-        debug: false,
-        scope: Scope::for_tests(),
-    };
+    let scope = Scope::for_tests();
+    let facts = Facts { build_name: name.to_owned(), ..Facts::without_build("test", scope) };
     PlannedBuild {
         name: name.to_owned(),
         facts: Arc::new(facts),

@@ -24,7 +24,7 @@ use self::options::Known;
 use self::text::Texts;
 use self::write::{Block, Item, Value, quoted};
 use crate::config::OptionSchema;
-use crate::template::ast::{Dialect, Role, Template};
+use crate::template::ast::{Build, Dialect, Role, Template};
 
 /// Plugins whose components a template can use only if it requires them.
 const PLUGINS: &[&str] = &[
@@ -179,10 +179,7 @@ fn attribute(name: &str, text: &str) -> Item {
 /// Whether a component of `template` comes with `plugin`.
 fn uses(template: &Template, plugin: &str) -> bool {
     let builders = template.sources.iter().map(|source| &source.kind);
-    let blocks = template.builds.iter().flat_map(|build| {
-        let post_processors = build.post_processors.iter().flatten();
-        build.provisioners.iter().chain(&build.error_cleanup).chain(post_processors)
-    });
+    let blocks = template.builds.iter().flat_map(Build::components);
     let is_of = |kind: &str| {
         kind.strip_prefix(plugin).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };

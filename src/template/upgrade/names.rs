@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::write::is_name;
 use crate::interpolate::{self, Part, Term};
-use crate::template::ast::{Expr, ExprKind, Source, Template};
+use crate::template::ast::{Build, Expr, ExprKind, Source, Template};
 
 /// The names of variables, locals and sources.
 #[derive(Debug)]
@@ -143,10 +143,7 @@ fn used_variables(template: &Template) -> impl Iterator<Item = String> {
         each_text(default, &mut look);
     }
     let sources = template.sources.iter().map(|source| &source.body);
-    let blocks = template.builds.iter().flat_map(|build| {
-        let post_processors = build.post_processors.iter().flatten();
-        build.provisioners.iter().chain(&build.error_cleanup).chain(post_processors)
-    });
+    let blocks = template.builds.iter().flat_map(Build::components);
     for body in sources.chain(blocks.map(|block| &block.body)) {
         body.attributes.values().for_each(|option| each_text(&option.value, &mut look));
     }

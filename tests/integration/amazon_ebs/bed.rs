@@ -305,22 +305,17 @@ impl Build {
             ("AWS_SECRET_ACCESS_KEY".to_owned(), SECRET_KEY.to_owned()),
         ]);
         let environment = Environment::new(vars, self.cwd.clone(), jiff::Timestamp::now());
+        let scope = Scope {
+            build_name: Some("ubuntu".into()),
+            build_type: Some("amazon-ebs".into()),
+            template_dir: Some(PathBuf::from("/tmp")),
+            ..Scope::new(Arc::new(environment))
+        };
         Facts {
             build_name: "ubuntu".into(),
-            builder_type: "amazon-ebs".into(),
             force: self.force,
             debug: self.debug,
-            scope: Scope {
-                environment: Arc::new(environment),
-                user_variables: None,
-                in_variables: false,
-                build_name: Some("ubuntu".into()),
-                build_type: Some("amazon-ebs".into()),
-                template_dir: Some(PathBuf::from("/tmp")),
-                build_data: None,
-                generated: Default::default(),
-                budget: Default::default(),
-            },
+            ..Facts::without_build("amazon-ebs", scope)
         }
     }
 

@@ -16,10 +16,7 @@ pub fn build_context(builder_type: &str, environment: Environment, ui: Ui) -> Bu
         skip_unchanged: None,
         facts: Arc::new(Facts {
             build_name: "test".into(),
-            builder_type: builder_type.into(),
-            force: false,
-            debug: false,
-            scope: Scope::new(Arc::new(environment)),
+            ..Facts::without_build(builder_type, Scope::new(Arc::new(environment)))
         }),
         ui,
         cancel: CancellationToken::new(),
