@@ -95,6 +95,11 @@ impl<'a> Check<'a> {
     /// Whether `path`, which is the value of `option`, may be read; reports it if not.
     pub fn may_read(&mut self, option: &str, path: impl AsRef<Path>) -> bool {
         let path = path.as_ref();
+        if path.as_os_str().is_empty() {
+            // The working directory to some calls, and `/` where a slash follows.
+            self.error(option, "an empty text is no path");
+            return false;
+        }
         let reach = self.facts.scope.environment.reach.check(path);
         if let Err(error) = &reach {
             self.error(option, format!("cannot read {}: {error}", path.display()));

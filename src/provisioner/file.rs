@@ -57,10 +57,10 @@ impl Component for File {
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let Options { source, sources, content, destination, direction, generated } = options;
-        let sources: Vec<String> =
-            source.into_iter().chain(sources).filter(|source| !source.is_empty()).collect();
-        // An empty text beside sources is how templates say "none".
-        let content = content.filter(|text| sources.is_empty() || !text.is_empty());
+        let sources: Vec<String> = source.into_iter().chain(sources).collect();
+        if sources.iter().any(String::is_empty) {
+            check.error("sources", "an empty text is no path");
+        }
         if destination.is_empty() {
             check.missing("destination", "say where the files go");
         }
@@ -68,7 +68,7 @@ impl Component for File {
             check_content(&sources, &destination, direction, check);
         }
         if direction == Direction::Upload && !generated {
-            for source in &sources {
+            for source in sources.iter().filter(|source| !source.is_empty()) {
                 if !check.may_read("source", source) {
                     continue;
                 }

@@ -51,7 +51,8 @@ fn must_be_directory(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Reports if `path`, the value of `option`, may not be read, or is not what it `must_be`.
+/// Reports if `path`, the value of `option`, may not be read, or is not what it `must_be`. One that is
+/// not given is fine, an empty one in a list is not: it would stand for `/` or the working directory.
 fn check_path(
     check: &mut Check<'_>,
     option: &str,
@@ -67,14 +68,14 @@ fn check_path(
 
 /// [`check_path`] for a file, if one is given.
 fn check_file(check: &mut Check<'_>, option: &str, path: Option<&str>) {
-    if let Some(path) = path.filter(|path| !path.is_empty()) {
+    if let Some(path) = path {
         check_path(check, option, path, must_be_file);
     }
 }
 
 /// [`check_path`] for a directory, if one is given.
 fn check_directory(check: &mut Check<'_>, option: &str, path: Option<&str>) {
-    if let Some(path) = path.filter(|path| !path.is_empty()) {
+    if let Some(path) = path {
         check_path(check, option, path, must_be_directory);
     }
 }

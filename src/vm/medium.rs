@@ -12,7 +12,8 @@ pub(super) fn check(option: &str, patterns: &[String], check: &mut Check<'_>) {
         // Where a pattern begins to be one, it can lead no higher.
         let fixed =
             Path::new(pattern).ancestors().find(|part| !has_wildcards(&part.to_string_lossy()));
-        if !check.may_read(option, fixed.unwrap_or(Path::new(""))) {
+        let fixed = fixed.filter(|part| pattern.is_empty() || !part.as_os_str().is_empty());
+        if !check.may_read(option, fixed.unwrap_or(Path::new("."))) {
             continue;
         }
         if has_wildcards(pattern) {

@@ -116,12 +116,14 @@ impl Component for Vagrant {
         check_level("compression_level", own.compression_level, check);
         let (template, generated) = (&own.vagrantfile_template, own.vagrantfile_template_generated);
         check_template("vagrantfile_template", template.as_deref(), generated, check);
+        check_include("include", own.include.as_deref(), check);
         for (name, special) in &own.r#override {
             let option = |option: &str| format!("override.{name}.{option}");
             check_level(&option("compression_level"), special.compression_level, check);
             let generated = special.vagrantfile_template_generated.or(generated);
             let template = special.vagrantfile_template.as_deref();
             check_template(&option("vagrantfile_template"), template, generated, check);
+            check_include(&option("include"), special.include.as_deref(), check);
         }
         Some(Self { own, provider })
     }
@@ -144,6 +146,13 @@ impl Options {
             vagrantfile_template: template.filter(|path| !path.is_empty()),
             architecture: vagrant_architecture(architecture.as_deref()).to_owned(),
         }
+    }
+}
+
+/// The build may make them: only where they are is looked at.
+fn check_include(option: &str, paths: Option<&[String]>, check: &mut Check<'_>) {
+    for path in paths.unwrap_or_default() {
+        check.may_read(option, path);
     }
 }
 
