@@ -14,11 +14,11 @@ use crate::component::{
     Access, Check, Component, Entrance, ProvisionContext, Provisioner, Sharing,
 };
 use crate::config::Late;
+use crate::diagnostic::code;
 use crate::guest::shell::quote;
-use crate::peer;
-use crate::provisioner::fields::MachineFields;
+use crate::provisioner::fields::{MachineFields, rendered};
 use crate::provisioner::private::Private;
-use crate::provisioner::{check_directory, check_file};
+use crate::provisioner::{check_directory, check_file, program};
 use crate::retry::or_cancelled;
 use crate::script::child;
 use crate::secret::Secret;
@@ -76,9 +76,6 @@ pub struct InspecOptions {
     pub valid_exit_codes: Vec<i32>,
 }
 
-/// The largest file of a key.
-const LARGEST_KEY: u64 = 1 << 20;
-
 /// The provisioner, ready to run.
 #[derive(Debug)]
 pub struct Inspec {
@@ -92,8 +89,7 @@ impl Component for Inspec {
     type Options = (InspecOptions,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let profile = own.profile.clone().filter(|profile| !profile.is_empty());
-        match &profile {
+        match &own.profile {
             None => check.missing("profile", "name the profile to run"),
             // One that is no file here is an address.
             Some(path) if Path::new(path).exists() => {
@@ -104,17 +100,27 @@ impl Component for Inspec {
         check_file(check, "ssh_host_key_file", own.ssh_host_key_file.as_deref());
         check_file(check, "ssh_authorized_key_file", own.ssh_authorized_key_file.as_deref());
         check_directory(check, "attributes_directory", own.attributes_directory.as_deref());
-        if own.backend == Backend::Docker && own.host.as_ref().is_none_or(|h| h.raw().is_empty()) {
+        if own.backend == Backend::Docker && own.host.is_none() {
             check.missing("host", "say which container to test: `{{ build \"ID\" }}`");
         }
-        for variable in &own.inspec_env_vars {
-            let text = variable.raw();
-            if !text.contains("{{") && text.find('=').is_none_or(|at| at == 0) {
-                let cause = format!("`{text}` is not of the form NAME=value");
-                check.error("inspec_env_vars", cause);
-            }
+        program::check_variables("inspec_env_vars", &own.inspec_env_vars, check);
+        own.warn_of_idle_options(check);
+        Some(Self { profile: own.profile.clone()?, own })
+    }
+}
+
+impl InspecOptions {
+    fn warn_of_idle_options(&self, check: &mut Check<'_>) {
+        let of_server = [
+            ("local_port", self.local_port != 0),
+            ("ssh_host_key_file", self.ssh_host_key_file.is_some()),
+            ("ssh_authorized_key_file", self.ssh_authorized_key_file.is_some()),
+        ];
+        let is_idle = self.backend != Backend::Ssh;
+        for (option, _) in of_server.into_iter().filter(|(_, given)| *given && is_idle) {
+            let text = format!("`{option}` changes nothing unless `backend` is `ssh`");
+            check.warn(code::OPTION_VALUE, option, text);
         }
-        Some(Self { profile: profile?, own })
     }
 }
 
@@ -138,20 +144,12 @@ impl Inspec {
     async fn access(&self, cx: &ProvisionContext) -> anyhow::Result<Access> {
         let own = &self.own;
         let cwd = &cx.facts.scope.environment.cwd;
-        let read = |path: &Option<String>| {
-            let path = path.as_ref().map(|path| cwd.join(path));
-            let read = path.map(|path| {
-                let text = peer::read_regular_text(&path, LARGEST_KEY);
-                text.with_context(|| format!("cannot read {}", path.display()))
-            });
-            read.transpose()
-        };
         let sharing = Sharing {
             port: own.local_port,
             rsa: true,
-            host_key: read(&own.ssh_host_key_file)?.map(Secret::new),
-            authorized_key: read(&own.ssh_authorized_key_file)?,
-            user: own.user.as_ref().map(|user| rendered(cx, user, "user")).transpose()?,
+            host_key: program::read_key(cwd, own.ssh_host_key_file.as_deref())?.map(Secret::new),
+            authorized_key: program::read_key(cwd, own.ssh_authorized_key_file.as_deref())?,
+            user: own.user.as_ref().map(|user| rendered(cx, "user", user)).transpose()?,
             sftp_command: None,
         };
         let access = cx.communicator.access(Entrance::Ours(&sharing)).await?;
@@ -160,17 +158,6 @@ impl Inspec {
              could use. For a machine with WinRM set `backend = \"winrm\"`",
         )
     }
-}
-
-/// `text` with what the machine has said.
-fn rendered(
-    cx: &ProvisionContext,
-    text: &Late<MachineFields>,
-    option: &str,
-) -> anyhow::Result<String> {
-    let scope = &cx.facts.scope;
-    let dot = scope.build_data.clone().unwrap_or_default();
-    text.render(scope, &dot).with_context(|| format!("cannot render `{option}`"))
 }
 
 /// One run of InSpec.
@@ -196,7 +183,7 @@ impl Exam<'_> {
         }
         words.push("--input-file".to_owned());
         for text in &own.attributes {
-            words.push(rendered(cx, text, "attributes")?);
+            words.push(rendered(cx, "attributes", text)?);
         }
         words.push(inputs.path().display().to_string());
         words.extend(extra);
@@ -232,8 +219,7 @@ impl Exam<'_> {
             Backend::Winrm => "winrm",
         };
         let text = |given: &Option<Late<MachineFields>>, option: &str| {
-            let given = given.as_ref().filter(|text| !text.raw().is_empty());
-            given.map(|text| rendered(self.cx, text, option)).transpose()
+            given.as_ref().map(|text| rendered(self.cx, option, text)).transpose()
         };
         let (host, user) = (text(&self.own.host, "host")?, text(&self.own.user, "user")?);
         let machine =
@@ -273,10 +259,10 @@ impl Exam<'_> {
         let (mut words, mut password) = (Vec::new(), None);
         let mut arguments = self.own.extra_arguments.iter();
         while let Some(argument) = arguments.next() {
-            let word = rendered(self.cx, argument, "extra_arguments")?;
+            let word = rendered(self.cx, "extra_arguments", argument)?;
             if word == "--password" {
                 let next = arguments.next().context("`--password` has no value")?;
-                password = Some(Secret::new(rendered(self.cx, next, "extra_arguments")?));
+                password = Some(Secret::new(rendered(self.cx, "extra_arguments", next)?));
             } else if let Some(value) = word.strip_prefix("--password=") {
                 password = Some(Secret::new(value));
             } else {
@@ -311,12 +297,7 @@ impl Exam<'_> {
         let environment = &cx.facts.scope.environment;
         let mut command = Command::new(&own.command);
         command.args(words).env_clear().envs(environment.vars()).current_dir(&environment.cwd);
-        for variable in &own.inspec_env_vars {
-            let variable = rendered(cx, variable, "inspec_env_vars")?;
-            let pair = variable.split_once('=').filter(|(name, _)| !name.is_empty());
-            let (name, value) = pair.context("a text of `inspec_env_vars` is not NAME=value")?;
-            command.env(name, value);
-        }
+        command.envs(program::variables(cx, "inspec_env_vars", &own.inspec_env_vars)?);
         let ended = child::run(command, &cx.ui, &cx.cancel).await;
         let ended = ended.map_err(|error| match error.downcast_ref::<std::io::Error>() {
             Some(cause) if cause.kind() == std::io::ErrorKind::NotFound => anyhow::anyhow!(

@@ -11,6 +11,7 @@ pub mod file;
 pub mod inspec;
 pub mod powershell;
 mod private;
+mod program;
 pub mod puppet;
 mod remote;
 pub mod salt_masterless;

@@ -15,6 +15,7 @@ use crate::guest::shell::{Cmd, Shell as _};
 use crate::interpolate::Dot;
 use crate::peer;
 use crate::provisioner::environment::{self, cmd_can_say};
+use crate::provisioner::fields::rendered_with;
 use crate::provisioner::remote::Remote;
 use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
 
@@ -127,8 +128,8 @@ impl WindowsShell {
                 let mut dot: Dot = cx.facts.scope.build_data.clone().unwrap_or_default();
                 dot.insert("Vars".into(), self.format.write_as_is(&variables).into());
                 dot.insert("Path".into(), self.own.remote_path.as_str().into());
-                let command = self.own.execute_command.render(&cx.facts.scope, &dot);
-                let command = command.context("cannot render `execute_command`")?;
+                let template = &self.own.execute_command;
+                let command = rendered_with(cx, "execute_command", template, &dot)?;
                 remote.run("start it", Command::Template(&command)).await?
             }
         };

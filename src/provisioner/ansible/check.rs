@@ -3,6 +3,7 @@
 use super::options::Options;
 use crate::component::Check;
 use crate::diagnostic::code;
+use crate::provisioner::program::check_variables;
 use crate::provisioner::{check_path, must_be_directory, must_be_file};
 
 impl Options {
@@ -12,7 +13,7 @@ impl Options {
             check.missing("playbook_file", "name the playbook to run");
         }
         self.check_paths(check);
-        self.check_variables(check);
+        check_variables("ansible_env_vars", &self.ansible_env_vars, check);
         self.check_names(check);
         self.warn_of_idle_options(check);
     }
@@ -32,16 +33,6 @@ impl Options {
         }
         if let Some(path) = &self.inventory_directory {
             check_path(check, "inventory_directory", path, must_be_directory);
-        }
-    }
-
-    fn check_variables(&self, check: &mut Check<'_>) {
-        for variable in &self.ansible_env_vars {
-            let text = variable.raw();
-            if !text.contains("{{") && text.find('=').is_none_or(|at| at == 0) {
-                let cause = format!("`{text}` is not of the form NAME=value");
-                check.error("ansible_env_vars", cause);
-            }
         }
     }
 

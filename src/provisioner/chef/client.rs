@@ -14,6 +14,7 @@ use crate::config::{Late, late_fields};
 use crate::interpolate::Dot;
 use crate::provisioner::check_file;
 use crate::provisioner::elevated::Elevation;
+use crate::provisioner::fields::rendered_with;
 use crate::provisioner::staging::{GuestOptions, Staging};
 
 late_fields! {
@@ -95,25 +96,23 @@ impl Component for ChefClient {
         (own, shared, guest, elevation): Self::Options,
         check: &mut Check<'_>,
     ) -> Option<Self> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let server = given(&own.server_url);
-        if server.is_none() {
+        if own.server_url.is_none() {
             check.missing("server_url", "give the address of the Chef server");
         }
-        match (given(&own.policy_name), given(&own.policy_group)) {
+        match (&own.policy_name, &own.policy_group) {
             (Some(_), None) => check.missing("policy_group", "`policy_name` needs its group"),
             (None, Some(_)) => check.missing("policy_name", "`policy_group` is that of a policy"),
             _ => {}
         }
         let environment = check.facts.scope.environment.clone();
         let home = |path: String| environment.expand_home(path.as_ref()).display().to_string();
-        let validation_key = given(&own.validation_key_path).map(home);
+        let validation_key = own.validation_key_path.clone().map(home);
         check_file(check, "validation_key_path", validation_key.as_deref());
         elevation.check(check);
         let chef = Chef::new(shared, guest, "chef-client", &FIELDS, check);
         let node =
-            given(&own.node_name).unwrap_or_else(|| format!("packer-{}", uuid::Uuid::new_v4()));
-        Some(Self { server: server?, own, chef, elevation, node, validation_key })
+            own.node_name.clone().unwrap_or_else(|| format!("packer-{}", uuid::Uuid::new_v4()));
+        Some(Self { server: own.server_url.clone()?, own, chef, elevation, node, validation_key })
     }
 }
 
@@ -242,8 +241,7 @@ impl ChefClient {
             ("Sudo".into(), staging.sudo.into()),
         ]);
         let given = self.own.knife_command.as_ref();
-        let given = given.map(|text| text.render(&cx.facts.scope, &dot)).transpose();
-        let given = given.context("cannot render `knife_command`")?;
+        let given = given.map(|text| rendered_with(cx, "knife_command", text, &dot)).transpose()?;
         let command = given.as_deref().map_or(Command::Ours(&ours), Command::Template);
         match staging.remote().run("start `knife`", command).await? {
             Exit::Status(0) => Ok(()),

@@ -15,8 +15,8 @@ use crate::interpolate::{Dot, Fields, Scope, Template};
 use crate::peer;
 use crate::provisioner::check_file;
 use crate::provisioner::elevated::Elevation;
+use crate::provisioner::fields::rendered_with;
 use crate::provisioner::staging::{GuestOptions, Os, Staging, must_end_well};
-use crate::secret::Redactor;
 
 late_fields! {
     /// The fields of `execute_command`.
@@ -100,12 +100,13 @@ impl Chef {
         if let Err(cause) = own.attributes(&check.facts.scope) {
             check.error("json_string", format!("{cause:#}"));
         }
-        let path = own.config_template.as_deref().filter(|path| !path.is_empty());
-        let config = path.and_then(|path| match check.may_read("config_template", path) {
-            true => read_config(path, fields, &check.facts.scope.clone())
-                .map_err(|cause| check.error("config_template", format!("{cause:#}")))
-                .ok(),
-            false => None,
+        let config = own.config_template.as_deref().and_then(|path| {
+            match check.may_read("config_template", path) {
+                true => read_config(path, fields, &check.facts.scope.clone())
+                    .map_err(|cause| check.error("config_template", format!("{cause:#}")))
+                    .ok(),
+                false => None,
+            }
         });
         Self { own, guest, program, config }
     }
@@ -152,19 +153,15 @@ impl Chef {
         if !self.own.run_list.is_empty() {
             all.insert("run_list".to_owned(), self.own.run_list.clone().into());
         }
-        let all = Json::Object(all);
-        let text = serde_json::to_string_pretty(&all)?;
-        Ok(match holds_secret(&all, &cx.redactor) {
-            true => staging.secret_text("attributes", text, name),
-            false => staging.text("attributes", text, name),
-        })
+        let text = serde_json::to_string_pretty(&Json::Object(all))?;
+        Ok(staging.text("attributes", text, name))
     }
 
     /// Whether the license is accepted, and how.
     pub(super) fn license(&self) -> &str {
         let installs = !self.own.skip_install && self.own.install_command.is_none();
         let default = if installs { "accept-silent" } else { "" };
-        self.own.chef_license.as_deref().filter(|given| !given.is_empty()).unwrap_or(default)
+        self.own.chef_license.as_deref().unwrap_or(default)
     }
 
     /// Installs Chef, unless the machine has it.
@@ -182,8 +179,8 @@ impl Chef {
             Dot::from([("Sudo".into(), staging.sudo.into()), ("Version".into(), version.into())]);
         let ours = standard_install(staging, version);
         let given = self.own.install_command.as_ref();
-        let given = given.map(|text| text.render(&cx.facts.scope, &dot)).transpose();
-        let given = given.context("cannot render `install_command`")?;
+        let given =
+            given.map(|text| rendered_with(cx, "install_command", text, &dot)).transpose()?;
         let command = given.as_deref().map_or(Command::Ours(&ours), Command::Template);
         match staging.remote().run("install Chef", command).await? {
             Exit::Status(0) => Ok(()),
@@ -215,8 +212,8 @@ impl Chef {
             shell.path(attributes)
         );
         let given = self.own.execute_command.as_ref();
-        let given = given.map(|text| text.render(&cx.facts.scope, &dot)).transpose();
-        let given = given.context("cannot render `execute_command`")?;
+        let given =
+            given.map(|text| rendered_with(cx, "execute_command", text, &dot)).transpose()?;
         let command = given.as_deref().map_or(Command::Ours(&ours), Command::Template);
         cx.ui.say(format!("Executing Chef: {}", command.text()));
         let exit = staging.run(command, &BTreeMap::new(), elevation).await?;
@@ -225,9 +222,8 @@ impl Chef {
 
     /// One of Chef's programs, with `sudo` where it is wanted.
     pub(super) fn tool(&self, staging: &Staging<'_>, program: &str) -> String {
-        let sudo = if staging.sudo { "sudo " } else { "" };
         match staging.os {
-            Os::Unix => format!("{sudo}{program}"),
+            Os::Unix => format!("{}{program}", staging.sudo_word()),
             Os::Windows => {
                 let path = format!("{WINDOWS_PROGRAMS}/{program}.bat");
                 staging.os.shell().path(&path).into_owned()
@@ -240,23 +236,13 @@ impl ChefOptions {
     /// `json`, and over it `json_string`.
     fn attributes(&self, scope: &Scope) -> anyhow::Result<Map<String, Json>> {
         let mut all = self.json.clone();
-        let given = self.json_string.as_ref().filter(|text| !text.raw().is_empty());
+        let given = self.json_string.as_ref();
         // What only a run knows stands for any text.
         let Some(text) = given.filter(|text| !text.raw().contains(UNKNOWN)) else { return Ok(all) };
         let text = text.render(&within_json(scope), &Dot::new()).context("cannot be rendered")?;
         let more: Map<String, Json> = serde_json::from_str(&text).context("is no JSON object")?;
         all.extend(more);
         Ok(all)
-    }
-}
-
-/// Whether a text in `value` does. Written as JSON it may look otherwise.
-fn holds_secret(value: &Json, redactor: &Redactor) -> bool {
-    match value {
-        Json::String(text) => redactor.holds(text),
-        Json::Array(all) => all.iter().any(|one| holds_secret(one, redactor)),
-        Json::Object(all) => all.values().any(|one| holds_secret(one, redactor)),
-        Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }
 }
 
@@ -290,7 +276,7 @@ fn standard_install(staging: &Staging<'_>, version: &str) -> String {
     match staging.os {
         Os::Unix => {
             let path = staging.path("install.sh");
-            let sudo = if staging.sudo { "sudo " } else { "" };
+            let sudo = staging.sudo_word();
             let version = match version {
                 "" => String::new(),
                 version => format!(" -v {}", shell.word(version)),

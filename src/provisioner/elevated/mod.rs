@@ -1,7 +1,6 @@
 //! Elevated runs: over the network Windows gives a user no more than ordinary rights, so a scheduled
 //! task runs the command.
 
-use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 use crate::component::{Check, Command, Exit, ProvisionContext, Upload};
 use crate::config::Late;
 use crate::guest::shell::{Cmd, Shell as _, powershell_variables};
-use crate::provisioner::fields::MachineFields;
+use crate::provisioner::fields::{MachineFields, rendered};
 use crate::provisioner::remote::Remote;
 use crate::secret::Secret;
 
@@ -51,12 +50,10 @@ impl Elevation {
         let Some(user) = self.elevated_user.as_ref().filter(|_| self.is_wanted()) else {
             return remote.run("start it", command).await;
         };
-        let scope = &cx.facts.scope;
-        let dot = scope.build_data.clone().unwrap_or_default();
-        let user = user.render(scope, &dot).context("cannot render `elevated_user`")?;
+        let user = rendered(cx, "elevated_user", user)?;
         let password = self.elevated_password.as_ref();
-        let password = password.map(|text| text.render(scope, &dot)).transpose();
-        let password = password.context("cannot render `elevated_password`")?.unwrap_or_default();
+        let password = password.map(|text| rendered(cx, "elevated_password", text)).transpose()?;
+        let password = password.unwrap_or_default();
         cx.redactor.register(&password);
         run_as(remote, &user, &Secret::new(password), command.text()).await
     }

@@ -16,6 +16,7 @@ use crate::interpolate::Dot;
 use crate::peer;
 use crate::provisioner::base_name;
 use crate::provisioner::elevated::Elevation;
+use crate::provisioner::fields::rendered_with;
 use crate::provisioner::remote::Remote;
 use crate::script::{self, LARGEST_SCRIPT, VariableFormat, Work};
 
@@ -239,8 +240,7 @@ impl PowerShell {
         dot.insert("Path".into(), self.remote_path.as_str().into());
         let own = Late::new(self.standard());
         let template = given.unwrap_or(&own);
-        let command = template.render(&cx.facts.scope, &dot);
-        let command = command.with_context(|| format!("cannot render `{option}`"))?;
+        let command = rendered_with(cx, option, template, &dot)?;
         let exit = self.elevation.run(cx, remote, Command::Template(&command)).await?;
         self.scripts.accept(exit.status()).map_err(anyhow::Error::msg)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -12,6 +11,7 @@ use crate::guest::shell::in_quotes;
 use crate::interpolate::Dot;
 use crate::provisioner::elevated::Elevation;
 use crate::provisioner::environment;
+use crate::provisioner::fields::rendered_with;
 use crate::provisioner::staging::{GuestOptions, Os, Staging, must_end_well};
 
 /// The options of both provisioners of Puppet.
@@ -55,9 +55,7 @@ pub(super) struct Run<'a, F> {
     pub(super) action: &'static str,
     /// Fields of the template's own command, and the options of ours that have them as values.
     pub(super) fields: Vec<(&'static str, &'static str, String)>,
-    /// More fields that no option has.
-    pub(super) more: Vec<(&'static str, String)>,
-    /// The last argument.
+    /// The last argument, and the field `ManifestFile`.
     pub(super) manifest: Option<String>,
 }
 
@@ -108,14 +106,15 @@ impl Puppet {
         run: Run<'_, F>,
     ) -> anyhow::Result<()> {
         let facts = self.facts(&cx.facts, staging.os);
-        let (scope, mut dot) = (&cx.facts.scope, self.dot(staging, &facts, &run));
-        let extra = run.extra_arguments.iter().map(|text| text.render(scope, &dot));
-        let extra: Result<Vec<String>, _> = extra.collect();
-        let extra = extra.context("cannot render `extra_arguments`")?.join(" ");
+        let mut dot = self.dot(staging, &facts, &run);
+        let extra = run.extra_arguments.iter();
+        let extra = extra.map(|text| rendered_with(cx, "extra_arguments", text, &dot));
+        let extra = extra.collect::<anyhow::Result<Vec<_>>>()?.join(" ");
         let ours = self.standard(staging, &run, &extra);
         dot.insert("ExtraArguments".into(), extra.into());
-        let given = run.execute_command.map(|template| template.render(scope, &dot)).transpose();
-        let given = given.context("cannot render `execute_command`")?;
+        let given = run.execute_command;
+        let given = given.map(|text| rendered_with(cx, "execute_command", text, &dot));
+        let given = given.transpose()?;
         let command = given.as_deref().map_or(Command::Ours(&ours), Command::Template);
         cx.ui.say(format!("Running Puppet: {}", command.text()));
         let exit = staging.run(command, &facts, &self.elevation).await?;
@@ -162,19 +161,17 @@ impl Puppet {
             ("ModulePathJoiner".into(), module_path_joiner(staging.os).into()),
         ]);
         let fields = run.fields.iter().map(|(field, _, value)| (*field, value));
-        let more = run.more.iter().map(|(field, value)| (*field, value));
-        let all =
-            fields.chain(more).map(|(field, value)| (field.to_owned(), value.as_str().into()));
-        dot.extend(all);
+        let all = fields.chain(run.manifest.iter().map(|path| ("ManifestFile", path)));
+        dot.extend(all.map(|(field, value)| (field.to_owned(), value.as_str().into())));
         dot
     }
 
     /// The command where the template has none.
     fn standard<F>(&self, staging: &Staging<'_>, run: &Run<'_, F>, extra: &str) -> String {
         let shell = staging.os.shell();
-        let program = match self.own.puppet_bin_dir.as_deref().unwrap_or_default() {
-            "" => "puppet".into(),
-            dir => shell.path(&format!("{}/puppet", dir.trim_end_matches('/'))).into_owned(),
+        let program = match &self.own.puppet_bin_dir {
+            None => "puppet".into(),
+            Some(dir) => shell.path(&format!("{}/puppet", dir.trim_end_matches('/'))).into_owned(),
         };
         let mut words = vec![program, run.action.to_owned()];
         for (_, option, value) in run.fields.iter().filter(|(_, _, value)| !value.is_empty()) {

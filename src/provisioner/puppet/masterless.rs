@@ -61,8 +61,7 @@ impl Component for PuppetMasterless {
         (own, shared, guest, elevation): Self::Options,
         check: &mut Check<'_>,
     ) -> Option<Self> {
-        let manifest = own.manifest_file.clone().filter(|path| !path.is_empty());
-        match &manifest {
+        match &own.manifest_file {
             None => check.missing("manifest_file", "name the manifest to apply"),
             Some(path) if check.may_read("manifest_file", path) => {
                 if let Err(error) = std::fs::metadata(path) {
@@ -78,7 +77,7 @@ impl Component for PuppetMasterless {
         }
         let staging = ("packer-puppet-masterless", own.staging_directory.clone());
         let puppet = Puppet::new(shared, guest, elevation, staging, check);
-        Some(Self { manifest: manifest?, own, puppet })
+        Some(Self { manifest: own.manifest_file.clone()?, own, puppet })
     }
 }
 
@@ -132,7 +131,6 @@ impl PuppetMasterless {
                 ("HieraConfigPath", "--hiera_config", hiera),
                 ("ManifestDir", "--manifestdir", manifests),
             ],
-            more: vec![("ManifestFile", manifest.clone())],
             manifest: Some(manifest),
         }
     }
@@ -250,7 +248,7 @@ mod tests {
     #[test]
     fn all_that_is_wrong_with_the_options_is_said_at_once() {
         let wrong = json!({
-            "hiera_config_path": "/no/a", "module_paths": ["/no/b"], "guest_os_type": "dos",
+            "hiera_config_path": "/no/a", "module_paths": ["/no/b", ""], "guest_os_type": "dos",
             "facter": {"a-b": "c"}, "elevated_password": "d"
         });
         let found = fake::prepare::<PuppetMasterless>(wrong).unwrap_err();
@@ -258,6 +256,7 @@ mod tests {
         `puppet-masterless` needs `manifest_file`: required here
         the value of `hiera_config_path` cannot be used: cannot read /no/a: No such file or directory (os error 2)
         the value of `module_paths.0` cannot be used: cannot read /no/b: No such file or directory (os error 2)
+        the value of `module_paths.1` cannot be used: an empty text is no path
         the value of `guest_os_type` cannot be used: there is no such kind of system
         `puppet-masterless` needs `elevated_user`: required here
         the value of `facter` cannot be used: `a-b` is no name of a fact: it has letters, digits and `_`

@@ -100,7 +100,6 @@ impl PuppetServer {
                 ("ClientCertPath", "--certdir", certificates.unwrap_or_default()),
                 ("ClientPrivateKeyPath", "--privatekeydir", keys.unwrap_or_default()),
             ],
-            more: Vec::new(),
             manifest: None,
         }
     }

@@ -74,11 +74,10 @@ impl Component for SaltMasterless {
 
     fn prepare((own, guest): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         guest.check(check);
-        let states = own.local_state_tree.clone().filter(|path| !path.is_empty());
-        if states.is_none() {
+        if own.local_state_tree.is_none() {
             check.missing("local_state_tree", "name the directory of the states");
         }
-        check_directory(check, "local_state_tree", states.as_deref());
+        check_directory(check, "local_state_tree", own.local_state_tree.as_deref());
         check_directory(check, "local_pillar_roots", own.local_pillar_roots.as_deref());
         check_file(check, "minion_config", own.minion_config.as_deref());
         check_file(check, "grains_file", own.grains_file.as_deref());
@@ -90,7 +89,7 @@ impl Component for SaltMasterless {
                 .ok()
         });
         let formulas = formulas.collect();
-        Some(Self { states: states?, own, guest, formulas })
+        Some(Self { states: own.local_state_tree.clone()?, own, guest, formulas })
     }
 }
 
@@ -102,7 +101,7 @@ impl SaltOptions {
             ("remote_pillar_roots", &self.remote_pillar_roots),
         ];
         for (option, path) in targets {
-            let Some(path) = path.as_deref().filter(|path| !path.is_empty()) else { continue };
+            let Some(path) = path else { continue };
             if self.minion_config.is_some() {
                 let cause = "`minion_config` is given too, which says where they are";
                 check.error(option, cause).help = Some("keep one of them".to_owned());
@@ -159,13 +158,13 @@ const INSTALL_GIT: [(&str, &str); 3] = [
         "powershell [Net.ServicePointManager]::SecurityProtocol = \
          [Net.SecurityProtocolType]::Tls12; Invoke-WebRequest -Uri \
          https://github.com/git-for-windows/git/releases/download/v2.28.0.windows.1/Git-2.28.0-64-bit.exe \
-         -OutFile $env:TEMP/Git.exe",
+         -OutFile (Join-Path $env:TEMP Git.exe)",
     ),
     (
         "Installing Git for Windows",
-        "powershell Start-Process -FilePath $env:TEMP/Git.exe /SILENT -Wait",
+        "powershell Start-Process -FilePath (Join-Path $env:TEMP Git.exe) -ArgumentList /SILENT -Wait",
     ),
-    ("Cleaning Up After Git for Windows", "powershell Remove-Item $env:TEMP/Git.exe"),
+    ("Cleaning Up After Git for Windows", "powershell Remove-Item (Join-Path $env:TEMP Git.exe)"),
 ];
 
 impl SaltMasterless {
@@ -193,8 +192,7 @@ impl SaltMasterless {
     /// Where states and pillar are on the machine.
     fn roots(&self, os: Os) -> [String; 2] {
         let or = |given: &Option<String>, default: &str| {
-            let given = given.as_deref().filter(|path| !path.is_empty());
-            given.unwrap_or(default).trim_end_matches(['/', '\\']).to_owned()
+            given.as_deref().unwrap_or(default).trim_end_matches(['/', '\\']).to_owned()
         };
         [
             or(&self.own.remote_state_tree, os.choose("/srv/salt", "C:/salt/state")),
@@ -214,7 +212,7 @@ impl SaltMasterless {
              'https://raw.githubusercontent.com/saltstack/salt-bootstrap/stable/bootstrap-salt.ps1' \
              -OutFile 'C:/Windows/Temp/bootstrap-salt.ps1'",
         );
-        let sudo = if staging.sudo { "sudo " } else { "" };
+        let sudo = staging.sudo_word();
         let program = staging
             .os
             .choose("sh /tmp/install_salt.sh", "powershell C:/Windows/Temp/bootstrap-salt.ps1");
@@ -266,9 +264,9 @@ impl SaltMasterless {
     }
 
     fn program(&self, staging: &Staging<'_>) -> String {
-        match self.own.salt_bin_dir.as_deref().unwrap_or_default() {
-            "" => "salt-call".to_owned(),
-            dir => {
+        match &self.own.salt_bin_dir {
+            None => "salt-call".to_owned(),
+            Some(dir) => {
                 let path = format!("{}/salt-call", dir.trim_end_matches(['/', '\\']));
                 staging.os.shell().path(&path).into_owned()
             }
@@ -277,7 +275,7 @@ impl SaltMasterless {
 
     /// Applies the states.
     async fn call(&self, cx: &ProvisionContext, staging: &Staging<'_>) -> anyhow::Result<()> {
-        let sudo = if staging.sudo { "sudo " } else { "" };
+        let sudo = staging.sudo_word();
         let command =
             format!("{sudo}{} --local {}", self.program(staging), self.arguments(staging.os));
         cx.ui.say(format!("Running: {command}"));
@@ -291,9 +289,9 @@ impl SaltMasterless {
 
     fn arguments(&self, os: Os) -> String {
         let own = &self.own;
-        let mut words = vec![match own.custom_state.as_deref().unwrap_or_default() {
-            "" => "state.highstate".to_owned(),
-            state => format!("state.sls {state}"),
+        let mut words = vec![match &own.custom_state {
+            None => "state.highstate".to_owned(),
+            Some(state) => format!("state.sls {state}"),
         }];
         if own.minion_config.is_none() {
             let [states, pillar] = self.roots(os);
@@ -301,8 +299,8 @@ impl SaltMasterless {
             words.push(format!("--pillar-root={}", os.shell().word(&pillar)));
         }
         words.extend((!own.no_exit_on_failure).then(|| "--retcode-passthrough".to_owned()));
-        let level = own.log_level.as_deref().filter(|level| !level.is_empty());
-        words.push(format!("-l {}", os.shell().word(level.unwrap_or("info"))));
+        let level = own.log_level.as_deref().unwrap_or("info");
+        words.push(format!("-l {}", os.shell().word(level)));
         words.extend((!own.salt_call_args.is_empty()).then(|| own.salt_call_args.clone()));
         words.join(" ")
     }

@@ -72,6 +72,11 @@ impl<'a> Staging<'a> {
         &self.directory
     }
 
+    /// What stands before a command that may need other rights.
+    pub(super) fn sudo_word(&self) -> &'static str {
+        if self.sudo { "sudo " } else { "" }
+    }
+
     /// Where `name` is on the machine.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.directory)
@@ -102,16 +107,11 @@ impl<'a> Staging<'a> {
         self.add(what, Source::File(from.to_owned()), name, true)
     }
 
-    /// `text` goes to the file `name`, which nobody may find later if it holds a secret: its path
-    /// there.
+    /// `text` goes to the file `name`, which nobody may find later if it holds a secret, however it is
+    /// written there: its path there.
     pub(super) fn text(&mut self, what: &'static str, text: String, name: &str) -> String {
-        let is_secret = self.cx.redactor.holds(&text);
+        let is_secret = !self.cx.redactor.find(&text).is_empty();
         self.add(what, Source::Text(text), name, is_secret)
-    }
-
-    /// The same for one that nobody may find later.
-    pub(super) fn secret_text(&mut self, what: &'static str, text: String, name: &str) -> String {
-        self.add(what, Source::Text(text), name, true)
     }
 
     /// The tool makes a file `path` that nobody may find later.
@@ -192,7 +192,7 @@ impl<'a> Staging<'a> {
             shell.move_to(from, to),
         ];
         for step in steps {
-            let step = if self.sudo { format!("sudo {step}") } else { step };
+            let step = format!("{}{step}", self.sudo_word());
             self.remote.must_succeed(&format!("move {from} to {to}"), &step).await?;
         }
         Ok(())

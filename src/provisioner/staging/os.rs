@@ -25,19 +25,15 @@ pub(in crate::provisioner) enum Os {
 impl GuestOptions {
     /// Reports a kind that there is not.
     pub(in crate::provisioner) fn check(&self, check: &mut Check<'_>) {
-        if self.given().is_some_and(|name| Os::named(name).is_none()) {
+        if self.guest_os_type.is_some() && self.named().is_none() {
             let help = Some("write `unix` or `windows`, or leave it out".to_owned());
             check.error("guest_os_type", "there is no such kind of system").help = help;
         }
     }
 
-    fn given(&self) -> Option<&str> {
-        self.guest_os_type.as_deref().filter(|name| !name.is_empty())
-    }
-
     /// The kind that the template names.
     pub(in crate::provisioner) fn named(&self) -> Option<Os> {
-        self.given().and_then(Os::named)
+        self.guest_os_type.as_deref().and_then(Os::named)
     }
 
     /// The kind that the template names, else the one that the machine has.
