@@ -29,10 +29,10 @@ use crate::permission::Permission;
 use crate::secret::Redactor;
 use crate::stop::Stop;
 
-pub use access::{Access, Entrance, Sharing, WindowsAccess};
+pub use access::{Access, ContainerAccess, Entrance, Sharing, WindowsAccess};
 pub use check::Check;
 pub use cleaner::{Cleaner, CleanupContext, Wanted};
-pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Input, Upload, kept};
+pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Input, Upload};
 pub use descriptor::{Component, Declared, Described, Description, Descriptor, Prepare, prepare};
 pub use facts::Facts;
 

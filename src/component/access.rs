@@ -1,5 +1,7 @@
 //! How other programs of this machine get to the one at the end of a connection.
 
+use std::path::PathBuf;
+
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::secret::Secret;
@@ -49,6 +51,19 @@ pub struct WindowsAccess {
     pub is_ntlm: bool,
     /// Whether no proxy of the environment leads there.
     pub is_direct: bool,
+}
+
+/// What a program must know to run commands in a container.
+#[derive(Clone, Debug)]
+pub struct ContainerAccess {
+    /// The container.
+    pub id: String,
+    /// Who runs commands; the container's own user if nobody is named.
+    pub user: Option<String>,
+    /// Where its engine listens, as `DOCKER_HOST` says it.
+    pub engine: String,
+    /// Podman's program, if that is the engine.
+    pub podman: Option<PathBuf>,
 }
 
 /// What a program that speaks SSH must know to get to a machine.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::component::access::{Access, Entrance, WindowsAccess};
+use crate::component::access::{Access, ContainerAccess, Entrance, WindowsAccess};
 use crate::event::Ui;
 use crate::guest::shell::{Posix, Shell};
 use crate::guest::{Capture, GuestOutput, ShowLines};
@@ -138,6 +138,11 @@ pub trait Communicator: Send + Sync {
     fn windows_access(&self) -> Option<WindowsAccess> {
         None
     }
+    /// How another program of this machine gets to the other one, which is a container; `None` if it is
+    /// none, or cannot be reached so.
+    fn container_access(&self) -> Option<ContainerAccess> {
+        None
+    }
     /// Ends the connection; all later calls fail.
     async fn close(&self);
 }
@@ -151,7 +156,7 @@ async fn comes(input: Input<'_>) {
 }
 
 /// All of `input` in a file with the permissions `mode`.
-pub async fn kept(input: Input<'_>, mode: u32) -> anyhow::Result<NamedTempFile> {
+async fn kept(input: Input<'_>, mode: u32) -> anyhow::Result<NamedTempFile> {
     let file = NamedTempFile::new()?;
     let mut input = BufReader::with_capacity(256 * 1024, input);
     let mut to = tokio::fs::File::from_std(file.as_file().try_clone()?);

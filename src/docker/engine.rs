@@ -69,6 +69,11 @@ impl Engine {
         }
     }
 
+    /// Where it listens, as `DOCKER_HOST` says it.
+    pub fn host(&self) -> &str {
+        &self.endpoint.0
+    }
+
     /// The engine that the journal calls `endpoint`.
     pub(super) async fn of_journal(
         endpoint: &Endpoint,

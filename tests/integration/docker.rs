@@ -1,5 +1,6 @@
 //! The builder `docker` and the post-processors of its images, with a real engine.
 
+mod ansible;
 mod builder;
 mod knife;
 mod measure;

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::connector::{Connector, Pause};
 use super::pack::Owner;
 use super::{Target, words};
-use crate::component::{BuildContext, Check, Command, Communicator, Exit, Upload};
+use crate::component::{BuildContext, Check, Command, Communicator, ContainerAccess, Exit, Upload};
 use crate::docker::{Engine, EngineError, Exec, Program};
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
@@ -129,6 +129,19 @@ impl Communicator for Container {
             true => self.download_matching(from, to, ui).await,
             false => self.download_tree(from, to, ui).await,
         }
+    }
+
+    fn container_access(&self) -> Option<ContainerAccess> {
+        let podman = match &self.options.program {
+            Program::Docker => None,
+            Program::Podman(path) => Some(path.clone()),
+        };
+        Some(ContainerAccess {
+            id: self.id.clone(),
+            user: self.options.user.clone(),
+            engine: self.engine.host().to_owned(),
+            podman,
+        })
     }
 
     async fn close(&self) {}

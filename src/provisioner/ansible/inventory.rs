@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::options::Options;
-use crate::component::{Access, WindowsAccess};
+use crate::component::{Access, ContainerAccess, WindowsAccess};
 use crate::guest::shell::quote;
 use crate::interpolate::{Dot, Scope};
 use crate::provisioner::private::Private;
@@ -72,7 +72,9 @@ pub(super) struct Inventory {
 /// Where a machine is.
 pub(super) struct Place<'a> {
     pub(super) host: &'a str,
+    /// Zero if it has none.
     pub(super) port: u16,
+    /// Empty if nobody is named.
     pub(super) user: &'a str,
 }
 
@@ -96,12 +98,16 @@ pub(super) fn generate(
             let rendered = template.render(scope, &dot);
             rendered.context("cannot render `inventory_file_template`")?
         }
-        None => format!(
-            "{alias} ansible_host={} ansible_user={} ansible_port={}",
-            quote(place.host),
-            quote(place.user),
-            place.port
-        ),
+        None => {
+            let mut line = format!("{alias} ansible_host={}", quote(place.host));
+            if !place.user.is_empty() {
+                line.push_str(&format!(" ansible_user={}", quote(place.user)));
+            }
+            if place.port != 0 {
+                line.push_str(&format!(" ansible_port={}", place.port));
+            }
+            line
+        }
     };
     if !line.ends_with('\n') {
         line.push('\n');
@@ -144,6 +150,17 @@ pub(super) fn windows_variables(
             if access.is_verified { "validate" } else { "ignore" },
         ),
     ]
+}
+
+/// What says how commands get into a container.
+pub(super) fn container_variables(access: &ContainerAccess) -> Vec<(&'static str, String)> {
+    match &access.podman {
+        None => vec![("ansible_connection", "docker".to_owned())],
+        Some(program) => vec![
+            ("ansible_connection", "podman".to_owned()),
+            ("ansible_podman_executable", program.display().to_string()),
+        ],
+    }
 }
 
 #[cfg(test)]

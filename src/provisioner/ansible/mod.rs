@@ -28,11 +28,12 @@ pub use self::options::{InventoryFields, Options, ProxyKey};
 use self::play::{Play, Way};
 use self::version::Version;
 use crate::component::{
-    Access, Check, Component, Entrance, Exit, ProvisionContext, Provisioner, Sharing, WindowsAccess,
+    Access, Check, Component, ContainerAccess, Entrance, Exit, ProvisionContext, Provisioner,
+    Sharing, WindowsAccess,
 };
-use crate::peer;
 use crate::provisioner::must_be_file;
 use crate::provisioner::private::Private;
+use crate::provisioner::program::read_key;
 use crate::retry::or_cancelled;
 use crate::secret::Secret;
 
@@ -87,8 +88,6 @@ impl Provisioner for Ansible {
     }
 }
 
-/// The largest file of a key.
-const LARGEST_KEY: u64 = 1 << 20;
 /// How long the machine may take to say which Python it has.
 const PYTHON: Duration = Duration::from_secs(10);
 
@@ -114,8 +113,7 @@ impl Ansible {
         let play = Play { own: &self.own, cx, private };
         play.install_requirements().await?;
         let ready = play.ready(&self.playbook, &way)?;
-        let direct = ready.direct.as_deref();
-        let status = play.run(&self.own.command, &ready.arguments, direct).await;
+        let status = play.run(&self.own.command, &ready.arguments, &ready.variables).await;
         ready.end(cx)?;
         let status = status?;
         if status.success() {
@@ -135,6 +133,17 @@ impl Ansible {
             }
             let user = self.own.user.clone().unwrap_or(access.user);
             return Ok(Way::Windows(WindowsAccess { user, ..access }));
+        }
+        if let Some(access) = cx.communicator.container_access() {
+            if self.own.wants_proxy() {
+                bail!(
+                    "Ansible works over imgbake's own connection by SSH only, and this machine is a \
+                     container, which Ansible enters by its engine: leave out `use_proxy` and the \
+                     options of the proxy"
+                );
+            }
+            let user = self.own.user.clone().or(access.user);
+            return Ok(Way::Container(ContainerAccess { user, ..access }));
         }
         let access = self.access(cx).await?;
         if let Some(key) = &access.key {
@@ -168,7 +177,7 @@ impl Ansible {
         let access = cx.communicator.access(Entrance::Ours(&sharing)).await?;
         let access = access.context(
             "Ansible cannot get to the machine: this connection is none that it could use. It needs \
-             SSH, or WinRM to an address",
+             SSH, WinRM to an address, or a container",
         )?;
         cx.ui.say(format!("Ansible uses imgbake's connection, on port {}", access.port));
         Ok(access)
@@ -177,19 +186,11 @@ impl Ansible {
     fn sharing(&self, cx: &ProvisionContext) -> anyhow::Result<Sharing> {
         let own = &self.own;
         let cwd = &cx.facts.scope.environment.cwd;
-        let read = |path: &Option<String>| {
-            let path = path.as_ref().map(|path| cwd.join(path));
-            let read = path.map(|path| {
-                let text = peer::read_regular_text(&path, LARGEST_KEY);
-                text.with_context(|| format!("cannot read {}", path.display()))
-            });
-            read.transpose()
-        };
         Ok(Sharing {
             port: own.local_port,
             rsa: own.ansible_proxy_key_type == Some(ProxyKey::Rsa),
-            host_key: read(&own.ssh_host_key_file)?.map(Secret::new),
-            authorized_key: read(&own.ssh_authorized_key_file)?,
+            host_key: read_key(cwd, own.ssh_host_key_file.as_deref())?.map(Secret::new),
+            authorized_key: read_key(cwd, own.ssh_authorized_key_file.as_deref())?,
             user: own.user.clone(),
             sftp_command: own.sftp_command.clone(),
         })

@@ -91,7 +91,8 @@ pub struct Options {
     pub collections_path: Option<String>,
     /// Whether Ansible works over imgbake's own connection (`true`), through an SSH server on
     /// loopback, or logs in to the machine itself (`false`). Unlike in Packer it logs in itself if
-    /// this is not given, as far as it can: with a key or an agent, through bastions and tunnels.
+    /// this is not given, as far as it can: with a key or an agent, through bastions and tunnels. To a
+    /// machine with WinRM, and into a container, it always goes itself.
     pub use_proxy: Option<bool>,
     /// Has Ansible speak HTTP with a machine that is reached by WinRM, whatever the build speaks.
     pub ansible_winrm_use_http: bool,

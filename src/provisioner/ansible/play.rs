@@ -13,26 +13,18 @@ use super::galaxy::{Requirements, extra_vars};
 use super::inventory::{self, Inventory, Login, Place};
 use super::options::Options;
 use super::{arguments, version};
-use crate::component::{Access, ProvisionContext, WindowsAccess};
-use crate::config::Late;
+use crate::component::{Access, ContainerAccess, ProvisionContext, WindowsAccess};
 use crate::guest::shell::quote;
-use crate::provisioner::fields::MachineFields;
+use crate::provisioner::fields::rendered;
 use crate::provisioner::private::Private;
+use crate::provisioner::program;
 use crate::script::{self, child};
 
 /// How Ansible gets to the machine.
 pub(super) enum Way {
     Ssh(Access),
     Windows(WindowsAccess),
-}
-
-impl Way {
-    fn host(&self) -> &str {
-        match self {
-            Self::Ssh(access) => &access.host,
-            Self::Windows(access) => &access.host,
-        }
-    }
+    Container(ContainerAccess),
 }
 
 /// A generated inventory, and arguments before and after those of the template.
@@ -62,7 +54,7 @@ impl Play<'_> {
             arguments.extend(target.iter().flat_map(|path| ["-p".into(), OsString::from(path)]));
             arguments.extend(own.galaxy_force_install.then(|| "-f".into()));
             arguments.extend(own.galaxy_force_with_deps.then(|| "--force-with-deps".into()));
-            let status = self.run(&own.galaxy_command, &arguments, None).await?;
+            let status = self.run(&own.galaxy_command, &arguments, &[]).await?;
             if !status.success() {
                 bail!(
                     "`{}` could not install what {} asks for: {status}",
@@ -77,10 +69,13 @@ impl Play<'_> {
     /// The whole command line, with the files that it names.
     pub(super) fn ready(&self, playbook: &str, way: &Way) -> anyhow::Result<Ready> {
         let cwd = &self.cx.facts.scope.environment.cwd;
-        let mut extra = self.rendered(&self.own.extra_arguments, "extra_arguments")?;
+        let extra = self.own.extra_arguments.iter();
+        let extra = extra.map(|text| rendered(self.cx, "extra_arguments", text));
+        let mut extra = extra.collect::<anyhow::Result<Vec<_>>>()?;
         let (inventory, before, after) = match way {
             Way::Ssh(access) => self.by_ssh(access, &mut extra)?,
             Way::Windows(access) => self.by_winrm(access, &extra)?,
+            Way::Container(access) => self.by_engine(access)?,
         };
         let (path, file) = match (&self.own.inventory_file, inventory) {
             (None, Some(text)) => {
@@ -97,9 +92,27 @@ impl Play<'_> {
         let mut arguments: Vec<OsString> = words.into_iter().map(OsString::from).collect();
         arguments.extend(["-i".into(), path.into_os_string()]);
         arguments.push(cwd.join(playbook).into_os_string());
-        let is_direct = matches!(way, Way::Windows(access) if access.is_direct);
-        let direct = is_direct.then(|| way.host().to_owned());
-        Ok(Ready { arguments, file, keep: self.own.keep_inventory_file, direct })
+        let variables = self.variables_of(way);
+        Ok(Ready { arguments, file, keep: self.own.keep_inventory_file, variables })
+    }
+
+    /// What the way to the machine needs in the environment.
+    fn variables_of(&self, way: &Way) -> Vec<(&'static str, String)> {
+        match way {
+            Way::Windows(access) if access.is_direct => {
+                let names = ["no_proxy", "NO_PROXY"];
+                let environment = &self.cx.facts.scope.environment;
+                let known = names.into_iter().find_map(|name| environment.get(name));
+                let hosts = [known.unwrap_or_default(), &access.host];
+                let hosts = hosts.into_iter().filter(|text| !text.is_empty());
+                let hosts = hosts.collect::<Vec<_>>().join(",");
+                names.map(|name| (name, hosts.clone())).to_vec()
+            }
+            Way::Container(ContainerAccess { engine, podman: None, .. }) => {
+                vec![("DOCKER_HOST", engine.clone())]
+            }
+            Way::Ssh(_) | Way::Windows(_) | Way::Container(_) => Vec::new(),
+        }
     }
 
     /// How Ansible logs in by SSH: a generated inventory, if one is wanted, and arguments before and
@@ -147,6 +160,19 @@ impl Play<'_> {
         Ok((made.map(|made| made.text), Vec::new(), after))
     }
 
+    /// The same by the engine of a container.
+    fn by_engine(&self, access: &ContainerAccess) -> anyhow::Result<Means> {
+        let variables = inventory::container_variables(access);
+        let text: String =
+            variables.iter().map(|(name, value)| format!(" {name}={}", quote(value))).collect();
+        let user = access.user.as_deref().unwrap_or_default();
+        let made = self.inventory(&Place { host: &access.id, port: 0, user }, &text)?;
+        let is_needed = made.as_ref().is_some_and(|made| !made.has_login);
+        let after = variables.into_iter().filter(|_| is_needed);
+        let after = after.flat_map(|(name, value)| ["-e".to_owned(), format!("{name}={value}")]);
+        Ok((made.map(|made| made.text), Vec::new(), after.collect()))
+    }
+
     /// The generated inventory, unless the template has its own.
     fn inventory(&self, place: &Place<'_>, login: &str) -> anyhow::Result<Option<Inventory>> {
         let scope = &self.cx.facts.scope;
@@ -183,19 +209,12 @@ impl Play<'_> {
         written.with_context(|| format!("cannot write the inventory in {}", dir.display()))
     }
 
-    fn rendered(&self, texts: &[Late<MachineFields>], option: &str) -> anyhow::Result<Vec<String>> {
-        let scope = &self.cx.facts.scope;
-        let dot = scope.build_data.clone().unwrap_or_default();
-        let rendered: Result<_, _> = texts.iter().map(|text| text.render(scope, &dot)).collect();
-        rendered.with_context(|| format!("cannot render `{option}`"))
-    }
-
     /// Runs one of Ansible's programs and shows what it prints.
     pub(super) async fn run(
         &self,
         program: &str,
         arguments: &[OsString],
-        direct: Option<&str>,
+        of_way: &[(&str, String)],
     ) -> anyhow::Result<ExitStatus> {
         let cx = self.cx;
         let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
@@ -204,14 +223,8 @@ impl Play<'_> {
         cx.ui.say(format!("Executing Ansible: {}", words.join(" ")));
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(cx.facts.scope.environment.vars());
+        command.envs(of_way.iter().map(|(name, value)| (name, value)));
         command.envs(script::build_variables(&cx.facts)).envs(self.variables()?);
-        if let Some(host) = direct {
-            let known = ["no_proxy", "NO_PROXY"].map(|name| cx.facts.scope.environment.get(name));
-            let known = known.into_iter().flatten().next().unwrap_or_default();
-            let hosts = [known, host].into_iter().filter(|text| !text.is_empty());
-            let hosts = hosts.collect::<Vec<_>>().join(",");
-            command.env("no_proxy", &hosts).env("NO_PROXY", &hosts);
-        }
         let ended = child::run(command, &cx.ui, &cx.cancel).await;
         ended.map_err(|error| match error.downcast_ref::<std::io::Error>() {
             Some(cause) => anyhow::anyhow!(version::not_started(program, cause)),
@@ -229,11 +242,8 @@ impl Play<'_> {
             let method = if sftp { "sftp" } else { "piped" };
             variables.insert("ANSIBLE_SSH_TRANSFER_METHOD".to_owned(), method.into());
         }
-        for variable in self.rendered(&self.own.ansible_env_vars, "ansible_env_vars")? {
-            let pair = variable.split_once('=').filter(|(name, _)| !name.is_empty());
-            let (name, value) = pair.context("a text of `ansible_env_vars` is not NAME=value")?;
-            variables.insert(name.to_owned(), value.into());
-        }
+        let given = program::variables(self.cx, "ansible_env_vars", &self.own.ansible_env_vars)?;
+        variables.extend(given.into_iter().map(|(name, value)| (name, value.into())));
         Ok(variables)
     }
 }
@@ -243,8 +253,8 @@ pub(super) struct Ready {
     pub(super) arguments: Vec<OsString>,
     file: Option<NamedTempFile>,
     keep: bool,
-    /// The host that no proxy of the environment leads to.
-    pub(super) direct: Option<String>,
+    /// What else is in the environment.
+    pub(super) variables: Vec<(&'static str, String)>,
 }
 
 impl Ready {
