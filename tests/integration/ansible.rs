@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::support::{
-    AWKWARD, PASSWORD, Program, Run, Sshd, WinRm, free_port, generate_key, pause, processes_with,
-    signal,
+    AWKWARD, Narrow, PASSWORD, Program, Run, Sshd, WinRm, free_port, generate_key, pause,
+    processes_with, signal,
 };
 
 /// The program, with a directory of its own for what is temporary.
@@ -24,14 +24,10 @@ fn program() -> Program {
 
 /// A template with a null builder that reaches `sshd`, and one `ansible` with these options.
 fn template(program: &Program, sshd: &Sshd, builder: Json, ansible: Json) {
-    let options = format!("{{{}}}", sshd.json_options());
-    let mut options: Json = serde_json::from_str(&options).expect("options");
-    options["type"] = "null".into();
-    options["name"] = "web".into();
-    merge(&mut options, builder);
+    let builder = sshd.builder(builder);
     let mut provisioner = json!({"type": "ansible", "playbook_file": "site.yml"});
     merge(&mut provisioner, ansible);
-    let template = json!({"builders": [options], "provisioners": [provisioner]});
+    let template = json!({"builders": [builder], "provisioners": [provisioner]});
     program.write("template.json", template.to_string());
 }
 
@@ -266,6 +262,29 @@ fn an_interrupted_playbook_ends_and_leaves_nothing() {
         signal(&child, "INT");
         Program::finish(child).failed_with(1);
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        assert_nothing_left(&program);
+        // The task on the machine is the test's own.
+        program.write("go", "");
+    }
+}
+
+#[test]
+fn a_playbook_that_loses_its_connection_ends_and_leaves_nothing() {
+    for use_proxy in [json!(null), json!(true)] {
+        let (program, sshd) = (program(), Sshd::start());
+        let way = Narrow::before(sshd.port);
+        waiting_playbook(&program);
+        let options = json!({"use_proxy": use_proxy, "extra_arguments": ["-e", "db_password=x"]});
+        template(&program, &sshd, json!({"ssh_port": way.port, "ssh_timeout": "3s"}), options);
+        let mut child = program.start(["build", "template.json"]);
+        wait_for(&program.path("started"), &mut child);
+        pause(300);
+        let begun = Instant::now();
+        way.cut();
+        let run = Program::finish(child).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("Ansible exited with non-zero exit status"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
         assert_nothing_left(&program);
         // The task on the machine is the test's own.
         program.write("go", "");

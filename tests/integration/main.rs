@@ -37,6 +37,7 @@ mod iam_policy;
 mod init;
 mod inspect;
 mod installers;
+mod interruptions;
 mod language;
 mod lint;
 mod machines;

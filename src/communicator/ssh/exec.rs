@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, Pty, Sig};
 use tokio_util::io::ReaderStream;
 
 use super::Ssh;
 use super::server::Connection;
-use super::transfer::CHUNK;
+use super::transfer::{CHUNK, write_all};
 use crate::component::{Command, Exit, Input};
 use crate::event::Stream;
 use crate::guest::GuestOutput;
@@ -57,7 +56,7 @@ pub(super) async fn run(
     tokio::select! {
         exit = follow(reading, output) => exit,
         // Where all is given, only the end of the command is waited for.
-        Err(error) = give(&writing, input) => Err(error),
+        Err(error) = write_all(&writing, ReaderStream::with_capacity(input, CHUNK), |_| ()) => Err(error),
     }
 }
 
@@ -76,20 +75,6 @@ async fn follow(
         }
     }
     Ok(end.exit())
-}
-
-/// Gives all of `input` to the command. One that reads no more is no error here: how it ends says why.
-async fn give(to: &ChannelWriteHalf<Msg>, input: Input<'_>) -> anyhow::Result<()> {
-    let mut input = ReaderStream::with_capacity(input, CHUNK);
-    while let Some(chunk) = input.next().await {
-        let chunk = chunk.context("the command's input cannot be read")?;
-        if to.data_bytes(chunk).await.is_err() {
-            return Ok(());
-        }
-    }
-    // The same.
-    let _ = to.eof().await;
-    Ok(())
 }
 
 /// How a command ended, learned bit by bit.

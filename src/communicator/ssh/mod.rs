@@ -30,7 +30,7 @@ use russh::client::Msg;
 use russh::{Channel, Disconnect};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
@@ -165,6 +165,7 @@ async fn connect(
         closed: CancellationToken::new(),
         shell: OnceCell::new(),
         tunnels: OnceLock::new(),
+        ends: TaskTracker::new(),
     });
     cx.ui.say(format!("Using SSH communicator to connect: {}", ssh.server.host));
     ssh.wait(cx).await?;
@@ -197,6 +198,8 @@ struct Ssh {
     /// What the machine's shell can do for transfers; found out when first needed.
     shell: OnceCell<transfer::Probed>,
     tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
+    /// What is being taken back on the machine, though nobody waits for it.
+    ends: TaskTracker,
 }
 
 /// The connection that new sessions are opened on.
@@ -356,6 +359,8 @@ impl Communicator for Ssh {
 
     async fn close(&self) {
         self.closed.cancel();
+        self.ends.close();
+        let _ = tokio::time::timeout(GOODBYE, self.ends.wait()).await;
         self.hang_up().await;
     }
 }

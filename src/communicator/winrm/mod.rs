@@ -298,7 +298,9 @@ impl Communicator for WinRm {
 
 /// The line for `cmd` that has PowerShell run `script` with these variables.
 fn encoded(values: &[(&str, &str)], script: &str) -> String {
-    let text = powershell_variables(values) + script;
+    // A line of `cmd` has 8,191 characters at most, and each of ours takes nearly three.
+    let lines: String = script.split_inclusive('\n').map(str::trim_start).collect();
+    let text = powershell_variables(values) + &lines;
     format!(
         "powershell -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand {}",
         BASE64.encode(ntlm::utf16(&text))

@@ -11,7 +11,7 @@ use crate::event::Stream;
 use crate::retry::Permanent;
 
 /// The largest envelope that a server takes, unless its administrator says otherwise.
-pub(super) const LARGEST_ENVELOPE: usize = 512_000;
+const LARGEST_ENVELOPE: usize = 512_000;
 /// What an envelope has beside its input.
 const AROUND_INPUT: usize = 4096;
 /// How much of a stream fits into one envelope: base64 makes four bytes of three.
@@ -19,6 +19,10 @@ pub(super) const LARGEST_INPUT: usize = (LARGEST_ENVELOPE - AROUND_INPUT) / 4 * 
 
 const SHELL: &str = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell";
 const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
+
+/// After how long a shell ends that nobody asks anything of: we were killed, or are cut off. Left to
+/// itself, a service takes two hours.
+const IDLE: Duration = Duration::from_secs(180);
 
 /// What is asked of the server.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +77,12 @@ impl Request<'_> {
 
     fn body(self) -> String {
         match self {
-            Self::Create => "<rsp:Shell><rsp:InputStreams>stdin</rsp:InputStreams>\
-                 <rsp:OutputStreams>stdout stderr</rsp:OutputStreams></rsp:Shell>"
-                .to_owned(),
+            Self::Create => format!(
+                "<rsp:Shell><rsp:InputStreams>stdin</rsp:InputStreams>\
+                 <rsp:OutputStreams>stdout stderr</rsp:OutputStreams>\
+                 <rsp:IdleTimeOut>PT{}S</rsp:IdleTimeOut></rsp:Shell>",
+                IDLE.as_secs()
+            ),
             Self::Command { line, .. } => format!(
                 "<rsp:CommandLine><rsp:Command>{}</rsp:Command></rsp:CommandLine>",
                 escaped(line)

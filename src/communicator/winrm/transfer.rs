@@ -4,7 +4,7 @@
 //! everything from its input, in envelopes as large as the service allows, and tells the digest of
 //! what it wrote. Base64 keeps code pages from changing it; it is compressed before.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufWriter, Read, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -13,38 +13,35 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::write::EncoderWriter;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::body::Bytes;
+use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
 
 use super::shell::Input;
 use super::{WinRm, encoded};
+use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::local::{self, Tree};
 use crate::communicator::progress::Counter;
 use crate::component::{Exit, Upload};
 use crate::event::{Stream, Ui};
 use crate::fault::{Fault, Kind};
-use crate::guest::shell::{Cmd, Shell as _};
 use crate::guest::{self, Capture, GuestOutput, archive};
 use crate::peer;
 use crate::retry::Permanent;
 
-/// Writes its input to `$path`, and prints the digest of the file.
+/// Writes its input to the file `$to`; if `$unpacks`, unpacks it to the directory `$to`, or to `$name` in
+/// it if it is there. It prints the digest of what came. Nothing is in its place before all has come, and
+/// what has come goes with the command.
 const RECEIVE: &str = include_str!("receive.ps1");
-/// Prints the file `$path`, and its digest to the other stream.
+/// Prints the file `$from`; if `$packs`, an archive of what is in `$from`, or of what matches it. Its
+/// digest goes to the other stream.
 const SEND: &str = include_str!("send.ps1");
-/// Unpacks `$archive` to `$to`, or to `$name` in it if it is there, and removes it.
-const UNPACK: &str = include_str!("unpack.ps1");
-
-/// Packs what is in `$from`, or what matches it, into `$archive`.
-const PACK: &str = include_str!("pack.ps1");
+/// A value of PowerShell that is true.
+const YES: &str = "yes";
 
 /// The status of a script that was to write to, or read, a directory.
 const IS_DIRECTORY: u32 = 64;
 /// How much is read at a time.
 const CHUNK: usize = 128 * 1024;
-/// How many chunks wait for the network.
-const AHEAD: usize = 16;
 /// What a machine may say of a transfer.
 const LONGEST_WORDS: usize = 64 * 1024;
 
@@ -68,21 +65,21 @@ pub(super) async fn upload(
         }
     };
     let counter = Counter::new(ui, what, Some(size));
-    upload_all(winrm, reader, to, counter).await
+    give(winrm, reader, &[("to", to), ("unpacks", "")], counter).await
 }
 
-/// Uploads what `reader` holds to the file `to`.
-async fn upload_all(
+/// Gives [`RECEIVE`] what `reader` holds.
+async fn give(
     winrm: &WinRm,
     reader: impl Read + Send + 'static,
-    to: &str,
+    values: &[(&str, &str)],
     counter: Counter,
 ) -> anyhow::Result<()> {
-    let (chunks, mut input) = mpsc::channel(AHEAD);
-    let packing = tokio::task::spawn_blocking(move || pack(reader, &chunks, &counter));
-    let input: Input<'_> = Box::pin(futures::stream::poll_fn(move |cx| input.poll_recv(cx)));
+    let (writer, blocks) = bridge::writer();
+    let packing = tokio::task::spawn_blocking(move || pack(reader, writer, &counter));
+    let input: Input<'_> = Box::pin(blocks.map(|block| Ok(block?)));
     let mut said = Capture::keeping(LONGEST_WORDS);
-    let line = encoded(&[("path", to)], RECEIVE);
+    let line = encoded(values, RECEIVE);
     let exit = winrm.run_line(&line, Some(input), &mut said).await?;
     success(&said, exit)?;
     // Whoever reads no more ends the packing.
@@ -95,13 +92,9 @@ async fn upload_all(
     Ok(())
 }
 
-/// Sends all of `reader` as base64 of its compressed bytes, and gives the digest of it.
-fn pack(
-    mut reader: impl Read,
-    chunks: &mpsc::Sender<anyhow::Result<Bytes>>,
-    counter: &Counter,
-) -> anyhow::Result<String> {
-    let text = EncoderWriter::new(Pipe(chunks), &BASE64);
+/// Writes all of `reader` as base64 of its compressed bytes, and gives the digest of it.
+fn pack(mut reader: impl Read, to: BlockWriter, counter: &Counter) -> anyhow::Result<String> {
+    let text = EncoderWriter::new(BufWriter::with_capacity(CHUNK, to), &BASE64);
     let mut packed = GzEncoder::new(text, Compression::fast());
     let mut digest = Sha256::new();
     let mut buffer = vec![0; CHUNK];
@@ -115,23 +108,8 @@ fn pack(
             }
         }
     }
-    packed.finish()?.finish()?;
+    packed.finish()?.finish()?.flush()?;
     Ok(hex::encode(digest.finalize()))
-}
-
-/// Where a thread writes what a task reads.
-struct Pipe<'a>(&'a mpsc::Sender<anyhow::Result<Bytes>>);
-
-impl io::Write for Pipe<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the machine reads no more"))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// An error unless one of our scripts, which has `said` that, succeeded.
@@ -153,12 +131,8 @@ pub(super) async fn upload_dir(winrm: &WinRm, from: &str, to: &str, ui: &Ui) -> 
     let name = tree.own_name().unwrap_or_default();
     let counter = Counter::new(ui, tree.what(), Some(tree.size()));
     let archive = tokio::task::spawn_blocking(move || pack_tree(&tree)).await??;
-    let remote = temporary_archive();
-    upload_all(winrm, archive, &remote, counter).await?;
-    let values = [("archive", remote.as_str()), ("to", to), ("name", &name)];
-    let mut said = Capture::keeping(LONGEST_WORDS);
-    let exit = winrm.run_line(&encoded(&values, UNPACK), None, &mut said).await?;
-    success(&said, exit)
+    let values = [("to", to), ("unpacks", YES), ("name", name.as_str())];
+    give(winrm, archive, &values, counter).await
 }
 
 /// All of `tree` in one archive. It is packed once more on its way, and so it is not here.
@@ -191,20 +165,7 @@ fn name(path: &Path) -> anyhow::Result<&str> {
 
 /// Downloads the file `from`.
 pub(super) async fn download(winrm: &WinRm, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let file = std::fs::File::create(to);
-    let file = file.with_context(|| format!("cannot write {}", to.display()))?;
-    let counter = Counter::new(ui, from, None);
-    let mut taking = Taking {
-        file,
-        counter,
-        digest: Sha256::new(),
-        rest: Vec::new(),
-        error: None,
-        said: Capture::keeping(LONGEST_WORDS),
-    };
-    let exit = winrm.run_line(&encoded(&[("path", from)], SEND), None, &mut taking).await?;
-    success(&taking.said, exit)?;
-    taking.finish().with_context(|| format!("cannot write {}", to.display()))
+    take(winrm, &[("from", from), ("packs", "")], to, Counter::new(ui, from, None)).await
 }
 
 /// Downloads what is in the directory `from`, or what matches it if it is a pattern, into `to`.
@@ -214,35 +175,33 @@ pub(super) async fn download_dir(
     to: &Path,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let remote = temporary_archive();
-    let fetched = fetch(winrm, from, &remote, ui).await;
-    let removal = Cmd.remove_files(&[&remote]);
-    let removed = winrm.run_line(&removal, None, &mut Capture::default()).await;
-    let fetched = fetched?;
-    removed.context("cannot remove the archive from the machine")?;
+    let packed = tempfile::NamedTempFile::new()?;
+    let counter = Counter::new(ui, from, None);
+    take(winrm, &[("from", from), ("packs", YES)], packed.path(), counter).await?;
     let to = to.to_owned();
-    tokio::task::spawn_blocking(move || archive::unpack_zip(fetched.as_file(), &to)).await?
+    tokio::task::spawn_blocking(move || archive::unpack_zip(packed.as_file(), &to)).await?
 }
 
-/// What is in `from`, as an archive that was packed on the machine.
-async fn fetch(
+/// Takes what [`SEND`] prints into the file `to`.
+async fn take(
     winrm: &WinRm,
-    from: &str,
-    remote: &str,
-    ui: &Ui,
-) -> anyhow::Result<tempfile::NamedTempFile> {
-    let mut said = Capture::default();
-    let line = encoded(&[("from", from), ("archive", remote)], PACK);
-    let exit = winrm.run_line(&line, None, &mut said).await?;
-    success(&said, exit)?;
-    let archive = tempfile::NamedTempFile::new()?;
-    download(winrm, remote, archive.path(), ui).await?;
-    Ok(archive)
-}
-
-/// Where an archive is for a while.
-fn temporary_archive() -> String {
-    format!("%TEMP%\\imgbake-{}.zip", uuid::Uuid::new_v4())
+    values: &[(&str, &str)],
+    to: &Path,
+    counter: Counter,
+) -> anyhow::Result<()> {
+    let file = std::fs::File::create(to);
+    let file = file.with_context(|| format!("cannot write {}", to.display()))?;
+    let mut taking = Taking {
+        file,
+        counter,
+        digest: Sha256::new(),
+        rest: Vec::new(),
+        error: None,
+        said: Capture::keeping(LONGEST_WORDS),
+    };
+    let exit = winrm.run_line(&encoded(values, SEND), None, &mut taking).await?;
+    success(&taking.said, exit)?;
+    taking.finish().with_context(|| format!("cannot write {}", to.display()))
 }
 
 /// Writes what comes as base64 to a file.

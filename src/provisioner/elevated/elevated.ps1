@@ -13,6 +13,12 @@ $action = $task.Actions.Create(0)
 $action.Path = "$env:SystemRoot\System32\cmd.exe"
 $action.Arguments = '/c ' + $command + ' > "' + $log + '" 2>&1'
 $folder = $service.GetFolder('\')
+# What killed runs have left here, and does not run any more.
+foreach ($old in $folder.GetTasks(1)) {
+    if ($old.Name -notmatch '^packer-[0-9a-f-]{36}$' -or $old.State -ne 3 -or $old.LastTaskResult -eq 267011) { continue }
+    $folder.DeleteTask($old.Name, 0)
+    Remove-Item -LiteralPath "$env:SystemRoot\Temp\$($old.Name).out" -Force -ErrorAction SilentlyContinue
+}
 $logon = 1
 if ($password -eq '') { $logon = 5; $password = $null }
 $task = $folder.RegisterTaskDefinition($name, $task, 6, $user, $password, $logon, $null)

@@ -19,7 +19,8 @@ fn with_only(programs: &[&str]) -> (Sshd, tempfile::TempDir) {
     (Sshd::start_with(&format!("SetEnv PATH={}", bin.path().display())), bin)
 }
 
-const BASIC: [&str; 9] = ["sh", "cat", "chmod", "mkdir", "dd", "stat", "wc", "find", "sleep"];
+const BASIC: [&str; 11] =
+    ["sh", "cat", "chmod", "mkdir", "mv", "rm", "dd", "stat", "wc", "find", "sleep"];
 
 #[tokio::test]
 async fn busybox_will_do() {

@@ -13,6 +13,7 @@ mod dockerd;
 mod guest;
 mod instance;
 mod moto;
+mod narrow;
 mod program;
 #[cfg(feature = "docker")]
 pub mod registry;
@@ -38,6 +39,7 @@ pub use guest::{
 };
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
+pub use narrow::Narrow;
 pub use program::{Program, Run, signal};
 pub use relay::Relay;
 pub use served::Served;

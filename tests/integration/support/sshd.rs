@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::{Server, free_port, wait_for_port};
@@ -123,14 +124,15 @@ impl Sshd {
         self.dir.path().join("authorized_keys")
     }
 
-    /// Lines for the builder of a legacy template: how to reach this server.
-    pub fn json_options(&self) -> String {
-        format!(
-            r#""ssh_host": "127.0.0.1", "ssh_port": {}, "ssh_username": "{}", "ssh_private_key_file": "{}""#,
-            self.port,
-            self.user,
-            self.key("ed25519").display(),
-        )
+    /// A null builder `web` that reaches this server, with these options beside.
+    pub fn builder(&self, options: Json) -> Json {
+        let mut builder = json!({
+            "type": "null", "name": "web", "ssh_host": "127.0.0.1", "ssh_port": self.port,
+            "ssh_username": self.user, "ssh_private_key_file": self.key("ed25519"),
+        });
+        let all = builder.as_object_mut().expect("a map");
+        all.extend(options.as_object().expect("a map").clone());
+        builder
     }
 
     /// Lines for a `source` block: how to reach this server.

@@ -1,19 +1,23 @@
 """A WinRM service for tests: MS-WSMV's shells over HTTP or HTTPS, Basic and NTLM (pyspnego).
 
-    winrm.py PORT-FILE ROOT LOG SCRIPTS [--cert FILE] [--no-basic] [--delay SECONDS]
+    winrm.py PORT-FILE ROOT LOG SCRIPTS [--cert FILE] [--no-basic] [--delay SECONDS] [--idle SECONDS]
 
 It serves the user `vagrant` with the password of NTLM_USER_FILE. ROOT is the machine's drive C:.
 LOG gets one line for each request and each command. SCRIPTS are directories of the PowerShell
-texts that imgbake sends: the service knows exactly these, and what they do. Other lines go to a
-`cmd` of its own, which knows `echo`, `set`, `exit`, `ver`, `wait`, `del`, `cat`, `if exist`,
-`shutdown` and files of such lines, and to a PowerShell that sets variables, prints them
-(`Write-Output`), throws and exits. A restart drops all shells and connections for two seconds.
+texts that imgbake sends: the service knows exactly these, and what they do. All of them, and the
+scripts and command lines for PowerShell, are checked by tree-sitter's grammar of it. Other lines
+go to a `cmd` of its own, which knows `echo`, `set`, `exit`, `ver`, `wait`, `del`, `cat`,
+`if exist`, `shutdown` and files of such lines, and to a PowerShell that sets variables, prints
+them (`Write-Output`), throws and exits. A restart drops all shells and connections for two seconds.
+A shell that nobody asks anything of ends after its IdleTimeOut, or after --idle if that is less,
+and with it what runs in it: what Windows removes at the end of a process is removed then, what a
+`finally` of a script would remove is not. Scheduled tasks outlive the shell that has made them.
 """
 
-import argparse, base64, fnmatch, gzip, hashlib, http.server, io, json, os, queue, re, shutil, socket, ssl, sys, threading
+import argparse, base64, fnmatch, gzip, hashlib, http.server, io, json, os, queue, re, shutil, socket, ssl, sys, tempfile, threading
 import time, uuid, xml.etree.ElementTree as ET, zipfile
 
-import spnego
+import spnego, tree_sitter, tree_sitter_powershell
 
 RSP = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 WSMAN = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"
@@ -25,6 +29,26 @@ TIMED_OUT, NO_SHELL = "2150858793", "2150858843"
 
 class Fault(Exception):
     pass
+
+
+def plain(text):
+    """A script as it is sent: without what its lines begin with."""
+    return "".join(line.lstrip() for line in text.splitlines(True)).strip()
+
+
+POWERSHELL = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
+
+
+def must_be_powershell(text):
+    """An error unless `text` follows PowerShell's grammar: no PowerShell reads it here."""
+    text = text.removeprefix("\ufeff")
+    nodes = [POWERSHELL.parse(text.encode()).root_node]
+    while nodes:
+        node = nodes.pop()
+        if node.is_missing or node.type == "ERROR":
+            where, what = node.start_point, node.text.decode(errors="replace")[:80]
+            raise Exception(f"this is no PowerShell, in line {where.row + 1}: {what}")
+        nodes.extend(node.children if node.has_error else [])
 
 
 class Command:
@@ -50,25 +74,43 @@ class Command:
             raise BrokenPipeError
         self.output.put((stream, data))
 
+    def parts(self):
+        """The input, as it comes."""
+        while True:
+            try:
+                data, last = self.input.get(timeout=0.1)
+            except queue.Empty:
+                if self.stopped.is_set():
+                    raise BrokenPipeError
+                continue
+            yield data
+            if last:
+                return
+
     def read(self):
         """All of the input."""
-        parts = []
-        while True:
-            data, last = self.input.get()
-            parts.append(data)
-            if last:
-                return b"".join(parts)
+        return b"".join(self.parts())
 
 
 class Machine:
     def __init__(self, root, scripts, log):
         self.root, self.log_file, self.lock = root, open(log, "a", buffering=1), threading.Lock()
         self.shells, self.down_until, self.connections, self.pending = {}, 0, set(), 2
-        self.scripts = {}
+        self.scripts, self.tasks, self.used = {}, {}, {}
         for directory in scripts.split(":"):
             for name in os.listdir(directory):
                 if name.endswith(".ps1"):
-                    self.scripts[open(os.path.join(directory, name)).read().strip()] = name[:-4]
+                    self.scripts[plain(open(os.path.join(directory, name)).read())] = name[:-4]
+        threading.Thread(target=self.reap, daemon=True).start()
+
+    def reap(self):
+        """Ends the shells that nobody asks anything of."""
+        while True:
+            time.sleep(0.2)
+            for shell, (last, idle) in list(self.used.items()):
+                if time.time() - last > min(idle, ARGUMENTS.idle) and shell in self.shells:
+                    self.log(f"idle {shell}")
+                    self.do_Delete(shell, None)
 
     def log(self, text):
         with self.lock:
@@ -89,6 +131,10 @@ class Machine:
         if found:
             self.log(f"powershell file {found[1]}")
             return self.script_file(command, found[1], {})
+        found = re.match(rf"(?:powershell|pwsh)(?:\.exe)?{words}(?: -command)? (.+)", line, re.I | re.S)
+        if found:
+            text = found[1]
+            must_be_powershell(text[1:-1] if text.startswith('"') else text)
         found = re.search(r"\. (\S+); &'([^']+)'; exit", line)
         if found:
             self.log(f"powershell files {found[1]} {found[2]}")
@@ -97,6 +143,9 @@ class Machine:
             return self.script_file(command, found[2], variables)
         if line.startswith("powershell ") and "restarted." in line:
             command.print("stdout", b"TEST restarted.\r\n")
+            return 0
+        if re.match("powershell(?:.exe)? ", line) and re.search("Install-Project|Invoke-WebRequest|Start-Process|Remove-Item|bootstrap-salt", line):
+            self.log(f"installs {line}")
             return 0
         if line.startswith("powershell ") and "Test-Path" in line:
             self.pending -= 1
@@ -109,14 +158,14 @@ class Machine:
             return exit.code
 
     def powershell(self, command, text):
-        values = {}
-        while text.strip() not in self.scripts:
+        values, whole = {}, text
+        while plain(text) not in self.scripts:
             found = re.match(r"\$(\w+) = '((?:[^']|'')*)'\n", text)
             if not found:
                 break
             values[found[1]] = found[2].replace("''", "'")
             text = text[found.end():]
-        name = self.scripts.get(text.strip())
+        name = self.scripts.get(plain(text))
         self.log(f"powershell {name} {sorted(values.items())}")
         if name is None:
             # What others than imgbake send, as far as it prints a word.
@@ -125,22 +174,23 @@ class Machine:
                 command.print("stdout", (found[1] + "\r\n").encode())
                 return 0
             raise Exception("this machine does not know the script: " + text[:60])
+        must_be_powershell(whole)
         return getattr(self, "script_" + name)(command, **values)
 
     def script_file(self, command, path, variables):
         """Runs a file of PowerShell, as far as it is known here."""
         text = open(self.path(path), encoding="utf-8-sig", newline="").read()
+        must_be_powershell(text)
         if "Remove-Item -LiteralPath $MyInvocation.MyCommand.Path" in text:
             os.remove(self.path(path))
         for elevated, name in self.scripts.items():
-            if name == "elevated" and text.strip().endswith(elevated):
+            if name == "elevated" and plain(text).endswith(elevated):
                 values = dict(re.findall(r"^\$(\w+) = '((?:[^']|'')*)'$", text, re.M))
                 user, password = values["user"], values["password"].replace("''", "'")
                 if user != "SYSTEM" and [user, password] != USER:
                     raise Exception("the user name or password is incorrect")
-                self.log(f"task {values['name']} as {user}")
-                return self.run(command, values["command"].replace("''", "'"))
-            if name == "run" and text.strip().endswith(elevated):
+                return self.elevated(command, values["name"], user, values["command"].replace("''", "'"))
+            if name == "run" and plain(text).endswith(elevated):
                 values = re.findall(r"^\$([\w:]+) = '((?:[^']|'')*)'$", text, re.M)
                 values = {name: value.replace("''", "'") for name, value in values}
                 line = values.pop("command")
@@ -169,62 +219,100 @@ class Machine:
                 return int(rest)
         return 0
 
+    def elevated(self, command, name, user, line):
+        """Runs a scheduled task. A script that is killed takes nothing away."""
+        for old in [old for old, runs in self.tasks.items() if not runs]:
+            self.remove_task(old)
+        self.log(f"task {name} as {user}")
+        self.tasks[name] = True
+        open(self.task_log(name), "w").close()
+        try:
+            status = self.run(command, line)
+        except BrokenPipeError:
+            self.tasks[name] = False
+            raise
+        self.remove_task(name)
+        return status
+
+    def task_log(self, name):
+        return self.path(f"C:/Windows/Temp/{name}.out")
+
+    def remove_task(self, name):
+        self.log(f"task {name} is gone")
+        self.tasks.pop(name, None)
+        if os.path.exists(self.task_log(name)):
+            os.remove(self.task_log(name))
+
     def script_hello(self, command):
         command.print("stdout", b"WinRM connected.\r\n")
         return 0
 
-    def script_receive(self, command, path):
-        to = self.path(path)
-        data = command.read()
-        if os.path.isdir(to):
-            command.print("stderr", f"{path} is a directory\r\n".encode())
+    def held(self):
+        """A file that goes with the process which has it."""
+        os.makedirs(self.path("%TEMP%"), exist_ok=True)
+        return tempfile.NamedTemporaryFile(dir=self.path("%TEMP%"), prefix="imgbake-")
+
+    def script_receive(self, command, to, unpacks, name=""):
+        place = self.path(to)
+        if not unpacks and os.path.isdir(place):
+            command.print("stderr", f"{to} is a directory\r\n".encode())
             return 64
-        os.makedirs(os.path.dirname(to), exist_ok=True)
-        data = gzip.decompress(base64.b64decode(data, validate=True))
-        if os.path.exists(os.path.join(self.root, "corrupt")):
-            data = data[:-1] + b"?"
-        with open(to, "wb") as file:
-            file.write(data)
+        with self.held() as held:
+            text = b""
+            for part in command.parts():
+                text += part
+                held.write(part)
+                held.flush()
+            data = gzip.decompress(base64.b64decode(text, validate=True))
+            if os.path.exists(os.path.join(self.root, "corrupt")):
+                data = data[:-1] + b"?"
+            if unpacks:
+                if name and os.path.isdir(place):
+                    place = os.path.join(place, name)
+                os.makedirs(place, exist_ok=True)
+                with zipfile.ZipFile(io.BytesIO(data)) as packed:
+                    packed.extractall(place)
+            else:
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                with open(place, "wb") as file:
+                    file.write(data)
         command.print("stdout", hashlib.sha256(data).hexdigest().encode())
         return 0
 
-    def script_send(self, command, path):
-        source = self.path(path)
-        if os.path.isdir(source):
-            command.print("stderr", f"{path} is a directory\r\n".encode())
-            return 64
-        data = open(source, "rb").read()
+    def script_send(self, command, packs, **values):
+        path = values["from"]
+        if packs:
+            held = io.BytesIO()
+            if not self.pack(command, path.replace("\\", "/"), held):
+                return 1
+            data = held.getvalue()
+        else:
+            source = self.path(path)
+            if os.path.isdir(source):
+                command.print("stderr", f"{path} is a directory\r\n".encode())
+                return 64
+            data = open(source, "rb").read()
         text = base64.b64encode(data)
         for at in range(0, len(text), 100001):
             command.print("stdout", text[at:at + 100001])
         command.print("stderr", hashlib.sha256(data).hexdigest().encode())
         return 0
 
-    def script_unpack(self, command, archive, to, name):
-        source, to = self.path(archive), self.path(to)
-        if name and os.path.isdir(to):
-            to = os.path.join(to, name)
-        os.makedirs(to, exist_ok=True)
-        with zipfile.ZipFile(source) as packed:
-            packed.extractall(to)
-        os.remove(source)
-        return 0
-
-    def script_pack(self, command, archive, **values):
-        source = values["from"].replace("\\", "/")
-        base = self.path(os.path.dirname(source) if re.search(r"[*?\[]", source) else source)
-        pattern = os.path.basename(source) if re.search(r"[*?\[]", source) else "*"
+    def pack(self, command, source, archive):
+        is_pattern = re.search(r"[*?\[]", source)
+        base = self.path(os.path.dirname(source) if is_pattern else source)
+        pattern = os.path.basename(source) if is_pattern else "*"
         if not os.path.isdir(base):
             command.print("stderr", f"{source} is no directory\r\n".encode())
-            return 1
-        with zipfile.ZipFile(self.path(archive), "w") as packed:
+            return False
+        with zipfile.ZipFile(archive, "w") as packed:
             for name in sorted(fnmatch.filter(os.listdir(base), pattern)):
                 packed.write(os.path.join(base, name), name)
                 for at, directories, files in os.walk(os.path.join(base, name)):
                     for inside in directories + files:
                         path = os.path.join(at, inside)
                         packed.write(path, os.path.relpath(path, base))
-        return 0
+        return True
 
     def cmd(self, command, line, variables):
         """The status of one line; `exit` ends the file that it stands in."""
@@ -281,6 +369,8 @@ class Machine:
                         self.log(f"has {path} {open(self.path(path)).read()}")
             elif word == "schtasks":
                 self.log(f"schtasks {rest}")
+                if "/delete" in rest:
+                    self.tasks.pop(rest.split("/tn ")[1].split(" ")[0], None)
             elif word == "shutdown":
                 if "/t 0" in rest:
                     self.reboot()
@@ -326,11 +416,22 @@ class Machine:
         if shell is not None and shell not in self.shells:
             raise Fault(NO_SHELL, "the shell was not found")
         self.log(f"{action}")
-        return action, getattr(self, "do_" + action)(shell, body)
+        try:
+            self.use(shell)
+            return action, getattr(self, "do_" + action)(shell, body)
+        finally:
+            self.use(shell)
+
+    def use(self, shell):
+        if shell in self.used:
+            self.used[shell] = (time.time(), self.used[shell][1])
 
     def do_Create(self, _, body):
         shell = str(uuid.uuid4()).upper()
         self.shells[shell] = {}
+        idle = body.find(f".//{{{RSP}}}IdleTimeOut")
+        idle = 7200 if idle is None else float(re.fullmatch(r"PT([\d.]+)S", idle.text)[1])
+        self.used[shell] = (time.time(), idle)
         reference = f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>'
         return (
             '<t:ResourceCreated xmlns:t="http://schemas.xmlsoap.org/ws/2004/09/transfer"><a:ReferenceParameters>'
@@ -386,6 +487,7 @@ class Machine:
         return "<rsp:SignalResponse/>"
 
     def do_Delete(self, shell, body):
+        self.used.pop(shell, None)
         for command in self.shells.pop(shell).values():
             command.stopped.set()
         return ""
@@ -538,6 +640,7 @@ parser.add_argument("--cert")
 parser.add_argument("--no-basic", action="store_true")
 parser.add_argument("--kerberos", action="store_true")
 parser.add_argument("--delay", type=float, default=0)
+parser.add_argument("--idle", type=float, default=7200)
 ARGUMENTS = parser.parse_args()
 USER = open(os.environ["NTLM_USER_FILE"]).read().strip().split(":")[-2:]
 MACHINE = Machine(ARGUMENTS.root, ARGUMENTS.scripts, ARGUMENTS.log)

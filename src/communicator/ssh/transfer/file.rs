@@ -15,6 +15,7 @@ use super::local;
 use super::pipe::{self, CHUNK, FileSink};
 use super::progress::Counter;
 use super::script::{self, command, word};
+use super::unfinished::{Unfinished, beside};
 use crate::communicator::ssh::Ssh;
 use crate::component::{Exit, Input, Upload};
 use crate::event::Ui;
@@ -75,7 +76,7 @@ pub(super) async fn upload_path(
         return upload_striped(ssh, path, size, mode, to, counter).await;
     }
     let input = ReaderStream::with_capacity(local::open(path).await?, CHUNK);
-    write(ssh, Box::pin(input), mode, to, counter).await
+    write(ssh, Box::pin(input), size, mode, to, counter).await
 }
 
 /// Uploads all that `from` gives to the file `to`.
@@ -87,7 +88,11 @@ pub(super) async fn upload_stream(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let counter = Counter::new(ui, to, None);
-    write(ssh, ReaderStream::with_capacity(from, CHUNK), mode, to, &counter).await
+    let unfinished = Unfinished::file(ssh, to).await?;
+    let input = ReaderStream::with_capacity(from, CHUNK);
+    let command = command(script::WRITE_ALL, &[&word(&unfinished.at)]);
+    let writing = async { pipe::feed(ssh, &command, input, Some(&counter)).await?.success() };
+    unfinished.keep_after(writing, Some(mode)).await
 }
 
 async fn upload_text(
@@ -97,15 +102,25 @@ async fn upload_text(
     to: &str,
     counter: &Counter,
 ) -> anyhow::Result<()> {
+    let size = content.len() as u64;
     let content = Bytes::copy_from_slice(content);
-    write(ssh, futures::stream::iter([Ok(content)]), mode, to, counter).await
+    write(ssh, futures::stream::iter([Ok(content)]), size, mode, to, counter).await
 }
 
-async fn write<S>(ssh: &Ssh, input: S, mode: u32, to: &str, counter: &Counter) -> anyhow::Result<()>
+/// Uploads `input`, which has at least `size` bytes.
+async fn write<S>(
+    ssh: &Ssh,
+    input: S,
+    size: u64,
+    mode: u32,
+    to: &str,
+    counter: &Counter,
+) -> anyhow::Result<()>
 where
     S: futures::Stream<Item = std::io::Result<Bytes>> + Unpin,
 {
-    let command = command(script::WRITE, &[&word(to), &format!("{mode:o}")]);
+    let (mode, size) = (format!("{mode:o}"), size.to_string());
+    let command = command(script::WRITE, &[&word(to), &word(&beside(to)), &mode, &size]);
     let outcome = pipe::feed(ssh, &command, input, Some(counter)).await?;
     refuse_directory(outcome.exit, to)?;
     if outcome.is_foreign() {
@@ -117,7 +132,7 @@ where
     Ok(())
 }
 
-fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
+pub(super) fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
     if exit == Exit::Status(script::IS_DIRECTORY) {
         let cause = "is a directory there: end it with a slash to mean what is in it";
         anyhow::bail!(Permanent(format!("{path} {cause}")));
@@ -143,28 +158,23 @@ async fn upload_striped(
     to: &str,
     counter: &Counter,
 ) -> anyhow::Result<()> {
-    let target = word(to);
-    let nothing = || futures::stream::empty();
-    let begun = pipe::feed(ssh, &command(script::BEGIN, &[&target]), nothing(), None).await?;
-    refuse_directory(begun.exit, to)?;
-    begun.success()?;
+    let unfinished = Unfinished::file(ssh, to).await?;
     let channels = ssh.channels(STREAMS).await?;
-    let parts = parts(size, channels.len());
+    let (at, parts) = (word(&unfinished.at), parts(size, channels.len()));
     let writing = parts.into_iter().zip(channels).map(|((first, count), channel)| {
-        let target = &target;
+        let at = at.as_str();
         async move {
             let mut file = local::open(path).await?;
             file.set_max_buf_size(CHUNK);
             file.seek(SeekFrom::Start(first * MEBIBYTE)).await?;
             let input = ReaderStream::with_capacity(file.take(count * MEBIBYTE), CHUNK);
-            let command = command(script::WRITE_PART, &[target, &first.to_string()]);
+            let command = command(script::WRITE_PART, &[at, &first.to_string()]);
             let fed = pipe::feed_channel(channel, &command, Box::pin(input), Some(counter));
             fed.await?.success()
         }
     });
-    try_join_all(writing).await?;
-    let finish = command(script::FINISH, &[&target, &format!("{mode:o}")]);
-    pipe::feed(ssh, &finish, nothing(), None).await?.success()
+    let writing = async { try_join_all(writing).await.map(|_| ()) };
+    unfinished.keep_after(writing, Some(mode)).await
 }
 
 /// Downloads the file `from`.

@@ -5,12 +5,16 @@
 //! which over a distance is far too little), a directory one stream into `tar`, or files one by one
 //! where there is no `tar`. Machines without a POSIX shell, and those of
 //! `ssh_file_transfer_method = "sftp"`, are served by their SFTP subsystem.
+//!
+//! What is new is written beside its place, and takes it once it is whole. The machine itself removes it
+//! where that never comes: we may be killed, or cut off. SFTP has nobody there who could.
 
 mod file;
 mod pipe;
 mod script;
 mod sftp;
 mod tree;
+mod unfinished;
 
 use std::path::Path;
 
@@ -20,11 +24,11 @@ use self::file::NoShell;
 use super::options::TransferMethod;
 use super::{Ssh, command};
 use crate::communicator::{local, progress};
-use crate::component::{Command, Input, Upload, kept};
+use crate::component::{Command, Input, Upload};
 use crate::event::Ui;
 use crate::retry::Permanent;
 
-pub(super) use self::pipe::CHUNK;
+pub(super) use self::pipe::{CHUNK, write_all};
 pub(super) use self::script::{Probed, Shell};
 
 const NO_SHELL: &str = "the machine runs no POSIX shell for us";
@@ -93,7 +97,7 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
     })
 }
 
-/// Uploads all that `from` gives to the file `to`, as it comes where a shell takes it.
+/// Uploads all that `from` gives to the file `to`, as it comes.
 pub(super) async fn upload_stream(
     ssh: &Ssh,
     from: Input<'_>,
@@ -102,12 +106,10 @@ pub(super) async fn upload_stream(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     match ssh.way().await? {
-        Way::Shell(_) => {
-            let uploaded = file::upload_stream(ssh, from, mode, to, ui).await;
-            uploaded.with_context(|| format!("cannot upload to {to}"))
-        }
-        Way::Sftp => upload(ssh, Upload::File(kept(from, mode).await?.path()), to, ui).await,
+        Way::Shell(_) => file::upload_stream(ssh, from, mode, to, ui).await,
+        Way::Sftp => sftp::upload_stream(ssh, from, mode, to, ui).await,
     }
+    .with_context(|| format!("cannot upload to {to}"))
 }
 
 async fn upload_by(way: Way, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {

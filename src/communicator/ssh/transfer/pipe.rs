@@ -139,7 +139,12 @@ where
     let mut outcome = Outcome::new();
     let mut end = End::default();
     let moved = AtomicBool::new(false);
-    let write = write_all(&writing, input, counter, &moved);
+    let write = write_all(&writing, input, |length| {
+        moved.store(true, Ordering::Relaxed);
+        if let Some(counter) = counter {
+            counter.add(length);
+        }
+    });
     tokio::pin!(write);
     let mut written = false;
     loop {
@@ -166,27 +171,23 @@ where
     Ok(outcome)
 }
 
-/// Writes all of `input`. A channel that cannot take it any more is no error here: how the command
-/// ended says why.
-async fn write_all<S>(
+/// Writes all of `input`; `moved` is told of every piece. A channel that cannot take it any more is no
+/// error here: how the command ended says why.
+pub(in crate::communicator::ssh) async fn write_all<S>(
     channel: &ChannelWriteHalf<Msg>,
     mut input: S,
-    counter: Option<&Counter>,
-    moved: &AtomicBool,
+    moved: impl Fn(usize),
 ) -> anyhow::Result<()>
 where
     S: Stream<Item = io::Result<Bytes>> + Unpin,
 {
     while let Some(chunk) = input.next().await {
-        let chunk = chunk.context("cannot read what is to be uploaded")?;
+        let chunk = chunk.context("cannot read what is sent to the machine")?;
         let length = chunk.len();
         if channel.data_bytes(chunk).await.is_err() {
             return Ok(());
         }
-        moved.store(true, Ordering::Relaxed);
-        if let Some(counter) = counter {
-            counter.add(length);
-        }
+        moved(length);
     }
     let _ = channel.eof().await;
     Ok(())

@@ -56,23 +56,43 @@ pub(super) const THERE: &str = "imgbake-there";
 /// The status of a script that was to write to a directory.
 pub(super) const IS_DIRECTORY: u32 = 64;
 
-/// Writes its input to file $1 with mode $2, and says [`WRITTEN`]. An existing file keeps its owner,
-/// and its mode where that is not ours to change. What is new cannot be read by others before it is
-/// whole.
-pub(super) const WRITE: &str = r#"f=$1; [ -d "$f" ] && exit 64; n=; [ -e "$f" ] || n=1
-umask 077; cat >"$f" || exit 1; chmod "$2" "$f" 2>/dev/null || [ -z "$n" ] && echo imgbake-written"#;
+/// Writes its input to file $1 with mode $3, and says [`WRITTEN`]. An existing file is written where it
+/// is: it keeps its owner, and its mode where that is not ours to change. What is new is written to $2
+/// beside it, which nobody else can read, and takes its place once $4 bytes have come: where the
+/// connection is lost before, or whoever sends is killed, the end of the input comes early, and nothing
+/// stays. What is said of it comes last: where nobody hears it any more, it ends the shell.
+pub(super) const WRITE: &str = r#"[ -d "$1" ] && exit 64; umask 077
+if [ -e "$1" ] || [ -L "$1" ]; then cat >"$1" || exit 1; chmod "$3" "$1" 2>/dev/null; echo imgbake-written; exit; fi
+cat >"$2" && n=$(wc -c <"$2") && [ $n -ge "$4" ] && chmod "$3" "$2" && mv -f "$2" "$1" && echo imgbake-written && exit
+rm -f "$2"; [ "${n:-$4}" -ge "$4" ] || echo "only" $n "of $4 bytes came" >&2; exit 1"#;
 
 /// What [`WRITE`] says in the end.
 pub(super) const WRITTEN: &str = "imgbake-written";
 
-/// Makes file $1 empty, or new; then [`WRITE_PART`] and [`FINISH`] follow.
-pub(super) const BEGIN: &str = r#"[ -d "$1" ] && exit 64; umask 077; : >"$1""#;
+/// Makes file $1 empty; if it is new, makes $2 beside it and says [`BESIDE`]. Then [`WRITE_ALL`], or
+/// several [`WRITE_PART`], and [`KEEP`] follow, with the one of them that is there.
+pub(super) const BEGIN: &str = r#"[ -d "$1" ] && exit 64; umask 077
+if [ -e "$1" ] || [ -L "$1" ]; then : >"$1"; else : >"$2" && echo imgbake-beside; fi"#;
 
-/// Writes its input to file $1, from mebibyte $2 on.
-pub(super) const WRITE_PART: &str = r#"LC_ALL=C dd of="$1" bs=1048576 seek="$2" conv=notrunc"#;
+/// The same for directory $1. One that is there already is filled where it is.
+pub(super) const BEGIN_DIRECTORY: &str =
+    r#"[ -e "$1" ] || [ -L "$1" ] || { mkdir -p "$2" && echo imgbake-beside; }"#;
 
-/// Gives file $1 mode $2.
-pub(super) const FINISH: &str = r#"chmod "$2" "$1""#;
+/// What [`BEGIN`] says of what is new.
+pub(super) const BESIDE: &str = "imgbake-beside";
+
+/// Writes its input to file $1, which is there.
+pub(super) const WRITE_ALL: &str = r#"[ -e "$1" ] && cat >"$1""#;
+
+/// Writes its input to file $1, which is there, from mebibyte $2 on.
+pub(super) const WRITE_PART: &str =
+    r#"[ -e "$1" ] && LC_ALL=C exec dd of="$1" bs=1048576 seek="$2" conv=notrunc"#;
+
+/// Waits for the line `whole`, while empty ones may come; then file or directory $1, or what was made
+/// beside it as $2, has mode $3 (if that is given) and is in its place. At the end of the input without it, what was made is removed.
+pub(super) const KEEP: &str = r#"w=; while read -r w && [ -z "$w" ]; do :; done
+if [ "$w" = whole ]; then { [ -z "$3" ] || chmod "$3" "$2"; } && { [ "$1" = "$2" ] || { [ ! -d "$1" ] && mv -f "$2" "$1"; }; } && exit; fi
+[ "$1" = "$2" ] || rm -rf "$2"; exit 1"#;
 
 /// Prints file $1, unless it has at least $2 bytes; then its size, for [`listing::size`](crate::guest::listing::size).
 pub(super) const READ: &str = r#"[ -d "$1" ] && exit 64

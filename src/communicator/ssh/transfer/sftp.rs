@@ -1,9 +1,11 @@
 //! Through the server's SFTP subsystem: what `ssh_file_transfer_method = "sftp"` asks for, and what
 //! machines without a POSIX shell have.
 
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use russh::ChannelStream;
@@ -12,6 +14,7 @@ use russh_sftp::client::error::Error;
 use russh_sftp::client::{RawSftpSession, SftpSession};
 use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_util::task::TaskTracker;
 
 use super::local::{self, Tree};
 use super::pipe::CHUNK;
@@ -19,7 +22,7 @@ use super::progress::Counter;
 use super::script::LISTED;
 use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::server::Connection;
-use crate::component::Upload;
+use crate::component::{Input, Upload};
 use crate::event::Ui;
 use crate::guest::listing::DirectoryListing;
 use crate::peer;
@@ -27,6 +30,10 @@ use crate::retry::Permanent;
 
 /// How long the server may take for one answer, in seconds.
 const PATIENCE: u64 = 60;
+
+/// How often it is tried to remove a file that is not whole, and how long to wait before the next try.
+const REMOVALS: usize = 5;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(200);
 
 const NO_SUBSYSTEM: &str =
     "the machine has no SFTP subsystem; without it, transfers need a POSIX shell there";
@@ -39,7 +46,20 @@ async fn subsystem(ssh: &Ssh) -> anyhow::Result<(Arc<Connection>, ChannelStream<
     Ok((connection, channel.into_stream()))
 }
 
-async fn open(ssh: &Ssh) -> anyhow::Result<SftpSession> {
+/// A session, and what is still to be done in it when nobody waits any more.
+struct Session {
+    sftp: Arc<SftpSession>,
+    ends: TaskTracker,
+}
+
+impl Deref for Session {
+    type Target = SftpSession;
+    fn deref(&self) -> &SftpSession {
+        &self.sftp
+    }
+}
+
+async fn open(ssh: &Ssh) -> anyhow::Result<Session> {
     let (connection, stream) = subsystem(ssh).await?;
     // A lost connection may come back; a server without the subsystem stays without it.
     let session = SftpSession::new(stream).await.map_err(|error| match error {
@@ -48,7 +68,7 @@ async fn open(ssh: &Ssh) -> anyhow::Result<SftpSession> {
         _ => Permanent(NO_SUBSYSTEM.to_owned()).into(),
     })?;
     session.set_timeout(PATIENCE);
-    Ok(session)
+    Ok(Session { sftp: Arc::new(session), ends: ssh.ends.clone() })
 }
 
 /// SFTP starts in the home directory, so that a path below it needs no name for it.
@@ -77,14 +97,28 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
     }
 }
 
+/// Uploads all that `from` gives to the file `to`.
+pub(super) async fn upload_stream(
+    ssh: &Ssh,
+    from: Input<'_>,
+    mode: u32,
+    to: &str,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let session = open(ssh).await?;
+    let counter = Counter::new(ui, to, None);
+    put(&session, from, mode, path(to), &counter).await
+}
+
 async fn put(
-    session: &SftpSession,
+    session: &Session,
     mut from: impl AsyncRead + Unpin,
     mode: u32,
     to: &str,
     counter: &Counter,
 ) -> anyhow::Result<()> {
-    if session.metadata(to).await.is_ok_and(|found| found.is_dir()) {
+    let found = session.metadata(to).await;
+    if found.as_ref().is_ok_and(|found| found.is_dir()) {
         let cause = "is a directory there: end it with a slash to mean what is in it";
         anyhow::bail!(Permanent(format!("{to} {cause}")));
     }
@@ -92,12 +126,43 @@ async fn put(
     attributes.permissions = Some(mode & 0o7777);
     let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
     let opened = session.open_with_flags_and_attributes(to, flags, attributes.clone()).await;
+    // It goes after the file, which a server may have to close before.
+    let unfinished;
     let mut file = opened.map_err(refusal)?;
+    unfinished = found.is_err().then(|| Unfinished { session, path: to });
     copy(&mut from, &mut file, counter).await?;
     file.close().await?;
     // A server applies its umask to a new file, and leaves an old one's mode as it was.
     session.set_metadata(to, attributes).await?;
+    unfinished.map(Unfinished::is_whole);
     Ok(())
+}
+
+/// A new file that is removed unless it becomes whole.
+struct Unfinished<'a> {
+    session: &'a Session,
+    path: &'a str,
+}
+
+impl Unfinished<'_> {
+    fn is_whole(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let (session, path) = (self.session.sftp.clone(), self.path.to_owned());
+        self.session.ends.spawn(async move {
+            for _ in 0..REMOVALS {
+                match session.remove_file(&path).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!("{path} is not removed yet: {error}"),
+                }
+                tokio::time::sleep(BETWEEN_REMOVALS).await;
+            }
+        });
+    }
 }
 
 /// What the server answers, it would answer again.
@@ -148,11 +213,7 @@ pub(super) async fn upload_tree(ssh: &Ssh, tree: Tree, to: &str, ui: &Ui) -> any
     Ok(())
 }
 
-async fn make_directory(
-    session: &SftpSession,
-    name: &str,
-    mode: Option<u32>,
-) -> anyhow::Result<()> {
+async fn make_directory(session: &Session, name: &str, mode: Option<u32>) -> anyhow::Result<()> {
     if session.metadata(name).await.is_ok_and(|found| found.is_dir()) {
         return Ok(());
     }
@@ -171,7 +232,7 @@ pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyho
     get(&session, path(from), to, ui).await
 }
 
-async fn get(session: &SftpSession, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
+async fn get(session: &Session, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
     let mut remote = session.open(from).await?;
     let counter = Counter::new(ui, from, remote.metadata().await?.size);
     let mut local = tokio::fs::File::create(to)

@@ -11,6 +11,7 @@ use super::local::{Entry, Tree};
 use super::pipe;
 use super::progress::Counter;
 use super::script::{self, LISTED, Shell, command, word};
+use super::unfinished::Unfinished;
 use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::pack::{Owner, Packer};
 use crate::communicator::ssh::{Ssh, quote};
@@ -25,12 +26,33 @@ const AT_ONCE: usize = 6;
 pub(super) async fn upload(
     ssh: &Ssh,
     shell: Shell,
-    mut tree: Tree,
+    tree: Tree,
     to: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let to = &destination(ssh, &tree, to).await?;
+    let to = destination(ssh, &tree, to).await?;
     let counter = Counter::new(ui, tree.what(), Some(tree.size()));
+    let unfinished = Unfinished::directory(ssh, trimmed(&to)).await?;
+    let at = unfinished.at.clone();
+    unfinished.keep_after(fill(ssh, shell, tree, &at, &counter), None).await
+}
+
+/// `directory` without a slash at its end.
+fn trimmed(directory: &str) -> &str {
+    match directory.trim_end_matches('/') {
+        "" => directory,
+        trimmed => trimmed,
+    }
+}
+
+/// Makes the directory `to`, unless it is there, and uploads what is in `tree` into it.
+async fn fill(
+    ssh: &Ssh,
+    shell: Shell,
+    mut tree: Tree,
+    to: &str,
+    counter: &Counter,
+) -> anyhow::Result<()> {
     // Large files go in several streams each, after the others.
     let (mut single, archived): (Vec<_>, Vec<_>) =
         tree.files.drain(..).partition(|file| shell == Shell::NoTar || file.size >= LARGE);
@@ -40,12 +62,11 @@ pub(super) async fn upload(
     }
     tree.files = archived;
     if shell != Shell::NoTar {
-        upload_archive(ssh, shell, tree, to, &counter).await?;
+        upload_archive(ssh, shell, tree, to, counter).await?;
     }
     // The largest first, so that small ones fill the gaps.
     single.sort_by_key(|file| std::cmp::Reverse(file.size));
     let at_once = if shell == Shell::NoTar { ssh.channels(AT_ONCE).await?.len() } else { 1 };
-    let counter = &counter;
     futures::stream::iter(single)
         .map(|entry| async move {
             let to = format!("{}/{}", to.trim_end_matches('/'), entry.name.to_string_lossy());
