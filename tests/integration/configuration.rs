@@ -58,10 +58,7 @@ impl Machine {
     }
 
     fn provision_with(&self, variables: Json, provisioner: Json) -> Run {
-        let options = format!("{{{}}}", self.sshd.json_options());
-        let mut builder: Json = serde_json::from_str(&options).expect("options");
-        builder["type"] = "null".into();
-        builder["name"] = "web".into();
+        let builder = self.sshd.builder(json!({}));
         let secret: Vec<_> = variables.as_object().expect("a map").keys().cloned().collect();
         let template = json!({
             "variables": variables, "sensitive-variables": secret,
@@ -453,14 +450,31 @@ fn chef_and_salt_find_their_places_on_windows() {
 }
 
 #[test]
+fn chef_and_salt_are_installed_on_windows() {
+    let (program, machine) = (Program::new(), WinRm::ntlm());
+    program.write("cookbooks/web/default.rb", "# recipe");
+    program.write("states/top.sls", "base: {}");
+    let chef = json!({"type": "chef-solo", "cookbook_paths": ["cookbooks"], "version": "17.10.0"});
+    provision_windows(&program, &machine, chef).succeeded();
+    let salt = json!({"type": "salt-masterless", "local_state_tree": "states",
+        "bootstrap_args": "-Version 3006", "no_exit_on_failure": true});
+    provision_windows(&program, &machine, salt).succeeded();
+    let log = machine.log();
+    let installs = log.iter().filter(|line| line.starts_with("installs "));
+    let installs: Vec<_> = installs.map(String::as_str).collect();
+    for what in ["-version '17.10.0'", "bootstrap-salt.ps1 -Version 3006", "Git-2.28.0", "/SILENT"]
+    {
+        assert!(installs.iter().any(|line| line.contains(what)), "{what}: {installs:#?}");
+    }
+}
+
+#[test]
 fn no_secret_is_in_any_output_log_journal_or_file_afterwards() {
     let machine = Machine::with(&["chef-solo"]);
     let password = "s3cr3t-'w0rd";
     fs::create_dir(machine.program.path("tmp")).unwrap();
     let staging = machine.path("staging");
-    let options = format!("{{{}}}", machine.sshd.json_options());
-    let mut builder: Json = serde_json::from_str(&options).unwrap();
-    builder["type"] = "null".into();
+    let builder = machine.sshd.builder(json!({}));
     let template = json!({
         "variables": {"password": ""}, "sensitive-variables": ["password"], "builders": [builder],
         "provisioners": [
@@ -512,9 +526,7 @@ fn chef_that(machine: &Machine, what: &str) -> Json {
 fn a_run_that_is_interrupted_leaves_no_secret_on_the_machine() {
     let machine = Machine::with(&["chef-solo"]);
     let chef = chef_that(&machine, "sleep 60");
-    let options = format!("{{{}}}", machine.sshd.json_options());
-    let mut builder: Json = serde_json::from_str(&options).unwrap();
-    builder["type"] = "null".into();
+    let builder = machine.sshd.builder(json!({}));
     let template = json!({"builders": [builder], "provisioners": [chef]});
     machine.program.write("template.json", template.to_string());
     let child = machine.program.start(["build", "template.json"]);
@@ -540,4 +552,27 @@ fn a_run_that_loses_its_connection_ends_and_leaves_no_secret() {
     let said = run.stdout + &run.stderr;
     assert!(said.contains("the connection was lost while Chef ran"), "{said}");
     assert_eq!(names(machine.path("staging")), ["cookbooks-0", "node.json", "solo.rb"]);
+}
+
+#[test]
+fn an_empty_path_in_a_list_is_refused() {
+    let program = Program::new();
+    program.write("site.yml", "[]");
+    for provisioner in [
+        json!({"type": "chef-solo", "cookbook_paths": [""]}),
+        json!({"type": "puppet-masterless", "manifest_file": "site.yml", "module_paths": [""]}),
+        json!({"type": "ansible-local", "playbook_files": [""]}),
+        json!({"type": "ansible-local", "playbook_file": "site.yml", "role_paths": [""]}),
+        json!({"type": "ansible-local", "playbook_file": "site.yml", "playbook_paths": [""]}),
+        json!({"type": "ansible-local", "playbook_file": "site.yml", "collection_paths": [""]}),
+        json!({"type": "file", "sources": [""], "destination": "/tmp/x"}),
+        json!({"type": "shell", "scripts": [""]}),
+    ] {
+        let builder = json!({"type": "null", "communicator": "none"});
+        let template = json!({"builders": [builder], "provisioners": [provisioner]});
+        program.write("template.json", template.to_string());
+        let run = program.run(["validate", "template.json"]).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("an empty text is no path"), "{provisioner}: {said}");
+    }
 }

@@ -21,11 +21,7 @@ fn built(program: &Program, builder: &Json, provisioners: &Json) -> Run {
 
 /// A null builder that reaches `sshd`.
 fn machine(sshd: &Sshd) -> Json {
-    let options = format!("{{{}}}", sshd.json_options());
-    let mut builder: Json = serde_json::from_str(&options).expect("options");
-    builder["type"] = "null".into();
-    builder["name"] = "web".into();
-    builder
+    sshd.builder(json!({}))
 }
 
 fn here() -> Json {

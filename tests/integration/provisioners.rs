@@ -11,11 +11,7 @@ use super::support::{Program, Run, Sshd, pause, signal};
 
 /// A null builder that reaches `sshd`.
 fn builder(sshd: &Sshd, name: &str) -> Json {
-    let options = format!("{{{}}}", sshd.json_options());
-    let mut builder: Json = serde_json::from_str(&options).expect("options");
-    builder["type"] = "null".into();
-    builder["name"] = name.into();
-    builder
+    sshd.builder(json!({"name": name}))
 }
 
 /// Builds `provisioners` on `sshd`.
