@@ -27,7 +27,7 @@
 //! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `null`, `file`: a machine started, provisioned, imaged; `amazon-import` beside its siblings |
 //! | `provisioner` | `shell`, `file`, `powershell`, `ansible`, `puppet-masterless`, `chef-solo`, … |
-//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, … |
+//! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, `provenance`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |
@@ -42,6 +42,7 @@
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
 //! | `fingerprint` | what a build is made from, part by part and as one number |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
+//! | `sbom` | lists of what is in an image, as other programs write them |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print and send, made harmless; the language of their shell |
 //! | **language** | **text → values; it knows no platform and no component** |
@@ -104,6 +105,7 @@ pub mod registry;
 pub mod report;
 pub mod retry;
 pub mod run;
+pub mod sbom;
 pub mod scratch;
 pub mod script;
 pub mod secret;

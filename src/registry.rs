@@ -113,6 +113,7 @@ fn post_processors() -> Kind<dyn PostProcessor> {
         post_processor::<post_processor::vagrant::Vagrant>(),
         post_processor::<post_processor::vagrant_cloud::VagrantCloud>(),
     ])
+        post_processor::<post_processor::provenance::Provenance>(),
 }
 
 fn data_sources() -> Kind<dyn DataSource> {
@@ -412,14 +413,8 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
 
 const PROVISIONERS_NOT_BUILT: &[&str] = &["converge", "hcp-sbom", "windows-update"];
 
-const POST_PROCESSORS_NOT_BUILT: &[&str] = &[
-    "googlecompute-export",
-    "googlecompute-import",
-    "provenance",
-    "vagrant-registry",
-    "vsphere",
-    "vsphere-template",
-];
+const POST_PROCESSORS_NOT_BUILT: &[&str] =
+    &["googlecompute-export", "googlecompute-import", "vsphere", "vsphere-template"];
 
 const DATA_SOURCES_NOT_BUILT: &[&str] =
     &["hcp-packer-artifact", "hcp-packer-image", "hcp-packer-iteration", "hcp-packer-version"];

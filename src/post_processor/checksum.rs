@@ -163,7 +163,7 @@ fn write_all(
 }
 
 /// All digests of a file, read once.
-fn checksums(
+pub(super) fn checksums(
     file: &Path,
     kinds: &[ChecksumType],
     cancel: &CancellationToken,

@@ -4,9 +4,9 @@
 //! and replaced under a lock, and replaced as a whole.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::component::{
 };
 use crate::config::Late;
 use crate::peer;
-use crate::post_processor::{BuildFields, base_name, blocking, dot, parent, passed_on};
+use crate::post_processor::{BuildFields, base_name, blocking, dot, passed_on, replace};
 use crate::retry::{self, Backoff};
 
 /// The options of `manifest`.
@@ -159,22 +159,6 @@ fn read(path: &Path) -> anyhow::Result<Manifest> {
     })
 }
 
-/// Replaces the file that `path` names, or that its symbolic link names, in one move.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut new = tempfile::Builder::new()
-        .prefix(".packer-manifest-")
-        .permissions(Permissions::from_mode(0o664))
-        .tempfile_in(parent(&path))?;
-    new.write_all(content)?;
-    if let Ok(old) = fs::metadata(&path) {
-        new.as_file().set_permissions(old.permissions())?;
-    }
-    new.as_file().sync_data()?;
-    new.persist(&path)?;
-    Ok(())
-}
-
 /// `<output>.lock`, which other programs that write manifests respect too. A lock that nobody
 /// removes (its owner crashed) holds nobody up for long.
 struct Lock(PathBuf);
@@ -215,6 +199,9 @@ impl Drop for Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use serde_json::json;
 
     use super::*;

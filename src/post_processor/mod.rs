@@ -8,14 +8,16 @@ pub mod compress;
 pub mod docker;
 pub mod manifest;
 pub mod shell_local;
+pub mod provenance;
 pub mod vagrant;
 pub mod vagrant_cloud;
 
 #[cfg(test)]
 mod fake;
 
-use std::fs;
-use std::io;
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,6 +107,22 @@ fn parent(path: &Path) -> PathBuf {
 
 /// The last part of `path`, for people and for archives.
 fn base_name(path: &Path) -> String {
+/// Replaces the file that `path` names, or that its symbolic link names, in one move.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut new = tempfile::Builder::new()
+        .prefix(".imgbake-")
+        .permissions(Permissions::from_mode(0o664))
+        .tempfile_in(parent(&path))?;
+    new.write_all(content)?;
+    if let Ok(old) = fs::metadata(&path) {
+        new.as_file().set_permissions(old.permissions())?;
+    }
+    new.as_file().sync_data()?;
+    new.persist(&path)?;
+    Ok(())
+}
+
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
