@@ -5,7 +5,9 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use reqwest::{Client, ClientBuilder, Response};
+use url::Url;
 
 use crate::peer::Allowance;
 
@@ -17,6 +19,14 @@ pub fn client() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("imgbake/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
+}
+
+/// `url`, if what is secret may be sent there: not in the clear, but for servers of this machine.
+pub fn safe(url: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(url).context("no URL")?;
+    let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    ensure!(url.scheme() == "https" || is_local, "the token is not sent over {}", url.scheme());
+    Ok(url)
 }
 
 /// All of the body of `response`, if it is as small and as quick as it must be.

@@ -23,7 +23,6 @@ use crate::env::Environment;
 
 pub use self::context::Context;
 pub use self::files::Files;
-pub(crate) use self::rest::safe;
 
 /// Whether this runs in a step of a workflow.
 pub fn is_workflow(environment: &Environment) -> bool {

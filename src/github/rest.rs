@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use octocrab::service::middleware::retry::{NoOpRateLimitMetrics, RetryConfig};
 use octocrab::{Octocrab, Page};
 use serde::de::DeserializeOwned;
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::context::Context;
 use crate::secret::Secret;
+use crate::web;
 
 /// How long all calls for one purpose may take; nobody waits longer for a remark.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ impl RestClient {
     pub fn at(url: &str, context: &Context, token: &Secret) -> anyhow::Result<Self> {
         let (owner, name) =
             context.repository.split_once('/').context("the runner names no repository")?;
-        let url = safe(url)?;
+        let url = web::safe(url)?;
         let retries = RetryConfig::HandleRateLimits {
             metrics: std::sync::Arc::new(NoOpRateLimitMetrics),
             max_retries: 3,
@@ -68,14 +69,6 @@ impl RestClient {
             }
         }
     }
-}
-
-/// The token is not sent in the clear.
-pub(crate) fn safe(url: &str) -> anyhow::Result<url::Url> {
-    let url = url::Url::parse(url).context("no URL")?;
-    let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-    ensure!(url.scheme() == "https" || is_local, "the token is not sent over {}", url.scheme());
-    Ok(url)
 }
 
 /// What came of `calls`; `None` where the token may not do that.

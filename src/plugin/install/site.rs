@@ -303,7 +303,7 @@ fn sums(text: &str, prefix: &str) -> BTreeMap<String, String> {
 /// A client of GitHub's interface at `api`.
 fn github(api: &str, token: Option<&Secret>) -> anyhow::Result<Octocrab> {
     if token.is_some() {
-        crate::github::safe(api).with_context(|| api.to_owned())?;
+        web::safe(api).with_context(|| api.to_owned())?;
     }
     let builder = Octocrab::builder()
         .base_uri(api)?
