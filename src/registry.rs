@@ -83,6 +83,7 @@ fn provisioners() -> Kind<dyn Provisioner> {
         provisioner::<provisioner::inspec::Inspec>(),
         provisioner::<provisioner::powershell::PowerShell>(),
         provisioner::<provisioner::puppet::masterless::PuppetMasterless>(),
+        provisioner::<provisioner::hcp_sbom::HcpSbom>(),
         provisioner::<provisioner::puppet::server::PuppetServer>(),
         provisioner::<provisioner::salt_masterless::SaltMasterless>(),
         provisioner::<provisioner::shell::Shell>(),
@@ -411,7 +412,7 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
     "vsphere-iso",
 ];
 
-const PROVISIONERS_NOT_BUILT: &[&str] = &["converge", "hcp-sbom", "windows-update"];
+const PROVISIONERS_NOT_BUILT: &[&str] = &["converge", "windows-update"];
 
 const POST_PROCESSORS_NOT_BUILT: &[&str] =
     &["googlecompute-export", "googlecompute-import", "vsphere", "vsphere-template"];

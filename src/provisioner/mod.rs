@@ -8,6 +8,7 @@ pub mod elevated;
 mod environment;
 pub mod fields;
 pub mod file;
+pub mod hcp_sbom;
 pub mod inspec;
 pub mod powershell;
 mod private;

@@ -48,6 +48,7 @@ mod provisioners;
 mod quickstart;
 mod registry;
 mod ssh;
+mod sboms;
 mod ssm;
 mod templates;
 mod tutorial;

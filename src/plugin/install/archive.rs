@@ -17,6 +17,11 @@ const LARGEST: u64 = 2 << 30;
 /// taken from the archive; what else is in it stays there.
 pub(super) fn take(archive: &Path, found: &Found, to: &Path) -> anyhow::Result<()> {
     let name = found.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    take_named(archive, name, to)
+}
+
+/// The same for the program that is called `name` in the archive.
+pub(super) fn take_named(archive: &Path, name: &str, to: &Path) -> anyhow::Result<()> {
     let mut archive =
         ZipArchive::new(open_regular(archive)?).context("the archive cannot be read")?;
     let member = archive.by_name(name);

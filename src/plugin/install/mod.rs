@@ -15,6 +15,7 @@ mod site;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use tempfile::{NamedTempFile, TempPath};
 
 pub use self::place::{from_file, remove};
 use self::site::{Release, Site};
@@ -64,6 +65,26 @@ pub fn parts(source: &str) -> anyhow::Result<[&str; 3]> {
              without `packer-plugin-`"
         ),
     }
+}
+
+/// The program of the usual tool for machines of `platform` (`linux_arm64`) in a file of its own, and its
+/// version: the newest release that HashiCorp's site has.
+pub async fn newest_tool(
+    platform: &str,
+    environment: &Environment,
+    ui: &Ui,
+) -> anyhow::Result<(Version, TempPath)> {
+    let site = Site::of_tool(environment)?;
+    let versions = site.versions().await.with_context(|| format!("{site} lists no versions"))?;
+    let newest = versions.into_iter().filter(|version| !version.is_prerelease()).max();
+    let newest = newest.with_context(|| format!("{site} has no release"))?;
+    let release = site.release_for(&newest, platform).await?;
+    let release = release.with_context(|| format!("{} is not for {platform}", newest.text()))?;
+    let archive = site.download(&release, ui).await?;
+    let program = NamedTempFile::new()?.into_temp_path();
+    let name = if platform.starts_with("windows_") { "packer.exe" } else { "packer" };
+    archive::take_named(archive.path(), name, &program)?;
+    Ok((newest, program))
 }
 
 /// Installs all that is wished for, side by side; what became of each.

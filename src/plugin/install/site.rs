@@ -28,13 +28,18 @@ const MIRROR: &str = "IMGBAKE_PLUGIN_MIRROR";
 const SMALL: Allowance = Allowance::new("the answer", 16 << 20, Duration::from_secs(60));
 const ARCHIVE: Allowance = Allowance::new("the archive", 2 << 30, Duration::from_secs(30 * 60));
 
+/// The usual tool, as HashiCorp's site calls it.
+const TOOL: &str = "packer";
+
 /// How often the progress of a download is told.
 const STEP: u64 = 1 << 20;
 
-/// One place that has releases of one plugin.
+/// One place that has releases of one plugin, or of the usual tool itself.
 pub(super) struct Site {
     kind: Kind,
     name: String,
+    /// What its files are called: `packer-plugin-NAME`, or [`TOOL`].
+    product: String,
     client: reqwest::Client,
 }
 
@@ -47,6 +52,18 @@ enum Kind {
     MirrorUrl { base: String },
     /// The same as files.
     MirrorDir { dir: PathBuf },
+}
+
+impl Kind {
+    fn hashicorp(environment: &Environment) -> Self {
+        let usual = "https://releases.hashicorp.com";
+        Self::HashiCorp { base: base(environment, "IMGBAKE_RELEASES_URL", usual) }
+    }
+}
+
+/// The URL that the variable `name` gives, or else the usual one.
+fn base(environment: &Environment, name: &str, usual: &str) -> String {
+    environment.get(name).unwrap_or(usual).trim_end_matches('/').to_owned()
 }
 
 impl fmt::Display for Site {
@@ -62,7 +79,7 @@ impl fmt::Display for Site {
 /// One version of a plugin.
 pub(super) struct Release {
     pub version: Version,
-    /// The archive for this machine.
+    /// The archive for the platform.
     entry: String,
     /// Its SHA-256.
     pub sum: String,
@@ -77,7 +94,13 @@ impl Site {
     pub fn of(source: &str, environment: &Arc<Environment>) -> anyhow::Result<Vec<Self>> {
         let [host, owner, name] = parts(source)?;
         let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
-        let site = |kind| Self { kind, name: name.to_owned(), client: client.clone() };
+        let product = format!("packer-plugin-{name}");
+        let site = |kind| Self {
+            kind,
+            name: name.to_owned(),
+            product: product.clone(),
+            client: client.clone(),
+        };
         if let Some(mirror) = environment.get(MIRROR) {
             let kind = match mirror.contains("://") {
                 true => {
@@ -91,9 +114,7 @@ impl Site {
             host == "github.com",
             "plugins are fetched from github.com only; `imgbake plugins install -path FILE {source}` installs a file"
         );
-        let base = |name: &str, usual: &str| {
-            environment.get(name).unwrap_or(usual).trim_end_matches('/').to_owned()
-        };
+        let base = |name: &str, usual: &str| base(environment, name, usual);
         let token = ["PACKER_GITHUB_API_TOKEN", "GITHUB_TOKEN"];
         let github = Kind::GitHub {
             api: base("IMGBAKE_GITHUB_API_URL", "https://api.github.com"),
@@ -102,14 +123,15 @@ impl Site {
             token: token.iter().find_map(|name| environment.get(name)).map(Secret::new),
         };
         // The other site knows no owners: only HashiCorp's own plugins are there.
-        let hashicorp = (owner == "hashicorp").then(|| Kind::HashiCorp {
-            base: base("IMGBAKE_RELEASES_URL", "https://releases.hashicorp.com"),
-        });
+        let hashicorp = (owner == "hashicorp").then(|| Kind::hashicorp(environment));
         Ok(hashicorp.into_iter().chain([github]).map(site).collect())
     }
 
-    fn plugin(&self) -> String {
-        format!("packer-plugin-{}", self.name)
+    /// The site that has the usual tool.
+    pub fn of_tool(environment: &Environment) -> anyhow::Result<Self> {
+        let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
+        let (name, product) = (TOOL.to_owned(), TOOL.to_owned());
+        Ok(Self { kind: Kind::hashicorp(environment), name, product, client })
     }
 
     /// All versions that it has.
@@ -130,7 +152,7 @@ impl Site {
     fn listed(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
         let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let prefix = format!("{}_v", self.plugin());
+        let prefix = format!("{}_v", self.product);
         let version = |name: String| {
             Some(name.strip_prefix(&prefix)?.strip_suffix("_SHA256SUMS")?.to_owned())
         };
@@ -144,7 +166,7 @@ impl Site {
         token: Option<&Secret>,
     ) -> anyhow::Result<Vec<String>> {
         let client = github(api, token)?;
-        let route = format!("/repos/{owner}/{}/git/matching-refs/tags", self.plugin());
+        let route = format!("/repos/{owner}/{}/git/matching-refs/tags", self.product);
         let tags = SMALL.in_time(client.get::<Vec<Json>, _, _>(route, None::<&()>)).await?;
         let tags = tags.map_err(|error| refusal(error, token.is_some()))?;
         let tags =
@@ -154,7 +176,16 @@ impl Site {
 
     /// What belongs to `version`; `None` if nothing of it is for this machine.
     pub async fn release(&self, version: &Version) -> anyhow::Result<Option<Release>> {
-        let (plugin, v) = (self.plugin(), version.text());
+        self.release_for(version, &platform()).await
+    }
+
+    /// The same for machines of `platform`.
+    pub async fn release_for(
+        &self,
+        version: &Version,
+        platform: &str,
+    ) -> anyhow::Result<Option<Release>> {
+        let (plugin, v) = (&self.product, version.text());
         let sums_name = match self.kind {
             Kind::HashiCorp { .. } => format!("{v}/{plugin}_{v}_SHA256SUMS"),
             Kind::GitHub { .. } => format!("v{v}/{plugin}_v{v}_SHA256SUMS"),
@@ -167,11 +198,11 @@ impl Site {
             false => format!("{plugin}_v{v}_x5.0_"),
         };
         let sums = sums(&String::from_utf8_lossy(&sums_text), &prefix);
-        let Some(sum) = sums.get(&platform()).cloned() else { return Ok(None) };
-        if is_hashicorp && !self.speaks_ours(&plugin, v).await? {
+        let Some(sum) = sums.get(platform).cloned() else { return Ok(None) };
+        if is_hashicorp && self.product != TOOL && !self.speaks_ours(plugin, v).await? {
             return Ok(None);
         }
-        let entry = format!("{prefix}{}.zip", platform());
+        let entry = format!("{prefix}{platform}.zip");
         let entry = match self.kind {
             Kind::HashiCorp { .. } => format!("{v}/{entry}"),
             Kind::GitHub { .. } => format!("v{v}/{entry}"),
@@ -213,7 +244,7 @@ impl Site {
     }
 
     fn address(&self, name: &str) -> Address {
-        let plugin = self.plugin();
+        let plugin = &self.product;
         match &self.kind {
             Kind::HashiCorp { base } => Address::Url(format!("{base}/{plugin}/{name}")),
             Kind::GitHub { pages, owner, .. } => {

@@ -1,0 +1,114 @@
+//! `hcp-sbom` and `provenance`: what is in a machine, fetched from it and attested.
+
+use std::fs;
+use std::io::Write as _;
+
+use axum::Router;
+use axum::extract::Path;
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+
+use super::support::{Program, Run, Served, Sshd};
+
+/// Builds on `sshd` with this provisioner, and then what is in `post_processors`.
+fn build(program: &Program, sshd: &Sshd, provisioner: &Json, post_processors: &Json) -> Run {
+    let mut builder: Json =
+        serde_json::from_str(&format!("{{{}}}", sshd.json_options())).expect("options");
+    builder["type"] = "null".into();
+    builder["name"] = "web".into();
+    let template = json!({
+        "builders": [builder], "provisioners": [provisioner], "post-processors": post_processors
+    });
+    program.write("template.json", template.to_string());
+    program.run(["build", "-color=false", "template.json"])
+}
+
+const SBOM: &str = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}"#;
+
+#[test]
+fn an_sbom_of_a_machine_is_fetched_and_attested() {
+    let (program, sshd) = (Program::new(), Sshd::start());
+    let source = program.write("on-the-machine.json", SBOM);
+    program.write("disk.img", "abc");
+    let provisioner = json!({
+        "type": "hcp-sbom", "source": source, "destination": "out/sbom.json", "sbom_name": "web-1"
+    });
+    let post_processors = json!([[
+        {"type": "artifice", "files": ["disk.img"]},
+        {"type": "provenance", "sbom": true, "sbom_scan_path": "out/sbom.json"}
+    ]]);
+    let run = build(&program, &sshd, &provisioner, &post_processors).succeeded();
+    assert!(run.stdout.contains("The SBOM is kept in out/sbom.json"), "{}", run.stdout);
+    assert_eq!(program.read("out/sbom.json"), SBOM);
+    assert_eq!(program.read("web.disk.img.sbom.cdx.json"), SBOM);
+    let attested: Json = serde_json::from_str(&program.read("web.disk.img.sbom.att.json")).unwrap();
+    assert_eq!(attested["predicate"], serde_json::from_str::<Json>(SBOM).unwrap());
+    assert_eq!(attested["subject"][0]["name"], "disk.img");
+    let statement: Json =
+        serde_json::from_str(&program.read("web.disk.img.provenance.json")).unwrap();
+    assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
+}
+
+#[test]
+fn a_build_goes_on_without_its_sbom() {
+    let (program, sshd) = (Program::new(), Sshd::start());
+    let wrong = program.write("wrong.json", "{}");
+    let missing = program.path("missing.json");
+    for (source, why) in [(wrong, "it is no SBOM"), (missing, "missing.json")] {
+        let provisioner =
+            json!({"type": "hcp-sbom", "source": source, "destination": "out/sbom.json"});
+        let run = build(&program, &sshd, &provisioner, &json!([])).succeeded();
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(why) && said.contains("Build will continue without SBOM"), "{said}");
+        assert!(!program.path("out/sbom.json").exists());
+    }
+}
+
+/// HashiCorp's site with one release and one to come. Its program lists nothing, and says how it was
+/// called.
+fn site() -> Served {
+    let script = format!("#!/bin/sh\necho \"called: $*\" >&2\necho '{SBOM}'\n");
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    archive.start_file("packer", zip::write::SimpleFileOptions::default()).unwrap();
+    archive.write_all(script.as_bytes()).unwrap();
+    let archive = archive.finish().unwrap().into_inner();
+    let sum = hex::encode(Sha256::digest(&archive));
+    let platforms = ["linux_amd64", "linux_arm64"];
+    let sums = platforms.map(|name| format!("{sum}  packer_1.9.0_{name}.zip\n")).concat();
+    let index = json!({"versions": {"1.9.0": {}, "1.8.9": {}, "1.10.0-beta1": {}}}).to_string();
+    Served::start(Router::new().route(
+        "/packer/{*path}",
+        axum::routing::get(move |Path(path): Path<String>| async move {
+            match path.as_str() {
+                "index.json" => index.into_bytes(),
+                "1.9.0/packer_1.9.0_SHA256SUMS" => sums.into_bytes(),
+                _ if path.starts_with("1.9.0/packer_1.9.0_linux_") => archive,
+                _ => Vec::new(),
+            }
+        }),
+    ))
+}
+
+#[test]
+fn an_sbom_is_made_on_the_machine_by_the_newest_release() {
+    let (site, sshd) = (site(), Sshd::start());
+    let program = Program::new().with([("IMGBAKE_RELEASES_URL", site.url())]);
+    let provisioner = json!({
+        "type": "hcp-sbom", "auto_generate": true, "destination": "sbom.json", "scan_path": "/etc",
+        "execute_command": "chmod +x {{.Path}} && {{.Path}} {{.Args}} {{.ScanPath}} > {{.Output}}"
+    });
+    let run = build(&program, &sshd, &provisioner, &json!([])).succeeded();
+    let said = format!("{}{}", run.stdout, run.stderr);
+    for line in [
+        "Detected: OS=Linux",
+        "The scanner is Packer 1.9.0",
+        "called: sbom-generate -o cyclonedx-json /etc",
+        "Automatic SBOM generation completed successfully",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!(program.read("sbom.json").trim(), SBOM);
+    for left in ["/tmp/packer-sbom-runner", "/tmp/packer-sbom.json"] {
+        assert!(!fs::exists(left).unwrap(), "{left}");
+    }
+}
