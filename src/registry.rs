@@ -117,6 +117,7 @@ fn post_processors() -> Kind<dyn PostProcessor> {
         post_processor::<post_processor::provenance::Provenance>(),
 }
 
+        post_processor::<post_processor::vagrant_registry::VagrantRegistry>(),
 fn data_sources() -> Kind<dyn DataSource> {
     Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
         #[cfg(feature = "aws")]

@@ -2,15 +2,17 @@
 
 mod archive;
 pub mod artifice;
+mod boxes;
 pub mod checksum;
 pub mod compress;
 #[cfg(feature = "docker")]
 pub mod docker;
 pub mod manifest;
-pub mod shell_local;
 pub mod provenance;
+pub mod shell_local;
 pub mod vagrant;
 pub mod vagrant_cloud;
+pub mod vagrant_registry;
 
 #[cfg(test)]
 mod fake;
@@ -105,8 +107,6 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// The last part of `path`, for people and for archives.
-fn base_name(path: &Path) -> String {
 /// Replaces the file that `path` names, or that its symbolic link names, in one move.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -123,6 +123,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// The last part of `path`, for people and for archives.
+fn base_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 

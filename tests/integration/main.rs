@@ -15,6 +15,7 @@ mod amazon_ebs;
 mod ansible;
 mod architecture;
 mod bounds;
+mod boxes;
 mod build;
 mod completion;
 mod configuration;
@@ -53,7 +54,7 @@ mod ssm;
 mod templates;
 mod tutorial;
 mod typing;
-mod vagrant_cloud;
+mod vagrant;
 mod winrm;
 
 #[test]

@@ -1,25 +1,21 @@
 //! `vagrant-cloud`: publishes a Vagrant box on Vagrant Cloud, or on a server that speaks as it does.
 
-mod api;
-mod metadata;
-
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use self::api::{Api, Upload};
-use self::metadata::Metadata;
-use super::{artifice, blocking, dot, vagrant};
+use super::boxes::api::{Api, Upload};
+use super::boxes::{Published, UrlFields, Version, check_sum};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
-use crate::config::{Late, late_fields};
+use crate::config::Late;
 use crate::event::Ui;
 use crate::retry::or_cancelled;
 use crate::secret::Secret;
+use crate::web;
 
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "pearkes.post-processor.vagrant-cloud";
@@ -29,12 +25,6 @@ const VAGRANT_CLOUD: &str = "https://vagrantcloud.com/api/v2";
 
 /// The variables that may hold the token; the second has its name from before Vagrant Cloud.
 const TOKENS: [&str; 2] = ["VAGRANT_CLOUD_TOKEN", "ATLAS_TOKEN"];
-
-late_fields! {
-    /// The fields of `box_download_url`.
-    pub UrlFields =
-        ["BuildName", "BuilderType", "Provider", "ArtifactId", "Architecture"] and the build;
-}
 
 /// The options of `vagrant-cloud`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -95,8 +85,8 @@ impl Component for VagrantCloud {
         let is_own = own.vagrant_cloud_url.is_empty();
         let url = if is_own { VAGRANT_CLOUD } else { own.vagrant_cloud_url.trim_end_matches('/') };
         let url = url.to_owned();
-        if let Err(error) = url::Url::parse(&url) {
-            check.error("vagrant_cloud_url", format!("{url:?} is no URL: {error}"));
+        if let Err(error) = web::safe(&url) {
+            check.error("vagrant_cloud_url", format!("{url:?} cannot be used: {error:#}"));
         }
         let environment = &check.facts.scope.environment;
         let set = TOKENS.into_iter().find_map(|name| Some((name, environment.get(name)?)));
@@ -112,20 +102,8 @@ impl Component for VagrantCloud {
             }
             None => {}
         }
-        let checksum = checked(&own.box_checksum, check);
+        let checksum = check_sum(&own.box_checksum, check);
         Some(Self { own, url, token, checksum, warns })
-    }
-}
-
-fn checked(text: &str, check: &mut Check<'_>) -> Option<(String, String)> {
-    match text.split_once(':') {
-        Some((kind, digest)) => Some((kind.to_owned(), digest.to_owned())),
-        None => {
-            if !text.is_empty() {
-                check.error("box_checksum", "it is written with its type: `sha256:…`");
-            }
-            None
-        }
     }
 }
 
@@ -136,7 +114,8 @@ impl PostProcessor for VagrantCloud {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let published = self.published(cx, &*input).await?;
+        let url = self.own.box_download_url.as_ref();
+        let published = Published::of(cx, &*input, &self.own.architecture, url).await?;
         if self.warns {
             cx.ui.error("Warning: the token is the one in ATLAS_TOKEN; set VAGRANT_CLOUD_TOKEN");
         }
@@ -144,69 +123,13 @@ impl PostProcessor for VagrantCloud {
         let api = Api::new(&self.url, self.token.clone(), insecure)?;
         self.publish(cx, &api, &published).await?;
         let provider = &published.provider;
-        let artifact = Version { description: format!("'{provider}': {}", self.own.box_tag) };
+        let description = format!("'{provider}': {}", self.own.box_tag);
+        let artifact = Version { builder_id: BUILDER_ID, description };
         Ok(Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: false })
     }
 }
 
-/// What is published.
-struct Published {
-    file: PathBuf,
-    provider: String,
-    architecture: String,
-    download_url: Option<String>,
-}
-
 impl VagrantCloud {
-    /// What is published of `input`.
-    async fn published(
-        &self,
-        cx: &PostProcessContext,
-        input: &dyn Artifact,
-    ) -> anyhow::Result<Published> {
-        let is_artifice = input.builder_id() == artifice::BUILDER_ID;
-        ensure!(
-            is_artifice || [vagrant::BUILDER_ID, "vagrant"].contains(&input.builder_id()),
-            "Unknown artifact type: this post-processor requires an input artifact from the artifice \
-             post-processor, vagrant post-processor, or vagrant builder: {}",
-            input.builder_id()
-        );
-        let files = input.files();
-        let file = files.first().filter(|file| file.extension().is_some_and(|end| end == "box"));
-        let file = file.context(
-            "Unknown files in artifact, Vagrant box with .box suffix is required as first artifact file",
-        )?;
-        let needs_metadata = is_artifice || self.own.architecture.is_empty();
-        let metadata = match needs_metadata {
-            true => {
-                let path = file.clone();
-                blocking(&cx.cancel, move |cancel| Metadata::of(&path, cancel)).await?
-            }
-            false => Metadata::default(),
-        };
-        let architecture = match self.own.architecture.as_str() {
-            "" => metadata.architecture.context(
-                "the box's metadata.json does not say its architecture: give `architecture`",
-            )?,
-            given => given.to_owned(),
-        };
-        let provider = match is_artifice {
-            true => {
-                metadata.provider.context("the box's metadata.json does not say its provider")?
-            }
-            false if input.id() == "vmware" => "vmware_desktop".to_owned(),
-            false => input.id(),
-        };
-        let mut dot = dot(&cx.facts);
-        dot.insert("Provider".into(), provider.clone().into());
-        dot.insert("ArtifactId".into(), input.id().into());
-        dot.insert("Architecture".into(), architecture.clone().into());
-        let url = self.own.box_download_url.as_ref();
-        let url = url.map(|url| url.render(&cx.facts.scope, &dot)).transpose();
-        let download_url = url.context("cannot render `box_download_url`")?;
-        Ok(Published { file: file.clone(), provider, architecture, download_url })
-    }
-
     async fn publish(
         &self,
         cx: &PostProcessContext,
@@ -223,7 +146,7 @@ impl VagrantCloud {
         let path = format!("box/{box_tag}/version/{version}/provider/{provider}/{architecture}");
         let rest = async {
             if published.download_url.is_none() {
-                self.upload(&cx.ui, api, &path, &published.file).await?;
+                self.upload(&cx.ui, api, &path, published).await?;
             }
             self.release(&cx.ui, api).await
         };
@@ -276,23 +199,31 @@ impl VagrantCloud {
         json!({ "provider": body })
     }
 
-    async fn upload(&self, ui: &Ui, api: &Api, path: &str, file: &Path) -> anyhow::Result<()> {
-        let size = tokio::fs::metadata(file).await.with_context(|| file.display().to_string())?;
-        let is_direct = !self.own.no_direct_upload && size.len() <= api::LARGEST_DIRECT;
-        if !is_direct && !self.own.no_direct_upload {
-            ui.say(
-                "The box is too large to go straight to the storage: it goes through the server",
-            );
-        }
+    async fn upload(
+        &self,
+        ui: &Ui,
+        api: &Api,
+        path: &str,
+        published: &Published,
+    ) -> anyhow::Result<()> {
+        let file = &published.file;
+        let is_direct = published.goes_straight(self.own.no_direct_upload, ui).await?;
         ui.say(format!("Preparing upload of box: {}", file.display()));
         let end = if is_direct { "/upload/direct" } else { "/upload" };
         let prepared = api.get(&format!("{path}{end}")).await.context("Error preparing upload")?;
-        let upload = Upload::of(&prepared, is_direct)?;
+        let text = |name: &str| prepared.get(name).and_then(Json::as_str).map(str::to_owned);
+        let url = text("upload_path").context("the server does not say where the box goes")?;
+        let callback = text("callback").filter(|_| is_direct);
+        ensure!(
+            callback.is_some() || !is_direct,
+            "the server does not say what to call after the upload"
+        );
         ui.say(format!("Uploading box: {}", file.display()));
-        api.upload(&upload, file, ui).await.context("Error uploading box")?;
-        if let Some(callback) = &upload.callback {
+        let to = Upload { url, lets_in: is_direct };
+        api.upload(&to, file, ui).await.context("Error uploading box")?;
+        if let Some(callback) = callback {
             ui.say("Confirming direct box upload completion");
-            api.confirm(callback).await.context("Error confirming upload")?;
+            api.confirm(&callback).await.context("Error confirming upload")?;
         }
         Ok(())
     }
@@ -311,34 +242,6 @@ impl VagrantCloud {
             }
             Err(error) => bail!(error.context("Error releasing version")),
         }
-        Ok(())
-    }
-}
-
-/// A version of a box with a server. It stays there whatever becomes of this artifact.
-struct Version {
-    description: String,
-}
-
-#[async_trait]
-impl Artifact for Version {
-    fn builder_id(&self) -> &str {
-        BUILDER_ID
-    }
-
-    fn id(&self) -> String {
-        String::new()
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    fn describe(&self) -> String {
-        self.description.clone()
-    }
-
-    async fn destroy(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

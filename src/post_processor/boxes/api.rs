@@ -1,11 +1,11 @@
-//! The interface of Vagrant Cloud.
+//! Requests to a server that has boxes, and the upload of one.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use futures::StreamExt as _;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode};
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 use crate::web;
 
 /// The largest box that goes straight to the storage.
-pub(super) const LARGEST_DIRECT: u64 = 5 << 30;
+pub(in crate::post_processor) const LARGEST_DIRECT: u64 = 5 << 30;
 
 const ANSWER: Allowance = Allowance::new("the answer", 16 << 20, Duration::from_secs(60));
 
@@ -37,37 +37,25 @@ const STEP: u64 = 1 << 20;
 const STALLED: Duration = Duration::from_secs(600);
 
 /// A server, and what lets us in.
-pub(super) struct Api {
+pub(in crate::post_processor) struct Api {
     base: String,
     token: Option<Secret>,
     client: Client,
 }
 
 /// Where a box goes.
-pub(super) struct Upload {
-    url: String,
-    /// Whether it goes to a storage, which has nothing to do with the server: its URL lets in.
-    is_direct: bool,
-    /// What is called when all of it is there.
-    pub(super) callback: Option<String>,
-}
-
-impl Upload {
-    /// What the server has `prepared`.
-    pub(super) fn of(prepared: &Json, is_direct: bool) -> anyhow::Result<Self> {
-        let text = |name: &str| prepared.get(name).and_then(Json::as_str).map(str::to_owned);
-        let url = text("upload_path").context("the server does not say where the box goes")?;
-        let callback = text("callback").filter(|_| is_direct);
-        anyhow::ensure!(
-            callback.is_some() || !is_direct,
-            "the server does not say what to call after the upload"
-        );
-        Ok(Self { url, is_direct, callback })
-    }
+pub(in crate::post_processor) struct Upload {
+    pub(in crate::post_processor) url: String,
+    /// Whether the URL itself lets in: it is that of a storage, which knows no token of the server.
+    pub(in crate::post_processor) lets_in: bool,
 }
 
 impl Api {
-    pub(super) fn new(base: &str, token: Option<Secret>, insecure: bool) -> anyhow::Result<Self> {
+    pub(in crate::post_processor) fn new(
+        base: &str,
+        token: Option<Secret>,
+        insecure: bool,
+    ) -> anyhow::Result<Self> {
         let client = web::client().tls_danger_accept_invalid_certs(insecure).build()?;
         Ok(Self { base: base.to_owned(), token, client })
     }
@@ -81,42 +69,59 @@ impl Api {
     }
 
     async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Json> {
-        let asked = async {
-            let response = request.send().await.map_err(web::cause)?;
-            let (status, body) = (response.status(), web::body(response, ANSWER).await?);
-            match status.is_success() {
-                true => Ok(serde_json::from_slice(&body).unwrap_or_default()),
-                false => Err(refusal(status, &body)),
-            }
-        };
-        ANSWER.in_time(asked).await?
+        let (status, body) = answer(request).await?;
+        match status.is_success() {
+            true => Ok(serde_json::from_slice(&body).unwrap_or_default()),
+            false => Err(refusal(status, &body)),
+        }
     }
 
     fn path(&self, path: &str) -> String {
         format!("{}/{path}", self.base)
     }
 
-    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Json> {
+    pub(in crate::post_processor) async fn get(&self, path: &str) -> anyhow::Result<Json> {
         self.ask(self.request(Method::GET, &self.path(path))).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Json) -> anyhow::Result<Json> {
-        let request = self.request(Method::POST, &self.path(path));
-        let request = request.header("Content-Type", "application/json").body(body.to_string());
-        self.ask(request).await
+    /// What is at `path`; `None` if nothing is.
+    pub(in crate::post_processor) async fn find(&self, path: &str) -> anyhow::Result<Option<Json>> {
+        let (status, body) = answer(self.request(Method::GET, &self.path(path))).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            _ if status.is_success() => Ok(Some(serde_json::from_slice(&body).unwrap_or_default())),
+            _ => Err(refusal(status, &body)),
+        }
     }
 
-    pub(super) async fn put(&self, path: &str) -> anyhow::Result<()> {
+    pub(in crate::post_processor) async fn post(
+        &self,
+        path: &str,
+        body: &Json,
+    ) -> anyhow::Result<Json> {
+        self.ask(with(body, self.request(Method::POST, &self.path(path)))).await
+    }
+
+    /// Replaces what is at `path` by `body`.
+    pub(in crate::post_processor) async fn replace(
+        &self,
+        path: &str,
+        body: &Json,
+    ) -> anyhow::Result<()> {
+        self.ask(with(body, self.request(Method::PUT, &self.path(path)))).await.map(drop)
+    }
+
+    pub(in crate::post_processor) async fn put(&self, path: &str) -> anyhow::Result<()> {
         self.ask(self.request(Method::PUT, &self.path(path))).await.map(drop)
     }
 
-    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+    pub(in crate::post_processor) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.ask(self.request(Method::DELETE, &self.path(path))).await.map(drop)
     }
 
     /// Says that an upload is complete, at the URL that the server has named for that. It gets the token
     /// only if it is the server's own.
-    pub(super) async fn confirm(&self, callback: &str) -> anyhow::Result<()> {
+    pub(in crate::post_processor) async fn confirm(&self, callback: &str) -> anyhow::Result<()> {
         let request = match self.is_own(callback) {
             true => self.request(Method::PUT, callback),
             false => self.client.put(callback),
@@ -131,7 +136,12 @@ impl Api {
     }
 
     /// Uploads `file`, again from its start where that fails.
-    pub(super) async fn upload(&self, to: &Upload, file: &Path, ui: &Ui) -> anyhow::Result<()> {
+    pub(in crate::post_processor) async fn upload(
+        &self,
+        to: &Upload,
+        file: &Path,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
         let mut tries = 0;
         retry::retry(BETWEEN, TRIES, || {
             tries += 1;
@@ -165,7 +175,7 @@ impl Api {
                 counted.tell(&told, &name, false);
             }
         });
-        let request = match to.is_direct || !self.is_own(&to.url) {
+        let request = match to.lets_in || !self.is_own(&to.url) {
             true => self.client.put(&to.url),
             false => self.request(Method::PUT, &to.url),
         };
@@ -206,6 +216,18 @@ impl Sent {
     }
 }
 
+fn with(body: &Json, request: RequestBuilder) -> RequestBuilder {
+    request.header("Content-Type", "application/json").body(body.to_string())
+}
+
+async fn answer(request: RequestBuilder) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let asked = async {
+        let response = request.send().await.map_err(web::cause)?;
+        Ok((response.status(), web::body(response, ANSWER).await?))
+    };
+    ANSWER.in_time(asked).await?
+}
+
 async fn accepted(response: Response) -> anyhow::Result<()> {
     let status = response.status();
     if status.is_success() {
@@ -217,15 +239,10 @@ async fn accepted(response: Response) -> anyhow::Result<()> {
 
 /// Why a server refuses, in its own words where it has some.
 fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
-    let said = serde_json::from_slice::<Json>(body).ok();
-    let words: Vec<String> = said
-        .as_ref()
-        .and_then(|said| said.get("errors"))
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-        .map(words)
-        .collect();
+    let said: Json = serde_json::from_slice(body).unwrap_or_default();
+    let several = said.get("errors").and_then(Json::as_array);
+    let words: Vec<String> =
+        several.into_iter().flatten().chain(said.get("message")).map(words).collect();
     match words.is_empty() {
         true => anyhow!("the server answers {status}"),
         false => anyhow!("the server answers {status}: {}", harmless(words.join(". ").as_bytes())),

@@ -1,0 +1,142 @@
+//! What the servers that have Vagrant boxes have in common: which box of an artifact is published, and how
+//! it gets there.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `api` | requests to such a server, and the upload of a box |
+//! | `metadata` | what a box says of itself |
+
+pub(super) mod api;
+mod metadata;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use async_trait::async_trait;
+
+use self::metadata::Metadata;
+use super::{artifice, blocking, dot, vagrant};
+use crate::component::{Artifact, Check, PostProcessContext};
+use crate::config::{Late, late_fields};
+use crate::event::Ui;
+
+late_fields! {
+    /// The fields of `box_download_url`.
+    pub UrlFields =
+        ["BuildName", "BuilderType", "Provider", "ArtifactId", "Architecture"] and the build;
+}
+
+/// A box that is published.
+pub(super) struct Published {
+    pub(super) file: PathBuf,
+    pub(super) provider: String,
+    pub(super) architecture: String,
+    /// Where it is already.
+    pub(super) download_url: Option<String>,
+}
+
+impl Published {
+    /// The box of `input`: with this `architecture`, if that is not empty, and to be had at `url`.
+    pub(super) async fn of(
+        cx: &PostProcessContext,
+        input: &dyn Artifact,
+        architecture: &str,
+        url: Option<&Late<UrlFields>>,
+    ) -> anyhow::Result<Self> {
+        let is_artifice = input.builder_id() == artifice::BUILDER_ID;
+        ensure!(
+            is_artifice || [vagrant::BUILDER_ID, "vagrant"].contains(&input.builder_id()),
+            "Unknown artifact type: this post-processor requires an input artifact from the artifice \
+             post-processor, vagrant post-processor, or vagrant builder: {}",
+            input.builder_id()
+        );
+        let files = input.files();
+        let file = files.first().filter(|file| file.extension().is_some_and(|end| end == "box"));
+        let file = file.context(
+            "Unknown files in artifact, Vagrant box with .box suffix is required as first artifact file",
+        )?;
+        let needs_metadata = is_artifice || architecture.is_empty();
+        let metadata = match needs_metadata {
+            true => {
+                let path = file.clone();
+                blocking(&cx.cancel, move |cancel| Metadata::of(&path, cancel)).await?
+            }
+            false => Metadata::default(),
+        };
+        let architecture = match architecture {
+            "" => metadata.architecture.context(
+                "the box's metadata.json does not say its architecture: give `architecture`",
+            )?,
+            given => given.to_owned(),
+        };
+        let provider = match is_artifice {
+            true => {
+                metadata.provider.context("the box's metadata.json does not say its provider")?
+            }
+            false if input.id() == "vmware" => "vmware_desktop".to_owned(),
+            false => input.id(),
+        };
+        let mut dot = dot(&cx.facts);
+        dot.insert("Provider".into(), provider.clone().into());
+        dot.insert("ArtifactId".into(), input.id().into());
+        dot.insert("Architecture".into(), architecture.clone().into());
+        let url = url.map(|url| url.render(&cx.facts.scope, &dot)).transpose();
+        let download_url = url.context("cannot render `box_download_url`")?;
+        Ok(Self { file: file.clone(), provider, architecture, download_url })
+    }
+
+    /// Whether it goes straight to the storage behind the server, if that is not `refused`.
+    pub(super) async fn goes_straight(&self, refused: bool, ui: &Ui) -> anyhow::Result<bool> {
+        let size = tokio::fs::metadata(&self.file).await;
+        let size = size.with_context(|| self.file.display().to_string())?.len();
+        let is_straight = !refused && size <= api::LARGEST_DIRECT;
+        if !is_straight && !refused {
+            ui.say(
+                "The box is too large to go straight to the storage: it goes through the server",
+            );
+        }
+        Ok(is_straight)
+    }
+}
+
+/// `box_checksum` taken apart: the digest's type, and the digest.
+pub(super) fn check_sum(text: &str, check: &mut Check<'_>) -> Option<(String, String)> {
+    match text.split_once(':') {
+        Some((kind, digest)) => Some((kind.to_owned(), digest.to_owned())),
+        None => {
+            if !text.is_empty() {
+                check.error("box_checksum", "it is written with its type: `sha256:…`");
+            }
+            None
+        }
+    }
+}
+
+/// A version of a box with a server. It stays there whatever becomes of this artifact.
+pub(super) struct Version {
+    pub(super) builder_id: &'static str,
+    pub(super) description: String,
+}
+
+#[async_trait]
+impl Artifact for Version {
+    fn builder_id(&self) -> &str {
+        self.builder_id
+    }
+
+    fn id(&self) -> String {
+        String::new()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    async fn destroy(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
