@@ -1,5 +1,6 @@
 //! Builders: each starts a machine, has it provisioned, and makes an image of it.
 
+mod output;
 mod provision;
 
 #[cfg(feature = "aws")]

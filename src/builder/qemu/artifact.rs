@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use crate::builder::output::remove_directory;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
 
@@ -62,16 +62,6 @@ impl Artifact for Image {
 
     async fn destroy(&self) -> anyhow::Result<()> {
         remove_directory(&self.directory).await
-    }
-}
-
-/// Removes a directory and all that is in it, if it is there.
-pub(super) async fn remove_directory(path: &Path) -> anyhow::Result<()> {
-    match tokio::fs::remove_dir_all(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }
 
