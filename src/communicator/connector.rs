@@ -1,7 +1,7 @@
 //! What a builder may ask of the connector that its template chose.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
 
     /// Reports everything that is wrong with the options.
     fn check(&self, check: &mut Check<'_>);
+
+    /// The same for a builder that finds out who may log in how.
+    fn check_but_login(&self, check: &mut Check<'_>) {
+        self.check(check);
+    }
 
     /// Reports what is missing to reach a machine that no builder has started, which nobody but the
     /// template can know the address and the login of.
@@ -96,6 +101,12 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The same connector, with a login that was found out, where it has none of its own; `None` if it
+    /// logs in nowhere.
+    fn with_login(&self, _login: FoundLogin) -> Option<Arc<dyn Connector>> {
+        None
+    }
+
     /// Waits until the machine answers and lets us in; does so once more after `pause`.
     ///
     /// # Errors
@@ -121,6 +132,17 @@ pub trait Connector: fmt::Debug + Send + Sync {
 
     /// What `build.Host`, `build.User` … say of a machine reached at `target`.
     async fn build_data(&self, target: &Target) -> BuildData;
+}
+
+/// How a builder has found out that it can log in.
+#[derive(Clone, Debug)]
+pub struct FoundLogin {
+    /// As this user.
+    pub user: String,
+    /// With the private key in this file.
+    pub key_file: Option<PathBuf>,
+    /// How long the machine gets to let us in.
+    pub patience: GoDuration,
 }
 
 /// The key that a machine seals its password for.

@@ -26,7 +26,7 @@ mod winrm;
 mod words;
 
 pub use announcement::Announcement;
-pub use connector::{Connector, KeyRequest, PasswordKey, Pause};
+pub use connector::{Connector, FoundLogin, KeyRequest, PasswordKey, Pause};
 #[cfg(feature = "docker")]
 pub use docker::DockerExec;
 pub use key::{KeyType, TemporaryKey};

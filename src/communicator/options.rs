@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::connector::{Connector, Pause};
+use super::connector::{Connector, FoundLogin, Pause};
 use super::{Target, connectors};
 use crate::component::{BuildContext, Check, Communicator};
 use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
@@ -49,23 +49,29 @@ pub struct Taken {
     own: Vec<Arc<dyn Connector>>,
     names: &'static [&'static str],
     finds_passwords: bool,
+    finds_logins: bool,
 }
 
 impl Taken {
     /// The registered connectors of these names; the first is the default.
     pub fn of(names: &'static [&'static str]) -> Self {
-        Self { own: Vec::new(), names, finds_passwords: false }
+        Self { own: Vec::new(), names, finds_passwords: false, finds_logins: false }
     }
 
     /// One that the builder brings itself, which is the default; beside it the registered connectors
     /// of these names.
     pub fn own_or(own: Arc<dyn Connector>, names: &'static [&'static str]) -> Self {
-        Self { own: vec![own], names, finds_passwords: false }
+        Self { own: vec![own], names, finds_passwords: false, finds_logins: false }
     }
 
     /// Passwords that machines make for themselves, the builder finds out.
     pub fn finding_passwords(self) -> Self {
         Self { finds_passwords: true, ..self }
+    }
+
+    /// Who may log in how, the builder finds out where the template does not say it.
+    pub fn finding_logins(self) -> Self {
+        Self { finds_logins: true, ..self }
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
@@ -102,7 +108,10 @@ impl Options {
         let finding = keys.filter(|_| taken.finds_passwords);
         let finding = finding.and_then(|keys| connector.finding_password(&**keys));
         let connector = finding.unwrap_or_else(|| connector.clone());
-        connector.check(check);
+        match taken.finds_logins {
+            true => connector.check_but_login(check),
+            false => connector.check(check),
+        }
         let pause = Pause(self.shared.pause_before_connecting);
         Some(Chosen { connector, pause })
     }
@@ -127,6 +136,12 @@ impl Chosen {
     /// The same, with the password that the builder has found out.
     pub fn with_password(&self, password: Secret) -> Self {
         let connector = self.connector.with_password(password);
+        Self { connector: connector.unwrap_or_else(|| self.connector.clone()), pause: self.pause }
+    }
+
+    /// The same, with the login that the builder has found out, where the template gives none.
+    pub fn with_login(&self, login: FoundLogin) -> Self {
+        let connector = self.connector.with_login(login);
         Self { connector: connector.unwrap_or_else(|| self.connector.clone()), pause: self.pause }
     }
 

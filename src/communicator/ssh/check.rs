@@ -17,6 +17,11 @@ impl SshOptions {
         if self.ssh_username.is_empty() {
             check.missing("ssh_username", "say which user of the machine to log in as");
         }
+        self.check_but_user(check);
+    }
+
+    /// The same for a machine whose users the builder finds out.
+    pub(super) fn check_but_user(&self, check: &mut Check<'_>) {
         self.check_login(check);
         self.check_temporary_key(check);
         self.check_route(check);

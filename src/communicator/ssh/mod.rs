@@ -34,7 +34,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
-use crate::communicator::{Connector, KeyRequest, Pause, Target, TemporaryKey, key};
+use crate::communicator::{Connector, FoundLogin, KeyRequest, Pause, Target, TemporaryKey, key};
 use crate::component::{
     Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Input, Upload,
 };
@@ -55,6 +55,10 @@ impl Connector for SshOptions {
 
     fn check(&self, check: &mut Check<'_>) {
         self.check_all(check);
+    }
+
+    fn check_but_login(&self, check: &mut Check<'_>) {
+        self.check_but_user(check);
     }
 
     fn check_machine_is_known(&self, check: &mut Check<'_>) {
@@ -99,6 +103,17 @@ impl Connector for SshOptions {
 
     fn key_pair(&self) -> Option<&str> {
         Some(self.ssh_keypair_name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn with_login(&self, login: FoundLogin) -> Option<Arc<dyn Connector>> {
+        let mut own = self.clone();
+        if own.ssh_timeout.is_zero() && own.ssh_wait_timeout.is_zero() {
+            own.ssh_timeout = login.patience;
+        }
+        if own.ssh_username.is_empty() {
+            (own.ssh_username, own.ssh_private_key_file) = (login.user, login.key_file);
+        }
+        Some(Arc::new(own))
     }
 
     async fn connect(
