@@ -20,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::builder;
+use crate::builder::vagrant::VagrantCleaner;
 use crate::component::{
     Builder, Cleaner, CleanupContext, Component, DataSource, Described, Descriptor, PostProcessor,
     Provisioner,
@@ -38,7 +39,8 @@ pub use self::aws::with_secrets;
 
 /// Those who clean up after dead runs, with the credentials that their tools find by themselves.
 pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
-    [aws::cleaners(cx), docker::cleaners(cx)].into_iter().flatten().collect()
+    let vagrant: Box<dyn Cleaner> = Box::new(VagrantCleaner { cx: cx.clone() });
+    [aws::cleaners(cx), docker::cleaners(cx), vec![vagrant]].into_iter().flatten().collect()
 }
 
 /// All components that a session knows. A clone costs next to nothing.
@@ -69,6 +71,7 @@ fn builders() -> Kind<dyn Builder> {
         builder::<builder::file::File>(),
         builder::<builder::null::Null>(),
         builder::<builder::qemu::Qemu>(),
+        builder::<builder::vagrant::Vagrant>(),
     ])
 }
 
@@ -80,10 +83,10 @@ fn provisioners() -> Kind<dyn Provisioner> {
         provisioner::<provisioner::chef::client::ChefClient>(),
         provisioner::<provisioner::chef::solo::ChefSolo>(),
         provisioner::<provisioner::file::File>(),
+        provisioner::<provisioner::hcp_sbom::HcpSbom>(),
         provisioner::<provisioner::inspec::Inspec>(),
         provisioner::<provisioner::powershell::PowerShell>(),
         provisioner::<provisioner::puppet::masterless::PuppetMasterless>(),
-        provisioner::<provisioner::hcp_sbom::HcpSbom>(),
         provisioner::<provisioner::puppet::server::PuppetServer>(),
         provisioner::<provisioner::salt_masterless::SaltMasterless>(),
         provisioner::<provisioner::shell::Shell>(),
@@ -110,14 +113,14 @@ fn post_processors() -> Kind<dyn PostProcessor> {
         #[cfg(feature = "docker")]
         post_processor::<post_processor::docker::tag::Tag>(),
         post_processor::<post_processor::manifest::ManifestFile>(),
+        post_processor::<post_processor::provenance::Provenance>(),
         post_processor::<post_processor::shell_local::ShellLocal>(),
         post_processor::<post_processor::vagrant::Vagrant>(),
         post_processor::<post_processor::vagrant_cloud::VagrantCloud>(),
+        post_processor::<post_processor::vagrant_registry::VagrantRegistry>(),
     ])
-        post_processor::<post_processor::provenance::Provenance>(),
 }
 
-        post_processor::<post_processor::vagrant_registry::VagrantRegistry>(),
 fn data_sources() -> Kind<dyn DataSource> {
     Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
         #[cfg(feature = "aws")]
@@ -403,7 +406,6 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
     "parallels-pvm",
     "proxmox-clone",
     "proxmox-iso",
-    "vagrant",
     "virtualbox-iso",
     "virtualbox-ovf",
     "virtualbox-vm",

@@ -10,3 +10,4 @@ pub mod docker;
 pub mod file;
 pub mod null;
 pub mod qemu;
+pub mod vagrant;

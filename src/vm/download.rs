@@ -214,6 +214,17 @@ pub struct Download {
 }
 
 impl Download {
+    /// What is at the path or URL `from`, and has this `checksum`; a download is kept with the
+    /// `extension`.
+    ///
+    /// # Errors
+    /// When that is no place to fetch from.
+    pub fn of(from: &str, checksum: Checksum, extension: &str) -> Result<Self, String> {
+        Place::of(from)?;
+        let (urls, extension) = (vec![from.to_owned()], extension.to_owned());
+        Ok(Self { urls, checksum, target: None, extension, stays: false })
+    }
+
     /// Where the image is, its checksum verified.
     ///
     /// A file of this host is used where it is. A download goes to the cache, which builds and
