@@ -12,10 +12,7 @@ use super::support::{Program, Run, Served, Sshd};
 
 /// Builds on `sshd` with this provisioner, and then what is in `post_processors`.
 fn build(program: &Program, sshd: &Sshd, provisioner: &Json, post_processors: &Json) -> Run {
-    let mut builder: Json =
-        serde_json::from_str(&format!("{{{}}}", sshd.json_options())).expect("options");
-    builder["type"] = "null".into();
-    builder["name"] = "web".into();
+    let builder = sshd.builder(json!({}));
     let template = json!({
         "builders": [builder], "provisioners": [provisioner], "post-processors": post_processors
     });
