@@ -1,7 +1,7 @@
 //! imgbake bakes machine images from Packer templates.
 //!
-//! This file is the map. A template goes one way through the rooms, and each arrow is one pass
-//! that makes a value which no later pass changes:
+//! This file is the map. A template goes one way through the rooms, and each arrow is one pass. It
+//! makes a value that later passes only read (a `Plan` still gets its fingerprints):
 //!
 //! ```text
 //! template text ──▶ Template ──▶ values ──▶ Plan ──▶ Outcome ──▶ report
@@ -23,9 +23,10 @@
 //! | **engine** | **what happens, in which order** |
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
+//! | `channel` | where users find an image: AMIs published, promoted, rolled back, retired; behind the feature `aws` |
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
-//! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `vagrant`, `null`, `file`: a machine started, provisioned, imaged; `amazon-import` beside its siblings |
+//! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `vagrant`, `null`, `file`: a machine started, provisioned, imaged; the post-processor `amazon-import` is here, too: it shares the AWS code of the builders |
 //! | `provisioner` | `shell`, `file`, `powershell`, `ansible`, `puppet-masterless`, `chef-solo`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, `provenance`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
@@ -33,19 +34,19 @@
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |
 //! | **platforms** | **clients of the outside; they know no template** |
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
-//! | `aws` | the EC2 account: credentials, clients, waiters; behind the feature `aws` |
+//! | `aws` | an AWS account: credentials, clients, waiters; `aws/resource` has each kind of thing that a build makes; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | `vm` | QEMU: disks, process, QMP, ports; what is typed at a machine, and what its screen shows |
 //! | **contract** | **what a component is, what it gets and what it leaves** |
 //! | `script` | what all shells share: variables, statuses; scripts on this machine |
 //! | `step` | do + undo |
-//! | `component` | the traits: Builder, Provisioner, PostProcessor, Communicator, Artifact |
+//! | `component` | the traits: Builder, Provisioner, PostProcessor, DataSource, Communicator, Artifact, Cleaner; and the context that each is given |
 //! | `fingerprint` | what a build is made from, part by part and as one number |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
 //! | `sbom` | lists of what is in an image, as other programs write them |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print and send, made harmless; the language of their shell |
-//! | **language** | **text → values; it knows no platform and no component** |
+//! | **language** | **text → values; it imports no platform and no component** |
 //! | `eval` | expressions → values: types, functions, locals in order |
 //! | `template` | text → tree, for both languages; `fix`, `fmt`, `hcl2_upgrade` rewrite texts |
 //! | `config` | evaluated bodies → typed options, declared once |
@@ -73,6 +74,8 @@ pub mod action;
 pub mod aws;
 pub mod budget;
 pub mod builder;
+#[cfg(feature = "aws")]
+pub mod channel;
 pub mod cli;
 pub mod communicator;
 pub mod component;

@@ -4,6 +4,7 @@
 //! says nothing, and for those that nobody knows, too. All are read as text first: a value may be a
 //! secret, and no error shows one.
 
+mod channel;
 mod mapping;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::channel::ChannelInputs;
 use self::mapping::{Given, Mapping};
 use crate::component::{OnError, SkipUnchanged};
 use crate::config::GoDuration;
@@ -66,6 +68,8 @@ pub struct Inputs {
     pub manifests: Vec<PathBuf>,
     /// What the plan has said of their builds.
     pub matrix: Option<String>,
+    /// Which channel is changed, or whose old AMIs go.
+    pub channel: Option<ChannelInputs>,
     /// What templates may have read beside the workspace: files and directories.
     pub allow_files: Vec<PathBuf>,
 }
@@ -111,6 +115,14 @@ pub enum Command {
     Plan,
     /// Joins what those jobs have made.
     Merge,
+    /// Writes AMIs to a channel.
+    Publish,
+    /// Writes the AMIs of one channel to another.
+    Promote,
+    /// Writes to a channel what it said before.
+    Rollback,
+    /// Deregisters old AMIs.
+    Retire,
 }
 
 const COMMANDS: &[(&str, Command)] = &[
@@ -121,6 +133,10 @@ const COMMANDS: &[(&str, Command)] = &[
     ("cleanup", Command::Cleanup),
     ("plan", Command::Plan),
     ("merge", Command::Merge),
+    ("publish", Command::Publish),
+    ("promote", Command::Promote),
+    ("rollback", Command::Rollback),
+    ("retire", Command::Retire),
 ];
 
 impl fmt::Display for Command {
@@ -190,10 +206,17 @@ struct Texts {
     manifests: Option<String>,
     matrix: Option<String>,
     allow_files: Option<String>,
+    image: Option<String>,
+    channel: Option<String>,
+    from_channel: Option<String>,
+    artifact: Option<String>,
+    keep: Option<String>,
+    older_than: Option<String>,
+    grace: Option<String>,
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 33] = [
     "command",
     "templates",
     "only",
@@ -220,6 +243,13 @@ pub const NAMES: [&str; 26] = [
     "manifests",
     "matrix",
     "allow-files",
+    "image",
+    "channel",
+    "from-channel",
+    "artifact",
+    "keep",
+    "older-than",
+    "grace",
 ];
 
 const PREFIX: &str = "INPUT_";
@@ -318,9 +348,12 @@ impl Reader {
         let fail_on_warnings = self.boolean("fail-on-warnings", texts.fail_on_warnings.as_deref());
         let timeout = self.duration("timeout", texts.timeout.as_deref());
         let skip_unchanged = self.skip_unchanged(&texts);
-        let dry_run = self.boolean("dry-run", texts.dry_run.as_deref());
+        // What goes is gone: it is shown first.
+        let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
+        let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
         let templates = paths(texts.templates.as_deref());
         let manifests = self.manifests(command, &texts);
+        let channel = self.channel(command, &texts);
         Some(Inputs {
             command: command?,
             templates: if templates.is_empty() { vec![PathBuf::from(".")] } else { templates },
@@ -342,6 +375,7 @@ impl Reader {
             dry_run,
             manifests,
             matrix: text(&texts.matrix),
+            channel,
             allow_files: paths(texts.allow_files.as_deref()),
         })
     }
@@ -361,19 +395,11 @@ impl Reader {
 
     fn skip_unchanged(&mut self, texts: &Texts) -> Option<SkipUnchanged> {
         let is_wanted = self.boolean("skip-unchanged", texts.skip_unchanged.as_deref());
-        let age = texts.max_age.as_deref().map(|text| GoDuration::parse_age(text.trim()));
-        let max_age = match age {
-            Some(Err(_)) => {
-                self.refuse("max-age", "it must be an age such as `36h` or `7d`");
-                None
-            }
-            Some(Ok(_)) if !is_wanted => {
-                self.refuse("max-age", "it is for `skip-unchanged: true`");
-                None
-            }
-            Some(Ok(age)) => Some(age.get()),
-            None => None,
-        };
+        let max_age = self.age("max-age", texts.max_age.as_deref());
+        if max_age.is_some() && !is_wanted {
+            self.refuse("max-age", "it is for `skip-unchanged: true`");
+        }
+        let max_age = max_age.map(GoDuration::get);
         is_wanted.then_some(SkipUnchanged { max_age, only_says: false })
     }
 
@@ -420,6 +446,14 @@ impl Reader {
             self.refuse(name, "it must be a number above 0");
         }
         number
+    }
+
+    fn age(&mut self, name: &str, text: Option<&str>) -> Option<GoDuration> {
+        let age = GoDuration::parse_age(text?.trim()).ok();
+        if age.is_none() {
+            self.refuse(name, "it must be an age such as `36h` or `7d`");
+        }
+        age
     }
 
     fn duration(&mut self, name: &str, text: Option<&str>) -> Option<Duration> {

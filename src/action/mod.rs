@@ -5,12 +5,15 @@
 //! |---|---|
 //! | `inputs` | `INPUT_*` → values |
 //! | `build`, `validate`, `fmt`, `plan`, `merge` | the commands that are more than a call |
+//! | `channel` | what is published, promoted, rolled back and retired |
 //! | `outputs`, `manifest` | what later steps read |
 //! | `comment`, `release` | what a pull request and a release are told |
 //! | `owner` | what was made in the workspace, belongs to its owner |
 //! | `post` | what is left when the job ends, is removed |
 
 mod build;
+#[cfg(feature = "aws")]
+mod channel;
 mod comment;
 mod fmt;
 pub mod inputs;
@@ -320,7 +323,17 @@ fn placed(mut environment: Environment) -> (Environment, Option<String>) {
 
 /// Whether the command talks to AWS. Those that do not need no credentials: they work for forks.
 fn needs_credentials(command: Command) -> bool {
-    matches!(command, Command::Build | Command::Cleanup)
+    match command {
+        Command::Build
+        | Command::Cleanup
+        | Command::Publish
+        | Command::Promote
+        | Command::Rollback
+        | Command::Retire => true,
+        Command::Validate | Command::Fmt | Command::Inspect | Command::Plan | Command::Merge => {
+            false
+        }
+    }
 }
 
 /// For whom AWS wants tokens to be.
@@ -351,6 +364,15 @@ impl Action {
             Command::Merge => merge::run(self, ui, &mut outputs),
             Command::Inspect => self.inspect(ui),
             Command::Cleanup => self.cleanup(ui),
+            #[cfg(feature = "aws")]
+            Command::Publish | Command::Promote | Command::Rollback | Command::Retire => {
+                channel::run(self, ui)
+            }
+            #[cfg(not(feature = "aws"))]
+            command => {
+                refuse(ui, &[format!("`{command}` needs AWS, which is not in this program")]);
+                Exit::Failure
+            }
         };
         outputs.duration = Timestamp::now().duration_since(started).unsigned_abs();
         self.explain(exit, ui);

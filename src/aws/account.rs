@@ -148,7 +148,7 @@ impl Account {
         let named = named.map(|role| RoleToTakeOn::Named(role, &access.mfa_code));
         for role in roles.chain(named) {
             let (pace, cancel) = Default::default();
-            let host = host("sts", &region, endpoint(environment, "AWS_ENDPOINT_URL_STS"));
+            let host = host("sts", &region, endpoint(environment, "sts"));
             let (hearer, expired) = (environment.clone(), keys.expired());
             let context =
                 CallContext { patience, host, environment: hearer, pace, expired, cancel };
@@ -158,7 +158,7 @@ impl Account {
             config = config.into_builder().credentials_provider(shared(&keys)).build();
         }
         let endpoint = match access.custom_endpoint_ec2.as_str() {
-            "" => endpoint(environment, "AWS_ENDPOINT_URL_EC2"),
+            "" => endpoint(environment, "ec2"),
             custom => Some(custom.to_owned()),
         };
         let (paces, clients, regions, caller, memory) = Default::default();
@@ -209,7 +209,7 @@ impl Account {
     fn ec2_endpoint(&self, region: &str) -> Option<String> {
         match region == self.region {
             true => self.endpoint.clone(),
-            false => endpoint(&self.environment, "AWS_ENDPOINT_URL_EC2"),
+            false => endpoint(&self.environment, "ec2"),
         }
     }
 
@@ -244,11 +244,7 @@ impl Account {
     fn endpoint_of(&self, api: &str, region: &str) -> Option<String> {
         let given = match api {
             "ec2" => self.ec2_endpoint(region),
-            "secretsmanager" => endpoint(&self.environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-            "iam" => endpoint(&self.environment, "AWS_ENDPOINT_URL_IAM"),
-            "s3" => endpoint(&self.environment, "AWS_ENDPOINT_URL_S3"),
-            "sts" => endpoint(&self.environment, "AWS_ENDPOINT_URL_STS"),
-            _ => endpoint(&self.environment, "AWS_ENDPOINT_URL_SSM"),
+            _ => endpoint(&self.environment, api),
         };
         given.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
@@ -264,11 +260,21 @@ impl Account {
     #[cfg(feature = "docker")]
     pub fn ecr(&self, cancel: &CancellationToken) -> Api<aws_sdk_ecr::Client> {
         let mut own = aws_sdk_ecr::config::Builder::from(&self.config);
-        if let Some(endpoint) = endpoint(&self.environment, "AWS_ENDPOINT_URL_ECR") {
+        if let Some(endpoint) = endpoint(&self.environment, "api.ecr") {
             own.set_endpoint_url(Some(endpoint));
         }
         let client = aws_sdk_ecr::Client::from_conf(own.build());
         Api::new(client, self.context("api.ecr", &self.region, cancel))
+    }
+
+    /// Auto Scaling in [`region`](Self::region).
+    pub fn auto_scaling(&self, cancel: &CancellationToken) -> Api<aws_sdk_autoscaling::Client> {
+        let mut own = aws_sdk_autoscaling::config::Builder::from(&self.config);
+        if let Some(endpoint) = endpoint(&self.environment, "autoscaling") {
+            own.set_endpoint_url(Some(endpoint));
+        }
+        let client = aws_sdk_autoscaling::Client::from_conf(own.build());
+        Api::new(client, self.context("autoscaling", &self.region, cancel))
     }
 
     /// S3 in [`region`](Self::region).
@@ -284,7 +290,7 @@ impl Account {
         cancel: &CancellationToken,
     ) -> Api<aws_sdk_secretsmanager::Client> {
         let mut own = aws_sdk_secretsmanager::config::Builder::from(&self.config);
-        if let Some(endpoint) = endpoint(&self.environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER") {
+        if let Some(endpoint) = endpoint(&self.environment, "secretsmanager") {
             own.set_endpoint_url(Some(endpoint));
         }
         let client = aws_sdk_secretsmanager::Client::from_conf(own.build());
@@ -531,9 +537,19 @@ fn shared(keys: &Keys) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(keys.clone())
 }
 
-/// The endpoint that the environment has for a service, or for all. Where it has none, the SDK looks
-/// into the profile, which may have one for the service, too.
-fn endpoint(environment: &Environment, of_service: &str) -> Option<String> {
+/// The endpoint that the environment has for `api`, or for all. Where it has none, the SDK looks into
+/// the profile, which may have one for the service, too.
+fn endpoint(environment: &Environment, api: &str) -> Option<String> {
+    let of_service = match api {
+        "api.ecr" => "AWS_ENDPOINT_URL_ECR",
+        "autoscaling" => "AWS_ENDPOINT_URL_AUTO_SCALING",
+        "ec2" => "AWS_ENDPOINT_URL_EC2",
+        "iam" => "AWS_ENDPOINT_URL_IAM",
+        "s3" => "AWS_ENDPOINT_URL_S3",
+        "secretsmanager" => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        "ssm" => "AWS_ENDPOINT_URL_SSM",
+        _ => "AWS_ENDPOINT_URL_STS",
+    };
     if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some("true") {
         return None;
     }
@@ -554,7 +570,7 @@ fn without_credentials(url: &str) -> String {
 
 fn sts_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_sts::Client {
     let mut own = aws_sdk_sts::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_STS") {
+    if let Some(endpoint) = endpoint(environment, "sts") {
         own.set_endpoint_url(Some(endpoint));
     }
     aws_sdk_sts::Client::from_conf(own.build())
@@ -562,7 +578,7 @@ fn sts_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_sts::Cli
 
 fn iam_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_iam::Client {
     let mut own = aws_sdk_iam::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_IAM") {
+    if let Some(endpoint) = endpoint(environment, "iam") {
         own.set_endpoint_url(Some(endpoint));
     }
     aws_sdk_iam::Client::from_conf(own.build())
@@ -570,7 +586,7 @@ fn iam_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_iam::Cli
 
 fn ssm_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_ssm::Client {
     let mut own = aws_sdk_ssm::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_SSM") {
+    if let Some(endpoint) = endpoint(environment, "ssm") {
         own.set_endpoint_url(Some(endpoint));
     }
     aws_sdk_ssm::Client::from_conf(own.build())
@@ -579,7 +595,7 @@ fn ssm_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_ssm::Cli
 /// What is uploaded may take its time, as long as something moves: the SDK sees to that.
 fn s3_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_s3::Client {
     let mut own = aws_sdk_s3::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "AWS_ENDPOINT_URL_S3") {
+    if let Some(endpoint) = endpoint(environment, "s3") {
         // Another S3 need not have a name for each bucket.
         own.set_endpoint_url(Some(endpoint)).set_force_path_style(Some(true));
     }

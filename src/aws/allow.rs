@@ -105,6 +105,14 @@ impl Regions {
         ssm(calls).on([self.of_ssm("session/*")]).when("StringLike", owner, ["${aws:userid}"])
     }
 
+    /// Calls about parameters of Systems Manager whose names `pattern` fits, e.g. `/images/*`.
+    pub fn parameters(&self, pattern: &str, calls: &[&str]) -> Permission {
+        let partition = self.partition();
+        let regions = [self.own()].into_iter().chain(self.others.iter().map(String::as_str));
+        let arn = |region: &str| format!("arn:{partition}:ssm:{region}:*:parameter{pattern}");
+        ssm(calls).on(regions.map(arn))
+    }
+
     /// The ARN of something in Systems Manager where the build is done.
     fn of_ssm(&self, name: &str) -> String {
         format!("arn:{}:ssm:{}:*:{name}", self.partition(), self.own())

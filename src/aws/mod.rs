@@ -16,7 +16,8 @@
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
 //! | `attachment` | volumes come to instances and go |
-//! | `image_users` | who uses an AMI |
+//! | `image_users`, `image_uses` | who uses an AMI, and who any of many |
+//! | `parameter` | parameters of Systems Manager that name an AMI |
 //! | `metadata` | the instance that we run on |
 //! | `profile` | what instances may do in the account, for a while |
 //! | `reap` | what is left anywhere in an account |
@@ -48,15 +49,17 @@ pub mod error;
 mod expired;
 pub mod image;
 pub mod image_users;
+pub mod image_uses;
 mod insecure;
 pub mod instance;
 mod keys;
 pub mod metadata;
 pub mod name;
 mod pace;
+pub mod parameter;
 pub mod place;
 pub mod profile;
-mod proof;
+pub mod proof;
 mod reap;
 pub mod removal;
 pub mod resource;

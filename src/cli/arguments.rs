@@ -10,6 +10,8 @@ use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+#[cfg(feature = "aws")]
+use super::channel;
 use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
@@ -56,6 +58,21 @@ pub enum Command {
     Cleanup(Box<cleanup::Arguments>),
     /// Removes what is left of runs anywhere in the cloud, whatever became of their journals.
     Reap(Box<reap::Arguments>),
+    /// Writes AMIs to a channel, where the users of an image find them.
+    #[cfg(feature = "aws")]
+    Publish(Box<channel::Publish>),
+    /// Writes the AMIs of one channel to another, if they have passed their tests.
+    #[cfg(feature = "aws")]
+    Promote(Box<channel::Promote>),
+    /// Writes to a channel what it said before.
+    #[cfg(feature = "aws")]
+    Rollback(Box<channel::Rollback>),
+    /// Shows the channels of an image, and what they said.
+    #[cfg(feature = "aws")]
+    Channels(Box<channel::List>),
+    /// Deregisters old AMIs of an image that nobody uses.
+    #[cfg(feature = "aws")]
+    Retire(Box<channel::Retire>),
     /// Prints the IAM policy that the builds of a template need.
     IamPolicy(Box<iam_policy::Arguments>),
     /// Rewrites what an old legacy template has in an old form.

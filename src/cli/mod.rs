@@ -2,6 +2,8 @@
 
 pub mod arguments;
 pub mod build;
+#[cfg(feature = "aws")]
+pub mod channel;
 pub mod cleanup;
 pub mod completion;
 pub mod console;
@@ -89,6 +91,26 @@ fn run(session: &Session, command: &Command) -> Exit {
         }
         Command::Cleanup(arguments) => session.reporting(|ui| cleanup::run(session, ui, arguments)),
         Command::Reap(arguments) => session.reporting(|ui| reap::run(session, ui, arguments)),
+        #[cfg(feature = "aws")]
+        Command::Publish(arguments) => {
+            session.reporting(|ui| channel::publish(session, ui, arguments))
+        }
+        #[cfg(feature = "aws")]
+        Command::Promote(arguments) => {
+            session.reporting(|ui| channel::promote(session, ui, arguments))
+        }
+        #[cfg(feature = "aws")]
+        Command::Rollback(arguments) => {
+            session.reporting(|ui| channel::rollback(session, ui, arguments))
+        }
+        #[cfg(feature = "aws")]
+        Command::Channels(arguments) => {
+            session.reporting(|ui| channel::list(session, ui, arguments))
+        }
+        #[cfg(feature = "aws")]
+        Command::Retire(arguments) => {
+            session.reporting(|ui| channel::retire(session, ui, arguments))
+        }
         Command::Fix(arguments) => session.reporting(|ui| fix::run(session, ui, arguments)),
         Command::Hcl2Upgrade(arguments) => {
             session.reporting(|ui| hcl2_upgrade::run(session, ui, arguments))

@@ -17,6 +17,7 @@ mod architecture;
 mod bounds;
 mod boxes;
 mod build;
+mod channels;
 mod completion;
 mod configuration;
 mod console;

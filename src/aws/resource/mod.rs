@@ -9,6 +9,25 @@
 //! | all others | one kind each; [`KINDS`] lists them |
 //!
 //! A new kind is a new file and a line in [`KINDS`].
+//!
+//! The words: a *token* names one build; it is the value of the tag that the build gives to what it
+//! makes. A *mark* is what those tags say. A *thing* is a line of the journal, a *resource* is what that
+//! line describes.
+//!
+//! | AMIs | |
+//! |---|---|
+//! | `ami` | made of our instance or snapshots |
+//! | `ami_copy` | a copy, in another region or with another key |
+//! | `intermediary_ami` | goes when it is copied |
+//! | `unfinished_ami` | what `reap` finds by its tag, with no journal |
+//! | `replaced_ami` | an old AMI that was deregistered, and may be put back |
+//! | `retired_ami` | an old AMI that was deregistered for good |
+//!
+//! | volumes | |
+//! |---|---|
+//! | `volume` | came with our instance, and outlives it |
+//! | `own_volume` | made by the build, attached to the machine that it runs on |
+//! | `loose_volume` | what `reap` finds attached to nothing |
 
 pub mod ami;
 pub mod ami_copy;
@@ -25,6 +44,7 @@ pub mod launch_template;
 pub mod loose_volume;
 pub mod own_volume;
 pub mod replaced_ami;
+pub mod retired_ami;
 pub mod s3_object;
 pub mod security_group;
 pub mod session;
@@ -59,6 +79,7 @@ pub static KINDS: &[&Kind] = &[
     &loose_volume::KIND,
     &own_volume::KIND,
     &replaced_ami::KIND,
+    &retired_ami::KIND,
     &s3_object::KIND,
     &security_group::KIND,
     &session::KIND,
@@ -80,7 +101,8 @@ pub struct Recorded {
 /// The details of a line, as [`Resource::thing`] writes them.
 #[derive(Deserialize)]
 struct Details {
-    /// The key of the kind, and the resource's fields.
+    /// The key of the kind, and the resource's fields. Called `ec2` for all services: journals of
+    /// earlier versions say so.
     ec2: BTreeMap<String, Json>,
     r#in: Place,
 }

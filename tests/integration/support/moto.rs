@@ -134,6 +134,28 @@ impl Moto {
         aws_sdk_iam::Client::from_conf(config.build())
     }
 
+    /// Its Systems Manager in `region`.
+    pub fn ssm(&self, region: &'static str) -> aws_sdk_ssm::Client {
+        use aws_sdk_ssm::config::{BehaviorVersion, Credentials, Region};
+        let config = aws_sdk_ssm::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+            .region(Region::new(region))
+            .endpoint_url(self.endpoint());
+        aws_sdk_ssm::Client::from_conf(config.build())
+    }
+
+    /// Its Auto Scaling in `region`.
+    pub fn auto_scaling(&self, region: &'static str) -> aws_sdk_autoscaling::Client {
+        use aws_sdk_autoscaling::config::{BehaviorVersion, Credentials, Region};
+        let config = aws_sdk_autoscaling::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+            .region(Region::new(region))
+            .endpoint_url(self.endpoint());
+        aws_sdk_autoscaling::Client::from_conf(config.build())
+    }
+
     /// The environment that points AWS clients at it.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         [

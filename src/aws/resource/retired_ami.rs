@@ -1,0 +1,77 @@
+//! An AMI that `imgbake retire` deregisters: its snapshots go with it.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::allow::Regions;
+use crate::aws::image;
+use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::found::Found;
+use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
+use crate::aws::resource::snapshot;
+use crate::permission::Permission;
+
+/// The deregistration of an AMI that has done its service. It leaves no tags: only a journal knows
+/// of it.
+pub static KIND: Kind = Kind {
+    key: "retired",
+    label: "retired AMI",
+    order: Order::Last,
+    is_product: false,
+    read: read::<RetiredAmi>,
+    reap: Reap::No,
+};
+
+/// An AMI that is deregistered. While it is there, nothing has happened: whoever wants it gone looks
+/// again who uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredAmi {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its snapshots, which nobody needs without it.
+    pub snapshots: Vec<String>,
+}
+
+#[async_trait]
+impl Resource for RetiredAmi {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn name(&self) -> String {
+        format!("{} (`{}`)", self.id, self.name)
+    }
+
+    /// No build of this run made it.
+    fn tokens(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// What is there is the deregistration: the AMI is not.
+    async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
+        let there = image::by_id(&search.ec2, &self.id).await?;
+        Ok(Found::certain(there.is_none().then(|| self.id.clone())))
+    }
+
+    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+        for id in &self.snapshots {
+            if removal.suspicious && !snapshot::is_made_for(&target.ec2, id, &self.id).await? {
+                let text = format!("Leaving {id} alone: EC2 did not make it for {}", self.id);
+                removal.ui.say(text);
+                continue;
+            }
+            image::delete_snapshot(&target.ec2, id).await?;
+        }
+        Ok(())
+    }
+
+    fn permissions(at: &Regions) -> Vec<Permission> {
+        vec![
+            at.look(&["DescribeImages", "DescribeSnapshots"]),
+            at.on(&["image"], &["DeregisterImage"]),
+            at.on(&["snapshot"], &["DeleteSnapshot"]),
+        ]
+    }
+}

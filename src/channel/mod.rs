@@ -1,0 +1,193 @@
+//! Channels: where the users of an image find it. A channel is a name such as `stable`; in each
+//! region it is a parameter of Systems Manager, `/images/web/stable`, whose value is the AMI. Launch
+//! templates, CloudFormation and Terraform read such parameters by themselves.
+//!
+//! ```text
+//! publish ──▶ beta ──▶ promote ──▶ stable ──▶ rollback
+//!                (tests passed)      │
+//!                                    └──▶ retire: old AMIs that no channel and nobody else uses
+//! ```
+//!
+//! All that is known of a channel stands in its parameters: who wrote which AMI and when, as Systems
+//! Manager says it, and the commit and the run, as their descriptions say (see [`note`]). So any
+//! machine with the same account can go on.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `releases` | what a channel says, and said |
+//! | `artifact` | which AMIs are meant |
+//! | `note` | what is written beside an AMI's id |
+//! | `publish` | AMIs come to a channel: published, promoted, rolled back |
+//! | `retire` | old AMIs go |
+//! | `mark` | the tags of AMIs that were published or tested |
+//! | `allow` | what an account must allow for all that |
+
+pub mod allow;
+pub mod artifact;
+pub mod mark;
+pub mod note;
+pub mod publish;
+pub mod releases;
+pub mod retire;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::access::Access;
+use crate::aws::account::{Account, Handle, Haste};
+use crate::aws::call::{Ec2, Ssm};
+use crate::env::Environment;
+use crate::event::Ui;
+use crate::secret::Redactor;
+
+/// What these commands work with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The environment and the clock.
+    pub environment: Arc<Environment>,
+    /// Knows the credentials.
+    pub redactor: Redactor,
+    /// Where messages go.
+    pub ui: Ui,
+}
+
+/// An account, seen from one region.
+#[derive(Clone, Debug)]
+pub struct Region {
+    account: Handle,
+    cancel: CancellationToken,
+}
+
+impl Context {
+    /// The account in the region `name`; if there is no name, in the one that AWS's own tools would
+    /// take. `haste` says how long a network may fail.
+    ///
+    /// # Errors
+    /// If the name is none of a region, or there is no region at all.
+    pub async fn region(&self, name: Option<&str>, haste: Haste) -> anyhow::Result<Region> {
+        // It becomes a part of a host's name, and may come from a parameter that anybody wrote.
+        let is_name = |text: &str| {
+            let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            (1..=32).contains(&text.len()) && text.chars().all(is_letter)
+        };
+        ensure!(name.is_none_or(is_name), "`{}` is no region", name.unwrap_or_default());
+        let access = Access { region: name.unwrap_or_default().to_owned(), ..Access::default() };
+        let account = Account::open(&access, &self.environment, &self.redactor, haste).await?;
+        let cancel = CancellationToken::new();
+        account.check_credentials(&cancel).await?;
+        Ok(Region { account, cancel })
+    }
+
+    /// The same in all of `names`.
+    ///
+    /// # Errors
+    /// As [`region`](Self::region).
+    pub async fn regions(&self, names: &[String], haste: Haste) -> anyhow::Result<Vec<Region>> {
+        let mut regions = Vec::new();
+        for name in names {
+            let region = self.region(Some(name), haste).await;
+            regions.push(region.with_context(|| format!("{name} cannot be used"))?);
+        }
+        Ok(regions)
+    }
+}
+
+impl Region {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.account.region()
+    }
+
+    fn ec2(&self) -> Ec2 {
+        self.account.ec2(&self.cancel)
+    }
+
+    fn ssm(&self) -> Ssm {
+        self.account.ssm(&self.cancel)
+    }
+}
+
+/// The channels of one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channels {
+    prefix: String,
+    image: String,
+}
+
+impl Channels {
+    /// Those of `image`, whose parameters are below `prefix`, e.g. `/images`.
+    ///
+    /// # Errors
+    /// If Systems Manager takes no such names.
+    pub fn new(prefix: &str, image: &str) -> anyhow::Result<Self> {
+        let parts = prefix.strip_prefix('/').context("-prefix begins with `/`, e.g. `/images`")?;
+        for part in parts.split('/') {
+            check("-prefix", part)?;
+        }
+        ensure!(
+            !["aws", "ssm"].contains(&parts.split('/').next().unwrap_or_default()),
+            "-prefix: parameters below `{prefix}` belong to AWS"
+        );
+        check("-image", image)?;
+        Ok(Self { prefix: prefix.to_owned(), image: image.to_owned() })
+    }
+
+    /// The image.
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// What the parameters of all images begin with.
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What the parameters of this image begin with.
+    fn path(&self) -> String {
+        format!("{}/{}", self.prefix, self.image)
+    }
+
+    /// The parameter of `channel`.
+    ///
+    /// # Errors
+    /// If Systems Manager takes no such name.
+    pub fn parameter(&self, channel: &str) -> anyhow::Result<String> {
+        check("a channel", channel)?;
+        Ok(format!("{}/{channel}", self.path()))
+    }
+}
+
+/// Refuses what cannot be a part of a parameter's name.
+fn check(what: &str, name: &str) -> anyhow::Result<()> {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    ensure!(
+        (1..=100).contains(&name.len()) && name.chars().all(is_letter),
+        "{what}: `{name}` is no name; letters, digits, `.`, `-` and `_` are, up to 100 of them"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_parameters() {
+        let web = Channels::new("/images", "web").unwrap();
+        assert_eq!(web.parameter("stable").unwrap(), "/images/web/stable");
+        assert_eq!(Channels::new("/a/b", "x.y-z_1").unwrap().path(), "/a/b/x.y-z_1");
+        for (prefix, image) in [
+            ("images", "web"),
+            ("/", "web"),
+            ("/aws/x", "web"),
+            ("/images", ""),
+            ("/images", "a/b"),
+        ] {
+            assert!(Channels::new(prefix, image).is_err(), "{prefix} {image}");
+        }
+        assert!(web.parameter("a b").is_err());
+        assert!(web.parameter("../other/stable").is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! AMIs come to a channel. It changes in all regions, or in none: where one fails, the others are put
+//! back.
+
+use anyhow::{Context as _, bail, ensure};
+use aws_sdk_ec2::types::{Image, ImageState};
+use futures::future::join_all;
+
+use crate::aws::account::Haste;
+use crate::aws::image::{self, filter};
+use crate::aws::parameter;
+use crate::channel::artifact::Amis;
+use crate::channel::mark;
+use crate::channel::note::Note;
+use crate::channel::releases::{Release, before, history};
+use crate::channel::{Channels, Context, Region};
+
+/// An AMI, and where it is.
+type Placed = (Region, String);
+
+/// Which channel, and in which regions.
+#[derive(Clone, Debug)]
+pub struct Aim<'a> {
+    /// The channels of the image.
+    pub channels: &'a Channels,
+    /// The one that changes.
+    pub channel: &'a str,
+    /// The regions; if there are none, those that the release says.
+    pub regions: &'a [String],
+}
+
+/// `amis` are in the channel from now on.
+///
+/// # Errors
+/// If one of them is not there or not the account's own, or cannot be written: then nothing has changed.
+pub async fn publish(cx: &Context, aim: &Aim<'_>, amis: &Amis, note: Note) -> anyhow::Result<()> {
+    ensure!(aim.regions.is_empty(), "-region: the AMIs say their regions");
+    let names: Vec<String> = amis.keys().cloned().collect();
+    let regions = cx.regions(&names, Haste::Patient).await?;
+    let placed: Vec<Placed> = regions.into_iter().zip(amis.values().cloned()).collect();
+    let image = aim.channels.image();
+    for ((region, ami), found) in placed.iter().zip(look_at(&placed, true).await?) {
+        if !mark::is(&found, mark::PUBLISHED, image) {
+            let marked = mark::give(&region.ec2(), ami, mark::PUBLISHED, image).await;
+            marked.with_context(|| format!("{ami} cannot be tagged as an AMI of `{image}`"))?;
+        }
+    }
+    set_all(cx, aim, &placed, &Note { regions: names.join(","), ..note }).await
+}
+
+/// What is in the channel `from` is in the channel of `aim`, too. Unless `untested`, it has to have
+/// passed its tests.
+///
+/// # Errors
+/// If there is nothing, it is not the same release in all regions, it is not tested, or cannot be
+/// written.
+pub async fn promote(
+    cx: &Context,
+    aim: &Aim<'_>,
+    from: &str,
+    untested: bool,
+) -> anyhow::Result<()> {
+    ensure!(from != aim.channel, "`{from}` is promoted to itself");
+    let first = cx.region(aim.regions.first().map(String::as_str), Haste::Patient).await?;
+    let release = history(&first, aim.channels, from).await?.pop();
+    let release = release.with_context(|| {
+        let image = aim.channels.image();
+        format!("`{image}` has no channel `{from}` in {}", first.name())
+    })?;
+    let mut placed = Vec::new();
+    for region in regions(cx, aim, &first, &release).await? {
+        let here = history(&region, aim.channels, from).await?.pop();
+        let here = here.with_context(|| format!("`{from}` says no AMI in {}", region.name()))?;
+        ensure!(
+            here.note.release == release.note.release,
+            "`{from}` is the release `{}` in {}, and `{}` in {}: publish it again",
+            release.note.release,
+            first.name(),
+            here.note.release,
+            region.name()
+        );
+        placed.push((region, here.ami));
+    }
+    let found = look_at(&placed, false).await?;
+    let tested = |image: &Image| mark::is(image, mark::TESTED, mark::PASSED);
+    let rest: Vec<_> = found.iter().filter(|image| !tested(image)).collect();
+    if !untested && !rest.is_empty() {
+        let ids: Vec<_> = rest.into_iter().filter_map(|image| image.image_id()).collect();
+        bail!(
+            "nothing says that {} passed a test: the post-processor `boot-test` does, and `imgbake \
+             test`; -untested promotes it all the same",
+            ids.join(", ")
+        );
+    }
+    let note = Note { by: format!("promoted from {from}"), ..release.note };
+    set_all(cx, aim, &placed, &note).await
+}
+
+/// The channel says again what it said before, or the `release` that is named.
+///
+/// # Errors
+/// If it never said anything else, or its AMI is gone, or it cannot be written.
+pub async fn roll_back(cx: &Context, aim: &Aim<'_>, release: Option<&str>) -> anyhow::Result<()> {
+    let first = cx.region(aim.regions.first().map(String::as_str), Haste::Patient).await?;
+    let target = earlier(&first, aim, release).await?;
+    let mut placed = Vec::new();
+    for region in regions(cx, aim, &first, &target).await? {
+        // What was written by hand has no name: then each region has its own last one.
+        let named = Some(target.note.release.as_str()).filter(|name| !name.is_empty());
+        let here = earlier(&region, aim, named).await?;
+        placed.push((region, here.ami));
+    }
+    look_at(&placed, false).await?;
+    let note = Note { by: "rolled back".to_owned(), ..target.note };
+    set_all(cx, aim, &placed, &note).await
+}
+
+/// The release that the channel goes back to in `region`.
+async fn earlier(region: &Region, aim: &Aim<'_>, name: Option<&str>) -> anyhow::Result<Release> {
+    let history = history(region, aim.channels, aim.channel).await?;
+    let found = match name {
+        None => before(&history),
+        Some(name) => history.iter().rev().find(|release| release.note.release == name),
+    };
+    found.cloned().with_context(|| {
+        let (channel, region) = (aim.channel, region.name());
+        match name {
+            None => format!("`{channel}` had no other AMI before in {region}"),
+            Some(name) => format!("`{channel}` was never the release `{name}` in {region}"),
+        }
+    })
+}
+
+/// The regions that are meant: those that were given, else those that `release` says.
+async fn regions(
+    cx: &Context,
+    aim: &Aim<'_>,
+    first: &Region,
+    release: &Release,
+) -> anyhow::Result<Vec<Region>> {
+    let names = match aim.regions {
+        [] => release.note.regions(),
+        given => given.to_vec(),
+    };
+    match names.as_slice() {
+        [] => Ok(vec![first.clone()]),
+        names => cx.regions(names, Haste::Patient).await,
+    }
+}
+
+/// What EC2 says of each AMI; all that is wrong with them at once. `own` takes only the account's own.
+async fn look_at(placed: &[Placed], own: bool) -> anyhow::Result<Vec<Image>> {
+    let looks = placed.iter().map(async |(region, ami)| {
+        let (ec2, name) = (region.ec2(), region.name());
+        let found = match own {
+            true => image::matching(&ec2, vec![filter("image-id", [ami])]).await?.pop(),
+            false => image::by_id(&ec2, ami).await?,
+        };
+        let whose = if own { "of this account" } else { "that this account may use" };
+        let found = found.with_context(|| format!("{name} has no AMI {ami} {whose}"))?;
+        match found.state() {
+            Some(ImageState::Available) => Ok(found),
+            state => bail!("{ami} in {name} is {}", state.map_or("unknown", |one| one.as_str())),
+        }
+    });
+    let (found, failed): (Vec<_>, Vec<_>) =
+        join_all(looks).await.into_iter().partition(Result::is_ok);
+    let mut failed = failed.into_iter().filter_map(Result::err);
+    match failed.next() {
+        None => Ok(found.into_iter().filter_map(Result::ok).collect()),
+        Some(first) => {
+            let others: Vec<_> = failed.map(|error| format!("{error:#}")).collect();
+            match others.as_slice() {
+                [] => Err(first),
+                others => bail!("{first:#}; {}", others.join("; ")),
+            }
+        }
+    }
+}
+
+/// Writes the channel in all regions; where one fails, those before it are put back.
+async fn set_all(
+    cx: &Context,
+    aim: &Aim<'_>,
+    placed: &[Placed],
+    note: &Note,
+) -> anyhow::Result<()> {
+    let name = aim.channels.parameter(aim.channel)?;
+    let mut changed: Vec<(&Region, Option<Release>)> = Vec::new();
+    for (region, ami) in placed {
+        let was = history(region, aim.channels, aim.channel).await;
+        let written = match was {
+            Ok(mut was) => match was.pop() {
+                Some(was) if was.ami == *ami => {
+                    cx.ui.say(format!("{name} in {} is {ami} already", region.name()));
+                    continue;
+                }
+                was => {
+                    changed.push((region, was));
+                    let text = note.text();
+                    parameter::set(&region.ssm(), &name, ami, &text, &region.cancel).await
+                }
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            put_back(cx, &name, changed).await;
+            return Err(error.context(format!("{name} cannot be written in {}", region.name())));
+        }
+        let was = changed.last().and_then(|(_, was)| was.as_ref());
+        let was = was.map(|was| format!(", and was {}", was.ami)).unwrap_or_default();
+        cx.ui.say(format!("{name} in {} is {ami}{was}", region.name()));
+    }
+    Ok(())
+}
+
+async fn put_back(cx: &Context, name: &str, changed: Vec<(&Region, Option<Release>)>) {
+    for (region, was) in changed.into_iter().rev() {
+        let ssm = region.ssm();
+        let put_back = match &was {
+            Some(was) => {
+                let text = Note { by: "put back".to_owned(), ..was.note.clone() }.text();
+                parameter::set(&ssm, name, &was.ami, &text, &region.cancel).await
+            }
+            None => parameter::remove(&ssm, name).await.map_err(Into::into),
+        };
+        let to = was.map_or("removed again".to_owned(), |was| format!("{} again", was.ami));
+        match put_back {
+            Ok(()) => cx.ui.say(format!("{name} in {} is {to}", region.name())),
+            Err(error) => cx.ui.error(format!(
+                "{name} in {} should be {to}, but cannot be written: {error:#}",
+                region.name()
+            )),
+        }
+    }
+}

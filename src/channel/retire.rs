@@ -1,0 +1,378 @@
+//! Old AMIs go: those that were published as an image, and that nobody uses any more.
+//!
+//! An AMI stays if any of this holds; all reasons are said:
+//!
+//! - it is one of the newest, or too young;
+//! - a channel has it, or goes back to it;
+//! - an instance, a launch template, a launch configuration, an Auto Scaling group or a spot request
+//!   uses it (see `aws/image_uses`);
+//! - it is shared with others, or protected against deregistration;
+//! - nothing proves that it was published: its tag names another AMI.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aws_sdk_ec2::types::{Image, ImageAttributeName, ImageState, Snapshot};
+use futures::future::{join_all, try_join_all};
+use futures::stream::{self, StreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::aws::error::{ApiError, Meaning};
+use crate::aws::image::{self, creation, filter, snapshots};
+use crate::aws::image_uses::uses;
+use crate::aws::parameter;
+use crate::aws::proof::is_snapshot_for;
+use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
+use crate::aws::resource::retired_ami::RetiredAmi;
+use crate::aws::resource::{Recorded, Resource as _};
+use crate::channel::releases::{before, history};
+use crate::channel::{Channels, Context, Region, mark};
+use crate::journal::{Journal, Thing};
+
+/// Which AMIs go.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// How many of the newest stay.
+    pub keep: usize,
+    /// Only those that are older.
+    pub older_than: SignedDuration,
+    /// How long they are deprecated before they go: whoever looks for an AMI finds them no more.
+    pub grace: SignedDuration,
+    /// Whether even those go that others may use.
+    pub shared: bool,
+}
+
+/// What becomes of an AMI.
+#[derive(Clone, Debug)]
+enum Fate {
+    /// It goes with these snapshots.
+    Goes(Vec<String>),
+    /// It is deprecated, and goes later.
+    Deprecated,
+    /// It stays, and why.
+    Stays(Vec<String>),
+}
+
+/// An AMI, and what becomes of it.
+#[derive(Clone, Debug)]
+struct Verdict {
+    image: Image,
+    fate: Fate,
+}
+
+/// How the retiring ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// How many AMIs went, or would go.
+    pub gone: usize,
+    /// Whether something could not be done.
+    pub failed: bool,
+}
+
+/// A filter takes no more values.
+const MOST_VALUES: usize = 200;
+/// How many AMIs go at the same time.
+const AT_A_TIME: usize = 8;
+
+/// What becomes of the AMIs of the image in `region`: it is said, and done unless `dry_run`. What goes
+/// is in the journal before.
+///
+/// # Errors
+/// If it cannot be learnt who uses them, or the journal cannot be written: then nothing has gone.
+pub async fn retire(
+    cx: &Context,
+    region: &Region,
+    channels: &Channels,
+    wanted: &Wanted,
+    journal: &Journal,
+    dry_run: bool,
+) -> anyhow::Result<Retired> {
+    let verdicts = judge(cx, region, channels, wanted).await?;
+    let count = verdicts.len();
+    cx.ui.say(format!("{}: {count} AMIs of `{}`", region.name(), channels.image()));
+    verdicts.iter().for_each(|verdict| cx.ui.say(verdict.words(cx.environment.started)));
+    let later = verdicts.iter().filter(|verdict| matches!(verdict.fate, Fate::Deprecated));
+    let later: Vec<&Image> = later.map(|verdict| &verdict.image).collect();
+    let going = verdicts.iter().filter_map(|verdict| match &verdict.fate {
+        Fate::Goes(snapshots) => Some((&verdict.image, snapshots.clone())),
+        _ => None,
+    });
+    let going: Vec<_> = going.collect();
+    let gone = going.len();
+    if dry_run {
+        return Ok(Retired { gone, failed: false });
+    }
+    let failed = deprecate(cx, region, &later).await | remove(cx, region, journal, going).await?;
+    Ok(Retired { gone, failed })
+}
+
+/// All verdicts, the newest AMI first.
+async fn judge(
+    cx: &Context,
+    region: &Region,
+    channels: &Channels,
+    wanted: &Wanted,
+) -> anyhow::Result<Vec<Verdict>> {
+    let images = published(cx, region, channels).await?;
+    let mut why = Reasons::default();
+    let now = cx.environment.started;
+    for (index, image) in images.iter().enumerate() {
+        let old = creation(image).is_some_and(|at| now.duration_since(at) > wanted.older_than);
+        if index < wanted.keep {
+            why.add(image, format!("one of the newest {}", wanted.keep));
+        } else if !old {
+            why.add(image, "too young".to_owned());
+        } else if image.deregistration_protection().is_some_and(|state| state != "disabled") {
+            why.add(image, "protected against deregistration".to_owned());
+        }
+    }
+    why.add_all(in_channels(region, channels).await?);
+    let ids: BTreeSet<String> = why.without(&images).into_iter().map(id).collect();
+    let used = uses(&region.account, &ids, &region.cancel).await;
+    let used = used.with_context(|| format!("it is not known who uses AMIs in {}", region.name()));
+    why.add_all(used?.into_iter().flat_map(|(ami, all)| {
+        all.into_iter().map(move |who| (ami.clone(), format!("used by {who}")))
+    }));
+    if !wanted.shared {
+        why.add_all(shared(region, &why.without(&images)).await?);
+    }
+    let loose = loose_snapshots(region, &why.without(&images)).await?;
+    let fate = |image: &Image| match why.0.get(&id(image)) {
+        Some(reasons) => Fate::Stays(reasons.clone()),
+        None if !is_over(image, now, wanted.grace) => Fate::Deprecated,
+        None => {
+            let own = snapshots(image).into_iter().filter(|one| loose.contains(one));
+            Fate::Goes(own.collect())
+        }
+    };
+    Ok(images.into_iter().map(|image| Verdict { fate: fate(&image), image }).collect())
+}
+
+/// Why AMIs stay, by their ids.
+#[derive(Debug, Default)]
+struct Reasons(BTreeMap<String, Vec<String>>);
+
+impl Reasons {
+    fn add(&mut self, image: &Image, why: String) {
+        self.0.entry(id(image)).or_default().push(why);
+    }
+
+    fn add_all(&mut self, all: impl IntoIterator<Item = (String, String)>) {
+        for (ami, why) in all {
+            self.0.entry(ami).or_default().push(why);
+        }
+    }
+
+    /// Those of `images` that have no reason to stay.
+    fn without<'a>(&self, images: &'a [Image]) -> Vec<&'a Image> {
+        images.iter().filter(|image| !self.0.contains_key(&id(image))).collect()
+    }
+}
+
+fn id(image: &Image) -> String {
+    image.image_id().unwrap_or_default().to_owned()
+}
+
+/// The AMIs that were published as the image, the newest first.
+async fn published(
+    cx: &Context,
+    region: &Region,
+    channels: &Channels,
+) -> anyhow::Result<Vec<Image>> {
+    let tag = format!("tag:{}", mark::PUBLISHED);
+    let wanted = filter(tag, [mark::value(channels.image(), "*")]);
+    let found = image::matching(&region.ec2(), vec![wanted]).await?;
+    let is_ours = |image: &Image| mark::is(image, mark::PUBLISHED, channels.image());
+    let (mut ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_ours);
+    for other in others {
+        let id = id(&other);
+        cx.ui.say(format!("Leaving {id} alone: its tag `{}` names another AMI", mark::PUBLISHED));
+    }
+    ours.retain(|image| image.state() == Some(&ImageState::Available));
+    ours.sort_by_key(|image| Reverse((creation(image), image.name().map(str::to_owned))));
+    Ok(ours)
+}
+
+/// The AMIs that channels have, and those that the channels of this image go back to.
+async fn in_channels(
+    region: &Region,
+    channels: &Channels,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let all = parameter::below(&region.ssm(), channels.prefix()).await?;
+    let path = format!("{}/", channels.path());
+    let own = all.iter().filter_map(|(name, _)| name.strip_prefix(&path));
+    let earlier = try_join_all(own.map(async |channel| {
+        let history = history(region, channels, channel).await?;
+        let words = format!("what the channel {channel} goes back to");
+        anyhow::Ok(before(&history).map(|release| (release.ami.clone(), words)))
+    }));
+    let earlier = earlier.await?.into_iter().flatten();
+    let now = all.iter().map(|(name, ami)| (ami.clone(), format!("in the channel {name}")));
+    Ok(now.chain(earlier).collect())
+}
+
+/// Those of `images` that others may use.
+async fn shared(region: &Region, images: &[&Image]) -> anyhow::Result<Vec<(String, String)>> {
+    let ec2 = &region.ec2();
+    let looks = images.iter().map(|image| async move {
+        let ami = id(image);
+        let request = ec2.describe_image_attribute().image_id(&ami);
+        let request = request.attribute(ImageAttributeName::LaunchPermission);
+        let found = ec2.call("DescribeImageAttribute", |_| request.clone().send()).await?;
+        let users = found.launch_permissions().iter().filter_map(|permission| {
+            let group = permission.group().map(|group| group.as_str());
+            let organisation = permission.organization_arn();
+            let unit = permission.organizational_unit_arn();
+            permission.user_id().or(group).or(organisation).or(unit).map(str::to_owned)
+        });
+        let users: Vec<String> = users.collect();
+        anyhow::Ok((ami, users))
+    });
+    let found: Vec<_> = stream::iter(looks).buffered(AT_A_TIME).collect().await;
+    let mut shared = Vec::new();
+    for found in found {
+        let (ami, users) = found?;
+        if !users.is_empty() {
+            shared.push((ami, format!("shared with {}", users.join(", "))));
+        }
+    }
+    Ok(shared)
+}
+
+/// The snapshots of `images` that nobody needs without them: EC2 made them for these AMIs, and no
+/// other AMI has them.
+async fn loose_snapshots(region: &Region, images: &[&Image]) -> anyhow::Result<BTreeSet<String>> {
+    let ec2 = &region.ec2();
+    let owners: BTreeMap<String, String> = images
+        .iter()
+        .flat_map(|image| snapshots(image).into_iter().map(|one| (one, id(image))))
+        .collect();
+    let ids: Vec<&String> = owners.keys().collect();
+    let mut loose = BTreeSet::new();
+    for some in ids.chunks(MOST_VALUES) {
+        let there = filter("snapshot-id", some.iter().copied());
+        let request = ec2.describe_snapshots().owner_ids("self").filters(there);
+        let (found, users) = tokio::try_join!(
+            ec2.call("DescribeSnapshots", |_| request.clone().send()),
+            image::matching(
+                ec2,
+                vec![filter("block-device-mapping.snapshot-id", some.iter().copied())]
+            ),
+        )?;
+        let is_needed = |snapshot: &str, owner: &str| {
+            let mut others = users.iter().filter(|user| user.image_id() != Some(owner));
+            others.any(|other| snapshots(other).iter().any(|one| one == snapshot))
+        };
+        let is_loose = |one: &&Snapshot| {
+            let (id, owner) = (one.snapshot_id().unwrap_or_default(), one.snapshot_id());
+            let owner = owner.and_then(|id| owners.get(id));
+            owner.is_some_and(|owner| is_snapshot_for(one, owner) && !is_needed(id, owner))
+        };
+        let own = found.snapshots().iter().filter(is_loose);
+        loose.extend(own.filter_map(|one| one.snapshot_id.clone()));
+    }
+    Ok(loose)
+}
+
+/// Whether an AMI has been deprecated for as long as it should be before it goes.
+fn is_over(image: &Image, now: Timestamp, grace: SignedDuration) -> bool {
+    let since = image.deprecation_time().and_then(|text| text.parse::<Timestamp>().ok());
+    grace.is_zero() || since.is_some_and(|since| now.duration_since(since) >= grace)
+}
+
+impl Verdict {
+    fn words(&self, now: Timestamp) -> String {
+        let (id, name) = (id(&self.image), self.image.name().unwrap_or_default());
+        let age = creation(&self.image).map(|at| now.duration_since(at).as_hours() / 24);
+        let age = age.map(|days| format!(", {days} days old")).unwrap_or_default();
+        let fate = match &self.fate {
+            Fate::Goes(snapshots) => format!("goes, and {} snapshots", snapshots.len()),
+            Fate::Deprecated if self.image.deprecation_time().is_some() => {
+                "is deprecated, and goes later".to_owned()
+            }
+            Fate::Deprecated => "is deprecated now, and goes later".to_owned(),
+            Fate::Stays(why) => format!("stays: {}", why.join("; ")),
+        };
+        format!("--> {id} (`{name}`{age}) {fate}")
+    }
+}
+
+/// Deprecates those of `images` that are not; whether that failed for any.
+async fn deprecate(cx: &Context, region: &Region, images: &[&Image]) -> bool {
+    let ec2 = &region.ec2();
+    // It has to be in the future when the call arrives.
+    let soon = Timestamp::now().as_second() + 120;
+    let soon = aws_smithy_types::DateTime::from_secs(soon);
+    let new = images.iter().filter(|image| image.deprecation_time().is_none());
+    let calls = new.map(async |image| {
+        let request = ec2.enable_image_deprecation().image_id(id(image)).deprecate_at(soon);
+        let done = ec2.call("EnableImageDeprecation", |_| request.clone().send()).await;
+        done.inspect_err(|error| {
+            cx.ui.error(format!("{} cannot be deprecated: {error}", id(image)));
+        })
+    });
+    join_all(calls).await.iter().any(Result::is_err)
+}
+
+/// Deregisters AMIs, and deletes their snapshots; whether that failed for any.
+async fn remove(
+    cx: &Context,
+    region: &Region,
+    journal: &Journal,
+    going: Vec<(&Image, Vec<String>)>,
+) -> anyhow::Result<bool> {
+    let things = going.into_iter().map(|(image, snapshots)| {
+        let name = image.name().unwrap_or_default().to_owned();
+        let retired = RetiredAmi { id: id(image), name, snapshots };
+        (id(image), Arc::new(retired.thing(&region.account, region.name())))
+    });
+    let things: Vec<(String, Arc<Thing>)> = things.collect();
+    let build = format!("retire {}", region.name());
+    let lines = things.iter().map(|(_, thing)| thing.clone()).collect();
+    journal.intend(&build, lines).await.context("the journal cannot be written")?;
+    let removal = Removal {
+        account: &region.account,
+        journal,
+        build: &build,
+        ui: &cx.ui,
+        cancel: &region.cancel,
+        patience: INSTANCE_PATIENCE,
+        suspicious: false,
+    };
+    let calls = things.iter().map(|(ami, thing)| remove_one(&removal, region, ami, thing));
+    let ended: Vec<_> = stream::iter(calls).buffer_unordered(AT_A_TIME).collect().await;
+    Ok(ended.contains(&true))
+}
+
+/// Whether it failed.
+async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &Thing) -> bool {
+    thing.set_out();
+    if let Err(error) = image::deregister(&region.ec2(), ami).await {
+        removal.ui.error(format!("{ami} cannot be deregistered: {error}"));
+        // Nobody knows whether it is gone: then its snapshots would be left.
+        match is_unsure(&error) {
+            true => removal.journal.stuck(thing, error.to_string()),
+            false => removal.journal.gone(thing),
+        }
+        return true;
+    }
+    removal.ui.say(format!("Deregistered {ami}"));
+    let rest = async {
+        let recorded = Recorded::of(thing)?;
+        removal.remove_this(thing, Some((recorded, ami.to_owned()))).await
+    };
+    match rest.await {
+        Ok(()) => false,
+        Err(error) => {
+            removal.ui.error(format!("{ami} is gone, but not all of its snapshots: {error:#}"));
+            removal.journal.stuck(thing, format!("{error:#}"));
+            true
+        }
+    }
+}
+
+fn is_unsure(error: &ApiError) -> bool {
+    error.meaning == Meaning::Unsure
+}
