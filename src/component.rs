@@ -64,7 +64,7 @@ pub struct SkipUnchanged {
 pub struct BuildContext {
     /// The build.
     pub facts: Arc<Facts>,
-    /// Its voice.
+    /// Where its messages go.
     pub ui: Ui,
     /// Fires when the run shall stop. Never fires while steps are undone.
     pub cancel: CancellationToken,
@@ -112,8 +112,8 @@ pub trait Builder: Send + Sync {
         Fault::lasting(fault::Kind::Environment)
     }
 
-    /// The files of this machine that go into the image, if nothing else does but its options and what
-    /// provisioners do; `None` if nobody can tell.
+    /// The local files that go into the image beside options and provisioners; `None`: not known, so the
+    /// build is never skipped as unchanged.
     fn reads(&self) -> Option<Vec<PathBuf>> {
         None
     }
@@ -161,8 +161,8 @@ pub trait Provisioner: Send + Sync {
     /// Does the work.
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()>;
 
-    /// The files of this machine that what it does to the other one depends on, beside its options;
-    /// `None` if there is more, or if it leaves anything here.
+    /// The local files that its work depends on beside its options; `None`: not known, or it writes
+    /// files here.
     fn reads(&self) -> Option<Vec<PathBuf>> {
         None
     }
@@ -296,7 +296,7 @@ impl BuildContext {
     pub fn for_tests() -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
         let (ui, said) = Ui::new();
         let scope = crate::interpolate::Scope::for_tests();
-        let facts = Facts { build_name: "test".to_owned(), ..Facts::without_build("test", scope) };
+        let facts = Facts::without_build("test", scope).named("test");
         let stop = Stop::default();
         let cx = Self {
             facts: Arc::new(facts),

@@ -1,6 +1,6 @@
-//! A step = do + undo. [`Steps`] runs them forward, writes into the [`Journal`](crate::journal) what
-//! each will make *before* it starts, and undoes them backward; an undo that fails is written down,
-//! too, never swallowed. No undo waits for ever, and none waits for what matters less.
+//! A step does something and can undo it. [`Steps`] runs them in order. It writes what each will make
+//! into the [`Journal`](crate::journal) *before* the step starts, and undoes them in reverse. A failed
+//! undo is written down. Every undo has a time limit, and independent undos run in parallel.
 
 use std::any::Any;
 use std::io;
@@ -22,7 +22,7 @@ use crate::journal::Thing;
 use crate::retry::{self, Cancelled};
 use crate::stop::{Cause, Share};
 
-/// How the steps ended: some undo only what a failed build must not leave.
+/// How the build ended. An undo may depend on it: a product is removed only after `Failed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All steps did what they should.
@@ -138,7 +138,7 @@ impl<'a> Steps<'a> {
 
     /// Writes down what `step` makes; what was written before is not written again.
     async fn write_down(&self, step: &impl Step) -> anyhow::Result<()> {
-        let made = self.cx.journal.intend(&self.cx.facts.build_name, step.makes()).await;
+        let made = self.cx.journal.intend(&self.cx.facts.unique_name, step.makes()).await;
         made.context("nothing is made that cannot be written into the journal (see -state-dir)")
     }
 
@@ -223,9 +223,9 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Awaits `work`, which runs the steps, and undoes them as its result demands. A panic is a
-    /// failure, and so is being stopped, even if it came so late that no step noticed; what else
-    /// fails then follows from it.
+    /// Runs `work`, then undoes the steps. A panic counts as a failure. If the run was stopped, that is
+    /// the error that is returned, even if `work` succeeded or failed for another reason: the reason was
+    /// the stop.
     pub async fn finish<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
@@ -239,7 +239,10 @@ impl<'a> Steps<'a> {
         };
         if self.cx.cancel.is_cancelled() {
             if let Err(error) = result {
-                tracing::debug!(build = self.cx.facts.build_name, "when it was stopped: {error:#}");
+                tracing::debug!(
+                    build = self.cx.facts.unique_name,
+                    "when it was stopped: {error:#}"
+                );
             }
             result = Err(self.cx.stop.cause().map_or_else(|| Cancelled.into(), Into::into));
         }
@@ -247,7 +250,7 @@ impl<'a> Steps<'a> {
         result
     }
 
-    /// Calls may have been cut off: nobody knows what they have made.
+    /// Marks what has no id yet: its call may have been cut off, so the thing may exist.
     fn doubt(&self) {
         let made = self.started().iter().flat_map(|step| step.makes()).collect::<Vec<_>>();
         let unknown = |thing: &&Arc<Thing>| thing.is_set_out() && thing.id().is_none();

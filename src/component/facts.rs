@@ -7,9 +7,12 @@ use crate::interpolate::{BuildData, Scope};
 /// What is known of a build before it runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The build's name, as its components know it (`{{build_name}}`, the manifest): the name of
-    /// the source. Messages use the name of the planned build.
+    /// The name of the source, e.g. `ubuntu` of `web.amazon-ebs.ubuntu`: what `{{build_name}}`,
+    /// PACKER_BUILD_NAME and the manifest say. Two builds of a run may have the same.
     pub build_name: String,
+    /// What tells the build from all others of its run, e.g. `web.amazon-ebs.ubuntu`: the journal and the
+    /// tags of AMIs know it by this name.
+    pub unique_name: String,
     /// The type of its builder.
     pub builder_type: String,
     /// `-force`.
@@ -27,6 +30,7 @@ impl Facts {
     pub fn without_build(builder_type: &str, scope: Scope) -> Self {
         Self {
             build_name: String::new(),
+            unique_name: String::new(),
             builder_type: builder_type.to_owned(),
             force: false,
             debug: false,
@@ -35,14 +39,19 @@ impl Facts {
         }
     }
 
+    /// The same, of a build that is called `name` by everybody.
+    pub fn named(self, name: &str) -> Self {
+        Self { build_name: name.to_owned(), unique_name: name.to_owned(), ..self }
+    }
+
     /// The same, with what a running machine (or the one that an artifact was made from) says.
     pub fn knowing(&self, data: BuildData) -> Self {
         let scope = Scope { build_data: Some(data), ..self.scope.clone() };
         Self { scope, ..self.clone() }
     }
 
-    /// The name of the build's source, which `{{build_name}}` and `PACKER_BUILD_NAME` say: in HCL
-    /// it is shorter than [`build_name`](Self::build_name).
+    /// The source's name as `{{ … }}` texts have it: that of the scope, else
+    /// [`build_name`](Self::build_name). In a planned build they are equal.
     pub fn source_name(&self) -> &str {
         self.scope.build_name.as_deref().unwrap_or(&self.build_name)
     }

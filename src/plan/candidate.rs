@@ -29,6 +29,8 @@ pub(super) struct Names {
     pub(super) overridden: String,
     /// By its components: `{{build_name}}`, `source.name`.
     pub(super) own: String,
+    /// By the journal: as in messages, with a number where an earlier build is called so.
+    pub(super) unique: String,
 }
 
 /// The sources of a template by type and name.
@@ -127,7 +129,8 @@ fn hcl_names(build: &Build, usage: &SourceUse) -> Names {
         Some(build) if !build.value.is_empty() => format!("{}.{filtered}", build.value),
         _ => filtered.clone(),
     };
-    Names { selected: shown.clone(), shown, filtered, overridden: own.clone(), own }
+    let (selected, unique, overridden) = (shown.clone(), shown.clone(), own.clone());
+    Names { shown, selected, filtered, overridden, own, unique }
 }
 
 /// A legacy name may hold `{{ … }}`: the command line and messages see the result, blocks the name
@@ -147,5 +150,6 @@ fn legacy_names(usage: &SourceUse, scope: &Scope) -> Result<Names, Diagnostics> 
     let kind = &usage.kind.value;
     let shown = if own == *kind { own.clone() } else { format!("{kind}.{own}") };
     let filtered = filtered_name(usage, Dialect::Json);
-    Ok(Names { shown, selected: own.clone(), overridden: filtered.clone(), filtered, own })
+    let (selected, unique, overridden) = (own.clone(), shown.clone(), filtered.clone());
+    Ok(Names { shown, selected, filtered, overridden, own, unique })
 }

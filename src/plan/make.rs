@@ -1,5 +1,6 @@
 //! Template + values → [`Plan`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::component::{Builder, Facts};
@@ -118,13 +119,21 @@ impl<'a> Planner<'a> {
     }
 
     fn candidates(&mut self) -> Vec<Candidate<'a>> {
-        let mut candidates = Vec::new();
+        let (mut candidates, mut called) = (Vec::new(), HashMap::<String, usize>::new());
         let sources = candidate::sources(self.template);
         for build in &self.template.builds {
             self.found.extend(without_source(build, self.template.dialect));
             for candidate in candidate::of_build(self.template, &sources, build, &self.scope) {
                 match candidate {
-                    Ok(candidate) => candidates.push(candidate),
+                    Ok(mut candidate) => {
+                        let names = &mut candidate.names;
+                        let number = called.entry(names.shown.clone()).or_default();
+                        *number += 1;
+                        if *number > 1 {
+                            names.unique = format!("{} ({number})", names.shown);
+                        }
+                        candidates.push(candidate);
+                    }
                     Err(errors) => self.found.extend(errors),
                 }
             }
@@ -208,7 +217,16 @@ impl<'a> Planner<'a> {
         };
         let PlanRequest { force, debug, .. } = *self.request;
         let sensitive_variables = self.sensitive_variables.clone();
-        Arc::new(Facts { build_name, builder_type, force, debug, sensitive_variables, scope })
+        let unique_name = candidate.names.unique.clone();
+        Arc::new(Facts {
+            build_name,
+            unique_name,
+            builder_type,
+            force,
+            debug,
+            sensitive_variables,
+            scope,
+        })
     }
 
     /// What a candidate's builder is made from.

@@ -134,6 +134,21 @@ build {
 "#;
 
 #[test]
+fn each_build_of_a_run_has_a_name_of_its_own_for_the_journal() {
+    let text = r#"
+    source "null" "web" { communicator = "none" }
+    source "file" "web" { target = "x" }
+    build { sources = ["source.null.web", "source.file.web"] }
+    build { sources = ["source.null.web"] }
+    "#;
+    let builds = hcl(text).0.unwrap().builds;
+    let own: Vec<_> = builds.iter().map(|build| build.facts.build_name.as_str()).collect();
+    assert_eq!(own, ["web", "web", "web"]);
+    let unique: Vec<_> = builds.iter().map(|build| build.facts.unique_name.as_str()).collect();
+    assert_eq!(unique, ["null.web", "file.web", "null.web (2)"]);
+}
+
+#[test]
 fn an_hcl_build_is_called_build_type_and_local_name() {
     let builds = hcl(HCL).0.unwrap().builds;
     let names: Vec<_> = builds.iter().map(|build| build.name.as_str()).collect();

@@ -72,7 +72,7 @@ fn options(remote: &Remote, name: &str) -> Item {
 fn facts() -> Facts {
     let data = BuildData::from([("ID".to_owned(), json!("i-1"))]);
     let scope = Scope::for_tests();
-    let facts = Facts { build_name: "web".to_owned(), ..Facts::without_build("null", scope) };
+    let facts = Facts::without_build("null", scope).named("web");
     facts.knowing(data)
 }
 

@@ -50,7 +50,7 @@ impl Artifact for Made {
 pub(crate) fn facts() -> Facts {
     let build_data = BuildData::from([("SourceAMI".to_owned(), "ami-0".into())]);
     let scope = Scope { build_data: Some(build_data), ..Scope::for_tests() };
-    Facts { build_name: "web".into(), ..Facts::without_build("amazon-ebs", scope) }
+    Facts::without_build("amazon-ebs", scope).named("web")
 }
 
 /// A post-processor from options written as JSON; on refusal what was said.

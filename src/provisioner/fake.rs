@@ -150,7 +150,7 @@ impl Communicator for Machine {
 /// The facts of a build called `web`.
 pub(crate) fn facts() -> Facts {
     let scope = Scope { build_data: Some(Default::default()), ..Scope::for_tests() };
-    Facts { build_name: "web".into(), ..Facts::without_build("null", scope) }
+    Facts::without_build("null", scope).named("web")
 }
 
 /// A provisioner from options written as JSON; on refusal what was said.

@@ -33,7 +33,7 @@ pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
     let source = shared.request.sources.locate(planned.span);
     let ui = shared.ui.for_target(name.as_str());
     let (stop, journal) = (shared.stop.clone(), shared.request.journal.clone());
-    let owner = planned.facts.build_name.clone();
+    let owner = planned.facts.unique_name.clone();
     let work = AssertUnwindSafe(work(planned, shared)).catch_unwind();
     let (artifacts, failed) = tokio::select! {
         done = work => done.unwrap_or_else(|panic| {

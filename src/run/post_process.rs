@@ -190,7 +190,7 @@ impl Progress<'_> {
         ui.say(format!("Destroying the artifact {}", artifact.id()));
         let what = artifact.describe();
         let thing = Arc::new(Thing::new("artifact", what.as_str()));
-        journal.enter(&facts.build_name, thing.clone());
+        journal.enter(&facts.unique_name, thing.clone());
         match artifact.destroy().await {
             Ok(()) => journal.gone(&thing),
             Err(error) => {
@@ -205,8 +205,8 @@ impl Progress<'_> {
     /// Destroys the builder's artifact if nothing keeps it, and lists what is left.
     async fn finish(mut self) -> Results {
         let built = self.built.clone();
-        let handed_on = self.destroyed.iter().any(|gone| Arc::ptr_eq(gone, &built));
-        if self.keep_built && !handed_on {
+        let is_unwanted = self.destroyed.iter().any(|gone| Arc::ptr_eq(gone, &built));
+        if self.keep_built && !is_unwanted {
             self.results.artifacts.insert(0, built);
         } else {
             self.destroy_now(built).await;

@@ -145,7 +145,7 @@ impl Build {
         Removal {
             account: &self.account,
             journal: &cx.journal,
-            build: &cx.facts.build_name,
+            build: &cx.facts.unique_name,
             ui: &cx.ui,
             cancel: &cx.cancel,
             patience: self.patience(cx, INSTANCE_PATIENCE),

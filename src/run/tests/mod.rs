@@ -155,7 +155,7 @@ where
     F: Fn(BuildContext) -> BoxFuture<'static, Made> + Send + Sync + 'static,
 {
     let scope = Scope::for_tests();
-    let facts = Facts { build_name: name.to_owned(), ..Facts::without_build("test", scope) };
+    let facts = Facts::without_build("test", scope).named(name);
     PlannedBuild {
         name: name.to_owned(),
         facts: Arc::new(facts),

@@ -311,12 +311,8 @@ impl Build {
             template_dir: Some(PathBuf::from("/tmp")),
             ..Scope::new(Arc::new(environment))
         };
-        Facts {
-            build_name: "ubuntu".into(),
-            force: self.force,
-            debug: self.debug,
-            ..Facts::without_build("amazon-ebs", scope)
-        }
+        let facts = Facts::without_build("amazon-ebs", scope).named("ubuntu");
+        Facts { force: self.force, debug: self.debug, ..facts }
     }
 
     /// What is wrong with the options, before anything runs.

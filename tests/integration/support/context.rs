@@ -14,10 +14,9 @@ use tokio_util::sync::CancellationToken;
 pub fn build_context(builder_type: &str, environment: Environment, ui: Ui) -> BuildContext {
     BuildContext {
         skip_unchanged: None,
-        facts: Arc::new(Facts {
-            build_name: "test".into(),
-            ..Facts::without_build(builder_type, Scope::new(Arc::new(environment)))
-        }),
+        facts: Arc::new(
+            Facts::without_build(builder_type, Scope::new(Arc::new(environment))).named("test"),
+        ),
         ui,
         cancel: CancellationToken::new(),
         stop: Default::default(),

@@ -49,7 +49,7 @@ pub(super) async fn made_from(cx: &BuildContext, source: &SourceAmi) -> Vec<Tag>
         .into_iter()
         .enumerate()
         .map(|(index, text)| tag(format!("{PARTS_TAG}-{index}"), text));
-    let own = [tag(IMAGE_TAG, &cx.facts.build_name), tag(NUMBER_TAG, record.number())];
+    let own = [tag(IMAGE_TAG, &cx.facts.unique_name), tag(NUMBER_TAG, record.number())];
     own.into_iter().chain(parts).collect()
 }
 
@@ -61,14 +61,14 @@ impl FindUnchanged {
     /// The finished AMIs of this build in `region`, the newest first.
     async fn earlier(&self, cx: &BuildContext, region: &str) -> anyhow::Result<Vec<Image>> {
         let filters = vec![
-            filter(format!("tag:{IMAGE_TAG}"), [&cx.facts.build_name]),
+            filter(format!("tag:{IMAGE_TAG}"), [&cx.facts.unique_name]),
             filter("state", ["available"]),
         ];
         let images = matching(&self.imaging.build.ec2_in(cx, region), filters).await;
         let mut images = images.with_context(|| format!("cannot look for AMIs in {region}"))?;
         images.retain(|image| {
             // The filter knows patterns; and what has our tags still is not finished.
-            tags::value(image.tags(), IMAGE_TAG) == Some(&cx.facts.build_name)
+            tags::value(image.tags(), IMAGE_TAG) == Some(&cx.facts.unique_name)
                 && Mark::of(image.tags()).is_none()
         });
         images.sort_by_key(|image| Reverse(creation(image)));

@@ -47,7 +47,7 @@ impl Step for HandOver {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let written = cx.journal.finished(&cx.facts.build_name).await;
+        let written = cx.journal.finished(&cx.facts.unique_name).await;
         written.context("the journal cannot say that the AMI is finished")?;
         let each = self.images.iter().map(async |image| {
             let ids: Vec<_> =

@@ -61,7 +61,7 @@ impl OpenTunnel {
             patience: PATIENCE,
             reason: format!("imgbake build {}", machine.build.token),
             journal: cx.journal.clone(),
-            build: cx.facts.build_name.clone(),
+            build: cx.facts.unique_name.clone(),
             redactor: cx.redactor.clone(),
             ui: cx.ui.clone(),
         });

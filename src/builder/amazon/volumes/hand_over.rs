@@ -44,7 +44,7 @@ impl Step for HandOverVolumes {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let written = cx.journal.finished(&cx.facts.build_name).await;
+        let written = cx.journal.finished(&cx.facts.unique_name).await;
         written.context("the journal cannot say that the snapshots are finished")?;
         if self.snapshots.is_empty() {
             return Ok(());

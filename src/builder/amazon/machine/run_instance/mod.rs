@@ -125,7 +125,7 @@ impl RunInstance {
     async fn make_room(&self, cx: &BuildContext) -> anyhow::Result<()> {
         self.launch.machine.build.removal(cx).remove(&self.launch.made()).await?;
         let next = self.launch.begin_anew();
-        let written = cx.journal.intend(&cx.facts.build_name, vec![next]).await;
+        let written = cx.journal.intend(&cx.facts.unique_name, vec![next]).await;
         written.context("the journal cannot be written")
     }
 
