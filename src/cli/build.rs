@@ -1,4 +1,4 @@
-//! `imgbake build`: a template's builds, all at a time.
+//! `imgbake build`: a template's builds, all at the same time.
 
 use std::io;
 use std::path::PathBuf;

@@ -328,7 +328,7 @@ fn plan_alone(
     plan.lints.extend(lints);
     if let Some(written) = written {
         let timeless = timeless(session, written, inputs, request);
-        plan.take_fingerprints(timeless.as_ref(), sources, &session.redactor);
+        plan.set_fingerprints(timeless.as_ref(), sources, &session.redactor);
     }
     found.into_result(Planned { template, plan })
 }

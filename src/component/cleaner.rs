@@ -17,7 +17,7 @@ pub struct CleanupContext {
     pub environment: Arc<Environment>,
     /// Takes the secrets that turn up.
     pub redactor: Redactor,
-    /// Who says what is done.
+    /// Where messages go.
     pub ui: Ui,
     /// Whether nothing is to be removed.
     pub only_looks: bool,
@@ -33,8 +33,8 @@ pub trait Cleaner: Send + Sync {
     /// the journal, with the reason.
     async fn clean(&self, journal: &Journal);
 
-    /// Sees which products of a dead run are still there, and nobody's garbage: what `journal` keeps
-    /// afterwards.
+    /// Checks which finished products of a dead run still exist. They stay in `journal`; what somebody
+    /// has removed goes from it.
     async fn keep(&self, journal: &Journal);
 
     /// What [`clean`](Self::clean) would remove. What cannot be looked up is stuck in the journal.

@@ -49,10 +49,10 @@ pub struct Entry {
 /// How an option was written, as far as it matters for what it may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// Anything goes: a single value is a list of one.
+    /// Legacy JSON: anything goes; a single value is a list of one.
     #[default]
     Weak,
-    /// Types are as in HCL2, but whether it is a block cannot be told.
+    /// HCL2's JSON syntax: types are as in HCL2, but arguments and blocks look the same.
     Typed,
     /// `name = value`
     Argument,

@@ -1,4 +1,4 @@
-//! Parts of options that are made of parts.
+//! The macro `option_parts!`: a struct that puts several groups of options together.
 
 /// Declares a struct whose fields are groups of options, or again such structs: the part of a
 /// component's options that several components share.

@@ -2,15 +2,20 @@
 //! even a run that was killed can be cleaned up after.
 //!
 //! ```text
-//! intent ──▶ made (its id is known) ──▶ gone
-//!                                  └──▶ finished (a product that nothing is missing of)
-//!                                           └──▶ done (the build ended well: its products stay)
+//! intended ──▶ made ──▶ finished ──▶ done
+//!     └──────────┴──────────┴──────────┴──▶ gone
 //! ```
 //!
-//! `state` says what can happen to a thing; what cannot is passed over when a journal is read.
+//! - intended: written before the call; nobody knows yet whether the call was made
+//! - made: its id is known
+//! - finished: a product, and complete. `imgbake cleanup` leaves it unless it is told otherwise
+//! - done: its build ended well, so its products stay
+//! - gone: removed, or never made
 //!
-//! A run that ends takes its journal away, and says what its products are. Until then they are in the
-//! journal: those of a run that died are not lost.
+//! A state may be skipped; `state` has the table. What `-on-error=abort` leaves is marked `kept`.
+//!
+//! A run that ends prints its products and deletes its journal, if nothing is left to remove. A run
+//! that dies leaves its journal, and its products can be read from there.
 //!
 //! A [`Journal`] is what the living run sees of it; [`store`] is the directory where the journals
 //! of dead runs are found again. Neither knows what the things are: who makes them leaves details
@@ -219,8 +224,8 @@ impl Journal {
         }
     }
 
-    /// Nothing is missing of what `build` was for: if the run dies from now on, its products stay.
-    /// When this returns, that is on the disk, for all of them or for none.
+    /// Writes that `build`'s products are complete: after a crash, cleanup leaves them. In this process
+    /// nothing changes, because the run may still fail and remove them.
     pub async fn finished(&self, build: &str) -> io::Result<()> {
         let is_finished =
             |line: &Line| line.build == build && line.thing.is_product() && line.stuck.is_none();
@@ -232,8 +237,8 @@ impl Journal {
         self.write_down(Record::Finished { entries }).await
     }
 
-    /// The build that made all of `things` ended well: from now on its products are nobody's
-    /// garbage. When this returns, that is on the disk, for all of them or for none.
+    /// Writes that the build of `things` ended well. Its products are no longer listed for removal. When
+    /// this returns, that is on the disk, for all of them or for none.
     pub async fn done(&self, things: &[Arc<Thing>]) -> io::Result<()> {
         let entries: Vec<u64> = things.iter().filter_map(|thing| thing.entry()).collect();
         things.iter().for_each(|thing| thing.change(Change::Done));
@@ -318,8 +323,8 @@ impl Journal {
         }
     }
 
-    /// Takes what was left on purpose out of what is there to remove; it stays in the file. What that
-    /// is.
+    /// Stops listing what was kept on purpose, so that nobody removes it; it stays in the file. Returns
+    /// it as texts.
     pub fn leave_kept(&self) -> Vec<String> {
         let mut book = self.book();
         let (kept, others) =
@@ -337,8 +342,8 @@ impl Journal {
         book.lines.values().filter_map(stuck).collect()
     }
 
-    /// The run is over: the file goes if it lists nothing that exists. Otherwise it stays, and its
-    /// run is what `imgbake cleanup` is told. What a dead run has finished stays listed, too.
+    /// Ends the journal. Deletes the file if nothing in it is left to remove; otherwise returns the run's
+    /// name, for `imgbake cleanup`. What a dead run has finished stays listed, too.
     pub fn close(&self) -> Option<String> {
         let book = self.book();
         if book.lines.values().any(|line| line.thing.details().is_some()) {
@@ -349,7 +354,7 @@ impl Journal {
         None
     }
 
-    /// What `imgbake cleanup` is told, if the run has written anything.
+    /// The run's name for `imgbake cleanup`; `None` if nothing was written.
     pub fn run(&self) -> Option<String> {
         self.0.run(&self.book())
     }

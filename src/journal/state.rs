@@ -36,7 +36,7 @@ impl State {
     pub fn next(self, change: Change, is_product: bool) -> Option<Self> {
         Some(match (self, change) {
             (Intended, Change::Made) => Made,
-            // Whoever cleans up finds it again.
+            // A cleanup finds it again, and says its id once more.
             (Made | Finished | Done, Change::Made) => self,
             (Intended | Made | Finished, Change::Finished) if is_product => Finished,
             (Intended | Made | Finished | Done, Change::Done) => Done,

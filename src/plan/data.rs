@@ -1,5 +1,5 @@
-//! How a plan's `data` blocks are answered: checked like any component, and asked one at a time, if
-//! a build that was selected needs them.
+//! How a template's `data` blocks are answered, before there is a plan: each is checked like any
+//! component. It is asked only if a selected build needs it, one after the other.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

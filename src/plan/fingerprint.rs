@@ -16,7 +16,7 @@ impl Plan {
     /// The builds of this plan have fingerprints from now on. `timeless` is the same plan, made when
     /// neither clock nor chance says anything, from `sources`, if it can be made then; `redactor` knows
     /// the secrets of both.
-    pub fn take_fingerprints(
+    pub fn set_fingerprints(
         &mut self,
         timeless: Option<&Self>,
         sources: &SourceMap,

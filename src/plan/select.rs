@@ -38,14 +38,16 @@ impl Selection {
         Self { only: patterns(&request.only), except: patterns(&request.except) }
     }
 
-    /// Whether the build called `name` runs.
+    /// Whether the build called `name` runs. Remembers which patterns matched, for
+    /// [`unmatched`](Self::unmatched).
     pub(super) fn takes_build(&self, name: &str) -> bool {
         let wanted = any_matches(&self.only, name) || self.only.is_empty();
         let unwanted = any_matches(&self.except, name);
         wanted && !unwanted
     }
 
-    /// Whether the post-processor called `name`, and with it the rest of its chain, is left out.
+    /// Whether the post-processor called `name`, and with it the rest of its chain, is left out. As
+    /// [`takes_build`](Self::takes_build), it remembers.
     pub(super) fn drops_post_processor(&self, name: &str) -> bool {
         any_matches(&self.except, name)
     }

@@ -1,4 +1,4 @@
-//! All builds of a plan at a time, each on a task of its own.
+//! Runs all builds of a plan at the same time, each on its own task.
 
 use std::sync::Arc;
 use std::time::Instant;

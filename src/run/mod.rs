@@ -1,4 +1,4 @@
-//! Plan → [`Outcome`]: all builds at a time, each provisioned and post-processed.
+//! Plan → [`Outcome`]: all builds run at the same time; each is provisioned and post-processed.
 //!
 //! Everything that changes while machines run lives here; what the user sees of it is said through
 //! [`Ui`](crate::event::Ui) and shown by `report/`.

@@ -74,7 +74,7 @@ pub struct Removal<'a> {
     pub journal: &'a Journal,
     /// The build.
     pub build: &'a str,
-    /// Who says so.
+    /// Where messages go.
     pub ui: &'a Ui,
     /// Ends the waits.
     pub cancel: &'a CancellationToken,

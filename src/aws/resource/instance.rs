@@ -68,9 +68,9 @@ impl Resource for Instance {
         for volume in instance::volumes(ec2, id).await? {
             match self.fate(&volume, id, stays) {
                 Fate::Goes(volume) => deleted.push(volume),
-                Fate::Stays(volume, why) => {
-                    removal.ui.say(why);
-                    kept.extend(volume);
+                Fate::Stays { handed_over, message } => {
+                    removal.ui.say(message);
+                    kept.extend(handed_over);
                 }
                 Fate::EndsWithInstance => {}
             }
@@ -103,8 +103,13 @@ enum Fate {
     EndsWithInstance,
     /// It is deleted: its id.
     Goes(String),
-    /// It stays: what is said about it, and its id if it is handed over.
-    Stays(Option<String>, String),
+    /// It stays.
+    Stays {
+        /// Its id, if our tags are taken off it.
+        handed_over: Option<String>,
+        /// What is said about it.
+        message: String,
+    },
 }
 
 impl Instance {
@@ -121,10 +126,11 @@ impl Instance {
             Fate::EndsWithInstance
         } else if !proof::volume(volume, &self.token, self.devices.as_deref()) {
             let why = "the build did not make it";
-            Fate::Stays(None, format!("Leaving the volume {volume_id} ({device}) alone: {why}"))
+            let message = format!("Leaving the volume {volume_id} ({device}) alone: {why}");
+            Fate::Stays { handed_over: None, message }
         } else if stays && self.keeps.iter().any(|kept| kept == device) {
-            let why = format!("Keeping the volume {volume_id} ({device}) as the template says");
-            Fate::Stays(Some(volume_id.to_owned()), why)
+            let message = format!("Keeping the volume {volume_id} ({device}) as the template says");
+            Fate::Stays { handed_over: Some(volume_id.to_owned()), message }
         } else {
             Fate::Goes(volume_id.to_owned())
         }

@@ -80,6 +80,7 @@ impl SshOptions {
     }
 
     fn check_temporary_key(&self, check: &mut Check<'_>) {
+        // Bits without a type are meant for RSA: the default, Ed25519, has no choice of bits.
         let kind = self.temporary_key_pair_type.unwrap_or(KeyType::Rsa);
         if let Some(cause) = self.temporary_key_pair_bits.and_then(|bits| kind.refuse_bits(bits)) {
             check.error("temporary_key_pair_bits", cause);

@@ -57,8 +57,7 @@ pub(super) enum DialError {
     NoGreeting(String),
 }
 
-/// How long after one attempt the next begins. From the moment that a server answers, no more than
-/// the longest of these passes.
+/// The pause between two attempts. It stays short, so that we notice quickly when the server answers.
 const BETWEEN_ATTEMPTS: Backoff =
     Backoff { first: Duration::from_millis(25), factor: 1.5, longest: Duration::from_millis(200) };
 /// The same while somebody takes connections without a greeting: a forwarder before a machine that
@@ -107,7 +106,7 @@ pub(super) async fn until_greeted(
         pending.push(attempt(route, host, port, patience, &accepted));
         let wait = tokio::time::sleep(attempts.next().unwrap_or_default());
         tokio::pin!(wait);
-        let mut was_accepted = false;
+        let mut has_waited_longer = false;
         loop {
             tokio::select! {
                 Some(result) = pending.next() => match result {
@@ -120,10 +119,12 @@ pub(super) async fn until_greeted(
                     }
                 },
                 () = &mut wait => {
-                    if was_accepted || accepted.load(Ordering::Relaxed) == 0 {
+                    // Nobody has accepted: try again now. Somebody has: wait once more, longer, for
+                    // a greeting.
+                    if has_waited_longer || accepted.load(Ordering::Relaxed) == 0 {
                         break;
                     }
-                    was_accepted = true;
+                    has_waited_longer = true;
                     let longer = greetings.next().unwrap_or_default();
                     wait.as_mut().reset(tokio::time::Instant::now() + longer);
                 }

@@ -270,8 +270,8 @@ impl Ssh {
         fault.mark(anyhow::anyhow!("cannot connect to {server} over SSH: {error} ({advice})"))
     }
 
-    /// A channel for one command. Where none can be opened, the machine may have rebooted: once, it
-    /// is connected to again.
+    /// A channel for one command. If none can be opened, the machine may have rebooted: we connect
+    /// again, one time.
     async fn channel(&self, pty: bool) -> anyhow::Result<Channel<Msg>> {
         let connection = self.connection().await?;
         match exec::open(&connection, pty).await {

@@ -70,12 +70,12 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// When waiting for a server ends without success.
+/// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// After this time.
+    /// Give up after this time; `None`: never.
     pub(super) timeout: Option<Duration>,
-    /// After this many refusals to let us in.
+    /// Give up after this many refusals to let us in; `None`: never.
     pub(super) refusals: Option<u32>,
 }
 
@@ -144,7 +144,8 @@ impl Server {
         }
     }
 
-    /// [`wait`](Self::wait) for a server that another one's `wait` goes through.
+    /// [`wait`](Self::wait), boxed: waiting for a server may wait for its bastion, and an async fn
+    /// cannot contain itself.
     fn wait_boxed(&self, patience: Patience) -> BoxFuture<'_, Result<Connection, LoginError>> {
         Box::pin(self.wait(patience))
     }
@@ -235,6 +236,7 @@ impl Server {
             agent: self.forwarded_agent.clone(),
             words: self.words.clone(),
         };
+        // Forget the goodbye of an earlier connection.
         let _ = self.words.last_goodbye();
         let began = session::begin(self.config(), transport, answers).await;
         let mut handle = began.map_err(|error| self.with_goodbye(error.into()))?;

@@ -61,7 +61,8 @@ pub(super) fn refused(component: &str, name: &str, span: Span) -> Option<Diagnos
     Some(found.because(cause).help(help))
 }
 
-/// What to say of options of another time that still work, where others do not.
+/// A finding for each old name that still works. Shown only beside errors: whoever has to edit the
+/// template can mend these, too.
 pub(super) fn still_working<'a>(
     component: &str,
     entries: impl Iterator<Item = (&'a String, &'a Entry)>,

@@ -64,8 +64,9 @@ impl Ssh {
         self.shell.get_or_try_init(|| script::probe(self)).await
     }
 
-    /// `command` as what is sent. An error if no POSIX shell would run it: something else might well
-    /// take it, and say that all went well. Where files go through the shell, there is one.
+    /// The text to send for `command`. Fails if the machine has no POSIX shell: something else could
+    /// accept the text and report success. With `scp` we find that out at the first transfer, so
+    /// nothing is probed here.
     pub(super) async fn line(&self, command: Command<'_>) -> anyhow::Result<String> {
         if self.is_windows() {
             return Ok(command::windows(command));

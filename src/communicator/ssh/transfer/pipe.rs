@@ -65,6 +65,7 @@ impl Outcome {
     /// Whether it ended in a way that none of our scripts ends in, having printed something: then
     /// it was something else that ran.
     pub(super) fn is_foreign(&self) -> bool {
+        // 64: a directory is in the way; 126 and 127: the shell could not run a command.
         let ours = matches!(self.exit, Exit::Disconnected | Exit::Status(0..=2 | 64 | 126 | 127));
         !ours && !self.printed.is_empty()
     }
