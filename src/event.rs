@@ -2,6 +2,8 @@
 //!
 //! Every text passes the redactor on its way into an event, so that whoever listens cannot leak.
 
+mod contents;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +20,8 @@ use crate::retry;
 use crate::secret::Redactor;
 use crate::source::{Place, Position};
 use crate::stop::Cause;
+
+pub use contents::{Contents, PackageChange, told};
 
 /// One thing said, by whom and when.
 #[derive(Debug)]
@@ -147,6 +151,8 @@ pub enum Message {
     Progress(Progress),
     /// There is a new picture of a machine's screen.
     Picture(Picture),
+    /// What is inside a build's image; people who follow the build have read it already.
+    Contents(Contents),
     /// A question for the person at the terminal. The answer is `None` where nobody can answer.
     Ask {
         /// The question.
@@ -347,6 +353,7 @@ impl Message {
             Self::Picture(Picture { path, moment, is_told }) => {
                 Self::Picture(Picture { path: clean(path), moment: clean(moment), is_told })
             }
+            Self::Contents(contents) => Self::Contents(contents.redacted(redactor)),
             fixed @ (Self::Spent { .. }
             | Self::PhaseFinished { .. }
             | Self::Settle(_)

@@ -40,10 +40,10 @@
 //! | **contract** | **what a component is, what it gets and what it leaves** |
 //! | `script` | what all shells share: variables, statuses; scripts on this machine |
 //! | `step` | do + undo |
+//! | `sbom` | what is inside a machine: its packages, what has changed; documents of it, ours and others' |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, DataSource, Communicator, Artifact, Cleaner; and the context that each is given |
 //! | `fingerprint` | what a build is made from, part by part and as one number |
 //! | `permission` | what an AWS account must allow, as an IAM policy |
-//! | `sbom` | lists of what is in an image, as other programs write them |
 //! | `journal` | what exists because of us, on disk before the call that makes it |
 //! | `guest` | what machines print and send, made harmless; the language of their shell |
 //! | **language** | **text → values; it imports no platform and no component** |

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::manifest::Manifest;
-use super::outputs::{Outputs, screens};
+use super::outputs::{Outputs, files_of_contents, screens};
 use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
 use crate::cli::build::{How, bake};
@@ -63,6 +63,7 @@ fn bake_all(
         debug: false,
         on_error: action.inputs.on_error,
         skip_unchanged: action.inputs.skip_unchanged,
+        sbom: action.inputs.sbom.clone(),
         state_dir: action.state_dir.clone(),
         time_limit: action.inputs.timeout,
         cleanup: Some(CANCELLED_STEP),
@@ -80,6 +81,7 @@ fn bake_all(
     outputs.of_builds(&record);
     let root = action.context.in_repository(&action.session.environment.cwd);
     outputs.screens = screens(&record).iter().map(|path| in_repository(root, path)).collect();
+    outputs.sbom = files_of_contents(&record).map(|path| in_repository(root, path)).collect();
     let manifest = Manifest::of(&record, &action.context).after_earlier_steps();
     match manifest.write(&action.context) {
         Ok(written) => outputs.manifest = Some(written),

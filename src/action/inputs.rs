@@ -62,6 +62,8 @@ pub struct Inputs {
     pub timeout: Option<Duration>,
     /// Whether an image that was made from the same is enough.
     pub skip_unchanged: Option<SkipUnchanged>,
+    /// Where it is written what is inside the images.
+    pub sbom: Option<PathBuf>,
     /// Whether nothing is made, written or removed.
     pub dry_run: bool,
     /// The manifests to merge: files, directories, patterns.
@@ -202,6 +204,7 @@ struct Texts {
     timeout: Option<String>,
     skip_unchanged: Option<String>,
     max_age: Option<String>,
+    sbom: Option<String>,
     dry_run: Option<String>,
     manifests: Option<String>,
     matrix: Option<String>,
@@ -216,7 +219,7 @@ struct Texts {
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 34] = [
     "command",
     "templates",
     "only",
@@ -239,6 +242,7 @@ pub const NAMES: [&str; 33] = [
     "timeout",
     "skip-unchanged",
     "max-age",
+    "sbom",
     "dry-run",
     "manifests",
     "matrix",
@@ -372,6 +376,7 @@ impl Reader {
             fail_on_warnings,
             timeout,
             skip_unchanged,
+            sbom: text(&texts.sbom).map(PathBuf::from),
             dry_run,
             manifests,
             matrix: text(&texts.matrix),

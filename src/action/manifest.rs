@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Finished, Product};
+use crate::event::{Contents, Finished, Product};
 use crate::fault::Fault;
 use crate::github::Context;
 use crate::peer::read_regular;
@@ -65,6 +65,9 @@ pub(super) struct Build {
     pub template: String,
     seconds: u64,
     artifacts: Vec<Artifact>,
+    /// What is inside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,6 +120,7 @@ impl Manifest {
                 template: finished.map(|end| end.place.file.clone()).unwrap_or_default(),
                 seconds: finished.map_or(0, |end| end.took.as_secs()),
                 artifacts: artifacts.collect(),
+                contents: build.contents.clone(),
             };
             (name.clone(), build)
         });
@@ -187,7 +191,7 @@ impl Build {
     pub fn lost(template: String) -> Self {
         let error = Some("its job left no manifest".to_owned());
         let (result, seconds, artifacts) = (FAILURE.to_owned(), 0, Vec::new());
-        Self { result, error, fault: None, template, seconds, artifacts }
+        Self { result, error, fault: None, template, seconds, artifacts, contents: None }
     }
 
     /// How it ended, as far as the manifest knows.

@@ -43,7 +43,9 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     merged.builds = builds;
     ui.send(Message::BuildsPlanned(merged.builds.keys().cloned().collect()));
     for (name, build) in &merged.builds {
-        ui.for_target(name.as_str()).send(Message::BuildFinished(Box::new(build.finished())));
+        let ui = ui.for_target(name.as_str());
+        build.contents.iter().for_each(|one| ui.send(Message::Contents(one.clone())));
+        ui.send(Message::BuildFinished(Box::new(build.finished())));
     }
     ui.settle();
     outputs.of_builds(&so_far(&action.record));

@@ -36,6 +36,8 @@ pub(super) struct Outputs {
     pub manifest: Option<Written>,
     /// Directories with pictures of the screens of machines, relative to the checkout.
     pub screens: Vec<String>,
+    /// The files that list what is inside the images, relative to the checkout.
+    pub sbom: Vec<String>,
     /// Whether the builds were interrupted.
     pub cancelled: bool,
     /// What `strategy.matrix` takes.
@@ -121,6 +123,7 @@ impl Outputs {
             ("manifest", manifest.map_or("{}", |written| written.text.as_str()).to_owned()),
             ("manifest-path", manifest.map(|written| written.path.clone()).unwrap_or_default()),
             ("screens", self.screens.join("\n")),
+            ("sbom", self.sbom.join("\n")),
             ("matrix", self.matrix.clone().unwrap_or_else(|| json!({"include": []})).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -162,6 +165,12 @@ impl Outputs {
 pub(super) fn screens(record: &RunRecord) -> BTreeSet<&str> {
     let pictures = record.builds.values().flat_map(|build| &build.pictures);
     pictures.map(Picture::directory).collect()
+}
+
+/// The files that list what is inside the images of builds.
+pub(super) fn files_of_contents(record: &RunRecord) -> impl Iterator<Item = &str> {
+    let contents = record.builds.values().filter_map(|build| build.contents.as_ref());
+    contents.flat_map(|contents| &contents.files).map(String::as_str)
 }
 
 fn products(build: &BuildRecord) -> &[Product] {

@@ -57,6 +57,10 @@ pub struct Arguments {
     /// How many builds run at a time; below 1: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub parallel_builds: i64,
+    /// Lists the packages of each image as CycloneDX and SPDX in this directory, and says which have changed:
+    /// since its machine was started, and since the SBOM that is there already.
+    #[arg(long, value_name = "DIR")]
+    pub sbom: Option<PathBuf>,
     /// Bakes nothing where an image was made from the same: that one is the artifact. Else says what has
     /// changed.
     #[arg(long)]
@@ -112,6 +116,8 @@ pub struct How {
     pub on_error: OnError,
     /// Whether an image that was made from the same is enough.
     pub skip_unchanged: Option<SkipUnchanged>,
+    /// Where it is written what is inside the images.
+    pub sbom: Option<PathBuf>,
     /// Where the journal is kept, if not in the usual place.
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
@@ -148,6 +154,7 @@ impl How {
             debug: arguments.debug,
             on_error: arguments.on_error.into(),
             skip_unchanged: arguments.skip_unchanged(),
+            sbom: arguments.sbom.clone(),
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
             cleanup: (!cleanup.is_zero()).then(|| cleanup.get()),
@@ -244,6 +251,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         debug: how.debug,
         on_error: how.on_error,
         skip_unchanged: how.skip_unchanged,
+        sbom: how.sbom.clone(),
         environment: session.environment.clone(),
         sources: Arc::new(sources),
         journal: journal(session, how, ui),

@@ -41,6 +41,13 @@ impl Presenter for MachineReadable {
                 let target = target.map_or("", |target| &*target.build);
                 record(event.at, target, "picture", [path.as_str(), &moment], out);
             }
+            Message::Contents(contents) => {
+                let target = target.map_or("", |target| &*target.build);
+                let count = contents.packages.to_string();
+                let changes: Vec<_> = contents.baked.iter().map(ToString::to_string).collect();
+                let fields = std::iter::once(&count).chain(&changes).map(String::as_str);
+                record(event.at, target, "packages", fields, out);
+            }
             // Dropping the answer says that nobody will give one.
             Message::Ask { question, .. } => {
                 ui("error", &prefixed(target, &format!("nobody can be asked: {question}")));

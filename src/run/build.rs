@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use futures::FutureExt as _;
 use serde_json::Value as Json;
 
+use super::contents::Inside;
 use super::engine::Shared;
 use super::post_process::{self, PostProcessing};
 use super::provision::Provisioners;
@@ -105,7 +106,7 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         fingerprint,
         ..
     } = planned;
-    let ui = shared.ui.for_target(name);
+    let ui = shared.ui.for_target(name.as_str());
     let mut skip_unchanged = shared.request.skip_unchanged;
     if let Some(wanted) = skip_unchanged
         && let Some(why) = always_baked(&*builder, &fingerprint)
@@ -116,7 +117,9 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         }
         skip_unchanged = None;
     }
-    let provisioners = Provisioners::new(provisioners, error_cleanup, shared.request.clone());
+    let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
+    let request = shared.request.clone();
+    let provisioners = Provisioners::new(provisioners, error_cleanup, request, inside.clone());
     let cx = BuildContext {
         facts,
         ui,
@@ -140,6 +143,7 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     if let Some(cause) = cx.stop.cause() {
         return (vec![built], Some((cause.into(), INTERRUPTED)));
     }
+    inside.tell(&cx, &name, &*built);
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
 }
 

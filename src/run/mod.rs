@@ -4,12 +4,14 @@
 //! [`Ui`](crate::event::Ui) and shown by `report/`.
 
 mod build;
+mod contents;
 mod engine;
 mod post_process;
 mod provision;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub struct RunRequest {
     pub on_error: OnError,
     /// `-skip-unchanged`.
     pub skip_unchanged: Option<SkipUnchanged>,
+    /// `-sbom`: the directory for what is inside the images.
+    pub sbom: Option<PathBuf>,
     /// The environment of the run; its id is what `build.PackerRunUUID` says.
     pub environment: Arc<Environment>,
     /// The texts that the plan was made from: what fails says where it was written.

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::contents::{Inside, Moment};
 use super::{Located, RunRequest};
 use crate::component::{BuildContext, Communicator, Facts, ProvisionContext, Provisioning};
 use crate::config::GoDuration;
@@ -41,6 +42,8 @@ pub(super) struct Provisioners {
     planned: Vec<PlannedProvisioner>,
     error_cleanup: Option<PlannedProvisioner>,
     request: Arc<RunRequest>,
+    /// What the machine has inside, before and after.
+    inside: Arc<Inside>,
     /// The machine that provisioning failed on, for the error-cleanup provisioner.
     failed: Mutex<Option<Machine>>,
 }
@@ -54,13 +57,15 @@ struct Machine {
 }
 
 impl Provisioners {
-    /// Runs `planned` in their order, and `error_cleanup` where one of them failed, for `request`.
+    /// Runs `planned` in their order, and `error_cleanup` where one of them failed, for `request`; looks
+    /// `inside` the machine before and after.
     pub fn new(
         planned: Vec<PlannedProvisioner>,
         error_cleanup: Option<PlannedProvisioner>,
         request: Arc<RunRequest>,
+        inside: Arc<Inside>,
     ) -> Self {
-        Self { planned, error_cleanup, request, failed: Mutex::default() }
+        Self { planned, error_cleanup, request, inside, failed: Mutex::default() }
     }
 
     fn failed(&self) -> MutexGuard<'_, Option<Machine>> {
@@ -137,7 +142,11 @@ impl Provisioning for Provisioners {
         let data = self.complete(data);
         let facts = Arc::new(cx.facts.knowing(data.clone()));
         let machine = Machine { communicator, data, facts };
+        self.inside.look(cx, &*machine.communicator, Moment::Before).await;
         let result = self.run_all(cx, &machine).await;
+        if result.is_ok() {
+            self.inside.look(cx, &*machine.communicator, Moment::After).await;
+        }
         *self.failed() = result.is_err().then_some(machine);
         result
     }

@@ -20,3 +20,8 @@ mod secrets;
 mod several;
 mod suggestions;
 mod values;
+
+#[cfg(feature = "docker")]
+pub use self::github::{GitHub, TOKEN};
+#[cfg(feature = "docker")]
+pub use self::runner::Runner;

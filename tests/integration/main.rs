@@ -49,6 +49,7 @@ mod plugins;
 mod provisioners;
 mod quickstart;
 mod registry;
+mod sbom;
 mod sboms;
 mod ssh;
 mod ssm;

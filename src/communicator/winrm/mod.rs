@@ -14,8 +14,6 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::StreamExt as _;
 use tokio_util::io::ReaderStream;
 use tokio_util::task::TaskTracker;
@@ -31,7 +29,7 @@ use crate::component::{
 };
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
-use crate::guest::shell::{Cmd, Shell, powershell_variables};
+use crate::guest::shell::{Cmd, Shell, encoded_powershell, powershell_variables};
 use crate::guest::{Capture, GuestOutput};
 use crate::interpolate::BuildData;
 use crate::retry::{self, Backoff, Permanent};
@@ -300,9 +298,5 @@ impl Communicator for WinRm {
 fn encoded(values: &[(&str, &str)], script: &str) -> String {
     // A line of `cmd` has 8,191 characters at most, and each of ours takes nearly three.
     let lines: String = script.split_inclusive('\n').map(str::trim_start).collect();
-    let text = powershell_variables(values) + &lines;
-    format!(
-        "powershell -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand {}",
-        BASE64.encode(ntlm::utf16(&text))
-    )
+    encoded_powershell(&(powershell_variables(values) + &lines))
 }

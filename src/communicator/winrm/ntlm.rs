@@ -279,7 +279,7 @@ fn cipher(key: &[u8; 16]) -> Rc4 {
     Rc4::new_from_slice(key).expect("16 bytes are a key")
 }
 
-pub(super) fn utf16(text: &str) -> Vec<u8> {
+fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 

@@ -12,7 +12,9 @@ use std::fmt;
 
 pub use cmd::Cmd;
 pub use posix::{Posix, in_quotes, quote, quote_path};
-pub use powershell::{escape_powershell, powershell_variables, quote_powershell};
+pub use powershell::{
+    encoded_powershell, escape_powershell, powershell_variables, quote_powershell,
+};
 
 /// The language of a machine's commands.
 pub trait Shell: fmt::Debug + Send + Sync {

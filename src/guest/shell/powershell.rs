@@ -2,6 +2,19 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// The line for `cmd` that has PowerShell run `script`. It has 8191 characters at most, so the script
+/// has 3000 or fewer.
+pub fn encoded_powershell(script: &str) -> String {
+    let utf16: Vec<u8> = script.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    format!(
+        "powershell -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand {}",
+        BASE64.encode(utf16)
+    )
+}
+
 /// `text` for PowerShell's double quotes.
 pub fn escape_powershell(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, Picture, SpentBy};
+use crate::event::{Annotation, Contents, Event, Finished, Message, Phase, Picture, SpentBy};
 use crate::report::words::shortened;
 
 /// How many of the last lines of a failed part are told.
@@ -40,6 +40,8 @@ pub struct BuildRecord {
     pub finished: Option<Finished>,
     /// The last lines of the part in which it is.
     pub tail: VecDeque<String>,
+    /// What is inside its image.
+    pub contents: Option<Contents>,
     /// The pictures of its machine's screen, in order.
     pub pictures: Vec<Picture>,
 }
@@ -124,6 +126,7 @@ impl BuildRecord {
                 self.pictures.retain(|one| one.path != picture.path);
                 self.pictures.push(picture.clone());
             }
+            Message::Contents(contents) => self.contents = Some(contents.clone()),
             Message::BuildFinished(finished) => {
                 if finished.error.is_some() {
                     self.fail();

@@ -8,7 +8,7 @@ use super::markdown::{block, code, inline, prose};
 use super::record::{BuildRecord, RunRecord};
 use super::{gantt, in_repository};
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Finished, Phase};
+use crate::event::{Annotation, Finished, PackageChange, Phase};
 use crate::report::words;
 
 /// What a summary tells beside what happened.
@@ -75,6 +75,7 @@ fn with(record: &RunRecord, about: &About, now: Timestamp, detail: Detail) -> St
     out.push_str(&builds(record, now, detail));
     out.push_str(&findings(record, about, detail));
     out.push_str(&failures(record, about, detail));
+    out.push_str(&packages(record, about, detail));
     out.push_str(&screens(record, about, detail));
     if let Some(changes) = &about.changes {
         out.push_str(&changed(changes, detail));
@@ -254,6 +255,66 @@ fn failures(record: &RunRecord, about: &About, detail: Detail) -> String {
         }
         if let Some(hint) = phase.and_then(hint) {
             out.push_str(&format!("\n> [!TIP]\n> {hint}\n"));
+        }
+    }
+    out
+}
+
+/// How many changed packages stand open; the others are folded away.
+const MOST_OPEN: usize = 30;
+
+/// What is inside each image, and what has changed.
+fn packages(record: &RunRecord, about: &About, detail: Detail) -> String {
+    let known =
+        |(name, build): (&'_ String, &'_ BuildRecord)| Some((code(name), build.contents.clone()?));
+    let all: Vec<_> = record.builds.iter().filter_map(known).take(detail.rows).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n### Packages\n".to_owned();
+    for (name, contents) in all {
+        out.push_str(&format!("\n{name}: {} packages.\n", contents.packages));
+        out.push_str(&changed_packages("Baked", &contents.baked, about, detail));
+        if let Some(changes) = &contents.since_previous {
+            out.push_str(&changed_packages("Since the previous image", changes, about, detail));
+        }
+        let files: Vec<_> =
+            contents.files.iter().map(|file| code(&in_repository(&about.root, file))).collect();
+        if !files.is_empty() {
+            out.push_str(&format!("\nSBOM: {}\n", files.join(", ")));
+        }
+    }
+    out
+}
+
+fn changed_packages(
+    what: &str,
+    changes: &[PackageChange],
+    about: &About,
+    detail: Detail,
+) -> String {
+    let open = MOST_OPEN.min(detail.rows / 10);
+    let shown = |changes: &[PackageChange]| match changes {
+        [] => "no package has changed".to_owned(),
+        changes => {
+            // What is in the middle of a line begins no list.
+            let texts = changes.iter().map(|change| inline(&change.to_string()));
+            texts.map(|text| text.replace("&#43;", "+")).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let more = changes.len().saturating_sub(open);
+    let first = shown(&changes[..changes.len() - more]);
+    let mut out = format!("\n{what}: {first}");
+    match more {
+        0 => out.push('\n'),
+        more if about.brief || changes.len() > detail.rows => {
+            out.push_str(&format!(", … and {more} more\n"));
+        }
+        more => {
+            let rest = shown(&changes[open..]);
+            out.push_str(&format!(
+                "\n\n<details><summary>… and {more} more</summary>\n\n{rest}\n</details>\n"
+            ));
         }
     }
     out

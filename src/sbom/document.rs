@@ -1,4 +1,4 @@
-//! SBOMs: lists of what is in an image, as other programs write them.
+//! Documents that list what is in an image, as other programs write them.
 
 use std::path::Path;
 

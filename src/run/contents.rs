@@ -1,0 +1,201 @@
+//! What is inside the image of a build (`-sbom`): the machine is asked while it can be, and the answer
+//! is written and told once there is an image.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
+
+use anyhow::Context as _;
+
+use crate::component::{Artifact, BuildContext, Communicator};
+use crate::diagnostic::Severity;
+use crate::event::{Annotation, Contents, Message, told};
+use crate::peer;
+use crate::retry;
+use crate::sbom::{self, Inventory, Subject, cyclonedx, spdx};
+
+/// How many changes a line of the log has.
+const MOST_TOLD: usize = 40;
+
+/// No SBOM is larger.
+const LARGEST: u64 = 256 << 20;
+
+/// What is known of a build's machine.
+#[derive(Debug)]
+pub(super) struct Inside {
+    /// Where SBOMs are written; nobody asks for any if not given.
+    dir: Option<PathBuf>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// When the machine was reached.
+    before: Option<Inventory>,
+    /// After the last provisioner.
+    after: Option<Inventory>,
+    /// Why it is not known.
+    wrong: Option<String>,
+}
+
+/// When a machine is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// It has just been reached.
+    Before,
+    /// All provisioners have run.
+    After,
+}
+
+impl Inside {
+    pub fn new(dir: Option<PathBuf>) -> Self {
+        Self { dir, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the machine, if anybody wants to know. What goes wrong with that fails no build, but is
+    /// told with its end.
+    pub async fn look(&self, cx: &BuildContext, machine: &dyn Communicator, moment: Moment) {
+        if self.dir.is_none() || (moment == Moment::After && self.seen().wrong.is_some()) {
+            return;
+        }
+        let tell = || cx.ui.say("Waiting for the machine's list of packages ...");
+        let asked = retry::told(sbom::of_machine(machine), tell);
+        let asked = retry::or_cancelled(&cx.cancel, asked).await;
+        let mut seen = self.seen();
+        if moment == Moment::Before {
+            // A build may start several machines; only the last one matters.
+            *seen = Seen::default();
+        }
+        match asked {
+            Ok(Ok(inventory)) if moment == Moment::Before => seen.before = Some(inventory),
+            Ok(Ok(inventory)) => seen.after = Some(inventory),
+            Ok(Err(error)) => seen.wrong = Some(format!("{error:#}")),
+            Err(cancelled) => seen.wrong = Some(cancelled.to_string()),
+        }
+    }
+
+    /// Writes the documents of the image of the build `name`, and tells what has changed.
+    pub fn tell(&self, cx: &BuildContext, name: &str, image: &dyn Artifact) {
+        let Some(dir) = &self.dir else { return };
+        if image.was_there() {
+            let why = "an earlier run has made this image, and what it wrote is still true";
+            return cx.ui.say(format!("No new SBOM: {why}."));
+        }
+        let Seen { before, after, wrong } = std::mem::take(&mut *self.seen());
+        let written = match (after, wrong) {
+            (Some(now), None) => contents(cx, name, dir, image, before.as_ref(), &now),
+            (_, wrong) => Err(anyhow::Error::msg(
+                wrong.unwrap_or_else(|| "this run has provisioned no machine for it".to_owned()),
+            )),
+        };
+        match written {
+            Ok(contents) => say(cx, contents),
+            Err(error) => warn(cx, name, &error),
+        }
+    }
+}
+
+fn contents(
+    cx: &BuildContext,
+    name: &str,
+    dir: &Path,
+    image: &dyn Artifact,
+    before: Option<&Inventory>,
+    now: &Inventory,
+) -> anyhow::Result<Contents> {
+    let file = |ending: &str| dir.join(format!("{}.{ending}", file_name(name)));
+    let (mine, other) = (file("cdx.json"), file("spdx.json"));
+    let previous = previous(&mine)?;
+    let (id, at) = (image.id(), cx.facts.scope.environment.started);
+    let about = Subject { name, id: &id, builder: &cx.facts.builder_type, at };
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let documents = [cyclonedx::document(now, &about), spdx::document(now, &about)];
+    let mut files = Vec::new();
+    for (path, document) in [mine, other].into_iter().zip(documents) {
+        replace(dir, &path, &serde_json::to_vec_pretty(&document)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        files.push(path.display().to_string());
+    }
+    Ok(Contents {
+        packages: now.packages.len(),
+        baked: before.map(|before| sbom::difference(before, now)).unwrap_or_default(),
+        since_previous: previous.map(|previous| sbom::difference(&previous, now)),
+        files,
+    })
+}
+
+/// What the image before had inside, if its document is there.
+fn previous(file: &Path) -> anyhow::Result<Option<Inventory>> {
+    let wrong = || format!("{} is there, but is no SBOM: move it away", file.display());
+    match peer::read_regular(file, LARGEST) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(wrong),
+        Ok(text) => cyclonedx::read(&text).with_context(wrong).map(Some),
+    }
+}
+
+/// As a whole: whoever reads it meanwhile sees the one before.
+fn replace(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut new = tempfile::Builder::new()
+        .prefix(".sbom-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(dir)?;
+    new.write_all(content)?;
+    new.write_all(b"\n")?;
+    new.persist(path)?;
+    Ok(())
+}
+
+/// A build's name as that of a file. No two builds have the same.
+fn file_name(build: &str) -> String {
+    let plain = |next: char| next.is_alphanumeric() || matches!(next, '.' | '_' | '-');
+    let mut name = String::with_capacity(build.len());
+    for next in build.chars() {
+        match plain(next) && !(name.is_empty() && next == '.') {
+            true => name.push(next),
+            false => name.push_str(&format!("%{:02X}", u32::from(next))),
+        }
+    }
+    name
+}
+
+fn say(cx: &BuildContext, contents: Contents) {
+    let count = contents.packages;
+    cx.ui.say(format!("{count} packages in the image: {}", told(&contents.baked, MOST_TOLD)));
+    if let Some(changes) = &contents.since_previous {
+        cx.ui.say(format!("Since the previous image: {}", told(changes, MOST_TOLD)));
+    }
+    cx.ui.say(format!("SBOM: {}", contents.files.join(", ")));
+    cx.ui.send(Message::Contents(contents));
+}
+
+/// An image without the list that somebody wants to have is no failure, but must be seen.
+fn warn(cx: &BuildContext, name: &str, error: &anyhow::Error) {
+    let text = format!("no SBOM of `{name}`: {error:#}");
+    cx.ui.error(format!("Warning: {text}"));
+    let (severity, title) = (Severity::Warning, "no SBOM".to_owned());
+    let (place, fault) = (None, None);
+    cx.ui.send(Message::Annotation(Annotation { severity, place, title, text, fault }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_builds_write_the_same_file_and_none_leaves_its_directory() {
+        assert_eq!(file_name("docker.web-1_2"), "docker.web-1_2");
+        assert_eq!(
+            file_name("images/web.pkr.hcl: docker.web"),
+            "images%2Fweb.pkr.hcl%3A%20docker.web"
+        );
+        assert_eq!(file_name("../x"), "%2E.%2Fx");
+        assert_ne!(file_name("a/b"), file_name("a%2Fb"));
+    }
+}
