@@ -99,6 +99,28 @@ pub trait Provisioning: Send + Sync {
     /// Runs the error-cleanup provisioner if provisioning has failed; else nothing. Called while
     /// the machine is still there: `Steps` does it before it undoes.
     async fn after_failure(&self, _cx: &BuildContext) {}
+
+    /// Whether the image must pass tests before anybody else sees it. A builder that
+    /// [can test](Builder::can_test) it starts a machine from it then, and calls [`test`](Self::test).
+    fn has_tests(&self) -> bool {
+        false
+    }
+
+    /// Runs the tests of the image on a machine that was started from it. An error says which failed.
+    async fn test(
+        &self,
+        _cx: &BuildContext,
+        _communicator: Arc<dyn Communicator>,
+        _data: BuildData,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the image has failed its tests, and stays all the same: the template wants to have it
+    /// looked at. Steps that make images ask this before they take one back.
+    fn keeps_failed_image(&self) -> bool {
+        false
+    }
 }
 
 /// Starts a machine, has it provisioned, and makes an image of it.
@@ -121,6 +143,17 @@ pub trait Builder: Send + Sync {
     /// Whether it looks for what it has made before, and [skips](SkipUnchanged) what is unchanged.
     fn can_skip(&self) -> bool {
         false
+    }
+
+    /// Whether it can start a machine from what it makes, to have it tested.
+    fn can_test(&self) -> bool {
+        false
+    }
+
+    /// Has `image`, which it could have made, tested on a machine that is started from it and removed
+    /// afterwards. The image is not changed.
+    async fn test(&self, _cx: &BuildContext, _image: &str) -> anyhow::Result<()> {
+        anyhow::bail!("this builder cannot start what it makes")
     }
 
     /// Names that it adds to `build.*`, beside those of its type: what only a checked builder knows.
@@ -230,6 +263,15 @@ pub struct Processed {
     pub keep_forced: bool,
 }
 
+/// A test of an image.
+#[derive(Clone, Copy)]
+pub struct ImageTest<'a> {
+    /// What is done on the machine; it fails if the machine is not as it should be.
+    pub checks: &'a dyn Provisioner,
+    /// Whether an image that fails stays.
+    pub keep_failed: bool,
+}
+
 /// Makes something of a finished artifact.
 #[async_trait]
 pub trait PostProcessor: Send + Sync {
@@ -239,6 +281,12 @@ pub trait PostProcessor: Send + Sync {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed>;
+
+    /// What must succeed on a machine that was started from the image of the builder, before anybody
+    /// else sees that; `None` if it tests nothing.
+    fn image_test(&self) -> Option<ImageTest<'_>> {
+        None
+    }
 
     /// What its AWS account must allow; nothing if it needs none. See [`Builder::permissions`].
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {

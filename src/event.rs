@@ -67,6 +67,8 @@ pub enum Phase {
     Provision(String),
     /// The image is made of the machine.
     Image,
+    /// One test of the image, as the template calls it.
+    Test(String),
     /// What must not stay goes.
     Cleanup,
     /// One post-processor, as the template calls it.
@@ -81,6 +83,7 @@ impl fmt::Display for Phase {
             Self::Connect => f.write_str("connect"),
             Self::Provision(name) => write!(f, "provision: {name}"),
             Self::Image => f.write_str("image"),
+            Self::Test(name) => write!(f, "test: {name}"),
             Self::Cleanup => f.write_str("cleanup"),
             Self::PostProcess(name) => write!(f, "post-process: {name}"),
         }
@@ -311,6 +314,7 @@ impl Phase {
     fn redacted(self, redactor: &Redactor) -> Self {
         match self {
             Self::Provision(name) => Self::Provision(redactor.clean(name)),
+            Self::Test(name) => Self::Test(redactor.clean(name)),
             Self::PostProcess(name) => Self::PostProcess(redactor.clean(name)),
             fixed => fixed,
         }

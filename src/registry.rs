@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::boot_test;
 use crate::builder;
 use crate::builder::vagrant::VagrantCleaner;
 use crate::component::{
@@ -102,6 +103,7 @@ fn post_processors() -> Kind<dyn PostProcessor> {
         #[cfg(feature = "aws")]
         post_processor::<builder::amazon::AmazonImport>(),
         post_processor::<post_processor::artifice::Artifice>(),
+        post_processor::<boot_test::BootTest>(),
         post_processor::<post_processor::checksum::Checksum>(),
         post_processor::<post_processor::compress::Compress>(),
         #[cfg(feature = "docker")]

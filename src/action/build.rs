@@ -64,6 +64,7 @@ fn bake_all(
         on_error: action.inputs.on_error,
         skip_unchanged: action.inputs.skip_unchanged,
         sbom: action.inputs.sbom.clone(),
+        tested: None,
         state_dir: action.state_dir.clone(),
         time_limit: action.inputs.timeout,
         cleanup: Some(CANCELLED_STEP),

@@ -60,6 +60,10 @@ impl Step for OutputDirectory {
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        if ending == Ending::Failed && cx.provisioning.keeps_failed_image() {
+            cx.ui.say(format!("{} stays, as `keep_failed` asks", self.path.display()));
+            return Ok(());
+        }
         if ending == Ending::Failed && self.made.get().is_some() {
             cx.ui.say("Deleting output directory...");
             remove_directory(&self.path).await?;

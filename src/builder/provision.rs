@@ -48,6 +48,21 @@ pub async fn provision_while(
     Ok(connection)
 }
 
+/// Connects to a machine that was started from a finished image, and has the image tested there. Gives
+/// up connecting as soon as `gone` says that the machine is no more.
+pub async fn test(
+    steps: &Steps<'_>,
+    connector: &Chosen,
+    target: Target,
+    data: BuildData,
+    gone: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut all_data = connector.build_data(&target).await;
+    all_data.extend(data);
+    let connection = steps.run(Connect::new(connector.clone(), target, gone)).await?;
+    steps.run(TestImage { connection, data: all_data }).await
+}
+
 /// Runs the build's provisioners over a `connection` of the builder's own.
 #[cfg(feature = "aws")]
 pub async fn provision_connected(
@@ -130,6 +145,30 @@ impl Step for Provision {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let work = cx.provisioning.provision(cx, self.connection.clone(), self.data.clone());
+        timed(cx, self.name(), work).await
+    }
+}
+
+/// Runs the tests of the image.
+struct TestImage {
+    connection: Arc<dyn Communicator>,
+    data: BuildData,
+}
+
+#[async_trait]
+impl Step for TestImage {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "test the image"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Connect
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let work = cx.provisioning.test(cx, self.connection.clone(), self.data.clone());
         timed(cx, self.name(), work).await
     }
 }

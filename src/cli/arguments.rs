@@ -16,7 +16,7 @@ use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
     Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, iam_policy, init,
-    inspect, plugins, reap, validate,
+    inspect, plugins, reap, test, validate,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -52,6 +52,8 @@ struct Program {
 pub enum Command {
     /// Builds images from a template.
     Build(Box<build::Arguments>),
+    /// Tests an image that is there, as its template says.
+    Test(Box<test::Arguments>),
     /// Says everything that is wrong with a template, and starts nothing.
     Validate(Box<validate::Arguments>),
     /// Removes what runs that died have left in the cloud.

@@ -118,6 +118,8 @@ pub struct How {
     pub skip_unchanged: Option<SkipUnchanged>,
     /// Where it is written what is inside the images.
     pub sbom: Option<PathBuf>,
+    /// The image to test; then nothing is built.
+    pub tested: Option<String>,
     /// Where the journal is kept, if not in the usual place.
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
@@ -127,7 +129,7 @@ pub struct How {
 }
 
 /// How long an interrupted run may clean up if nobody says.
-const CLEANUP: GoDuration = GoDuration::from_secs(20);
+pub(super) const CLEANUP: GoDuration = GoDuration::from_secs(20);
 
 impl Arguments {
     /// What `-skip-unchanged` and `-explain-changes` ask for. With `-force` nothing is skipped, but what
@@ -155,6 +157,7 @@ impl How {
             on_error: arguments.on_error.into(),
             skip_unchanged: arguments.skip_unchanged(),
             sbom: arguments.sbom.clone(),
+            tested: None,
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
             cleanup: (!cleanup.is_zero()).then(|| cleanup.get()),
@@ -183,10 +186,16 @@ impl Baked {
 
 /// Loads, plans, runs and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
+    reported(session, |ui| baked(session, arguments, ui))
+}
+
+/// Does `work`, which says why there is nothing to run where it returns `None`, and reports what came of
+/// it.
+pub(super) fn reported(session: &Session, work: impl FnOnce(&Ui) -> Option<Baked>) -> Exit {
     let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
     let ui = reporter.ui();
     session.environment.speak_through(ui.clone());
-    let Some(baked) = baked(session, arguments, ui) else {
+    let Some(baked) = work(ui) else {
         let _ = reporter.finish();
         return Exit::Failure;
     };
@@ -252,6 +261,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         on_error: how.on_error,
         skip_unchanged: how.skip_unchanged,
         sbom: how.sbom.clone(),
+        tested: how.tested.clone(),
         environment: session.environment.clone(),
         sources: Arc::new(sources),
         journal: journal(session, how, ui),

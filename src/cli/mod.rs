@@ -21,6 +21,7 @@ pub mod plugins;
 pub mod reap;
 pub mod several;
 pub mod signals;
+pub mod test;
 pub mod validate;
 mod version;
 
@@ -86,6 +87,7 @@ fn style_of(invocation: &Invocation) -> report::Style {
 fn run(session: &Session, command: &Command) -> Exit {
     match command {
         Command::Build(arguments) => build::run(session, arguments),
+        Command::Test(arguments) => test::run(session, arguments),
         Command::Validate(arguments) => {
             session.reporting(|ui| validate::run(session, ui, arguments))
         }

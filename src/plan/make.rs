@@ -12,7 +12,7 @@ use crate::plan::blocks::Blocks;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::recipe::Ingredients;
 use crate::plan::select::Selection;
-use crate::plan::{Plan, PlanRequest, PlannedBuild};
+use crate::plan::{Plan, PlanRequest, PlannedBuild, PlannedPostProcessor};
 use crate::plan::{hcp, requirements, side_by_side};
 use crate::secret::Redactor;
 use crate::template::ast::{Body, Build, Dialect, SourceUse, Syntax, Template};
@@ -187,6 +187,7 @@ impl<'a> Planner<'a> {
         let error_cleanup = blocks.error_cleanup();
         let post_processors = blocks.post_processors(selection);
         let (options, builder) = builder?;
+        found.extend(image_tests(&*builder, &candidate.source.kind.value, &post_processors));
         Some(PlannedBuild {
             name: candidate.names.shown.clone(),
             facts,
@@ -246,6 +247,35 @@ impl<'a> Planner<'a> {
             redactor: self.redactor.clone(),
         }
     }
+}
+
+/// What stands against testing the image before anybody else sees it: the builder must be able to, and
+/// what is made of the image in between is not what would be tested.
+fn image_tests(
+    builder: &dyn Builder,
+    kind: &str,
+    chains: &[Vec<PlannedPostProcessor>],
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (at, test) in chains.iter().flat_map(|chain| chain.iter().enumerate()) {
+        if test.first.image_test().is_none() {
+            continue;
+        }
+        let wrong = |summary: String| Diagnostic::error(code::OPTION_VALUE, summary).at(test.span);
+        let name = &test.kind;
+        if !builder.can_test() {
+            let summary = format!("`{name}` cannot test what this `{kind}` makes");
+            found.push(wrong(summary).because("it cannot be started and connected to").help(
+                "tests need `amazon-ebs`, `amazon-ebssurrogate`, `qemu`, or `docker` with `commit = true`; and a communicator",
+            ));
+        } else if at > 0 {
+            let summary = format!("`{name}` is not the first of its post-processors");
+            found.push(wrong(summary).because("it tests what the builder makes").help(
+                "write it first, or in a `post-processor` block outside of `post-processors`",
+            ));
+        }
+    }
+    found
 }
 
 /// The body of a source with what the build adds to it. Nothing can be overridden.

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::contents::Inside;
 use super::engine::Shared;
 use super::post_process::{self, PostProcessing};
-use super::provision::Provisioners;
+use super::provision::{PlannedTest, Provisioners};
 use super::{BuildOutcome, Located, fault_of};
 use crate::component::{Artifact, BuildContext, Builder};
 use crate::event::{Finished, Message, Product};
@@ -119,7 +119,9 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     }
     let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
     let request = shared.request.clone();
-    let provisioners = Provisioners::new(provisioners, error_cleanup, request, inside.clone());
+    let tests = PlannedTest::of(&post_processors);
+    let provisioners =
+        Provisioners::new(provisioners, error_cleanup, tests, request, inside.clone());
     let cx = BuildContext {
         facts,
         ui,
@@ -132,6 +134,14 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         skip_unchanged,
         fingerprint,
     };
+    if let Some(image) = &shared.request.tested {
+        let tested = builder.test(&cx, image).await;
+        let failed = tested.err().map(|error| {
+            let fault = fault_of(&error).unwrap_or_else(|| builder.blame(&error));
+            (error, fault)
+        });
+        return (Vec::new(), failed);
+    }
     let built = match builder.build(&cx).await {
         Ok(Some(artifact)) => artifact,
         Ok(None) => return (Vec::new(), None),

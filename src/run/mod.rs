@@ -35,6 +35,8 @@ pub struct RunRequest {
     pub on_error: OnError,
     /// `-skip-unchanged`.
     pub skip_unchanged: Option<SkipUnchanged>,
+    /// `imgbake test`: this image is tested, and nothing is built.
+    pub tested: Option<String>,
     /// `-sbom`: the directory for what is inside the images.
     pub sbom: Option<PathBuf>,
     /// The environment of the run; its id is what `build.PackerRunUUID` says.

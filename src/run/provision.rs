@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,14 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::contents::{Inside, Moment};
 use super::{Located, RunRequest};
-use crate::component::{BuildContext, Communicator, Facts, ProvisionContext, Provisioning};
+use crate::component::{
+    BuildContext, Communicator, Facts, PostProcessor, ProvisionContext, Provisioning,
+};
 use crate::config::GoDuration;
 use crate::diagnostic::Diagnostics;
 use crate::event::{Message, Phase};
 use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
-use crate::plan::PlannedProvisioner;
+use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
 use crate::retry::{self, Cancelled};
+use crate::source::Span;
 use crate::stop::{Share, Stop};
 
 /// How long a provisioner may take to stop by itself before it is dropped.
@@ -44,8 +48,35 @@ pub(super) struct Provisioners {
     request: Arc<RunRequest>,
     /// What the machine has inside, before and after.
     inside: Arc<Inside>,
+    /// The post-processors that test the image before all others see it.
+    tests: Vec<PlannedTest>,
+    /// Whether one has failed whose image stays.
+    is_kept: AtomicBool,
     /// The machine that provisioning failed on, for the error-cleanup provisioner.
     failed: Mutex<Option<Machine>>,
+}
+
+/// A post-processor that tests the image.
+pub(super) struct PlannedTest {
+    /// What messages call it.
+    pub name: String,
+    /// Where it was written.
+    pub span: Span,
+    /// Makes it.
+    pub recipe: Recipe<dyn PostProcessor>,
+}
+
+impl PlannedTest {
+    /// Those of `chains`.
+    pub fn of(chains: &[Vec<PlannedPostProcessor>]) -> Vec<Self> {
+        let tests = chains.iter().flatten().filter(|one| one.first.image_test().is_some());
+        let planned = tests.map(|one| Self {
+            name: one.name.as_ref().unwrap_or(&one.kind).clone(),
+            span: one.span,
+            recipe: one.recipe.clone(),
+        });
+        planned.collect()
+    }
 }
 
 /// A connected machine and what is known of it.
@@ -58,14 +89,16 @@ struct Machine {
 
 impl Provisioners {
     /// Runs `planned` in their order, and `error_cleanup` where one of them failed, for `request`; looks
-    /// `inside` the machine before and after.
+    /// `inside` the machine before and after. The image must pass `tests`.
     pub fn new(
         planned: Vec<PlannedProvisioner>,
         error_cleanup: Option<PlannedProvisioner>,
+        tests: Vec<PlannedTest>,
         request: Arc<RunRequest>,
         inside: Arc<Inside>,
     ) -> Self {
-        Self { planned, error_cleanup, request, inside, failed: Mutex::default() }
+        let (is_kept, failed) = Default::default();
+        Self { planned, error_cleanup, request, inside, tests, is_kept, failed }
     }
 
     fn failed(&self) -> MutexGuard<'_, Option<Machine>> {
@@ -80,6 +113,28 @@ impl Provisioners {
             data.entry((*key).to_owned()).or_insert_with(|| (*stand_in).into());
         }
         data
+    }
+
+    /// Runs one test of the image.
+    async fn test_one(
+        &self,
+        cx: &BuildContext,
+        machine: &Machine,
+        planned: &PlannedTest,
+    ) -> anyhow::Result<()> {
+        let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
+        let test = component.image_test().context("it tests nothing")?;
+        let context = machine.context(cx);
+        let tested =
+            limited(test.checks.provision(&context), &context.cancel, None, &cx.stop).await;
+        let Err(error) = tested else { return Ok(()) };
+        if test.keep_failed && !cx.cancel.is_cancelled() {
+            self.is_kept.store(true, Ordering::Relaxed);
+        }
+        let place = self.request.sources.locate(planned.span);
+        let what = format!("the image did not pass {}", planned.name);
+        let fault = blame(&error);
+        Err(error.context(Located { place, what, fault }))
     }
 
     async fn run_all(&self, cx: &BuildContext, machine: &Machine) -> anyhow::Result<()> {
@@ -122,6 +177,19 @@ impl Provisioners {
     }
 }
 
+impl Machine {
+    /// What a component works with that does something on the machine.
+    fn context(&self, cx: &BuildContext) -> ProvisionContext {
+        ProvisionContext {
+            facts: self.facts.clone(),
+            ui: cx.ui.clone(),
+            cancel: cx.cancel.child_token(),
+            communicator: self.communicator.clone(),
+            redactor: cx.redactor.clone(),
+        }
+    }
+}
+
 /// Whose fault it is that a provisioner failed: it works on the machine, so the machine's, unless the
 /// error knows better.
 fn blame(error: &anyhow::Error) -> Fault {
@@ -149,6 +217,32 @@ impl Provisioning for Provisioners {
         }
         *self.failed() = result.is_err().then_some(machine);
         result
+    }
+
+    fn has_tests(&self) -> bool {
+        !self.tests.is_empty()
+    }
+
+    async fn test(
+        &self,
+        cx: &BuildContext,
+        communicator: Arc<dyn Communicator>,
+        data: BuildData,
+    ) -> anyhow::Result<()> {
+        let data = self.complete(data);
+        let facts = Arc::new(cx.facts.knowing(data.clone()));
+        let machine = Machine { communicator, data, facts };
+        for planned in &self.tests {
+            cx.ui.send(Message::PhaseStarted(Phase::Test(planned.name.clone())));
+            let tested = self.test_one(cx, &machine, planned).await;
+            cx.ui.send(Message::PhaseFinished { ok: tested.is_ok() });
+            tested?;
+        }
+        Ok(())
+    }
+
+    fn keeps_failed_image(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 
     async fn after_failure(&self, cx: &BuildContext) {
@@ -232,13 +326,7 @@ async fn attempt(
         cx.ui.say(format!("Setting a {limit} timeout for the next provisioner..."));
     }
     let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
-    let context = ProvisionContext {
-        facts: machine.facts.clone(),
-        ui: cx.ui.clone(),
-        cancel: cx.cancel.child_token(),
-        communicator: machine.communicator.clone(),
-        redactor: cx.redactor.clone(),
-    };
+    let context = machine.context(cx);
     limited(component.provision(&context), &context.cancel, limit, &cx.stop).await
 }
 

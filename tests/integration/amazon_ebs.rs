@@ -4,6 +4,7 @@
 mod access;
 mod adoption;
 pub mod bed;
+mod boot_test;
 mod capacity;
 mod chroot;
 mod cleanup;

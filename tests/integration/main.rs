@@ -14,6 +14,7 @@ mod amazon_data_sources;
 mod amazon_ebs;
 mod ansible;
 mod architecture;
+mod boot_test;
 mod bounds;
 mod boxes;
 mod build;

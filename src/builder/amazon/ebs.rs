@@ -96,6 +96,14 @@ impl Builder for AmazonEbs {
         !self.own.skip_create_ami
     }
 
+    fn can_test(&self) -> bool {
+        !self.own.skip_create_ami && self.pair.connects()
+    }
+
+    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
+        self.pair.test(cx, image).await
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let Pairing { machine, image, .. } = &self.pair;
         let at = self.pair.regions(environment);
@@ -152,6 +160,7 @@ impl Bake for AmazonEbs {
                 (image, instance)
             }
         };
+        at_work.test(cx, steps, &image).await?;
         let images = at_work.copy(steps, &source, image).await?;
         let fast_launch = &self.own.fast_launch;
         steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;

@@ -96,6 +96,14 @@ impl Builder for AmazonEbsSurrogate {
         true
     }
 
+    fn can_test(&self) -> bool {
+        self.pair.connects()
+    }
+
+    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
+        self.pair.test(cx, image).await
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let Pairing { machine, image, .. } = &self.pair;
         let at = self.pair.regions(environment);
@@ -142,6 +150,7 @@ impl Bake for AmazonEbsSurrogate {
         let (source, network) = at_work.look_around(steps, Some(name), known, false).await?;
         let make = |stopped| self.image(cx, steps, at_work, &source, stopped);
         let (image, instance) = at_work.make(cx, steps, (&source, &network), make).await?;
+        at_work.test(cx, steps, &image).await?;
         let images = at_work.copy(steps, &source, image).await?;
         at_work.hand_over(steps, BUILDER_ID, (&source, &instance), images).await
     }

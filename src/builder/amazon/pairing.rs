@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::ensure;
 use tokio::join;
 
 use super::artifact::Amis;
@@ -9,8 +10,8 @@ use super::block_device::BlockDevice;
 use super::build::{Build, BuildOptions};
 use super::check_account::CheckAccount;
 use super::image::{
-    self, CheckName, CheckSource, CopyImage, FindUnchanged, ImageOptions, ImageSettings, Imaging,
-    MadeImage,
+    self, CheckName, CheckSource, CopyImage, FindUnchanged, HandOver, ImageOptions, ImageSettings,
+    Imaging, MadeImage,
 };
 use super::machine::{
     self, FindNetwork, Machine, MachineOptions, MachineSettings, Network, Stopped,
@@ -73,6 +74,21 @@ impl Pairing {
         all.extend(CopyImage::permissions(&self.image, at));
         all.extend(image::permissions_to_finish(&self.build, &self.image, has_own_snapshots, at));
         all
+    }
+
+    /// Whether anybody can look at a machine of its image.
+    pub(super) fn connects(&self) -> bool {
+        self.machine.communicator.connects()
+    }
+
+    /// Has the AMI `image` tested: an id, or that after the name of its region and a colon.
+    pub(super) async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
+        let account = machine::account(cx, &self.build).await?;
+        let (region, id) = image.rsplit_once(':').unwrap_or((account.region(), image));
+        let own = account.region();
+        ensure!(region == own, "{id} is in {region}, and the build works in {own}");
+        let build = Build::new(account, self.build.clone());
+        machine::test(cx, &Machine { build, settings: self.machine.clone() }, id).await
     }
 
     /// Both in one build.
@@ -185,6 +201,28 @@ impl AtWork {
         };
         let made = machine::explaining(cx, machine, &started.instance, made).await?;
         Ok((made, started.instance.id))
+    }
+
+    /// Has the AMI tested on an instance that is started from it, before it is copied, shared or handed
+    /// over. One that fails and is to stay is handed over as it is.
+    pub(super) async fn test(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        image: &MadeImage,
+    ) -> anyhow::Result<()> {
+        if !cx.provisioning.has_tests() {
+            return Ok(());
+        }
+        let tested = machine::test(cx, &self.machine, &image.id).await;
+        if tested.is_err() && self.imaging.keeps_failed(cx) {
+            cx.ui.say(format!(
+                "{} stays, as `keep_failed` asks; it is not copied or shared",
+                image.id
+            ));
+            steps.run(HandOver::new(&self.imaging, std::slice::from_ref(image))).await?;
+        }
+        tested
     }
 
     /// Copies the AMI.

@@ -99,10 +99,14 @@ impl Step for CommitContainer {
         Ok(id)
     }
 
-    async fn undo(&self, _cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        match ending {
-            Ending::Done => Ok(()),
-            Ending::Failed => self.engine.remove_thing(&self.thing).await,
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        match (ending, self.thing.id()) {
+            (Ending::Done, _) => Ok(()),
+            (Ending::Failed, Some(id)) if cx.provisioning.keeps_failed_image() => {
+                cx.ui.say(format!("{id} stays, as `keep_failed` asks"));
+                Ok(())
+            }
+            (Ending::Failed, _) => self.engine.remove_thing(&self.thing).await,
         }
     }
 }

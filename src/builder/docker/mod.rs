@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 pub use self::options::{Build, Machine, Output, Source};
 
@@ -18,7 +19,7 @@ use self::check::{From, Keep};
 use self::find_image::{BuildImage, Found, PullImage};
 use self::keep::{CommitContainer, ExportContainer, Exported};
 use self::run_container::RunContainer;
-use crate::builder::provision::provision;
+use crate::builder::provision::{self, provision};
 use crate::communicator::{self, Chosen, DockerExec, HostKey, Taken, Target};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
@@ -77,6 +78,15 @@ impl Builder for Docker {
         steps.finish(self.run(cx, &steps)).await
     }
 
+    fn can_test(&self) -> bool {
+        matches!(self.keep, Keep::Commit { .. }) && self.communicator.connects()
+    }
+
+    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
+        let engine = Engine::open(&cx.facts.scope.environment, &self.program).await?;
+        self.test_image(cx, &engine, image).await
+    }
+
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
         Some(Box::new(DockerCleaner { cx: cx.clone() }))
     }
@@ -91,7 +101,7 @@ impl Docker {
     ) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let engine = Engine::open(&cx.facts.scope.environment, &self.program).await?;
         let source = self.find_image(cx, steps, &engine).await?;
-        let run = self.arguments(cx, &source)?;
+        let run = self.arguments(cx, &source.name)?;
         let platform = run.platform.clone().unwrap_or_else(|| self.platform.clone());
         let container = steps.run(RunContainer::new(cx, &engine, run, platform)).await?;
         let mut data = source.build_data();
@@ -123,9 +133,9 @@ impl Docker {
     }
 
     /// What `run_command` and the other options ask for.
-    fn arguments(&self, cx: &BuildContext, source: &Found) -> anyhow::Result<Run> {
+    fn arguments(&self, cx: &BuildContext, image: &str) -> anyhow::Result<Run> {
         let environment = &cx.facts.scope.environment;
-        let dot = Dot::from([("Image".to_owned(), json!(source.name))]);
+        let dot = Dot::from([("Image".to_owned(), json!(image))]);
         let words = self.machine.run_command.iter();
         let words = words.map(|word| word.render(&cx.facts.scope, &dot));
         let words: Vec<_> =
@@ -148,6 +158,32 @@ impl Docker {
         };
         let (port, key, way, host_key) = (None, None, None, HostKey::FirstUse);
         Ok(Target { host, port, key, host_key, way, boots: true })
+    }
+
+    /// Has `image` tested in a container that is run as the build's was, and removed afterwards.
+    async fn test_image(
+        &self,
+        cx: &BuildContext,
+        engine: &Engine,
+        image: &str,
+    ) -> anyhow::Result<()> {
+        let steps = Steps::new(cx);
+        let work = async {
+            cx.ui.say(format!("Testing {image}: a container is started from it"));
+            let mut run = self.arguments(cx, image)?;
+            run.body.image = Some(image.to_owned());
+            // The container that the image was made of may have the name still.
+            run.name = None;
+            let platform = run.platform.clone().unwrap_or_else(|| self.platform.clone());
+            let container = steps.run(RunContainer::new(cx, engine, run, platform)).await?;
+            let target = self.target(engine, &container).await?;
+            let data = BuildData::from([("ID".to_owned(), json!(container))]);
+            let gone = CancellationToken::new();
+            provision::test(&steps, &self.communicator, target, data, gone).await?;
+            cx.ui.say(format!("{image} has passed"));
+            Ok(())
+        };
+        steps.finish(work).await
     }
 
     async fn keep(
@@ -173,6 +209,9 @@ impl Docker {
                 let commit = CommitContainer::new(cx, engine, source, container, changes)
                     .signed(author, message);
                 let id = steps.run(commit).await?;
+                if cx.provisioning.has_tests() {
+                    self.test_image(cx, engine, &id).await?;
+                }
                 build_data.insert("ImageSha256".to_owned(), json!(id));
                 let engine = engine.clone();
                 let (builder_id, tags) = (IMPORTED, Vec::new());

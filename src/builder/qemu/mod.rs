@@ -9,6 +9,7 @@ mod files;
 mod firmware;
 mod options;
 mod run;
+mod trial;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ use crate::vm::boot::Boot;
 use crate::vm::cd;
 use crate::vm::download::{self, Download, Source};
 use crate::vm::floppy;
+use crate::vm::format;
 use crate::vm::http_server;
 use crate::vm::machine::Machine;
 use crate::vm::neighbor;
@@ -57,7 +59,7 @@ use crate::vm::watch::Watch;
 const HOST_FOR_GUEST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
 
 /// A machine to build.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Qemu {
     architecture: Architecture,
     hardware: Hardware,
@@ -168,6 +170,17 @@ impl Builder for Qemu {
         let (accelerator, build_data) = steps.finish(self.run(cx, &steps)).await?;
         Ok(Some(Arc::new(self.artifact(accelerator, build_data)?)))
     }
+
+    fn can_test(&self) -> bool {
+        self.communicator.connects()
+    }
+
+    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
+        let image = PathBuf::from(image);
+        let format = format::of(&image)?;
+        let accelerator = self.accelerator(&self.binary()?, cx).await?;
+        self.test_disks(cx, accelerator, &[image], format).await
+    }
 }
 
 /// What the guest is told of its surroundings: fields of late texts.
@@ -200,8 +213,7 @@ impl Qemu {
         cx: &BuildContext,
         steps: &Steps<'_>,
     ) -> anyhow::Result<(Accelerator, BuildData)> {
-        let binary = which::which(&self.hardware.qemu_binary)
-            .with_context(|| format!("cannot find `{}`", self.hardware.qemu_binary))?;
+        let binary = self.binary()?;
         let accelerator = self.accelerator(&binary, cx).await?;
         let image = steps.run(Fetch { download: self.download.clone() }).await?;
         steps.run(OutputDirectory::new(&self.directory)).await?;
@@ -232,7 +244,17 @@ impl Qemu {
             let path = parts.disks.into_iter().next().context("there is no disk")?;
             steps.run(Compact { disks: self.disks.clone(), path }).await?;
         }
+        if cx.provisioning.has_tests() {
+            let format = self.disks.format.name();
+            self.test_disks(cx, accelerator, &self.disk_paths(), format).await?;
+        }
         Ok((accelerator, data))
+    }
+
+    /// The program that is QEMU.
+    fn binary(&self) -> anyhow::Result<PathBuf> {
+        let name = &self.hardware.qemu_binary;
+        which::which(name).with_context(|| format!("cannot find `{name}`"))
     }
 
     /// Whether an installer fills the disk.
@@ -248,15 +270,9 @@ impl Qemu {
         cx: &BuildContext,
         steps: &Steps<'_>,
     ) -> anyhow::Result<Parts> {
-        let tpm = match self.firmware.vtpm {
-            true => {
-                let is_old = self.firmware.use_tpm1;
-                Some(steps.run(StartTpm { is_old, ..StartTpm::default() }).await?)
-            }
-            false => None,
-        };
+        let tpm = self.start_tpm(steps).await?;
         let floppy = self.make_floppy(surroundings, cx, steps).await?;
-        let own_cd = self.make_cd(surroundings, cx, steps).await?;
+        let own_cd = self.own_cd(surroundings, cx, steps).await?;
         let (image, installer) = match image {
             Source::File(image) if !self.installs() => (Some(image), None),
             installer => (None, Some(installer)),
@@ -265,7 +281,7 @@ impl Qemu {
         let make = MakeDisks { disks: self.disks.clone(), image, paths: disks.clone() };
         steps.run(make).await?;
         let uefi = self.prepare_efi(steps).await?;
-        let cds = installer.into_iter().chain(own_cd.map(Source::File)).collect();
+        let cds = installer.into_iter().chain(own_cd).collect();
         Ok(Parts { disks, cds, floppy, uefi, tpm })
     }
 
@@ -449,21 +465,30 @@ impl Qemu {
         Ok(Some(Arc::new(key)))
     }
 
-    async fn make_cd(
+    async fn start_tpm(&self, steps: &Steps<'_>) -> anyhow::Result<Option<Arc<Tpm>>> {
+        if !self.firmware.vtpm {
+            return Ok(None);
+        }
+        let is_old = self.firmware.use_tpm1;
+        steps.run(StartTpm { is_old, ..StartTpm::default() }).await.map(Some)
+    }
+
+    async fn own_cd(
         &self,
         surroundings: &GuestFacts,
         cx: &BuildContext,
         steps: &Steps<'_>,
-    ) -> anyhow::Result<Option<PathBuf>> {
+    ) -> anyhow::Result<Vec<Source>> {
         if !self.cd.wants_cd() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let contents = cd::Contents {
             files: self.cd.cd_files.clone(),
             texts: self.render(self.cd.cd_content.iter(), cx, &self.dot(surroundings))?,
             label: self.cd.cd_label.clone(),
         };
-        steps.run(MakeCd { contents, cd: Kept::default() }).await.map(Some)
+        let made = steps.run(MakeCd { contents, cd: Kept::default() }).await?;
+        Ok(vec![Source::File(made)])
     }
 
     async fn make_floppy(

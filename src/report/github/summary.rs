@@ -368,6 +368,9 @@ fn hint(phase: &Phase) -> Option<&'static str> {
         Phase::Cleanup => Some(
             "What could not be removed is removed by the end of the job, or by `command: cleanup`.",
         ),
+        Phase::Test(_) => Some(
+            "`keep_failed = true` keeps the image, to be looked at. Nothing was copied, shared or published.",
+        ),
         Phase::Prepare | Phase::Launch | Phase::Image | Phase::PostProcess(_) => None,
     }
 }

@@ -214,6 +214,7 @@ where
 fn request() -> RunRequest {
     RunRequest {
         skip_unchanged: None,
+        tested: None,
         sbom: None,
         parallel_builds: None,
         debug: false,

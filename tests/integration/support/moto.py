@@ -12,6 +12,7 @@ import sys
 from werkzeug.serving import run_simple
 from werkzeug.test import Client
 
+from moto.ec2.models.amis import Ami
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -27,6 +28,17 @@ def warm_up(app):
             Client(app).post("/", data=data, headers={"Authorization": scope})
 
 
+def made_of_a_volume(init):
+    """An AMI that is made of an instance has a volume as its root, which moto does not say."""
+
+    def wrapped(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        if self.instance_id:
+            self.root_device_type = "ebs"
+
+    return wrapped
+
+
 def serve(app, port):
     ctypes.CDLL(None).prctl(KILL_WITH_PARENT, signal.SIGKILL)
     os.close(0)
@@ -34,6 +46,7 @@ def serve(app, port):
 
 
 def main():
+    Ami.__init__ = made_of_a_volume(Ami.__init__)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     app = DomainDispatcherApplication(create_backend_app)
     app.debug = True

@@ -9,7 +9,7 @@ use crate::builder::amazon::block_device::BlockDevice;
 use crate::builder::amazon::build::{Build, BuildOptions};
 use crate::builder::amazon::image::ami::{AmiOptions, VirtualizationType};
 use crate::builder::amazon::image::copies::CopyOptions;
-use crate::component::Check;
+use crate::component::{BuildContext, Check};
 use crate::config::option_parts;
 
 option_parts! {
@@ -74,6 +74,12 @@ pub(crate) struct Imaging {
 }
 
 impl Imaging {
+    /// Whether the image stays though it has failed its tests. Where an old one has given way to it, that
+    /// is put back, and has the name.
+    pub(crate) fn keeps_failed(&self, cx: &BuildContext) -> bool {
+        cx.provisioning.keeps_failed_image() && !self.settings.force
+    }
+
     /// Whether images get the `run_tags`: the reference leaves them out in China and GovCloud.
     pub(super) fn takes_run_tags(&self) -> bool {
         let region = self.build.account.region();

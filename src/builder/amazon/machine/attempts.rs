@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::aws::account::{Account, Haste};
+use crate::aws::account::{Account, Handle, Haste};
 use crate::builder::amazon::build::{Build, BuildOptions};
 use crate::builder::amazon::machine::lost;
 use crate::component::BuildContext;
@@ -31,11 +31,16 @@ pub(crate) trait Bake: Sync {
     ) -> anyhow::Result<Self::Made>;
 }
 
+/// The account that `options` say.
+pub(crate) async fn account(cx: &BuildContext, options: &BuildOptions) -> anyhow::Result<Handle> {
+    let environment = &cx.facts.scope.environment;
+    Account::open(&options.access, environment, &cx.redactor, Haste::Patient).await
+}
+
 /// Has `builder` run its steps, and undoes what must not stay.
 pub(crate) async fn bake<B: Bake>(cx: &BuildContext, builder: &B) -> anyhow::Result<B::Made> {
     let options = builder.options();
-    let environment = &cx.facts.scope.environment;
-    let account = Account::open(&options.access, environment, &cx.redactor, Haste::Patient).await?;
+    let account = account(cx, options).await?;
     let mut restarts = RESTARTS;
     loop {
         let build = Build::new(account.clone(), options.clone());

@@ -18,6 +18,8 @@ use crate::aws::error::ApiError;
 use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::communicator::Announcement;
 use crate::component::BuildContext;
+use crate::event::Stream;
+use crate::guest::harmless;
 use crate::permission::Permission;
 use crate::retry::{Backoff, or_cancelled};
 
@@ -27,6 +29,9 @@ const LOOKS: Backoff =
 
 /// How long the last look may take: it must not hold a build up.
 const LAST_LOOK: Duration = Duration::from_secs(5);
+
+/// How much of the console of a failed test is shown.
+const CONSOLE_LINES: usize = 50;
 
 /// An instance's console that is looked at until it shows host keys, or is dropped.
 pub(crate) struct Console {
@@ -59,6 +64,26 @@ impl Console {
     /// What the console shows sooner or later.
     pub(crate) fn announcement(&self) -> Announcement {
         self.announcement.clone()
+    }
+
+    /// Shows its last lines, as far as EC2 knows them.
+    pub(crate) async fn show(&self, cx: &BuildContext) {
+        let look = tokio::time::timeout(LAST_LOOK, self.source.look());
+        let text = match or_cancelled(&cx.cancel, look).await {
+            Ok(Ok(Ok(text))) => harmless(text.as_bytes()),
+            Ok(Ok(Err(error))) => {
+                return cx.ui.say(format!("The console cannot be shown: {error}"));
+            }
+            Ok(Err(_)) => return cx.ui.say("The console cannot be shown: EC2 took too long"),
+            Err(_) => return,
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.is_empty() {
+            return cx.ui.say("EC2 knows nothing yet of what the instance printed on its console");
+        }
+        cx.ui.say("The last lines of the instance's console:");
+        let last = lines.len().saturating_sub(CONSOLE_LINES);
+        cx.ui.output(Stream::Stdout, lines[last..].join("\n")).await;
     }
 
     /// Looks a last time if need be, and refuses a machine whose console shows other keys than the

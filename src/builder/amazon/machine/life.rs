@@ -2,6 +2,7 @@
 //! those that do not need each other run at the same time.
 
 use tokio::join;
+use tokio_util::sync::CancellationToken;
 
 use crate::aws::allow::Regions;
 use crate::builder::amazon::machine::console::Console;
@@ -16,7 +17,8 @@ use crate::builder::amazon::machine::run_instance::{RunInstance, Running};
 use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::machine::stop_instance::{StopInstance, Stopped};
 use crate::builder::amazon::source_ami::SourceAmi;
-use crate::builder::provision::provision;
+use crate::builder::provision::{self, provision};
+use crate::communicator::{Chosen, Target};
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -55,6 +57,24 @@ pub(crate) async fn provision_and_stop(
     Started { instance, key }: &Started,
 ) -> anyhow::Result<Stopped> {
     let console = Console::watch(cx, machine, &instance.id);
+    let (communicator, target) = way_in(cx, steps, machine, instance, key, &console).await?;
+    let data = source.build_data(&instance.id);
+    provision(steps, &communicator, target, data).await?;
+    let (stopped, confirmed) =
+        join!(steps.run(StopInstance::new(machine, instance)), console.confirm_host_key(cx));
+    confirmed?;
+    stopped
+}
+
+/// How the machine is connected to, and where.
+async fn way_in(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    instance: &Running,
+    key: &Key,
+    console: &Console,
+) -> anyhow::Result<(Chosen, Target)> {
     let mut communicator = machine.settings.communicator.clone();
     if communicator.password_key().is_some() {
         let password = steps.run(FindPassword::new(machine, &instance.id, key)).await?;
@@ -64,12 +84,30 @@ pub(crate) async fn provision_and_stop(
     if machine.settings.run.is_behind_session_manager() {
         target = steps.run(OpenTunnel::new(cx, machine, instance, target)).await?;
     }
-    let data = source.build_data(&instance.id);
-    provision(steps, &communicator, target, data).await?;
-    let (stopped, confirmed) =
-        join!(steps.run(StopInstance::new(machine, instance)), console.confirm_host_key(cx));
-    confirmed?;
-    stopped
+    Ok((communicator, target))
+}
+
+/// Has the image tested that the machine was started from. What its console says of its host keys is
+/// held against what was trusted on first use; where a test fails, what it says at all is shown.
+pub(crate) async fn test_image(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    source: &SourceAmi,
+    Started { instance, key }: &Started,
+) -> anyhow::Result<()> {
+    let console = Console::watch(cx, machine, &instance.id);
+    let tested = async {
+        let (communicator, target) = way_in(cx, steps, machine, instance, key, &console).await?;
+        let data = source.build_data(&instance.id);
+        provision::test(steps, &communicator, target, data, CancellationToken::new()).await?;
+        console.confirm_host_key(cx).await
+    };
+    let tested = tested.await;
+    if tested.is_err() {
+        console.show(cx).await;
+    }
+    tested
 }
 
 /// What the account must allow for all of it.

@@ -21,8 +21,9 @@ mod set_attributes;
 mod settings;
 mod spot;
 mod stop_instance;
+mod trial;
 
-pub(super) use self::attempts::{Bake, bake};
+pub(super) use self::attempts::{Bake, account, bake};
 pub(super) use self::find_network::{FindNetwork, Network};
 pub(super) use self::find_source_ami::FindSourceAmi;
 pub(super) use self::life::{permissions, provision_and_stop, start};
@@ -33,3 +34,4 @@ pub(super) use self::settings::{
     Machine, MachineOptions, MachineSettings, VolumeTags, find_source,
 };
 pub(super) use self::stop_instance::Stopped;
+pub(super) use self::trial::test;

@@ -66,7 +66,7 @@ impl VolumeTags {
 }
 
 /// The machine as the template wants it, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MachineSettings {
     pub source: SourceOptions,
     pub run: RunOptions,

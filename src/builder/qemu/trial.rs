@@ -1,0 +1,194 @@
+//! A machine that is started from the finished image, so that the image is tested before anybody else
+//! sees it. It writes to overlays: the image stays as it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::boot::{ShowScreen, screens_directory};
+use super::options::{Accelerator, Disks, Firmware, Format};
+use super::run::Start;
+use super::{Parts, Qemu, after, firmware};
+use crate::builder::provision;
+use crate::communicator::{HostKey, Target};
+use crate::component::BuildContext;
+use crate::event::Phase;
+use crate::interpolate::BuildData;
+use crate::scratch::{self, Scratch};
+use crate::step::{Ending, Kept, Step, Steps};
+use crate::vm::album::Album;
+use crate::vm::disk::QemuImg;
+use crate::vm::machine::Machine;
+use crate::vm::ports::Port;
+
+impl Qemu {
+    /// Has the finished `disks` tested, the main one first; their form is `format`.
+    pub(super) async fn test_disks(
+        &self,
+        cx: &BuildContext,
+        accelerator: Accelerator,
+        disks: &[PathBuf],
+        format: &'static str,
+    ) -> anyhow::Result<()> {
+        let steps = Steps::new(cx);
+        let work = async {
+            cx.ui
+                .say("Testing the image: a machine is started from it, which writes to an overlay");
+            let directory = steps.run(ScratchDirectory::default()).await?;
+            let overlays =
+                MakeOverlays { of: disks.to_vec(), format, directory: directory.clone() };
+            let overlays = steps.run(overlays).await?;
+            let trial = self.of_image(&directory, disks);
+            self.try_machine(cx, &steps, accelerator, &trial, overlays).await?;
+            cx.ui.say("The image has passed");
+            Ok(())
+        };
+        steps.finish(work).await
+    }
+
+    async fn try_machine(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        accelerator: Accelerator,
+        trial: &Self,
+        disks: Vec<PathBuf>,
+    ) -> anyhow::Result<()> {
+        let surroundings = trial.surroundings(cx, steps).await?;
+        let parts = Parts {
+            disks,
+            tpm: trial.start_tpm(steps).await?,
+            floppy: trial.make_floppy(&surroundings, cx, steps).await?,
+            cds: trial.own_cd(&surroundings, cx, steps).await?,
+            uefi: trial.prepare_efi(steps).await?,
+        };
+        let arguments = trial.arguments(accelerator, &parts, &surroundings, cx)?;
+        let mac = surroundings.mac.as_deref().map(|own| arguments.mac().unwrap_or(own).to_owned());
+        let start = Start {
+            binary: trial.binary()?,
+            with_console: !arguments.has("-serial"),
+            args: arguments.into_words(),
+            installs: false,
+            machine: Kept::default(),
+        };
+        let machine = steps.run(start).await?;
+        self.show_trial(cx, steps, &machine).await?;
+        let target = Target {
+            host: trial.host(&machine, mac, steps).await?,
+            port: surroundings.port.as_ref().map(Port::number),
+            key: surroundings.key.clone(),
+            host_key: HostKey::FirstUse,
+            way: None,
+            boots: true,
+        };
+        let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
+        let gone = machine.gone();
+        let tested = provision::test(steps, &trial.communicator, target, data, gone).await;
+        tested.map_err(|error| after(error, machine.has_ended()))
+    }
+
+    /// Keeps pictures of the machine's screen beside those of the build.
+    async fn show_trial(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        machine: &Arc<Machine>,
+    ) -> anyhow::Result<()> {
+        let mut name = self.directory.clone().into_os_string();
+        name.push(".test");
+        let directory = screens_directory(Path::new(&name));
+        let album = Arc::new(Album::empty(&directory, cx.facts.debug).await?);
+        let show = ShowScreen::new(machine.clone(), self.vnc.clone(), album, directory);
+        steps.run(show).await.map(drop)
+    }
+
+    /// A machine like this one with its files in `directory`, which starts from an image that is there:
+    /// without an installer, and without anything that is typed.
+    fn of_image(&self, directory: &Path, disks: &[PathBuf]) -> Self {
+        let variables = disks.first().map(|main| main.with_file_name(firmware::VARIABLES));
+        let variables = variables.filter(|path| path.exists());
+        Self {
+            disks: Disks { disk_image: true, format: Format::Qcow2, ..self.disks.clone() },
+            firmware: Firmware {
+                efi_firmware_vars: variables.or(self.firmware.efi_firmware_vars.clone()),
+                ..self.firmware.clone()
+            },
+            boot: None,
+            directory: directory.to_owned(),
+            ..self.clone()
+        }
+    }
+}
+
+/// A directory for the files of a machine that is thrown away. One of a killed run goes with the next
+/// one, or `imgbake cleanup` removes it.
+#[derive(Default)]
+struct ScratchDirectory(Kept<Scratch>);
+
+#[async_trait]
+impl Step for ScratchDirectory {
+    type Output = PathBuf;
+
+    fn name(&self) -> &'static str {
+        "make a directory for the test"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
+        let parent = scratch::parent(&cx.facts.scope.environment);
+        let Some(parent) = parent else {
+            bail!("there is no place for the overlay of a machine: set HOME or XDG_STATE_HOME")
+        };
+        for dead in scratch::of_dead(&parent) {
+            // Another run may be doing the same.
+            let _ = std::fs::remove_dir_all(dead);
+        }
+        let made = Scratch::new(&parent, "test");
+        let made = made.with_context(|| format!("cannot make {}", parent.display()))?;
+        let path = made.path().to_owned();
+        self.0.keep(made);
+        Ok(path)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
+        drop(self.0.take());
+        Ok(())
+    }
+}
+
+/// Makes a disk over each of the image's, for all that the machine writes.
+struct MakeOverlays {
+    of: Vec<PathBuf>,
+    format: &'static str,
+    directory: PathBuf,
+}
+
+#[async_trait]
+impl Step for MakeOverlays {
+    type Output = Vec<PathBuf>;
+
+    fn name(&self) -> &'static str {
+        "make overlays"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<PathBuf>> {
+        let qemu_img = QemuImg::new(&cx.cancel);
+        let mut overlays = Vec::new();
+        for (number, disk) in self.of.iter().enumerate() {
+            let overlay = self.directory.join(format!("disk-{number}"));
+            qemu_img.overlay(&overlay, (disk, self.format), &[]).await?;
+            overlays.push(overlay);
+        }
+        Ok(overlays)
+    }
+}
