@@ -29,6 +29,15 @@ late_fields! {
     pub SourceAmiFields = SOURCE_AMI;
 }
 
+/// The tag of an AMI whose tests it has [`passed`].
+pub const TESTED: &str = "imgbake:tested";
+
+/// What [`TESTED`] says of a good AMI. It names the AMI itself, so that a copy which took the tag along
+/// is not taken for the original.
+pub fn passed(ami: &str) -> String {
+    format!("passed {ami}")
+}
+
 /// A text about an image.
 pub type ImageText = Late<SourceAmiFields>;
 

@@ -7,10 +7,10 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::tags::{self, tag};
 
+pub use crate::aws::tags::TESTED;
+
 /// Which image an AMI was published as.
 pub const PUBLISHED: &str = "imgbake:published";
-/// How the tests of an AMI ended.
-pub const TESTED: &str = "imgbake:tested";
 /// What [`TESTED`] says of a good one.
 pub const PASSED: &str = "passed";
 

@@ -61,6 +61,18 @@ impl TagImages {
         Ok(merged)
     }
 
+    /// Says on the AMI that it has passed its tests, for `imgbake promote`. One that cannot be tagged is
+    /// no worse.
+    async fn mark_as_tested(&self, cx: &BuildContext, image: &MadeImage) {
+        let tag = tags::tag(tags::TESTED, tags::passed(&image.id));
+        let ec2 = self.imaging.build.ec2_in(cx, &image.region);
+        let tagged = tags::put(&ec2, std::slice::from_ref(&image.id), &[tag]).await;
+        if let Err(error) = tagged {
+            let id = &image.id;
+            cx.ui.error(format!("Warning: no tag says that {id} has passed its tests: {error}"));
+        }
+    }
+
     async fn write(
         &self,
         cx: &BuildContext,
@@ -97,6 +109,9 @@ impl Step for TagImages {
         let writes = self.images.iter().map(async |image| {
             let id = std::slice::from_ref(&image.id);
             self.write(cx, &image.region, id, &of_ami).await?;
+            if cx.provisioning.has_tests() {
+                self.mark_as_tested(cx, image).await;
+            }
             self.write(cx, &image.region, &image.snapshots, &of_snapshots).await
         });
         join_all(writes).await.into_iter().collect()
