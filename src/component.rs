@@ -22,7 +22,7 @@ use crate::env::Environment;
 pub use crate::eval::{Output, OutputType, Outputs};
 use crate::event::Ui;
 use crate::fault::{self, Fault};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, MadeFrom};
 use crate::interpolate::BuildData;
 use crate::journal::Journal;
 use crate::permission::Permission;
@@ -140,9 +140,10 @@ pub trait Builder: Send + Sync {
         None
     }
 
-    /// Whether it looks for what it has made before, and [skips](SkipUnchanged) what is unchanged.
-    fn can_skip(&self) -> bool {
-        false
+    /// Whether it looks for what it has made before, and [skips](SkipUnchanged) what is unchanged; else
+    /// why not.
+    fn skips(&self) -> Result<(), &'static str> {
+        Err("this builder does not look for what it has made before")
     }
 
     /// Whether it can start a machine from what it makes, to have it tested.
@@ -218,6 +219,8 @@ pub struct PostProcessContext {
     pub on_error: OnError,
     /// What exists because of us.
     pub journal: Journal,
+    /// What the builder's artifact was made from, if that travels with it.
+    pub made_from: Option<MadeFrom>,
 }
 
 impl PostProcessContext {
@@ -329,6 +332,10 @@ pub trait Artifact: Send + Sync {
     /// What the machine said of itself; see [`BuildData`].
     fn build_data(&self) -> BuildData {
         BuildData::new()
+    }
+    /// What it was made from, if that travels with it.
+    fn made_from(&self) -> Option<MadeFrom> {
+        None
     }
     /// Whether an earlier run has made it: then it stays, whatever becomes of this run.
     fn was_there(&self) -> bool {

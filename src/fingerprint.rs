@@ -2,6 +2,8 @@
 //! they run: the clock is no part of it. A [`Record`] knows more than the number: which part has
 //! changed since an image was made.
 
+mod beside;
+mod made_from;
 mod record;
 
 use std::io::{self, Read as _};
@@ -19,6 +21,8 @@ use crate::interpolate::{Dot, Scope, Template};
 use crate::peer;
 use crate::secret::{Redactor, Secret};
 
+pub use beside::Beside;
+pub use made_from::MadeFrom;
 pub use record::{Brief, Kind, Record};
 
 /// The fingerprint of a build. Clones share it.

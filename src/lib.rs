@@ -58,6 +58,7 @@
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |
 //! | `retry` | trying again; waits that end on cancel |
 //! | `scratch` | directories for secrets in files, which go with their run, or with the next one |
+//! | `whole_file` | files that appear when they are whole; a killed process leaves nothing of them |
 //! | `env` | the environment and the clock enter here |
 //! | `identity` | who a run is, and what proves it |
 //! | `secret` | a type that cannot be printed, and the redactor |
@@ -120,3 +121,4 @@ pub mod stop;
 pub mod template;
 pub mod vm;
 pub mod web;
+pub mod whole_file;

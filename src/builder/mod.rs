@@ -2,6 +2,7 @@
 
 mod output;
 mod provision;
+mod unchanged;
 
 #[cfg(feature = "aws")]
 pub mod amazon;

@@ -13,13 +13,20 @@ use crate::step::{Ending, Step};
 /// Makes the output directory; a failed build takes it back.
 pub(super) struct OutputDirectory {
     path: PathBuf,
+    /// Whether what is there goes, without `-force`.
+    replaces: bool,
     /// From here on it is ours to remove.
     made: OnceLock<Arc<Thing>>,
 }
 
 impl OutputDirectory {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), made: OnceLock::new() }
+        Self { path: path.to_owned(), replaces: false, made: OnceLock::new() }
+    }
+
+    /// The same; whether what is there is known to be an earlier image of this build, which goes.
+    pub(super) fn replacing(self, replaces: bool) -> Self {
+        Self { replaces, ..self }
     }
 }
 
@@ -38,7 +45,7 @@ impl Step for OutputDirectory {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let path = self.path.display();
         if tokio::fs::try_exists(&self.path).await? {
-            if !cx.facts.force {
+            if !cx.facts.force && !self.replaces {
                 bail!(
                     "the output directory {path} exists already: remove it, or build with -force"
                 );

@@ -62,7 +62,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub sbom: Option<PathBuf>,
     /// Bakes nothing where an image was made from the same: that one is the artifact. Else says what has
-    /// changed.
+    /// changed, and replaces the image of the same build in the output directory of `qemu`.
     #[arg(long)]
     pub skip_unchanged: bool,
     /// Where the journal of the run is kept; otherwise in IMGBAKE_STATE_DIR, or XDG's directory for

@@ -8,7 +8,7 @@ use bollard::query_parameters::{
 use futures::{Stream, TryStreamExt as _};
 use tokio_util::bytes::Bytes;
 
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, if_there};
 
 /// What a path in a container leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,7 @@ impl Engine {
     async fn stat(&self, id: &str, path: &str) -> Result<Option<(u32, String)>, EngineError> {
         let options = ContainerArchiveInfoOptions { path: path.to_owned() };
         let asked = self.client.get_container_archive_info(id, Some(options)).await;
-        match asked.map_err(EngineError::from) {
-            Ok(found) => Ok(Some((found.file_mode, found.link_target))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(if_there(asked)?.map(|found| (found.file_mode, found.link_target)))
     }
 
     /// Unpacks `archive` in the directory `path`, which is there.

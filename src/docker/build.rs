@@ -1,4 +1,6 @@
-//! Images of Dockerfiles, by the builder that every engine has: BuildKit is not spoken with.
+//! Images of Dockerfiles, by the builder that every engine has. BuildKit is not spoken with: it asks for
+//! credentials, and tells how far it is, through gRPC in a session, whose client is some thirty crates
+//! more for everybody; without a session no image of a private registry could be built on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
@@ -10,7 +12,7 @@ use tokio_util::io::{ReaderStream, SyncIoBridge};
 
 use super::credentials::Credentials;
 use super::engine::Engine;
-use super::image::{each, full_id};
+use super::image::{full_id, next_told};
 use super::name::ImageName;
 use crate::event::{Stream, Ui};
 use crate::guest::{GuestOutput as _, ShowLines};
@@ -87,16 +89,19 @@ impl Engine {
         let body = bollard::body_try_stream(ReaderStream::with_capacity(from, WAITING));
         let client = self.patient();
         let told = client.build_image(options, Some(credentials), Some(body));
-        let (mut id, mut printed) = (None, Vec::new());
+        let mut id = None;
+        let mut told = std::pin::pin!(told);
         let mut lines = ShowLines::new(ui.clone());
-        let built = each(told, |told| {
-            id = told.aux.and_then(|aux| aux.id).or(id.take());
-            printed.extend(told.stream.or(told.status.map(|line| line + "\n")));
-        })
-        .await;
-        for text in printed {
-            lines.chunk(Stream::Stdout, text.as_bytes()).await;
-        }
+        let built = async {
+            while let Some(told) = next_told(&mut told).await? {
+                id = told.aux.and_then(|aux| aux.id).or(id.take());
+                if let Some(text) = told.stream.or(told.status.map(|line| line + "\n")) {
+                    lines.chunk(Stream::Stdout, text.as_bytes()).await;
+                }
+            }
+            anyhow::Ok(())
+        };
+        let built = built.await;
         lines.finish().await;
         built?;
         packing.await??;

@@ -8,13 +8,17 @@ use anyhow::bail;
 use async_trait::async_trait;
 
 use super::endpoint::Endpoint;
-use super::engine::{Engine, Program};
+use super::engine::{Engine, EngineError, Program};
 use super::made::{Made, MadeKind};
 use crate::component::{Cleaner, CleanupContext, Wanted};
 use crate::journal::{Entry, Journal, Thing};
 
 /// How often what a call may still be making is looked for, a second apart.
 const LOOKS: usize = 10;
+
+/// How long the end of a container is waited for that the engine removes by itself: ten seconds.
+const MOMENTS: usize = 200;
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Cleans up in container engines.
 #[derive(Clone, Debug)]
@@ -178,15 +182,26 @@ impl Engine {
         Ok(None)
     }
 
+    /// Removes an image, once the engine has removed the container that was ended.
+    async fn remove_unused(&self, image: &str) -> Result<(), EngineError> {
+        for _ in 0..MOMENTS {
+            match self.remove_image(image).await {
+                Err(error) if error.is_conflict() => tokio::time::sleep(MOMENT).await,
+                removed => return removed,
+            }
+        }
+        self.remove_image(image).await
+    }
+
     /// Removes `id`, which is `thing`. The name of an image goes first: it may lead to another one by
     /// now, and goes with its image if that has no other.
     async fn remove_made(&self, thing: &Thing, kind: &MadeKind, id: &str) -> anyhow::Result<()> {
         match kind {
             MadeKind::Container(_) => self.remove_container(id).await?,
             MadeKind::Image(name) => {
-                self.remove_image(name).await?;
+                self.remove_unused(name).await?;
                 if let Some(id) = thing.id() {
-                    self.remove_image(id).await?;
+                    self.remove_unused(id).await?;
                 }
             }
         }

@@ -8,14 +8,10 @@ use bollard::query_parameters::{
     CreateContainerOptions, RemoveContainerOptions, RenameContainerOptions,
 };
 
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, if_there};
 
 /// How often the end of a removal that somebody else has begun is waited for, a second apart.
 const LOOKS: usize = 300;
-
-/// How long the end of a removal is waited for that the engine does by itself: most take less.
-const MOMENTS: usize = 20;
-const MOMENT: Duration = Duration::from_millis(50);
 
 /// A container that is about to be made.
 #[derive(Clone, Debug)]
@@ -52,11 +48,7 @@ impl Engine {
         &self,
         name: &str,
     ) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        match self.client.inspect_container(name, None).await.map_err(EngineError::from) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_there(self.client.inspect_container(name, None).await)
     }
 
     /// The address of the container `id` in the first of its networks that gives it one.
@@ -76,18 +68,10 @@ impl Engine {
     /// remove many files takes the engine long, and nobody needs to wait for that.
     pub async fn end_container(&self, id: &str) -> Result<bool, EngineError> {
         match self.client.kill_container(id, None).await.map_err(EngineError::from) {
-            Ok(()) => {}
-            Err(error) if error.is_not_found() => return Ok(true),
-            Err(error) if error.is_conflict() => return Ok(false),
-            Err(error) => return Err(error),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(true),
         }
-        for _ in 0..MOMENTS {
-            if self.find_container(id).await?.is_none() {
-                break;
-            }
-            tokio::time::sleep(MOMENT).await;
-        }
-        Ok(true)
     }
 
     /// Ends the container `id` at once, and removes it with its nameless volumes. One that is not

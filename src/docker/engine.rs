@@ -10,6 +10,7 @@ use hyper::header::HeaderValue;
 
 use super::endpoint::Endpoint;
 use super::podman::Service;
+use crate::component::Check;
 use crate::env::Environment;
 use crate::fault::{Fault, Kind};
 use crate::guest::harmless;
@@ -31,11 +32,16 @@ pub enum Program {
 }
 
 impl Program {
+    /// The one that the option `docker_path` of a template names.
+    pub fn check(docker_path: &str, check: &mut Check<'_>) -> Option<Self> {
+        Self::at(docker_path).map_err(|cause| check.error("docker_path", cause).severity).ok()
+    }
+
     /// The one at `path`.
     ///
     /// # Errors
     /// When it is another program.
-    pub fn at(path: &str) -> Result<Self, String> {
+    fn at(path: &str) -> Result<Self, String> {
         let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
         match name.as_str() {
             "" | "docker" => Ok(Self::Docker),
@@ -216,6 +222,17 @@ impl From<bollard::errors::Error> for EngineError {
             Error::RequestTimeoutError => Self::Late,
             other => Self::Lost(format!("{:#}", anyhow!(other))),
         }
+    }
+}
+
+/// What a call gave, or nothing where what it is about is not there.
+pub(super) fn if_there<T>(
+    answer: Result<T, bollard::errors::Error>,
+) -> Result<Option<T>, EngineError> {
+    match answer.map_err(EngineError::from) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

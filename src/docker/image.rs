@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio_util::bytes::Bytes;
 
 use super::credentials::Credentials;
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, if_there};
 use super::name::ImageName;
 use crate::event::{Message, Progress, Ui};
 use crate::guest::harmless;
@@ -22,12 +22,12 @@ use crate::guest::harmless;
 const SILENT: Duration = Duration::from_secs(30 * 60);
 
 /// What an image is to be made of a container with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Commit<'a> {
     /// The container.
     pub container: &'a str,
     /// What the image is called.
-    pub name: Option<&'a ImageName>,
+    pub name: &'a ImageName,
     /// Who has made it.
     pub author: &'a str,
     /// What was changed.
@@ -65,16 +65,16 @@ impl Engine {
         let credentials = credentials.map(Credentials::for_engine);
         let told = self.patient().create_image(Some(options), None, credentials);
         let mut layers = Layers::new(ui, format!("pull {name}"));
-        each(told, |told| layers.take(told.id, told.status, told.progress_detail)).await
+        let mut told = std::pin::pin!(told);
+        while let Some(told) = next_told(&mut told).await? {
+            layers.take(told.id, told.status, told.progress_detail);
+        }
+        Ok(())
     }
 
     /// What is known of the image `name`, if it is there.
     pub async fn find_image(&self, name: &str) -> Result<Option<ImageInspect>, EngineError> {
-        match self.client.inspect_image(name).await.map_err(EngineError::from) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_there(self.client.inspect_image(name).await)
     }
 
     /// Makes an image of a container; its id.
@@ -82,8 +82,8 @@ impl Engine {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let options = CommitContainerOptions {
             container: Some(commit.container.to_owned()),
-            repo: commit.name.map(|name| name.repository.clone()),
-            tag: commit.name.map(|name| name.tag.clone()),
+            repo: Some(commit.name.repository.clone()),
+            tag: Some(commit.name.tag.clone()),
             comment: given(commit.message),
             author: given(commit.author),
             pause: true,
@@ -104,10 +104,7 @@ impl Engine {
     pub async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
         let options = RemoveImageOptions::default();
         let removed = self.patient().remove_image(image, Some(options), None).await;
-        match removed.map_err(EngineError::from) {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
-        }
+        if_there(removed).map(|_| ())
     }
 
     /// The files of a container, as an archive.
@@ -140,7 +137,10 @@ impl Engine {
         let body = Some(bollard::body_try_stream(archive));
         let mut id = None;
         let told = self.patient().create_image(Some(options), body, None);
-        each(told, |told| id = told.status.or(id.take())).await?;
+        let mut told = std::pin::pin!(told);
+        while let Some(told) = next_told(&mut told).await? {
+            id = told.status.or(id);
+        }
         let id = id.map(full_id).filter(|id| id.starts_with(SHA256));
         id.context("the engine does not say what the image is called")
     }
@@ -159,11 +159,11 @@ impl Engine {
         let told = self.patient().push_image(&name.repository, Some(options), credentials);
         let mut layers = Layers::new(ui, format!("push {name}"));
         let mut digest = None;
-        each(told, |told| {
-            digest = told.status.as_deref().and_then(digest_in).or(digest.take());
+        let mut told = std::pin::pin!(told);
+        while let Some(told) = next_told(&mut told).await? {
+            digest = told.status.as_deref().and_then(digest_in).or(digest);
             layers.take(None, told.status, told.progress_detail);
-        })
-        .await?;
+        }
         Ok(digest)
     }
 }
@@ -183,18 +183,13 @@ fn digest_in(status: &str) -> Option<String> {
     Some(rest.split_whitespace().next()?.to_owned())
 }
 
-/// Has `take` hear all that an engine tells of a call, as long as it goes on telling.
-pub(super) async fn each<T>(
-    told: impl Stream<Item = Result<T, bollard::errors::Error>>,
-    mut take: impl FnMut(T),
-) -> anyhow::Result<()> {
-    let mut told = std::pin::pin!(told);
-    loop {
-        match tokio::time::timeout(SILENT, told.next()).await {
-            Err(_) => bail!("the engine has said nothing for {SILENT:?}"),
-            Ok(None) => return Ok(()),
-            Ok(Some(one)) => take(one.map_err(EngineError::from)?),
-        }
+/// What an engine tells next of a call, as long as it goes on telling; `None` at its end.
+pub(super) async fn next_told<T>(
+    told: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
+) -> anyhow::Result<Option<T>> {
+    match tokio::time::timeout(SILENT, told.next()).await {
+        Err(_) => bail!("the engine has said nothing for {SILENT:?}"),
+        Ok(told) => Ok(told.transpose().map_err(EngineError::from)?),
     }
 }
 

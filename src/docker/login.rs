@@ -38,27 +38,13 @@ pub struct Login {
     pub aws_force_use_public_ecr: bool,
 }
 
-/// A registry of an AWS account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ecr {
-    /// The account's number.
-    pub account: String,
-    /// Where it is.
-    pub region: String,
-}
-
-impl Ecr {
-    /// The one at `server`, if that is one.
-    pub fn at(server: &str) -> Option<Self> {
-        let host = host_of(server);
-        let (account, rest) = host.split_once(".dkr.ecr")?;
-        let rest = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?;
-        let (region, domain) = rest.split_once('.')?;
-        let is_account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
-        let is_amazons = domain.starts_with("amazonaws.com");
-        (is_account && is_amazons)
-            .then(|| Self { account: account.to_owned(), region: region.to_owned() })
-    }
+/// The region of the registry at `server`, if it is one of an AWS account.
+pub fn ecr_region(server: &str) -> Option<&str> {
+    let (account, rest) = host_of(server).split_once(".dkr.ecr")?;
+    let rest = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?;
+    let (region, domain) = rest.split_once('.')?;
+    let is_account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
+    (is_account && domain.starts_with("amazonaws.com")).then_some(region)
 }
 
 /// The host and port of a registry, as images name it: without a scheme and a path.
@@ -120,7 +106,7 @@ impl Login {
                 Some("to pull from them, leave `ecr_login` away".to_owned());
         } else if self.login_server.is_empty() {
             check.missing("login_server", "`ecr_login` needs the registry to log in to");
-        } else if Ecr::at(&self.login_server).is_none() {
+        } else if ecr_region(&self.login_server).is_none() {
             let cause = "this is no registry of Amazon's, such as \
                          `123456789012.dkr.ecr.us-east-1.amazonaws.com`";
             check.error("login_server", cause);
@@ -153,20 +139,16 @@ mod tests {
 
     #[test]
     fn a_registry_of_an_account_says_where_it_is() {
-        let ecr = |account: &str, region: &str| {
-            Some(Ecr { account: account.to_owned(), region: region.to_owned() })
-        };
-        let number = "123456789012";
         for (server, expected) in [
-            ("123456789012.dkr.ecr.us-east-1.amazonaws.com", ecr(number, "us-east-1")),
-            ("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/", ecr(number, "eu-west-1")),
-            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", ecr(number, "us-east-1")),
-            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", ecr(number, "cn-north-1")),
+            ("123456789012.dkr.ecr.us-east-1.amazonaws.com", Some("us-east-1")),
+            ("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/", Some("eu-west-1")),
+            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", Some("us-east-1")),
+            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
             ("12.dkr.ecr.us-east-1.amazonaws.com", None),
             ("123456789012.dkr.ecr.us-east-1.example.com", None),
             ("registry.example.com", None),
         ] {
-            assert_eq!(Ecr::at(server), expected, "{server}");
+            assert_eq!(ecr_region(server), expected, "{server}");
         }
     }
 }

@@ -67,6 +67,12 @@ impl Made {
     }
 }
 
+/// Whether `name` is one that images have until they are finished.
+pub(super) fn is_image(name: &str) -> bool {
+    let token = name.trim_start_matches("localhost/").strip_prefix(IMAGES);
+    token.and_then(|token| token.strip_prefix(':')).is_some_and(is_token)
+}
+
 /// Whether `text` is a token of ours.
 pub(super) fn is_token(text: &str) -> bool {
     text.len() == 32 && text.chars().all(|c| c.is_ascii_hexdigit())

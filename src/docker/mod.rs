@@ -8,6 +8,7 @@
 //! | `container`, `exec` | containers, and commands in them |
 //! | `archive` | files of containers |
 //! | `image` | images: pulled, made, named, removed |
+//! | `label` | what images say of what they were made from |
 //! | `build` | images of Dockerfiles |
 //! | `stream` | what an engine sends, kept in a file |
 //! | `run` | what the arguments of `docker run` mean |
@@ -29,6 +30,7 @@ mod endpoint;
 mod engine;
 mod exec;
 mod image;
+pub mod label;
 pub mod login;
 pub mod made;
 pub mod name;
@@ -44,4 +46,4 @@ pub use credentials::Credentials;
 pub use engine::{Engine, EngineError, Program};
 pub use exec::Exec;
 pub use image::{Commit, Import};
-pub use stream::write_file;
+pub use stream::{check_file, write_file};

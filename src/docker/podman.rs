@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
+
+use crate::vm::process::Process;
 
 /// How long Podman may take to listen.
 const START: Duration = Duration::from_secs(30);
 
-/// `podman system service` on a socket that only we may use. It ends when this is dropped.
+/// `podman system service` on a socket that only we may use. It ends when this is dropped, and when we
+/// are killed: by itself it would wait for ever.
 #[derive(Debug)]
 pub(super) struct Service {
-    _child: Child,
+    process: Process,
     _dir: TempDir,
     socket: PathBuf,
 }
@@ -24,27 +27,20 @@ impl Service {
     pub(super) async fn start(program: &Path) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("imgbake-podman-").tempdir()?;
         let socket = dir.path().join("podman.sock");
-        let child = Command::new(program)
-            .args(["system", "service", "--time=0"])
-            .arg(format!("unix://{}", socket.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Not ended by the ctrl-C that tells us to clean up.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut service = Self { _child: child, _dir: dir, socket };
-        let listening = tokio::time::timeout(START, service.listening(program)).await;
+        let mut command = Command::new(program);
+        command.args(["system", "service", "--time=0"]);
+        command.arg(format!("unix://{}", socket.display()));
+        let process = Process::start("podman", command, Stdio::null())?;
+        let service = Self { process, _dir: dir, socket };
+        let listening = tokio::time::timeout(START, service.listening()).await;
         listening.with_context(|| format!("{} listens nowhere", program.display()))??;
         Ok(service)
     }
 
-    async fn listening(&mut self, program: &Path) -> anyhow::Result<()> {
+    async fn listening(&self) -> anyhow::Result<()> {
         while tokio::net::UnixStream::connect(&self.socket).await.is_err() {
-            if let Some(status) = self._child.try_wait()? {
-                bail!("`{} system service` ended with {status}", program.display());
+            if let Some(ended) = self.process.has_ended() {
+                bail!("{ended}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

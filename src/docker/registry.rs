@@ -34,17 +34,18 @@ async fn ecr(
     use anyhow::Context as _;
     use tokio_util::sync::CancellationToken;
 
-    use super::login::Ecr;
+    use super::login::ecr_region;
     use crate::aws::access::Access;
     use crate::aws::account::{Account, Haste};
 
-    let at = Ecr::at(registry).with_context(|| format!("{registry} is no registry of Amazon's"))?;
+    let region =
+        ecr_region(registry).with_context(|| format!("{registry} is no registry of Amazon's"))?;
     let access = Access {
         access_key: login.aws_access_key.clone(),
         secret_key: login.aws_secret_key.clone(),
         token: login.aws_token.clone(),
         profile: login.aws_profile.clone(),
-        region: at.region,
+        region: region.to_owned(),
         ..Access::default()
     };
     let account = Account::open(&access, environment, redactor, Haste::Patient).await?;

@@ -164,6 +164,25 @@ impl Run {
         Ok(run)
     }
 
+    /// Gives it the flag `--name=text`.
+    ///
+    /// # Errors
+    /// When the text means nothing there.
+    pub fn flag(
+        &mut self,
+        name: &str,
+        text: &str,
+        environment: &Environment,
+    ) -> Result<(), String> {
+        self.take(&format!("--{name}={text}"), None, environment).map(|_| ())
+    }
+
+    /// Whether it sees directories of the host.
+    pub fn sees_the_host(&self) -> bool {
+        let host = self.body.host_config.as_ref();
+        host.and_then(|host| host.binds.as_ref()).is_some_and(|binds| !binds.is_empty())
+    }
+
     /// Takes one word of flags; whether `next` is the value of the last.
     fn take(
         &mut self,
@@ -280,7 +299,7 @@ fn cgroup_namespace(run: &mut Run, text: &str, _: &Environment) -> Result<(), St
 }
 
 /// `/dev/fuse`, `/dev/a:/dev/b`, `/dev/a:/dev/b:rwm`, `/dev/a:rwm`.
-pub fn device(text: &str) -> DeviceMapping {
+fn device(text: &str) -> DeviceMapping {
     let mut parts = text.splitn(3, ':');
     let there = parts.next().unwrap_or_default();
     let (here, rights) = match (parts.next(), parts.next()) {
@@ -348,7 +367,7 @@ fn ulimit(run: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
 }
 
 /// A path of this host is absolute; `~` is the home directory.
-pub fn volume(run: &mut Run, text: &str, environment: &Environment) -> Result<(), String> {
+fn volume(run: &mut Run, text: &str, environment: &Environment) -> Result<(), String> {
     if !text.contains(':') {
         return push(&mut run.body.volumes, text);
     }

@@ -1,7 +1,5 @@
 //! What an engine sends, kept in a file.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,12 +9,22 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio_util::bytes::Bytes;
 
 use super::engine::EngineError;
+use crate::component::Check;
+use crate::whole_file::WholeFile;
 
 /// How long an engine may send nothing.
 const STALLED: Duration = Duration::from_secs(600);
 
 /// What is written at a time.
 const CHUNK: usize = 1024 * 1024;
+
+/// Reports that `path`, which `option` says is to be written, is a directory.
+pub fn check_file(option: &str, path: &Path, check: &mut Check<'_>) {
+    if path.is_dir() {
+        check.error(option, format!("{} is a directory", path.display())).help =
+            Some("name a file, e.g. `image.tar`".to_owned());
+    }
+}
 
 /// Writes all of `from` to the file `to`: it appears when it is whole, or not at all.
 pub async fn write_file(
@@ -31,12 +39,9 @@ pub async fn write_file(
     tokio::fs::create_dir_all(parent)
         .await
         .with_context(|| format!("cannot make the directory {}", parent.display()))?;
-    let unfinished = tempfile::Builder::new()
-        .prefix(".imgbake-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(parent)
-        .with_context(write)?;
-    let file = tokio::fs::File::from_std(unfinished.reopen().with_context(write)?);
+    let unfinished = WholeFile::create(to, 0o666).with_context(write)?;
+    let file = unfinished.file().try_clone().with_context(write)?;
+    let file = tokio::fs::File::from_std(file);
     let mut file = BufWriter::with_capacity(CHUNK, file);
     let mut from = std::pin::pin!(from);
     loop {
@@ -47,6 +52,6 @@ pub async fn write_file(
         }
     }
     file.flush().await.with_context(write)?;
-    unfinished.persist(to).with_context(write)?;
+    unfinished.appear().with_context(write)?;
     Ok(())
 }

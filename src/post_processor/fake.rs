@@ -88,6 +88,7 @@ pub(crate) async fn run_for<C: Component + PostProcessor>(
         stop: Default::default(),
         on_error: Default::default(),
         journal: Default::default(),
+        made_from: None,
     };
     let processed = prepare::<C>(options).unwrap().post_process(&cx, Arc::new(input)).await;
     let mut said = Vec::new();

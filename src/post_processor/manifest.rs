@@ -20,10 +20,9 @@ use serde_json::Value as Json;
 use smart_default::SmartDefault;
 use tokio::sync::Mutex;
 
-use crate::component::{
-    Artifact, Check, Component, Facts, PostProcessContext, PostProcessor, Processed,
-};
+use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::Late;
+use crate::fingerprint::MadeFrom;
 use crate::peer;
 use crate::post_processor::{BuildFields, base_name, blocking, dot, passed_on, replace};
 use crate::retry::{self, Backoff};
@@ -63,6 +62,9 @@ struct Entry {
     artifact_id: String,
     packer_run_uuid: String,
     custom_data: Option<BTreeMap<String, String>>,
+    /// Only where somebody skips what is unchanged: other programs do not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_from: Option<MadeFrom>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,7 +97,7 @@ impl PostProcessor for ManifestFile {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let entry = serde_json::to_value(self.entry(&cx.facts, &*input)?)?;
+        let entry = serde_json::to_value(self.entry(cx, &*input)?)?;
         let path = PathBuf::from(&self.0.output);
         let run = cx.facts.scope.environment.run_uuid.clone();
         let force = cx.facts.force;
@@ -109,8 +111,8 @@ impl PostProcessor for ManifestFile {
 }
 
 impl ManifestFile {
-    fn entry(&self, facts: &Facts, artifact: &dyn Artifact) -> anyhow::Result<Entry> {
-        let own = &self.0;
+    fn entry(&self, cx: &PostProcessContext, artifact: &dyn Artifact) -> anyhow::Result<Entry> {
+        let (own, facts) = (&self.0, &cx.facts);
         let file = |path: PathBuf| FileEntry {
             name: if own.strip_path { base_name(&path) } else { path.display().to_string() },
             size: fs::metadata(&path).map_or(0, |found| found.len()),
@@ -130,6 +132,7 @@ impl ManifestFile {
             artifact_id: artifact.id(),
             packer_run_uuid: facts.scope.environment.run_uuid.clone(),
             custom_data: (!custom_data.is_empty()).then_some(custom_data),
+            made_from: cx.made_from.clone(),
         })
     }
 }
@@ -205,6 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::component::Facts;
     use crate::post_processor::fake::{self, Made};
 
     fn ami() -> Made {

@@ -38,6 +38,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("comment", "github.com/sylviamoss/comment"),
     ("converge", "github.com/hashicorp/converge"),
     ("digitalocean", "github.com/digitalocean/digitalocean"),
+    #[cfg(not(feature = "docker"))]
     ("docker", "github.com/hashicorp/docker"),
     ("exoscale", "github.com/exoscale/exoscale"),
     ("external", "github.com/joomcode/external"),

@@ -4,7 +4,7 @@ use crate::component::{Cleaner, CleanupContext};
 use crate::env::Environment;
 use crate::secret::Redactor;
 
-/// Nobody: such a program makes nothing that outlives it.
+/// Nobody: such a program makes nothing in an account.
 pub fn cleaners(_cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
     Vec::new()
 }

@@ -159,8 +159,8 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
 
 /// Why a build is baked though nothing may have changed.
 fn always_baked(builder: &dyn Builder, fingerprint: &Fingerprint) -> Option<String> {
-    if !builder.can_skip() {
-        return Some("this builder does not look for what it has made before".to_owned());
+    if let Err(why) = builder.skips() {
+        return Some(why.to_owned());
     }
     let unseen = fingerprint.unseen();
     (!unseen.is_empty()).then(|| format!("it depends on {}", unseen.join(", ")))
@@ -181,6 +181,7 @@ async fn post_processed(
         redactor: cx.redactor.clone(),
         on_error: cx.on_error,
         journal: cx.journal.clone(),
+        made_from: built.made_from(),
         sources,
     };
     let post_process::Results { artifacts, errors } = phase.run(built, chains).await;

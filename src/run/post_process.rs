@@ -10,6 +10,7 @@ use super::{Located, fault_of};
 use crate::component::{Artifact, Facts, OnError, PostProcessContext, Processed};
 use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};
+use crate::fingerprint::MadeFrom;
 use crate::interpolate::BuildData;
 use crate::journal::{Journal, Thing};
 use crate::plan::PlannedPostProcessor;
@@ -36,6 +37,8 @@ pub(super) struct PostProcessing {
     pub on_error: OnError,
     /// What post-processors make, and which artifact could not be destroyed.
     pub journal: Journal,
+    /// What the builder's artifact was made from, if that travels with it.
+    pub made_from: Option<MadeFrom>,
 }
 
 /// What is left of a build after all chains.
@@ -141,6 +144,7 @@ impl PostProcessing {
             stop: self.stop.clone(),
             on_error: self.on_error,
             journal: self.journal.clone(),
+            made_from: self.made_from.clone(),
         };
         let begun = Instant::now();
         let work = component.post_process(&context, input);

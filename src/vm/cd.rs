@@ -39,6 +39,11 @@ impl Options {
         !self.cd_files.is_empty() || !self.cd_content.is_empty()
     }
 
+    /// The files of this host that it gets.
+    pub fn reads(&self) -> Vec<PathBuf> {
+        medium::reads("cd_files", &self.cd_files)
+    }
+
     /// Reports files that are not there.
     pub fn check(&self, check: &mut Check<'_>) {
         medium::check("cd_files", &self.cd_files, check);

@@ -102,10 +102,10 @@ impl Digest {
         hex.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(Self { kind, hex })
     }
 
-    /// The checksum of the file at `path`, by the same function as `self`'s.
-    pub fn of_file_like(&self, path: &Path) -> io::Result<Self> {
+    /// The checksum of the file at `path`.
+    pub fn of_file(kind: Kind, path: &Path) -> io::Result<Self> {
         let mut file = peer::open_regular(path)?;
-        let mut hasher = self.kind.hasher();
+        let mut hasher = kind.hasher();
         let mut buffer = vec![0; 1 << 20];
         loop {
             match file.read(&mut buffer)? {

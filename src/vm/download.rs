@@ -254,6 +254,27 @@ impl Download {
         bail!("cannot get the image: {}", causes.join("; "))
     }
 
+    /// What the image is, before it is fetched: the checksum that it must have, if it must have one.
+    ///
+    /// # Errors
+    /// When the list that has it cannot be read; the last cause is said.
+    pub async fn identity(&self, cx: &BuildContext) -> anyhow::Result<Option<String>> {
+        let mut cause = None;
+        for url in &self.urls {
+            let place = Place::of(url).map_err(anyhow::Error::msg)?;
+            match self.expected(&place, cx).await {
+                Ok(expected) => return Ok(expected.map(|digest| digest.to_string())),
+                Err(error) => cause = Some(error),
+            }
+        }
+        Err(cause.unwrap_or_else(|| anyhow::anyhow!("there is no image to start from")))
+    }
+
+    /// Whether it stays on its server: nobody reads it before the machine does.
+    pub fn stays(&self) -> bool {
+        self.stays
+    }
+
     async fn fetch_from(&self, url: &str, cx: &BuildContext) -> anyhow::Result<Source> {
         let place = Place::of(url).map_err(anyhow::Error::msg)?;
         let expected = self.expected(&place, cx).await?;
@@ -398,7 +419,7 @@ async fn verify(expected: &Digest, path: &Path, turn: &Turn) -> anyhow::Result<(
     }
     let (wanted, file) = (expected.clone(), path.to_owned());
     let stamp = turn.stamp();
-    let found = tokio::task::spawn_blocking(move || wanted.of_file_like(&file)).await?;
+    let found = tokio::task::spawn_blocking(move || Digest::of_file(wanted.kind, &file)).await?;
     let found = found.with_context(|| format!("cannot read {}", path.display()))?;
     if found != *expected {
         bail!("the checksum of {} is {found}, but {expected} is expected", path.display());

@@ -50,6 +50,13 @@ impl Options {
             || !self.floppy_content.is_empty()
     }
 
+    /// The files of this host that it gets.
+    pub fn reads(&self) -> Vec<PathBuf> {
+        let mut files = medium::reads("floppy_files", &self.floppy_files);
+        files.extend(medium::reads("floppy_dirs", &self.floppy_dirs));
+        files
+    }
+
     /// Reports files that are not there, and what no floppy can have.
     pub fn check(&self, check: &mut Check<'_>) {
         medium::check("floppy_files", &self.floppy_files, check);

@@ -39,6 +39,12 @@ pub(super) fn expand(option: &str, pattern: &str) -> anyhow::Result<Vec<PathBuf>
     Ok(paths)
 }
 
+/// The files of this host that `patterns` of `option` stand for; what is wrong with one of them is told
+/// where the medium is made.
+pub(super) fn reads(option: &str, patterns: &[String]) -> Vec<PathBuf> {
+    patterns.iter().filter_map(|pattern| expand(option, pattern).ok()).flatten().collect()
+}
+
 /// `name` as a path below the medium's root.
 pub(super) fn inside(option: &str, name: &str) -> anyhow::Result<PathBuf> {
     let relative = Path::new(name.trim_start_matches('/'));

@@ -1,5 +1,5 @@
-//! Programs that run as long as a machine does: QEMU, `swtpm`. They are watched, and never outlive
-//! this process.
+//! Programs that run as long as a machine does: QEMU, `swtpm`, Podman's service. They are watched, and
+//! never outlive this process.
 
 use std::process::Stdio;
 
@@ -39,7 +39,7 @@ impl std::fmt::Display for Ended {
 
 /// A running program, owned by a task that sees it end. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     name: &'static str,
     ended: watch::Receiver<Option<Ended>>,
     gone: CancellationToken,

@@ -5,5 +5,7 @@ mod builder;
 mod knife;
 mod measure;
 mod options;
+mod podman;
 mod post_processors;
 mod registry;
+mod unchanged;

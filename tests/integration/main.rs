@@ -57,6 +57,7 @@ mod ssm;
 mod templates;
 mod tutorial;
 mod typing;
+mod unchanged;
 mod vagrant;
 mod winrm;
 

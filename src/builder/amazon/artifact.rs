@@ -15,6 +15,7 @@ use crate::aws::image;
 use crate::aws::resource::snapshot;
 use crate::builder::amazon::image::MadeImage;
 use crate::component::Artifact;
+use crate::fingerprint::MadeFrom;
 use crate::interpolate::BuildData;
 
 /// AMIs, by region.
@@ -25,6 +26,7 @@ pub(crate) struct Amis {
     data: BuildData,
     /// Whether an earlier run has made them.
     were_there: bool,
+    made_from: Option<MadeFrom>,
 }
 
 impl Amis {
@@ -36,12 +38,17 @@ impl Amis {
         images: Vec<MadeImage>,
         data: BuildData,
     ) -> Self {
-        Self { builder_id, account, images, data, were_there: false }
+        Self { builder_id, account, images, data, were_there: false, made_from: None }
     }
 
     /// The same, made by an earlier run.
     pub(super) fn that_were_there(self) -> Self {
         Self { were_there: true, ..self }
+    }
+
+    /// The same, with what they say that they were made from.
+    pub(super) fn made_from(self, made_from: Option<MadeFrom>) -> Self {
+        Self { made_from, ..self }
     }
 
     fn each(&self, separator: &str) -> impl Iterator<Item = String> {
@@ -84,6 +91,10 @@ impl Artifact for Amis {
 
     fn build_data(&self) -> BuildData {
         self.data.clone()
+    }
+
+    fn made_from(&self) -> Option<MadeFrom> {
+        self.made_from.clone()
     }
 
     fn was_there(&self) -> bool {

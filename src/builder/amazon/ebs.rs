@@ -92,8 +92,12 @@ impl Builder for AmazonEbs {
         Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
     }
 
-    fn can_skip(&self) -> bool {
-        !self.own.skip_create_ami
+    fn skips(&self) -> Result<(), &'static str> {
+        if self.own.skip_create_ami {
+            Err("`skip_create_ami` leaves nothing to compare")
+        } else {
+            Ok(())
+        }
     }
 
     fn can_test(&self) -> bool {
@@ -164,7 +168,7 @@ impl Bake for AmazonEbs {
         let images = at_work.copy(steps, &source, image).await?;
         let fast_launch = &self.own.fast_launch;
         steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;
-        at_work.hand_over(steps, BUILDER_ID, (&source, &instance), images).await
+        at_work.hand_over(cx, steps, BUILDER_ID, (&source, &instance), images).await
     }
 }
 

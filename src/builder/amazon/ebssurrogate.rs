@@ -92,8 +92,8 @@ impl Builder for AmazonEbsSurrogate {
         Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
     }
 
-    fn can_skip(&self) -> bool {
-        true
+    fn skips(&self) -> Result<(), &'static str> {
+        Ok(())
     }
 
     fn can_test(&self) -> bool {
@@ -152,7 +152,7 @@ impl Bake for AmazonEbsSurrogate {
         let (image, instance) = at_work.make(cx, steps, (&source, &network), make).await?;
         at_work.test(cx, steps, &image).await?;
         let images = at_work.copy(steps, &source, image).await?;
-        at_work.hand_over(steps, BUILDER_ID, (&source, &instance), images).await
+        at_work.hand_over(cx, steps, BUILDER_ID, (&source, &instance), images).await
     }
 }
 

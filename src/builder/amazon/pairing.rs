@@ -18,7 +18,8 @@ use super::machine::{
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
-use crate::component::{BuildContext, Check, SkipUnchanged};
+use crate::builder::unchanged;
+use crate::component::{BuildContext, Check};
 use crate::env::Environment;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -124,8 +125,7 @@ impl AtWork {
         builder_id: &'static str,
         is_like_source: bool,
     ) -> anyhow::Result<Known> {
-        let looks = |wanted: &SkipUnchanged| wanted.only_says || !cx.facts.force;
-        let Some(wanted) = cx.skip_unchanged.filter(looks) else { return Ok(Known::Source(None)) };
+        let Some(wanted) = unchanged::wanted(cx) else { return Ok(Known::Source(None)) };
         let source = self.find_source(steps, is_like_source).await?;
         let found = steps.run(FindUnchanged::new(&self.imaging, &source, wanted)).await?;
         Ok(match found {
@@ -134,7 +134,8 @@ impl AtWork {
             Some(images) => {
                 let (account, data) = (self.machine.build.account.clone(), source.build_data(""));
                 let amis = Amis::new(builder_id, account, images, data).that_were_there();
-                Known::Artifact(Some(amis))
+                let made_from = image::made_from(cx, &source).await;
+                Known::Artifact(Some(amis.made_from(made_from)))
             }
             None => Known::Source(Some(source)),
         })
@@ -238,6 +239,7 @@ impl AtWork {
     /// Finishes `images`: what they are as an artifact; nothing if there are none.
     pub(super) async fn hand_over(
         &self,
+        cx: &BuildContext,
         steps: &Steps<'_>,
         builder_id: &'static str,
         (source, instance): (&SourceAmi, &str),
@@ -245,6 +247,9 @@ impl AtWork {
     ) -> anyhow::Result<Option<Amis>> {
         image::finish(steps, &self.imaging, source, &images).await?;
         let (account, data) = (self.machine.build.account.clone(), source.build_data(instance));
-        Ok((!images.is_empty()).then(|| Amis::new(builder_id, account, images, data)))
+        let made_from = image::made_from(cx, source).await;
+        let is_made = !images.is_empty();
+        let amis = || Amis::new(builder_id, account, images, data).made_from(made_from);
+        Ok(is_made.then(amis))
     }
 }

@@ -7,7 +7,7 @@ use crate::component::Check;
 use crate::diagnostic::code;
 use crate::docker::name::ImageName;
 use crate::docker::run::Run;
-use crate::docker::{Program, name};
+use crate::docker::{Program, check_file, name};
 use crate::env::Environment;
 
 /// What the container is made of.
@@ -77,8 +77,7 @@ pub(super) fn machine(machine: &Machine, check: &mut Check<'_>) -> Option<Progra
         check.error("container_dir", "this is no absolute path such as `/packer-files`");
     }
     run_command(machine, check);
-    let program = Program::at(&machine.docker_path);
-    program.map_err(|cause| check.error("docker_path", cause).severity).ok()
+    Program::check(&machine.docker_path, check)
 }
 
 /// A name stands for the image, which may be known only when it runs.
@@ -125,11 +124,8 @@ pub(super) fn output(output: Output, check: &mut Check<'_>) -> Option<Keep> {
             check.warn(code::OPTION_VALUE, option, text);
         }
     }
-    if let Some(path) = &export
-        && path.is_dir()
-    {
-        check.error("export_path", format!("{} is a directory", path.display())).help =
-            Some("name a file, e.g. `image.tar`".to_owned());
+    if let Some(path) = &export {
+        check_file("export_path", path, check);
     }
     Some(match export {
         Some(path) => Keep::Export(path),

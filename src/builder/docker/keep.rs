@@ -1,6 +1,6 @@
 //! What becomes of the container: an image, or a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,7 +78,7 @@ impl Step for CommitContainer {
         self.thing.set_out();
         let commit = Commit {
             container: &self.container,
-            name: Some(&self.name),
+            name: &self.name,
             author: &self.author,
             message: &self.message,
             changes: &self.changes,
@@ -155,6 +155,13 @@ impl Step for ExportContainer {
     }
 }
 
+/// Where the record of the image at `path` stands.
+pub(super) fn record_of(path: &Path) -> PathBuf {
+    let mut record = path.as_os_str().to_owned();
+    record.push(".made-from.json");
+    PathBuf::from(record)
+}
+
 /// The file, as the artifact.
 pub(super) struct Exported {
     pub path: PathBuf,
@@ -184,6 +191,7 @@ impl Artifact for Exported {
     }
 
     async fn destroy(&self) -> anyhow::Result<()> {
-        remove_if_there(&self.path).await
+        remove_if_there(&self.path).await?;
+        remove_if_there(&record_of(&self.path)).await
     }
 }

@@ -2,10 +2,12 @@
 
 mod check;
 mod find_image;
+mod find_unchanged;
 mod keep;
 mod options;
 mod run_container;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -17,18 +19,21 @@ pub use self::options::{Build, Machine, Output, Source};
 
 use self::check::{From, Keep};
 use self::find_image::{BuildImage, Found, PullImage};
-use self::keep::{CommitContainer, ExportContainer, Exported};
+use self::find_unchanged::FindLabelled;
+use self::keep::{CommitContainer, ExportContainer, Exported, record_of};
 use self::run_container::RunContainer;
 use crate::builder::provision::{self, provision};
+use crate::builder::unchanged::{self, FindBeside, Left, Recorded, WriteBeside, recorded};
 use crate::communicator::{self, Chosen, DockerExec, HostKey, Taken, Target};
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, SkipUnchanged,
 };
+use crate::diagnostic::code;
 use crate::docker::artifact::{IMPORTED, Image};
 use crate::docker::cleanup::DockerCleaner;
 use crate::docker::login::Login;
-use crate::docker::run::{self, Run};
-use crate::docker::{Engine, Program};
+use crate::docker::run::Run;
+use crate::docker::{Engine, label};
 use crate::interpolate::{BuildData, Dot};
 use crate::step::Steps;
 
@@ -38,7 +43,10 @@ pub struct Docker {
     from: From,
     platform: String,
     machine: Machine,
-    program: Program,
+    /// Whose engine it is, and how containers are talked to that need no network.
+    exec: Arc<DockerExec>,
+    /// Whether provisioners may use what is in directories of this host.
+    sees_this_host: bool,
     keep: Keep,
     login: Login,
     communicator: Chosen,
@@ -58,16 +66,22 @@ impl Component for Docker {
         let platform = source.platform.clone();
         let (from, keep) = (check::source(source, check), check::output(output, check));
         let program = check::machine(&machine, check)?;
-        let own = DockerExec {
-            program: program.clone(),
-            user: machine.exec_user.clone().filter(|user| !user.is_empty()),
-            pty: machine.pty,
-            fix_upload_owner: machine.fix_upload_owner,
-        };
-        let taken = Taken::own_or(Arc::new(own), communicator::ANY);
+        let mut exec = DockerExec::of(program);
+        exec.user = machine.exec_user.clone().filter(|user| !user.is_empty());
+        exec.pty = machine.pty;
+        exec.fix_upload_owner = machine.fix_upload_owner;
+        let exec = Arc::new(exec);
+        let taken = Taken::own_or(exec.clone(), communicator::ANY);
+        for option in ["name", "type", "bits"].map(|what| format!("temporary_key_pair_{what}")) {
+            if check.is_given(&option) {
+                let text = format!("`{option}` changes nothing: no key is made for a container");
+                check.warn(code::OPTION_VALUE, &option, text);
+            }
+        }
         let communicator = communicator.choose(&taken, check)?;
+        let sees_this_host = machine.sees_this_host(&check.facts.scope.environment);
         let (from, keep) = (from?, keep?);
-        Some(Self { from, platform, machine, program, keep, login, communicator })
+        Some(Self { from, platform, machine, exec, sees_this_host, keep, login, communicator })
     }
 }
 
@@ -83,8 +97,26 @@ impl Builder for Docker {
     }
 
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
-        let engine = Engine::open(&cx.facts.scope.environment, &self.program).await?;
+        let engine = self.exec.engine(&cx.facts.scope.environment).await?;
         self.test_image(cx, &engine, image).await
+    }
+
+    /// What the instructions of a Dockerfile copy is seen in the image that is built of it.
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        Some(match &self.from {
+            From::Image { .. } => Vec::new(),
+            From::Build(build) => vec![build.path.clone()],
+        })
+    }
+
+    fn skips(&self) -> Result<(), &'static str> {
+        match self.keep {
+            Keep::Nothing => Err("`discard = true` leaves nothing to compare"),
+            _ if self.sees_this_host => {
+                Err("the container sees directories of this host (`volumes`)")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
@@ -99,8 +131,14 @@ impl Docker {
         cx: &BuildContext,
         steps: &Steps<'_>,
     ) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        let engine = Engine::open(&cx.facts.scope.environment, &self.program).await?;
+        let engine = self.exec.engine(&cx.facts.scope.environment).await?;
         let source = self.find_image(cx, steps, &engine).await?;
+        if let Some(wanted) = unchanged::wanted(cx) {
+            let earlier = self.find_unchanged(steps, &engine, &source, wanted).await?;
+            if wanted.only_says || earlier.is_some() {
+                return Ok(earlier.filter(|_| !wanted.only_says));
+            }
+        }
         let run = self.arguments(cx, &source.name)?;
         let platform = run.platform.clone().unwrap_or_else(|| self.platform.clone());
         let container = steps.run(RunContainer::new(cx, &engine, run, platform)).await?;
@@ -111,6 +149,37 @@ impl Docker {
         provision(steps, &self.communicator, target, data.clone()).await?;
         data.extend(known);
         self.keep(cx, steps, &engine, &source, &container, data).await
+    }
+
+    /// What an earlier run has left, if that is enough.
+    async fn find_unchanged(
+        &self,
+        steps: &Steps<'_>,
+        engine: &Engine,
+        source: &Found,
+        wanted: SkipUnchanged,
+    ) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
+        let id = source.id.clone();
+        match &self.keep {
+            Keep::Nothing => Ok(None),
+            Keep::Export(path) => {
+                let (record, shown) = (record_of(path), path.display().to_string());
+                let find = FindBeside { path: record, shown, source: id, wanted };
+                let Left::Unchanged { record, .. } = steps.run(find).await? else {
+                    return Ok(None);
+                };
+                let (path, build_data) = (path.clone(), source.build_data());
+                let (artifact, made_from) = (Exported { path, build_data }, record.made_from);
+                Ok(Some(Arc::new(Recorded { artifact, made_from, was_there: true })))
+            }
+            Keep::Commit { .. } => {
+                let find = FindLabelled { engine: engine.clone(), source: id, wanted };
+                let Some(found) = steps.run(find).await? else { return Ok(None) };
+                let artifact = committed(engine, found.id, source.build_data());
+                let made_from = found.made_from;
+                Ok(Some(Arc::new(Recorded { artifact, made_from, was_there: true })))
+            }
+        }
     }
 
     async fn find_image(
@@ -142,11 +211,7 @@ impl Docker {
             words.collect::<Result<_, _>>().context("cannot render `run_command`")?;
         let mut run = Run::parse(&words, environment).context("cannot use `run_command`")?;
         check::rendered_image(run.body.image.as_deref().unwrap_or_default())?;
-        for (here, there) in &self.machine.volumes {
-            let bound = run::volume(&mut run, &format!("{here}:{there}"), environment);
-            bound.map_err(anyhow::Error::msg).context("cannot use `volumes`")?;
-        }
-        self.machine.add_to(&mut run);
+        self.machine.add_to(&mut run, environment)?;
         Ok(run)
     }
 
@@ -193,30 +258,50 @@ impl Docker {
         engine: &Engine,
         source: &Found,
         container: &str,
-        mut build_data: BuildData,
+        build_data: BuildData,
     ) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
+        let made_from = match cx.skip_unchanged {
+            Some(_) => Some(unchanged::record(cx, &source.id).await?),
+            None => None,
+        };
         match &self.keep {
             Keep::Nothing => Ok(None),
             Keep::Export(path) => {
-                let (engine, container, path) =
-                    (engine.clone(), container.to_owned(), path.clone());
-                let export = ExportContainer::new(engine, container, path.clone());
-                steps.run(export).await?;
-                Ok(Some(Arc::new(Exported { path, build_data })))
+                let (engine, container) = (engine.clone(), container.to_owned());
+                steps.run(ExportContainer::new(engine, container, path.clone())).await?;
+                let artifact = Exported { path: path.clone(), build_data };
+                if made_from.is_none() {
+                    return Ok(Some(Arc::new(artifact)));
+                }
+                let (files, source) = (vec![path.clone()], source.id.clone());
+                let write =
+                    WriteBeside { path: record_of(path), source, files, note: String::new() };
+                let made_from = steps.run(write).await?;
+                Ok(Some(recorded(artifact, Some(made_from))))
             }
             Keep::Commit { author, message, changes } => {
-                let changes = source.with_defaults(changes);
+                let made_from =
+                    made_from.map(|record| label::made_from(&cx.facts.unique_name, &record));
+                let mut changes = source.with_defaults(changes);
+                if let Some(made_from) = &made_from {
+                    let steps = engine.steps(&source.id).await? + 1;
+                    changes.extend(label::lines(made_from, steps));
+                }
                 let commit = CommitContainer::new(cx, engine, source, container, changes)
                     .signed(author, message);
                 let id = steps.run(commit).await?;
                 if cx.provisioning.has_tests() {
                     self.test_image(cx, engine, &id).await?;
                 }
-                build_data.insert("ImageSha256".to_owned(), json!(id));
-                let engine = engine.clone();
-                let (builder_id, tags) = (IMPORTED, Vec::new());
-                Ok(Some(Arc::new(Image { engine, builder_id, id, tags, build_data })))
+                Ok(Some(recorded(committed(engine, id, build_data), made_from)))
             }
         }
     }
+}
+
+/// A committed image.
+fn committed(engine: &Engine, id: String, mut build_data: BuildData) -> Image {
+    build_data.insert("ImageSha256".to_owned(), json!(id));
+    let (engine, builder_id, tags) = (engine.clone(), IMPORTED, Vec::new());
+    Image { engine, builder_id, id, tags, build_data }
 }

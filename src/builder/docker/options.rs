@@ -30,7 +30,8 @@ pub struct Source {
     pub build: Option<Build>,
 }
 
-/// A Dockerfile to build the image from.
+/// A Dockerfile to build the image from. The engine's own builder does it, not BuildKit: what only that
+/// knows, such as `RUN --mount`, is refused by the engine.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Build {

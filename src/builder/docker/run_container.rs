@@ -9,8 +9,9 @@ use bollard::models::{Mount, MountType};
 use super::options::Machine;
 use crate::component::BuildContext;
 use crate::docker::made::Names;
-use crate::docker::run::{Run, device};
+use crate::docker::run::Run;
 use crate::docker::{Engine, EngineError, NewContainer};
+use crate::env::Environment;
 use crate::event::Phase;
 use crate::fault::{Fault, Kind};
 use crate::journal::Thing;
@@ -18,27 +19,29 @@ use crate::step::{Ending, Step};
 
 impl Machine {
     /// Adds what the other options ask for to the arguments of `run_command`.
-    pub(super) fn add_to(&self, run: &mut Run) {
-        let host = run.body.host_config.get_or_insert_default();
-        let extend = |list: &mut Option<Vec<String>>, more: &[String]| {
-            if !more.is_empty() {
-                list.get_or_insert_default().extend(more.iter().cloned());
+    ///
+    /// # Errors
+    /// When the value of an option means nothing.
+    pub(super) fn add_to(&self, run: &mut Run, environment: &Environment) -> anyhow::Result<()> {
+        let privileged = self.privileged.then(|| "true".to_owned());
+        let runtime = Some(self.runtime.clone()).filter(|runtime| !runtime.is_empty());
+        let volumes = self.volumes.iter().map(|(here, there)| format!("{here}:{there}")).collect();
+        let all: [(&str, &str, Vec<String>); 7] = [
+            ("cap_add", "cap-add", self.cap_add.clone()),
+            ("cap_drop", "cap-drop", self.cap_drop.clone()),
+            ("device", "device", self.device.clone()),
+            ("privileged", "privileged", privileged.into_iter().collect()),
+            ("runtime", "runtime", runtime.into_iter().collect()),
+            ("tmpfs", "tmpfs", self.tmpfs.clone()),
+            ("volumes", "volume", volumes),
+        ];
+        for (option, flag, texts) in &all {
+            for text in texts {
+                let taken = run.flag(flag, text, environment).map_err(anyhow::Error::msg);
+                taken.with_context(|| format!("cannot use `{option}`"))?;
             }
-        };
-        extend(&mut host.cap_add, &self.cap_add);
-        extend(&mut host.cap_drop, &self.cap_drop);
-        let devices = self.device.iter().map(|text| device(text));
-        host.devices.get_or_insert_default().extend(devices);
-        for entry in &self.tmpfs {
-            let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
-            host.tmpfs.get_or_insert_default().insert(path.to_owned(), options.to_owned());
         }
-        if self.privileged {
-            host.privileged = Some(true);
-        }
-        if !self.runtime.is_empty() {
-            host.runtime = Some(self.runtime.clone());
-        }
+        let host = run.body.host_config.get_or_insert_default();
         // However it ends, nothing of it is left.
         host.auto_remove = Some(true);
         // A volume without a name goes with its container.
@@ -48,6 +51,14 @@ impl Machine {
             ..Mount::default()
         };
         host.mounts.get_or_insert_default().extend(self.container_dir.iter().map(volume));
+        Ok(())
+    }
+
+    /// Whether what provisioners do may depend on directories of this host.
+    pub(super) fn sees_this_host(&self, environment: &Environment) -> bool {
+        let words: Vec<_> = self.run_command.iter().map(|word| word.raw().to_owned()).collect();
+        let run = Run::parse(&words, environment);
+        !self.volumes.is_empty() || run.is_ok_and(|run| run.sees_the_host())
     }
 }
 

@@ -10,6 +10,7 @@ mod firmware;
 mod options;
 mod run;
 mod trial;
+mod unchanged;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,6 @@ pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
 use self::arguments::{Arguments, Given};
-use self::artifact::{Image, files_below};
 use self::boot::{ShowScreen, TypeBootCommand, screens_directory};
 use self::files::{Compact, Fetch, MakeCd, MakeDisks, MakeFloppy};
 use self::firmware::{PrepareVariables, StartTpm, Uefi};
@@ -167,8 +167,7 @@ impl Component for Qemu {
 impl Builder for Qemu {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let steps = Steps::new(cx);
-        let (accelerator, build_data) = steps.finish(self.run(cx, &steps)).await?;
-        Ok(Some(Arc::new(self.artifact(accelerator, build_data)?)))
+        steps.finish(self.bake(cx, &steps)).await
     }
 
     fn can_test(&self) -> bool {
@@ -181,6 +180,26 @@ impl Builder for Qemu {
         let accelerator = self.accelerator(&self.binary()?, cx).await?;
         self.test_disks(cx, accelerator, &[image], format).await
     }
+
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        Some(self.files_read())
+    }
+
+    fn skips(&self) -> Result<(), &'static str> {
+        match self.download.stays() {
+            true => Err("`iso_skip_cache` leaves the image on its server"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What is known before a machine is made.
+#[derive(Debug, Default)]
+struct Begin {
+    /// The image to start from, if it is fetched already.
+    image: Option<Source>,
+    /// Whether an earlier image of this build goes.
+    replaces: bool,
 }
 
 /// What the guest is told of its surroundings: fields of late texts.
@@ -212,11 +231,15 @@ impl Qemu {
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
+        begin: Begin,
     ) -> anyhow::Result<(Accelerator, BuildData)> {
         let binary = self.binary()?;
         let accelerator = self.accelerator(&binary, cx).await?;
-        let image = steps.run(Fetch { download: self.download.clone() }).await?;
-        steps.run(OutputDirectory::new(&self.directory)).await?;
+        let image = match begin.image {
+            Some(image) => image,
+            None => steps.run(Fetch { download: self.download.clone() }).await?,
+        };
+        steps.run(OutputDirectory::new(&self.directory).replacing(begin.replaces)).await?;
         let surroundings = self.surroundings(cx, steps).await?;
         let parts = self.parts(image, &surroundings, cx, steps).await?;
 
@@ -589,24 +612,6 @@ impl Qemu {
         let render = |word: &MachineText| word.render(&cx.facts.scope, dot);
         let rows = self.hardware.qemuargs.iter().map(|row| row.iter().map(render).collect());
         rows.collect::<Result<_, _>>().context("cannot render `qemuargs`")
-    }
-
-    fn artifact(&self, accelerator: Accelerator, build_data: BuildData) -> anyhow::Result<Image> {
-        let mut files = files_below(&self.directory)
-            .with_context(|| format!("cannot read {}", self.directory.display()))?;
-        if self.firmware.efi_drop_efivars {
-            files.retain(|path| !path.ends_with(firmware::VARIABLES));
-        }
-        Ok(Image {
-            directory: self.directory.clone(),
-            files,
-            disks: self.disk_paths(),
-            disk_name: self.name.clone(),
-            format: self.disks.format.name(),
-            size: self.disks.disk_size.clone(),
-            accelerator: accelerator.name(),
-            build_data,
-        })
     }
 }
 

@@ -14,6 +14,7 @@ use super::pack::Owner;
 use super::{Target, words};
 use crate::component::{BuildContext, Check, Command, Communicator, ContainerAccess, Exit, Upload};
 use crate::docker::{Engine, EngineError, Exec, Program};
+use crate::env::Environment;
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
 use crate::guest::GuestOutput;
@@ -21,16 +22,34 @@ use crate::interpolate::BuildData;
 use crate::retry::Permanent;
 
 /// How a container is talked to. Its id is the target's host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DockerExec {
     /// The program that the template names.
-    pub program: Program,
+    program: Program,
+    /// Its engine, once somebody has asked for it.
+    engine: Arc<OnceCell<Engine>>,
     /// Who runs commands; the container's own user if nobody is named.
     pub user: Option<String>,
     /// Whether commands get a terminal.
     pub pty: bool,
     /// Whether what is uploaded belongs to the container's own user; else to root.
     pub fix_upload_owner: bool,
+}
+
+impl DockerExec {
+    /// For containers of the engine that `program` would use.
+    pub fn of(program: Program) -> Self {
+        Self { program, ..Self::default() }
+    }
+
+    /// That engine: the same connection each time.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn engine(&self, environment: &Environment) -> anyhow::Result<Engine> {
+        let open = || Engine::open(environment, &self.program);
+        self.engine.get_or_try_init(open).await.cloned()
+    }
 }
 
 #[async_trait]
@@ -54,7 +73,7 @@ impl Connector for DockerExec {
         pause: Pause,
     ) -> anyhow::Result<Arc<dyn Communicator>> {
         cx.ui.say("Using docker communicator to connect: the engine runs the commands");
-        let engine = Engine::open(&cx.facts.scope.environment, &self.program).await?;
+        let engine = self.engine(&cx.facts.scope.environment).await?;
         if !pause.is_zero() {
             pause.wait(cx).await?;
         }

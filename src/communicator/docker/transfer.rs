@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
+use tokio::sync::OnceCell;
 
-use super::{Container, refused};
+use super::{Container, DockerExec, refused};
 use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::local::{self, Entry, Tree};
 use crate::communicator::pack::{Owner, Packer};
 use crate::communicator::progress::Counter;
 use crate::communicator::words;
 use crate::component::{Communicator, Exit, Upload};
-use crate::docker::{Exec, PathKind};
+use crate::docker::PathKind;
 use crate::event::Ui;
-use crate::guest::{Capture, archive, listing};
+use crate::guest::{archive, listing};
 use crate::peer;
 use crate::retry::Permanent;
 
@@ -257,14 +258,12 @@ impl Container {
     }
 
     async fn ask_owner(&self, user: &str) -> anyhow::Result<Owner> {
-        let exec = Exec {
-            container: &self.id,
-            words: vec!["/bin/sh", "-c", "id -u && id -g"],
-            user: Some(user),
-            tty: false,
-        };
-        let mut said = Capture::default();
-        let exit = self.engine.exec(exec, &mut said).await.map_err(refused)?;
+        let options =
+            DockerExec { user: Some(user.to_owned()), pty: false, ..self.options.clone() };
+        let (engine, id) = (self.engine.clone(), self.id.clone());
+        let as_user = Self { engine, id, options, owner: OnceCell::new() };
+        let machine: &dyn Communicator = &as_user;
+        let (exit, said) = machine.run_captured("id -u && id -g").await?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let numbers: Vec<u64> = said.split_whitespace().filter_map(|n| n.parse().ok()).collect();
         match (exit, numbers.as_slice()) {

@@ -13,12 +13,6 @@ use crate::docker::artifact::{IMPORTED, TAGGED, TAGS};
 use crate::docker::name::ImageName;
 use crate::docker::{Engine, Program};
 
-/// The engine that the template means by `docker_path`.
-fn program(docker_path: &str, check: &mut Check<'_>) -> Option<Program> {
-    let program = Program::at(docker_path);
-    program.map_err(|cause| check.error("docker_path", cause).severity).ok()
-}
-
 /// The name that `option` gives to an image.
 fn name(option: &str, given: &str, check: &mut Check<'_>) -> Option<ImageName> {
     let name = ImageName::parse(given);

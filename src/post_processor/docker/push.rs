@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Input, engine, program};
+use super::{Input, engine};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::docker::artifact::{IMPORTED, Image};
 use crate::docker::login::Login;
@@ -43,7 +43,7 @@ impl Component for Push {
 
     fn prepare((login, options): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         login.check(check);
-        let program = program(&options.docker_path, check)?;
+        let program = Program::check(&options.docker_path, check)?;
         Some(Self { login, platform: options.platform, program })
     }
 }

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Input, engine, program};
+use super::{Input, engine};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
-use crate::docker::{Program, write_file};
+use crate::docker::{Program, check_file, write_file};
 use crate::retry::or_cancelled;
 
 /// The options of `docker-save`.
@@ -37,12 +37,11 @@ impl Component for Save {
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let Options { path, docker_path } = options;
-        let program = program(&docker_path, check);
+        let program = Program::check(&docker_path, check);
         if path.as_os_str().is_empty() {
             check.missing("path", "name the file to write");
-        } else if path.is_dir() {
-            let cause = format!("{} is a directory", path.display());
-            check.error("path", cause).help = Some("name a file, e.g. `image.tar`".to_owned());
+        } else {
+            check_file("path", &path, check);
         }
         Some(Self { path, program: program? })
     }

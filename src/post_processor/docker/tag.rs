@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Input, engine, name, program};
+use super::{Input, engine, name};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::diagnostic::code;
 use crate::docker::Program;
@@ -45,7 +45,7 @@ impl Component for Tag {
 
     fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let Options { repository, tags, tag, force, docker_path } = options;
-        let program = program(&docker_path, check);
+        let program = Program::check(&docker_path, check);
         if !tag.is_empty() {
             let text = "`tag` of `docker-tag` is deprecated: it is called `tags` today";
             check.warn(code::OPTION_VALUE, "tag", text).help =

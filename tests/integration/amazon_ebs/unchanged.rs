@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::bed::{Bed, Cloud};
 use super::proxy::Proxy;
+use crate::support::changes::{SAME, entry, explained};
 use crate::support::{Program, Run};
 
 /// A cloud, and a template with its files.
@@ -84,20 +85,14 @@ impl Room {
 
     /// The artifact in the manifest.
     fn artifact(&self) -> String {
-        let manifest: serde_json::Value =
-            serde_json::from_str(&self.program.read("packer-manifest.json")).unwrap();
-        manifest["builds"].as_array().unwrap().last().unwrap()["artifact_id"].to_string()
+        entry(&self.program)["artifact_id"].to_string()
     }
 
     /// What `-explain-changes` says.
     async fn explain(&self, flags: &[&str], variables: &[(&str, &str)]) -> String {
         let flags: Vec<_> = ["-explain-changes"].iter().chain(flags).copied().collect();
         let run = self.build(&flags, variables).await;
-        let said = run.stdout.lines().find_map(|line| {
-            line.split_once("It would be baked: ").or_else(|| line.split_once("Not baked: "))
-        });
-        let said = said.unwrap_or_else(|| panic!("{run:#?}")).1.to_owned();
-        said.replace(" changed since", "\n").lines().next().unwrap().to_owned()
+        explained(&run)
     }
 }
 
@@ -137,7 +132,6 @@ async fn an_ami_without_the_flag_has_no_tags_of_ours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_change_is_named_as_what_it_is() {
-    const SAME: &str = "was made from the same";
     let room = Room::new().await;
     let more = r#"
         provisioner "file" {

@@ -50,8 +50,13 @@ impl Knife {
 
     /// Builds, killed at the call of this number; what was called.
     fn build(&self, program: &Program, kill_at: Option<usize>) -> Vec<String> {
+        self.build_with(program, &[], kill_at)
+    }
+
+    fn build_with(&self, program: &Program, flags: &[&str], kill_at: Option<usize>) -> Vec<String> {
         *self.state.lock().unwrap() = State { kill_at, ..State::default() };
-        let child = program.start(["build", "-color=false", "t.pkr.hcl"]);
+        let args = ["build", "-color=false"].iter().chain(flags).chain([&"t.pkr.hcl"]);
+        let child = program.start(args.copied());
         self.state.lock().unwrap().pid = Some(child.id());
         let run = Program::finish(child);
         let expected = if kill_at.is_some() { None } else { Some(0) };
@@ -69,7 +74,9 @@ impl Knife {
 fn serve(mut client: UnixStream, engine: &Path, state: &Mutex<State>) {
     let Some(head) = read_head(&mut client) else { return };
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
-    let is_fatal = !line.starts_with("GET ") && !line.starts_with("HEAD ") && {
+    // What writes a file here can be cut off, too.
+    let writes = line.contains("/export") || line.contains("/get");
+    let is_fatal = (writes || !line.starts_with("GET ") && !line.starts_with("HEAD ")) && {
         let mut state = state.lock().unwrap();
         state.calls.push(line);
         state.kill_at == Some(state.calls.len())
@@ -155,6 +162,25 @@ build {
 }
 "#;
 
+const EXPORTED: &str = r#"
+source "docker" "c" {
+  image       = "base:1"
+  pull        = false
+  export_path = "out/image.tar"
+}
+build {
+  sources = ["docker.c"]
+  post-processors {
+    post-processor "docker-import" {
+      repository = "swept"
+    }
+    post-processor "docker-save" {
+      path = "out/saved.tar"
+    }
+  }
+}
+"#;
+
 /// Kills the program at each of its calls, and cleans up each time.
 fn sweep(template: &str, least: usize) {
     let engine = Dockerd::start();
@@ -179,13 +205,52 @@ fn sweep(template: &str, least: usize) {
         if said.contains("These are finished") {
             knife.cleanup(&program, &["-delete-finished"]);
         }
+        if at > engine_named(&calls)
+            && engine.image_names().iter().any(|name| name == "swept:latest")
+        {
+            engine.call("DELETE", "/images/swept:latest");
+        }
         assert_eq!((engine.images(), engine.volumes()), before, "killed at {call}: {said}");
+        let unfinished = std::fs::read_dir(program.path("out")).into_iter().flatten();
+        let mut unfinished = unfinished.map(|entry| entry.unwrap().file_name());
+        assert!(!unfinished.any(|name| name.to_string_lossy().starts_with('.')), "{call}");
     }
+}
+
+/// At which call an image gets the name that its template gives it: from there on it is finished.
+fn engine_named(calls: &[String]) -> usize {
+    calls.iter().position(|call| call.contains("/tag?repo=swept")).map_or(usize::MAX, |at| at)
 }
 
 #[test]
 fn a_build_that_is_killed_at_any_call_leaves_nothing_after_cleanup() {
     sweep(TEMPLATE, 10);
+}
+
+#[test]
+fn after_a_kill_nothing_is_taken_for_unchanged_that_is_not_whole() {
+    let engine = Dockerd::start();
+    let knife = Knife::before(&engine.socket());
+    let program = Program::new().with(knife.environment());
+    // What a killed run has left does not stand in the way of the next one.
+    program.write("t.pkr.hcl", TEMPLATE.replace("\"--name=swept\", ", ""));
+    program.write("tree/a", "a");
+    let before = engine.images();
+    let remove_all = || {
+        knife.cleanup(&program, &["-delete-finished"]);
+        for image in engine.images().iter().filter(|image| !before.contains(image)) {
+            engine.call("DELETE", &format!("/images/{image}?force=true"));
+        }
+    };
+    let calls = knife.build_with(&program, &["-skip-unchanged"], None);
+    remove_all();
+    let commit = calls.iter().position(|call| call.contains("/commit?")).expect("a commit") + 1;
+    for at in commit - 1..=calls.len() {
+        let call = &knife.build_with(&program, &["-skip-unchanged"], Some(at))[at - 1];
+        knife.build_with(&program, &["-skip-unchanged"], None);
+        assert_eq!(engine.run_in("swept:latest", "cat /mark"), "done\n", "killed at {call}");
+        remove_all();
+    }
 }
 
 #[test]
@@ -210,6 +275,11 @@ fn a_container_whose_journal_is_gone_is_reaped() {
     pause(1100);
     program.run(["reap", "-older-than", "0s"]).succeeded();
     assert!(engine.has_no_containers());
+}
+
+#[test]
+fn so_does_one_that_is_exported_imported_and_saved() {
+    sweep(EXPORTED, 6);
 }
 
 #[test]

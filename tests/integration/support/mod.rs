@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "not every capability needs every server")]
 
 mod awkward;
+pub mod changes;
 mod cloud;
 mod context;
 #[cfg(feature = "docker")]

@@ -1,7 +1,6 @@
 //! A registry of container images: what of the protocol an engine needs to push and to pull.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,18 +11,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+use super::Served;
+
 /// A running registry with nothing in it.
 pub struct Registry {
     /// `127.0.0.1:PORT`.
     pub host: String,
     store: Arc<Store>,
-    _runtime: tokio::runtime::Runtime,
+    _served: Served,
 }
 
 #[derive(Default)]
 struct Store {
-    /// Who is let in; everybody if nobody is named.
-    login: Option<String>,
+    /// Who is let in.
+    login: String,
     /// By digest, `upload/NUMBER`, or `manifest/REPOSITORY/REFERENCE`.
     blobs: Mutex<BTreeMap<String, Bytes>>,
     /// What was asked for.
@@ -31,30 +32,14 @@ struct Store {
 }
 
 impl Registry {
-    /// One that lets everybody in.
-    pub fn start() -> Self {
-        Self::start_for(None)
-    }
-
     /// One for `user:password`.
     pub fn start_with_login(login: &str) -> Self {
-        Self::start_for(Some(format!("Basic {}", STANDARD.encode(login))))
-    }
-
-    fn start_for(login: Option<String>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("threads");
+        let login = format!("Basic {}", STANDARD.encode(login));
         let store = Arc::new(Store { login, ..Store::default() });
         let app = Router::new().fallback(answer).with_state(store.clone());
-        let app = app.layer(axum::extract::DefaultBodyLimit::disable());
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let listener = runtime.block_on(listener).expect("a port");
-        let host = listener.local_addr().expect("an address").to_string();
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { host, store, _runtime: runtime }
+        let served = Served::start(app.layer(axum::extract::DefaultBodyLimit::disable()));
+        let host = served.url().trim_start_matches("http://").to_owned();
+        Self { host, store, _served: served }
     }
 
     /// What it has: `manifest/REPOSITORY/TAG`.
@@ -80,7 +65,7 @@ async fn answer(
 ) -> Response<Body> {
     store.calls.lock().expect("nobody panicked").push(format!("{method} {}", uri.path()));
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
-    if store.login.is_some() && given != store.login.as_deref() {
+    if given != Some(store.login.as_str()) {
         let ask = [("www-authenticate", "Basic realm=\"test\"".to_owned())];
         let why = r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you?"}]}"#;
         return reply(401, ask, why.into());

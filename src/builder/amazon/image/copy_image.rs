@@ -16,7 +16,7 @@ use crate::aws::resource::Resource as _;
 use crate::aws::resource::ami_copy::{self, AmiCopy};
 use crate::aws::tags::specification;
 use crate::builder::amazon::image::copies::CopyTo;
-use crate::builder::amazon::image::find_unchanged::made_from;
+use crate::builder::amazon::image::find_unchanged::tags_of;
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::new_ami::{description, wait_for_image};
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
@@ -84,7 +84,7 @@ impl CopyImage {
         let region = to.region.as_str();
         let ec2 = self.imaging.build.ec2_in(cx, region);
         let mut tags = self.imaging.build.known_as_ours(cx).to_vec();
-        tags.extend(made_from(cx, &self.source).await);
+        tags.extend(tags_of(cx, &self.source).await);
         let request = ec2
             .copy_image()
             .client_token(time_ordered_id())

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::{Image, Tag};
 use futures::future::try_join_all;
-use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::build_tags::Mark;
 use crate::aws::image::{creation, filter, matching};
@@ -14,8 +13,9 @@ use crate::aws::tags::{self, tag};
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::unchanged::{self, Earlier, tell};
 use crate::component::{BuildContext, SkipUnchanged};
-use crate::fingerprint::{Brief, Record};
+use crate::fingerprint::{Brief, MadeFrom, Record};
 use crate::step::Step;
 
 /// The tag that says which build made an AMI.
@@ -27,6 +27,8 @@ const PARTS_TAG: &str = "imgbake:parts";
 /// The characters of a tag's value, and how many tags we take of the 50 that an AMI may have.
 const LONGEST_VALUE: usize = 256;
 const MOST_PARTS: usize = 5;
+/// The characters in all of them; at the end of each there may be too few for a part.
+const MOST_CHARACTERS: usize = MOST_PARTS * (LONGEST_VALUE - 16);
 
 /// Looks for the newest finished AMI of the same build.
 pub(crate) struct FindUnchanged {
@@ -36,21 +38,20 @@ pub(crate) struct FindUnchanged {
 }
 
 /// The tags that say what an AMI is made from, where somebody wants to skip what is unchanged.
-pub(super) async fn made_from(cx: &BuildContext, source: &SourceAmi) -> Vec<Tag> {
-    if cx.skip_unchanged.is_none() {
+pub(super) async fn tags_of(cx: &BuildContext, source: &SourceAmi) -> Vec<Tag> {
+    let Some(MadeFrom { build, number, parts }) = made_from(cx, source).await else {
         return Vec::new();
-    }
-    let Ok(record) = cx.fingerprint.record().await else { return Vec::new() };
-    let record = record.with_source(source.id());
-    let texts = record.brief().to_texts(LONGEST_VALUE);
-    // With some of them only, all others would seem to be new.
-    let texts = if texts.len() > MOST_PARTS { Vec::new() } else { texts };
-    let parts = texts
-        .into_iter()
-        .enumerate()
-        .map(|(index, text)| tag(format!("{PARTS_TAG}-{index}"), text));
-    let own = [tag(IMAGE_TAG, &cx.facts.unique_name), tag(NUMBER_TAG, record.number())];
-    own.into_iter().chain(parts).collect()
+    };
+    let parts = Brief::parse([parts.as_str()]).to_texts(LONGEST_VALUE).into_iter().enumerate();
+    let parts = parts.map(|(index, text)| tag(format!("{PARTS_TAG}-{index}"), text));
+    [tag(IMAGE_TAG, build), tag(NUMBER_TAG, number)].into_iter().chain(parts).collect()
+}
+
+/// What an AMI is made from, where somebody wants to skip what is unchanged.
+pub(crate) async fn made_from(cx: &BuildContext, source: &SourceAmi) -> Option<MadeFrom> {
+    cx.skip_unchanged?;
+    let record = unchanged::record(cx, source.id()).await.ok()?;
+    Some(MadeFrom::new(&cx.facts.unique_name, &record, MOST_CHARACTERS))
 }
 
 impl FindUnchanged {
@@ -75,12 +76,12 @@ impl FindUnchanged {
         Ok(images)
     }
 
-    /// What is to be said, and the AMIs if all of them are there.
+    /// Why an AMI is made, or what is to be said where all are there, and they.
     async fn judge(
         &self,
         cx: &BuildContext,
         record: &Record,
-    ) -> anyhow::Result<(String, Option<Vec<MadeImage>>)> {
+    ) -> anyhow::Result<Result<(String, Vec<MadeImage>), String>> {
         let own = self.imaging.build.account.region();
         let regions = self.imaging.settings.copies.regions(own);
         let there = try_join_all(regions.iter().map(|region| self.earlier(cx, region))).await?;
@@ -91,28 +92,25 @@ impl FindUnchanged {
             match (images.iter().find(is_same), images.first()) {
                 (Some(image), _) => same.push((region, image)),
                 (None, _) if !same.is_empty() => {
-                    return Ok((format!("its copy in {region} is not there"), None));
+                    return Ok(Err(format!("its copy in {region} is not there")));
                 }
-                (None, Some(newest)) => return Ok((changes(record, newest), None)),
+                (None, Some(newest)) => {
+                    let changed = earlier(newest).changes(record);
+                    return Ok(Err(changed.unwrap_or_default()));
+                }
                 (None, None) => break,
             }
         }
         let Some(&(_, first)) = same.first() else {
-            return Ok(("no finished AMI of this build was found".to_owned(), None));
+            return Ok(Err("no finished AMI of this build was found".to_owned()));
         };
-        let aged = same.iter().filter_map(|&(_, image)| Some((age(image)?, image)));
-        if let (Some((age, image)), Some(most)) =
-            (aged.max_by_key(|one| one.0), self.wanted.max_age)
-            && age.is_positive()
-            && age.unsigned_abs() > most
-        {
-            // Nobody wants its nanoseconds.
-            let age = SignedDuration::from_secs(age.as_secs());
-            return Ok((format!("{} is {age:#} old", shown(image)), None));
+        let oldest = same.iter().map(|&(_, image)| image).min_by_key(|image| creation(image));
+        if let Some(why) = oldest.and_then(|image| earlier(image).too_old(&self.wanted)) {
+            return Ok(Err(why));
         }
         same.sort_by_key(|(region, _)| *region);
         let made = same.into_iter().map(|(region, image)| of(region, image));
-        Ok((format!("{} was made from the same", shown(first)), Some(made.collect())))
+        Ok(Ok((format!("{} was made from the same", shown(first)), made.collect())))
     }
 }
 
@@ -126,37 +124,14 @@ impl Step for FindUnchanged {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Option<Vec<MadeImage>>> {
-        let record = cx.fingerprint.record().await;
-        let record = record.context("what the build is made from cannot be read")?;
-        let record = record.with_source(self.source.id());
-        let (why, images) = self.judge(cx, &record).await?;
-        let fate = match images {
-            Some(_) => "Not baked",
-            None if self.wanted.only_says => "It would be baked",
-            None => "Baked",
+        let record = unchanged::record(cx, self.source.id()).await?;
+        let (verdict, images) = match self.judge(cx, &record).await? {
+            Ok((why, images)) => (Ok(why), Some(images)),
+            Err(why) => (Err(why), None),
         };
-        cx.ui.say(format!("{fate}: {why}"));
+        tell(cx, &self.wanted, &verdict);
         Ok(images)
     }
-}
-
-/// What has changed since `image` was made.
-fn changes(record: &Record, image: &Image) -> String {
-    let parts = image.tags().iter();
-    let parts = parts.filter(|tag| tag.key().is_some_and(|key| key.starts_with(PARTS_TAG)));
-    let mut parts: Vec<_> = parts.filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
-    if parts.is_empty() {
-        return format!("something changed since {}", shown(image));
-    }
-    parts.sort_unstable();
-    let older = Brief::parse(parts.into_iter().map(|(_, text)| text));
-    let changes = record.changes_since(&older);
-    let changed = match changes.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-        None => "something that has no name".to_owned(),
-    };
-    format!("{changed} changed since {}", shown(image))
 }
 
 fn shown(image: &Image) -> String {
@@ -164,8 +139,16 @@ fn shown(image: &Image) -> String {
     format!("{id} (`{name}`)")
 }
 
-fn age(image: &Image) -> Option<SignedDuration> {
-    Some(Timestamp::now().duration_since(creation(image)?))
+/// What `image` says that it was made from.
+fn earlier(image: &Image) -> Earlier {
+    let tag = |key: &str| tags::value(image.tags(), key).unwrap_or_default().to_owned();
+    let parts = image.tags().iter();
+    let parts = parts.filter(|tag| tag.key().is_some_and(|key| key.starts_with(PARTS_TAG)));
+    let mut parts: Vec<_> = parts.filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
+    parts.sort_unstable();
+    let parts = parts.into_iter().map(|(_, text)| text).collect();
+    let made_from = MadeFrom { build: tag(IMAGE_TAG), number: tag(NUMBER_TAG), parts };
+    Earlier { shown: shown(image), made_from, made_at: creation(image) }
 }
 
 fn of(region: &str, image: &Image) -> MadeImage {

@@ -15,7 +15,7 @@ use crate::aws::resource::intermediary_ami::IntermediaryAmi;
 use crate::aws::resource::{Resource as _, snapshot};
 use crate::aws::tags::specification;
 use crate::aws::wait::{Seen, Wait};
-use crate::builder::amazon::image::find_unchanged::made_from;
+use crate::builder::amazon::image::find_unchanged::tags_of;
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::make::Naming;
 use crate::builder::amazon::image::settings::Imaging;
@@ -66,7 +66,7 @@ impl NewAmi {
             false => Vec::new(),
         };
         tags.extend(self.imaging.build.known_as_ours(cx));
-        tags.extend(made_from(cx, &self.source).await);
+        tags.extend(tags_of(cx, &self.source).await);
         Ok(specification(ResourceType::Image, &tags).map(|tags| vec![tags]))
     }
 

@@ -1,0 +1,121 @@
+//! The same for images that are files: their record stands in a file beside them.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use super::{Earlier, record, tell};
+use crate::component::{BuildContext, SkipUnchanged};
+use crate::event::Phase;
+use crate::fingerprint::{Beside, MadeFrom};
+use crate::step::{Ending, Step, remove_if_there};
+
+/// Looks for the image that an earlier run has left.
+pub(crate) struct FindBeside {
+    /// Where its record would be.
+    pub path: PathBuf,
+    /// What people call it.
+    pub shown: String,
+    /// What the build starts from.
+    pub source: String,
+    pub wanted: SkipUnchanged,
+}
+
+/// What an earlier run has left.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// Nothing that is known to be of this build.
+    Nothing,
+    /// An image of this build, which is not enough.
+    Outdated,
+    /// One that is.
+    Unchanged {
+        /// What its record says.
+        record: Box<Beside>,
+        files: Vec<PathBuf>,
+    },
+}
+
+impl FindBeside {
+    /// Reads a whole image, perhaps.
+    async fn look(&self, cx: &BuildContext) -> anyhow::Result<(Result<String, String>, Left)> {
+        let wanted = record(cx, &self.source).await?;
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            Beside::read(&path)?.map_or(Ok(None), |read| {
+                let files = read.files(&path);
+                anyhow::Ok(Some((read, files)))
+            })
+        });
+        let (read, files) = match read.await? {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                let why = format!("no earlier image of this build is at {}", self.shown);
+                return Ok((Err(why), Left::Nothing));
+            }
+            Err(error) => return Ok((Err(format!("{error:#}")), Left::Nothing)),
+        };
+        if read.made_from.build != cx.facts.unique_name {
+            let why = format!("{} is of the build {}", self.shown, read.made_from.build);
+            return Ok((Err(why), Left::Nothing));
+        }
+        let (shown, made_from) = (self.shown.clone(), read.made_from.clone());
+        let earlier = Earlier { shown, made_from, made_at: read.made_at() };
+        let verdict = earlier.judge(&wanted, &self.wanted);
+        Ok(match (verdict, files) {
+            (Ok(why), Ok(files)) => (Ok(why), Left::Unchanged { record: Box::new(read), files }),
+            (Ok(_), Err(why)) | (Err(why), _) => (Err(why), Left::Outdated),
+        })
+    }
+}
+
+#[async_trait]
+impl Step for FindBeside {
+    type Output = Left;
+
+    fn name(&self) -> &'static str {
+        "look for an image that was made from the same"
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Left> {
+        let (verdict, left) = self.look(cx).await?;
+        tell(cx, &self.wanted, &verdict);
+        Ok(left)
+    }
+}
+
+/// Writes the record of a finished image beside it. Until then nothing says that the image is whole.
+pub(crate) struct WriteBeside {
+    pub path: PathBuf,
+    pub source: String,
+    pub files: Vec<PathBuf>,
+    /// What the builder wants to know again.
+    pub note: String,
+}
+
+#[async_trait]
+impl Step for WriteBeside {
+    type Output = MadeFrom;
+
+    fn name(&self) -> &'static str {
+        "write down what the image was made from"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeFrom> {
+        let (record, build) = (record(cx, &self.source).await?, cx.facts.unique_name.clone());
+        let (path, files, note) = (self.path.clone(), self.files.clone(), self.note.clone());
+        let write = move || Beside::write(&path, (&build, &record), &files, &note);
+        Ok(tokio::task::spawn_blocking(write).await??.made_from)
+    }
+
+    async fn undo(&self, _cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        match ending {
+            Ending::Done => Ok(()),
+            Ending::Failed => remove_if_there(&self.path).await,
+        }
+    }
+}
