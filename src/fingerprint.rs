@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use anyhow::{Context as _, bail, ensure};
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
@@ -31,8 +32,26 @@ pub struct Fingerprint(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    made_from: Result<Ingredients, Vec<String>>,
-    record: OnceCell<Result<Arc<Record>, String>>,
+    /// `None`: nobody asked.
+    made_from: Option<Ingredients>,
+    read: OnceCell<Arc<Vec<Digested>>>,
+}
+
+/// A part, and the digest of it, or why there is none.
+#[derive(Debug)]
+struct Digested {
+    kind: Kind,
+    name: String,
+    digest: Result<String, Unknown>,
+}
+
+/// Why there is no digest of a part.
+#[derive(Debug)]
+enum Unknown {
+    /// Nobody can tell what it depends on.
+    Unseen,
+    /// It cannot be read, because of this.
+    Unread(String),
 }
 
 /// All that a build is made from, as it is collected.
@@ -47,9 +66,17 @@ pub struct Ingredients {
 struct Part {
     kind: Kind,
     name: String,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
     /// Names, types and options; different ones have different texts.
-    text: String,
-    path: Option<PathBuf>,
+    Text(String),
+    /// What is there.
+    Files(PathBuf),
+    /// Nobody can tell; the part's name says what it is.
+    Unseen,
 }
 
 /// Files that are larger are told apart by their size and age.
@@ -57,43 +84,63 @@ const LARGEST: u64 = 64 << 20;
 
 impl Default for Fingerprint {
     fn default() -> Self {
-        Self::unknown(Vec::new())
+        Self(Arc::new(Shared { made_from: None, read: OnceCell::new() }))
     }
 }
 
 impl From<Ingredients> for Fingerprint {
     fn from(made_from: Ingredients) -> Self {
-        Self(Arc::new(Shared { made_from: Ok(made_from), record: OnceCell::new() }))
+        Self(Arc::new(Shared { made_from: Some(made_from), read: OnceCell::new() }))
     }
 }
 
 impl Fingerprint {
-    /// Nobody can tell what the build is made from: it depends on what `unseen` says.
-    pub fn unknown(unseen: Vec<String>) -> Self {
-        Self(Arc::new(Shared { made_from: Err(unseen), record: OnceCell::new() }))
-    }
-
-    /// What it depends on and nobody can tell; empty if all of it is known, or nobody asked.
-    pub fn unseen(&self) -> &[String] {
-        self.0.made_from.as_ref().err().map_or(&[], Vec::as_slice)
+    /// What the build depends on and nobody can tell; empty if all of it is known, or nobody asked.
+    pub fn unseen(&self) -> Vec<&str> {
+        let parts = self.0.made_from.iter().flat_map(|made_from| &made_from.parts);
+        let unseen = parts.filter(|part| matches!(part.what, What::Unseen));
+        unseen.map(|part| part.name.as_str()).collect()
     }
 
     /// What the build is made from. Files are read at the first time.
     ///
     /// # Errors
     /// If nobody can tell, or a file cannot be read.
-    pub async fn record(&self) -> anyhow::Result<Arc<Record>> {
+    pub async fn record(&self) -> anyhow::Result<Record> {
+        of_parts(self.read().await?.iter())
+    }
+
+    /// What a machine is made from on which the first `provisioners` have done their work. What becomes
+    /// of it later is no part of that. Files are read at the first time.
+    ///
+    /// # Errors
+    /// If nobody can tell, or a file cannot be read.
+    pub async fn record_before(&self, provisioners: usize) -> anyhow::Result<Record> {
+        let parts = self.read().await?;
+        let mut left = provisioners;
+        let is_before = |part: &&Digested| match part.kind {
+            Kind::Image => false,
+            Kind::Provisioner if left == 0 => false,
+            Kind::Provisioner => {
+                left -= 1;
+                true
+            }
+            _ => true,
+        };
+        of_parts(parts.iter().take_while(is_before))
+    }
+
+    /// All parts, as they were at the first time.
+    async fn read(&self) -> anyhow::Result<Arc<Vec<Digested>>> {
         let shared = self.0.clone();
         let read = || async {
-            let made = tokio::task::spawn_blocking(move || match &shared.made_from {
-                Ok(made_from) => {
-                    made_from.record().map(Arc::new).map_err(|error| error.to_string())
-                }
-                Err(unseen) => Err(format!("it depends on {}", unseen.join(", "))),
+            let read = tokio::task::spawn_blocking(move || {
+                let made_from = shared.made_from.as_ref().context("nobody took a fingerprint")?;
+                anyhow::Ok(Arc::new(made_from.digested()))
             });
-            made.await.unwrap_or_else(|error| Err(error.to_string()))
+            read.await?
         };
-        self.0.record.get_or_init(read).await.clone().map_err(anyhow::Error::msg)
+        self.0.read.get_or_try_init(read).await.cloned()
     }
 
     /// The number of that, in hexadecimal digits; `None` if there is none.
@@ -102,6 +149,20 @@ impl Fingerprint {
             self.record().await.inspect_err(|error| tracing::info!("no number: {error:#}"));
         Some(record.ok()?.number().to_owned())
     }
+}
+
+/// The record of `parts`, if all of them are known.
+fn of_parts<'a>(parts: impl Iterator<Item = &'a Digested>) -> anyhow::Result<Record> {
+    let (mut known, mut unseen) = (Vec::new(), Vec::new());
+    for Digested { kind, name, digest } in parts {
+        match digest {
+            Ok(digest) => known.push((*kind, name.clone(), digest.clone())),
+            Err(Unknown::Unseen) => unseen.push(name.as_str()),
+            Err(Unknown::Unread(why)) => bail!("{why}"),
+        }
+    }
+    ensure!(unseen.is_empty(), "it depends on {}", unseen.join(", "));
+    Ok(Record::new(known))
 }
 
 impl Ingredients {
@@ -118,22 +179,33 @@ impl Ingredients {
 
     /// Adds a part that a text says all about.
     pub fn add_text(&mut self, kind: Kind, name: &str, text: &str) {
-        self.add_part(kind, name.to_owned(), framed('s', text));
+        self.add_part(kind, name.to_owned(), What::Text(framed('s', text)));
     }
 
-    /// Adds each of the `options` of a builder as a part, rendered in `scope` as far as that is
-    /// possible before a machine runs.
-    pub fn add_options(&mut self, options: &Node, scope: &Scope) {
+    /// Adds something that nobody can tell.
+    pub fn add_unseen(&mut self, what: String) {
+        self.add_part(Kind::Variable, what, What::Unseen);
+    }
+
+    /// Adds those of the `options` of a builder that are `meant`, each as a part of this `kind`, rendered
+    /// in `scope` as far as that is possible before a machine runs.
+    pub fn add_options(
+        &mut self,
+        kind: Kind,
+        options: &Node,
+        scope: &Scope,
+        meant: impl Fn(&str) -> bool,
+    ) {
         let NodeKind::Map(entries) = &options.kind else { return };
-        for (name, entry) in entries {
-            self.add_part(Kind::Option, name.clone(), text_of(&entry.value, scope));
+        for (name, entry) in entries.iter().filter(|(name, _)| meant(name)) {
+            self.add_part(kind, name.clone(), What::Text(text_of(&entry.value, scope)));
         }
     }
 
     /// Adds a provisioner: its type and options.
     pub fn add_provisioner(&mut self, kind: &str, options: &Node, scope: &Scope) {
         let text = framed('c', kind) + &text_of(options, scope);
-        self.add_part(Kind::Provisioner, kind.to_owned(), text);
+        self.add_part(Kind::Provisioner, kind.to_owned(), What::Text(text));
     }
 
     /// Adds what is in files and directories.
@@ -141,20 +213,24 @@ impl Ingredients {
         self.parts.extend(paths.into_iter().map(|path| Part {
             kind: Kind::File,
             name: path.display().to_string(),
-            text: String::new(),
-            path: Some(path),
+            what: What::Files(path),
         }));
     }
 
     /// Whether `redactor` knows a secret that is among the texts.
     pub fn has_secret(&self, redactor: &Redactor) -> bool {
-        self.parts.iter().any(|part| redactor.redact(&part.text) != part.text)
+        self.parts.iter().any(|part| match &part.what {
+            What::Text(text) => redactor.redact(text) != *text,
+            What::Files(_) | What::Unseen => false,
+        })
     }
 
     /// Leaves out what `redactor` knows.
     pub fn without_secrets(mut self, redactor: &Redactor) -> Self {
         for part in &mut self.parts {
-            part.text = redactor.clean(std::mem::take(&mut part.text));
+            if let What::Text(text) = &mut part.what {
+                *text = redactor.clean(std::mem::take(text));
+            }
         }
         self
     }
@@ -165,21 +241,27 @@ impl Ingredients {
         self
     }
 
-    fn add_part(&mut self, kind: Kind, name: String, text: String) {
-        self.parts.push(Part { kind, name, text, path: None });
+    fn add_part(&mut self, kind: Kind, name: String, what: What) {
+        self.parts.push(Part { kind, name, what });
     }
 
-    fn record(&self) -> io::Result<Record> {
-        let program = (Kind::Program, "imgbake".to_owned(), self.digest(env!("CARGO_PKG_VERSION")));
-        let parts = self.parts.iter().map(|part| {
-            let digest = match &part.path {
-                Some(path) => self.digest_files(path)?,
-                None => self.digest(&part.text),
+    fn digested(&self) -> Vec<Digested> {
+        let program = Digested {
+            kind: Kind::Program,
+            name: "imgbake".to_owned(),
+            digest: Ok(self.digest(env!("CARGO_PKG_VERSION"))),
+        };
+        let parts = self.parts.iter().map(|Part { kind, name, what }| {
+            let digest = match what {
+                What::Text(text) => Ok(self.digest(text)),
+                What::Files(path) => {
+                    self.digest_files(path).map_err(|error| Unknown::Unread(error.to_string()))
+                }
+                What::Unseen => Err(Unknown::Unseen),
             };
-            Ok((part.kind, part.name.clone(), digest))
+            Digested { kind: *kind, name: name.clone(), digest }
         });
-        let parts: io::Result<Vec<_>> = std::iter::once(Ok(program)).chain(parts).collect();
-        Ok(Record::new(parts?))
+        std::iter::once(program).chain(parts).collect()
     }
 
     fn hasher(&self) -> Hmac<Sha256> {
@@ -309,7 +391,7 @@ mod tests {
         let ingredients = |secret: &str| {
             let mut ingredients = Ingredients::default();
             let options = Node::for_tests(&json!({"secret_key": secret}));
-            ingredients.add_options(&options, &Scope::for_tests());
+            ingredients.add_options(Kind::Option, &options, &Scope::for_tests(), |_| true);
             assert_eq!(ingredients.has_secret(&redactor), secret.starts_with("hunter"));
             Fingerprint::from(ingredients.without_secrets(&redactor))
         };
@@ -333,8 +415,42 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_sees_has_no_number() {
-        let unknown = Fingerprint::unknown(vec!["`shell-local`".to_owned()]);
+        assert_eq!(Fingerprint::default().number().await, None, "nobody asked");
+        let mut ingredients = Ingredients::default();
+        ingredients.add_unseen("`shell-local`".to_owned());
+        let unknown = Fingerprint::from(ingredients);
         assert_eq!(unknown.number().await, None);
         assert_eq!(unknown.unseen(), ["`shell-local`"]);
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_made_from_what_came_before_and_the_image_is_no_part_of_it() {
+        let made_from = |steps: [&str; 3], kind: &str, name: &str| {
+            let (mut ingredients, scope) = (Ingredients::default(), Scope::for_tests());
+            ingredients.add_text(Kind::Option, "instance_type", kind);
+            for step in steps {
+                match step {
+                    "?" => ingredients.add_unseen("`shell-local`".to_owned()),
+                    step => {
+                        let options = Node::for_tests(&json!({"inline": step}));
+                        ingredients.add_provisioner("shell", &options, &scope);
+                    }
+                }
+            }
+            ingredients.add_text(Kind::Image, "ami_name", name);
+            Fingerprint::from(ingredients)
+        };
+        let before = async |made_from: Fingerprint, count| {
+            made_from.record_before(count).await.ok().map(|record| record.number().to_owned())
+        };
+        let first = before(made_from(["a", "b", "c"], "t3", "one"), 2).await;
+        assert_eq!(before(made_from(["a", "b", "d"], "t3", "two"), 2).await, first);
+        assert!(before(made_from(["a", "b", "?"], "t3", "two"), 1).await.is_some());
+        for (steps, kind, count) in
+            [(["a", "x", "c"], "t3", 2), (["a", "b", "c"], "m5", 2), (["a", "b", "c"], "t3", 3)]
+        {
+            assert_ne!(before(made_from(steps, kind, "one"), count).await, first, "{steps:?}");
+        }
+        assert_eq!(before(made_from(["a", "?", "c"], "t3", "one"), 2).await, None);
     }
 }

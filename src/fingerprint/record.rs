@@ -10,6 +10,8 @@ pub enum Kind {
     Program,
     /// An option of the builder.
     Option,
+    /// An option that is about the image, and not about the machine that it is made of.
+    Image,
     /// A provisioner.
     Provisioner,
     /// A file, or a directory.
@@ -20,9 +22,10 @@ pub enum Kind {
     Source,
 }
 
-const KINDS: [(Kind, char); 6] = [
+const KINDS: [(Kind, char); 7] = [
     (Kind::Program, 'v'),
     (Kind::Option, 'o'),
+    (Kind::Image, 'i'),
     (Kind::Provisioner, 'p'),
     (Kind::File, 'f'),
     (Kind::Variable, 'e'),
@@ -43,7 +46,7 @@ impl Kind {
         match self {
             Self::Program => "the version of imgbake".to_owned(),
             Self::Source => "the source image".to_owned(),
-            Self::Option => format!("`{name}`"),
+            Self::Option | Self::Image => format!("`{name}`"),
             Self::Variable => format!("the variable {name}"),
             Self::Provisioner | Self::File => name.to_owned(),
         }
@@ -54,7 +57,7 @@ impl Kind {
         match self {
             Self::Program => "the version of imgbake",
             Self::Source => "the source image",
-            Self::Option => "an option that is not given any more",
+            Self::Option | Self::Image => "an option that is not given any more",
             Self::Variable => "a variable that is not used any more",
             Self::Provisioner => "a provisioner that is gone",
             Self::File => "a file that is not used any more",

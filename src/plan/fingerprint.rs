@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::env::{Environment, FINGERPRINT_KEY};
 use crate::fingerprint::{Fingerprint, Ingredients, Kind};
+use crate::interpolate::Scope;
 use crate::plan::{Plan, PlannedBuild, PlannedProvisioner};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
@@ -26,53 +27,52 @@ impl Plan {
         let timeless = timeless.map(|build| (build.name.as_str(), build));
         let timeless: HashMap<_, _> = timeless.collect();
         for build in &mut self.builds {
-            let same = timeless.get(build.name.as_str());
-            let by_clock = || vec!["the time at which it is planned".to_owned()];
-            let made_from = same.ok_or_else(by_clock);
-            let made_from = made_from.and_then(|same| same.ingredients(sources, redactor));
-            build.fingerprint = made_from.map_or_else(Fingerprint::unknown, Fingerprint::from);
+            let made_from = match timeless.get(build.name.as_str()) {
+                Some(same) => same.ingredients(sources, redactor),
+                None => {
+                    let mut nothing = Ingredients::default();
+                    nothing.add_unseen("the time at which it is planned".to_owned());
+                    nothing
+                }
+            };
+            build.fingerprint = Fingerprint::from(made_from);
         }
     }
 }
 
 impl PlannedBuild {
-    /// What it is made from, or what it depends on beside that and nobody can tell.
+    /// What it is made from: first what the machine starts from, then each provisioner with what it
+    /// reads, and last what is only about the image.
     ///
     /// A secret among the builder's options opens doors on the way to the image. One that a provisioner
     /// gets may be in the image itself: without it the fingerprint would say too little, and with it
     /// too much: whoever sees a digest that is made without a key could try out what the secret is.
-    fn ingredients(
-        &self,
-        sources: &SourceMap,
-        redactor: &Redactor,
-    ) -> Result<Ingredients, Vec<String>> {
+    fn ingredients(&self, sources: &SourceMap, redactor: &Redactor) -> Ingredients {
         let scope = &self.facts.scope;
         let key = scope.environment.fingerprint_key.clone();
         key.iter().for_each(|key| redactor.register(key.expose()));
-        let mut unseen = Vec::new();
-        let mut of_builder = Ingredients::default().keyed(key);
-        of_builder.add_text(Kind::Option, "name", &self.name);
-        of_builder.add_text(Kind::Option, "type", &self.facts.builder_type);
-        of_builder.add_options(&self.options, scope);
+        let mut machine = Ingredients::default().keyed(key);
+        machine.add_text(Kind::Option, "name", &self.name);
+        machine.add_text(Kind::Option, "type", &self.facts.builder_type);
+        let is_of_image = |name: &str| self.builder.is_of_image(name);
+        machine.add_options(Kind::Option, &self.options, scope, |name| !is_of_image(name));
         match self.builder.reads() {
-            Some(files) => of_builder.add_files(files),
-            None => unseen.push(format!("the builder `{}`", self.facts.builder_type)),
+            Some(files) => machine.add_files(files),
+            None => machine.add_unseen(format!("the builder `{}`", self.facts.builder_type)),
         }
         let mut of_provisioners = Ingredients::default();
         for provisioner in &self.provisioners {
-            of_provisioners.add_provisioner(&provisioner.kind, &provisioner.options, scope);
-            match provisioner.inputs(sources, &scope.environment, &mut of_provisioners) {
-                Ok(()) => {}
-                Err(why) => unseen.push(format!("{} ({why})", provisioner.shown(sources))),
+            let mut one = provisioner.ingredients(sources, scope);
+            if !machine.is_keyed() && one.has_secret(redactor) {
+                let shown = provisioner.shown(sources);
+                one.add_unseen(format!("a secret of {shown} ({FINGERPRINT_KEY} is not set)"));
             }
+            of_provisioners = of_provisioners.and(one);
         }
-        if !of_builder.is_keyed() && of_provisioners.has_secret(redactor) {
-            unseen.push(format!("a secret of a provisioner ({FINGERPRINT_KEY} is not set)"));
-        }
-        match unseen.is_empty() {
-            true => Ok(of_builder.without_secrets(redactor).and(of_provisioners)),
-            false => Err(unseen),
-        }
+        let mut image = Ingredients::default();
+        image.add_options(Kind::Image, &self.options, scope, is_of_image);
+        let image = image.without_secrets(redactor);
+        machine.without_secrets(redactor).and(of_provisioners).and(image)
     }
 }
 
@@ -80,6 +80,16 @@ impl PlannedProvisioner {
     /// Its type and where it stands.
     fn shown(&self, sources: &SourceMap) -> String {
         format!("`{}` at {}", self.kind, sources.locate(self.span))
+    }
+
+    /// What it depends on.
+    fn ingredients(&self, sources: &SourceMap, scope: &Scope) -> Ingredients {
+        let mut found = Ingredients::default();
+        found.add_provisioner(&self.kind, &self.options, scope);
+        if let Err(why) = self.inputs(sources, &scope.environment, &mut found) {
+            found.add_unseen(format!("{} ({why})", self.shown(sources)));
+        }
+        found
     }
 
     /// Adds what it depends on beside its options: what a comment before it declares, else the files

@@ -209,8 +209,9 @@ async fn a_secret_counts_where_there_is_a_key_for_its_digest() {
     let room = Room::new().await;
     room.write("", "provisioner \"shell\" {\n inline = [\"echo ${var.password}\"]\n}");
     let warned = room.build(&["-skip-unchanged"], &[]).await;
-    let warning = "a secret of a provisioner (IMGBAKE_FINGERPRINT_KEY is not set)";
-    assert!(warned.stderr.contains(warning) || warned.stdout.contains(warning), "{warned:#?}");
+    let said = format!("{}{}", warned.stdout, warned.stderr);
+    assert!(said.contains("a secret of `shell` at web.pkr.hcl:"), "{said}");
+    assert!(said.contains("(IMGBAKE_FINGERPRINT_KEY is not set)"), "{said}");
     let key = [("IMGBAKE_FINGERPRINT_KEY", "correct horse")];
     room.build(&["-skip-unchanged"], &key).await;
     let same = room.build(&["-skip-unchanged"], &key).await;
