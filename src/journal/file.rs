@@ -53,6 +53,8 @@ pub(super) enum Record {
     Done { entries: Vec<u64> },
     /// These were left on purpose: `-on-error=abort`.
     Kept { entries: Vec<u64> },
+    /// It stays until this second since 1970, for a later run to go on with: `-keep-failed`.
+    KeptUntil { entry: u64, until: i64 },
 }
 
 /// A file that this process holds.

@@ -34,6 +34,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use self::file::{Place, Record, Writer};
 use self::state::Change;
 pub use self::thing::Thing;
@@ -77,11 +79,13 @@ struct Line {
     stuck: Option<String>,
     /// Whether it was left on purpose.
     kept: bool,
+    /// Until when it stays, for a later run to go on with.
+    until: Option<Timestamp>,
 }
 
 impl Line {
     fn new(build: String, thing: Arc<Thing>) -> Self {
-        Self { build, thing, stuck: None, kept: false }
+        Self { build, thing, stuck: None, kept: false, until: None }
     }
 
     fn entry(&self) -> Entry {
@@ -90,6 +94,16 @@ impl Line {
 
     fn text(&self) -> String {
         format!("{}: {}", harmless(&self.build), self.thing)
+    }
+
+    /// Whether nobody has tried to remove it, or said how long it stays.
+    fn is_untouched(&self) -> bool {
+        self.stuck.is_none() && self.until.is_none()
+    }
+
+    /// It, with the time that it may stay.
+    fn text_until(&self) -> Option<String> {
+        Some(format!("{}, until {}", self.text(), self.until?))
     }
 }
 
@@ -201,6 +215,43 @@ impl Journal {
         }
     }
 
+    /// `thing` stays until then, for a later run to go on with: nobody cleans it up before. When this
+    /// returns, that is on the disk.
+    pub async fn keep_until(&self, thing: &Thing, until: Timestamp) -> io::Result<()> {
+        let Some(entry) = thing.entry() else { return Ok(()) };
+        self.write_down(Record::KeptUntil { entry, until: until.as_second() }).await?;
+        self.book().set_until(entry, Some(until));
+        Ok(())
+    }
+
+    /// `thing` does not stay after all.
+    pub fn keep_no_longer(&self, thing: &Thing) {
+        if let Some(entry) = thing.entry() {
+            self.write(thing, |entry| Record::KeptUntil { entry, until: 0 });
+            self.book().set_until(entry, None);
+        }
+    }
+
+    /// See [`keep_until`](Self::keep_until).
+    pub fn is_kept(&self, thing: &Thing) -> bool {
+        let book = self.book();
+        let line = thing.entry().and_then(|entry| book.lines.get(&entry));
+        line.is_some_and(|line| line.until.is_some())
+    }
+
+    /// All that stays for a later run to go on with, and until when.
+    pub fn kept(&self) -> Vec<String> {
+        self.book().lines.values().filter_map(Line::text_until).collect()
+    }
+
+    /// Takes what stays beyond `now` for a later run to go on with out of what is there to remove; it
+    /// stays in the file. What that is.
+    pub fn leave_kept_beyond(&self, now: Timestamp) -> Vec<String> {
+        let mut book = self.book();
+        let left = book.leave(|line| line.until.is_some_and(|until| until > now));
+        left.iter().filter_map(Line::text_until).collect()
+    }
+
     /// `thing` could not be removed. The disk need not know: there it is not gone, which is enough.
     pub fn stuck(&self, thing: &Thing, why: impl Into<String>) {
         let mut book = self.book();
@@ -303,14 +354,14 @@ impl Journal {
     /// All that nobody has tried to remove: `-on-error=abort` leaves it.
     pub fn untouched(&self) -> Vec<String> {
         let book = self.book();
-        book.lines.values().filter(|line| line.stuck.is_none()).map(Line::text).collect()
+        book.lines.values().filter(|line| line.is_untouched()).map(Line::text).collect()
     }
 
     /// All that nobody has tried to remove stays on purpose: who only cleans up after accidents leaves
     /// it alone.
     pub fn keep_untouched(&self) {
         let mut book = self.book();
-        let untouched = book.lines.iter_mut().filter(|(_, line)| line.stuck.is_none());
+        let untouched = book.lines.iter_mut().filter(|(_, line)| line.is_untouched());
         let mark = |(entry, line): (&u64, &mut Line)| {
             line.kept = true;
             *entry
@@ -327,11 +378,7 @@ impl Journal {
     /// it as texts.
     pub fn leave_kept(&self) -> Vec<String> {
         let mut book = self.book();
-        let (kept, others) =
-            std::mem::take(&mut book.lines).into_iter().partition(|one| one.1.kept);
-        let kept: BTreeMap<u64, Line> = kept;
-        book.lines = others;
-        book.left.extend(kept.into_values());
+        book.leave(|line| line.kept);
         book.left.iter().map(Line::text).collect()
     }
 
@@ -369,6 +416,22 @@ impl Shared {
 impl Book {
     fn has(&self, entry: u64) -> bool {
         self.lines.contains_key(&entry) || self.products.contains_key(&entry)
+    }
+
+    fn set_until(&mut self, entry: u64, until: Option<Timestamp>) {
+        if let Some(line) = self.lines.get_mut(&entry) {
+            line.until = until;
+        }
+    }
+
+    /// What `stays` is not there to remove any more: that.
+    fn leave(&mut self, stays: impl Fn(&Line) -> bool) -> Vec<Line> {
+        let all = std::mem::take(&mut self.lines);
+        let (left, others): (BTreeMap<_, _>, _) = all.into_iter().partition(|one| stays(&one.1));
+        self.lines = others;
+        let left: Vec<_> = left.into_values().collect();
+        self.left.extend(left.iter().cloned());
+        left
     }
 
     /// Those of `entries` that are products are nobody's garbage.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::file::{self, EXTENSION, Place, Record, Writer};
 use super::state::Change;
 use super::{Book, Journal, Line, Shared, Thing};
@@ -151,6 +153,9 @@ impl Book {
                 for (entry, line) in &mut self.lines {
                     line.kept |= entries.contains(entry);
                 }
+            }
+            Record::KeptUntil { entry, until } => {
+                self.set_until(entry, Timestamp::from_second(until).ok());
             }
             Record::Finished { entries } => {
                 self.change(&entries, Change::Finished);

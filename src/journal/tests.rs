@@ -264,3 +264,31 @@ async fn what_a_dead_run_had_finished_stays_listed_until_it_is_given_up() {
     assert_eq!(journal.close(), None);
     assert!(!path(&dir).exists());
 }
+
+#[tokio::test]
+async fn what_is_kept_for_another_run_stays_until_its_time_is_over() {
+    let (journal, dir) = journal();
+    let (machine, key) = (thing("machine"), thing("key"));
+    journal.intend("web", vec![machine.clone(), key.clone()]).await.unwrap();
+    journal.made(&machine, "i-1");
+    let until: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    journal.keep_until(&machine, until).await.unwrap();
+    assert!(journal.is_kept(&machine) && !journal.is_kept(&key));
+    assert_eq!(journal.untouched(), ["web: machine key in here"]);
+    let kept = ["web: machine i-1 in here, until 2026-01-01T12:00:00Z"];
+    assert_eq!(journal.kept(), kept);
+    drop(journal);
+    let hour = jiff::SignedDuration::from_hours(1);
+    let journal = after(&dir);
+    assert_eq!(journal.leave_kept_beyond(until - hour), kept);
+    assert_eq!(journal.present(), ["web: machine key in here"]);
+    journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
+    assert_eq!(journal.close(), None);
+    drop(journal);
+    let journal = after(&dir);
+    assert!(journal.leave_kept_beyond(until).is_empty());
+    assert_eq!(journal.present(), ["web: machine i-1 in here"], "its time is over");
+    journal.keep_no_longer(&journal.entries()[0].thing);
+    drop(journal);
+    assert!(after(&dir).leave_kept_beyond(until - hour).is_empty());
+}
