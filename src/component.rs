@@ -82,6 +82,9 @@ pub struct BuildContext {
     pub fingerprint: Fingerprint,
     /// Whether an image that was made from the same is enough.
     pub skip_unchanged: Option<SkipUnchanged>,
+    /// `-keep-failed`: how long a machine stays on which a provisioner has failed, so that a later run
+    /// can go on there.
+    pub keep_failed: Option<Duration>,
 }
 
 /// Runs the provisioners of one build on a connected machine; a builder calls it once for each
@@ -121,6 +124,14 @@ pub trait Provisioning: Send + Sync {
     fn keeps_failed_image(&self) -> bool {
         false
     }
+
+    /// The machine comes from an earlier run: the first `done` provisioners have done their work there.
+    fn go_on_after(&self, _done: usize) {}
+
+    /// How many provisioners had done their work when the next one failed; `None` if none has failed.
+    fn done_before_failure(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Starts a machine, has it provisioned, and makes an image of it.
@@ -157,6 +168,17 @@ pub trait Builder: Send + Sync {
         anyhow::bail!("this builder cannot start what it makes")
     }
 
+    /// Whether it [keeps](BuildContext::keep_failed) a machine on which a provisioner has failed, and
+    /// looks for one that an earlier run has kept.
+    fn can_keep(&self) -> bool {
+        false
+    }
+
+    /// Whether this option is only about the image, and not about the machine that it is made of.
+    fn is_of_image(&self, _option: &str) -> bool {
+        false
+    }
+
     /// Names that it adds to `build.*`, beside those of its type: what only a checked builder knows.
     fn build_data(&self) -> Vec<String> {
         Vec::new()
@@ -164,6 +186,12 @@ pub trait Builder: Send + Sync {
 
     /// What its AWS account must allow, so that it can build and clean up; nothing if it needs none.
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+        Vec::new()
+    }
+
+    /// What its AWS account must allow besides, so that it can [keep](Self::can_keep) a machine and go on
+    /// with it.
+    fn permissions_to_keep(&self, _environment: &Environment) -> Vec<Permission> {
         Vec::new()
     }
 
@@ -237,6 +265,7 @@ impl PostProcessContext {
             provisioning: Arc::new(NoProvisioning),
             fingerprint: Fingerprint::default(),
             skip_unchanged: None,
+            keep_failed: None,
         }
     }
 }
@@ -364,6 +393,7 @@ impl BuildContext {
             provisioning: Arc::new(NoProvisioning),
             fingerprint: Fingerprint::default(),
             skip_unchanged: None,
+            keep_failed: None,
         };
         (cx, said)
     }

@@ -320,7 +320,8 @@ impl<'a> Steps<'a> {
         let made = step.makes();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
             Ok(()) => {
-                made.iter().for_each(|thing| cx.journal.gone(thing));
+                let gone = made.iter().filter(|thing| !cx.journal.is_kept(thing));
+                gone.for_each(|thing| cx.journal.gone(thing));
                 true
             }
             Err(error) => {

@@ -65,6 +65,7 @@ fn bake_all(
         skip_unchanged: action.inputs.skip_unchanged,
         sbom: action.inputs.sbom.clone(),
         tested: None,
+        keep_failed: action.inputs.keep_failed,
         state_dir: action.state_dir.clone(),
         time_limit: action.inputs.timeout,
         cleanup: Some(CANCELLED_STEP),

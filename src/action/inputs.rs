@@ -64,6 +64,8 @@ pub struct Inputs {
     pub skip_unchanged: Option<SkipUnchanged>,
     /// Where it is written what is inside the images.
     pub sbom: Option<PathBuf>,
+    /// How long a machine stays on which a provisioner has failed.
+    pub keep_failed: Option<Duration>,
     /// Whether nothing is made, written or removed.
     pub dry_run: bool,
     /// The manifests to merge: files, directories, patterns.
@@ -205,6 +207,7 @@ struct Texts {
     skip_unchanged: Option<String>,
     max_age: Option<String>,
     sbom: Option<String>,
+    keep_failed: Option<String>,
     dry_run: Option<String>,
     manifests: Option<String>,
     matrix: Option<String>,
@@ -219,7 +222,7 @@ struct Texts {
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 34] = [
+pub const NAMES: [&str; 35] = [
     "command",
     "templates",
     "only",
@@ -243,6 +246,7 @@ pub const NAMES: [&str; 34] = [
     "skip-unchanged",
     "max-age",
     "sbom",
+    "keep-failed",
     "dry-run",
     "manifests",
     "matrix",
@@ -355,6 +359,7 @@ impl Reader {
         // What goes is gone: it is shown first.
         let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
+        let keep_failed = self.keep_failed(texts.keep_failed.as_deref());
         let templates = paths(texts.templates.as_deref());
         let manifests = self.manifests(command, &texts);
         let channel = self.channel(command, &texts);
@@ -377,6 +382,7 @@ impl Reader {
             timeout,
             skip_unchanged,
             sbom: text(&texts.sbom).map(PathBuf::from),
+            keep_failed,
             dry_run,
             manifests,
             matrix: text(&texts.matrix),
@@ -406,6 +412,14 @@ impl Reader {
         }
         let max_age = max_age.map(GoDuration::get);
         is_wanted.then_some(SkipUnchanged { max_age, only_says: false })
+    }
+
+    fn keep_failed(&mut self, text: Option<&str>) -> Option<Duration> {
+        let time = GoDuration::parse_time_to_live(text?.trim());
+        if time.is_err() {
+            self.refuse("keep-failed", "it must be a time such as `2h` or `1d`");
+        }
+        time.ok().map(|time| time.get())
     }
 
     fn refuse(&mut self, name: &str, why: impl fmt::Display) {

@@ -520,6 +520,7 @@ impl Action {
         let arguments = cleanup::Arguments {
             dry_run: self.inputs.dry_run,
             delete_finished: false,
+            delete_kept: false,
             run: None,
             state_dir: self.state_dir.clone(),
             template: None,

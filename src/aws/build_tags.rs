@@ -15,6 +15,12 @@ pub const BUILD_TAG: &str = "imgbake:build";
 /// The tag that says which run something belongs to.
 pub const RUN_TAG: &str = "imgbake:run";
 
+/// The tag that says until when a machine stays on which a provisioner has failed: nobody removes it
+/// before, and any run may go on there.
+pub const KEPT_UNTIL_TAG: &str = "imgbake:kept-until";
+/// The tag that says which build has gone on there last, by its token.
+pub const RESUMED_TAG: &str = "imgbake:resumed-by";
+
 /// The tags of what belongs to a build while it runs.
 pub fn own_tags(run: &str, token: &str) -> [Tag; 2] {
     [tag(RUN_TAG, run), tag(BUILD_TAG, token)]
@@ -59,8 +65,10 @@ pub struct Mark {
     pub run: String,
     /// The token of the build.
     pub token: String,
-    /// When the build began.
+    /// When the build began, or the one that has gone on with it.
     pub begun: Timestamp,
+    /// Until when it stays for a later run to go on with.
+    pub kept_until: Option<Timestamp>,
 }
 
 impl Mark {
@@ -68,8 +76,15 @@ impl Mark {
     pub fn of(tags: &[Tag]) -> Option<Self> {
         let value = |key: &str| tags::value(tags, key).map(str::to_owned);
         let (run, token) = (value(RUN_TAG)?, value(BUILD_TAG)?);
-        let begun = time_of(&token)?;
-        Some(Self { run, token, begun })
+        let resumed = tags::value(tags, RESUMED_TAG).and_then(time_of);
+        let begun = time_of(&token)?.max(resumed.unwrap_or(Timestamp::MIN));
+        let kept_until = tags::value(tags, KEPT_UNTIL_TAG).and_then(|until| until.parse().ok());
+        Some(Self { run, token, begun, kept_until })
+    }
+
+    /// Whether nobody needs it any more: its time is over, or its build began `before` that.
+    pub fn is_over(&self, now: Timestamp, before: Timestamp) -> bool {
+        self.kept_until.map_or(self.begun < before, |until| until <= now)
     }
 }
 
@@ -87,5 +102,23 @@ mod tests {
         assert_eq!(marked(&tags[1..]), None, "one tag alone");
         assert_eq!(marked(&own_tags("run-1", "somebody-else")), None);
         assert_eq!(marked(&[tags[0].clone(), tag(BUILD_TAG, "finished")]), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_over_with_its_time_and_what_is_resumed_begins_anew() {
+        let token = "6560f0a1-0000-0000-0000-000000000000";
+        let begun = Timestamp::from_second(0x6560_f0a1).unwrap();
+        let after = |hours: i64| begun + jiff::SignedDuration::from_hours(hours);
+        let over = |more: Option<Tag>, now: i64, before: i64| {
+            let tags: Vec<_> = own_tags("run-1", token).into_iter().chain(more).collect();
+            Mark::of(&tags).unwrap().is_over(after(now), after(before))
+        };
+        assert!(over(None, 3, 1) && !over(None, 3, 0));
+        let kept = || Some(tag(KEPT_UNTIL_TAG, after(2).to_string()));
+        assert!(!over(kept(), 1, 1), "it may live longer than others");
+        assert!(over(kept(), 3, -6), "and not a moment longer");
+        let resumed = || Some(tag(RESUMED_TAG, "6560fcb1-0000-0000-0000-000000000000"));
+        assert!(!over(resumed(), 3, 0) && over(resumed(), 3, 1));
+        assert!(over(Some(tag(KEPT_UNTIL_TAG, "for ever")), 3, 1), "nobody can say that");
     }
 }

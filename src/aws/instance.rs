@@ -23,6 +23,14 @@ pub async fn matching(ec2: &Ec2, filters: Vec<Filter>) -> Result<Option<Instance
     Ok(first(answer.reservations))
 }
 
+/// All instances that all of `filters` fit.
+pub async fn all_matching(ec2: &Ec2, filters: Vec<Filter>) -> Result<Vec<Instance>, ApiError> {
+    let request = ec2.describe_instances().set_filters(Some(filters));
+    let answer = ec2.call("DescribeInstances", |_| request.clone().send()).await?;
+    let found = answer.reservations.unwrap_or_default().into_iter();
+    Ok(found.flat_map(|found| found.instances.unwrap_or_default()).collect())
+}
+
 fn first(reservations: Option<Vec<Reservation>>) -> Option<Instance> {
     reservations?.into_iter().flat_map(|found| found.instances.unwrap_or_default()).next()
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
@@ -52,7 +53,8 @@ pub(super) async fn search(
     let searches = KINDS.iter().filter_map(|kind| reach.search(kind));
     let all = try_join_all(searches.map(|all| all(&area))).await?;
     let alive = alive(wanted);
-    let is_wanted = |mark: &Mark| mark.begun < wanted.before && !alive.contains(&mark.token);
+    let now = Timestamp::now();
+    let is_wanted = |mark: &Mark| mark.is_over(now, wanted.before) && !alive.contains(&mark.token);
     let wanted = all.into_iter().flatten().filter(|one| is_wanted(&one.mark));
     let (ours, others): (Vec<_>, Vec<_>) = wanted.partition(|one| one.is_proven);
     for Tagged { id, .. } in others {

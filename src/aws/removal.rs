@@ -12,7 +12,7 @@ use crate::aws::build_tags::hand_over;
 pub use crate::aws::resource::context::Removal;
 use crate::aws::resource::context::{Search, Target};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::instance::Instance;
+use crate::aws::resource::instance::{self, Instance};
 use crate::aws::resource::{Recorded, Resource};
 use crate::aws::resource::{loose_volume, volume};
 use crate::journal::Thing;
@@ -43,6 +43,7 @@ impl Removal<'_> {
         thing: &Thing,
         found: Option<(Recorded, String)>,
     ) -> anyhow::Result<()> {
+        let was_there = found.is_some();
         if let Some((Recorded { resource, place }, id)) = found {
             self.journal.made(thing, &id);
             let ec2 = self.ec2_in(&place.region);
@@ -51,19 +52,23 @@ impl Removal<'_> {
             let target = Target { thing, id: &id, region, ec2, tokens };
             resource.remove(self, &target).await?;
         }
-        self.remove_loose_volumes(thing).await?;
+        self.remove_loose_volumes(thing, was_there).await?;
         self.journal.gone(thing);
         Ok(())
     }
 
     /// Removes the volumes of an instance that somebody else has terminated: they have our tag, too.
-    async fn remove_loose_volumes(&self, thing: &Thing) -> anyhow::Result<()> {
+    /// Where the instance `was_there`, it is gone by now; else a later run may have gone on with it.
+    async fn remove_loose_volumes(&self, thing: &Thing, was_there: bool) -> anyhow::Result<()> {
         let recorded = Recorded::of(thing)?;
         let Some(Instance { token, .. }) = recorded.get() else { return Ok(()) };
         if !thing.is_set_out() || thing.is_of_done_build() {
             return Ok(());
         }
         let ec2 = self.ec2_in(&recorded.place.region);
+        if !was_there && instance::find(&ec2, token, None).await? != Found::Nothing {
+            return Ok(());
+        }
         for found in loose_volume::find(&ec2, token).await? {
             match found {
                 Found::Ours(id) => {

@@ -48,6 +48,10 @@ pub struct Arguments {
     /// Removes what stands in the way of the new artifact.
     #[arg(long)]
     pub force: bool,
+    /// Keeps a machine on which a provisioner has failed, stopped, for this long, e.g. 2h or 1d. The next
+    /// run with this flag goes on there, if all that was done before is unchanged.
+    #[arg(long, value_parser = GoDuration::parse_time_to_live, value_name = "DURATION")]
+    pub keep_failed: Option<GoDuration>,
     /// Bakes again what is older, e.g. 36h or 7d: packages age, though the template does not.
     #[arg(long, value_parser = GoDuration::parse_age, value_name = "AGE", requires = "skip_unchanged")]
     pub max_age: Option<GoDuration>,
@@ -120,6 +124,8 @@ pub struct How {
     pub sbom: Option<PathBuf>,
     /// The image to test; then nothing is built.
     pub tested: Option<String>,
+    /// How long a machine stays on which a provisioner has failed.
+    pub keep_failed: Option<Duration>,
     /// Where the journal is kept, if not in the usual place.
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
@@ -158,6 +164,7 @@ impl How {
             skip_unchanged: arguments.skip_unchanged(),
             sbom: arguments.sbom.clone(),
             tested: None,
+            keep_failed: arguments.keep_failed.map(|time| time.get()),
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
             cleanup: (!cleanup.is_zero()).then(|| cleanup.get()),
@@ -201,7 +208,9 @@ pub(super) fn reported(session: &Session, work: impl FnOnce(&Ui) -> Option<Baked
     };
     baked.outcome.iter().for_each(|outcome| listing::show(outcome, ui));
     if let Some(run) = &baked.left {
-        ui.error(format!("`imgbake cleanup -run {run}` removes what is left"));
+        let keeps = baked.outcome.as_ref().is_some_and(|outcome| !outcome.kept.is_empty());
+        let flag = if keeps { " -delete-kept" } else { "" };
+        ui.error(format!("`imgbake cleanup -run {run}{flag}` removes what is left"));
     }
     match baked.was_interrupted() {
         // Whoever interrupts does not wait for a reader who may never come.
@@ -230,7 +239,9 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
         debug: arguments.debug,
         ask_data_sources: true,
         builds: true,
-        fingerprints: arguments.adopt || arguments.skip_unchanged().is_some(),
+        fingerprints: arguments.adopt
+            || arguments.skip_unchanged().is_some()
+            || arguments.keep_failed.is_some(),
     };
     let mut sources = SourceMap::default();
     let planned = arguments
@@ -262,6 +273,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         skip_unchanged: how.skip_unchanged,
         sbom: how.sbom.clone(),
         tested: how.tested.clone(),
+        keep_failed: how.keep_failed,
         environment: session.environment.clone(),
         sources: Arc::new(sources),
         journal: journal(session, how, ui),
@@ -390,6 +402,7 @@ mod tests {
             }],
             took: Duration::ZERO,
             stopped: interrupted.then_some(Cause::Interrupted),
+            kept: Vec::new(),
             left_behind: left.iter().map(ToString::to_string).collect(),
             untouched: vec!["x: kept on purpose".to_owned()],
         };

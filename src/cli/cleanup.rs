@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::front::{self, Language, PlanOptions, Planned, TemplateArguments, assignment};
 use super::{Exit, Session};
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// Removes also what runs had finished that died before they could say so.
     #[arg(long)]
     pub delete_finished: bool,
+    /// Removes also the machines that `build -keep-failed` has kept, though their time is not over.
+    #[arg(long)]
+    pub delete_kept: bool,
     /// Only after this run.
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
@@ -105,8 +109,7 @@ pub(crate) fn run_as(
         return Exit::Success;
     }
     let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
-    let (dry_run, delete_finished) = (arguments.dry_run, arguments.delete_finished);
-    let all = All { ui, cleaners: &cleaners, dry_run, delete_finished, options };
+    let all = All { ui, cleaners: &cleaners, arguments, options };
     on_runtime(ui, all.clean(&found))
 }
 
@@ -173,9 +176,8 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
 struct All<'a> {
     ui: &'a Ui,
     cleaners: &'a [Box<dyn Cleaner>],
-    dry_run: bool,
+    arguments: &'a Arguments,
     options: CleanupOptions,
-    delete_finished: bool,
 }
 
 /// How often to see whether a run is still alive.
@@ -193,10 +195,10 @@ impl All<'_> {
                 }
                 Ok(Holder::Us(journal)) if self.spares(run, &journal) => {}
                 Ok(Holder::Us(journal)) => {
-                    if self.delete_finished {
+                    if self.arguments.delete_finished {
                         journal.give_up_products();
                     }
-                    let left = match self.dry_run {
+                    let left = match self.arguments.dry_run {
                         true => show(self.ui, self.cleaners, run, &journal).await,
                         false => clean(self.ui, self.cleaners, run, &journal).await,
                     };
@@ -215,16 +217,20 @@ impl All<'_> {
 
     /// Whether all that is left of the run shall stay.
     fn spares(&self, run: &str, journal: &Journal) -> bool {
-        let kept = match self.options.spares_kept {
+        let on_purpose = match self.options.spares_kept {
             true => journal.leave_kept(),
             false => Vec::new(),
         };
-        listing::list(
-            self.ui,
-            &format!("These were left on purpose by the run {run}, and stay:"),
-            &kept,
-        );
-        !kept.is_empty() && journal.entries().is_empty()
+        let heading = format!("These were left on purpose by the run {run}, and stay:");
+        listing::list(self.ui, &heading, &on_purpose);
+        let kept = match self.arguments.delete_kept {
+            true => Vec::new(),
+            false => journal.leave_kept_beyond(Timestamp::now()),
+        };
+        let heading = format!("The run {run} keeps these for another one to go on with:");
+        listing::list(self.ui, &heading, &kept);
+        let stays = !on_purpose.is_empty() || !kept.is_empty();
+        stays && journal.entries().is_empty()
     }
 
     async fn take_over(&self, found: &Found) -> io::Result<Holder> {

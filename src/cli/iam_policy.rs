@@ -14,6 +14,9 @@ pub struct Arguments {
     /// What `build -force` needs, too: it removes AMIs of the same name.
     #[arg(long)]
     pub force: bool,
+    /// What `build -keep-failed` needs, too: it stops a machine, and a later run starts it again.
+    #[arg(long)]
+    pub keep_failed: bool,
     /// Which template, and what it is given.
     #[command(flatten)]
     pub template: TemplateArguments,
@@ -29,9 +32,16 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
         return Exit::Failure;
     };
-    let builds = plan.builds.iter().map(|build| build.builder.permissions(&session.environment));
+    let environment = &session.environment;
+    let builds = plan.builds.iter().map(|build| {
+        let mut all = build.builder.permissions(environment);
+        if arguments.keep_failed {
+            all.extend(build.builder.permissions_to_keep(environment));
+        }
+        all
+    });
     let after = plan.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
-    let after = after.map(|planned| planned.first.permissions(&session.environment));
+    let after = after.map(|planned| planned.first.permissions(environment));
     let permissions: Vec<_> = builds.chain(after).flatten().collect();
     if permissions.is_empty() {
         ui.error("Error: no build of the template needs an AWS account");

@@ -49,6 +49,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The user that it logs in as, if the template says it.
+    fn user(&self) -> Option<&str> {
+        None
+    }
+
     /// The hosts that the connection goes through, each with the option that names it: the machine
     /// sees their address instead of ours.
     fn hosts_between(&self) -> Vec<(&'static str, &str)> {

@@ -39,6 +39,14 @@ impl GoDuration {
         }
     }
 
+    /// Parses how long something may live: an [age](Self::parse_age) that is not zero.
+    pub fn parse_time_to_live(text: &str) -> Result<Self, String> {
+        match Self::parse_age(text)? {
+            given if given.is_zero() => Err(format!("`{text}` is no time at all")),
+            given => Ok(given),
+        }
+    }
+
     /// Parses Go's notation. The second line of an error is what to do.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refused = || {

@@ -102,6 +102,7 @@ fn record(target: &Ui, index: usize, fields: impl IntoIterator<Item = String>) {
 /// What nobody removed, so that a person can.
 pub fn left(outcome: &Outcome, ui: &Ui) {
     list(ui, "These could not be removed; remove them by hand:", &outcome.left_behind);
+    list(ui, "Kept, so that the next run with -keep-failed goes on there:", &outcome.kept);
     list(ui, "These were left as they are, as -on-error asks:", &outcome.untouched);
 }
 

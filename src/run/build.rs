@@ -117,6 +117,11 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         }
         skip_unchanged = None;
     }
+    let keep_failed = shared.request.keep_failed;
+    if keep_failed.is_some() && !builder.can_keep() {
+        ui.error("Warning: this builder keeps no machine on which a provisioner has failed");
+    }
+    let keep_failed = keep_failed.filter(|_| builder.can_keep());
     let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
     let request = shared.request.clone();
     let tests = PlannedTest::of(&post_processors);
@@ -132,6 +137,7 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         redactor: shared.redactor,
         provisioning: Arc::new(provisioners),
         skip_unchanged,
+        keep_failed,
         fingerprint,
     };
     if let Some(image) = &shared.request.tested {

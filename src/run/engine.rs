@@ -44,6 +44,7 @@ pub async fn execute(
         took: started.elapsed(),
         stopped: shared.stop.cause(),
         left_behind: request.journal.left_behind(),
+        kept: request.journal.kept(),
         untouched: request.journal.untouched(),
     }
 }

@@ -39,6 +39,8 @@ pub struct RunRequest {
     pub tested: Option<String>,
     /// `-sbom`: the directory for what is inside the images.
     pub sbom: Option<PathBuf>,
+    /// `-keep-failed`.
+    pub keep_failed: Option<Duration>,
     /// The environment of the run; its id is what `build.PackerRunUUID` says.
     pub environment: Arc<Environment>,
     /// The texts that the plan was made from: what fails says where it was written.
@@ -59,6 +61,8 @@ pub struct Outcome {
     pub stopped: Option<Cause>,
     /// What could not be removed, and why.
     pub left_behind: Vec<String>,
+    /// What is kept for a later run to go on with, and until when.
+    pub kept: Vec<String>,
     /// What nobody tried to remove, because `-on-error` said so.
     pub untouched: Vec<String>,
 }

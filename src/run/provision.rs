@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,12 @@ pub(super) struct Provisioners {
     is_kept: AtomicBool,
     /// The machine that provisioning failed on, for the error-cleanup provisioner.
     failed: Mutex<Option<Machine>>,
+    /// How many of `planned` have done their work on the machine in an earlier run.
+    before: AtomicUsize,
+    /// How many have done it by now.
+    done: AtomicUsize,
+    /// Whether the next one of them has failed.
+    has_failed: AtomicBool,
 }
 
 /// A post-processor that tests the image.
@@ -97,8 +103,19 @@ impl Provisioners {
         request: Arc<RunRequest>,
         inside: Arc<Inside>,
     ) -> Self {
-        let (is_kept, failed) = Default::default();
-        Self { planned, error_cleanup, request, inside, tests, is_kept, failed }
+        let (is_kept, failed, before, done, has_failed) = Default::default();
+        Self {
+            planned,
+            error_cleanup,
+            request,
+            inside,
+            tests,
+            is_kept,
+            failed,
+            before,
+            done,
+            has_failed,
+        }
     }
 
     fn failed(&self) -> MutexGuard<'_, Option<Machine>> {
@@ -138,7 +155,9 @@ impl Provisioners {
     }
 
     async fn run_all(&self, cx: &BuildContext, machine: &Machine) -> anyhow::Result<()> {
-        for planned in &self.planned {
+        let before = self.before.load(Ordering::Relaxed);
+        self.done.store(before, Ordering::Relaxed);
+        for planned in self.planned.iter().skip(before) {
             if cx.cancel.is_cancelled() {
                 return Err(Cancelled.into());
             }
@@ -147,7 +166,11 @@ impl Provisioners {
                 retry::or_cancelled(&cx.cancel, cx.ui.ask(question)).await?;
             }
             let name = planned.name.as_ref().unwrap_or(&planned.kind);
-            self.run_one(cx, machine, planned, Phase::Provision(name.clone())).await?;
+            let result = self.run_one(cx, machine, planned, Phase::Provision(name.clone())).await;
+            // One that was stopped has not failed by itself.
+            self.has_failed.store(result.is_err() && !cx.cancel.is_cancelled(), Ordering::Relaxed);
+            result?;
+            self.done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -243,6 +266,15 @@ impl Provisioning for Provisioners {
 
     fn keeps_failed_image(&self) -> bool {
         self.is_kept.load(Ordering::Relaxed)
+    }
+
+    fn go_on_after(&self, done: usize) {
+        self.before.store(done, Ordering::Relaxed);
+    }
+
+    fn done_before_failure(&self) -> Option<usize> {
+        let done = self.done.load(Ordering::Relaxed);
+        self.has_failed.load(Ordering::Relaxed).then_some(done)
     }
 
     async fn after_failure(&self, cx: &BuildContext) {

@@ -21,6 +21,7 @@ mod provisioning;
 pub mod proxy;
 mod reap;
 mod replacement;
+mod resume;
 mod session_manager;
 mod signals;
 mod speed;

@@ -113,3 +113,15 @@ fn action_yml_declares_the_inputs_that_are_read() {
     let declared: Vec<_> = action["inputs"].as_mapping().unwrap().keys().collect();
     assert_eq!(declared, NAMES.iter().collect::<Vec<_>>());
 }
+
+#[test]
+fn a_machine_that_failed_is_kept_for_a_time_that_is_none_or_some() {
+    let read = |text: &str| read(&[("command", "build"), ("keep-failed", text)]);
+    assert_eq!(read("").unwrap().keep_failed, None);
+    assert_eq!(read(" 2h ").unwrap().keep_failed, Some(Duration::from_secs(7200)));
+    assert_eq!(read("1d").unwrap().keep_failed, Some(Duration::from_secs(86_400)));
+    for wrong in ["0s", "0d", "-1h", "long"] {
+        let why = "the input `keep-failed`: it must be a time such as `2h` or `1d`";
+        assert_eq!(read(wrong).unwrap_err(), [why], "{wrong}");
+    }
+}

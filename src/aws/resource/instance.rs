@@ -1,11 +1,13 @@
 //! The instance that a build works on, with the volumes that came with it.
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::{InstanceStateName, Volume as AttachedVolume};
+use aws_sdk_ec2::types::{Instance as Ec2Instance, InstanceStateName, Volume as AttachedVolume};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
-use crate::aws::build_tags::{BUILD_TAG, Mark, by_id_or_build, hand_over, of_any_build};
+use crate::aws::build_tags::{
+    BUILD_TAG, Mark, RESUMED_TAG, by_id_or_build, hand_over, of_any_build,
+};
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
@@ -15,6 +17,7 @@ use crate::aws::resource::context::{Area, Removal, Search, Target};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::aws::resource::volume::{self, Volume};
+use crate::aws::tags;
 use crate::aws::wait::{Seen, Wait};
 use crate::permission::Permission;
 
@@ -38,6 +41,9 @@ pub struct Instance {
     /// The devices that it is started with; `None` if nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<Vec<String>>,
+    /// The token of the build that goes on with it, if that is another one: it belongs to that alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_by: Option<String>,
 }
 
 #[async_trait]
@@ -55,7 +61,10 @@ impl Resource for Instance {
     }
 
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        Ok(find(&search.ec2, &self.token, search.id).await?)
+        let belongs = |found: &Ec2Instance| {
+            tags::value(found.tags(), RESUMED_TAG) == self.resumed_by.as_deref()
+        };
+        Ok(find_one(&search.ec2, &self.token, search.id, belongs).await?)
     }
 
     /// Terminates it, and deletes the volumes that came with it and that EC2 would keep; but those
@@ -153,10 +162,25 @@ async fn terminate(removal: &Removal<'_>, ec2: &Ec2, id: &str) -> anyhow::Result
 
 /// The instance of the build of `token`, unless it has ended; the one of this `id`, if that is known.
 pub async fn find(ec2: &Ec2, token: &str, id: Option<&str>) -> Result<Found, ApiError> {
+    find_one(ec2, token, id, |_| true).await
+}
+
+async fn find_one(
+    ec2: &Ec2,
+    token: &str,
+    id: Option<&str>,
+    belongs: impl Fn(&Ec2Instance) -> bool,
+) -> Result<Found, ApiError> {
     let found = instance::matching(ec2, by_id_or_build("instance-id", id, token)).await?;
     let found = found.filter(|found| state(found) != InstanceStateName::Terminated);
+    let found = found.filter(belongs);
     let Some(found) = found else { return Ok(Found::Nothing) };
     Ok(Found::new(found.instance_id(), proof::instance(&found, token)))
+}
+
+/// What the tags of `instance` say, if more than them proves that a build of ours has started it.
+pub fn proven(instance: &Ec2Instance) -> Option<Mark> {
+    Mark::of(instance.tags()).filter(|mark| proof::instance(instance, &mark.token))
 }
 
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
@@ -170,7 +194,9 @@ async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let tagged = all.filter_map(|instance| {
         let mark = Mark::of(instance.tags())?;
         let is_proven = proof::instance(&instance, &mark.token);
-        let ours = Instance { token: mark.token.clone(), keeps: Vec::new(), devices: None };
+        let resumed_by = tags::value(instance.tags(), RESUMED_TAG).map(str::to_owned);
+        let token = mark.token.clone();
+        let ours = Instance { token, keeps: Vec::new(), devices: None, resumed_by };
         Tagged::new(instance.instance_id, mark, is_proven, ours)
     });
     Ok(tagged.collect())

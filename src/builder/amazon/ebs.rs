@@ -108,6 +108,18 @@ impl Builder for AmazonEbs {
         self.pair.test(cx, image).await
     }
 
+    fn can_keep(&self) -> bool {
+        true
+    }
+
+    fn is_of_image(&self, option: &str) -> bool {
+        image::is_option(option)
+    }
+
+    fn permissions_to_keep(&self, environment: &Environment) -> Vec<Permission> {
+        self.pair.permissions_to_keep(&self.pair.regions(environment))
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let Pairing { machine, image, .. } = &self.pair;
         let at = self.pair.regions(environment);

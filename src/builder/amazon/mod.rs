@@ -13,7 +13,7 @@
 //! | `pairing` | an instance and the AMI that is made of it |
 //! | `surrogate/` | the volumes that become an AMI: their options, and a file for each step that only they need |
 //! | `volumes/` | the volumes: their options, and a file for each step until they are handed over |
-//! | `build`, `source_ami`, `block_device`, `check_account`, `snapshot_volumes`, `share_snapshot` | what they have in common |
+//! | `build`, `source_ami`, `record_tags`, `block_device`, `check_account`, `snapshot_volumes`, `share_snapshot` | what they have in common |
 //! | `artifact` | the AMIs that come out |
 
 mod artifact;
@@ -28,6 +28,7 @@ mod image;
 mod import;
 mod machine;
 mod pairing;
+mod record_tags;
 mod share_snapshot;
 mod snapshot_volumes;
 mod source_ami;

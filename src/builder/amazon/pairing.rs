@@ -14,7 +14,8 @@ use super::image::{
     Imaging, MadeImage,
 };
 use super::machine::{
-    self, FindNetwork, Machine, MachineOptions, MachineSettings, Network, Stopped,
+    self, FindKept, FindNetwork, Machine, MachineOptions, MachineSettings, Network, Started,
+    Stopped,
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
@@ -61,6 +62,11 @@ impl Pairing {
         all.extend(CheckAccount::permissions(&self.build, looks_at_regions, at));
         all.extend(machine::permissions(&self.machine, at));
         all
+    }
+
+    /// What the account must allow so that a machine is kept for a later run, which goes on there.
+    pub(super) fn permissions_to_keep(&self, at: &Regions) -> Vec<Permission> {
+        machine::permissions_to_keep(&self.machine, at)
     }
 
     /// What the account must allow for the AMI, beside the calls that make it; of snapshots that the
@@ -195,7 +201,10 @@ impl AtWork {
         of: impl FnOnce(Stopped) -> F,
     ) -> anyhow::Result<(T, String)> {
         let machine = &self.machine;
-        let started = machine::start(steps, machine, source, network).await?;
+        let started = match self.resumed(cx, steps, (source, network)).await? {
+            Some(started) => started,
+            None => machine::start(steps, machine, source, network).await?,
+        };
         let made = async {
             let stopped = machine::provision_and_stop(cx, steps, machine, source, &started).await?;
             of(stopped).await
@@ -224,6 +233,22 @@ impl AtWork {
             steps.run(HandOver::new(&self.imaging, std::slice::from_ref(image))).await?;
         }
         tested
+    }
+
+    /// The machine of an earlier run on which a provisioner has failed, if this run goes on there.
+    async fn resumed(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        (source, network): (&SourceAmi, &Network),
+    ) -> anyhow::Result<Option<Started>> {
+        if cx.keep_failed.is_none() || cx.facts.force {
+            return Ok(None);
+        }
+        let Some(kept) = steps.run(FindKept::new(&self.machine, source)).await? else {
+            return Ok(None);
+        };
+        machine::resume(cx, steps, &self.machine, (source, network), kept).await
     }
 
     /// Copies the AMI.

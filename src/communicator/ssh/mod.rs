@@ -125,6 +125,10 @@ impl Connector for SshOptions {
         connect(self, cx, target, pause).await
     }
 
+    fn user(&self) -> Option<&str> {
+        Some(&self.ssh_username)
+    }
+
     async fn forget_key(
         &self,
         cx: &BuildContext,

@@ -216,6 +216,7 @@ fn request() -> RunRequest {
         skip_unchanged: None,
         tested: None,
         sbom: None,
+        keep_failed: None,
         parallel_builds: None,
         debug: false,
         on_error: OnError::Cleanup,

@@ -186,3 +186,30 @@ async fn an_interruption_ends_retries() {
     assert_eq!(errors(&outcome), ["template.json:2:3: the provisioner shell failed: interrupted"]);
     assert!(said.is_empty(), "{said:?}");
 }
+
+#[tokio::test]
+async fn on_a_machine_of_an_earlier_run_only_what_is_left_is_done() {
+    for (done, times, said, failed_after) in [
+        (1, 0, vec!["x| try 1", "x| try 1"], None),
+        (2, 1, vec!["x| try 1"], Some(2)),
+        (3, 0, vec![], None),
+    ] {
+        let seen = Arc::new(Mutex::new(None));
+        let see = seen.clone();
+        let mut planned = build("x", move |cx| {
+            let see = see.clone();
+            async move {
+                cx.provisioning.go_on_after(done);
+                let result = cx.provisioning.provision(&cx, Arc::new(Connected), BuildData::new());
+                let result = result.await;
+                *see.lock().unwrap() = cx.provisioning.done_before_failure();
+                result.map(|()| None)
+            }
+            .boxed()
+        });
+        planned.provisioners = vec![failing("one", 1), failing("two", 0), failing("three", times)];
+        let (_, heard) = run(vec![planned], &request()).await;
+        assert_eq!(heard, said, "after {done}");
+        assert_eq!(*seen.lock().unwrap(), failed_after, "after {done}");
+    }
+}

@@ -338,6 +338,7 @@ impl Build {
             Arc::new(Double { fails: self.trouble == Trouble::Fails, data: Mutex::default() });
         let cx = BuildContext {
             skip_unchanged: None,
+            keep_failed: None,
             facts: Arc::new(facts),
             ui: ui.for_target("ubuntu"),
             cancel: CancellationToken::new(),

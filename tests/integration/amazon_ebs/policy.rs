@@ -91,7 +91,7 @@ async fn calls(bed: &Bed, options: &Json, last: &'static str) -> (Vec<Call>, Vec
 }
 
 /// The actions that a printed policy allows.
-fn printed(policy: &Json) -> BTreeSet<String> {
+pub fn printed(policy: &Json) -> BTreeSet<String> {
     let statements = policy["Statement"].as_array().unwrap().iter();
     let actions = statements.flat_map(|one| match &one["Action"] {
         Json::Array(actions) => actions.clone(),

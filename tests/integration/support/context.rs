@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub fn build_context(builder_type: &str, environment: Environment, ui: Ui) -> BuildContext {
     BuildContext {
         skip_unchanged: None,
+        keep_failed: None,
         facts: Arc::new(
             Facts::without_build(builder_type, Scope::new(Arc::new(environment))).named("test"),
         ),

@@ -41,4 +41,4 @@ pub(super) use self::made_image::MadeImage;
 pub(super) use self::make::{make, permissions as permissions_to_make};
 pub(super) use self::register_image::{RegisterImage, Registration};
 pub(super) use self::registration::{BootMode, RegistrationOptions};
-pub(super) use self::settings::{ImageDisks, ImageOptions, ImageSettings, Imaging};
+pub(super) use self::settings::{ImageDisks, ImageOptions, ImageSettings, Imaging, is_option};

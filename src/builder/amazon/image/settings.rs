@@ -10,7 +10,7 @@ use crate::builder::amazon::build::{Build, BuildOptions};
 use crate::builder::amazon::image::ami::{AmiOptions, VirtualizationType};
 use crate::builder::amazon::image::copies::CopyOptions;
 use crate::component::{BuildContext, Check};
-use crate::config::option_parts;
+use crate::config::{Part as _, option_parts};
 
 option_parts! {
     /// The options of an AMI, however it is made.
@@ -33,6 +33,11 @@ pub struct ImageDisks {
     pub ami_block_device_mappings: Vec<BlockDevice>,
     /// Whether `run_tags` are kept off the AMI and its snapshots.
     pub skip_ami_run_tags: bool,
+}
+
+/// Whether `option` is one of an AMI.
+pub(crate) fn is_option(option: &str) -> bool {
+    ImageOptions::schema().has(option)
 }
 
 impl ImageOptions {

@@ -1,11 +1,15 @@
 //! The life of a machine, whatever is made of it: started, provisioned, stopped. The steps, in order;
 //! those that do not need each other run at the same time.
 
+use std::sync::Arc;
+
 use tokio::join;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::allow::Regions;
+use crate::aws::name;
 use crate::builder::amazon::machine::console::Console;
+use crate::builder::amazon::machine::find_kept::Kept;
 use crate::builder::amazon::machine::find_network::{FindNetwork, Network};
 use crate::builder::amazon::machine::find_password::FindPassword;
 use crate::builder::amazon::machine::find_source_ami::FindSourceAmi;
@@ -13,12 +17,13 @@ use crate::builder::amazon::machine::make_key_pair::{Key, MakeKeyPair};
 use crate::builder::amazon::machine::make_profile::MakeProfile;
 use crate::builder::amazon::machine::open_security_group::OpenSecurityGroup;
 use crate::builder::amazon::machine::open_tunnel::OpenTunnel;
+use crate::builder::amazon::machine::resume::ResumeInstance;
 use crate::builder::amazon::machine::run_instance::{RunInstance, Running};
 use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::machine::stop_instance::{StopInstance, Stopped};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::builder::provision::{self, provision};
-use crate::communicator::{Chosen, Target};
+use crate::communicator::{Chosen, KeyType, Target, TemporaryKey};
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -45,6 +50,32 @@ pub(crate) async fn start(
     let (key, groups, profile) = (key?, groups?, profile?);
     let instance = RunInstance::new(machine, source, network, key.name.clone(), groups, profile);
     Ok(Started { instance: steps.run(instance).await?, key })
+}
+
+/// Goes on with a machine that an earlier run has kept; `None` if that is not possible.
+pub(crate) async fn resume(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    (source, network): (&SourceAmi, &Network),
+    kept: Kept,
+) -> anyhow::Result<Option<Started>> {
+    let key = key_for(machine, &kept).await?;
+    let groups = steps.run(OpenSecurityGroup::new(machine, source, network)).await?;
+    let resume = ResumeInstance::new(machine, source, &kept, groups, key.clone());
+    let Some(instance) = steps.run(resume).await? else { return Ok(None) };
+    cx.provisioning.go_on_after(kept.done);
+    Ok(Some(Started { instance, key: Key { temporary: key, ..Key::default() } }))
+}
+
+/// A new key, if the template gives none. It has the name of the first one: who takes it out of the
+/// machine takes both.
+async fn key_for(machine: &Machine, kept: &Kept) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
+    let Some(wish) = machine.settings.communicator.temporary_key() else { return Ok(None) };
+    let kind = if wish.kind == KeyType::Rsa { KeyType::Rsa } else { KeyType::Ed25519 };
+    let name = kept.key_name.clone().unwrap_or_else(name::temporary);
+    let made = move || TemporaryKey::generate(kind, Some(2048), &name);
+    Ok(Some(Arc::new(tokio::task::spawn_blocking(made).await??)))
 }
 
 /// Has the machine provisioned, and stops it. What its console says of its host keys is held against

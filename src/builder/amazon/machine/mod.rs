@@ -2,10 +2,13 @@
 
 mod attempts;
 mod console;
+mod find_kept;
 mod find_network;
 mod find_password;
 mod find_source_ami;
 mod hardware;
+mod keep;
+mod let_in;
 mod life;
 mod lint;
 mod lost;
@@ -15,6 +18,7 @@ mod networking;
 mod open_security_group;
 mod open_tunnel;
 mod profile;
+mod resume;
 mod run;
 mod run_instance;
 mod set_attributes;
@@ -24,9 +28,11 @@ mod stop_instance;
 mod trial;
 
 pub(super) use self::attempts::{Bake, account, bake};
+pub(super) use self::find_kept::FindKept;
 pub(super) use self::find_network::{FindNetwork, Network};
 pub(super) use self::find_source_ami::FindSourceAmi;
-pub(super) use self::life::{permissions, provision_and_stop, start};
+pub(super) use self::keep::permissions as permissions_to_keep;
+pub(super) use self::life::{Started, permissions, provision_and_stop, resume, start};
 pub(super) use self::lost::explaining;
 pub(super) use self::networking::EnhancedNetworking;
 pub(super) use self::set_attributes::SetAttributes;

@@ -102,6 +102,11 @@ impl ProfileOptions {
         policy.filter(|_| self.iam_instance_profile.is_empty())
     }
 
+    /// Whether the profile is made for the build, and goes with it.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary_policy().is_some()
+    }
+
     /// Whether the machine has a profile.
     pub fn is_wanted(&self) -> bool {
         !self.iam_instance_profile.is_empty() || self.temporary_policy().is_some()

@@ -21,6 +21,7 @@ use crate::step::Step;
 pub(crate) struct StopInstance {
     machine: Machine,
     id: String,
+    token: String,
     is_spot: bool,
 }
 
@@ -29,11 +30,14 @@ pub(crate) struct StopInstance {
 pub(crate) struct Stopped {
     /// Its id.
     pub id: String,
+    /// The token of the build that has started it.
+    pub token: String,
 }
 
 impl StopInstance {
     pub(crate) fn new(machine: &Machine, instance: &Running) -> Self {
-        Self { machine: machine.clone(), id: instance.id.clone(), is_spot: instance.is_spot }
+        let Running { id, token, is_spot, .. } = instance.clone();
+        Self { machine: machine.clone(), id, token, is_spot }
     }
 
     /// What the account must allow for it.
@@ -80,7 +84,7 @@ impl Step for StopInstance {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Stopped> {
-        let stopped = Stopped { id: self.id.clone() };
+        let stopped = Stopped { id: self.id.clone(), token: self.token.clone() };
         if self.is_spot {
             return Ok(stopped);
         }

@@ -59,7 +59,7 @@ impl SwapVolumes {
             !is_source(volume) && (is_root || is_omitted() && !stays(device))
         };
         let thing = |volume: Volume| {
-            let (instance, token) = (stopped.id.clone(), build.token.clone());
+            let (instance, token) = (stopped.id.clone(), stopped.token.clone());
             let made = OurVolume { instance, token };
             let thing = made.thing(&build.account, build.account.region()).known_as(&volume.id);
             (volume, Arc::new(thing))

@@ -5,6 +5,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::registered;
 use super::wire::{Answer, Call, Upstream};
 
@@ -67,6 +70,15 @@ impl Manners {
             let answer = upstream.ask(call).await?;
             let is_gone = answer.status == *status;
             return Some(if is_gone { Answer::error(call, code, "not there") } else { answer });
+        }
+        if call.action == "ModifyInstanceAttribute"
+            && let Some((id, data)) = call.get("InstanceId").zip(call.get("UserData.Value"))
+        {
+            // What the API takes off the wire has its base64 no more, and moto looks for it.
+            let data = BASE64.encode(data);
+            let action = ("Action", call.action.as_str());
+            let twice = call.instead(&[action, ("InstanceId", id), ("UserData.Value", &data)]);
+            return upstream.ask(&twice).await;
         }
         let makes_image = ["CreateImage", "CopyImage", "RegisterImage"];
         let Some(name) = call.get("Name").filter(|_| makes_image.contains(&call.action.as_str()))

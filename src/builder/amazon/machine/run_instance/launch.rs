@@ -87,12 +87,22 @@ impl Launch {
 
 /// The machine, before it is there.
 fn before_start(machine: &Machine, source: &SourceAmi) -> Arc<Thing> {
+    let made = instance_of(machine, source, &machine.build.token, None);
+    Arc::new(made.thing(&machine.build.account, machine.build.account.region()))
+}
+
+/// The machine that the build of `token` has started, or is about to; `resumed_by`: see there.
+pub(crate) fn instance_of(
+    machine: &Machine,
+    source: &SourceAmi,
+    token: &str,
+    resumed_by: Option<String>,
+) -> Instance {
     let MachineSettings { devices, later, .. } = &*machine.settings;
     let disks: Vec<_> = devices.iter().chain(later).collect();
     let keeps = disks.iter().filter(|disk| disk.delete_on_termination == Some(false));
     let keeps = keeps.map(|disk| disk.device_name.clone()).collect();
     let added = disks.iter().map(|disk| disk.device_name.clone());
     let devices = Some(source.devices().into_iter().chain(added).collect());
-    let made = Instance { token: machine.build.token.clone(), keeps, devices };
-    Arc::new(made.thing(&machine.build.account, machine.build.account.region()))
+    Instance { token: token.to_owned(), keeps, devices, resumed_by }
 }

@@ -6,6 +6,7 @@ mod on_demand;
 mod spot;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -19,6 +20,7 @@ use crate::aws::resource::Resource as _;
 use crate::aws::resource::instance::Instance as OurInstance;
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::machine::find_network::{Network, Place, leaves_place_open};
+use crate::builder::amazon::machine::keep::End;
 use crate::builder::amazon::machine::run::Interface;
 use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::source_ami::SourceAmi;
@@ -34,11 +36,15 @@ use self::ladder::{Market, Rung, in_vain, is_about_capacity, passes_by, waits_be
 use self::launch::Launch;
 use self::spot::LaunchTemplate;
 
+pub(super) use self::launch::instance_of;
+
 /// Starts the instance and waits until it runs.
 pub(crate) struct RunInstance {
     launch: Launch,
     /// What a spot instance is started from.
     template: Option<LaunchTemplate>,
+    /// Whether the instance that runs is one that EC2 may take back.
+    is_spot: AtomicBool,
 }
 
 /// The machine, running.
@@ -48,7 +54,9 @@ pub(crate) struct Running {
     pub id: String,
     /// Whether EC2 may take it back.
     pub is_spot: bool,
-    host: String,
+    /// The token of the build that has started it.
+    pub token: String,
+    pub(super) host: String,
 }
 
 impl Running {
@@ -71,6 +79,7 @@ impl RunInstance {
         Self {
             launch: Launch::new(machine, source, network, key_name, groups, profile),
             template: machine.settings.spot.is_wanted().then(|| LaunchTemplate::new(machine)),
+            is_spot: AtomicBool::new(false),
         }
     }
 
@@ -104,7 +113,7 @@ impl RunInstance {
         };
         cx.journal.made(&self.launch.made(), &id);
         cx.ui.say(format!("Instance: {id}"));
-        let instance = match self.wait(cx, &id).await {
+        let instance = match wait_until_running(cx, &self.launch.machine, &id).await {
             Err(error) if error.downcast_ref().is_some_and(Ended::lacked_capacity) => {
                 self.make_room(cx).await?;
                 return Err(error);
@@ -118,7 +127,10 @@ impl RunInstance {
         if cx.facts.debug {
             show_addresses(cx, &instance);
         }
-        Ok(Running { id, is_spot, host: self.host(cx, instance).await? })
+        self.is_spot.store(is_spot, Ordering::Relaxed);
+        let machine = &self.launch.machine;
+        let host = host(cx, machine, instance).await?;
+        Ok(Running { id, is_spot, token: machine.build.token.clone(), host })
     }
 
     /// Takes back an instance that has ended by itself, and writes down that there will be another.
@@ -176,49 +188,57 @@ impl RunInstance {
             }
         }
     }
+}
 
-    /// Waits until the instance runs.
-    async fn wait(&self, cx: &BuildContext, id: &str) -> anyhow::Result<Instance> {
-        let memory = &self.launch.machine.build.account.memory;
-        let patience = self.launch.machine.build.patience(cx, INSTANCE_PATIENCE);
-        let ec2 = self.launch.machine.build.ec2(cx);
-        let wait = Wait { kind: "instance running", what: id, patience, memory };
-        wait.until(&cx.ui, &cx.cancel, || async {
-            let seen = by_id(&ec2, id).await?;
-            let Some(instance) = seen else { return Ok(Seen::pending("not known yet")) };
-            match state(&instance) {
-                InstanceStateName::Running => Ok(Seen::Ready(instance)),
-                InstanceStateName::Pending => Ok(Seen::pending("pending")),
-                other => Err(match Ended::of(&instance) {
-                    Some(ended) => ended.into(),
-                    None => anyhow!("the instance {id} is {} instead of running", other.as_str()),
-                }),
-            }
-        })
-        .await
-    }
+/// Waits until the instance `id` runs.
+pub(super) async fn wait_until_running(
+    cx: &BuildContext,
+    machine: &Machine,
+    id: &str,
+) -> anyhow::Result<Instance> {
+    let memory = &machine.build.account.memory;
+    let patience = machine.build.patience(cx, INSTANCE_PATIENCE);
+    let ec2 = machine.build.ec2(cx);
+    let wait = Wait { kind: "instance running", what: id, patience, memory };
+    wait.until(&cx.ui, &cx.cancel, || async {
+        let seen = by_id(&ec2, id).await?;
+        let Some(instance) = seen else { return Ok(Seen::pending("not known yet")) };
+        match state(&instance) {
+            InstanceStateName::Running => Ok(Seen::Ready(instance)),
+            InstanceStateName::Pending => Ok(Seen::pending("pending")),
+            other => Err(match Ended::of(&instance) {
+                Some(ended) => ended.into(),
+                None => anyhow!("the instance {id} is {} instead of running", other.as_str()),
+            }),
+        }
+    })
+    .await
+}
 
-    /// The address to connect to. A public one may come a moment after the instance runs.
-    async fn host(&self, cx: &BuildContext, mut instance: Instance) -> anyhow::Result<String> {
-        let communicator = &self.launch.settings().communicator;
-        if !communicator.connects() || communicator.host().is_some() {
-            return Ok(String::new());
-        }
-        let id = instance.instance_id().unwrap_or_default().to_owned();
-        let wanted = self.launch.settings().run.ssh_interface;
-        for look in 1.. {
-            if let Some(host) = address(&instance, wanted, look == LOOKS) {
-                return Ok(host.to_owned());
-            }
-            if look == LOOKS {
-                break;
-            }
-            retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
-            let seen = by_id(&self.launch.machine.build.ec2(cx), &id).await?;
-            instance = seen.with_context(|| format!("the instance {id} is gone"))?;
-        }
-        bail!("the instance {id} has no address to connect to (`ssh_interface` says which is used)")
+/// The address to connect to. A public one may come a moment after the instance runs.
+pub(super) async fn host(
+    cx: &BuildContext,
+    machine: &Machine,
+    mut instance: Instance,
+) -> anyhow::Result<String> {
+    let communicator = &machine.settings.communicator;
+    if !communicator.connects() || communicator.host().is_some() {
+        return Ok(String::new());
     }
+    let id = instance.instance_id().unwrap_or_default().to_owned();
+    let wanted = machine.settings.run.ssh_interface;
+    for look in 1.. {
+        if let Some(host) = address(&instance, wanted, look == LOOKS) {
+            return Ok(host.to_owned());
+        }
+        if look == LOOKS {
+            break;
+        }
+        retry::sleep(&cx.cancel, Duration::from_secs(1)).await?;
+        let seen = by_id(&machine.build.ec2(cx), &id).await?;
+        instance = seen.with_context(|| format!("the instance {id} is gone"))?;
+    }
+    bail!("the instance {id} has no address to connect to (`ssh_interface` says which is used)")
 }
 
 #[async_trait]
@@ -245,8 +265,10 @@ impl Step for RunInstance {
         self.climb(cx).await
     }
 
-    async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        let instance = self.launch.machine.build.removal(cx).remove(&self.launch.made()).await;
+    async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
+        let Launch { machine, source, .. } = &self.launch;
+        let (made, is_spot) = (&self.launch.made(), self.is_spot.load(Ordering::Relaxed));
+        let instance = End { cx, machine, source, made, is_spot }.come(ending).await;
         let template = match &self.template {
             Some(template) => self.launch.machine.build.removal(cx).remove(&template.made).await,
             None => Ok(()),
