@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{Filter, Image};
 use jiff::Timestamp;
 
-use crate::aws::call::Ec2;
+use crate::aws::call::{Ec2, all_pages};
 use crate::aws::error::ApiError;
 
 /// A filter of a `Describe…` call.
@@ -25,6 +25,16 @@ pub async fn matching(ec2: &Ec2, filters: Vec<Filter>) -> Result<Vec<Image>, Api
     let request = ec2.describe_images().owners("self").set_filters(Some(filters));
     let answer = ec2.call("DescribeImages", |_| request.clone().send()).await?;
     Ok(answer.images.unwrap_or_default())
+}
+
+/// All of the account's own AMIs.
+pub async fn all_own(ec2: &Ec2) -> Result<Vec<Image>, ApiError> {
+    all_pages(|token| async {
+        let request = ec2.describe_images().owners("self").max_results(1000).set_next_token(token);
+        let page = ec2.call("DescribeImages", |_| request.clone().send()).await?;
+        Ok((page.images.unwrap_or_default(), page.next_token))
+    })
+    .await
 }
 
 /// The AMI `id`, if the API knows it.

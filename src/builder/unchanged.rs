@@ -1,7 +1,7 @@
 //! `-skip-unchanged`, for every builder: what has changed since an earlier image was made, whether that
 //! is young enough, and what is said of it.
 
-mod beside;
+pub(crate) mod beside;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
-pub(crate) use self::beside::{FindBeside, Left, WriteBeside};
 use crate::component::{Artifact, BuildContext, SkipUnchanged};
 use crate::fingerprint::{MadeFrom, Record};
 use crate::interpolate::BuildData;

@@ -27,6 +27,7 @@ use crate::aws::proof::is_snapshot_for;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::resource::retired_ami::RetiredAmi;
 use crate::aws::resource::{Recorded, Resource as _};
+use crate::aws::tags;
 use crate::channel::releases::{before, history};
 use crate::channel::{Channels, Context, Region, mark};
 use crate::journal::{Journal, Thing};
@@ -115,7 +116,8 @@ async fn judge(
     channels: &Channels,
     wanted: &Wanted,
 ) -> anyhow::Result<Vec<Verdict>> {
-    let images = published(cx, region, channels).await?;
+    let own = image::all_own(&region.ec2()).await?;
+    let images = published(cx, channels, &own);
     let mut why = Reasons::default();
     let now = cx.environment.started;
     for (index, image) in images.iter().enumerate() {
@@ -138,7 +140,7 @@ async fn judge(
     if !wanted.shared {
         why.add_all(shared(region, &why.without(&images)).await?);
     }
-    let loose = loose_snapshots(region, &why.without(&images)).await?;
+    let loose = loose_snapshots(region, &why.without(&images), &own).await?;
     let fate = |image: &Image| match why.0.get(&id(image)) {
         Some(reasons) => Fate::Stays(reasons.clone()),
         None if !is_over(image, now, wanted.grace) => Fate::Deprecated,
@@ -175,24 +177,24 @@ fn id(image: &Image) -> String {
     image.image_id().unwrap_or_default().to_owned()
 }
 
-/// The AMIs that were published as the image, the newest first.
-async fn published(
-    cx: &Context,
-    region: &Region,
-    channels: &Channels,
-) -> anyhow::Result<Vec<Image>> {
-    let tag = format!("tag:{}", mark::PUBLISHED);
-    let wanted = filter(tag, [mark::value(channels.image(), "*")]);
-    let found = image::matching(&region.ec2(), vec![wanted]).await?;
-    let is_ours = |image: &Image| mark::is(image, mark::PUBLISHED, channels.image());
-    let (mut ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_ours);
+/// Those of the account's `own` AMIs that were published as the image, the newest first.
+fn published(cx: &Context, channels: &Channels, own: &[Image]) -> Vec<Image> {
+    let name = channels.image();
+    let prefix = mark::value(name, "");
+    let is_tagged = |image: &&Image| {
+        let value = tags::value(image.tags(), mark::PUBLISHED);
+        value.is_some_and(|value| value.starts_with(&prefix))
+    };
+    let is_ours = |image: &&Image| mark::is(image, mark::PUBLISHED, name);
+    let (ours, others): (Vec<_>, Vec<_>) = own.iter().filter(is_tagged).partition(is_ours);
     for other in others {
-        let id = id(&other);
+        let id = id(other);
         cx.ui.say(format!("Leaving {id} alone: its tag `{}` names another AMI", mark::PUBLISHED));
     }
-    ours.retain(|image| image.state() == Some(&ImageState::Available));
+    let available = |image: &&Image| image.state() == Some(&ImageState::Available);
+    let mut ours: Vec<Image> = ours.into_iter().filter(available).cloned().collect();
     ours.sort_by_key(|image| Reverse((creation(image), image.name().map(str::to_owned))));
-    Ok(ours)
+    ours
 }
 
 /// The AMIs that channels have, and those that the channels of this image go back to.
@@ -242,33 +244,32 @@ async fn shared(region: &Region, images: &[&Image]) -> anyhow::Result<Vec<(Strin
 }
 
 /// The snapshots of `images` that nobody needs without them: EC2 made them for these AMIs, and no
-/// other AMI has them.
-async fn loose_snapshots(region: &Region, images: &[&Image]) -> anyhow::Result<BTreeSet<String>> {
+/// other of the account's `own` AMIs has them.
+async fn loose_snapshots(
+    region: &Region,
+    images: &[&Image],
+    own: &[Image],
+) -> anyhow::Result<BTreeSet<String>> {
     let ec2 = &region.ec2();
-    let owners: BTreeMap<String, String> = images
-        .iter()
-        .flat_map(|image| snapshots(image).into_iter().map(|one| (one, id(image))))
-        .collect();
+    let of = |image: &&Image| {
+        let owner = id(image);
+        snapshots(image).into_iter().map(move |snapshot| (snapshot, owner.clone()))
+    };
+    let mut owners: BTreeMap<String, String> = images.iter().flat_map(of).collect();
+    for other in own {
+        let used = snapshots(other);
+        let id = id(other);
+        owners.retain(|snapshot, owner| *owner == id || !used.contains(snapshot));
+    }
     let ids: Vec<&String> = owners.keys().collect();
     let mut loose = BTreeSet::new();
     for some in ids.chunks(MOST_VALUES) {
         let there = filter("snapshot-id", some.iter().copied());
         let request = ec2.describe_snapshots().owner_ids("self").filters(there);
-        let (found, users) = tokio::try_join!(
-            ec2.call("DescribeSnapshots", |_| request.clone().send()),
-            image::matching(
-                ec2,
-                vec![filter("block-device-mapping.snapshot-id", some.iter().copied())]
-            ),
-        )?;
-        let is_needed = |snapshot: &str, owner: &str| {
-            let mut others = users.iter().filter(|user| user.image_id() != Some(owner));
-            others.any(|other| snapshots(other).iter().any(|one| one == snapshot))
-        };
+        let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
         let is_loose = |one: &&Snapshot| {
-            let (id, owner) = (one.snapshot_id().unwrap_or_default(), one.snapshot_id());
-            let owner = owner.and_then(|id| owners.get(id));
-            owner.is_some_and(|owner| is_snapshot_for(one, owner) && !is_needed(id, owner))
+            let owner = one.snapshot_id().and_then(|id| owners.get(id));
+            owner.is_some_and(|owner| is_snapshot_for(one, owner))
         };
         let own = found.snapshots().iter().filter(is_loose);
         loose.extend(own.filter_map(|one| one.snapshot_id.clone()));

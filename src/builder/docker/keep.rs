@@ -21,12 +21,10 @@ use crate::step::{Ending, Step, remove_if_there};
 
 /// Makes an image of the container.
 ///
-/// Nobody can tell whose an image without a name is. So it is made with a name of ours, and only when
-/// the journal knows its id, the name is taken away again: the image of the container's source is
-/// called so for a moment, for an image whose last name is taken away would go with it.
+/// Nobody can tell whose an image without a name is. So it is made with a name of ours, which
+/// [`TakeNameAway`] takes away when it is finished.
 pub(super) struct CommitContainer {
     engine: Engine,
-    source: String,
     container: String,
     changes: Vec<String>,
     author: String,
@@ -36,24 +34,54 @@ pub(super) struct CommitContainer {
 }
 
 impl CommitContainer {
-    pub fn new(
-        cx: &BuildContext,
-        engine: &Engine,
-        source: &Found,
-        container: &str,
-        changes: Vec<String>,
-    ) -> Self {
+    pub fn new(cx: &BuildContext, engine: &Engine, container: &str, changes: Vec<String>) -> Self {
         let name = Names::new(&cx.facts.scope.environment).image();
         let thing = Arc::new(engine.image_thing(&name).as_product());
-        let (source, container) = (source.id.clone(), container.to_owned());
+        let (engine, container) = (engine.clone(), container.to_owned());
         let (author, message) = Default::default();
-        let engine = engine.clone();
-        Self { engine, source, container, changes, author, message, name, thing }
+        Self { engine, container, changes, author, message, name, thing }
     }
 
     /// The same, with who has made it and why.
     pub fn signed(self, author: &str, message: &str) -> Self {
         Self { author: author.to_owned(), message: message.to_owned(), ..self }
+    }
+
+    /// What finishes the image, which was made of a container of `source`.
+    pub fn finish(&self, source: &Found) -> TakeNameAway {
+        let (engine, source) = (self.engine.clone(), source.id.clone());
+        TakeNameAway { engine, source, name: self.name.clone() }
+    }
+}
+
+/// Takes the temporary name of an image away: then it is finished, and counts for `-skip-unchanged`.
+///
+/// The image of the container's source is called so for a moment, for an image whose last name is taken
+/// away would go with it.
+pub(super) struct TakeNameAway {
+    engine: Engine,
+    source: String,
+    name: ImageName,
+}
+
+#[async_trait]
+impl Step for TakeNameAway {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "take the image's temporary name away"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Image
+    }
+
+    async fn run(&self, _cx: &BuildContext) -> anyhow::Result<()> {
+        let unnamed = async {
+            self.engine.tag(&self.source, &self.name).await?;
+            self.engine.remove_image(&self.name.to_string()).await
+        };
+        unnamed.await.context("cannot take the image's temporary name away")
     }
 }
 
@@ -90,11 +118,6 @@ impl Step for CommitContainer {
         });
         let id = made.context("cannot commit the container")?;
         cx.journal.made(&self.thing, &id);
-        let unnamed = async {
-            self.engine.tag(&self.source, &self.name).await?;
-            self.engine.remove_image(&self.name.to_string()).await
-        };
-        unnamed.await.context("cannot take the image's temporary name away")?;
         cx.ui.say(format!("Image ID: {id}"));
         Ok(id)
     }

@@ -23,7 +23,8 @@ use self::find_unchanged::FindLabelled;
 use self::keep::{CommitContainer, ExportContainer, Exported, record_of};
 use self::run_container::RunContainer;
 use crate::builder::provision::{self, provision};
-use crate::builder::unchanged::{self, FindBeside, Left, Recorded, WriteBeside, recorded};
+use crate::builder::unchanged::beside::{FindBeside, Left, WriteBeside};
+use crate::builder::unchanged::{self, Recorded, recorded};
 use crate::communicator::{self, Chosen, DockerExec, HostKey, Taken, Target};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, SkipUnchanged,
@@ -287,12 +288,14 @@ impl Docker {
                     let steps = engine.steps(&source.id).await? + 1;
                     changes.extend(label::lines(made_from, steps));
                 }
-                let commit = CommitContainer::new(cx, engine, source, container, changes)
-                    .signed(author, message);
+                let commit = CommitContainer::new(cx, engine, container, changes);
+                let commit = commit.signed(author, message);
+                let finish = commit.finish(source);
                 let id = steps.run(commit).await?;
                 if cx.provisioning.has_tests() {
                     self.test_image(cx, engine, &id).await?;
                 }
+                steps.run(finish).await?;
                 Ok(Some(recorded(committed(engine, id, build_data), made_from)))
             }
         }

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::artifact::Image;
 use super::files::Fetch;
-use super::{Begin, Qemu, arguments};
-use crate::builder::unchanged::{self, FindBeside, Left, Recorded, WriteBeside, recorded};
+use super::{Begin, Qemu, arguments, firmware};
+use crate::builder::unchanged::beside::{FindBeside, Left, WriteBeside};
+use crate::builder::unchanged::{self, Recorded, recorded};
 use crate::component::{Artifact, BuildContext};
 use crate::config::Late;
 use crate::fingerprint::Beside;
@@ -89,6 +90,34 @@ impl Qemu {
         Ok((identity, Some(image)))
     }
 
+    /// The image in the output directory, as it is now.
+    pub(super) fn artifact(
+        &self,
+        accelerator: &str,
+        build_data: BuildData,
+    ) -> anyhow::Result<Image> {
+        let mut files = files_below(&self.directory)
+            .with_context(|| format!("cannot read {}", self.directory.display()))?;
+        if self.firmware.efi_drop_efivars {
+            files.retain(|path| !path.ends_with(firmware::VARIABLES));
+        }
+        Ok(Image { files, ..self.image(accelerator, build_data) })
+    }
+
+    /// The image without its files.
+    pub(super) fn image(&self, accelerator: &str, build_data: BuildData) -> Image {
+        Image {
+            directory: self.directory.clone(),
+            files: Vec::new(),
+            disks: self.disk_paths(),
+            disk_name: self.name.clone(),
+            format: self.disks.format.name(),
+            size: self.disks.disk_size.clone(),
+            accelerator: accelerator.to_owned(),
+            build_data,
+        }
+    }
+
     /// The image that `record` tells of.
     fn earlier(&self, record: Beside, files: Vec<PathBuf>) -> Arc<dyn Artifact> {
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
@@ -108,6 +137,16 @@ impl Qemu {
         files.extend(files_in(&self.hardware.qemuargs, &self.directory));
         files
     }
+}
+
+/// All files below `directory`, in the order of their names.
+fn files_below(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = walkdir::WalkDir::new(directory).min_depth(1).sort_by_file_name().into_iter();
+    // QEMU may leave a socket.
+    let is_file =
+        |entry: &walkdir::DirEntry| entry.file_type().is_file() || entry.path_is_symlink();
+    let files = entries.filter(|entry| entry.as_ref().map_or(true, is_file));
+    files.map(|entry| Ok(entry?.into_path())).collect()
 }
 
 /// The files that rows of `qemuargs` name, but for those in the output `directory`, and those that QEMU

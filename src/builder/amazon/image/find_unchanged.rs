@@ -12,24 +12,15 @@ use crate::aws::image::{creation, filter, matching};
 use crate::aws::tags::{self, tag};
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::Imaging;
+use crate::builder::amazon::record_tags;
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::builder::unchanged::{self, Earlier, tell};
 use crate::component::{BuildContext, SkipUnchanged};
-use crate::fingerprint::{Brief, MadeFrom, Record};
+use crate::fingerprint::{MadeFrom, Record};
 use crate::step::Step;
 
 /// The tag that says which build made an AMI.
 const IMAGE_TAG: &str = "imgbake:image";
-/// The tag that says what it was made from, as one number.
-const NUMBER_TAG: &str = "imgbake:made-from";
-/// The tags that say so part by part begin with this.
-const PARTS_TAG: &str = "imgbake:parts";
-/// The characters of a tag's value, and how many tags we take of the 50 that an AMI may have.
-const LONGEST_VALUE: usize = 256;
-const MOST_PARTS: usize = 5;
-/// The characters in all of them; at the end of each there may be too few for a part.
-const MOST_CHARACTERS: usize = MOST_PARTS * (LONGEST_VALUE - 16);
-
 /// Looks for the newest finished AMI of the same build.
 pub(crate) struct FindUnchanged {
     imaging: Imaging,
@@ -39,19 +30,15 @@ pub(crate) struct FindUnchanged {
 
 /// The tags that say what an AMI is made from, where somebody wants to skip what is unchanged.
 pub(super) async fn tags_of(cx: &BuildContext, source: &SourceAmi) -> Vec<Tag> {
-    let Some(MadeFrom { build, number, parts }) = made_from(cx, source).await else {
-        return Vec::new();
-    };
-    let parts = Brief::parse([parts.as_str()]).to_texts(LONGEST_VALUE).into_iter().enumerate();
-    let parts = parts.map(|(index, text)| tag(format!("{PARTS_TAG}-{index}"), text));
-    [tag(IMAGE_TAG, build), tag(NUMBER_TAG, number)].into_iter().chain(parts).collect()
+    let Some(made_from) = made_from(cx, source).await else { return Vec::new() };
+    [tag(IMAGE_TAG, &made_from.build)].into_iter().chain(record_tags::of(&made_from)).collect()
 }
 
 /// What an AMI is made from, where somebody wants to skip what is unchanged.
 pub(crate) async fn made_from(cx: &BuildContext, source: &SourceAmi) -> Option<MadeFrom> {
     cx.skip_unchanged?;
     let record = unchanged::record(cx, source.id()).await.ok()?;
-    Some(MadeFrom::new(&cx.facts.unique_name, &record, MOST_CHARACTERS))
+    Some(record_tags::made_from(&cx.facts.unique_name, &record))
 }
 
 impl FindUnchanged {
@@ -88,7 +75,8 @@ impl FindUnchanged {
         let mut same = Vec::new();
         for (region, images) in regions.iter().zip(&there) {
             let number = Some(record.number());
-            let is_same = |image: &&Image| tags::value(image.tags(), NUMBER_TAG) == number;
+            let is_same =
+                |image: &&Image| tags::value(image.tags(), record_tags::NUMBER_TAG) == number;
             match (images.iter().find(is_same), images.first()) {
                 (Some(image), _) => same.push((region, image)),
                 (None, _) if !same.is_empty() => {
@@ -141,13 +129,8 @@ fn shown(image: &Image) -> String {
 
 /// What `image` says that it was made from.
 fn earlier(image: &Image) -> Earlier {
-    let tag = |key: &str| tags::value(image.tags(), key).unwrap_or_default().to_owned();
-    let parts = image.tags().iter();
-    let parts = parts.filter(|tag| tag.key().is_some_and(|key| key.starts_with(PARTS_TAG)));
-    let mut parts: Vec<_> = parts.filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
-    parts.sort_unstable();
-    let parts = parts.into_iter().map(|(_, text)| text).collect();
-    let made_from = MadeFrom { build: tag(IMAGE_TAG), number: tag(NUMBER_TAG), parts };
+    let build = tags::value(image.tags(), IMAGE_TAG).unwrap_or_default().to_owned();
+    let made_from = MadeFrom { build, ..record_tags::read(image.tags()) };
     Earlier { shown: shown(image), made_from, made_at: creation(image) }
 }
 

@@ -96,12 +96,10 @@ impl Step for FindKept {
             let changed = match cx.fingerprint.record_before(kept.done).await {
                 Ok(record) => {
                     let record = record.with_source(self.source.id());
-                    let is_same = record_tags::is_same(instance.tags(), &record)
-                        && instance.image_id() == Some(self.source.id());
-                    if is_same {
+                    let changed = record_tags::read(instance.tags()).changes(&record);
+                    if changed.is_none() && instance.image_id() == Some(self.source.id()) {
                         return Ok(Some(kept));
                     }
-                    let changed = record_tags::changes(instance.tags(), &record);
                     let changed = changed.unwrap_or_else(|| "something".to_owned());
                     format!("{changed} changed since {} was kept", kept.id)
                 }

@@ -107,7 +107,7 @@ impl End<'_> {
             tag(DONE_TAG, done.to_string()),
             tag(KEPT_UNTIL_TAG, until.to_string()),
         ];
-        tags.extend(record_tags::of(&record));
+        tags.extend(record_tags::of(&record_tags::made_from(&cx.facts.unique_name, &record)));
         tags::put(&ec2, &[id.to_owned()], &tags).await?;
         self.say(&ec2, id, until, time).await;
         Ok(())
