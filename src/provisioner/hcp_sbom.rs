@@ -314,7 +314,7 @@ fn keep(sbom: &[u8], destination: &str) -> anyhow::Result<PathBuf> {
             .tempfile_in(path)
             .with_context(context)?;
         file.write_all(sbom).with_context(context)?;
-        return Ok(file.into_temp_path().keep().with_context(context)?);
+        return file.into_temp_path().keep().with_context(context);
     }
     let mut options = fs::File::options();
     options.write(true).create(true).truncate(true).mode(MODE);

@@ -12,7 +12,7 @@ use super::contents::Inside;
 use super::engine::Shared;
 use super::post_process::{self, PostProcessing};
 use super::provision::{PlannedTest, Provisioners};
-use super::{BuildOutcome, Located, fault_of};
+use super::{BuildOutcome, Located, RunRequest, fault_of};
 use crate::component::{Artifact, BuildContext, Builder};
 use crate::event::{Finished, Message, Product};
 use crate::fault::{Fault, Kind};
@@ -107,21 +107,18 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         ..
     } = planned;
     let ui = shared.ui.for_target(name.as_str());
-    let mut skip_unchanged = shared.request.skip_unchanged;
-    if let Some(wanted) = skip_unchanged
-        && let Some(why) = always_baked(&*builder, &fingerprint)
-    {
+    let RunRequest { mut skip_unchanged, mut keep_failed, .. } = *shared.request;
+    if let Some(why) = skip_unchanged.and_then(|_| always_baked(&*builder, &fingerprint)) {
         ui.error(format!("Warning: it cannot be known whether anything has changed: {why}"));
-        if wanted.only_says {
+        if skip_unchanged.is_some_and(|wanted| wanted.only_says) {
             return (Vec::new(), None);
         }
         skip_unchanged = None;
     }
-    let keep_failed = shared.request.keep_failed;
     if keep_failed.is_some() && !builder.can_keep() {
         ui.error("Warning: this builder keeps no machine on which a provisioner has failed");
+        keep_failed = None;
     }
-    let keep_failed = keep_failed.filter(|_| builder.can_keep());
     let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
     let request = shared.request.clone();
     let tests = PlannedTest::of(&post_processors);
@@ -140,15 +137,11 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         keep_failed,
         fingerprint,
     };
-    if let Some(image) = &shared.request.tested {
-        let tested = builder.test(&cx, image).await;
-        let failed = tested.err().map(|error| {
-            let fault = fault_of(&error).unwrap_or_else(|| builder.blame(&error));
-            (error, fault)
-        });
-        return (Vec::new(), failed);
-    }
-    let built = match builder.build(&cx).await {
+    let built = match &shared.request.tested {
+        Some(image) => builder.test(&cx, image).await.map(|()| None),
+        None => builder.build(&cx).await,
+    };
+    let built = match built {
         Ok(Some(artifact)) => artifact,
         Ok(None) => return (Vec::new(), None),
         Err(error) => {

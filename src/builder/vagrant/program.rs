@@ -153,8 +153,8 @@ fn version(text: &str) -> Option<[u64; 3]> {
 fn ssh_config(text: &str) -> anyhow::Result<SshConfig> {
     let value = |wanted: &str| {
         let lines = text.lines().filter_map(|line| line.trim().split_once(' '));
-        let values = lines.filter(|(name, _)| *name == wanted).map(|(_, value)| value.trim());
-        values.last().filter(|value| !value.is_empty())
+        let mut values = lines.filter(|(name, _)| *name == wanted).map(|(_, value)| value.trim());
+        values.next_back().filter(|value| !value.is_empty())
     };
     let port = value("Port").context("it names no port")?;
     Ok(SshConfig {

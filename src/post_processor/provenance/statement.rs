@@ -1,6 +1,6 @@
 //! In-toto statements: what is said of which files.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -66,7 +66,7 @@ fn subject(name: &str, sha256: &str) -> Json {
     json!({ "name": name, "digest": { "sha256": sha256 } })
 }
 
-fn of_file(file: &PathBuf, cancel: &CancellationToken) -> anyhow::Result<Json> {
+fn of_file(file: &Path, cancel: &CancellationToken) -> anyhow::Result<Json> {
     let sums = checksums(file, &[ChecksumType::Sha256], cancel);
     let sums = sums.with_context(|| format!("cannot read {}", file.display()))?;
     Ok(subject(&base_name(file), &sums.concat()))

@@ -146,7 +146,7 @@ fn check_login(
     if is_hcp && secret.is_empty() {
         check.missing("client_secret", "give it, or set HCP_CLIENT_SECRET");
     }
-    is_known.then(|| Login { url, id, secret })
+    is_known.then_some(Login { url, id, secret })
 }
 
 #[async_trait]

@@ -83,6 +83,28 @@ fn amis(images: &[(&str, &str)]) -> Product {
     }
 }
 
+/// What is inside the image of the build that went well.
+fn contents() -> Contents {
+    let change = |name: &str, before: Option<&str>, now: Option<&str>| PackageChange {
+        name: name.to_owned(),
+        before: before.map(str::to_owned),
+        now: now.map(str::to_owned),
+    };
+    let baked = vec![
+        change("nginx", None, Some("1.24.0-2")),
+        change("<img src=x>|@all", None, Some("1")),
+        change("openssl", Some("3.0.11"), Some("3.0.13")),
+        change("telnet", Some("0.17"), None),
+    ];
+    let many = (1..=120).map(|n| change(&format!("lib-{n}"), Some("1.0"), Some("1.1")));
+    Contents {
+        packages: 412,
+        baked,
+        since_previous: Some(many.collect()),
+        files: vec!["sbom/amazon-ebs.web.cdx.json".into(), "sbom/amazon-ebs.web.spdx.json".into()],
+    }
+}
+
 /// A run with a build that went well, and one that did not.
 fn record() -> RunRecord {
     let mut told = Told::new();
@@ -114,25 +136,7 @@ fn record() -> RunRecord {
         let picture = Picture { path, moment, is_told: false };
         told.at(44, "amazon-ebs.web", Message::Picture(picture));
     }
-    let change = |name: &str, before: Option<&str>, now: Option<&str>| PackageChange {
-        name: name.to_owned(),
-        before: before.map(str::to_owned),
-        now: now.map(str::to_owned),
-    };
-    let baked = vec![
-        change("nginx", None, Some("1.24.0-2")),
-        change("<img src=x>|@all", None, Some("1")),
-        change("openssl", Some("3.0.11"), Some("3.0.13")),
-        change("telnet", Some("0.17"), None),
-    ];
-    let many = (1..=120).map(|n| change(&format!("lib-{n}"), Some("1.0"), Some("1.1")));
-    let contents = Contents {
-        packages: 412,
-        baked,
-        since_previous: Some(many.collect()),
-        files: vec!["sbom/amazon-ebs.web.cdx.json".into(), "sbom/amazon-ebs.web.spdx.json".into()],
-    };
-    told.at(45, "amazon-ebs.web", Message::Contents(contents));
+    told.at(45, "amazon-ebs.web", Message::Contents(contents()));
     let db = "amazon-ebs.db";
     told.at(1, db, Message::StepStarted { step: "provision".into(), phase: Phase::Connect });
     told.at(40, db, Message::PhaseStarted(Phase::Provision("install: nginx".into())));

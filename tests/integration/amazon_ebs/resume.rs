@@ -313,6 +313,25 @@ async fn what_cannot_be_gone_on_with_is_not_kept() {
     }
 }
 
+/// Removes the machine `id`, whose time is over.
+async fn end_of_time(room: &Room, runner: &Program, proxy: &Proxy, id: &str) -> Run {
+    let tags = room.tags(id).await;
+    if tags.iter().any(|tag| tag.key() == Some("imgbake:kept-until")) {
+        room.tag(id, "imgbake:kept-until", "2026-01-01T00:00:00Z").await;
+        return reap::run(runner, proxy, &["reap", "-older-than=90h"]).await;
+    }
+    // The journal knows its time.
+    cleanup(runner, proxy, &["-delete-kept"]).await
+}
+
+/// The journals are old enough for EC2 to know all that it will ever know.
+fn age_journals(runner: &Program) {
+    for journal in journal_files(runner) {
+        let file = fs::File::options().write(true).open(journal).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    }
+}
+
 /// Whatever a run that keeps a machine, or goes on with it, was killed at: nothing is left beyond the
 /// time.
 #[tokio::test(flavor = "multi_thread")]
@@ -355,12 +374,7 @@ async fn a_run_that_is_killed_at_any_call_of_keeping_or_going_on_leaves_nothing_
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
             proxy.release();
-            for journal in journal_files(&runner) {
-                // It is old enough for EC2 to know all that it will ever know.
-                let file = fs::File::options().write(true).open(journal).unwrap();
-                file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600))
-                    .unwrap();
-            }
+            age_journals(&runner);
             let cleaned = cleanup(&runner, &proxy, &[]).await;
             assert_eq!(cleaned.code, Some(0), "{when}: {cleaned:#?}");
             // Only a machine that may live still is left, and it goes with its time.
@@ -371,18 +385,8 @@ async fn a_run_that_is_killed_at_any_call_of_keeping_or_going_on_leaves_nothing_
             let others = left.iter().find(|one| !one.starts_with("i-") && !one.starts_with("vol-"));
             assert_eq!(others, None, "{when}: {left:?}: {cleaned:#?}");
             for one in machines {
-                let id = one.split(' ').next().unwrap();
-                let tags = room.tags(id).await;
-                let is_tagged = tags.iter().any(|tag| tag.key() == Some("imgbake:kept-until"));
-                if is_tagged {
-                    room.tag(id, "imgbake:kept-until", "2026-01-01T00:00:00Z").await;
-                    let run = reap::run(&runner, &proxy, &["reap", "-older-than=90h"]).await;
-                    assert_eq!(run.code, Some(0), "{when}: {run:#?}");
-                } else {
-                    // The journal knows its time.
-                    let run = cleanup(&runner, &proxy, &["-delete-kept"]).await;
-                    assert_eq!(run.code, Some(0), "{when}: {run:#?}");
-                }
+                let run = end_of_time(&room, &runner, &proxy, one.split(' ').next().unwrap()).await;
+                assert_eq!(run.code, Some(0), "{when}: {run:#?}");
             }
             assert_eq!(room.left().await, BTreeSet::new(), "{when}: {cleaned:#?}");
             let images = ec2.describe_images().owners("self").send().await.unwrap();

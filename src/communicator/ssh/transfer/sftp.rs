@@ -134,7 +134,9 @@ async fn put(
     file.close().await?;
     // A server applies its umask to a new file, and leaves an old one's mode as it was.
     session.set_metadata(to, attributes).await?;
-    unfinished.map(Unfinished::is_whole);
+    if let Some(unfinished) = unfinished {
+        unfinished.leave();
+    }
     Ok(())
 }
 
@@ -145,7 +147,8 @@ struct Unfinished<'a> {
 }
 
 impl Unfinished<'_> {
-    fn is_whole(self) {
+    /// It is whole: it stays.
+    fn leave(self) {
         std::mem::forget(self);
     }
 }
