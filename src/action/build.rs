@@ -117,6 +117,11 @@ fn keep_state(action: &Action, ui: &Ui, dir: &str) {
 /// What nobody removed.
 fn left(outcome: &Outcome, ui: &Ui) {
     listing::list(ui, "These were left as they are, as `on-error` asks:", &outcome.untouched);
+    listing::list(
+        ui,
+        "Kept, so that the next run with `keep-failed` goes on there:",
+        &outcome.kept,
+    );
     if !outcome.left_behind.is_empty() {
         let what = outcome.left_behind.join("\n");
         let why =

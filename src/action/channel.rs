@@ -27,11 +27,13 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
         Command::Rollback => {
             channel::rollback(session, ui, &Rollback { image, channel, release: None })
         }
-        _ => {
+        Command::Retire => {
             let (dry_run, state_dir) = (action.inputs.dry_run, action.state_dir.clone());
             let arguments =
                 Retire { image, keep, older_than, grace, shared: false, dry_run, state_dir };
             channel::retire(session, ui, &arguments)
         }
+        // The others do something else.
+        _ => Exit::Failure,
     }
 }

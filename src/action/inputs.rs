@@ -360,13 +360,22 @@ impl Reader {
         let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
         let keep_failed = self.keep_failed(texts.keep_failed.as_deref());
+        if dry_run
+            && matches!(command, Some(Command::Publish | Command::Promote | Command::Rollback))
+        {
+            self.refuse("dry-run", "it is for `build`, `fmt`, `cleanup` and `retire`");
+        }
+        let only = list(texts.only.as_deref());
+        if command == Some(Command::Publish) && only.len() > 1 {
+            self.refuse("only", "one build is published");
+        }
         let templates = paths(texts.templates.as_deref());
         let manifests = self.manifests(command, &texts);
         let channel = self.channel(command, &texts);
         Some(Inputs {
             command: command?,
             templates: if templates.is_empty() { vec![PathBuf::from(".")] } else { templates },
-            only: list(texts.only.as_deref()),
+            only,
             except: list(texts.except.as_deref()),
             variables: variables.into_iter().map(|given| (given.name, given.text)).collect(),
             variable_files: paths(texts.variable_files.as_deref()),

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use crate::aws::call::{Ec2, all_pages};
 use crate::aws::error::ApiError;
 
+/// A filter takes no more values.
+pub const MOST_VALUES: usize = 200;
+
 /// A filter of a `Describe…` call.
 pub fn filter(
     name: impl Into<String>,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::account::Account;
 use crate::aws::call::{Ec2, all_pages};
 use crate::aws::error::ApiError;
-use crate::aws::image::filter;
+use crate::aws::image::{MOST_VALUES, filter};
 use crate::aws::parameter;
 
 /// AMIs by their ids, with those who use them, in words.
@@ -29,8 +29,6 @@ pub type Uses = BTreeMap<String, BTreeSet<String>>;
 /// An AMI, or the parameter that names it, and who uses it.
 type Use = (String, String);
 
-/// A filter takes no more values.
-const MOST_VALUES: usize = 200;
 /// How many launch templates are asked about at a time.
 const AT_A_TIME: usize = 8;
 /// What a launch template says before the name of a parameter.
@@ -58,7 +56,11 @@ pub async fn uses(
     let found = [one, two, three, four, five, six].concat();
     let (named, direct): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(image, _)| image.starts_with(RESOLVE));
-    let resolved = try_join_all(named.into_iter().map(|one| resolved(account, one, cancel)));
+    let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (text, who) in named {
+        by_name.entry(text).or_default().push(who);
+    }
+    let resolved = try_join_all(by_name.into_iter().map(|one| resolved(account, one, cancel)));
     let mut uses = Uses::new();
     for (image, who) in direct.into_iter().chain(resolved.await?.concat()) {
         if ids.contains(&image) {
@@ -213,7 +215,7 @@ async fn overrides(account: &Account, cancel: &CancellationToken) -> Result<Vec<
 /// parameter ever named.
 async fn resolved(
     account: &Account,
-    (text, who): Use,
+    (text, all): (String, Vec<String>),
     cancel: &CancellationToken,
 ) -> Result<Vec<Use>, ApiError> {
     let given = text.trim_start_matches(RESOLVE);
@@ -226,5 +228,8 @@ async fn resolved(
     let history = parameter::history(&account.ssm(cancel), name).await?;
     let skipped = if is_pinned { 0 } else { history.len().saturating_sub(1) };
     let values = history.into_iter().skip(skipped);
-    Ok(values.map(|version| (version.value, format!("{who}, through {given}"))).collect())
+    let each = values.flat_map(|version| {
+        all.iter().map(move |who| (version.value.clone(), format!("{who}, through {given}")))
+    });
+    Ok(each.collect())
 }

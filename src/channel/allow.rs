@@ -1,6 +1,8 @@
 //! What an AWS account must allow for channels.
 
 use crate::aws::allow::Regions;
+use crate::aws::resource::Resource as _;
+use crate::aws::resource::retired_ami::RetiredAmi;
 use crate::channel::Channels;
 use crate::permission::Permission;
 
@@ -36,12 +38,11 @@ pub fn retire(channels: &Channels, at: &Regions) -> Vec<Permission> {
         "DescribeInstances",
         "DescribeLaunchTemplateVersions",
         "DescribeLaunchTemplates",
-        "DescribeSnapshots",
         "DescribeSpotFleetRequests",
         "DescribeSpotInstanceRequests",
     ];
     let prefix = channels.prefix();
-    vec![
+    let mut all = vec![
         at.look(&looks),
         Permission::new([
             "autoscaling:DescribeAutoScalingGroups",
@@ -51,7 +52,8 @@ pub fn retire(channels: &Channels, at: &Regions) -> Vec<Permission> {
         at.parameters(&format!("{prefix}/*"), &["GetParametersByPath"]),
         // A launch template can name any parameter.
         at.parameters("/*", &["GetParameterHistory"]),
-        at.everywhere(&["image"], &["DeregisterImage", "EnableImageDeprecation"]),
-        at.everywhere(&["snapshot"], &["DeleteSnapshot"]),
-    ]
+        at.everywhere(&["image"], &["EnableImageDeprecation"]),
+    ];
+    all.extend(RetiredAmi::permissions(at));
+    all
 }

@@ -3,34 +3,27 @@
 
 use aws_sdk_ec2::types::Image;
 
-use crate::aws::call::Ec2;
-use crate::aws::error::ApiError;
-use crate::aws::tags::{self, tag};
-
-pub use crate::aws::tags::TESTED;
+use crate::aws::tags;
 
 /// Which image an AMI was published as.
 pub const PUBLISHED: &str = "imgbake:published";
-/// What [`TESTED`] says of a good one.
-pub const PASSED: &str = "passed";
 
-/// The value of one of these tags.
-pub fn value(text: &str, ami: &str) -> String {
-    format!("{text} {ami}")
+/// What [`PUBLISHED`] says of `ami`, which was published as the image `name`.
+pub fn published(name: &str, ami: &str) -> String {
+    format!("{name} {ami}")
 }
 
-/// Whether `image` has the tag `key` with this `text`, and it is about `image` itself.
-pub fn is(image: &Image, key: &str, text: &str) -> bool {
-    let id = image.image_id().unwrap_or_default();
-    tags::value(image.tags(), key) == Some(&value(text, id))
+/// Whether `image` was published as the image `name`.
+pub fn is_published(image: &Image, name: &str) -> bool {
+    says(image, PUBLISHED, |ami| published(name, ami))
 }
 
-/// Gives the tag `key` with this `text` to an AMI.
-///
-/// # Errors
-/// If the API refuses.
-pub async fn give(ec2: &Ec2, ami: &str, key: &str, text: &str) -> Result<(), ApiError> {
-    let request = ec2.create_tags().resources(ami).tags(tag(key, value(text, ami)));
-    ec2.call("CreateTags", |_| request.clone().send()).await?;
-    Ok(())
+/// Whether `image` has passed its tests.
+pub fn is_tested(image: &Image) -> bool {
+    says(image, tags::TESTED, tags::passed)
+}
+
+/// Whether the tag `key` says of `image` itself what `text` is.
+fn says(image: &Image, key: &str, text: impl Fn(&str) -> String) -> bool {
+    tags::value(image.tags(), key) == Some(&text(image.image_id().unwrap_or_default()))
 }

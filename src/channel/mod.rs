@@ -149,6 +149,11 @@ impl Channels {
         format!("{}/{}", self.prefix, self.image)
     }
 
+    /// The channel whose parameter is called so, if it is one of this image.
+    fn channel<'a>(&self, parameter: &'a str) -> Option<&'a str> {
+        parameter.strip_prefix(&self.path())?.strip_prefix('/')
+    }
+
     /// The parameter of `channel`.
     ///
     /// # Errors

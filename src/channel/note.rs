@@ -1,6 +1,5 @@
 //! What is written beside an AMI's id: the description of a parameter's version, in JSON.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Environment;
@@ -101,12 +100,6 @@ impl Note {
         }
         words
     }
-}
-
-/// The name of a new release: it sorts by age.
-pub fn release_name(now: Timestamp) -> String {
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), &random[..4])
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use crate::aws::account::Haste;
 use crate::aws::image::{self, filter};
 use crate::aws::parameter;
+use crate::aws::tags::{self, tag};
 use crate::channel::artifact::Amis;
 use crate::channel::mark;
 use crate::channel::note::Note;
@@ -39,8 +40,9 @@ pub async fn publish(cx: &Context, aim: &Aim<'_>, amis: &Amis, note: Note) -> an
     let placed: Vec<Placed> = regions.into_iter().zip(amis.values().cloned()).collect();
     let image = aim.channels.image();
     for ((region, ami), found) in placed.iter().zip(look_at(&placed, true).await?) {
-        if !mark::is(&found, mark::PUBLISHED, image) {
-            let marked = mark::give(&region.ec2(), ami, mark::PUBLISHED, image).await;
+        if !mark::is_published(&found, image) {
+            let mark = tag(mark::PUBLISHED, mark::published(image, ami));
+            let marked = tags::put(&region.ec2(), std::slice::from_ref(ami), &[mark]).await;
             marked.with_context(|| format!("{ami} cannot be tagged as an AMI of `{image}`"))?;
         }
     }
@@ -81,8 +83,7 @@ pub async fn promote(
         placed.push((region, here.ami));
     }
     let found = look_at(&placed, false).await?;
-    let tested = |image: &Image| mark::is(image, mark::TESTED, mark::PASSED);
-    let rest: Vec<_> = found.iter().filter(|image| !tested(image)).collect();
+    let rest: Vec<_> = found.iter().filter(|image| !mark::is_tested(image)).collect();
     if !untested && !rest.is_empty() {
         let ids: Vec<_> = rest.into_iter().filter_map(|image| image.image_id()).collect();
         bail!(
@@ -162,19 +163,15 @@ async fn look_at(placed: &[Placed], own: bool) -> anyhow::Result<Vec<Image>> {
             state => bail!("{ami} in {name} is {}", state.map_or("unknown", |one| one.as_str())),
         }
     });
-    let (found, failed): (Vec<_>, Vec<_>) =
-        join_all(looks).await.into_iter().partition(Result::is_ok);
-    let mut failed = failed.into_iter().filter_map(Result::err);
-    match failed.next() {
-        None => Ok(found.into_iter().filter_map(Result::ok).collect()),
-        Some(first) => {
-            let others: Vec<_> = failed.map(|error| format!("{error:#}")).collect();
-            match others.as_slice() {
-                [] => Err(first),
-                others => bail!("{first:#}; {}", others.join("; ")),
-            }
+    let (mut images, mut wrong) = (Vec::new(), Vec::new());
+    for found in join_all(looks).await {
+        match found {
+            Ok(image) => images.push(image),
+            Err(error) => wrong.push(format!("{error:#}")),
         }
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    Ok(images)
 }
 
 /// Writes the channel in all regions; where one fails, those before it are put back.

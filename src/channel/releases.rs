@@ -55,18 +55,14 @@ pub fn before(history: &[Release]) -> Option<&Release> {
     earlier.iter().rev().find(|release| release.ami != now.ami)
 }
 
-/// The channels of an image in `region`, and their AMIs.
+/// The channels of an image in `region`.
 ///
 /// # Errors
 /// If Systems Manager cannot be asked.
-pub async fn all(region: &Region, channels: &Channels) -> anyhow::Result<Vec<(String, String)>> {
-    let path = channels.path();
-    let found = parameter::below(&region.ssm(), &path).await?.into_iter();
-    let own = found.filter_map(|(name, ami)| {
-        let channel = name.strip_prefix(&path)?.strip_prefix('/')?;
-        Some((channel.to_owned(), ami))
-    });
-    Ok(own.collect())
+pub async fn all(region: &Region, channels: &Channels) -> anyhow::Result<Vec<String>> {
+    let found = parameter::below(&region.ssm(), &channels.path()).await?;
+    let own = found.iter().filter_map(|(name, _)| channels.channel(name));
+    Ok(own.map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Old AMIs go: those that were published as an image, and that nobody uses any more.
 //!
-//! An AMI stays if any of this holds; all reasons are said:
+//! An AMI stays if any of this holds, and why is said; what stays anyway is not asked about further:
 //!
 //! - it is one of the newest, or too young;
 //! - a channel has it, or goes back to it;
@@ -20,12 +20,13 @@ use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::error::{ApiError, Meaning};
-use crate::aws::image::{self, creation, filter, snapshots};
+use crate::aws::image::{self, MOST_VALUES, creation, filter, snapshots};
 use crate::aws::image_uses::uses;
 use crate::aws::parameter;
 use crate::aws::proof::is_snapshot_for;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::resource::retired_ami::RetiredAmi;
+use crate::aws::resource::snapshot;
 use crate::aws::resource::{Recorded, Resource as _};
 use crate::aws::tags;
 use crate::channel::releases::{before, history};
@@ -72,8 +73,6 @@ pub struct Retired {
     pub failed: bool,
 }
 
-/// A filter takes no more values.
-const MOST_VALUES: usize = 200;
 /// How many AMIs go at the same time.
 const AT_A_TIME: usize = 8;
 
@@ -180,12 +179,12 @@ fn id(image: &Image) -> String {
 /// Those of the account's `own` AMIs that were published as the image, the newest first.
 fn published(cx: &Context, channels: &Channels, own: &[Image]) -> Vec<Image> {
     let name = channels.image();
-    let prefix = mark::value(name, "");
+    let prefix = mark::published(name, "");
     let is_tagged = |image: &&Image| {
         let value = tags::value(image.tags(), mark::PUBLISHED);
         value.is_some_and(|value| value.starts_with(&prefix))
     };
-    let is_ours = |image: &&Image| mark::is(image, mark::PUBLISHED, name);
+    let is_ours = |image: &&Image| mark::is_published(image, name);
     let (ours, others): (Vec<_>, Vec<_>) = own.iter().filter(is_tagged).partition(is_ours);
     for other in others {
         let id = id(other);
@@ -203,8 +202,7 @@ async fn in_channels(
     channels: &Channels,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let all = parameter::below(&region.ssm(), channels.prefix()).await?;
-    let path = format!("{}/", channels.path());
-    let own = all.iter().filter_map(|(name, _)| name.strip_prefix(&path));
+    let own = all.iter().filter_map(|(name, _)| channels.channel(name));
     let earlier = try_join_all(own.map(async |channel| {
         let history = history(region, channels, channel).await?;
         let words = format!("what the channel {channel} goes back to");
@@ -264,14 +262,12 @@ async fn loose_snapshots(
     let ids: Vec<&String> = owners.keys().collect();
     let mut loose = BTreeSet::new();
     for some in ids.chunks(MOST_VALUES) {
-        let there = filter("snapshot-id", some.iter().copied());
-        let request = ec2.describe_snapshots().owner_ids("self").filters(there);
-        let found = ec2.call("DescribeSnapshots", |_| request.clone().send()).await?;
+        let found = snapshot::matching(ec2, filter("snapshot-id", some.iter().copied())).await?;
         let is_loose = |one: &&Snapshot| {
             let owner = one.snapshot_id().and_then(|id| owners.get(id));
             owner.is_some_and(|owner| is_snapshot_for(one, owner))
         };
-        let own = found.snapshots().iter().filter(is_loose);
+        let own = found.iter().filter(is_loose);
         loose.extend(own.filter_map(|one| one.snapshot_id.clone()));
     }
     Ok(loose)

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::cleanup::{journal_dir, on_runtime, run_name};
+use super::cleanup::{NO_JOURNALS, journal_dir, on_runtime, run_name};
 use super::{Exit, Session};
 use crate::aws::account::Haste;
 use crate::aws::allow::Regions;
-use crate::channel::note::{Note, release_name};
+use crate::channel::note::Note;
 use crate::channel::publish::{self, Aim};
 use crate::channel::retire::{self, Wanted};
-use crate::channel::{Channels, Context, allow, artifact, releases};
+use crate::channel::{Channels, Context, Region, allow, artifact, releases};
 use crate::config::GoDuration;
 use crate::event::Ui;
 use crate::journal::Journal;
@@ -145,6 +145,14 @@ impl Desk<'_> {
         Context { environment, redactor, ui: self.ui.clone() }
     }
 
+    /// The regions that were given, or the one that AWS's own tools use.
+    fn regions(&self) -> Vec<Option<&str>> {
+        match self.image.region.as_slice() {
+            [] => vec![None],
+            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        }
+    }
+
     fn aim<'a>(&'a self, channels: &'a Channels, channel: &'a str) -> Aim<'a> {
         Aim { channels, channel, regions: &self.image.region }
     }
@@ -180,7 +188,7 @@ pub(crate) fn publish(session: &Session, ui: &Ui, arguments: &Publish) -> Exit {
     desk.run(allow::publish, async |channels| {
         let environment = &session.environment;
         let amis = artifact::amis(artifact, &environment.cwd, build.as_deref())?;
-        let release = release_name(environment.started);
+        let release = run_name(session);
         let note = Note::of_release(&release, commit.as_deref(), environment);
         publish::publish(&desk.context(), &desk.aim(channels, channel), &amis, note).await?;
         ui.say(format!("Published as the release {release}"));
@@ -211,19 +219,26 @@ pub(crate) fn list(session: &Session, ui: &Ui, arguments: &List) -> Exit {
     let desk = Desk { session, ui, image: &arguments.image };
     desk.run(allow::list, async |channels| {
         let cx = desk.context();
-        let region = desk.image.region.first().map(String::as_str);
-        let region = cx.region(region, Haste::Brisk).await?;
-        let all = releases::all(&region, channels).await?;
-        if all.is_empty() {
-            ui.say(format!("`{}` has no channel in {}.", channels.image(), region.name()));
-        }
-        for (channel, _) in all {
-            ui.say(format!("{channel} in {}, the newest first:", region.name()));
-            let history = releases::history(&region, channels, &channel).await?;
-            history.iter().rev().for_each(|release| ui.say(format!("--> {}", release.words())));
+        for name in desk.regions() {
+            let region = cx.region(name, Haste::Brisk).await?;
+            show(ui, channels, &region).await?;
         }
         Ok(Exit::Success)
     })
+}
+
+/// What the channels say in `region`, and said.
+async fn show(ui: &Ui, channels: &Channels, region: &Region) -> anyhow::Result<()> {
+    let all = releases::all(region, channels).await?;
+    if all.is_empty() {
+        ui.say(format!("`{}` has no channel in {}.", channels.image(), region.name()));
+    }
+    for channel in all {
+        ui.say(format!("{channel} in {}, the newest first:", region.name()));
+        let history = releases::history(region, channels, &channel).await?;
+        history.iter().rev().for_each(|release| ui.say(format!("--> {}", release.words())));
+    }
+    Ok(())
 }
 
 pub(crate) fn retire(session: &Session, ui: &Ui, arguments: &Retire) -> Exit {
@@ -241,9 +256,7 @@ pub(crate) fn retire(session: &Session, ui: &Ui, arguments: &Retire) -> Exit {
         let (older_than, grace) = (age(*older_than)?, age(*grace)?);
         let wanted = Wanted { keep: keep.unwrap_or_default(), older_than, grace, shared: *shared };
         let dir = journal_dir(session, state_dir.as_deref());
-        let dir = dir.ok_or_else(|| {
-            anyhow::anyhow!("nobody says where the journals are: set HOME, or give -state-dir")
-        })?;
+        let dir = dir.context(NO_JOURNALS)?;
         let journal = Journal::in_dir(&dir, &run_name(session));
         let retired = retire_all(&desk, channels, &wanted, &journal, *dry_run).await;
         listing::list(ui, "These could not be removed:", &journal.left_behind());
@@ -264,10 +277,8 @@ async fn retire_all(
     dry_run: bool,
 ) -> anyhow::Result<Exit> {
     let cx = desk.context();
-    let names = desk.image.region.iter().map(|name| Some(name.as_str()));
-    let names: Vec<_> = if desk.image.region.is_empty() { vec![None] } else { names.collect() };
     let (mut exit, mut gone) = (Exit::Success, 0);
-    for name in names {
+    for name in desk.regions() {
         let region = cx.region(name, Haste::Patient).await?;
         let retired = retire::retire(&cx, &region, channels, wanted, journal, dry_run).await?;
         gone += retired.gone;

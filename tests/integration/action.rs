@@ -1,6 +1,7 @@
 //! The GitHub Action, run as GitHub's runner runs it.
 
 mod cancel;
+mod channels;
 mod commands;
 mod comment;
 mod container;

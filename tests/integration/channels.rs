@@ -64,8 +64,12 @@ impl Office {
     }
 
     async fn tag(&self, ami: &str, key: &str, value: &str) {
+        self.tag_in(HOME, ami, key, value).await;
+    }
+
+    async fn tag_in(&self, region: &'static str, ami: &str, key: &str, value: &str) {
         let tag = Tag::builder().key(key).value(value).build();
-        let ec2 = self.bed.ec2(HOME);
+        let ec2 = self.bed.ec2(region);
         ec2.create_tags().resources(ami).tags(tag).send().await.unwrap();
     }
 
@@ -138,6 +142,40 @@ async fn a_release_goes_from_beta_to_stable_and_back() {
     assert!(lines.iter().all(|line| line.contains("(N/A)")), "{shown}");
     let lost = office.refused("rollback -image web -channel nightly").await;
     assert!(lost.contains("`nightly` had no other AMI before in us-east-1"), "{lost}");
+}
+
+/// The lines of the README.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_run_of_a_manifest_is_published() {
+    let office = Office::new().await;
+    let (here, far) = (office.image(HOME, "web").await, office.image(ABROAD, "web").await);
+    let entry = |id: String, run: &str| {
+        serde_json::json!({
+            "name": "web", "builder_type": "amazon-ebs", "artifact_id": id, "files": null,
+            "packer_run_uuid": run,
+        })
+    };
+    let last = entry(format!("{ABROAD}:{far},{HOME}:{here}"), "2");
+    let builds = [entry("us-east-1:ami-0123".to_owned(), "1"), last];
+    let manifest = serde_json::json!({"builds": builds, "last_run_uuid": "2"});
+    office.program.write("packer-manifest.json", manifest.to_string());
+    let said = office.ok("publish -image web -channel beta packer-manifest.json").await;
+    assert!(said.contains(&format!("/images/web/beta in {ABROAD} is {far}")), "{said}");
+    for (region, ami) in [(HOME, &here), (ABROAD, &far)] {
+        office.tag_in(region, ami, "imgbake:tested", &format!("passed {ami}")).await;
+    }
+    office.ok("promote -image web -from beta -to stable").await;
+    let shown = office.ok("channels -image web").await;
+    assert!(shown.contains(&here) && !shown.contains(&far), "{shown}");
+    let shown = office.ok("channels -image web -region us-east-1,eu-west-1").await;
+    assert!(shown.contains(&here) && shown.contains(&far), "{shown}");
+    let only = office.refused("rollback -image web -channel stable").await;
+    assert!(only.contains("`stable` had no other AMI before"), "{only}");
+    let kept = office.ok("retire -image web -keep 5 -older-than 90d -dry-run").await;
+    assert!(kept.contains("0 AMIs would go; nothing was changed."), "{kept}");
+    let policy = office.ok("retire -image web -region us-east-1 -iam-policy").await;
+    let policy: serde_json::Value = serde_json::from_str(&policy).unwrap();
+    assert!(policy.to_string().contains("ec2:DeregisterImage"), "{policy:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,8 +253,7 @@ impl ReplacedAmi {
         suspicious: bool,
     ) -> anyhow::Result<()> {
         for id in self.snapshots().into_iter().filter(|_| self.snapshots_go) {
-            if suspicious && !snapshot::is_made_for(ec2, id, &self.id).await? {
-                ui.say(format!("Leaving {id} alone: EC2 did not make it for {}", self.id));
+            if !snapshot::may_go(ec2, ui, id, &self.id, suspicious).await? {
                 continue;
             }
             ui.say(format!("Deleting the snapshot {id} of the old AMI {}", self.id));

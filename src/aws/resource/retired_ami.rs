@@ -57,12 +57,10 @@ impl Resource for RetiredAmi {
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
         for id in &self.snapshots {
-            if removal.suspicious && !snapshot::is_made_for(&target.ec2, id, &self.id).await? {
-                let text = format!("Leaving {id} alone: EC2 did not make it for {}", self.id);
-                removal.ui.say(text);
-                continue;
+            let Removal { ui, suspicious, .. } = *removal;
+            if snapshot::may_go(&target.ec2, ui, id, &self.id, suspicious).await? {
+                image::delete_snapshot(&target.ec2, id).await?;
             }
-            image::delete_snapshot(&target.ec2, id).await?;
         }
         Ok(())
     }
@@ -70,8 +68,8 @@ impl Resource for RetiredAmi {
     fn permissions(at: &Regions) -> Vec<Permission> {
         vec![
             at.look(&["DescribeImages", "DescribeSnapshots"]),
-            at.on(&["image"], &["DeregisterImage"]),
-            at.on(&["snapshot"], &["DeleteSnapshot"]),
+            at.everywhere(&["image"], &["DeregisterImage"]),
+            at.everywhere(&["snapshot"], &["DeleteSnapshot"]),
         ]
     }
 }

@@ -81,6 +81,22 @@ pub async fn delete(ec2: &Ec2, ui: &Ui, id: &str) -> Result<(), ApiError> {
     delete_snapshot(ec2, id).await
 }
 
+/// Whether the snapshot `id` may go with the AMI `image`: where only a file says that it is its own
+/// (`suspicious`), EC2 must say so, too.
+pub async fn may_go(
+    ec2: &Ec2,
+    ui: &Ui,
+    id: &str,
+    image: &str,
+    suspicious: bool,
+) -> Result<bool, ApiError> {
+    let may = !suspicious || is_made_for(ec2, id, image).await?;
+    if !may {
+        ui.say(format!("Leaving {id} alone: EC2 did not make it for {image}"));
+    }
+    Ok(may)
+}
+
 /// Whether EC2 made the snapshot `id` for the AMI `image`, or it is gone.
 pub async fn is_made_for(ec2: &Ec2, id: &str, image: &str) -> Result<bool, ApiError> {
     Ok(own(ec2, id).await?.is_none_or(|found| proof::is_snapshot_for(&found, image)))

@@ -1,0 +1,45 @@
+//! Channels: what a job has built is published, and old AMIs are shown before they go.
+
+use super::outputs::amazon;
+use super::runner::Runner;
+use crate::amazon_ebs::bed::Bed;
+
+#[test]
+fn what_a_job_has_built_is_published_and_nothing_goes_unless_it_is_said() {
+    let bed = Bed::new();
+    let runner = Runner::new("build").vars(bed.moto.environment()).with("aws-region", "us-east-1");
+    let runner = runner.file("web.pkr.hcl", amazon(&bed, "uname"));
+    let built = runner.run().succeeded();
+    let runner = runner.with("command", "publish").with("image", "web").with("channel", "beta");
+    let published = runner.run().succeeded();
+    for region in ["us-east-1", "eu-west-1"] {
+        let ami = &built.outputs[&format!("ami-{region}")];
+        let said = format!("/images/web/beta in {region} is {ami}");
+        assert!(published.log.raw.contains(&said), "{}", published.log.raw);
+    }
+    let runner = runner.with("command", "rollback");
+    let first = runner.run().failed();
+    assert!(first.log.raw.contains("`beta` had no other AMI before in us-east-1"), "{first:#?}");
+
+    let runner = runner.with("command", "retire").with("channel", "").with("older-than", "0s");
+    let shown = runner.run().succeeded();
+    assert!(shown.log.raw.contains("nothing was changed"), "{}", shown.log.raw);
+    assert!(shown.log.raw.contains("stays: in the channel /images/web/beta"), "{shown:#?}");
+    let done = runner.with("dry-run", "false").run().succeeded();
+    assert!(done.log.raw.contains("0 AMIs are gone."), "{}", done.log.raw);
+}
+
+#[test]
+fn each_command_takes_the_inputs_about_channels_that_it_needs() {
+    let refused = |runner: Runner| runner.run().failed().log.raw;
+    let said = refused(Runner::new("promote").with("image", "web").with("keep", "5"));
+    for why in [
+        "the input `channel`: say it for `command: promote`",
+        "the input `from-channel`: say it for `command: promote`",
+        "the input `keep`: it is not for `command: promote`",
+    ] {
+        assert!(said.contains(why), "{why}: {said}");
+    }
+    let said = refused(Runner::new("build").with("image", "web"));
+    assert!(said.contains("the input `image`: it is not for `command: build`"), "{said}");
+}
