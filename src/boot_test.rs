@@ -21,6 +21,7 @@ use crate::component::{
 use crate::config::GoDuration;
 use crate::guest::harmless;
 use crate::guest::shell::{Posix, Shell as _};
+use crate::provisioner::check_file;
 use crate::provisioner::shell::{self, Shell};
 use crate::retry::{self, Backoff};
 use crate::script;
@@ -74,14 +75,8 @@ impl Component for BootTest {
     fn prepare((scripts, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let runs =
             !scripts.inline.is_empty() || scripts.script.is_some() || !scripts.scripts.is_empty();
-        let files = [("goss_file", &own.goss_file), ("goss_program", &own.goss_program)];
-        for (option, path) in files {
-            let path = path.as_ref().map(|path| path.display().to_string());
-            if let Some(path) = path.filter(|path| check.may_read(option, path))
-                && !Path::new(&path).is_file()
-            {
-                check.error(option, format!("{path} is not a file"));
-            }
+        for (option, path) in [("goss_file", &own.goss_file), ("goss_program", &own.goss_program)] {
+            check_file(check, option, path.as_deref().and_then(Path::to_str));
         }
         if own.goss_program.is_some() && own.goss_file.is_none() {
             check.missing("goss_file", "say what `goss` is to test");
@@ -92,7 +87,10 @@ impl Component for BootTest {
         }
         let scripts = match runs {
             true => Some(Shell::prepare((scripts, shell::Options::default()), check)?),
-            false => None,
+            false => {
+                check.idle(&["environment_vars", "env", "valid_exit_codes"], "without a script");
+                None
+            }
         };
         Some(Self { keep_failed: own.keep_failed, checks: Checks { own, scripts } })
     }

@@ -119,14 +119,18 @@ pub trait Provisioning: Send + Sync {
         Ok(())
     }
 
+    /// The image has failed: a test of it, or before one could begin.
+    fn image_failed(&self, _cx: &BuildContext) {}
+
     /// Whether the image has failed its tests, and stays all the same: the template wants to have it
     /// looked at. Steps that make images ask this before they take one back.
     fn keeps_failed_image(&self) -> bool {
         false
     }
 
-    /// The machine comes from an earlier run: the first `done` provisioners have done their work there.
-    fn go_on_after(&self, _done: usize) {}
+    /// A machine begins on which the first `done` provisioners have done their work: in an earlier run, if
+    /// any. Nothing has failed there.
+    fn begin_after(&self, _done: usize) {}
 
     /// How many provisioners had done their work when the next one failed; `None` if none has failed.
     fn done_before_failure(&self) -> Option<usize> {

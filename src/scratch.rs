@@ -55,6 +55,14 @@ pub fn in_state(state: &Path) -> PathBuf {
     state.join(PARENT)
 }
 
+/// Removes those in `parent` that dead runs have left.
+pub fn remove_dead(parent: &Path) {
+    for dead in of_dead(parent) {
+        // Another run may be doing the same.
+        let _ = std::fs::remove_dir_all(dead);
+    }
+}
+
 /// Those in `parent` that dead runs have left.
 pub fn of_dead(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };

@@ -123,13 +123,19 @@ impl<S: Step> Undo for S {
 pub struct Steps<'a> {
     cx: &'a BuildContext,
     started: Mutex<Vec<Arc<dyn Undo>>>,
-    aborted: AtomicBool,
+    /// Whether nothing is undone.
+    aborted: Arc<AtomicBool>,
 }
 
 impl<'a> Steps<'a> {
     /// No step yet.
     pub fn new(cx: &'a BuildContext) -> Self {
-        Self { cx, started: Mutex::default(), aborted: AtomicBool::new(false) }
+        Self { cx, started: Mutex::default(), aborted: Arc::default() }
+    }
+
+    /// Steps that come and go within these: an abort is one of both.
+    pub fn within(&self) -> Self {
+        Self { cx: self.cx, started: Mutex::default(), aborted: self.aborted.clone() }
     }
 
     fn started(&self) -> MutexGuard<'_, Vec<Arc<dyn Undo>>> {

@@ -1,5 +1,6 @@
 //! Files that appear when they are whole: nobody sees a part of one, and a process that is killed
-//! leaves nothing of it behind.
+//! leaves nothing of it behind, but where the file system knows no files without a name, or in the moment
+//! in which one takes another's place.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -68,7 +69,8 @@ impl WholeFile {
 /// What the name of an unfinished file begins with, where it needs one.
 const PREFIX: &str = ".imgbake-";
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory of `path`; `.` if it names none.
+pub fn directory_of(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
 }

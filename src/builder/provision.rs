@@ -48,6 +48,21 @@ pub async fn provision_while(
     Ok(connection)
 }
 
+/// Awaits `work`, which has the finished image tested; nothing is done where there are no tests.
+pub async fn tested(
+    cx: &BuildContext,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    if !cx.provisioning.has_tests() {
+        return Ok(());
+    }
+    let tested = work.await;
+    if tested.is_err() {
+        cx.provisioning.image_failed(cx);
+    }
+    tested
+}
+
 /// Connects to a machine that was started from a finished image, and has the image tested there. Gives
 /// up connecting as soon as `gone` says that the machine is no more.
 pub async fn test(

@@ -135,7 +135,24 @@ pub struct How {
 }
 
 /// How long an interrupted run may clean up if nobody says.
-pub(super) const CLEANUP: GoDuration = GoDuration::from_secs(20);
+const CLEANUP: GoDuration = GoDuration::from_secs(20);
+
+/// How long an interrupted run may clean up: as `given`, or as the environment says; `None` is as long as
+/// it takes.
+pub(super) fn cleanup_limit(
+    given: Option<GoDuration>,
+    session: &Session,
+) -> Result<Option<Duration>, String> {
+    const VARIABLE: &str = "IMGBAKE_CLEANUP_TIMEOUT";
+    let limit = match (given, session.environment.get(VARIABLE)) {
+        (Some(given), _) => given,
+        (None, Some(text)) => {
+            GoDuration::parse_length(text).map_err(|wrong| format!("Error: {VARIABLE}: {wrong}"))?
+        }
+        (None, None) => CLEANUP,
+    };
+    Ok((!limit.is_zero()).then(|| limit.get()))
+}
 
 impl Arguments {
     /// What `-skip-unchanged` and `-explain-changes` ask for. With `-force` nothing is skipped, but what
@@ -150,13 +167,6 @@ impl Arguments {
 impl How {
     /// As the arguments say, or the environment; an error is what is wrong with that.
     fn of(arguments: &Arguments, session: &Session) -> Result<Self, String> {
-        const VARIABLE: &str = "IMGBAKE_CLEANUP_TIMEOUT";
-        let cleanup = match (arguments.cleanup_timeout, session.environment.get(VARIABLE)) {
-            (Some(given), _) => given,
-            (None, Some(text)) => GoDuration::parse_length(text)
-                .map_err(|wrong| format!("Error: {VARIABLE}: {wrong}"))?,
-            (None, None) => CLEANUP,
-        };
         Ok(Self {
             parallel: usize::try_from(arguments.parallel_builds).ok().filter(|limit| *limit > 0),
             debug: arguments.debug,
@@ -167,7 +177,7 @@ impl How {
             keep_failed: arguments.keep_failed.map(|time| time.get()),
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
-            cleanup: (!cleanup.is_zero()).then(|| cleanup.get()),
+            cleanup: cleanup_limit(arguments.cleanup_timeout, session)?,
         })
     }
 }

@@ -33,6 +33,7 @@ pub fn run(session: &Session, arguments: &Arguments) -> Exit {
 }
 
 fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
+    let cleanup = build::cleanup_limit(None, session).map_err(|wrong| ui.error(wrong)).ok()?;
     let options = PlanOptions { ask_data_sources: true, builds: true, ..PlanOptions::default() };
     let mut sources = SourceMap::default();
     let planned = arguments
@@ -44,7 +45,7 @@ fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
     let how = How {
         tested: Some(arguments.image.clone()),
         state_dir: arguments.state_dir.clone(),
-        cleanup: Some(build::CLEANUP.get()),
+        cleanup,
         ..How::default()
     };
     Some(build::bake(plan, sources, session, &how, ui))

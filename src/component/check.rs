@@ -51,6 +51,16 @@ impl<'a> Check<'a> {
         self.push(option, found.help(help));
     }
 
+    /// Warns of those of `options` that are given: they change nothing, and `why` says when not.
+    pub fn idle(&mut self, options: &[&str], why: &str) {
+        for option in options {
+            if self.is_given(option) {
+                let summary = format!("`{option}` changes nothing {why}");
+                self.warn(code::OPTION_VALUE, option, summary);
+            }
+        }
+    }
+
     /// `option` is used, but there is something to know about it.
     pub fn warn(&mut self, code: Code, option: &str, text: impl Into<String>) -> &mut Diagnostic {
         self.push(option, Diagnostic::warning(code, text))

@@ -11,8 +11,9 @@ use crate::secret::Redactor;
 pub struct Contents {
     /// How many packages.
     pub packages: usize,
-    /// What the build has changed on the machine that it started.
-    pub baked: Vec<PackageChange>,
+    /// What the build has changed on the machine that it started; `None` if nobody knows how that began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baked: Option<Vec<PackageChange>>,
     /// What is other than in the image before, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_previous: Option<Vec<PackageChange>>,
@@ -49,7 +50,8 @@ impl fmt::Display for PackageChange {
 impl Contents {
     pub(super) fn redacted(mut self, redactor: &Redactor) -> Self {
         let clean = |text: &mut String| *text = redactor.clean(std::mem::take(text));
-        for change in self.baked.iter_mut().chain(self.since_previous.iter_mut().flatten()) {
+        let known = self.baked.iter_mut().chain(&mut self.since_previous);
+        for change in known.flatten() {
             let versions = change.before.iter_mut().chain(&mut change.now);
             versions.chain([&mut change.name]).for_each(clean);
         }

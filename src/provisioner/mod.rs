@@ -69,7 +69,7 @@ fn check_path(
 }
 
 /// [`check_path`] for a file, if one is given.
-fn check_file(check: &mut Check<'_>, option: &str, path: Option<&str>) {
+pub(crate) fn check_file(check: &mut Check<'_>, option: &str, path: Option<&str>) {
     if let Some(path) = path {
         check_path(check, option, path, must_be_file);
     }

@@ -30,10 +30,7 @@ impl Private {
     pub(super) fn new(environment: &Environment, tool: &str) -> anyhow::Result<Self> {
         let parent = scratch::parent(environment).filter(|parent| is_plain(parent));
         if let Some(parent) = &parent {
-            for dead in scratch::of_dead(parent) {
-                // Another run may be doing the same.
-                let _ = std::fs::remove_dir_all(dead);
-            }
+            scratch::remove_dead(parent);
         }
         let temporary = || PathBuf::from(environment.get("TMPDIR").unwrap_or(ELSE));
         let parent = parent.unwrap_or_else(temporary);

@@ -44,7 +44,8 @@ impl Presenter for MachineReadable {
             Message::Contents(contents) => {
                 let target = target.map_or("", |target| &*target.build);
                 let count = contents.packages.to_string();
-                let changes: Vec<_> = contents.baked.iter().map(ToString::to_string).collect();
+                let changes: Vec<_> =
+                    contents.baked.iter().flatten().map(ToString::to_string).collect();
                 let fields = std::iter::once(&count).chain(&changes).map(String::as_str);
                 record(event.at, target, "packages", fields, out);
             }

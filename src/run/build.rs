@@ -137,6 +137,10 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         keep_failed,
         fingerprint,
     };
+    if cx.skip_unchanged.is_some() || cx.keep_failed.is_some() {
+        // What changes while it is baked is not in the image. An error is told where it is asked for.
+        let _ = cx.fingerprint.record().await;
+    }
     let built = match &shared.request.tested {
         Some(image) => builder.test(&cx, image).await.map(|()| None),
         None => builder.build(&cx).await,

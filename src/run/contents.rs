@@ -14,11 +14,12 @@ use crate::event::{Annotation, Contents, Message, told};
 use crate::peer;
 use crate::retry;
 use crate::sbom::{self, Inventory, Subject, cyclonedx, spdx};
+use crate::whole_file::WholeFile;
 
 /// How many changes a line of the log has.
 const MOST_TOLD: usize = 40;
 
-/// No SBOM is larger.
+/// None of ours is larger.
 const LARGEST: u64 = 256 << 20;
 
 /// What is known of a build's machine.
@@ -117,13 +118,13 @@ fn contents(
     let documents = [cyclonedx::document(now, &about), spdx::document(now, &about)];
     let mut files = Vec::new();
     for (path, document) in [mine, other].into_iter().zip(documents) {
-        replace(dir, &path, &serde_json::to_vec_pretty(&document)?)
+        replace(&path, &serde_json::to_vec_pretty(&document)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         files.push(path.display().to_string());
     }
     Ok(Contents {
         packages: now.packages.len(),
-        baked: before.map(|before| sbom::difference(before, now)).unwrap_or_default(),
+        baked: before.map(|before| sbom::difference(before, now)),
         since_previous: previous.map(|previous| sbom::difference(&previous, now)),
         files,
     })
@@ -140,16 +141,11 @@ fn previous(file: &Path) -> anyhow::Result<Option<Inventory>> {
 }
 
 /// As a whole: whoever reads it meanwhile sees the one before.
-fn replace(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut new = tempfile::Builder::new()
-        .prefix(".sbom-")
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(dir)?;
-    new.write_all(content)?;
-    new.write_all(b"\n")?;
-    new.persist(path)?;
-    Ok(())
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = WholeFile::create(path, 0o644)?;
+    new.file().write_all(content)?;
+    new.file().write_all(b"\n")?;
+    new.appear()
 }
 
 /// A build's name as that of a file. No two builds have the same.
@@ -167,7 +163,12 @@ fn file_name(build: &str) -> String {
 
 fn say(cx: &BuildContext, contents: Contents) {
     let count = contents.packages;
-    cx.ui.say(format!("{count} packages in the image: {}", told(&contents.baked, MOST_TOLD)));
+    match &contents.baked {
+        Some(baked) => {
+            cx.ui.say(format!("{count} packages in the image: {}", told(baked, MOST_TOLD)));
+        }
+        None => cx.ui.say(format!("{count} packages in the image")),
+    }
     if let Some(changes) = &contents.since_previous {
         cx.ui.say(format!("Since the previous image: {}", told(changes, MOST_TOLD)));
     }

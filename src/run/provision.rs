@@ -50,16 +50,16 @@ pub(super) struct Provisioners {
     inside: Arc<Inside>,
     /// The post-processors that test the image before all others see it.
     tests: Vec<PlannedTest>,
-    /// Whether one has failed whose image stays.
+    /// Whether the first of them has begun.
+    tests_began: AtomicBool,
+    /// Whether the image has failed, and stays.
     is_kept: AtomicBool,
     /// The machine that provisioning failed on, for the error-cleanup provisioner.
     failed: Mutex<Option<Machine>>,
     /// How many of `planned` have done their work on the machine in an earlier run.
     before: AtomicUsize,
-    /// How many have done it by now.
-    done: AtomicUsize,
-    /// Whether the next one of them has failed.
-    has_failed: AtomicBool,
+    /// How many had done it when the next one failed.
+    failed_after: Mutex<Option<usize>>,
 }
 
 /// A post-processor that tests the image.
@@ -70,16 +70,17 @@ pub(super) struct PlannedTest {
     pub span: Span,
     /// Makes it.
     pub recipe: Recipe<dyn PostProcessor>,
+    /// Whether an image that fails stays.
+    pub keep_failed: bool,
 }
 
 impl PlannedTest {
     /// Those of `chains`.
     pub fn of(chains: &[Vec<PlannedPostProcessor>]) -> Vec<Self> {
-        let tests = chains.iter().flatten().filter(|one| one.first.image_test().is_some());
-        let planned = tests.map(|one| Self {
-            name: one.name.as_ref().unwrap_or(&one.kind).clone(),
-            span: one.span,
-            recipe: one.recipe.clone(),
+        let planned = chains.iter().flatten().filter_map(|one| {
+            let keep_failed = one.first.image_test()?.keep_failed;
+            let name = one.name.as_ref().unwrap_or(&one.kind).clone();
+            Some(Self { name, span: one.span, recipe: one.recipe.clone(), keep_failed })
         });
         planned.collect()
     }
@@ -103,18 +104,18 @@ impl Provisioners {
         request: Arc<RunRequest>,
         inside: Arc<Inside>,
     ) -> Self {
-        let (is_kept, failed, before, done, has_failed) = Default::default();
+        let (tests_began, is_kept, failed, before, failed_after) = Default::default();
         Self {
             planned,
             error_cleanup,
             request,
             inside,
             tests,
+            tests_began,
             is_kept,
             failed,
             before,
-            done,
-            has_failed,
+            failed_after,
         }
     }
 
@@ -122,14 +123,25 @@ impl Provisioners {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `data`, completed by what every build has.
-    fn complete(&self, mut data: BuildData) -> BuildData {
+    fn failed_after(&self) -> MutexGuard<'_, Option<usize>> {
+        self.failed_after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine behind `communicator`, of which the builder says `data`: completed by what every build
+    /// has.
+    fn machine(
+        &self,
+        cx: &BuildContext,
+        communicator: Arc<dyn Communicator>,
+        mut data: BuildData,
+    ) -> Machine {
         let run_uuid = &self.request.environment.run_uuid;
         data.insert("PackerRunUUID".to_owned(), run_uuid.as_str().into());
         for (key, stand_in) in NOT_IMPLEMENTED {
             data.entry((*key).to_owned()).or_insert_with(|| (*stand_in).into());
         }
-        data
+        let facts = Arc::new(cx.facts.knowing(data.clone()));
+        Machine { communicator, data, facts }
     }
 
     /// Runs one test of the image.
@@ -156,8 +168,8 @@ impl Provisioners {
 
     async fn run_all(&self, cx: &BuildContext, machine: &Machine) -> anyhow::Result<()> {
         let before = self.before.load(Ordering::Relaxed);
-        self.done.store(before, Ordering::Relaxed);
-        for planned in self.planned.iter().skip(before) {
+        *self.failed_after() = None;
+        for (done, planned) in self.planned.iter().enumerate().skip(before) {
             if cx.cancel.is_cancelled() {
                 return Err(Cancelled.into());
             }
@@ -168,9 +180,10 @@ impl Provisioners {
             let name = planned.name.as_ref().unwrap_or(&planned.kind);
             let result = self.run_one(cx, machine, planned, Phase::Provision(name.clone())).await;
             // One that was stopped has not failed by itself.
-            self.has_failed.store(result.is_err() && !cx.cancel.is_cancelled(), Ordering::Relaxed);
+            if result.is_err() && !cx.cancel.is_cancelled() {
+                *self.failed_after() = Some(done);
+            }
             result?;
-            self.done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -230,10 +243,11 @@ impl Provisioning for Provisioners {
         communicator: Arc<dyn Communicator>,
         data: BuildData,
     ) -> anyhow::Result<()> {
-        let data = self.complete(data);
-        let facts = Arc::new(cx.facts.knowing(data.clone()));
-        let machine = Machine { communicator, data, facts };
-        self.inside.look(cx, &*machine.communicator, Moment::Before).await;
+        let machine = self.machine(cx, communicator, data);
+        // On the machine of an earlier run, nobody knows how it began.
+        if self.before.load(Ordering::Relaxed) == 0 {
+            self.inside.look(cx, &*machine.communicator, Moment::Before).await;
+        }
         let result = self.run_all(cx, &machine).await;
         if result.is_ok() {
             self.inside.look(cx, &*machine.communicator, Moment::After).await;
@@ -252,9 +266,8 @@ impl Provisioning for Provisioners {
         communicator: Arc<dyn Communicator>,
         data: BuildData,
     ) -> anyhow::Result<()> {
-        let data = self.complete(data);
-        let facts = Arc::new(cx.facts.knowing(data.clone()));
-        let machine = Machine { communicator, data, facts };
+        let machine = self.machine(cx, communicator, data);
+        self.tests_began.store(true, Ordering::Relaxed);
         for planned in &self.tests {
             cx.ui.send(Message::PhaseStarted(Phase::Test(planned.name.clone())));
             let tested = self.test_one(cx, &machine, planned).await;
@@ -264,17 +277,27 @@ impl Provisioning for Provisioners {
         Ok(())
     }
 
+    fn image_failed(&self, cx: &BuildContext) {
+        // Nobody could look: whoever wants a failed image kept wants this one, too.
+        let began = self.tests_began.load(Ordering::Relaxed);
+        if !began && !cx.cancel.is_cancelled() && self.tests.iter().any(|test| test.keep_failed) {
+            self.is_kept.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn keeps_failed_image(&self) -> bool {
         self.is_kept.load(Ordering::Relaxed)
     }
 
-    fn go_on_after(&self, done: usize) {
+    fn begin_after(&self, done: usize) {
         self.before.store(done, Ordering::Relaxed);
+        *self.failed_after() = None;
+        self.tests_began.store(false, Ordering::Relaxed);
+        self.is_kept.store(false, Ordering::Relaxed);
     }
 
     fn done_before_failure(&self) -> Option<usize> {
-        let done = self.done.load(Ordering::Relaxed);
-        self.has_failed.load(Ordering::Relaxed).then_some(done)
+        *self.failed_after()
     }
 
     async fn after_failure(&self, cx: &BuildContext) {

@@ -12,7 +12,7 @@ pub fn document(inventory: &Inventory, about: &Subject<'_>) -> Json {
     let listed = packages.iter().map(|(purl, package)| component(package, purl));
     let components: Vec<Json> = system.into_iter().chain(listed).collect();
     let subject = json!({
-        "type": if about.builder == "docker" { "container" } else { "operating-system" },
+        "type": if about.is_container() { "container" } else { "operating-system" },
         "bom-ref": "image",
         "name": about.name,
         "version": about.id,
@@ -26,7 +26,7 @@ pub fn document(inventory: &Inventory, about: &Subject<'_>) -> Json {
         "serialNumber": format!("urn:uuid:{}", number(&json!([subject, components]))),
         "version": 1,
         "metadata": {
-            "timestamp": about.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "timestamp": about.made_at(),
             "tools": { "components": [{
                 "type": "application",
                 "name": env!("CARGO_PKG_NAME"),

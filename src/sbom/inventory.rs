@@ -75,6 +75,18 @@ pub struct Subject<'a> {
     pub at: Timestamp,
 }
 
+impl Subject<'_> {
+    /// When it was made, as both formats want it.
+    pub(super) fn made_at(&self) -> String {
+        self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// Whether it is a container image, and no machine's.
+    pub(super) fn is_container(&self) -> bool {
+        self.builder == "docker"
+    }
+}
+
 /// A number that is the same for the same content, and for no other.
 pub(super) fn number(content: &serde_json::Value) -> uuid::Uuid {
     uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, content.to_string().as_bytes())

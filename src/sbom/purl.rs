@@ -83,7 +83,8 @@ fn epoch(ecosystem: Ecosystem, version: &str) -> (Option<&str>, &str) {
 
 /// In the order of the alphabet.
 fn qualifiers(package: &Package, epoch: Option<&str>, system: Option<&System>) -> String {
-    let distro = system.filter(|_| package.arch.is_some() && !package.is_own()).map(|system| {
+    // What has no architecture is the same on every system.
+    let distro = system.filter(|_| package.arch.is_some()).map(|system| {
         let version = (!system.version.is_empty()).then(|| format!("-{}", system.version));
         format!("{}{}", system.id, version.unwrap_or_default())
     });
@@ -96,13 +97,6 @@ fn qualifiers(package: &Package, epoch: Option<&str>, system: Option<&System>) -
     let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let texts: Vec<_> = given.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     if texts.is_empty() { String::new() } else { format!("?{}", texts.join("&")) }
-}
-
-impl Package {
-    /// Whether it is the same on every system.
-    fn is_own(&self) -> bool {
-        matches!(self.ecosystem, Ecosystem::PyPi | Ecosystem::Npm | Ecosystem::Windows)
-    }
 }
 
 /// `text` as a part of a package URL; a colon stays.

@@ -29,7 +29,7 @@ pub fn document(inventory: &Inventory, about: &Subject<'_>) -> Json {
         "name": about.name,
         "documentNamespace": format!("https://spdx.org/spdxdocs/imgbake-{id}"),
         "creationInfo": {
-            "created": about.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "created": about.made_at(),
             "creators": [concat!("Tool: ", env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"))],
         },
         "packages": packages,
@@ -56,7 +56,7 @@ fn described(id: &str, name: &str, version: &str) -> Json {
 
 fn image(about: &Subject<'_>) -> Json {
     let mut fields = described("Image", about.name, about.id);
-    let is_container = about.builder == "docker";
+    let is_container = about.is_container();
     let purpose = if is_container { "CONTAINER" } else { "OPERATING_SYSTEM" };
     fields["primaryPackagePurpose"] = purpose.into();
     fields

@@ -33,7 +33,7 @@ use self::firmware::{PrepareVariables, StartTpm, Uefi};
 use self::options::Accelerator;
 use self::run::{FindMachine, Off, Serve, Shutdown, Start};
 use crate::builder::output::OutputDirectory;
-use crate::builder::provision::provision_while;
+use crate::builder::provision::{self, provision_while};
 use crate::communicator::{self, Chosen, HostKey, Taken, Target, TemporaryKey};
 use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
 use crate::interpolate::{BuildData, Dot};
@@ -178,7 +178,7 @@ impl Builder for Qemu {
         let image = PathBuf::from(image);
         let format = format::of(&image)?;
         let accelerator = self.accelerator(&self.binary()?, cx).await?;
-        self.test_disks(cx, accelerator, &[image], format).await
+        self.test_disks(cx, &Steps::new(cx), accelerator, (&[image], format)).await
     }
 
     fn reads(&self) -> Option<Vec<PathBuf>> {
@@ -267,10 +267,8 @@ impl Qemu {
             let path = parts.disks.into_iter().next().context("there is no disk")?;
             steps.run(Compact { disks: self.disks.clone(), path }).await?;
         }
-        if cx.provisioning.has_tests() {
-            let format = self.disks.format.name();
-            self.test_disks(cx, accelerator, &self.disk_paths(), format).await?;
-        }
+        let (paths, format) = (self.disk_paths(), self.disks.format.name());
+        provision::tested(cx, self.test_disks(cx, steps, accelerator, (&paths, format))).await?;
         Ok((accelerator, data))
     }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use serde_json::json;
 
@@ -29,11 +29,11 @@ impl Qemu {
     pub(super) async fn test_disks(
         &self,
         cx: &BuildContext,
+        steps: &Steps<'_>,
         accelerator: Accelerator,
-        disks: &[PathBuf],
-        format: &'static str,
+        (disks, format): (&[PathBuf], &'static str),
     ) -> anyhow::Result<()> {
-        let steps = Steps::new(cx);
+        let steps = steps.within();
         let work = async {
             cx.ui
                 .say("Testing the image: a machine is started from it, which writes to an overlay");
@@ -142,13 +142,10 @@ impl Step for ScratchDirectory {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
         let parent = scratch::parent(&cx.facts.scope.environment);
-        let Some(parent) = parent else {
-            bail!("there is no place for the overlay of a machine: set HOME or XDG_STATE_HOME")
-        };
-        for dead in scratch::of_dead(&parent) {
-            // Another run may be doing the same.
-            let _ = std::fs::remove_dir_all(dead);
-        }
+        let parent = parent.context(
+            "there is no place for the overlay of a machine: set HOME or XDG_STATE_HOME",
+        )?;
+        scratch::remove_dead(&parent);
         let made = Scratch::new(&parent, "test");
         let made = made.with_context(|| format!("cannot make {}", parent.display()))?;
         let path = made.path().to_owned();

@@ -265,16 +265,18 @@ const MOST_OPEN: usize = 30;
 
 /// What is inside each image, and what has changed.
 fn packages(record: &RunRecord, about: &About, detail: Detail) -> String {
-    let known =
-        |(name, build): (&'_ String, &'_ BuildRecord)| Some((code(name), build.contents.clone()?));
-    let all: Vec<_> = record.builds.iter().filter_map(known).take(detail.rows).collect();
+    let builds = record.builds.iter();
+    let known = builds.filter_map(|(name, build)| Some((code(name), build.contents.as_ref()?)));
+    let all: Vec<_> = known.take(detail.rows).collect();
     if all.is_empty() {
         return String::new();
     }
     let mut out = "\n### Packages\n".to_owned();
     for (name, contents) in all {
         out.push_str(&format!("\n{name}: {} packages.\n", contents.packages));
-        out.push_str(&changed_packages("Baked", &contents.baked, about, detail));
+        if let Some(changes) = &contents.baked {
+            out.push_str(&changed_packages("Baked", changes, about, detail));
+        }
         if let Some(changes) = &contents.since_previous {
             out.push_str(&changed_packages("Since the previous image", changes, about, detail));
         }

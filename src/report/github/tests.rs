@@ -99,7 +99,7 @@ fn contents() -> Contents {
     let many = (1..=120).map(|n| change(&format!("lib-{n}"), Some("1.0"), Some("1.1")));
     Contents {
         packages: 412,
-        baked,
+        baked: Some(baked),
         since_previous: Some(many.collect()),
         files: vec!["sbom/amazon-ebs.web.cdx.json".into(), "sbom/amazon-ebs.web.spdx.json".into()],
     }

@@ -199,7 +199,7 @@ async fn on_a_machine_of_an_earlier_run_only_what_is_left_is_done() {
         let mut planned = build("x", move |cx| {
             let see = see.clone();
             async move {
-                cx.provisioning.go_on_after(done);
+                cx.provisioning.begin_after(done);
                 let result = cx.provisioning.provision(&cx, Arc::new(Connected), BuildData::new());
                 let result = result.await;
                 *see.lock().unwrap() = cx.provisioning.done_before_failure();
