@@ -34,7 +34,7 @@ pub struct Fingerprint(Arc<Shared>);
 struct Shared {
     /// `None`: nobody asked.
     made_from: Option<Ingredients>,
-    read: OnceCell<Arc<Vec<Digested>>>,
+    read: OnceCell<Vec<Digested>>,
 }
 
 /// A part, and the digest of it, or why there is none.
@@ -131,16 +131,16 @@ impl Fingerprint {
     }
 
     /// All parts, as they were at the first time.
-    async fn read(&self) -> anyhow::Result<Arc<Vec<Digested>>> {
+    async fn read(&self) -> anyhow::Result<&[Digested]> {
         let shared = self.0.clone();
         let read = || async {
             let read = tokio::task::spawn_blocking(move || {
                 let made_from = shared.made_from.as_ref().context("nobody took a fingerprint")?;
-                anyhow::Ok(Arc::new(made_from.digested()))
+                anyhow::Ok(made_from.digested())
             });
             read.await?
         };
-        self.0.read.get_or_try_init(read).await.cloned()
+        Ok(self.0.read.get_or_try_init(read).await?)
     }
 
     /// The number of that, in hexadecimal digits; `None` if there is none.

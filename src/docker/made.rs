@@ -60,7 +60,7 @@ impl Made {
             .with_context(|| format!("{thing} is nothing that this version knows"))?;
         let token = match &docker.kind {
             MadeKind::Container(name) => name.strip_prefix(CONTAINER),
-            MadeKind::Image(name) => name.strip_prefix(IMAGES).and_then(|n| n.strip_prefix(':')),
+            MadeKind::Image(name) => image_token(name),
         };
         ensure!(token.is_some_and(is_token), "{thing} is called as no build calls anything");
         Ok(docker)
@@ -69,8 +69,12 @@ impl Made {
 
 /// Whether `name` is one that images have until they are finished.
 pub(super) fn is_image(name: &str) -> bool {
-    let token = name.trim_start_matches("localhost/").strip_prefix(IMAGES);
-    token.and_then(|token| token.strip_prefix(':')).is_some_and(is_token)
+    image_token(name.trim_start_matches("localhost/")).is_some_and(is_token)
+}
+
+/// The token in the `name` of an image of ours.
+fn image_token(name: &str) -> Option<&str> {
+    name.strip_prefix(IMAGES)?.strip_prefix(':')
 }
 
 /// Whether `text` is a token of ours.

@@ -10,7 +10,7 @@ use tokio_util::bytes::Bytes;
 
 use super::engine::EngineError;
 use crate::component::Check;
-use crate::whole_file::WholeFile;
+use crate::whole_file::{WholeFile, directory_of};
 
 /// How long an engine may send nothing.
 const STALLED: Duration = Duration::from_secs(600);
@@ -32,10 +32,7 @@ pub async fn write_file(
     to: &Path,
 ) -> anyhow::Result<()> {
     let write = || format!("cannot write {}", to.display());
-    let parent = match to.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = directory_of(to);
     tokio::fs::create_dir_all(parent)
         .await
         .with_context(|| format!("cannot make the directory {}", parent.display()))?;

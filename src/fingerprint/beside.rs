@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::made_from::MadeFrom;
 use super::record::Record;
 use crate::peer;
-use crate::whole_file::WholeFile;
+use crate::whole_file::{WholeFile, directory_of};
 
 /// How large such a file may be: each of ten thousand parts has 13 characters.
 const LARGEST: u64 = 4 << 20;
@@ -51,7 +51,6 @@ struct Told {
 struct Seen {
     device: u64,
     inode: u64,
-    modified: (i64, i64),
     changed: (i64, i64),
 }
 
@@ -60,7 +59,6 @@ impl Seen {
         Self {
             device: facts.dev(),
             inode: facts.ino(),
-            modified: (facts.mtime(), facts.mtime_nsec()),
             changed: (facts.ctime(), facts.ctime_nsec()),
         }
     }
@@ -167,11 +165,6 @@ impl Beside {
     pub fn made_at(&self) -> Option<Timestamp> {
         Timestamp::from_second(self.made_at).ok()
     }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

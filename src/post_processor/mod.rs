@@ -17,9 +17,8 @@ pub mod vagrant_registry;
 #[cfg(test)]
 mod fake;
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +31,7 @@ use crate::config::late_fields;
 use crate::interpolate::{BuildData, Dot};
 use crate::retry::Cancelled;
 use crate::step::remove_if_there;
+use crate::whole_file::{WholeFile, directory_of};
 
 /// An artifact that is files and nothing else. Destroying it removes them.
 struct Files {
@@ -101,26 +101,19 @@ fn make_parent(path: &Path) -> anyhow::Result<PathBuf> {
 
 /// The directory of `path`.
 fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
+    directory_of(path).to_owned()
 }
 
 /// Replaces the file that `path` names, or that its symbolic link names, in one move.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut new = tempfile::Builder::new()
-        .prefix(".imgbake-")
-        .permissions(Permissions::from_mode(0o664))
-        .tempfile_in(parent(&path))?;
-    new.write_all(content)?;
+    let new = WholeFile::create(&path, 0o664)?;
+    new.file().write_all(content)?;
     if let Ok(old) = fs::metadata(&path) {
-        new.as_file().set_permissions(old.permissions())?;
+        new.file().set_permissions(old.permissions())?;
     }
-    new.as_file().sync_data()?;
-    new.persist(&path)?;
-    Ok(())
+    new.file().sync_data()?;
+    new.appear()
 }
 
 /// The last part of `path`, for people and for archives.

@@ -31,13 +31,12 @@ impl Step for FindLabelled {
         let mut found = found.context("cannot look for images")?;
         // One of an older state of the template may be newer.
         let same = found.iter().position(|one| one.made_from.number == record.number());
-        let place = same.unwrap_or(0);
-        if found.len() <= place {
+        if found.is_empty() {
             let why = "no finished image of this build was found";
             tell(cx, &self.wanted, &Err(why.to_owned()));
             return Ok(None);
         }
-        let found = found.swap_remove(place);
+        let found = found.swap_remove(same.unwrap_or(0));
         let Labelled { shown, made_from, made_at, .. } = found.clone();
         let verdict = Earlier { shown, made_from, made_at }.judge(&record, &self.wanted);
         tell(cx, &self.wanted, &verdict);

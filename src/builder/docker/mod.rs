@@ -99,7 +99,7 @@ impl Builder for Docker {
 
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
         let engine = self.exec.engine(&cx.facts.scope.environment).await?;
-        self.test_image(cx, &engine, image).await
+        self.test_image(cx, &Steps::new(cx), &engine, image).await
     }
 
     /// What the instructions of a Dockerfile copy is seen in the image that is built of it.
@@ -135,9 +135,10 @@ impl Docker {
         let engine = self.exec.engine(&cx.facts.scope.environment).await?;
         let source = self.find_image(cx, steps, &engine).await?;
         if let Some(wanted) = unchanged::wanted(cx) {
-            let earlier = self.find_unchanged(steps, &engine, &source, wanted).await?;
-            if wanted.only_says || earlier.is_some() {
-                return Ok(earlier.filter(|_| !wanted.only_says));
+            match self.find_unchanged(steps, &engine, &source, wanted).await? {
+                _ if wanted.only_says => return Ok(None),
+                Some(earlier) => return Ok(Some(earlier)),
+                None => {}
             }
         }
         let run = self.arguments(cx, &source.name)?;
@@ -230,10 +231,11 @@ impl Docker {
     async fn test_image(
         &self,
         cx: &BuildContext,
+        steps: &Steps<'_>,
         engine: &Engine,
         image: &str,
     ) -> anyhow::Result<()> {
-        let steps = Steps::new(cx);
+        let steps = steps.within();
         let work = async {
             cx.ui.say(format!("Testing {image}: a container is started from it"));
             let mut run = self.arguments(cx, image)?;
@@ -261,28 +263,29 @@ impl Docker {
         container: &str,
         build_data: BuildData,
     ) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        let made_from = match cx.skip_unchanged {
-            Some(_) => Some(unchanged::record(cx, &source.id).await?),
-            None => None,
-        };
         match &self.keep {
             Keep::Nothing => Ok(None),
             Keep::Export(path) => {
                 let (engine, container) = (engine.clone(), container.to_owned());
                 steps.run(ExportContainer::new(engine, container, path.clone())).await?;
                 let artifact = Exported { path: path.clone(), build_data };
-                if made_from.is_none() {
-                    return Ok(Some(Arc::new(artifact)));
-                }
                 let (files, source) = (vec![path.clone()], source.id.clone());
                 let write =
                     WriteBeside { path: record_of(path), source, files, note: String::new() };
-                let made_from = steps.run(write).await?;
-                Ok(Some(recorded(artifact, Some(made_from))))
+                let made_from = match cx.skip_unchanged {
+                    Some(_) => Some(steps.run(write).await?),
+                    None => None,
+                };
+                Ok(Some(recorded(artifact, made_from)))
             }
             Keep::Commit { author, message, changes } => {
-                let made_from =
-                    made_from.map(|record| label::made_from(&cx.facts.unique_name, &record));
+                let made_from = match cx.skip_unchanged {
+                    Some(_) => {
+                        let record = unchanged::record(cx, &source.id).await?;
+                        Some(label::made_from(&cx.facts.unique_name, &record))
+                    }
+                    None => None,
+                };
                 let mut changes = source.with_defaults(changes);
                 if let Some(made_from) = &made_from {
                     let steps = engine.steps(&source.id).await? + 1;
@@ -292,9 +295,7 @@ impl Docker {
                 let commit = commit.signed(author, message);
                 let finish = commit.finish(source);
                 let id = steps.run(commit).await?;
-                if cx.provisioning.has_tests() {
-                    self.test_image(cx, engine, &id).await?;
-                }
+                provision::tested(cx, self.test_image(cx, steps, engine, &id)).await?;
                 steps.run(finish).await?;
                 Ok(Some(recorded(committed(engine, id, build_data), made_from)))
             }

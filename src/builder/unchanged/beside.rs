@@ -37,18 +37,11 @@ pub(crate) enum Left {
 }
 
 impl FindBeside {
-    /// Reads a whole image, perhaps.
     async fn look(&self, cx: &BuildContext) -> anyhow::Result<(Result<String, String>, Left)> {
         let wanted = record(cx, &self.source).await?;
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            Beside::read(&path)?.map_or(Ok(None), |read| {
-                let files = read.files(&path);
-                anyhow::Ok(Some((read, files)))
-            })
-        });
-        let (read, files) = match read.await? {
-            Ok(Some(found)) => found,
+        let read = match tokio::task::spawn_blocking(move || Beside::read(&path)).await? {
+            Ok(Some(read)) => read,
             Ok(None) => {
                 let why = format!("no earlier image of this build is at {}", self.shown);
                 return Ok((Err(why), Left::Nothing));
@@ -61,10 +54,19 @@ impl FindBeside {
         }
         let (shown, made_from) = (self.shown.clone(), read.made_from.clone());
         let earlier = Earlier { shown, made_from, made_at: read.made_at() };
-        let verdict = earlier.judge(&wanted, &self.wanted);
-        Ok(match (verdict, files) {
-            (Ok(why), Ok(files)) => (Ok(why), Left::Unchanged { record: Box::new(read), files }),
-            (Ok(_), Err(why)) | (Err(why), _) => (Err(why), Left::Outdated),
+        let why = match earlier.judge(&wanted, &self.wanted) {
+            Ok(why) => why,
+            Err(why) => return Ok((Err(why), Left::Outdated)),
+        };
+        // Only now: this may read a whole image.
+        let (path, record) = (self.path.clone(), Box::new(read));
+        let look = move || {
+            let files = record.files(&path);
+            (record, files)
+        };
+        Ok(match tokio::task::spawn_blocking(look).await? {
+            (record, Ok(files)) => (Ok(why), Left::Unchanged { record, files }),
+            (_, Err(why)) => (Err(why), Left::Outdated),
         })
     }
 }
