@@ -19,6 +19,7 @@ use super::machine::{
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
+use crate::builder::provision;
 use crate::builder::unchanged;
 use crate::component::{BuildContext, Check};
 use crate::env::Environment;
@@ -95,7 +96,8 @@ impl Pairing {
         let own = account.region();
         ensure!(region == own, "{id} is in {region}, and the build works in {own}");
         let build = Build::new(account, self.build.clone());
-        machine::test(cx, &Machine { build, settings: self.machine.clone() }, id).await
+        let machine = Machine { build, settings: self.machine.clone() };
+        machine::test(cx, &Steps::new(cx), &machine, id).await
     }
 
     /// Both in one build.
@@ -200,6 +202,8 @@ impl AtWork {
         (source, network): (&SourceAmi, &Network),
         of: impl FnOnce(Stopped) -> F,
     ) -> anyhow::Result<(T, String)> {
+        // An earlier machine of this run may have been taken back.
+        cx.provisioning.begin_after(0);
         let machine = &self.machine;
         let started = match self.resumed(cx, steps, (source, network)).await? {
             Some(started) => started,
@@ -221,10 +225,8 @@ impl AtWork {
         steps: &Steps<'_>,
         image: &MadeImage,
     ) -> anyhow::Result<()> {
-        if !cx.provisioning.has_tests() {
-            return Ok(());
-        }
-        let tested = machine::test(cx, &self.machine, &image.id).await;
+        let test = machine::test(cx, steps, &self.machine, &image.id);
+        let tested = provision::tested(cx, test).await;
         if tested.is_err() && self.imaging.keeps_failed(cx) {
             cx.ui.say(format!(
                 "{} stays, as `keep_failed` asks; it is not copied or shared",

@@ -97,7 +97,7 @@ impl Console {
         }
         let confirmed = self.announcement.confirm();
         let instance = &self.source.instance;
-        let confirmed = confirmed.with_context(|| format!("no image is made of {instance}"))?;
+        let confirmed = confirmed.with_context(|| format!("{instance} is not trusted"))?;
         confirmed.into_iter().for_each(|news| cx.ui.say(news));
         Ok(())
     }

@@ -60,6 +60,18 @@ impl FindKept {
         });
         Ok(kept.collect())
     }
+
+    /// Why nobody can go on with `kept`, if that is so.
+    async fn why_not(&self, cx: &BuildContext, kept: &Kept, instance: &Instance) -> Option<String> {
+        let record = match cx.fingerprint.record_before(kept.done).await {
+            Ok(record) => record.with_source(self.source.id()),
+            Err(error) => return Some(format!("{} was kept, but: {error:#}", kept.id)),
+        };
+        let is_of_source = instance.image_id() == Some(self.source.id());
+        let changed = record_tags::read(instance.tags()).changes(&record);
+        let changed = changed.or_else(|| (!is_of_source).then(|| "something".to_owned()))?;
+        Some(format!("{changed} changed since {} was kept", kept.id))
+    }
 }
 
 impl Kept {
@@ -91,23 +103,14 @@ impl Step for FindKept {
         let mut all = self.all(cx).await?;
         // First the one on which most is done, and of those the newest.
         all.sort_by_key(|(kept, _)| std::cmp::Reverse((kept.done, kept.begun)));
-        let mut why = None;
+        let mut first = None;
         for (kept, instance) in all {
-            let changed = match cx.fingerprint.record_before(kept.done).await {
-                Ok(record) => {
-                    let record = record.with_source(self.source.id());
-                    let changed = record_tags::read(instance.tags()).changes(&record);
-                    if changed.is_none() && instance.image_id() == Some(self.source.id()) {
-                        return Ok(Some(kept));
-                    }
-                    let changed = changed.unwrap_or_else(|| "something".to_owned());
-                    format!("{changed} changed since {} was kept", kept.id)
-                }
-                Err(error) => format!("{} was kept, but: {error:#}", kept.id),
+            match self.why_not(cx, &kept, &instance).await {
+                None => return Ok(Some(kept)),
+                Some(why) => first.get_or_insert(why),
             };
-            why.get_or_insert(changed);
         }
-        if let Some(why) = why {
+        if let Some(why) = first {
             cx.ui.say(format!("A clean start: {why}"));
         }
         Ok(None)

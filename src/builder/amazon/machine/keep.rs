@@ -47,8 +47,8 @@ pub(super) struct End<'a> {
 
 /// What the account must allow for it, beside what builds need anyway.
 pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
-    let mut calls = vec!["CreateTags", "DeleteTags", "ModifyInstanceAttribute"];
-    calls.extend(["StartInstances", "StopInstances"]);
+    let calls =
+        ["CreateTags", "DeleteTags", "ModifyInstanceAttribute", "StartInstances", "StopInstances"];
     let mut all = vec![at.on_ours("instance", &calls)];
     if settings.run.needs_temporary_group() {
         all.push(at.on(&["security-group"], &["ModifyInstanceAttribute"]));

@@ -21,9 +21,8 @@ pub(super) fn let_in(user: &str, key: &TemporaryKey, own: Option<&str>) -> anyho
     let all = match own {
         None => hook,
         Some(own) => {
-            // As the template gives it, also with line ends.
-            let own = BASE64.decode(own.split_whitespace().collect::<String>());
-            with_own(&hook, &own.context("its user data is no base64")?)
+            let own = BASE64.decode(own).context("its user data is no base64")?;
+            with_own(&hook, &own)
         }
     };
     ensure!(all.len() <= LARGEST, "its user data leaves no room for a new key");

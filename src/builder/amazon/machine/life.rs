@@ -23,7 +23,7 @@ use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::machine::stop_instance::{StopInstance, Stopped};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::builder::provision::{self, provision};
-use crate::communicator::{Chosen, KeyType, Target, TemporaryKey};
+use crate::communicator::{Chosen, Target, TemporaryKey};
 use crate::component::BuildContext;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -60,22 +60,27 @@ pub(crate) async fn resume(
     (source, network): (&SourceAmi, &Network),
     kept: Kept,
 ) -> anyhow::Result<Option<Started>> {
-    let key = key_for(machine, &kept).await?;
+    let key = key_for(cx, machine, &kept).await?;
     let groups = steps.run(OpenSecurityGroup::new(machine, source, network)).await?;
     let resume = ResumeInstance::new(machine, source, &kept, groups, key.clone());
     let Some(instance) = steps.run(resume).await? else { return Ok(None) };
-    cx.provisioning.go_on_after(kept.done);
+    cx.provisioning.begin_after(kept.done);
     Ok(Some(Started { instance, key: Key { temporary: key, ..Key::default() } }))
 }
 
 /// A new key, if the template gives none. It has the name of the first one: who takes it out of the
 /// machine takes both.
-async fn key_for(machine: &Machine, kept: &Kept) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
+async fn key_for(
+    cx: &BuildContext,
+    machine: &Machine,
+    kept: &Kept,
+) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
     let Some(wish) = machine.settings.communicator.temporary_key() else { return Ok(None) };
-    let kind = if wish.kind == KeyType::Rsa { KeyType::Rsa } else { KeyType::Ed25519 };
-    let name = kept.key_name.clone().unwrap_or_else(name::temporary);
+    let (kind, name) = (wish.kind, kept.key_name.clone().unwrap_or_else(name::temporary));
     let made = move || TemporaryKey::generate(kind, Some(2048), &name);
-    Ok(Some(Arc::new(tokio::task::spawn_blocking(made).await??)))
+    let key = tokio::task::spawn_blocking(made).await??;
+    cx.redactor.register(key.private_openssh().expose());
+    Ok(Some(Arc::new(key)))
 }
 
 /// Has the machine provisioned, and stops it. What its console says of its host keys is held against

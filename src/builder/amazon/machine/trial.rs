@@ -13,9 +13,14 @@ use crate::step::Steps;
 
 /// Starts an instance from the AMI `image`, as `machine` was started from another, has it tested, and
 /// removes all that it took.
-pub(crate) async fn test(cx: &BuildContext, machine: &Machine, image: &str) -> anyhow::Result<()> {
+pub(crate) async fn test(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    image: &str,
+) -> anyhow::Result<()> {
     let machine = &machine.of(image);
-    let steps = Steps::new(cx);
+    let steps = steps.within();
     let work = async {
         cx.ui.say(format!("Testing {image}: an instance is started from it"));
         let source = steps.run(find_source(machine)).await?;
