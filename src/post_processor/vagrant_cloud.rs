@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::boxes::api::{Api, Upload};
-use super::boxes::{Published, UrlFields, Version, check_sum};
+use super::boxes::{self, Published, UrlFields, Version, check_sum};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::Late;
 use crate::event::Ui;
@@ -77,11 +77,7 @@ impl Component for VagrantCloud {
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        for (option, value) in [("box_tag", &own.box_tag), ("version", &own.version)] {
-            if value.is_empty() {
-                check.missing(option, "say what is published");
-            }
-        }
+        boxes::check_named(&own.box_tag, &own.version, check);
         let is_own = own.vagrant_cloud_url.is_empty();
         let url = if is_own { VAGRANT_CLOUD } else { own.vagrant_cloud_url.trim_end_matches('/') };
         let url = url.to_owned();
@@ -122,10 +118,7 @@ impl PostProcessor for VagrantCloud {
         let insecure = self.own.insecure_skip_tls_verify && self.url != VAGRANT_CLOUD;
         let api = Api::new(&self.url, self.token.clone(), insecure)?;
         self.publish(cx, &api, &published).await?;
-        let provider = &published.provider;
-        let description = format!("'{provider}': {}", self.own.box_tag);
-        let artifact = Version { builder_id: BUILDER_ID, description };
-        Ok(Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: false })
+        Ok(Version::published(BUILDER_ID, &published.provider, &self.own.box_tag))
     }
 }
 

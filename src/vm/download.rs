@@ -144,7 +144,7 @@ impl Options {
                 Some(Checksum::None)
             }
             Ok(Checksum::SumsFile(sums)) => {
-                if let Ok(Place::Local(path)) = Place::of(&sums) {
+                if let Some(path) = local(&sums) {
                     check.may_read("iso_checksum", path);
                 }
                 Some(Checksum::SumsFile(sums))
@@ -155,6 +155,14 @@ impl Options {
                 None
             }
         }
+    }
+}
+
+/// The file of this host that `text`, a path or a URL, names.
+pub fn local(text: &str) -> Option<PathBuf> {
+    match Place::of(text) {
+        Ok(Place::Local(path)) => Some(path),
+        _ => None,
     }
 }
 

@@ -51,7 +51,7 @@ fn a_build_goes_on_without_its_sbom() {
     let (program, sshd) = (Program::new(), Sshd::start());
     let wrong = program.write("wrong.json", "{}");
     let missing = program.path("missing.json");
-    for (source, why) in [(wrong, "it is no SBOM"), (missing, "missing.json")] {
+    for (source, why) in [(wrong, "it is no SBOM"), (missing, "cannot download")] {
         let provisioner =
             json!({"type": "hcp-sbom", "source": source, "destination": "out/sbom.json"});
         let run = build(&program, &sshd, &provisioner, &json!([])).succeeded();

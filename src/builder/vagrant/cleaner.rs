@@ -88,11 +88,6 @@ impl VagrantCleaner {
         let Some((program, made)) = self.find(thing).await? else { return Ok(()) };
         end(&program, &made, &self.cx.ui, &CancellationToken::new()).await
     }
-
-    fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        entries.retain(|entry| self.owns(&entry.thing));
-        entries
-    }
 }
 
 #[async_trait]

@@ -30,7 +30,7 @@ use crate::config::GoDuration;
 use crate::interpolate::BuildData;
 use crate::step::Steps;
 use crate::vm::checksum::Checksum;
-use crate::vm::download::{Download, Source};
+use crate::vm::download::{self, Download, Source};
 
 pub use self::cleaner::VagrantCleaner;
 
@@ -104,6 +104,11 @@ fn check_source(own: &Options, check: &mut Check<'_>) -> Option<From> {
         given => Checksum::parse(given),
     };
     let checksum = checksum.map_err(|cause| _ = check.error("checksum", cause)).ok()?;
+    if let Checksum::SumsFile(sums) = &checksum
+        && let Some(sums) = download::local(sums)
+    {
+        check.may_read("checksum", sums);
+    }
     match (own.source_path.as_str(), own.global_id.as_str()) {
         ("", "") => {
             check.missing("source_path", "name a box, or a machine that is there by `global_id`");
@@ -115,10 +120,11 @@ fn check_source(own: &Options, check: &mut Check<'_>) -> Option<From> {
             None
         }
         (path, _) if path.ends_with(".box") => {
-            let is_local = !path.contains("://") || path.starts_with("file:");
-            let local = path.trim_start_matches("file://");
-            if is_local && check.may_read("source_path", local) && !Path::new(local).is_file() {
-                check.error("source_path", format!("there is no box {local}"));
+            if let Some(file) = download::local(path)
+                && check.may_read("source_path", &file)
+                && !file.is_file()
+            {
+                check.error("source_path", format!("there is no box {}", file.display()));
             }
             let download = Download::of(path, checksum, "box");
             download.map_err(|cause| _ = check.error("source_path", cause)).ok().map(From::File)
@@ -158,6 +164,15 @@ fn check_files(own: &mut Options, check: &mut Check<'_>) {
             check.error(option, format!("there is no file {}", all.display()));
         }
         *path = all.display().to_string();
+    }
+    for (option, path) in [
+        ("add_cacert", &own.add_cacert),
+        ("add_capath", &own.add_capath),
+        ("add_cert", &own.add_cert),
+    ] {
+        if !path.is_empty() {
+            check.may_read(option, whole(path));
+        }
     }
     for file in &mut own.package_include {
         let all = whole(file);

@@ -130,7 +130,6 @@ impl Step for AddBox {
 /// Starts the machine; undone as the template says.
 pub(super) struct Up {
     program: Program,
-    machine: String,
     provider: String,
     made: Made,
     thing: Arc<Thing>,
@@ -143,8 +142,7 @@ impl Up {
         let thing = Thing::new("Vagrant machine", machine)
             .at(program.directory().display().to_string())
             .with_details(json!({ "vagrant": made }));
-        let (program, machine) = (program.clone(), machine.to_owned());
-        Self { program, machine, provider, made, thing: Arc::new(thing) }
+        Self { program: program.clone(), provider, made, thing: Arc::new(thing) }
     }
 }
 
@@ -168,12 +166,12 @@ impl Step for Up {
         cx.ui.say("Calling Vagrant Up (this can take some time)...");
         self.thing.set_out();
         let provider = format!("--provider={}", self.provider);
-        let mut arguments = vec!["up", &self.machine];
+        let mut arguments = vec!["up", &self.made.machine];
         if !self.provider.is_empty() {
             arguments.push(&provider);
         }
         self.program.run(&arguments, &cx.ui, &cx.cancel).await?;
-        cx.journal.made(&self.thing, &self.machine);
+        cx.journal.made(&self.thing, &self.made.machine);
         Ok(())
     }
 

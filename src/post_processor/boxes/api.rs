@@ -60,20 +60,18 @@ impl Api {
         Ok(Self { base: base.to_owned(), token, client })
     }
 
+    /// A request; it gets the token only if `url` is on the server that the token is for.
     fn request(&self, method: Method, url: &str) -> RequestBuilder {
         let request = self.client.request(method, url);
         match &self.token {
-            Some(token) => request.bearer_auth(token.expose()),
-            None => request,
+            Some(token) if self.is_own(url) => request.bearer_auth(token.expose()),
+            _ => request,
         }
     }
 
     async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Json> {
         let (status, body) = answer(request).await?;
-        match status.is_success() {
-            true => Ok(serde_json::from_slice(&body).unwrap_or_default()),
-            false => Err(refusal(status, &body)),
-        }
+        read(status, &body)
     }
 
     fn path(&self, path: &str) -> String {
@@ -89,8 +87,7 @@ impl Api {
         let (status, body) = answer(self.request(Method::GET, &self.path(path))).await?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
-            _ if status.is_success() => Ok(Some(serde_json::from_slice(&body).unwrap_or_default())),
-            _ => Err(refusal(status, &body)),
+            _ => read(status, &body).map(Some),
         }
     }
 
@@ -119,14 +116,9 @@ impl Api {
         self.ask(self.request(Method::DELETE, &self.path(path))).await.map(drop)
     }
 
-    /// Says that an upload is complete, at the URL that the server has named for that. It gets the token
-    /// only if it is the server's own.
+    /// Says that an upload is complete, at the URL that the server has named for that.
     pub(in crate::post_processor) async fn confirm(&self, callback: &str) -> anyhow::Result<()> {
-        let request = match self.is_own(callback) {
-            true => self.request(Method::PUT, callback),
-            false => self.client.put(callback),
-        };
-        self.ask(request).await.map(drop)
+        self.ask(self.request(Method::PUT, callback)).await.map(drop)
     }
 
     /// Whether `url` is on the server that the token is for.
@@ -175,7 +167,7 @@ impl Api {
                 counted.tell(&told, &name, false);
             }
         });
-        let request = match to.lets_in || !self.is_own(&to.url) {
+        let request = match to.lets_in {
             true => self.client.put(&to.url),
             false => self.request(Method::PUT, &to.url),
         };
@@ -226,6 +218,14 @@ async fn answer(request: RequestBuilder) -> anyhow::Result<(StatusCode, Vec<u8>)
         Ok((response.status(), web::body(response, ANSWER).await?))
     };
     ANSWER.in_time(asked).await?
+}
+
+/// What a server says, or why it refuses.
+fn read(status: StatusCode, body: &[u8]) -> anyhow::Result<Json> {
+    match status.is_success() {
+        true => Ok(serde_json::from_slice(body).unwrap_or_default()),
+        false => Err(refusal(status, body)),
+    }
 }
 
 async fn accepted(response: Response) -> anyhow::Result<()> {

@@ -10,13 +10,14 @@ pub(super) mod api;
 mod metadata;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 
 use self::metadata::Metadata;
 use super::{artifice, blocking, dot, vagrant};
-use crate::component::{Artifact, Check, PostProcessContext};
+use crate::component::{Artifact, Check, PostProcessContext, Processed};
 use crate::config::{Late, late_fields};
 use crate::event::Ui;
 
@@ -45,7 +46,9 @@ impl Published {
     ) -> anyhow::Result<Self> {
         let is_artifice = input.builder_id() == artifice::BUILDER_ID;
         ensure!(
-            is_artifice || [vagrant::BUILDER_ID, "vagrant"].contains(&input.builder_id()),
+            is_artifice
+                || [vagrant::BUILDER_ID, crate::builder::vagrant::BUILDER_ID]
+                    .contains(&input.builder_id()),
             "Unknown artifact type: this post-processor requires an input artifact from the artifice \
              post-processor, vagrant post-processor, or vagrant builder: {}",
             input.builder_id()
@@ -99,6 +102,15 @@ impl Published {
     }
 }
 
+/// Reports what is missing of the name of what is published.
+pub(super) fn check_named(tag: &str, version: &str, check: &mut Check<'_>) {
+    for (option, value) in [("box_tag", tag), ("version", version)] {
+        if value.is_empty() {
+            check.missing(option, "say what is published");
+        }
+    }
+}
+
 /// `box_checksum` taken apart: the digest's type, and the digest.
 pub(super) fn check_sum(text: &str, check: &mut Check<'_>) -> Option<(String, String)> {
     match text.split_once(':') {
@@ -114,8 +126,16 @@ pub(super) fn check_sum(text: &str, check: &mut Check<'_>) -> Option<(String, St
 
 /// A version of a box with a server. It stays there whatever becomes of this artifact.
 pub(super) struct Version {
-    pub(super) builder_id: &'static str,
-    pub(super) description: String,
+    builder_id: &'static str,
+    description: String,
+}
+
+impl Version {
+    /// What is left of the post-processor `builder_id`: the box `tag` for `provider` is published.
+    pub(super) fn published(builder_id: &'static str, provider: &str, tag: &str) -> Processed {
+        let artifact = Self { builder_id, description: format!("'{provider}': {tag}") };
+        Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: false }
+    }
 }
 
 #[async_trait]

@@ -39,6 +39,8 @@ impl Login {
     }
 
     async fn ask(&self, insecure: bool) -> anyhow::Result<Secret> {
+        // The option is about another server only.
+        let insecure = insecure && self.url.trim_end_matches('/') != HCP;
         let client = web::client().tls_danger_accept_invalid_certs(insecure).build()?;
         let body = Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use self::login::Login;
 use super::boxes::api::{Api, Upload};
-use super::boxes::{Published, UrlFields, Version, check_sum};
+use super::boxes::{self, Published, UrlFields, Version, check_sum};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::Late;
 use crate::event::Ui;
@@ -93,11 +93,7 @@ impl Component for VagrantRegistry {
     type Options = (Options,);
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        for (option, value) in [("box_tag", &own.box_tag), ("version", &own.version)] {
-            if value.is_empty() {
-                check.missing(option, "say what is published");
-            }
-        }
+        boxes::check_named(&own.box_tag, &own.version, check);
         let (registry, name) = own.box_tag.split_once('/').unwrap_or_default();
         if !own.box_tag.is_empty() && (registry.is_empty() || name.is_empty()) {
             check.error("box_tag", "it must include the registry and the box: `registry/name`");
@@ -159,9 +155,7 @@ impl PostProcessor for VagrantRegistry {
         let url = self.own.box_download_url.as_ref();
         let published = Published::of(cx, &*input, &self.own.architecture, url).await?;
         or_cancelled(&cx.cancel, self.publish(cx, &published)).await??;
-        let description = format!("'{}': {}", published.provider, self.own.box_tag);
-        let artifact = Version { builder_id: BUILDER_ID, description };
-        Ok(Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: false })
+        Ok(Version::published(BUILDER_ID, &published.provider, &self.own.box_tag))
     }
 }
 
