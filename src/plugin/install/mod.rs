@@ -80,6 +80,8 @@ pub async fn newest_tool(
     let newest = newest.with_context(|| format!("{site} has no release"))?;
     let release = site.release_for(&newest, platform).await?;
     let release = release.with_context(|| format!("{} is not for {platform}", newest.text()))?;
+    let signature = site.signature(&release, environment).await?;
+    ui.say(format!("Packer {}: {signature}", newest.text()));
     let archive = site.download(&release, ui).await?;
     let program = NamedTempFile::new()?.into_temp_path();
     let name = if platform.starts_with("windows_") { "packer.exe" } else { "packer" };

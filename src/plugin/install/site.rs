@@ -174,12 +174,16 @@ impl Site {
         Ok(tags.map(str::to_owned).collect())
     }
 
-    /// What belongs to `version`; `None` if nothing of it is for this machine.
+    /// What belongs to `version` of a plugin; `None` if nothing of it is for this machine, or for our
+    /// version of the protocol.
     pub async fn release(&self, version: &Version) -> anyhow::Result<Option<Release>> {
-        self.release_for(version, &platform()).await
+        let Some(release) = self.release_for(version, &platform()).await? else { return Ok(None) };
+        let says_it = matches!(self.kind, Kind::HashiCorp { .. });
+        let is_ours = !says_it || self.speaks_ours(&self.product, &version.text()).await?;
+        Ok(is_ours.then_some(release))
     }
 
-    /// The same for machines of `platform`.
+    /// What belongs to `version`, for machines of `platform`, whatever protocol it speaks.
     pub async fn release_for(
         &self,
         version: &Version,
@@ -199,9 +203,6 @@ impl Site {
         };
         let sums = sums(&String::from_utf8_lossy(&sums_text), &prefix);
         let Some(sum) = sums.get(platform).cloned() else { return Ok(None) };
-        if is_hashicorp && self.product != TOOL && !self.speaks_ours(plugin, v).await? {
-            return Ok(None);
-        }
         let entry = format!("{prefix}{platform}.zip");
         let entry = match self.kind {
             Kind::HashiCorp { .. } => format!("{v}/{entry}"),
