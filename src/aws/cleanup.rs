@@ -105,12 +105,6 @@ impl Cleaner for Ec2Cleaner {
 }
 
 impl Ec2Cleaner {
-    /// What of `entries` is in AWS.
-    fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        entries.retain(|entry| self.owns(&entry.thing));
-        entries
-    }
-
     /// Removes what of `journal` is meant: first what others depend on to go, then the rest, each as
     /// much at a time as there is.
     pub async fn clean_some(&self, journal: &Journal, is_meant: impl Fn(&Recorded) -> bool) {

@@ -48,6 +48,10 @@ pub struct Arguments {
     pub var_file: Vec<PathBuf>,
 }
 
+/// Why there is no place for journals.
+pub(super) const NO_JOURNALS: &str =
+    "nobody says where the journals are: set HOME, or give -state-dir";
+
 /// The directory of the journals, if there is any place for them.
 pub(super) fn journal_dir(session: &Session, given: Option<&Path>) -> Option<PathBuf> {
     let state = given.map(Path::to_owned).or_else(|| session.environment.state_dir())?;
@@ -84,7 +88,7 @@ pub(crate) fn run_as(
     options: CleanupOptions,
 ) -> Exit {
     let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
-        ui.error("Error: nobody says where the journals are: set HOME, or give -state-dir");
+        ui.error(format!("Error: {NO_JOURNALS}"));
         return Exit::Failure;
     };
     if arguments.run.is_none() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::cleanup::{journal_dir, on_runtime, run_name};
+use super::cleanup::{NO_JOURNALS, journal_dir, on_runtime, run_name};
 use super::{Exit, Session};
 use crate::component::{Cleaner, CleanupContext, Wanted};
 use crate::config::GoDuration;
@@ -37,7 +37,7 @@ pub struct Arguments {
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
-        ui.error("Error: nobody says where the journals are: set HOME, or give -state-dir");
+        ui.error(format!("Error: {NO_JOURNALS}"));
         return Exit::Failure;
     };
     let alive = match alive(&dir) {

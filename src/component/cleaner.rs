@@ -29,6 +29,12 @@ pub trait Cleaner: Send + Sync {
     /// Whether `thing` is on this cleaner's platform. It leaves all others alone.
     fn owns(&self, thing: &Thing) -> bool;
 
+    /// What of `entries` is.
+    fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        entries.retain(|entry| self.owns(&entry.thing));
+        entries
+    }
+
     /// Removes all that `journal` lists, in an order that works. What cannot be removed is stuck in
     /// the journal, with the reason.
     async fn clean(&self, journal: &Journal);

@@ -103,12 +103,6 @@ impl Cleaner for DockerCleaner {
 }
 
 impl DockerCleaner {
-    /// What of `entries` is in an engine.
-    fn own(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        entries.retain(|entry| self.owns(&entry.thing));
-        entries
-    }
-
     async fn remove(&self, thing: &Thing, engines: &mut Engines) -> anyhow::Result<()> {
         let Some(id) = self.find(thing, engines).await? else { return Ok(()) };
         let made = Made::of(thing)?;

@@ -161,7 +161,7 @@ fn a_file_that_was_there_keeps_its_owner_and_its_mode() {
     assert_eq!(fs::read_dir(program.path("guest")).expect("a directory").count(), 3);
 }
 
-/// A Windows machine that lets go of what nobody asks for after a second, and the way to it.
+/// A Windows machine that lets go of what nobody asks for after six seconds, and the way to it.
 fn windows() -> (WinRm, Narrow) {
     let machine = WinRm::start(&["--idle", "6"]);
     let way = Narrow::before(machine.port);
