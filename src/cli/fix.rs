@@ -85,5 +85,5 @@ fn check(
 ) -> Result<((), Diagnostics), Diagnostics> {
     let file = sources.add("fixed template", text);
     let (template, _warnings) = load::legacy(file, request, sources)?;
-    plan::structure(&template).into_result(())
+    plan::check_legacy_structure(&template).into_result(())
 }

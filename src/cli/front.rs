@@ -297,7 +297,7 @@ fn plan_alone(
     let (template, mut found) = load(arguments, sources)?;
     found.extend(plan::versions(&template));
     found.extend(
-        plan::publishing(&template, &session.environment)
+        plan::refuse_publishing(&template, &session.environment)
             .map(|lost| if options.builds { lost } else { lost.into_warning() }),
     );
     let registry = session.registry.for_template(&template, &session.environment);

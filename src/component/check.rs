@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::component::facts::Facts;
-use crate::config::{Node, NodeKind, OptionSchema, needs};
+use crate::config::{Node, NodeKind, OptionSchema, needs_message};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::secret::Redactor;
 
@@ -46,7 +46,7 @@ impl<'a> Check<'a> {
 
     /// `option` must be given.
     pub fn missing(&mut self, option: &str, help: impl Into<String>) {
-        let summary = needs(self.component, option);
+        let summary = needs_message(self.component, option);
         let found = Diagnostic::error(code::MISSING_OPTION, summary).because("required here");
         self.push(option, found.help(help));
     }

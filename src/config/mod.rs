@@ -13,7 +13,7 @@ mod node;
 mod options;
 mod parts;
 
-pub use decode::{Decoding, decode, decode_by_schema, needs, unknown_options};
+pub use decode::{Decoding, decode, decode_by_schema, needs_message, unknown_options};
 pub use duration::GoDuration;
 pub(crate) use late::late_fields;
 pub use late::{AnyField, Late, LateFields};

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::{Known, Listed, NotBuilt, Page, schema};
 use crate::component::{Described, Facts};
-use crate::config::{Node, OptionDoc, needs};
+use crate::config::{Node, OptionDoc, needs_message};
 use crate::diagnostic::{code, did_you_mean};
 use crate::interpolate::Scope;
 use crate::plan::meta_arguments;
@@ -114,7 +114,7 @@ fn page_of(kind: &'static str, component: &dyn Described, known: Known<'_>) -> C
     let mut options: Vec<OptionPage> = schema.options().iter().map(page).collect();
     let required = required(component, known);
     for option in &mut options {
-        option.required |= required.contains(&needs(name, option.name()));
+        option.required |= required.contains(&needs_message(name, option.name()));
     }
     let meta_arguments = meta_arguments(kind).into_iter();
     let meta_arguments = meta_arguments.filter(|option| schema.get(&option.name).is_none());

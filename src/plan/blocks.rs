@@ -8,9 +8,9 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::interpolate::BuildData;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
-use crate::plan::recipe::Ingredients;
+use crate::plan::planned::{PlannedPostProcessor, PlannedProvisioner, Recipe};
+use crate::plan::recipe::ComponentInputs;
 use crate::plan::select::Selection;
-use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
 use crate::registry::{Registry, Role};
 use crate::source::Spanned;
 use crate::template::ast::{ComponentBlock, Dialect};
@@ -21,7 +21,7 @@ pub(super) struct Blocks<'a> {
     pub(super) candidate: &'a Candidate<'a>,
     pub(super) registry: &'a Registry,
     /// What the components of all blocks are made from, but for their bodies.
-    pub(super) ingredients: Ingredients,
+    pub(super) ingredients: ComponentInputs,
     pub(super) found: &'a mut Diagnostics,
     /// What their lints find.
     pub(super) lints: &'a mut Vec<Diagnostic>,
@@ -100,7 +100,7 @@ impl Blocks<'_> {
         &mut self,
         block: &ComponentBlock,
         meta: PostProcessorMeta,
-        ingredients: Ingredients,
+        ingredients: ComponentInputs,
     ) -> Option<PlannedPostProcessor> {
         let (recipe, _, first) = self.recipe::<dyn PostProcessor>(&block.kind, ingredients)?;
         Some(PlannedPostProcessor {
@@ -120,12 +120,12 @@ impl Blocks<'_> {
         block: &ComponentBlock,
         names: &[&str],
         strict: bool,
-    ) -> Option<(Meta<M>, Ingredients)>
+    ) -> Option<(Meta<M>, ComponentInputs)>
     where
         (Filter, M): OptionGroups,
     {
         let (meta_body, body) = meta::split(&block.body, names);
-        let Ingredients { facts, redactor, .. } = &self.ingredients;
+        let ComponentInputs { facts, redactor, .. } = &self.ingredients;
         let with = Decoding { component: &block.kind.value, scope: &facts.scope, redactor };
         let meta: Result<Meta<M>, Diagnostics> = self
             .ingredients
@@ -136,7 +136,7 @@ impl Blocks<'_> {
         self.check_names(&meta, strict);
         let over = meta.overrides.get(&self.candidate.names.overridden);
         let overrides = over.map(|entry| entry.value.clone());
-        let ingredients = Ingredients { overrides, ..self.ingredients.with_body(body) };
+        let ingredients = ComponentInputs { overrides, ..self.ingredients.with_body(body) };
         Some((meta, ingredients))
     }
 
@@ -164,7 +164,7 @@ impl Blocks<'_> {
     fn recipe<T: Role + ?Sized>(
         &mut self,
         name: &Spanned<String>,
-        ingredients: Ingredients,
+        ingredients: ComponentInputs,
     ) -> Option<(Recipe<T>, Node, Box<T>)> {
         let descriptor =
             self.registry.find::<T>(name).map_err(|errors| self.found.extend(errors)).ok()?;

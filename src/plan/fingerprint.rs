@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::env::{Environment, FINGERPRINT_KEY};
 use crate::fingerprint::{Fingerprint, Ingredients, Kind};
 use crate::interpolate::Scope;
-use crate::plan::{Plan, PlannedBuild, PlannedProvisioner};
+use crate::plan::planned::{Plan, PlannedBuild, PlannedProvisioner};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
 

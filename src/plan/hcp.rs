@@ -53,7 +53,7 @@ pub(super) fn check(
 }
 
 /// Says that what the template or the environment wants published would not be, if so.
-pub fn publishing(template: &Template, environment: &Environment) -> Option<Diagnostic> {
+pub fn refuse_publishing(template: &Template, environment: &Environment) -> Option<Diagnostic> {
     if matches!(environment.get("HCP_PACKER_REGISTRY"), Some("off" | "0")) {
         return None;
     }

@@ -10,9 +10,10 @@ use crate::fingerprint::Fingerprint;
 use crate::interpolate::{BuildData, Scope};
 use crate::plan::blocks::Blocks;
 use crate::plan::candidate::{self, Candidate};
-use crate::plan::recipe::Ingredients;
+use crate::plan::planned::{Plan, PlannedBuild, PlannedPostProcessor};
+use crate::plan::recipe::ComponentInputs;
+use crate::plan::request::PlanRequest;
 use crate::plan::select::Selection;
-use crate::plan::{Plan, PlanRequest, PlannedBuild, PlannedPostProcessor};
 use crate::plan::{hcp, requirements, side_by_side};
 use crate::secret::Redactor;
 use crate::template::ast::{Body, Build, Dialect, SourceUse, Syntax, Template};
@@ -171,7 +172,7 @@ impl<'a> Planner<'a> {
             dialect: self.template.dialect,
             candidate,
             registry: &self.request.registry,
-            ingredients: Ingredients {
+            ingredients: ComponentInputs {
                 values: self.values.clone(),
                 body: Arc::new(Body::empty(candidate.build.span, Syntax::Native)),
                 overrides: None,
@@ -236,8 +237,8 @@ impl<'a> Planner<'a> {
         candidate: &Candidate<'_>,
         facts: Arc<Facts>,
         found: &mut Diagnostics,
-    ) -> Ingredients {
-        Ingredients {
+    ) -> ComponentInputs {
+        ComponentInputs {
             values: self.values.clone(),
             body: Arc::new(source_body(candidate.usage, &candidate.source.body, found)),
             overrides: None,

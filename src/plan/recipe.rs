@@ -13,7 +13,7 @@ use crate::template::ast::Body;
 
 /// All that goes into one component of one build.
 #[derive(Clone)]
-pub(super) struct Ingredients {
+pub(super) struct ComponentInputs {
     pub(super) values: Values,
     pub(super) body: Arc<Body>,
     /// Options that go over those of the body.
@@ -26,7 +26,7 @@ pub(super) struct Ingredients {
     pub(super) redactor: Redactor,
 }
 
-impl Ingredients {
+impl ComponentInputs {
     /// The same for another block.
     pub(super) fn with_body(&self, body: Body) -> Self {
         Self { body: Arc::new(body), ..self.clone() }

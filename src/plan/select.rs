@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use regex::Regex;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
-use crate::plan::PlanRequest;
+use crate::plan::request::PlanRequest;
 use crate::template::ast::Dialect;
 
 /// Both flags, and which of their patterns have matched something so far.

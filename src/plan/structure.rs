@@ -7,7 +7,7 @@ use crate::template::ast::{Attribute, Body, Build, ComponentBlock, Dialect, Expr
 
 /// What can be said of a legacy template without values and components: it builds something, and
 /// its `only`, `except` and `override` name its builders.
-pub fn structure(template: &Template) -> Diagnostics {
+pub fn check_legacy_structure(template: &Template) -> Diagnostics {
     let nothing = make::nothing_to_build(template).into_iter();
     let names = template.builds.iter().flat_map(check_build);
     Diagnostics(nothing.chain(names).collect())

@@ -1,11 +1,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::*;
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostics, Severity};
+use crate::env::Environment;
 use crate::eval::{self, Inputs};
+use crate::interpolate::BuildData;
+use crate::registry::Registry;
 use crate::secret::Redactor;
 use crate::source::SourceMap;
 use crate::template::load::{LoadRequest, load};

@@ -9,22 +9,31 @@ use futures::FutureExt as _;
 use serde_json::Value as Json;
 
 use super::contents::Inside;
-use super::engine::Shared;
+use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
 use super::provision::{PlannedTest, Provisioners};
-use super::{BuildOutcome, Located, RunRequest, fault_of};
 use crate::component::{Artifact, BuildContext, Builder};
-use crate::event::{Finished, Message, Product};
+use crate::event::{Finished, Message, Product, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{PlannedBuild, PlannedPostProcessor};
 use crate::retry::Cancelled;
+use crate::secret::Redactor;
 use crate::source::SourceMap;
 use crate::step::panic_text;
 use crate::stop::{Cause, Share, Stop};
 
 /// What is said of things that were not removed in time.
 const OUT_OF_TIME: &str = "the time to clean up was over";
+
+/// What all builds of a run share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub request: Arc<RunRequest>,
+    pub ui: Ui,
+    pub redactor: Redactor,
+    pub stop: Stop,
+}
 
 /// Runs one build. Whatever goes wrong with it, even a panic, is its own outcome; and once somebody
 /// waits for the end of the run, it comes in time, whatever the build waits for.
@@ -110,7 +119,7 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     let RunRequest { mut skip_unchanged, mut keep_failed, .. } = *shared.request;
     if let Some(why) = skip_unchanged.and_then(|_| always_baked(&*builder, &fingerprint)) {
         ui.error(format!("Warning: it cannot be known whether anything has changed: {why}"));
-        if skip_unchanged.is_some_and(|wanted| wanted.only_says) {
+        if skip_unchanged.is_some_and(|wanted| wanted.only_explains) {
             return (Vec::new(), None);
         }
         skip_unchanged = None;

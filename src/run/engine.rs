@@ -7,22 +7,14 @@ use futures::future;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{BuildOutcome, Outcome, RunRequest, build};
+use super::build::{self, Shared};
+use super::outcome::{BuildOutcome, Outcome, RunRequest};
 use crate::event::{Message, Ui};
 use crate::fault::{Fault, Kind};
 use crate::plan::{Plan, PlannedBuild};
 use crate::retry;
 use crate::secret::Redactor;
 use crate::stop::{Cause, Stop};
-
-/// What all builds of a run share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub request: Arc<RunRequest>,
-    pub ui: Ui,
-    pub redactor: Redactor,
-    pub stop: Stop,
-}
 
 /// Runs all builds of `plan` and waits for all of them. When it shall `stop`, no further build
 /// starts, and those that run undo what they did.

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::provision::{bullet_list, or_dropped, unusable};
-use super::{Located, fault_of};
+use super::ending::{bullet_list, or_dropped, unusable};
+use super::outcome::{Located, fault_of};
 use crate::component::{Artifact, Facts, OnError, PostProcessContext, Processed};
 use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};

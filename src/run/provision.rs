@@ -1,37 +1,33 @@
 //! The provisioners of one build, each in its wrapping: pause or time limit, then retries, then
 //! `continue_on_error`.
 
-use std::fmt::Display;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::contents::{Inside, Moment};
-use super::{Located, RunRequest};
+use super::ending::{limited, unusable};
+use super::outcome::{Located, RunRequest};
 use crate::component::{
     BuildContext, Communicator, Facts, PostProcessor, ProvisionContext, Provisioning,
 };
 use crate::config::GoDuration;
-use crate::diagnostic::Diagnostics;
 use crate::event::{Message, Phase};
 use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
 use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
 use crate::retry::{self, Cancelled};
 use crate::source::Span;
-use crate::stop::{Share, Stop};
-
-/// How long a provisioner may take to stop by itself before it is dropped.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::stop::Share;
 
 /// How long the error-cleanup provisioner may take, unless its `timeout` is longer. The machine that
 /// it waits for costs money.
-const ERROR_CLEANUP: Duration = Duration::from_secs(10 * 60);
+const ERROR_CLEANUP_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// What `build.*` says of facts that the builder does not have.
 const NOT_IMPLEMENTED: &[(&str, &str)] = &[
@@ -319,7 +315,7 @@ async fn ended_in_time(
     run: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let mut run = pin!(run);
-    let limit = planned.timeout.unwrap_or_default().max(ERROR_CLEANUP);
+    let limit = planned.timeout.unwrap_or_default().max(ERROR_CLEANUP_LIMIT);
     let why = tokio::select! {
         result = &mut run => return result,
         () = tokio::time::sleep(limit) => format!("it was not done within {}", GoDuration::from(limit)),
@@ -383,80 +379,4 @@ async fn attempt(
     let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
     let context = machine.context(cx);
     limited(component.provision(&context), &context.cancel, limit, &cx.stop).await
-}
-
-/// Awaits `work` until it is done, interrupted or out of time; then it may stop by itself for a
-/// while, and is dropped.
-pub(super) async fn limited(
-    work: impl Future<Output = anyhow::Result<()>>,
-    cancel: &CancellationToken,
-    limit: Option<Duration>,
-    stop: &Stop,
-) -> anyhow::Result<()> {
-    let mut work = pin!(work);
-    let time_is_up = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    let error = tokio::select! {
-        result = &mut work => return result,
-        () = time_is_up => timed_out(limit),
-        () = cancel.cancelled() => Cancelled.into(),
-    };
-    cancel.cancel();
-    // What it says while it stops follows from being stopped.
-    let _ = or_dropped(work, cancel, stop).await;
-    Err(error)
-}
-
-/// `work`'s output; `None` if it has not stopped by itself a while after it was cancelled.
-pub(super) async fn or_dropped<T>(
-    work: impl Future<Output = T>,
-    cancel: &CancellationToken,
-    stop: &Stop,
-) -> Option<T> {
-    let patience = async {
-        cancel.cancelled().await;
-        tokio::select! {
-            () = tokio::time::sleep(GRACE) => {}
-            () = stop.used(Share::Stopping) => {}
-        }
-    };
-    tokio::select! {
-        output = work => Some(output),
-        () = patience => None,
-    }
-}
-
-fn timed_out(limit: Option<Duration>) -> anyhow::Error {
-    let limit = GoDuration::from(limit.unwrap_or_default());
-    let error = anyhow!("it was not done within its `timeout` of {limit}");
-    Fault::passing(Kind::Guest).mark(error)
-}
-
-/// The error of a component that cannot be made with the data of the machine that runs.
-pub(super) fn unusable(found: Diagnostics) -> anyhow::Error {
-    let texts: Vec<String> = found
-        .0
-        .into_iter()
-        .map(|one| {
-            let part = |text: Option<String>| text.map(|text| format!(": {text}"));
-            let (cause, help) = (part(one.cause), part(one.help));
-            [Some(one.summary), cause, help].into_iter().flatten().collect()
-        })
-        .collect();
-    Fault::lasting(Kind::Template).mark(anyhow!(bullet_list(&texts)))
-}
-
-/// One text as it is; several as a list.
-pub(super) fn bullet_list<T: Display>(texts: &[T]) -> String {
-    match texts {
-        [one] => one.to_string(),
-        all => {
-            let lines: String = all.iter().map(|text| format!("\n* {text}")).collect();
-            format!("{} errors:{lines}", all.len())
-        }
-    }
 }

@@ -5,8 +5,9 @@ use serde::de::Error as _;
 use serde_json::{Map, Number, Value as Json};
 
 use super::deserialize::{Error, NodeDeserializer};
+use crate::config::duration::GoDuration;
+use crate::config::node::{NodeKind, UNKNOWN};
 use crate::config::options::{plain_type, without_null};
-use crate::config::{GoDuration, NodeKind, UNKNOWN};
 
 impl NodeDeserializer<'_> {
     /// The value that `schema` wants. What it does not say the type of stays as it is.

@@ -1,7 +1,7 @@
 //! Options that have another name today, or none. `imgbake fix` writes them as they are now; the
 //! tests of `template/fix` hold its fixers against this list.
 
-use crate::config::Entry;
+use crate::config::node::Entry;
 use crate::diagnostic::{Diagnostic, code};
 use crate::source::Span;
 

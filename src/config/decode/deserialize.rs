@@ -10,7 +10,7 @@ use serde::de::value::{SeqDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::config::{Entry, Form, Node, NodeKind, UNKNOWN};
+use crate::config::node::{Entry, Form, Node, NodeKind, UNKNOWN};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::source::Span;
 

@@ -3,8 +3,8 @@
 
 use serde_json::Value as Json;
 
+use crate::config::node::{Entry, Form, Node, NodeKind};
 use crate::config::options::{block_properties, without_null};
-use crate::config::{Entry, Form, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 
 /// Says what is wrong with the form of the option `name` and of those inside of it.

@@ -11,7 +11,8 @@ use std::cell::RefCell;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::config::{Entry, Group, GroupReader, Node, NodeKind, OptionGroups, OptionSchema};
+use crate::config::node::{Entry, Node, NodeKind};
+use crate::config::options::{Group, GroupReader, OptionGroups, OptionSchema};
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::interpolate::Scope;
 use crate::secret::Redactor;
@@ -54,7 +55,7 @@ pub fn decode_by_schema(
 }
 
 /// How it is said that `component` cannot do without `option`.
-pub fn needs(component: &str, option: &str) -> String {
+pub fn needs_message(component: &str, option: &str) -> String {
     format!("`{component}` needs `{option}`")
 }
 
@@ -157,7 +158,7 @@ impl<'a> Reader<'a> {
         let entries = self.take(schema);
         for option in schema.options().iter().filter(|option| option.required) {
             if entries.get(&option.name).is_none_or(|entry| entry.value.is_not_given()) {
-                let summary = needs(self.component, &option.name);
+                let summary = needs_message(self.component, &option.name);
                 let missing = Diagnostic::error(code::MISSING_OPTION, summary).at(self.span);
                 self.found.push(missing.because("required here"));
             }

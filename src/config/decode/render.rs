@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::config::late;
+use crate::config::node::{Entry, Node, NodeKind, UNKNOWN};
 use crate::config::options::{is_secret, item_schema, without_null};
-use crate::config::{Entry, Node, NodeKind, UNKNOWN};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::interpolate::{Error, Scope, Template};
 use crate::secret::Redactor;

@@ -106,7 +106,7 @@ async fn a_provisioner_that_does_not_stop_is_dropped() {
     let stop = Stop::default();
     stop.interrupt(Some(Duration::from_millis(200)));
     let work = std::future::pending();
-    let result = crate::run::provision::limited(work, stop.token(), None, &stop).await;
+    let result = crate::run::ending::limited(work, stop.token(), None, &stop).await;
     assert!(result.unwrap_err().is::<crate::retry::Cancelled>());
 }
 
