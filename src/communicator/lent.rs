@@ -8,7 +8,7 @@ use russh::server::{ChannelOpenHandle, Msg};
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 
-use super::ssh::share::{self, Asked, Far};
+use super::ssh::share::{self, SessionRequest, Upstream};
 use crate::component::{Access, Command, Communicator, Sharing};
 use crate::event::Stream;
 use crate::guest::GuestOutput;
@@ -40,8 +40,8 @@ pub async fn lend(
 struct Lent(Arc<dyn Communicator>);
 
 #[async_trait]
-impl Far for Lent {
-    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: Asked) {
+impl Upstream for Lent {
+    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: SessionRequest) {
         reply.accept().await;
         let id = theirs.id();
         let (mut from, to) = theirs.split();
@@ -74,7 +74,7 @@ impl Far for Lent {
 async fn command(
     from: &mut ChannelReadHalf,
     id: russh::ChannelId,
-    asked: &Asked,
+    asked: &SessionRequest,
 ) -> Option<String> {
     while let Some(message) = from.wait().await {
         let (wants_reply, command) = match message {

@@ -19,11 +19,11 @@ mod none;
 mod options;
 mod pack;
 mod progress;
+mod quoting;
 mod ssh;
 mod target;
 mod way;
 mod winrm;
-mod words;
 
 pub use announcement::Announcement;
 pub use connector::{Connector, FoundLogin, KeyRequest, PasswordKey, Pause};

@@ -10,9 +10,9 @@ use crate::secret::Secret;
 #[derive(Clone, Copy, Debug)]
 pub enum Entrance<'a> {
     /// It logs in there itself, with the key that let us in.
-    Its,
+    OwnLogin,
     /// It logs in to an SSH server on loopback, which leads to the machine over our connection.
-    Ours(&'a Sharing),
+    OurConnection(&'a Sharing),
 }
 
 /// How a connection is shared with other programs of this machine.

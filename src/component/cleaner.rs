@@ -20,7 +20,7 @@ pub struct CleanupContext {
     /// Where messages go.
     pub ui: Ui,
     /// Whether nothing is to be removed.
-    pub only_looks: bool,
+    pub dry_run: bool,
 }
 
 /// Removes what dead runs have left.

@@ -280,7 +280,7 @@ impl Communicator for Machine {
     /// password, or through hosts that it alone knows.
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         match by {
-            Entrance::Ours(sharing) if !self.is_windows => {
+            Entrance::OurConnection(sharing) if !self.is_windows => {
                 lend(Arc::new(self.clone()), &self.user, sharing).await.map(Some)
             }
             _ => Ok(None),

@@ -152,7 +152,7 @@ impl Inspec {
             user: own.user.as_ref().map(|user| rendered(cx, "user", user)).transpose()?,
             sftp_command: None,
         };
-        let access = cx.communicator.access(Entrance::Ours(&sharing)).await?;
+        let access = cx.communicator.access(Entrance::OurConnection(&sharing)).await?;
         access.context(
             "InSpec cannot get to the machine by SSH: this communicator has no connection that it \
              could use. For a machine with WinRM set `backend = \"winrm\"`",

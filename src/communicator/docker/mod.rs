@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::connector::{Connector, Pause};
 use super::pack::Owner;
-use super::{Target, words};
+use super::{Target, quoting};
 use crate::component::{BuildContext, Check, Command, Communicator, ContainerAccess, Exit, Upload};
 use crate::docker::{Engine, EngineError, Exec, Program};
 use crate::env::Environment;
@@ -144,7 +144,7 @@ impl Communicator for Container {
     }
 
     async fn download_dir(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-        match words::is_pattern(from) {
+        match quoting::is_pattern(from) {
             true => self.download_matching(from, to, ui).await,
             false => self.download_tree(from, to, ui).await,
         }

@@ -12,7 +12,7 @@ use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::local::{self, Entry, Tree};
 use crate::communicator::pack::{Owner, Packer};
 use crate::communicator::progress::Counter;
-use crate::communicator::words;
+use crate::communicator::quoting;
 use crate::component::{Communicator, Exit, Upload};
 use crate::docker::PathKind;
 use crate::event::Ui;
@@ -112,7 +112,7 @@ impl Container {
         to: &Path,
         ui: &Ui,
     ) -> anyhow::Result<()> {
-        let list = format!("set -- {}; {}", words::pattern(from), words::EXISTING);
+        let list = format!("set -- {}; {}", quoting::pattern(from), quoting::EXISTING);
         let machine: &dyn Communicator = self;
         let (exit, said) = machine.run_captured(&list).await?;
         ensure!(exit == Exit::Status(0), Permanent(format!("cannot look for {from}")));

@@ -10,7 +10,7 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 
-use super::handler::Answers;
+use super::handler::ClientHandler;
 use super::host_key::describe;
 use crate::event::Ui;
 use crate::secret::Secret;
@@ -109,7 +109,7 @@ impl From<AuthResult> for Answer {
 
 /// Tries all `methods` in order, until the server lets `user` in: those that it took.
 pub(super) async fn log_in(
-    handle: &mut Handle<Answers>,
+    handle: &mut Handle<ClientHandler>,
     user: &str,
     methods: &[Method],
 ) -> Result<Vec<Method>, AuthError> {
@@ -121,15 +121,15 @@ pub(super) async fn log_in(
         let mut accepted_partly = None;
         for (index, method) in left.iter().enumerate() {
             match attempt.go(method).await? {
-                Step::In => {
+                Verdict::In => {
                     taken.push(Method::clone(method));
                     return Ok(taken);
                 }
-                Step::Partly => {
+                Verdict::Partly => {
                     accepted_partly = Some(index);
                     break;
                 }
-                Step::Refused => {}
+                Verdict::Refused => {}
             }
         }
         match accepted_partly {
@@ -145,14 +145,14 @@ pub(super) async fn log_in(
     Err(Refused { user: user.to_owned(), tried: attempt.tried, is_final }.into())
 }
 
-enum Step {
+enum Verdict {
     In,
     Partly,
     Refused,
 }
 
 struct Attempt<'a> {
-    handle: &'a mut Handle<Answers>,
+    handle: &'a mut Handle<ClientHandler>,
     user: &'a str,
     /// What the server said it offers, since it first said so.
     offers: Option<MethodSet>,
@@ -160,14 +160,14 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn go(&mut self, method: &Method) -> Result<Step, AuthError> {
+    async fn go(&mut self, method: &Method) -> Result<Verdict, AuthError> {
         if let Some(offers) = &self.offers
             && !offers.contains(&method.kind())
         {
             let offered: Vec<&str> = offers.iter().map(Into::into).collect();
             let offered = offered.join(", ");
             self.tried.push(format!("{method}: the server offers only {offered}"));
-            return Ok(Step::Refused);
+            return Ok(Verdict::Refused);
         }
         let answer = match method {
             Method::Agent(socket) => self.agent(socket).await?,
@@ -180,16 +180,16 @@ impl Attempt<'_> {
             Method::Password(password) => {
                 self.handle.authenticate_password(self.user, password.expose()).await?.into()
             }
-            Method::Questions(password) => self.questions(&Asked::Constant(password)).await?,
-            Method::Ask(ui) => self.questions(&Asked::Person(ui)).await?,
+            Method::Questions(password) => self.questions(&Responder::Constant(password)).await?,
+            Method::Ask(ui) => self.questions(&Responder::Person(ui)).await?,
         };
         self.judge(method, answer)
     }
 
-    fn judge(&mut self, method: &Method, answer: Answer) -> Result<Step, AuthError> {
+    fn judge(&mut self, method: &Method, answer: Answer) -> Result<Verdict, AuthError> {
         let (text, step) = match answer {
-            Answer::Accepted => return Ok(Step::In),
-            Answer::Failed(cause) => (cause, Step::Refused),
+            Answer::Accepted => return Ok(Verdict::In),
+            Answer::Failed(cause) => (cause, Verdict::Refused),
             // This is how a closed connection shows: a server always offers something.
             Answer::Refused { offers, .. } if offers.is_empty() || self.handle.is_closed() => {
                 let tried = self.tried.iter().cloned().chain([format!("{method}: no answer")]);
@@ -201,9 +201,9 @@ impl Attempt<'_> {
             Answer::Refused { partly, offers } => {
                 self.offers = Some(offers);
                 if partly {
-                    ("accepted, but not enough".into(), Step::Partly)
+                    ("accepted, but not enough".into(), Verdict::Partly)
                 } else {
-                    ("refused".into(), Step::Refused)
+                    ("refused".into(), Verdict::Refused)
                 }
             }
         };
@@ -276,7 +276,7 @@ impl Attempt<'_> {
         Ok(result.map_or_else(|error| Answer::Failed(error.to_string()), Answer::from))
     }
 
-    async fn questions(&mut self, asked: &Asked<'_>) -> Result<Answer, AuthError> {
+    async fn questions(&mut self, asked: &Responder<'_>) -> Result<Answer, AuthError> {
         let mut response =
             self.handle.authenticate_keyboard_interactive_start(self.user, None).await?;
         loop {
@@ -298,12 +298,12 @@ impl Attempt<'_> {
 }
 
 /// Who answers a server's questions.
-enum Asked<'a> {
+enum Responder<'a> {
     Constant(&'a Secret),
     Person(&'a Ui),
 }
 
-impl Asked<'_> {
+impl Responder<'_> {
     async fn answer(&self, prompt: &Prompt) -> String {
         match self {
             Self::Constant(password) => password.expose().to_owned(),

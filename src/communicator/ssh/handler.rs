@@ -27,7 +27,7 @@ pub(super) enum Error {
 
 /// Answers the server of one connection.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(super) struct ClientHandler {
     pub(super) host_keys: Arc<HostKeys>,
     /// The key that the server proved to have.
     pub(super) seen: Arc<OnceLock<PublicKey>>,
@@ -39,7 +39,7 @@ pub(super) struct Answers {
     pub(super) words: Arc<Words>,
 }
 
-impl Handler for Answers {
+impl Handler for ClientHandler {
     type Error = Error;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Error> {

@@ -182,7 +182,7 @@ async fn connect(
         method: options.ssh_file_transfer_method,
         connection: Mutex::new(Link::Down),
         closed: CancellationToken::new(),
-        shell: OnceCell::new(),
+        probed_shell: OnceCell::new(),
         tunnels: OnceLock::new(),
         ends: TaskTracker::new(),
     });
@@ -215,7 +215,7 @@ struct Ssh {
     /// Fires when we end the connection for good.
     closed: CancellationToken,
     /// What the machine's shell can do for transfers; found out when first needed.
-    shell: OnceCell<transfer::Probed>,
+    probed_shell: OnceCell<transfer::Probed>,
     tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
     /// What is being taken back on the machine, though nobody waits for it.
     ends: TaskTracker,
@@ -368,9 +368,9 @@ impl Communicator for Ssh {
 
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         match by {
-            Entrance::Its => access::own(self).await,
-            Entrance::Ours(sharing) => {
-                let far = Arc::new(passage::Passage(self.me.clone()));
+            Entrance::OwnLogin => access::own(self).await,
+            Entrance::OurConnection(sharing) => {
+                let far = Arc::new(passage::SshUpstream(self.me.clone()));
                 share::open(far, &self.server.user, sharing).await.map(Some)
             }
         }

@@ -10,14 +10,14 @@ use russh::server::{ChannelOpenHandle, Handle, Msg};
 use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 
 use super::Ssh;
-use super::share::{Asked, Far};
+use super::share::{SessionRequest, Upstream};
 
 /// A machine that we reach over SSH.
-pub(super) struct Passage(pub(super) Weak<Ssh>);
+pub(super) struct SshUpstream(pub(super) Weak<Ssh>);
 
 #[async_trait]
-impl Far for Passage {
-    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: Asked) {
+impl Upstream for SshUpstream {
+    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: SessionRequest) {
         let Some(ssh) = self.0.upgrade() else { return };
         match ssh.channel(false).await {
             Ok(ours) => {
@@ -30,8 +30,8 @@ impl Far for Passage {
 }
 
 /// Says on each channel what is said on the other, until one of them is closed.
-async fn relay(theirs: Channel<Msg>, ours: Channel<client::Msg>, asked: Asked) {
-    let Asked { replies, sftp_command } = asked;
+async fn relay(theirs: Channel<Msg>, ours: Channel<client::Msg>, asked: SessionRequest) {
+    let SessionRequest { replies, sftp_command } = asked;
     let id = theirs.id();
     let (mut from_theirs, to_theirs) = theirs.split();
     let (mut from_ours, to_ours) = ours.split();

@@ -11,7 +11,7 @@ use russh::client::{Config, GexParams, Handle};
 
 use super::auth::{self, AuthError, Method, Refused};
 use super::dial::{Route, until_greeted};
-use super::handler::{Answers, Error};
+use super::handler::{ClientHandler, Error};
 use super::host_key::{HostKeys, Mismatch};
 use super::tunnel::Tunnel;
 use super::words::Words;
@@ -57,7 +57,7 @@ pub(super) struct Protocol {
 
 /// A connection that let us in.
 pub(super) struct Connection {
-    pub(super) handle: Handle<Answers>,
+    pub(super) handle: Handle<ClientHandler>,
     /// Whether its sessions ask for agent forwarding.
     pub(super) forwards_agent: bool,
     /// The ways to log in that the server took.
@@ -229,7 +229,7 @@ impl Server {
 
     async fn log_in(&self, transport: Transport) -> Result<Connection, LoginError> {
         let seen = Arc::new(OnceLock::new());
-        let answers = Answers {
+        let answers = ClientHandler {
             host_keys: self.host_keys.clone(),
             seen: seen.clone(),
             remote_tunnels: self.remote_tunnels.clone(),

@@ -8,7 +8,7 @@ use russh::client::{Config, Handle};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::handler::{Answers, Error};
+use super::handler::{ClientHandler, Error};
 use crate::communicator::Transport;
 
 static RUNTIME: LazyLock<io::Result<Runtime>> =
@@ -18,8 +18,8 @@ static RUNTIME: LazyLock<io::Result<Runtime>> =
 pub(super) async fn begin(
     config: Config,
     transport: Transport,
-    answers: Answers,
-) -> Result<Handle<Answers>, Error> {
+    answers: ClientHandler,
+) -> Result<Handle<ClientHandler>, Error> {
     let runtime = RUNTIME.as_ref().map_err(|error| russh::Error::IO(error.kind().into()))?;
     let connecting = russh::client::connect_stream(Arc::new(config), transport, answers);
     let connecting = AbortOnDropHandle::new(runtime.spawn(connecting));

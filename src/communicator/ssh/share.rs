@@ -24,13 +24,13 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
 /// Where the sessions lead of those who log in.
 #[async_trait]
-pub(in crate::communicator) trait Far: Send + Sync + 'static {
+pub(in crate::communicator) trait Upstream: Send + Sync + 'static {
     /// Serves `theirs` until one side has ended it; `reply` says whether it is taken at all.
-    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: Asked);
+    async fn session(&self, theirs: Channel<Msg>, reply: ChannelOpenHandle, asked: SessionRequest);
 }
 
 /// What belongs to a session beside its channel.
-pub(in crate::communicator) struct Asked {
+pub(in crate::communicator) struct SessionRequest {
     /// How its requests are answered.
     pub(in crate::communicator) replies: Handle,
     /// The command of the machine that speaks SFTP, if somebody said it.
@@ -39,7 +39,7 @@ pub(in crate::communicator) struct Asked {
 
 /// Starts a server for who logs in as `user`.
 pub(in crate::communicator) async fn open(
-    far: Arc<dyn Far>,
+    far: Arc<dyn Upstream>,
     user: &str,
     sharing: &Sharing,
 ) -> anyhow::Result<Access> {
@@ -59,7 +59,7 @@ pub(in crate::communicator) async fn open(
     };
     let host_keys = vec![host_key.public_key().to_openssh()?];
     let user = sharing.user.clone().unwrap_or_else(|| user.to_owned());
-    let door = Door {
+    let door = ProxySettings {
         far,
         config: Arc::new(config(host_key)),
         user: user.clone(),
@@ -97,8 +97,8 @@ fn config(host_key: PrivateKey) -> Config {
 }
 
 /// Who is let in, and where that leads.
-struct Door {
-    far: Arc<dyn Far>,
+struct ProxySettings {
+    far: Arc<dyn Upstream>,
     config: Arc<Config>,
     user: String,
     authorized: PublicKey,
@@ -106,12 +106,12 @@ struct Door {
 }
 
 /// Serves one program, until it hangs up or nobody waits for it any more.
-async fn serve(door: Arc<Door>, stream: TcpStream) -> anyhow::Result<()> {
+async fn serve(door: Arc<ProxySettings>, stream: TcpStream) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let stream = stream.into_std()?;
     let _hang_up = HangUp(stream.try_clone()?);
     let stream = TcpStream::from_std(stream)?;
-    run_stream(door.config.clone(), stream, Porter(door.clone())).await?.await?;
+    run_stream(door.config.clone(), stream, ProxyHandler(door.clone())).await?.await?;
     Ok(())
 }
 
@@ -126,16 +126,16 @@ impl Drop for HangUp {
 }
 
 /// Answers one program.
-struct Porter(Arc<Door>);
+struct ProxyHandler(Arc<ProxySettings>);
 
-impl Porter {
+impl ProxyHandler {
     fn judge(&self, user: &str, key: &PublicKey) -> Auth {
         let known = user == self.0.user && key.key_data() == self.0.authorized.key_data();
         if known { Auth::Accept } else { Auth::reject() }
     }
 }
 
-impl Handler for Porter {
+impl Handler for ProxyHandler {
     type Error = russh::Error;
 
     async fn auth_publickey_offered(
@@ -161,7 +161,8 @@ impl Handler for Porter {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let far = self.0.far.clone();
-        let asked = Asked { replies: session.handle(), sftp_command: self.0.sftp_command.clone() };
+        let asked =
+            SessionRequest { replies: session.handle(), sftp_command: self.0.sftp_command.clone() };
         // The session cannot go on until this returns: the channel on the other side is opened
         // elsewhere.
         tokio::spawn(async move { far.session(channel, reply, asked).await });

@@ -155,7 +155,7 @@ impl Ansible {
     async fn access(&self, cx: &ProvisionContext) -> anyhow::Result<Access> {
         let own = &self.own;
         if !own.wants_proxy() {
-            let access = cx.communicator.access(Entrance::Its).await?;
+            let access = cx.communicator.access(Entrance::OwnLogin).await?;
             match (access, &own.user, own.use_proxy) {
                 (Some(access), Some(user), Some(false)) => {
                     return Ok(Access { user: user.clone(), ..access });
@@ -174,7 +174,7 @@ impl Ansible {
             }
         }
         let sharing = self.sharing(cx)?;
-        let access = cx.communicator.access(Entrance::Ours(&sharing)).await?;
+        let access = cx.communicator.access(Entrance::OurConnection(&sharing)).await?;
         let access = access.context(
             "Ansible cannot get to the machine: this connection is none that it could use. It needs \
              SSH, WinRM to an address, or a container",

@@ -29,20 +29,20 @@ use crate::event::Ui;
 use crate::retry::Permanent;
 
 pub(super) use self::pipe::{CHUNK, write_all};
-pub(super) use self::script::{Probed, Shell};
+pub(super) use self::script::{Probed, ShellKind};
 
 const NO_SHELL: &str = "the machine runs no POSIX shell for us";
 
 /// How files move on this machine.
-enum Way {
-    Shell(Shell),
+enum Via {
+    Shell(ShellKind),
     Sftp,
 }
 
 impl Ssh {
     /// Whether it is known which way files move.
     fn is_probed(&self) -> bool {
-        self.uses_sftp() || self.shell.initialized()
+        self.uses_sftp() || self.probed_shell.initialized()
     }
 
     /// Whether files go through SFTP, whatever shell there is. Windows has no POSIX shell for us.
@@ -50,18 +50,18 @@ impl Ssh {
         self.method == TransferMethod::Sftp || self.is_windows()
     }
 
-    async fn way(&self) -> anyhow::Result<Way> {
+    async fn way(&self) -> anyhow::Result<Via> {
         if self.uses_sftp() {
-            return Ok(Way::Sftp);
+            return Ok(Via::Sftp);
         }
         match self.probed().await?.shell {
-            Shell::Missing => Ok(Way::Sftp),
-            shell => Ok(Way::Shell(shell)),
+            ShellKind::Missing => Ok(Via::Sftp),
+            shell => Ok(Via::Shell(shell)),
         }
     }
 
     async fn probed(&self) -> anyhow::Result<&Probed> {
-        self.shell.get_or_try_init(|| script::probe(self)).await
+        self.probed_shell.get_or_try_init(|| script::probe(self)).await
     }
 
     /// The text to send for `command`. Fails if the machine has no POSIX shell: something else could
@@ -73,9 +73,9 @@ impl Ssh {
         }
         let probed = match self.method {
             TransferMethod::Sftp => Some(self.probed().await?),
-            TransferMethod::Scp => self.shell.get(),
+            TransferMethod::Scp => self.probed_shell.get(),
         };
-        let Some(Probed { shell: Shell::Missing, said, takes_all }) = probed else {
+        let Some(Probed { shell: ShellKind::Missing, said, takes_all }) = probed else {
             return Ok(command::line(command));
         };
         match command {
@@ -107,16 +107,16 @@ pub(super) async fn upload_stream(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     match ssh.way().await? {
-        Way::Shell(_) => file::upload_stream(ssh, from, mode, to, ui).await,
-        Way::Sftp => sftp::upload_stream(ssh, from, mode, to, ui).await,
+        Via::Shell(_) => file::upload_stream(ssh, from, mode, to, ui).await,
+        Via::Sftp => sftp::upload_stream(ssh, from, mode, to, ui).await,
     }
     .with_context(|| format!("cannot upload to {to}"))
 }
 
-async fn upload_by(way: Way, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
+async fn upload_by(way: Via, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
     match way {
-        Way::Shell(_) => file::upload(ssh, from, to, ui).await,
-        Way::Sftp => sftp::upload(ssh, from, to, ui).await,
+        Via::Shell(_) => file::upload(ssh, from, to, ui).await,
+        Via::Sftp => sftp::upload(ssh, from, to, ui).await,
     }
 }
 
@@ -127,7 +127,7 @@ async fn upload_unprobed(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyh
     let said = match error.downcast_ref::<NoShell>() {
         Some(no_shell) => no_shell.said.clone(),
         None => match ssh.probed().await? {
-            Probed { shell: Shell::Missing, said, .. } => said.clone(),
+            Probed { shell: ShellKind::Missing, said, .. } => said.clone(),
             _ => return Err(error),
         },
     };
@@ -166,8 +166,8 @@ pub(super) async fn upload_dir(ssh: &Ssh, from: &str, to: &str, ui: &Ui) -> anyh
     let uploaded = async {
         let tree = local::Tree::read(from).await?;
         match ssh.way().await? {
-            Way::Shell(shell) => tree::upload(ssh, shell, tree, to, ui).await,
-            Way::Sftp => sftp::upload_tree(ssh, tree, to, ui).await,
+            Via::Shell(shell) => tree::upload(ssh, shell, tree, to, ui).await,
+            Via::Sftp => sftp::upload_tree(ssh, tree, to, ui).await,
         }
     };
     uploaded.await.with_context(|| format!("cannot upload the directory {from} to {to}"))
@@ -176,8 +176,8 @@ pub(super) async fn upload_dir(ssh: &Ssh, from: &str, to: &str, ui: &Ui) -> anyh
 /// Downloads the file `from`.
 pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
     let downloaded = match ssh.way().await? {
-        Way::Shell(_) => file::download(ssh, from, to, ui).await,
-        Way::Sftp => sftp::download(ssh, from, to, ui).await,
+        Via::Shell(_) => file::download(ssh, from, to, ui).await,
+        Via::Sftp => sftp::download(ssh, from, to, ui).await,
     };
     downloaded.with_context(|| format!("cannot download {from} to {}", to.display()))
 }
@@ -185,11 +185,11 @@ pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyho
 /// Downloads what is in the directory `from`, or what matches it if it is a pattern.
 pub(super) async fn download_dir(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
     let downloaded = match ssh.way().await? {
-        Way::Shell(shell) if script::is_pattern(from) => {
+        Via::Shell(shell) if script::is_pattern(from) => {
             tree::download_matching(ssh, shell, from, to, ui).await
         }
-        Way::Shell(shell) => tree::download(ssh, shell, from, to, ui).await,
-        Way::Sftp => sftp::download_tree(ssh, from, to, ui).await,
+        Via::Shell(shell) => tree::download(ssh, shell, from, to, ui).await,
+        Via::Sftp => sftp::download_tree(ssh, from, to, ui).await,
     };
     downloaded.with_context(|| format!("cannot download the directory {from} to {}", to.display()))
 }

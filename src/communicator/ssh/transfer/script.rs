@@ -10,11 +10,11 @@ use crate::communicator::ssh::command::posix;
 use crate::component::Exit;
 use crate::peer::Allowance;
 
-pub(super) use crate::communicator::words::{EXISTING, is_pattern, pattern, word};
+pub(super) use crate::communicator::quoting::{EXISTING, is_pattern, pattern, word};
 
 /// What the machine can do for a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::communicator::ssh) enum Shell {
+pub(in crate::communicator::ssh) enum ShellKind {
     /// GNU `tar`, which can be told to leave what exists as it is.
     GnuTar,
     /// BusyBox's `tar`, which changes the modes of existing directories.
@@ -28,7 +28,7 @@ pub(in crate::communicator::ssh) enum Shell {
 /// What is known of a machine's shell.
 #[derive(Clone, Debug)]
 pub(in crate::communicator::ssh) struct Probed {
-    pub(in crate::communicator::ssh) shell: Shell,
+    pub(in crate::communicator::ssh) shell: ShellKind,
     /// What was printed instead of an answer, where there is no shell.
     pub(in crate::communicator::ssh) said: String,
     /// Whether what runs there instead takes any command, and does not say that it failed.
@@ -134,17 +134,17 @@ pub(super) async fn probe(ssh: &Ssh) -> anyhow::Result<Probed> {
     let (outcome, printed) = asked.context("cannot find out what the machine's shell can do")?;
     let answer = String::from_utf8_lossy(&printed);
     let shell = if answer.contains("imgbake-gnu") {
-        Shell::GnuTar
+        ShellKind::GnuTar
     } else if answer.contains("imgbake-busybox") {
-        Shell::BusyBox
+        ShellKind::BusyBox
     } else if answer.contains("imgbake-none") {
-        Shell::NoTar
+        ShellKind::NoTar
     } else {
-        Shell::Missing
+        ShellKind::Missing
     };
     tracing::debug!("{}: {shell:?}", ssh.server.host);
     let said = match shell {
-        Shell::Missing => outcome.said_with(&printed),
+        ShellKind::Missing => outcome.said_with(&printed),
         _ => String::new(),
     };
     let takes_all = matches!(outcome.exit, Exit::Status(0) | Exit::Disconnected);

@@ -10,7 +10,7 @@ use super::file::{self, LARGE};
 use super::local::{Entry, Tree};
 use super::pipe;
 use super::progress::Counter;
-use super::script::{self, LISTED, Shell, command, word};
+use super::script::{self, LISTED, ShellKind, command, word};
 use super::unfinished::Unfinished;
 use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::pack::{Owner, Packer};
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 6;
 /// Uploads what is in `tree` into the directory `to`.
 pub(super) async fn upload(
     ssh: &Ssh,
-    shell: Shell,
+    shell: ShellKind,
     tree: Tree,
     to: &str,
     ui: &Ui,
@@ -48,25 +48,25 @@ fn trimmed(directory: &str) -> &str {
 /// Makes the directory `to`, unless it is there, and uploads what is in `tree` into it.
 async fn fill(
     ssh: &Ssh,
-    shell: Shell,
+    shell: ShellKind,
     mut tree: Tree,
     to: &str,
     counter: &Counter,
 ) -> anyhow::Result<()> {
     // Large files go in several streams each, after the others.
     let (mut single, archived): (Vec<_>, Vec<_>) =
-        tree.files.drain(..).partition(|file| shell == Shell::NoTar || file.size >= LARGE);
-    if shell != Shell::GnuTar {
+        tree.files.drain(..).partition(|file| shell == ShellKind::NoTar || file.size >= LARGE);
+    if shell != ShellKind::GnuTar {
         make_directories(ssh, &tree.directories, to).await?;
         tree.directories.clear();
     }
     tree.files = archived;
-    if shell != Shell::NoTar {
+    if shell != ShellKind::NoTar {
         upload_archive(ssh, shell, tree, to, counter).await?;
     }
     // The largest first, so that small ones fill the gaps.
     single.sort_by_key(|file| std::cmp::Reverse(file.size));
-    let at_once = if shell == Shell::NoTar { ssh.channels(AT_ONCE).await?.len() } else { 1 };
+    let at_once = if shell == ShellKind::NoTar { ssh.channels(AT_ONCE).await?.len() } else { 1 };
     futures::stream::iter(single)
         .map(|entry| async move {
             let to = format!("{}/{}", to.trim_end_matches('/'), entry.name.to_string_lossy());
@@ -106,14 +106,14 @@ async fn make_directories(ssh: &Ssh, directories: &[Entry], to: &str) -> anyhow:
 
 async fn upload_archive(
     ssh: &Ssh,
-    shell: Shell,
+    shell: ShellKind,
     tree: Tree,
     to: &str,
     counter: &Counter,
 ) -> anyhow::Result<()> {
     let (writer, input) = bridge::writer();
     let packing = tokio::task::spawn_blocking(move || pack(&tree, writer));
-    let script = if shell == Shell::GnuTar { script::UNTAR_GNU } else { script::UNTAR };
+    let script = if shell == ShellKind::GnuTar { script::UNTAR_GNU } else { script::UNTAR };
     let outcome = pipe::feed(ssh, &command(script, &[&word(to)]), input, Some(counter)).await?;
     // Where the machine refused, it says why; the packing only says that nobody read on.
     outcome.success()?;
@@ -137,7 +137,7 @@ fn pack(tree: &Tree, to: BlockWriter) -> anyhow::Result<()> {
 /// names.
 pub(super) async fn download_matching(
     ssh: &Ssh,
-    shell: Shell,
+    shell: ShellKind,
     from: &str,
     to: &Path,
     ui: &Ui,
@@ -160,13 +160,13 @@ pub(super) async fn download_matching(
 /// Downloads what is in the directory `from` into `to`.
 pub(super) async fn download(
     ssh: &Ssh,
-    shell: Shell,
+    shell: ShellKind,
     from: &str,
     to: &Path,
     ui: &Ui,
 ) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(to).await?;
-    if shell == Shell::NoTar {
+    if shell == ShellKind::NoTar {
         return download_one_by_one(ssh, from, to, ui).await;
     }
     let counter = Counter::new(ui, from, None);
