@@ -56,7 +56,7 @@ pub struct SkipUnchanged {
     /// How old an image may be: what a build downloads is not in its fingerprint, but changes.
     pub max_age: Option<Duration>,
     /// Whether it is only said what has changed, and nothing is made.
-    pub only_says: bool,
+    pub only_explains: bool,
 }
 
 /// What a builder works with. A clone speaks for the same build.

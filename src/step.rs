@@ -74,7 +74,7 @@ pub trait Step: Send + Sync {
     /// Whether the undo need not wait for the undo of the steps that came later, nor they for it:
     /// such undos start at once, beside the others, because an interrupted run may have only
     /// seconds left.
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         false
     }
 
@@ -92,7 +92,7 @@ pub const UNDO_LIMIT: Duration = Duration::from_secs(10 * 60);
 trait Undo: Send + Sync {
     fn name(&self) -> &'static str;
     fn makes(&self) -> Vec<Arc<Thing>>;
-    fn stands_alone(&self) -> bool;
+    fn undoes_independently(&self) -> bool;
     fn undo_limit(&self, cx: &BuildContext) -> Duration;
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()>;
 }
@@ -105,8 +105,8 @@ impl<S: Step> Undo for S {
     fn makes(&self) -> Vec<Arc<Thing>> {
         Step::makes(self)
     }
-    fn stands_alone(&self) -> bool {
-        Step::stands_alone(self)
+    fn undoes_independently(&self) -> bool {
+        Step::undoes_independently(self)
     }
     fn undo_limit(&self, cx: &BuildContext) -> Duration {
         Step::undo_limit(self, cx)
@@ -163,7 +163,7 @@ impl<'a> Steps<'a> {
             let written = self.write_down(&*step).await;
             let result = result.and_then(|output| written.map(|()| output));
             match &result {
-                Err(error) if self.wants_retry(name, error).await => {}
+                Err(error) if self.handle_failure(name, error).await => {}
                 _ => break result,
             }
         };
@@ -187,7 +187,7 @@ impl<'a> Steps<'a> {
     }
 
     /// What `-on-error` makes of a failed step.
-    async fn wants_retry(&self, name: &str, error: &anyhow::Error) -> bool {
+    async fn handle_failure(&self, name: &str, error: &anyhow::Error) -> bool {
         let interrupted = self.cx.cancel.is_cancelled();
         match self.cx.on_error {
             OnError::Cleanup => false,
@@ -259,12 +259,12 @@ impl<'a> Steps<'a> {
     /// Marks what has no id yet: its call may have been cut off, so the thing may exist.
     fn doubt(&self) {
         let made = self.started().iter().flat_map(|step| step.makes()).collect::<Vec<_>>();
-        let unknown = |thing: &&Arc<Thing>| thing.is_set_out() && thing.id().is_none();
+        let unknown = |thing: &&Arc<Thing>| thing.is_attempted() && thing.id().is_none();
         made.iter().filter(unknown).for_each(|thing| thing.doubt());
     }
 
     /// Undoes all steps that started: the last first, and those that
-    /// [stand alone](Step::stands_alone) beside the others. Nothing interrupts this.
+    /// [undone independently](Step::undoes_independently) beside the others. Nothing interrupts this.
     ///
     /// After a failure the error-cleanup provisioner runs before anything is undone.
     async fn undo(&self, ending: Ending) {
@@ -289,7 +289,7 @@ impl<'a> Steps<'a> {
         cx.ui.send(Message::PhaseStarted(Phase::Cleanup));
         // A person who watches each step sees one at a time.
         let (alone, chain): (Vec<_>, Vec<_>) =
-            started.iter().rev().partition(|one| one.stands_alone() && !cx.facts.debug);
+            started.iter().rev().partition(|one| one.undoes_independently() && !cx.facts.debug);
         let in_order = async {
             let mut ok = true;
             for one in chain {

@@ -420,7 +420,7 @@ impl Reader {
             self.refuse("max-age", "it is for `skip-unchanged: true`");
         }
         let max_age = max_age.map(GoDuration::get);
-        is_wanted.then_some(SkipUnchanged { max_age, only_says: false })
+        is_wanted.then_some(SkipUnchanged { max_age, only_explains: false })
     }
 
     fn keep_failed(&mut self, text: Option<&str>) -> Option<Duration> {

@@ -209,7 +209,7 @@ impl<C> Api<C> {
             Meaning::Unknown => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
             _ => false,
         };
-        thing.set_out();
+        thing.attempt();
         let (mut tries, mut refusals) = (0, 0);
         loop {
             tries += 1;

@@ -42,7 +42,7 @@ impl Cleaner for Ec2Cleaner {
     }
 
     async fn keep(&self, journal: &Journal) {
-        let kept = self.own(journal.unclaimed());
+        let kept = self.own(journal.product_entries());
         let accounts = self.accounts(&kept).await;
         let each = kept.iter().map(async |entry| {
             let looked = self.with_removal(journal, &accounts, entry, async |removal| {
@@ -170,7 +170,7 @@ impl Ec2Cleaner {
             ui: &self.cx.ui.for_target(entry.build.as_str()),
             cancel: &CancellationToken::new(),
             patience: self.access.aws_polling.patience(&self.cx.environment, INSTANCE_PATIENCE),
-            suspicious: true,
+            is_of_dead_run: true,
         })
         .await
     }
@@ -191,8 +191,8 @@ impl Ec2Cleaner {
 
     /// The account that `access` leads to. Whoever only looks hears at once that there is no way.
     async fn account(&self, access: &Access) -> anyhow::Result<Handle> {
-        let CleanupContext { environment, redactor, only_looks, .. } = &self.cx;
-        let haste = if *only_looks { Haste::Brisk } else { Haste::Patient };
+        let CleanupContext { environment, redactor, dry_run, .. } = &self.cx;
+        let haste = if *dry_run { Haste::Brisk } else { Haste::Patient };
         Account::open(access, environment, redactor, haste).await
     }
 

@@ -62,7 +62,7 @@ impl Removal<'_> {
     async fn remove_loose_volumes(&self, thing: &Thing, was_there: bool) -> anyhow::Result<()> {
         let recorded = Recorded::of(thing)?;
         let Some(Instance { token, .. }) = recorded.get() else { return Ok(()) };
-        if !thing.is_set_out() || thing.is_of_done_build() {
+        if !thing.is_attempted() || thing.is_of_done_build() {
             return Ok(());
         }
         let ec2 = self.ec2_in(&recorded.place.region);
@@ -97,11 +97,11 @@ impl Removal<'_> {
     /// What `thing` is and its id, if it is there and ours. Where nobody knows which account it was
     /// made in, that it is not there says nothing.
     pub async fn find(&self, thing: &Thing) -> anyhow::Result<Option<(Recorded, String)>> {
-        if !thing.is_set_out() {
+        if !thing.is_attempted() {
             return Ok(None);
         }
         let recorded = Recorded::of(thing)?;
-        if let Some(id) = thing.id().filter(|_| !self.suspicious) {
+        if let Some(id) = thing.id().filter(|_| !self.is_of_dead_run) {
             return Ok(Some((recorded, id.to_owned())));
         }
         let found = match self.search(thing, &recorded).await? {

@@ -130,7 +130,7 @@ impl Step for Connect {
     }
 
     /// A machine that hears nothing must not keep anybody from ending it.
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 

@@ -17,7 +17,7 @@ use crate::interpolate::BuildData;
 
 /// What is asked for, if an earlier image is to be looked for: with `-force` nothing is skipped.
 pub(crate) fn wanted(cx: &BuildContext) -> Option<SkipUnchanged> {
-    cx.skip_unchanged.filter(|wanted| wanted.only_says || !cx.facts.force)
+    cx.skip_unchanged.filter(|wanted| wanted.only_explains || !cx.facts.force)
 }
 
 /// What the image is made from now: all that the template says, and the image `source`.
@@ -67,7 +67,7 @@ impl Earlier {
 pub(crate) fn tell(cx: &BuildContext, wanted: &SkipUnchanged, verdict: &Result<String, String>) {
     cx.ui.say(match verdict {
         Ok(why) => format!("Not baked: {why}"),
-        Err(why) if wanted.only_says => format!("It would be baked: {why}"),
+        Err(why) if wanted.only_explains => format!("It would be baked: {why}"),
         Err(why) => format!("Baked: {why}"),
     });
 }

@@ -336,7 +336,7 @@ async fn remove(
         ui: &cx.ui,
         cancel: &region.cancel,
         patience: INSTANCE_PATIENCE,
-        suspicious: false,
+        is_of_dead_run: false,
     };
     let calls = things.iter().map(|(ami, thing)| remove_one(&removal, region, ami, thing));
     let ended: Vec<_> = stream::iter(calls).buffer_unordered(AT_A_TIME).collect().await;
@@ -345,7 +345,7 @@ async fn remove(
 
 /// Whether it failed.
 async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &Thing) -> bool {
-    thing.set_out();
+    thing.attempt();
     if let Err(error) = image::deregister(&region.ec2(), ami).await {
         removal.ui.error(format!("{ami} cannot be deregistered: {error}"));
         // Nobody knows whether it is gone: then its snapshots would be left.

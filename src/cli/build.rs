@@ -158,9 +158,9 @@ impl Arguments {
     /// What `-skip-unchanged` and `-explain-changes` ask for. With `-force` nothing is skipped, but what
     /// is made is found by the next run.
     fn skip_unchanged(&self) -> Option<SkipUnchanged> {
-        let only_says = self.explain_changes;
+        let only_explains = self.explain_changes;
         let max_age = self.max_age.map(|age| age.get());
-        (only_says || self.skip_unchanged).then_some(SkipUnchanged { max_age, only_says })
+        (only_explains || self.skip_unchanged).then_some(SkipUnchanged { max_age, only_explains })
     }
 }
 
@@ -311,7 +311,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
             request.journal.close()
         }
         // Builds still run, and may have more to write.
-        None => request.journal.run(),
+        None => request.journal.run_to_clean_up(),
     };
     // After a second interruption builds still run; nobody waits for them.
     runtime.shutdown_background();
@@ -358,8 +358,8 @@ impl Watched<'_> {
                 Some(name) = self.signals.recv() => {
                     if interrupted {
                         ui.error(format!("Giving up after receiving {name} again"));
-                        listing::list(ui, "These may still exist:", &request.journal.present());
-                        listing::list(ui, "These are finished, and stay:", &request.journal.products());
+                        listing::list(ui, "These may still exist:", &request.journal.entry_texts());
+                        listing::list(ui, "These are finished, and stay:", &request.journal.product_texts());
                         return None;
                     }
                     interrupted = true;

@@ -149,7 +149,7 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
         environment: session.environment.clone(),
         redactor: session.redactor.clone(),
         ui: ui.clone(),
-        only_looks: arguments.dry_run,
+        dry_run: arguments.dry_run,
     };
     let Some(template) = arguments.template.clone() else { return Some(registry::cleaners(&cx)) };
     let template = TemplateArguments {
@@ -288,7 +288,7 @@ async fn keep(ui: &Ui, cleaners: &[Box<dyn Cleaner>], journal: &Journal) -> bool
     for cleaner in cleaners {
         cleaner.keep(journal).await;
     }
-    let kept = journal.unclaimed().into_iter();
+    let kept = journal.product_entries().into_iter();
     let kept: Vec<_> =
         kept.map(|entry| format!("{}: {}", entry.build, entry.thing.in_full())).collect();
     const WORDS: &str = "These are finished, and stay: the next run of the same build adopts an AMI, \

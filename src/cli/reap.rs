@@ -58,7 +58,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         environment: session.environment.clone(),
         redactor: session.redactor.clone(),
         ui: ui.clone(),
-        only_looks: arguments.dry_run,
+        dry_run: arguments.dry_run,
     };
     let journal = Journal::in_dir(&dir, &run_name(session));
     on_runtime(ui, reap(ui, &registry::cleaners(&cx), &wanted, &journal, arguments.dry_run))

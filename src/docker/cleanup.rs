@@ -56,7 +56,7 @@ impl Cleaner for DockerCleaner {
 
     async fn keep(&self, journal: &Journal) {
         let mut engines = Engines::new();
-        for entry in self.own(journal.unclaimed()) {
+        for entry in self.own(journal.product_entries()) {
             match self.find(&entry.thing, &mut engines).await {
                 Ok(Some(_)) => {}
                 Ok(None) => journal.gone(&entry.thing),
@@ -135,7 +135,7 @@ impl Engine {
     /// Removes what a build has made, wherever it got to.
     pub async fn remove_thing(&self, thing: &Thing) -> anyhow::Result<()> {
         let made = Made::of(thing)?;
-        match thing.is_set_out() {
+        match thing.is_attempted() {
             true => match self.find_made(thing, &made.kind).await? {
                 Some(id) => self.remove_made(thing, &made.kind, &id).await,
                 None => Ok(()),

@@ -318,12 +318,12 @@ impl Journal {
     }
 
     /// All that still exists, the oldest first.
-    pub fn present(&self) -> Vec<String> {
+    pub fn entry_texts(&self) -> Vec<String> {
         self.book().lines.values().map(Line::text).collect()
     }
 
     /// All that builds which ended well have made to stay.
-    pub fn products(&self) -> Vec<String> {
+    pub fn product_texts(&self) -> Vec<String> {
         self.book().products.values().map(Line::text).collect()
     }
 
@@ -340,7 +340,7 @@ impl Journal {
     }
 
     /// The products of a run that died before it could say what they are.
-    pub fn unclaimed(&self) -> Vec<Entry> {
+    pub fn product_entries(&self) -> Vec<Entry> {
         self.book().products.values().map(Line::entry).collect()
     }
 
@@ -402,7 +402,7 @@ impl Journal {
     }
 
     /// The run's name for `imgbake cleanup`; `None` if nothing was written.
-    pub fn run(&self) -> Option<String> {
+    pub fn run_to_clean_up(&self) -> Option<String> {
         self.0.run(&self.book())
     }
 }

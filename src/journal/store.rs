@@ -135,7 +135,7 @@ impl Book {
             Record::Intent { entry, .. } if self.has(entry) || entry > u64::MAX / 2 => {}
             Record::Intent { entry, build, thing } => {
                 // Nobody knows whether the call was made.
-                thing.set_out();
+                thing.attempt();
                 self.next = self.next.max(entry + 1);
                 self.insert(entry, Line::new(build, thing));
             }

@@ -55,9 +55,9 @@ async fn what_could_not_be_removed_is_said_with_its_reason() {
     let (group, key) = (thing("packer_1"), thing("packer_2"));
     journal.intend("web", vec![group.clone(), key.clone()]).await.unwrap();
     journal.gone(&key);
-    assert_eq!(journal.present(), ["web: machine packer_1 in here"]);
+    assert_eq!(journal.entry_texts(), ["web: machine packer_1 in here"]);
     journal.made(&group, "sg-1");
-    assert_eq!(journal.present(), ["web: machine sg-1 in here"]);
+    assert_eq!(journal.entry_texts(), ["web: machine sg-1 in here"]);
     assert_eq!(journal.untouched(), ["web: machine sg-1 in here"]);
     assert!(journal.left_behind().is_empty());
     journal.stuck(&group, "in use");
@@ -75,17 +75,17 @@ async fn a_dead_runs_intents_ids_and_ends_are_read_back() {
     journal.gone(&two);
     drop(journal);
     let journal = after(&dir);
-    assert_eq!(journal.present(), ["web: machine i-1 in here", "db: machine three in here"]);
+    assert_eq!(journal.entry_texts(), ["web: machine i-1 in here", "db: machine three in here"]);
     let entries = journal.entries();
     assert_eq!(entries[0].thing.details(), Some(&json!({"name": "one"})));
-    assert!(entries.iter().all(|entry| entry.thing.is_set_out()), "nobody knows better");
+    assert!(entries.iter().all(|entry| entry.thing.is_attempted()), "nobody knows better");
     // Whoever cleans up goes on in the same file.
     journal.gone(&entries[0].thing);
     let new = thing("new");
     journal.intend("web", vec![new]).await.unwrap();
     drop((journal, entries));
     let journal = after(&dir);
-    assert_eq!(journal.present(), ["db: machine three in here", "web: machine new in here"]);
+    assert_eq!(journal.entry_texts(), ["db: machine three in here", "web: machine new in here"]);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn of_dead_runs_only_those_are_held_that_list_what_is_wanted() {
     }
     let held = |name| {
         let found = journal.of_dead(|thing| thing.details() == Some(&json!({"name": name})));
-        found.iter().flat_map(Journal::present).collect::<Vec<_>>()
+        found.iter().flat_map(Journal::entry_texts).collect::<Vec<_>>()
     };
     assert_eq!(held("none"), Vec::<String>::new());
     assert!(soon(|| held("one") == ["web: machine one in here"]));
@@ -134,10 +134,10 @@ async fn a_build_that_ends_well_hands_over_all_its_products_at_once() {
     journal.done(&made).await.unwrap();
     assert!(machine.is_of_done_build());
     let left = ["web: machine m in here", "db: image c"];
-    assert_eq!(journal.present(), left);
+    assert_eq!(journal.entry_texts(), left);
     drop(journal);
     let journal = after(&dir);
-    assert_eq!(journal.present(), left);
+    assert_eq!(journal.entry_texts(), left);
     let done = |entry: &Entry| entry.thing.is_of_done_build();
     assert_eq!(journal.entries().iter().map(done).collect::<Vec<_>>(), [true, false]);
 }
@@ -171,11 +171,15 @@ async fn a_torn_last_line_was_never_written_and_a_broken_one_is_said() {
     for cut in 0..whole.len() {
         fs::write(path(&dir), &whole[..cut]).unwrap();
         let journal = after(&dir);
-        assert_eq!(journal.present().len(), usize::from(cut >= first), "{cut}");
+        assert_eq!(journal.entry_texts().len(), usize::from(cut >= first), "{cut}");
         // What comes after it stands on a line of its own.
         journal.intend("web", vec![thing("three")]).await.unwrap();
         drop(journal);
-        assert_eq!(after(&dir).present().last().unwrap(), "web: machine three in here", "{cut}");
+        assert_eq!(
+            after(&dir).entry_texts().last().unwrap(),
+            "web: machine three in here",
+            "{cut}"
+        );
     }
     fs::write(path(&dir), [&whole[..first], b"{\"intent\":7}\n", &whole[first..]].concat())
         .unwrap();
@@ -192,7 +196,7 @@ async fn what_cannot_be_written_is_not_made() {
     let (journal, dir) = journal();
     fs::write(path(&dir), "").unwrap();
     assert!(journal.intend("web", vec![thing("one")]).await.is_err());
-    assert!(journal.present().is_empty());
+    assert!(journal.entry_texts().is_empty());
 }
 
 #[tokio::test]
@@ -214,7 +218,7 @@ async fn only_regular_files_of_this_user_are_journals_and_looking_changes_none()
     drop(journal);
     let torn = fs::read_to_string(path(&dir)).unwrap() + r#"{"made":{"en"#;
     fs::write(path(&dir), &torn).unwrap();
-    assert_eq!(after(&dir).present(), ["web: machine one in here"]);
+    assert_eq!(after(&dir).entry_texts(), ["web: machine one in here"]);
     assert_eq!(fs::read_to_string(path(&dir)).unwrap(), torn, "who only looks changes nothing");
     let taken = after(&dir);
     taken.made(&taken.entries()[0].thing, "i-1");
@@ -245,12 +249,12 @@ async fn what_a_dead_run_had_finished_stays_listed_until_it_is_given_up() {
     journal.intend("db", vec![image("other")]).await.unwrap();
     journal.made(&ami, "ami-1");
     journal.finished("web").await.unwrap();
-    assert_eq!(journal.present().len(), 3, "the run itself may still take it back");
+    assert_eq!(journal.entry_texts().len(), 3, "the run itself may still take it back");
     drop(journal);
     let journal = after(&dir);
-    assert_eq!(journal.present(), ["web: machine key in here", "db: image other"]);
+    assert_eq!(journal.entry_texts(), ["web: machine key in here", "db: image other"]);
     let kept = |journal: &Journal| -> Vec<String> {
-        journal.unclaimed().iter().map(|entry| entry.thing.in_full()).collect()
+        journal.product_entries().iter().map(|entry| entry.thing.in_full()).collect()
     };
     assert_eq!(kept(&journal), ["image ami-1 (ami)"]);
     journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
@@ -259,7 +263,7 @@ async fn what_a_dead_run_had_finished_stays_listed_until_it_is_given_up() {
     let journal = after(&dir);
     assert_eq!(kept(&journal), ["image ami-1 (ami)"], "but it is listed still");
     journal.give_up_products();
-    assert_eq!(journal.present(), ["image ami-1".to_owned()].map(|one| format!("web: {one}")));
+    assert_eq!(journal.entry_texts(), ["image ami-1".to_owned()].map(|one| format!("web: {one}")));
     journal.gone(&journal.entries()[0].thing);
     assert_eq!(journal.close(), None);
     assert!(!path(&dir).exists());
@@ -281,13 +285,13 @@ async fn what_is_kept_for_another_run_stays_until_its_time_is_over() {
     let hour = jiff::SignedDuration::from_hours(1);
     let journal = after(&dir);
     assert_eq!(journal.leave_kept_beyond(until - hour), kept);
-    assert_eq!(journal.present(), ["web: machine key in here"]);
+    assert_eq!(journal.entry_texts(), ["web: machine key in here"]);
     journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
     assert_eq!(journal.close(), None);
     drop(journal);
     let journal = after(&dir);
     assert!(journal.leave_kept_beyond(until).is_empty());
-    assert_eq!(journal.present(), ["web: machine i-1 in here"], "its time is over");
+    assert_eq!(journal.entry_texts(), ["web: machine i-1 in here"], "its time is over");
     journal.keep_no_longer(&journal.entries()[0].thing);
     drop(journal);
     assert!(after(&dir).leave_kept_beyond(until - hour).is_empty());

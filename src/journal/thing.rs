@@ -70,7 +70,7 @@ impl Thing {
 
     /// It exists already, and this is its id.
     pub fn known_as(self, id: impl Into<String>) -> Self {
-        self.set_out();
+        self.attempt();
         Self { id: OnceLock::from(id.into()), ..self }
     }
 
@@ -95,12 +95,12 @@ impl Thing {
     }
 
     /// The call that makes it is about to be made.
-    pub fn set_out(&self) {
+    pub fn attempt(&self) {
         self.progress.tried.store(true, Ordering::Relaxed);
     }
 
     /// Whether there was a call that may have made it.
-    pub fn is_set_out(&self) -> bool {
+    pub fn is_attempted(&self) -> bool {
         self.progress.tried.load(Ordering::Relaxed)
     }
 

@@ -91,11 +91,11 @@ async fn a_failed_step_is_undone_too_and_the_last_goes_first() {
     let steps = Steps::new(&cx);
     let wanted = vec![Noted::new("key", &diary), Noted::new("machine", &diary).failing(1)];
     let result = all(&steps, wanted).await;
-    assert_eq!(cx.journal.present(), ["test: key with id", "test: machine without id"]);
+    assert_eq!(cx.journal.entry_texts(), ["test: key with id", "test: machine without id"]);
     steps.undo(Ending::of(&result)).await;
     let did = diary.lock().unwrap().join(", ");
     assert_eq!(did, "run key, run machine, undo machine Failed, undo key Failed");
-    assert!(cx.journal.present().is_empty());
+    assert!(cx.journal.entry_texts().is_empty());
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_failed_undo_is_said_and_written_down_and_the_others_go_on() {
     let left = ["test: group with id (cannot undo step \"group\": in use)"];
     assert_eq!(cx.journal.left_behind(), left);
     assert_eq!(errors(&mut said), ["cannot undo step \"group\": in use"]);
-    assert_eq!(cx.journal.present(), ["test: group with id"]);
+    assert_eq!(cx.journal.entry_texts(), ["test: group with id"]);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_step_that_panics_has_failed() {
     let result = all(&steps, vec![Noted::new("key", &diary), broken]).await;
     steps.undo(Ending::of(&result)).await;
     assert!(result.unwrap_err().to_string().contains("it broke"));
-    assert!(cx.journal.present().is_empty());
+    assert!(cx.journal.entry_texts().is_empty());
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn what_panics_between_the_steps_has_failed_and_the_steps_are_undone() {
     let error = steps.finish(work).await.unwrap_err().to_string();
     assert_eq!(error, "a mistake in imgbake itself: index out of bounds");
     assert_eq!(diary.lock().unwrap().join(", "), "run key, undo key Failed");
-    assert!(cx.journal.present().is_empty());
+    assert!(cx.journal.entry_texts().is_empty());
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn abort_leaves_everything_and_says_so() {
         "aborted: skipping cleanup of step \"key\"",
     ];
     assert_eq!(errors(&mut said), expected);
-    assert_eq!(cx.journal.present().len(), 2);
+    assert_eq!(cx.journal.entry_texts().len(), 2);
     assert!(cx.journal.left_behind().is_empty(), "it was left on purpose");
 }
 
@@ -232,7 +232,7 @@ impl Step for Meets {
         self.0.wait().await;
         Ok(())
     }
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         self.1
     }
 }
@@ -269,7 +269,7 @@ impl Step for Endless {
         vec![self.0.clone()]
     }
     async fn run(&self, _cx: &BuildContext) -> anyhow::Result<()> {
-        self.0.set_out();
+        self.0.attempt();
         std::future::pending().await
     }
     async fn undo(&self, _cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {

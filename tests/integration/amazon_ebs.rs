@@ -57,7 +57,7 @@ async fn a_build_leaves_an_ami_and_nothing_else() {
     assert_eq!(region, "us-east-1");
     assert_eq!(artifact.builder_id(), "mitchellh.amazonebs");
     assert_eq!(artifact.describe(), format!("AMIs were created:\nus-east-1: {ami}\n"));
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 
     let ec2 = bed.ec2("us-east-1");
     let found = ec2.describe_images().image_ids(&ami).send().await.unwrap();

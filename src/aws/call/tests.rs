@@ -102,7 +102,7 @@ async fn what_an_unanswered_call_made_is_found_and_not_made_again() {
     let script = Script::new(&[Says::Nothing, Says::Made(2)]);
     let id = api(3).make(&thing, "CreateImage", |()| script.answer(), Some, look).await;
     assert_eq!((id.unwrap(), script.calls()), (2, 2), "it was not made, and is");
-    assert!(thing.is_set_out() && thing.is_doubtful());
+    assert!(thing.is_attempted() && thing.is_doubtful());
 
     *made.lock().unwrap() = Some(5);
     let script = Script::new(&[Says::Nothing]);

@@ -13,7 +13,7 @@ use crate::aws::instance;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::aws::resource::snapshot::{self, Snapshot};
 use crate::permission::Permission;
 
@@ -73,7 +73,7 @@ impl Resource for Ami {
     /// An AMI that was adopted has had another one.
     fn tokens(&self) -> Vec<&str> {
         let before = self.origin.as_ref().map(|origin| origin.token.as_str());
-        given(&self.token).chain(before).collect()
+        unless_empty(&self.token).chain(before).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -93,7 +93,7 @@ impl Resource for Ami {
     }
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
-        let why = match target.thing.is_finished() && removal.suspicious {
+        let why = match target.thing.is_finished() && removal.is_of_dead_run {
             true => "its run died before it was used",
             false => "the build failed",
         };

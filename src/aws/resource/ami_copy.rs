@@ -11,7 +11,7 @@ use crate::aws::proof;
 use crate::aws::resource::ami::{named, remove_with, tagged_origin};
 use crate::aws::resource::context::{Removal, Search, Target};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::permission::Permission;
 
 /// A copy. `imgbake reap` finds those that are left as unfinished AMIs.
@@ -53,7 +53,7 @@ impl Resource for AmiCopy {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        given(&self.token).collect()
+        unless_empty(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {

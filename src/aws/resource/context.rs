@@ -82,7 +82,7 @@ pub struct Removal<'a> {
     pub patience: Duration,
     /// Whether even what has a known id is looked at before it is removed: whoever reads the id
     /// from a file has not seen the API say it.
-    pub suspicious: bool,
+    pub is_of_dead_run: bool,
 }
 
 impl Removal<'_> {

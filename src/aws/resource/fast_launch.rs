@@ -10,7 +10,7 @@ use crate::aws::proof;
 use crate::aws::resource::ami::tagged_origin;
 use crate::aws::resource::context::{Removal, Search, Target};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::permission::Permission;
 
 /// Fast launch. EC2 disables it when its AMI goes, so nothing looks for it alone.
@@ -44,7 +44,7 @@ impl Resource for FastLaunch {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        given(&self.token).collect()
+        unless_empty(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {

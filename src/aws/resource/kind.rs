@@ -136,7 +136,7 @@ pub fn read<R: Resource + DeserializeOwned>(fields: Json) -> serde_json::Result<
 }
 
 /// `token`, unless it is empty: the lines of early versions have none.
-pub fn given(token: &str) -> impl Iterator<Item = &str> {
+pub fn unless_empty(token: &str) -> impl Iterator<Item = &str> {
     Some(token).filter(|token| !token.is_empty()).into_iter()
 }
 

@@ -103,7 +103,7 @@ impl Resource for ReplacedAmi {
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
         let (ec2, ui) = (&target.ec2, removal.ui);
         match target.thing.is_of_done_build() {
-            true => self.let_go(ec2, target.region, ui, removal.suspicious).await,
+            true => self.clean_up_after(ec2, target.region, ui, removal.is_of_dead_run).await,
             false => self.put_back(ec2, target.thing, ui, removal.cancel).await,
         }
     }
@@ -189,7 +189,7 @@ impl ReplacedAmi {
         ui: &Ui,
         cancel: &CancellationToken,
     ) -> anyhow::Result<()> {
-        if self.is_back(ec2, cancel).await? || self.leaves_bin(ec2, ui).await {
+        if self.wait_for_name(ec2, cancel).await? || self.restore_from_bin(ec2, ui).await {
             return Ok(());
         }
         ensure!(
@@ -217,7 +217,7 @@ impl ReplacedAmi {
     }
 
     /// Waits until nobody has its name; EC2 may still show it itself. Whether it is back already.
-    async fn is_back(&self, ec2: &Ec2, cancel: &CancellationToken) -> anyhow::Result<bool> {
+    async fn wait_for_name(&self, ec2: &Ec2, cancel: &CancellationToken) -> anyhow::Result<bool> {
         for _ in 0..LOOKS {
             let named = own_by_name(ec2, &self.name).await?;
             if named.is_empty() || named.iter().any(|image| self.is_followed_by(image)) {
@@ -229,7 +229,7 @@ impl ReplacedAmi {
     }
 
     /// Restores it from the Recycle Bin, if it is in it.
-    async fn leaves_bin(&self, ec2: &Ec2, ui: &Ui) -> bool {
+    async fn restore_from_bin(&self, ec2: &Ec2, ui: &Ui) -> bool {
         let request = ec2.restore_image_from_recycle_bin().image_id(&self.id);
         match ec2.call("RestoreImageFromRecycleBin", |_| request.clone().send()).await {
             Ok(_) => {
@@ -245,15 +245,15 @@ impl ReplacedAmi {
 
     /// Its time is over: the new one is finished. Its snapshots go, if they should.
     /// Where only a file says what they are, those go that EC2 made for this AMI.
-    async fn let_go(
+    async fn clean_up_after(
         &self,
         ec2: &Ec2,
         region: &str,
         ui: &Ui,
-        suspicious: bool,
+        is_of_dead_run: bool,
     ) -> anyhow::Result<()> {
         for id in self.snapshots().into_iter().filter(|_| self.snapshots_go) {
-            if !snapshot::may_go(ec2, ui, id, &self.id, suspicious).await? {
+            if !snapshot::may_go(ec2, ui, id, &self.id, is_of_dead_run).await? {
                 continue;
             }
             ui.say(format!("Deleting the snapshot {id} of the old AMI {}", self.id));

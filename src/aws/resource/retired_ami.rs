@@ -57,8 +57,8 @@ impl Resource for RetiredAmi {
 
     async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
         for id in &self.snapshots {
-            let Removal { ui, suspicious, .. } = *removal;
-            if snapshot::may_go(&target.ec2, ui, id, &self.id, suspicious).await? {
+            let Removal { ui, is_of_dead_run, .. } = *removal;
+            if snapshot::may_go(&target.ec2, ui, id, &self.id, is_of_dead_run).await? {
                 image::delete_snapshot(&target.ec2, id).await?;
             }
         }

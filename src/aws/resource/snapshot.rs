@@ -11,7 +11,7 @@ use crate::aws::image::delete_snapshot;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::event::Ui;
 use crate::permission::Permission;
 
@@ -46,7 +46,7 @@ impl Resource for Snapshot {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        given(&self.token).collect()
+        unless_empty(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {
@@ -82,15 +82,15 @@ pub async fn delete(ec2: &Ec2, ui: &Ui, id: &str) -> Result<(), ApiError> {
 }
 
 /// Whether the snapshot `id` may go with the AMI `image`: where only a file says that it is its own
-/// (`suspicious`), EC2 must say so, too.
+/// (`is_of_dead_run`), EC2 must say so, too.
 pub async fn may_go(
     ec2: &Ec2,
     ui: &Ui,
     id: &str,
     image: &str,
-    suspicious: bool,
+    is_of_dead_run: bool,
 ) -> Result<bool, ApiError> {
-    let may = !suspicious || is_made_for(ec2, id, image).await?;
+    let may = !is_of_dead_run || is_made_for(ec2, id, image).await?;
     if !may {
         ui.say(format!("Leaving {id} alone: EC2 did not make it for {image}"));
     }

@@ -9,7 +9,7 @@ use crate::aws::error::ApiError;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, given, read};
+use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::permission::Permission;
 
 /// A volume. `imgbake reap` finds those that are left as loose volumes.
@@ -43,7 +43,7 @@ impl Resource for Volume {
     }
 
     fn tokens(&self) -> Vec<&str> {
-        given(&self.token).collect()
+        unless_empty(&self.token).collect()
     }
 
     fn parent(&self) -> Option<Parent<'_>> {

@@ -149,7 +149,7 @@ impl Build {
             ui: &cx.ui,
             cancel: &cx.cancel,
             patience: self.patience(cx, INSTANCE_PATIENCE),
-            suspicious: false,
+            is_of_dead_run: false,
         }
     }
 }

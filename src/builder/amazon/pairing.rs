@@ -138,7 +138,7 @@ impl AtWork {
         let found = steps.run(FindUnchanged::new(&self.imaging, &source, wanted)).await?;
         Ok(match found {
             // Nothing is to come of it, a post-processor's work neither.
-            _ if wanted.only_says => Known::Artifact(None),
+            _ if wanted.only_explains => Known::Artifact(None),
             Some(images) => {
                 let (account, data) = (self.machine.build.account.clone(), source.build_data(""));
                 let amis = Amis::new(builder_id, account, images, data).that_were_there();

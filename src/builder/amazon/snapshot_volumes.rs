@@ -168,7 +168,7 @@ impl Step for SnapshotVolumes {
         self.build.removal(cx).remove_all(&goes).await
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

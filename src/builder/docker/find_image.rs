@@ -178,7 +178,7 @@ impl Step for BuildImage {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Found> {
         cx.ui.say(format!("Building base image from {}", self.build.path.display()));
         let recipe = self.recipe(cx).await?;
-        self.thing.set_out();
+        self.thing.attempt();
         let built = or_cancelled(&cx.cancel, self.engine.build(recipe, &cx.ui)).await;
         // An engine that was left alone may not have heard of it yet.
         let id = built.inspect_err(|_| self.thing.doubt())?;

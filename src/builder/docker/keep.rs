@@ -103,7 +103,7 @@ impl Step for CommitContainer {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<String> {
         cx.ui.say("Committing the container");
-        self.thing.set_out();
+        self.thing.attempt();
         let commit = Commit {
             container: &self.container,
             name: &self.name,

@@ -136,7 +136,7 @@ impl Docker {
         let source = self.find_image(cx, steps, &engine).await?;
         if let Some(wanted) = unchanged::wanted(cx) {
             match self.find_unchanged(steps, &engine, &source, wanted).await? {
-                _ if wanted.only_says => return Ok(None),
+                _ if wanted.only_explains => return Ok(None),
                 Some(earlier) => return Ok(Some(earlier)),
                 None => {}
             }

@@ -80,7 +80,7 @@ impl RunContainer {
     }
 
     async fn start(&self, cx: &BuildContext) -> Result<String, EngineError> {
-        self.thing.set_out();
+        self.thing.attempt();
         let (name, platform, body) = (&self.name, &self.platform, self.run.body.clone());
         let made = self.engine.create(NewContainer { name, platform, body }).await;
         let id = made.inspect_err(|error| {

@@ -54,7 +54,7 @@ impl Qemu {
             let shown = self.directory.display().to_string();
             let find = FindBeside { path: path.clone(), shown, source: source.clone(), wanted };
             match steps.run(find).await? {
-                _ if wanted.only_says => return Ok(None),
+                _ if wanted.only_explains => return Ok(None),
                 Left::Unchanged { record, files } => return Ok(Some(self.earlier(*record, files))),
                 Left::Outdated => begin.replaces = true,
                 Left::Nothing => {}

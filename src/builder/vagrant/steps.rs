@@ -164,7 +164,7 @@ impl Step for Up {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         cx.ui.say("Calling Vagrant Up (this can take some time)...");
-        self.thing.set_out();
+        self.thing.attempt();
         let provider = format!("--provider={}", self.provider);
         let mut arguments = vec!["up", &self.made.machine];
         if !self.provider.is_empty() {
@@ -176,7 +176,7 @@ impl Step for Up {
     }
 
     async fn undo(&self, cx: &BuildContext, _ending: Ending) -> anyhow::Result<()> {
-        if !self.thing.is_set_out() {
+        if !self.thing.is_attempted() {
             return Ok(());
         }
         end(&self.program, &self.made, &cx.ui, &CancellationToken::new()).await

@@ -152,7 +152,7 @@ impl ImportImage {
         let archive = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK);
         let name = self.name.as_ref().map(|_| &self.temporary);
         let making = Making { name, platform: &self.platform, changes: &self.changes };
-        self.thing.set_out();
+        self.thing.attempt();
         let made = or_cancelled(&cx.cancel, self.engine.import(archive, making)).await;
         // An engine that was left alone may not have heard of it yet.
         let made =

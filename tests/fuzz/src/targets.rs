@@ -397,7 +397,7 @@ fn unpacking(packed: &[u8]) {
 /// may have, and can be settled.
 fn dead_journal(text: &str) {
     let Ok(journal) = store::read(text.as_bytes()) else { return };
-    let (entries, kept) = (journal.entries(), journal.unclaimed());
+    let (entries, kept) = (journal.entries(), journal.product_entries());
     assert!(kept.iter().all(|entry| entry.thing.is_product() && entry.thing.is_finished()));
     for entry in entries.iter().chain(&kept) {
         let (id, shown) = (entry.thing.id().unwrap_or("none"), entry.thing.in_full());
@@ -405,8 +405,8 @@ fn dead_journal(text: &str) {
         assert!(!shown.contains(char::is_control), "{shown:?}");
     }
     journal.give_up_products();
-    assert_eq!(journal.present().len(), entries.len() + kept.len());
-    assert!(journal.present().iter().all(|line| !line.contains(char::is_control)));
+    assert_eq!(journal.entry_texts().len(), entries.len() + kept.len());
+    assert!(journal.entry_texts().iter().all(|line| !line.contains(char::is_control)));
     journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
-    assert!(journal.close().is_none() && journal.present().is_empty());
+    assert!(journal.close().is_none() && journal.entry_texts().is_empty());
 }

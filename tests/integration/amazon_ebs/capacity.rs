@@ -55,7 +55,7 @@ async fn another_zone_is_tried_where_the_template_leaves_the_choice_to_us() {
     assert!(said("(InsufficientInstanceCapacity)"), "{:?}", ended.said);
     assert!(said(&format!("Starting an instance: t3.micro in {zone}")), "{:?}", ended.said);
     assert_eq!(bed.inventory("us-east-1").await, before);
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +168,7 @@ async fn a_machine_that_ec2_cannot_keep_makes_room_for_the_next() {
         ended.said
     );
     assert_eq!(bed.inventory("us-east-1").await, before);
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 }
 
 /// That a fleet finds nothing.

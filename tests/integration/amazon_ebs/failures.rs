@@ -71,7 +71,7 @@ async fn an_interruption_at_any_step_leaves_nothing() {
                 artifact.destroy().await.unwrap();
             }
             assert_eq!(bed.inventory_of_all().await, before, "{step}: {:?}", ended.said);
-            assert_eq!(ended.journal.present(), Vec::<String>::new(), "{step}");
+            assert_eq!(ended.journal.entry_texts(), Vec::<String>::new(), "{step}");
             assert_eq!(ended.journal.left_behind().len(), 0, "{step}");
         }
     }
@@ -127,7 +127,7 @@ async fn a_call_whose_answer_is_lost_is_done_once() {
             let proxy = proxy.with_manners().start().await;
             let ended = Build::of(options.clone(), proxy.endpoint()).run().await;
             assert!(proxy.count(call) > nth, "{call}");
-            assert_eq!(ended.journal.present(), Vec::<String>::new(), "{call}");
+            assert_eq!(ended.journal.entry_texts(), Vec::<String>::new(), "{call}");
             ended.artifact().destroy().await.unwrap_or_else(|error| panic!("{call}: {error:#}"));
             assert_eq!(bed.inventory_of_all().await, before, "{call}: {:?}", ended.said);
         }

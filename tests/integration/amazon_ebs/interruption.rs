@@ -22,7 +22,7 @@ async fn failing(bed: &Bed, options: Json, rule: Rule) -> (Ended, Vec<Call>) {
     let proxy = Proxy::before(bed.moto.endpoint()).with_rule(rule).with_manners().start().await;
     let ended = Build::of(options, proxy.endpoint()).with(Trouble::Fails).run().await;
     assert_eq!(bed.inventory("us-east-1").await, before, "{:?}", ended.said);
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
     (ended, proxy.calls())
 }
 
@@ -49,7 +49,7 @@ async fn a_build_whose_spot_instance_is_taken_back_begins_anew() {
     let at = ended.said.iter().position(|line| line == again).unwrap();
     assert!(ended.said[at - 1].contains("is terminated: Out of spot."), "{:?}", ended.said);
     assert_eq!(bed.inventory("us-east-1").await, before, "the first one is undone");
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

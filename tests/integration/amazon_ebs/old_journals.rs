@@ -273,5 +273,5 @@ async fn what_belongs_to_no_platform_that_is_known_is_said_and_stays_listed() {
     );
     let [journal] = journal_files(&program).try_into().unwrap();
     let left = store::read(&std::fs::read(journal).unwrap()).unwrap();
-    assert_eq!(left.present(), ["ocean.web: droplet web"], "all else is gone: {}", run.stdout);
+    assert_eq!(left.entry_texts(), ["ocean.web: droplet web"], "all else is gone: {}", run.stdout);
 }

@@ -80,9 +80,8 @@ async fn calls(bed: &Bed, options: &Json, last: &'static str) -> (Vec<Call>, Vec
         let (ui, _heard) = Ui::redacting(redactor.clone());
         let ui = ui.for_target("cleanup");
         let environment = facts.scope.environment.clone();
-        let cleaner = builder
-            .cleaner(&CleanupContext { environment, redactor, ui, only_looks: false })
-            .unwrap();
+        let cleaner =
+            builder.cleaner(&CleanupContext { environment, redactor, ui, dry_run: false }).unwrap();
         cleaner.clean(&ended.journal).await;
         assert_eq!(ended.journal.left_behind(), Vec::<String>::new());
         all.extend(proxy.calls());

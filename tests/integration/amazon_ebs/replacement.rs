@@ -86,7 +86,7 @@ async fn the_old_ami_stays_until_the_new_one_is_available() {
     let ids: BTreeSet<_> = deleted.iter().map(|(_, id)| (*id).to_owned()).collect();
     assert!(old.iter().all(|image| ids.contains(&snapshot(image))), "{ids:?}");
     assert_eq!(bed.inventory_of_all().await.len(), before.len());
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +133,7 @@ async fn an_old_ami_is_registered_again_if_the_new_one_cannot_have_its_name() {
     let lost: Vec<_> = before.difference(&after).collect();
     assert_eq!((lost.len(), after.len()), (2, before.len() + 2), "{lost:?}");
     assert!(lost.iter().all(|id| id.starts_with("ami-")), "{lost:?}");
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,7 +68,7 @@ async fn an_image_is_baked_on_a_machine_that_nobody_can_connect_to() {
     let new: Vec<_> = after.difference(&before).collect();
     assert_eq!(new.len(), 2, "an AMI and its snapshot: {new:?}");
     assert!(after.contains(ami));
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
     let service = &cloud.service;
     assert_eq!((service.active(), service.count("TerminateSession")), (0, 1));
     assert_eq!(service.count("CreateSecurityGroup"), 1);
@@ -90,7 +90,7 @@ async fn who_may_not_end_sessions_may_build_all_the_same() {
     let options = cloud.options(json!({"skip_create_ami": true}));
     let ended = Build::of(options, cloud.service.endpoint()).run().await;
     assert!(ended.result.is_ok(), "{}", ended.error());
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
     assert!(ended.said.iter().any(|line| line.contains("ends with i-")), "{:?}", ended.said);
 }
 

@@ -32,7 +32,7 @@ impl Cloud {
         let took = started.elapsed();
         for build in &ended {
             build.artifact();
-            assert_eq!(build.journal.present(), Vec::<String>::new(), "{:#?}", build.said);
+            assert_eq!(build.journal.entry_texts(), Vec::<String>::new(), "{:#?}", build.said);
         }
         let new = self.left().await;
         let of = |kind: &str| new.iter().filter(|one| one.starts_with(kind)).count();

@@ -54,7 +54,7 @@ async fn a_machine_that_makes_no_password_is_given_up_in_time() {
     let ended = Build::of(options(&bed, &winrm, changes), proxy.endpoint()).run().await;
     let error = ended.error();
     assert!(error.contains("`windows_password_timeout`") && error.contains("600ms"), "{error}");
-    assert_eq!(ended.journal.present(), Vec::<String>::new());
+    assert_eq!(ended.journal.entry_texts(), Vec::<String>::new());
 }
 
 #[test]

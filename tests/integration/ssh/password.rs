@@ -121,8 +121,9 @@ async fn a_password_logs_in_and_answers_every_question() {
 async fn a_password_is_told_to_no_other_program() {
     let port = serve(MethodKind::Password).await;
     let connection = soon(Build::new().connect(&options(port, "open sesame"))).await.unwrap();
-    assert!(connection.access(Entrance::Its).await.unwrap().is_none());
-    let access = connection.access(Entrance::Ours(&Sharing::default())).await.unwrap().unwrap();
+    assert!(connection.access(Entrance::OwnLogin).await.unwrap().is_none());
+    let access =
+        connection.access(Entrance::OurConnection(&Sharing::default())).await.unwrap().unwrap();
     assert_eq!((access.host.as_str(), access.user.as_str()), ("127.0.0.1", "alice"));
     assert!(access.key.unwrap().expose().contains("PRIVATE KEY") && access.port != port);
 }

@@ -52,7 +52,7 @@ impl Mounted {
         mount: &Mount,
         thing: &Arc<Thing>,
     ) -> anyhow::Result<()> {
-        thing.set_out();
+        thing.attempt();
         self.state().mounts.push((mount.clone(), thing.clone()));
         let path = mount.path.display().to_string();
         let command = format!("mount {what} {}", quote(&path));

@@ -64,7 +64,7 @@ impl AbandonedAmi {
             .of_dead(|thing| ami(thing).and_then(|ami| ami.origin).as_ref().is_some_and(is_same));
         let amis = dead.iter().flat_map(|journal| {
             // It may have been finished already, before anybody heard of it.
-            let entries = journal.unclaimed().into_iter().chain(journal.entries());
+            let entries = journal.product_entries().into_iter().chain(journal.entries());
             entries.filter_map(|entry| Self::read(journal, entry))
         });
         let here = imaging.build.account.place(imaging.build.account.region());
@@ -87,7 +87,7 @@ impl AbandonedAmi {
 
     /// Whether the dead run has gone on to what would have to be taken back before.
     fn is_settled(&self) -> bool {
-        self.journal.unclaimed().iter().chain(&self.journal.entries()).any(|entry| {
+        self.journal.product_entries().iter().chain(&self.journal.entries()).any(|entry| {
             Recorded::of(&entry.thing).is_ok_and(|recorded| {
                 recorded.get::<ReplacedAmi>().is_some() || recorded.get::<FastLaunch>().is_some()
             })
@@ -113,7 +113,7 @@ impl AbandonedAmi {
             return Ok(None);
         }
         let removal =
-            Removal { suspicious: true, journal: &self.journal, ..imaging.build.removal(cx) };
+            Removal { is_of_dead_run: true, journal: &self.journal, ..imaging.build.removal(cx) };
         let Some((_, id)) = removal.find(&self.entry.thing).await? else { return Ok(None) };
         let image = by_id(&imaging.build.ec2(cx), &id).await?.filter(is_good);
         Ok(image.map(|image| AdoptImage::new(imaging, self, id, &image)))
@@ -174,7 +174,7 @@ impl AdoptImage {
     async fn clean_up(&self, cx: &BuildContext, is_meant: impl Fn(&Recorded) -> bool) {
         let environment = cx.facts.scope.environment.clone();
         let (redactor, ui) = (cx.redactor.clone(), cx.ui.clone());
-        let cx = CleanupContext { environment, redactor, ui, only_looks: false };
+        let cx = CleanupContext { environment, redactor, ui, dry_run: false };
         let cleaner = Ec2Cleaner { access: self.imaging.build.options.access.clone(), cx };
         let is_left = |one: &Recorded| {
             self.abandoned.is_of_same_build(&self.id, &*one.resource) && is_meant(one)
@@ -203,7 +203,7 @@ impl Step for AdoptImage {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
-        let run = self.abandoned.journal.run().unwrap_or_default();
+        let run = self.abandoned.journal.run_to_clean_up().unwrap_or_default();
         let name = &self.abandoned.ami.name;
         cx.ui.say(format!(
             "Adopting {} (`{name}`): the run {run} made it from the same, and died before it was \
@@ -246,7 +246,7 @@ impl Step for AdoptImage {
         removed
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

@@ -157,7 +157,7 @@ impl Step for CopyImage {
         self.imaging.build.removal(cx).remove_all(&self.makes()).await
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

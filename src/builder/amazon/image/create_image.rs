@@ -103,7 +103,7 @@ impl Step for CreateImage {
         self.new.undo(cx, ending).await
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

@@ -70,7 +70,7 @@ impl Step for DeregisterOld {
         let each = self.old.iter().map(async |(Old { region, image }, thing)| {
             let id = image.image_id().unwrap_or_default();
             cx.ui.say(format!("Deregistering {id}, the AMI called `{name}` in {region}"));
-            thing.set_out();
+            thing.attempt();
             deregister(&self.imaging.build.ec2_in(cx, region), id).await?;
             cx.journal.made(thing, id);
             Ok(())
@@ -84,7 +84,7 @@ impl Step for DeregisterOld {
         join_all(each).await.into_iter().collect()
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

@@ -90,7 +90,7 @@ impl EnableFastLaunch {
             .set_launch_template(template)
             .set_max_parallel_launches(options.max_parallel_launches)
             .set_snapshot_configuration(count);
-        made.set_out();
+        made.attempt();
         ec2.call("EnableFastLaunch", |_| request.clone().send()).await?;
         cx.journal.made(made, &image.id);
         let patience = self.imaging.build.patience(cx, PATIENCE);
@@ -168,7 +168,7 @@ impl Step for EnableFastLaunch {
         self.imaging.build.removal(cx).remove_all(&self.makes()).await
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

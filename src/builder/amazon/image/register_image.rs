@@ -139,7 +139,7 @@ impl Step for RegisterImage {
         self.new.undo(cx, ending).await
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

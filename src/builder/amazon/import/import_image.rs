@@ -142,7 +142,7 @@ impl Step for ImportImage {
         }
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

@@ -161,7 +161,7 @@ impl Step for MakeKeyPair {
         Ok(())
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

@@ -121,7 +121,7 @@ impl Step for MakeProfile {
         }
     }
 
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 }

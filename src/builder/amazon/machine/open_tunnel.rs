@@ -111,7 +111,7 @@ impl Step for OpenTunnel {
     }
 
     /// Sessions cost nothing, and end with the machine, which costs something.
-    fn stands_alone(&self) -> bool {
+    fn undoes_independently(&self) -> bool {
         true
     }
 

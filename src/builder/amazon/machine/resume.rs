@@ -133,7 +133,7 @@ impl ResumeInstance {
 
     /// Removes what another run may have claimed since only if that is not so.
     async fn remove(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        let removal = Removal { suspicious: true, ..self.machine.build.removal(cx) };
+        let removal = Removal { is_of_dead_run: true, ..self.machine.build.removal(cx) };
         removal.remove(&self.made).await?;
         self.is_claimed.store(false, Ordering::Relaxed);
         Ok(())
