@@ -2,27 +2,22 @@
 //! sees it. It writes to overlays: the image stays as it is.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::boot::{ShowScreen, screens_directory};
+use super::launch::after;
 use super::options::{Accelerator, Disks, Firmware, Format};
-use super::run::Start;
-use super::{Parts, Qemu, after, firmware};
+use super::parts::Parts;
+use super::{Qemu, firmware};
 use crate::builder::provision;
-use crate::communicator::{HostKey, Target};
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::interpolate::BuildData;
 use crate::scratch::{self, Scratch};
 use crate::step::{Ending, Kept, Step, Steps};
-use crate::vm::album::Album;
 use crate::vm::disk::QemuImg;
-use crate::vm::machine::Machine;
-use crate::vm::ports::Port;
 
 impl Qemu {
     /// Has the finished `disks` tested, the main one first; their form is `format`.
@@ -65,44 +60,16 @@ impl Qemu {
             cds: trial.own_cd(&surroundings, cx, steps).await?,
             uefi: trial.prepare_efi(steps).await?,
         };
-        let arguments = trial.arguments(accelerator, &parts, &surroundings, cx)?;
-        let mac = surroundings.mac.as_deref().map(|own| arguments.mac().unwrap_or(own).to_owned());
-        let start = Start {
-            binary: trial.binary()?,
-            with_console: !arguments.has("-serial"),
-            args: arguments.into_words(),
-            installs: false,
-            machine: Kept::default(),
-        };
-        let machine = steps.run(start).await?;
-        self.show_trial(cx, steps, &machine).await?;
-        let target = Target {
-            host: trial.host(&machine, mac, steps).await?,
-            port: surroundings.port.as_ref().map(Port::number),
-            key: surroundings.key.clone(),
-            host_key: HostKey::FirstUse,
-            way: None,
-            boots: true,
-        };
+        let launched = trial.launch(cx, steps, accelerator, &parts, &surroundings).await?;
+        // Pictures stay beside those of the build.
+        let mut beside = self.directory.clone().into_os_string();
+        beside.push(".test");
+        self.show(cx, steps, &launched.machine, Path::new(&beside)).await?;
+        let target = trial.target(steps, &launched, &surroundings).await?;
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
-        let gone = machine.gone();
+        let gone = launched.machine.gone();
         let tested = provision::test(steps, &trial.communicator, target, data, gone).await;
-        tested.map_err(|error| after(error, machine.has_ended()))
-    }
-
-    /// Keeps pictures of the machine's screen beside those of the build.
-    async fn show_trial(
-        &self,
-        cx: &BuildContext,
-        steps: &Steps<'_>,
-        machine: &Arc<Machine>,
-    ) -> anyhow::Result<()> {
-        let mut name = self.directory.clone().into_os_string();
-        name.push(".test");
-        let directory = screens_directory(Path::new(&name));
-        let album = Arc::new(Album::empty(&directory, cx.facts.debug).await?);
-        let show = ShowScreen::new(machine.clone(), self.vnc.clone(), album, directory);
-        steps.run(show).await.map(drop)
+        tested.map_err(|error| after(error, launched.machine.has_ended()))
     }
 
     /// A machine like this one with its files in `directory`, which starts from an image that is there:

@@ -1,0 +1,114 @@
+//! A machine is started, shown and reached: the one that is provisioned, and the one that tests its image.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Qemu;
+use super::boot::{ShowScreen, screens_directory};
+use super::options::Accelerator;
+use super::parts::{GuestFacts, Parts};
+use super::run::{FindMachine, Start};
+use crate::communicator::{HostKey, Target};
+use crate::component::BuildContext;
+use crate::step::{Kept, Steps};
+use crate::vm::album::Album;
+use crate::vm::machine::Machine;
+use crate::vm::ports::Port;
+use crate::vm::process::Ended;
+use crate::vm::watch::Watch;
+
+/// A machine that runs.
+pub(super) struct Launched {
+    pub machine: Arc<Machine>,
+    /// Whether its keyboard is the PS/2 one that a PC has.
+    pub is_ps2: bool,
+    /// The address of its network card, where it is found by that.
+    mac: Option<String>,
+}
+
+/// What people see of a machine.
+pub(super) struct Shown {
+    pub album: Arc<Album>,
+    pub watch: Arc<Watch>,
+}
+
+impl Qemu {
+    /// Starts the machine that `parts` are put together to.
+    pub(super) async fn launch(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        accelerator: Accelerator,
+        parts: &Parts,
+        surroundings: &GuestFacts,
+    ) -> anyhow::Result<Launched> {
+        let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
+        // The template may have a network card of its own.
+        let mac = surroundings.mac.as_deref().map(|own| arguments.mac().unwrap_or(own).to_owned());
+        let is_ps2 = arguments.have_only_a_ps2_keyboard();
+        let start = Start {
+            binary: self.binary()?,
+            with_console: !arguments.has("-serial"),
+            args: arguments.into_words(),
+            installs: self.installs(),
+            machine: Kept::default(),
+        };
+        let tpm = || parts.tpm.as_ref().and_then(|tpm| tpm.has_ended());
+        let machine = steps.run(start).await.map_err(|error| after(error, tpm()))?;
+        Ok(Launched { machine, is_ps2, mac })
+    }
+
+    /// Shows the machine's screen; its pictures are kept beside the image that goes into `output`.
+    pub(super) async fn show(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        machine: &Arc<Machine>,
+        output: &Path,
+    ) -> anyhow::Result<Shown> {
+        let directory = screens_directory(output);
+        let album = Arc::new(Album::empty(&directory, cx.facts.debug).await?);
+        let show = ShowScreen::new(machine.clone(), self.vnc.clone(), album.clone(), directory);
+        let watch = steps.run(show).await?;
+        Ok(Shown { album, watch })
+    }
+
+    /// Where the machine is reached, and how it is known.
+    pub(super) async fn target(
+        &self,
+        steps: &Steps<'_>,
+        launched: &Launched,
+        surroundings: &GuestFacts,
+    ) -> anyhow::Result<Target> {
+        Ok(Target {
+            host: self.host(steps, launched).await?,
+            port: surroundings.port.as_ref().map(Port::number),
+            key: surroundings.key.clone(),
+            // The guest makes its key at its first boot, and only this process can be at the other
+            // end of the forwarded port.
+            host_key: HostKey::FirstUse,
+            way: None,
+            boots: true,
+        })
+    }
+
+    async fn host(&self, steps: &Steps<'_>, launched: &Launched) -> anyhow::Result<String> {
+        let needs_address = self.communicator.connects() && self.communicator.host().is_none();
+        let Some(mac) = launched.mac.clone().filter(|_| needs_address) else {
+            return Ok(Ipv4Addr::LOCALHOST.to_string());
+        };
+        let patience = self.communicator.patience();
+        let (machine, bridge) = (launched.machine.clone(), self.network.net_bridge.clone());
+        let find = FindMachine { machine, bridge, mac, patience };
+        Ok(steps.run(find).await?.to_string())
+    }
+}
+
+/// `error`, after a program that it may come from has `ended`.
+pub(super) fn after(error: anyhow::Error, ended: Option<Ended>) -> anyhow::Error {
+    match ended {
+        Some(ended) => error.context(ended.to_string()),
+        None => error,
+    }
+}
