@@ -1,4 +1,5 @@
-//! Directories that only we may look into, for keys and secrets that other programs read from files.
+//! Directories that only we may look into: for keys and secrets that other programs read from files,
+//! for sockets, for all that is thrown away.
 //!
 //! They go with the run. One whose run was killed is known by its lock, which nobody holds any more:
 //! the next run that needs such a directory removes it, or `imgbake cleanup` does.
@@ -24,6 +25,8 @@ pub struct Scratch {
 const LOCK: &str = "lock";
 /// Where they are, in the directory for state.
 const PARENT: &str = "tmp";
+/// How those are called that are among everybody's temporary files.
+const OURS: &str = "imgbake-";
 
 impl Scratch {
     /// A new one in `parent`, with a name that says what it is for.
@@ -35,6 +38,14 @@ impl Scratch {
         let lock = File::create_new(dir.path().join(LOCK))?;
         lock.lock()?;
         Ok(Self { dir, _lock: lock })
+    }
+
+    /// A new one among everybody's temporary files: paths are short there, as sockets need it.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn temporary(what: &str) -> io::Result<Self> {
+        Self::new(&std::env::temp_dir(), &format!("{OURS}{what}"))
     }
 
     /// Where it is.
@@ -69,9 +80,19 @@ pub fn of_dead(parent: &Path) -> Vec<PathBuf> {
     entries.flatten().map(|entry| entry.path()).filter(|path| is_dead(path)).collect()
 }
 
+/// Those among everybody's temporary files that dead runs of this user have left.
+pub fn temporary_of_dead() -> Vec<PathBuf> {
+    let mut dead = of_dead(&std::env::temp_dir());
+    dead.retain(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OURS))
+    });
+    dead
+}
+
 /// Whether nobody holds the lock of `path`. One without a lock was never finished, or is being made.
 fn is_dead(path: &Path) -> bool {
-    peer::open_own(&path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+    let is_directory = path.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+    is_directory && peer::open_own(&path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 #[cfg(test)]

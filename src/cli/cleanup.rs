@@ -121,7 +121,8 @@ pub(crate) fn run_as(
 fn sweep(session: &Session, ui: &Ui, arguments: &Arguments) {
     let own = session.environment.state_dir();
     let states = arguments.state_dir.iter().cloned().chain(own);
-    for dead in states.flat_map(|state| scratch::of_dead(&scratch::in_state(&state))) {
+    let private = states.flat_map(|state| scratch::of_dead(&scratch::in_state(&state)));
+    for dead in private.chain(scratch::temporary_of_dead()) {
         if arguments.dry_run {
             ui.say(format!("would remove the private directory {}", dead.display()));
         } else if let Err(error) = std::fs::remove_dir_all(&dead) {

@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::scratch::Scratch;
 use crate::vm::process::Process;
 
 /// How long Podman may take to listen.
@@ -18,14 +18,14 @@ const START: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Service {
     process: Process,
-    _dir: TempDir,
+    _dir: Scratch,
     socket: PathBuf,
 }
 
 impl Service {
     /// Starts `program` and waits until it listens.
     pub(super) async fn start(program: &Path) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("imgbake-podman-").tempdir()?;
+        let dir = Scratch::temporary("podman")?;
         let socket = dir.path().join("podman.sock");
         let mut command = Command::new(program);
         command.args(["system", "service", "--time=0"]);

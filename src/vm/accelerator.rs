@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use crate::scratch::Scratch;
 use crate::vm::escaped;
 
 /// How long a guest of 512 bytes may take; where KVM works it takes a tenth of this.
@@ -74,9 +75,10 @@ fn runs_pc_guests(qemu: &Path) -> bool {
 
 /// Boots the smallest guest there is.
 async fn try_guest(qemu: &Path, accelerator: &str, patience: Duration) -> anyhow::Result<Kvm> {
-    let disk = tempfile::NamedTempFile::with_prefix("imgbake-probe-")?;
-    std::fs::write(disk.path(), boot_sector())?;
-    let file = escaped(&disk.path().to_string_lossy());
+    let dir = Scratch::temporary("probe")?;
+    let disk = dir.path().join("disk");
+    std::fs::write(&disk, boot_sector())?;
+    let file = escaped(&disk.to_string_lossy());
     let drive = format!("file={file},format=raw,if=ide,readonly=off");
     let mut child = Command::new(qemu)
         .args(["-accel", accelerator, "-machine", "pc", "-m", "8", "-nodefaults", "-no-reboot"])

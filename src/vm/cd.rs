@@ -9,12 +9,12 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smart_default::SmartDefault;
-use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::Check;
 use crate::peer;
+use crate::scratch::Scratch;
 use crate::vm::{MachineText, medium, tool};
 
 /// A CD for the guest.
@@ -64,15 +64,14 @@ pub struct Contents {
 /// A CD image in a temporary directory; dropping it removes it.
 #[derive(Debug)]
 pub struct Cd {
-    _dir: TempDir,
+    _dir: Scratch,
     /// The image.
     pub path: PathBuf,
 }
 
 /// Makes a CD with the first program for it that is found.
 pub async fn make(cancel: &CancellationToken, contents: Contents) -> anyhow::Result<Cd> {
-    let dir = tempfile::Builder::new().prefix("imgbake-cd-").tempdir();
-    let dir = dir.context("cannot make a directory for the CD")?;
+    let dir = Scratch::temporary("cd").context("cannot make a directory for the CD")?;
     let (root, path) = (dir.path().join("root"), dir.path().join("cd.iso"));
     let label = contents.label.clone();
     let staged = root.clone();

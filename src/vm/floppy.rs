@@ -9,11 +9,11 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smart_default::SmartDefault;
-use tempfile::NamedTempFile;
 use walkdir::WalkDir;
 
 use crate::component::Check;
 use crate::peer;
+use crate::scratch::Scratch;
 use crate::vm::{MachineText, medium};
 
 /// What a floppy of 1.44 MB holds, file system included.
@@ -84,13 +84,22 @@ pub struct Contents {
     pub label: String,
 }
 
-/// Writes the image of a floppy to a temporary file; dropping that removes it.
-pub async fn make(contents: Contents) -> anyhow::Result<NamedTempFile> {
+/// The image of a floppy in a temporary directory; dropping it removes it.
+#[derive(Debug)]
+pub struct Floppy {
+    _dir: Scratch,
+    /// The image.
+    pub path: PathBuf,
+}
+
+/// Writes the image of a floppy.
+pub async fn make(contents: Contents) -> anyhow::Result<Floppy> {
     let make = move || {
         let image = image(&contents)?;
-        let file = tempfile::Builder::new().prefix("imgbake-floppy-").suffix(".img").tempfile()?;
-        std::fs::write(file.path(), image)?;
-        anyhow::Ok(file)
+        let dir = Scratch::temporary("floppy")?;
+        let path = dir.path().join("floppy.img");
+        std::fs::write(&path, image)?;
+        anyhow::Ok(Floppy { _dir: dir, path })
     };
     tokio::task::spawn_blocking(make).await?.context("cannot make the floppy")
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::retry::or_cancelled;
+use crate::scratch::Scratch;
 use crate::vm::console::Console;
 use crate::vm::escaped;
 use crate::vm::process::{Ended, Process};
@@ -30,7 +30,7 @@ pub struct Machine {
     console: Console,
     process: Process,
     /// The sockets that QEMU connected to, and room for its pictures.
-    directory: TempDir,
+    directory: Scratch,
 }
 
 impl Machine {
@@ -46,7 +46,7 @@ impl Machine {
         args: &[String],
         with_console: bool,
     ) -> anyhow::Result<Self> {
-        let sockets = tempfile::Builder::new().prefix("imgbake-qemu-").tempdir();
+        let sockets = Scratch::temporary("qemu");
         let sockets = sockets.context("cannot make a directory for QEMU's sockets")?;
         let mut command = Command::new(binary);
         command.args(args);

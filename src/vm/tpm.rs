@@ -5,9 +5,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::scratch::Scratch;
 use crate::vm::process::{Ended, Process};
 
 /// A TPM that QEMU finds at a socket, with a memory of its own that ends with it. Dropping it kills
@@ -17,7 +17,7 @@ pub struct Tpm {
     process: Process,
     socket: PathBuf,
     /// The socket, and what the TPM remembers.
-    _dir: TempDir,
+    _dir: Scratch,
 }
 
 impl Tpm {
@@ -25,8 +25,7 @@ impl Tpm {
     pub fn start(is_old: bool) -> anyhow::Result<Self> {
         let program = which::which("swtpm")
             .context("cannot find `swtpm`, which plays the TPM: install the package `swtpm`")?;
-        let dir = tempfile::Builder::new().prefix("imgbake-tpm-").tempdir();
-        let dir = dir.context("cannot make a directory for the TPM")?;
+        let dir = Scratch::temporary("tpm").context("cannot make a directory for the TPM")?;
         let socket = dir.path().join("socket");
         // We listen before it runs, and it inherits that as its standard input: QEMU need not wait
         // for a socket to appear.

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use tempfile::NamedTempFile;
 
 use crate::builder::qemu::options::{Disks, Format};
 use crate::component::BuildContext;
@@ -13,7 +12,8 @@ use crate::step::{Ending, Kept, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
 use crate::vm::download::{Download, Source};
-use crate::vm::{floppy, format};
+use crate::vm::floppy::{self, Floppy};
+use crate::vm::format;
 
 /// Gets the image to start from.
 pub(super) struct Fetch {
@@ -64,7 +64,7 @@ impl Step for MakeCd {
 /// Makes the floppy for the guest, which is there until the build ends.
 pub(super) struct MakeFloppy {
     pub contents: floppy::Contents,
-    pub floppy: Kept<NamedTempFile>,
+    pub floppy: Kept<Floppy>,
 }
 
 #[async_trait]
@@ -78,7 +78,7 @@ impl Step for MakeFloppy {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<PathBuf> {
         cx.ui.say("Creating floppy disk...");
         let floppy = floppy::make(self.contents.clone()).await?;
-        let path = floppy.path().to_owned();
+        let path = floppy.path.clone();
         self.floppy.keep(floppy);
         Ok(path)
     }

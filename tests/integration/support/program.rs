@@ -9,6 +9,8 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Program {
     dir: TempDir,
+    /// Where it puts what is not to last.
+    temporary: TempDir,
     vars: Vec<(String, String)>,
 }
 
@@ -52,7 +54,8 @@ impl Program {
     /// In an empty directory that is also its home.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("imgbake-test").tempdir().expect("a directory");
-        Self { dir, vars: Vec::new() }
+        let temporary = tempfile::Builder::new().prefix("imgbake-test").tempdir();
+        Self { dir, temporary: temporary.expect("a directory"), vars: Vec::new() }
     }
 
     /// With these variables in its environment.
@@ -67,6 +70,12 @@ impl Program {
     /// Its working directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// What it has left among its temporary files.
+    pub fn temporary(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.temporary.path()).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
     }
 
     /// A file in its working directory.
@@ -101,6 +110,7 @@ impl Program {
             .current_dir(self.dir())
             .env_clear()
             .env("HOME", self.dir())
+            .env("TMPDIR", self.temporary.path())
             .env("TZ", "UTC")
             .env("LANG", "C.UTF-8")
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
