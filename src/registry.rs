@@ -41,7 +41,8 @@ pub use self::aws::with_secrets;
 /// Those who clean up after dead runs, with the credentials that their tools find by themselves.
 pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
     let vagrant: Box<dyn Cleaner> = Box::new(VagrantCleaner { cx: cx.clone() });
-    [aws::cleaners(cx), docker::cleaners(cx), vec![vagrant]].into_iter().flatten().collect()
+    let local = vec![vagrant, Box::new(builder::DirectoryCleaner)];
+    [aws::cleaners(cx), docker::cleaners(cx), local].into_iter().flatten().collect()
 }
 
 /// All components that a session knows. A clone costs next to nothing.

@@ -1,5 +1,6 @@
 //! Builders: each starts a machine, has it provisioned, and makes an image of it.
 
+mod directories;
 mod output;
 mod provision;
 mod unchanged;
@@ -12,3 +13,5 @@ pub mod file;
 pub mod null;
 pub mod qemu;
 pub mod vagrant;
+
+pub use self::directories::DirectoryCleaner;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 
+use crate::builder::directories;
 use crate::component::BuildContext;
 use crate::journal::Thing;
 use crate::step::{Ending, Step};
@@ -15,18 +16,43 @@ pub(super) struct OutputDirectory {
     path: PathBuf,
     /// Whether what is there goes, without `-force`.
     replaces: bool,
-    /// From here on it is ours to remove.
+    /// Whether `imgbake cleanup` removes it after a run that died.
+    is_written_down: bool,
+    /// Once its turn has come. From when its id is known it is ours to remove.
     made: OnceLock<Arc<Thing>>,
 }
 
 impl OutputDirectory {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), replaces: false, made: OnceLock::new() }
+        let path = path.to_owned();
+        Self { path, replaces: false, is_written_down: false, made: OnceLock::new() }
     }
 
     /// The same; whether what is there is known to be an earlier image of this build, which goes.
     pub(super) fn replacing(self, replaces: bool) -> Self {
         Self { replaces, ..self }
+    }
+
+    /// The same; after a run that died, `imgbake cleanup` removes it.
+    pub(super) fn written_down(self) -> Self {
+        Self { is_written_down: true, ..self }
+    }
+
+    fn thing(&self) -> anyhow::Result<Arc<Thing>> {
+        let thing = match self.is_written_down {
+            true => directories::thing("the directory", &self.path)?,
+            false => Thing::new("the directory", self.path.display().to_string()),
+        };
+        Ok(self.made.get_or_init(|| Arc::new(thing.as_product())).clone())
+    }
+
+    async fn make(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let thing = self.thing()?;
+        cx.journal.intend(&cx.facts.unique_name, vec![thing.clone()]).await?;
+        // Of two builds that want the same directory at the same time, one is told so here.
+        tokio::fs::create_dir(&self.path).await?;
+        cx.journal.made(&thing, &directories::identity(&self.path)?);
+        Ok(())
     }
 }
 
@@ -58,12 +84,7 @@ impl Step for OutputDirectory {
                 .await
                 .with_context(|| format!("cannot make the directory {}", parent.display()))?;
         }
-        // Of two builds that want the same directory at the same time, one is told so here.
-        let made = tokio::fs::create_dir(&self.path).await;
-        made.with_context(|| format!("cannot make the directory {path}"))?;
-        let path = path.to_string();
-        self.made.get_or_init(|| Arc::new(Thing::new("the directory", path)));
-        Ok(())
+        self.make(cx).await.with_context(|| format!("cannot make the directory {path}"))
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
@@ -71,7 +92,8 @@ impl Step for OutputDirectory {
             cx.ui.say(format!("{} stays, as `keep_failed` asks", self.path.display()));
             return Ok(());
         }
-        if ending == Ending::Failed && self.made.get().is_some() {
+        let is_ours = self.made.get().is_some_and(|thing| thing.id().is_some());
+        if ending == Ending::Failed && is_ours {
             cx.ui.say("Deleting output directory...");
             remove_directory(&self.path).await?;
         }

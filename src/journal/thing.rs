@@ -23,6 +23,9 @@ pub struct Thing {
     /// Whether it is what the build is for: it stays if the build ends well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     product: bool,
+    /// Whether people are told its name, though its id is known: the id says nothing to them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_name: bool,
     /// What whoever cleans up needs to find it, and to know that it is ours; never a credential.
     /// `None`: nobody could clean it up, and it is not written.
     #[serde(rename = "clue", skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,11 @@ impl Thing {
     /// It is what the build is for.
     pub fn as_product(self) -> Self {
         Self { product: true, ..self }
+    }
+
+    /// People are told its name, and not its id.
+    pub fn shown_by_name(self) -> Self {
+        Self { by_name: true, ..self }
     }
 
     /// It exists already, and this is its id.
@@ -136,8 +144,8 @@ impl Thing {
     /// The same as its [display](fmt::Display), with its name where its id is known.
     pub fn in_full(&self) -> String {
         match self.id() {
-            Some(_) => harmless(&format!("{self} ({})", self.name)),
-            None => self.to_string(),
+            Some(_) if !self.by_name => harmless(&format!("{self} ({})", self.name)),
+            _ => self.to_string(),
         }
     }
 
@@ -167,7 +175,8 @@ impl Thing {
 
 impl fmt::Display for Thing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{} {}", self.kind, self.id().unwrap_or(&self.name));
+        let text =
+            format!("{} {}", self.kind, self.id().filter(|_| !self.by_name).unwrap_or(&self.name));
         match &self.place {
             Some(place) => write!(f, "{} in {}", harmless(&text), harmless(place)),
             None => write!(f, "{}", harmless(&text)),

@@ -33,10 +33,13 @@ use self::launch::{Launched, Shown, after};
 use self::options::Accelerator;
 use self::parts::GuestFacts;
 use self::run::{Off, Shutdown};
+use crate::builder::DirectoryCleaner;
 use crate::builder::output::OutputDirectory;
 use crate::builder::provision::{self, provision_while};
 use crate::communicator::{self, Chosen, Taken};
-use crate::component::{Artifact, BuildContext, Builder, Check, Communicator, Component};
+use crate::component::{
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Communicator, Component,
+};
 use crate::interpolate::BuildData;
 use crate::step::Steps;
 use crate::vm::accelerator::{self, Kvm};
@@ -177,6 +180,10 @@ impl Builder for Qemu {
         Some(self.files_read())
     }
 
+    fn cleaner(&self, _cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        Some(Box::new(DirectoryCleaner))
+    }
+
     fn skips(&self) -> Result<(), &'static str> {
         match self.download.stays() {
             true => Err("`iso_skip_cache` leaves the image on its server"),
@@ -207,7 +214,8 @@ impl Qemu {
             Some(image) => image,
             None => steps.run(Fetch { download: self.download.clone() }).await?,
         };
-        steps.run(OutputDirectory::new(&self.directory).replacing(begin.replaces)).await?;
+        let directory = OutputDirectory::new(&self.directory).replacing(begin.replaces);
+        steps.run(directory.written_down()).await?;
         let surroundings = self.surroundings(cx, steps).await?;
         let parts = self.parts(image, &surroundings, cx, steps).await?;
         let launched = self.launch(cx, steps, accelerator, &parts, &surroundings).await?;
