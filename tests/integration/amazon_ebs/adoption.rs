@@ -167,7 +167,7 @@ async fn whoever_is_killed_while_adopting_leaves_an_ami_to_adopt() {
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(rule)).await;
     let program = Program::new();
     for _ in 0..2 {
-        kill_when_held(&program, &proxy, hcl(&cloud.bed)).await;
+        assert!(kill_when_held(&program, &proxy, hcl(&cloud.bed)).await);
     }
     assert_eq!(journals(&program).len(), 2, "both list something");
     let (run, calls) = next(&program, &proxy, &[], "web.pkr.hcl").await;

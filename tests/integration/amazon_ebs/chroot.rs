@@ -204,7 +204,8 @@ async fn a_killed_build_leaves_mounts_and_a_volume_that_cleanup_removes() {
             let proxy = Proxy::start(host.cloud.bed.moto.endpoint(), rule).await;
             let program = host.program();
             let template = ("web.json", host.template(&json!({})));
-            cleanup::kill_when_held(&program, &proxy, template).await;
+            let killed = cleanup::kill_when_held(&program, &proxy, template).await;
+            assert!(killed, "{action}: {:?}", proxy.calls());
             assert_eq!(host.mounts().len(), mounts, "{action}");
             cleanup::cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
             let cleaned = cleanup::cleanup(&program, &proxy, &[]).await;

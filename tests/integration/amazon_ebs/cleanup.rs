@@ -183,6 +183,14 @@ pub async fn kill_when_held(
     held
 }
 
+/// The journals are old enough for EC2 to know all that it will ever know.
+pub fn age_journals(program: &Program) {
+    for journal in journal_files(program) {
+        let file = std::fs::File::options().write(true).open(journal).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    }
+}
+
 /// Whatever it was killed at: nothing is left but what was finished, and nothing else is missing.
 /// `is_last`: only calls follow that take back what is not needed any more.
 async fn nothing_is_left(
@@ -201,11 +209,7 @@ async fn nothing_is_left(
     for journal in journals(&program) {
         assert!(!journal.contains(SECRET_KEY) && !journal.contains(ACCESS_KEY), "{journal}");
     }
-    for journal in journal_files(&program) {
-        // It is old enough for EC2 to know all that it will ever know.
-        let file = std::fs::File::options().write(true).open(journal).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
-    }
+    age_journals(&program);
     let before = cloud.bed.inventory_of_all().await;
     let shown = cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
     assert_eq!(cloud.bed.inventory_of_all().await, before, "{moment:?}: {}", shown.stdout);

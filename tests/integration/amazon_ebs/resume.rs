@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::Tag;
 use tokio::process::Command;
 
 use super::bed::Cloud;
-use super::cleanup::{cleanup, journal_files, journals};
+use super::cleanup::{age_journals, cleanup, journals};
 use super::policy::{actions_of, printed};
 use super::proxy::{Fate, Proxy};
 use super::reap;
@@ -322,14 +322,6 @@ async fn end_of_time(room: &Room, runner: &Program, proxy: &Proxy, id: &str) -> 
     }
     // The journal knows its time.
     cleanup(runner, proxy, &["-delete-kept"]).await
-}
-
-/// The journals are old enough for EC2 to know all that it will ever know.
-fn age_journals(runner: &Program) {
-    for journal in journal_files(runner) {
-        let file = fs::File::options().write(true).open(journal).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
-    }
 }
 
 /// Whatever a run that keeps a machine, or goes on with it, was killed at: nothing is left beyond the
