@@ -1,6 +1,6 @@
 //! Images are tested before anybody else sees them: in containers, and in machines that boot.
 
-use crate::support::{Program, Run, debian_disk, processes_with};
+use crate::support::{Program, Run, debian_disk, debian_source, processes_with};
 
 fn build(program: &Program) -> Run {
     program.run(["build", "-color=false", "t.pkr.hcl"])
@@ -160,29 +160,11 @@ build {
     );
 }
 
-/// A Debian that cloud-init lets the build's key into, at each first boot.
+/// A Debian that is started twice: cloud-init lets each build's key in.
 fn debian(check: &str) -> String {
+    let source = debian_source(&debian_disk(), "out", "");
     format!(
-        r##"source "qemu" "debian" {{
-  disk_image   = true
-  iso_url      = "{disk}"
-  iso_checksum = "none"
-  disk_size    = "3G"
-  memory       = 1024
-  cpus         = 2
-  headless     = true
-  cd_label     = "cidata"
-  cd_content = {{
-    "meta-data" = "instance-id: baked\n"
-    "user-data" = "#cloud-config\nssh_authorized_keys:\n  - {{{{ .SSHPublicKey }}}}\n"
-  }}
-  ssh_username     = "debian"
-  ssh_timeout      = "10m"
-  shutdown_command = "sudo shutdown -P now"
-  output_directory = "out"
-  vm_name          = "disk.qcow2"
-}}
-build {{
+        r#"{source}build {{
   sources = ["qemu.debian"]
   provisioner "shell" {{
     inline = ["echo baked | sudo tee /etc/baked", "sudo cloud-init clean"]
@@ -191,8 +173,7 @@ build {{
 {check}
   }}
 }}
-"##,
-        disk = debian_disk().display(),
+"#
     )
 }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    GREETING, Program, Run, Sshd, Then, debian_disk, pause, processes_with, signal, small_disk,
+    GREETING, Program, Run, Sshd, Then, debian_disk, debian_source, pause, processes_with, signal,
+    small_disk,
 };
 
 #[test]
@@ -321,38 +322,18 @@ fn what_is_not_built_is_refused_by_name() {
     assert!(text.contains("`ssh_public_key` of `qemu` is not built yet"), "{text}");
 }
 
-/// A Debian that cloud-init lets the build's key into; `provisioner` runs on it.
+/// A Debian on which `command` runs.
 fn debian_template(disk: &std::path::Path, name: &str, options: &str, command: &str) -> String {
+    let answer = "http_content = { \"/answer\" = \"forty-two\\n\" }";
+    let source = debian_source(disk, name, &format!("{answer}\n{options}"));
     format!(
-        r##"source "qemu" "debian" {{
-  disk_image   = true
-  iso_url      = "{disk}"
-  iso_checksum = "none"
-  disk_size    = "3G"
-  memory       = 1024
-  cpus         = 2
-  headless     = true
-  cd_label     = "cidata"
-  cd_content = {{
-    "meta-data" = "instance-id: {name}\n"
-    "user-data" = "#cloud-config\nssh_authorized_keys:\n  - {{{{ .SSHPublicKey }}}}\n"
-  }}
-  http_content     = {{ "/answer" = "forty-two\n" }}
-  ssh_username     = "debian"
-  ssh_timeout      = "10m"
-  shutdown_command = "sudo shutdown -P now"
-  output_directory = "{name}"
-  vm_name          = "disk.qcow2"
-{options}
-}}
-build {{
+        r#"{source}build {{
   sources = ["qemu.debian"]
   provisioner "shell" {{
     inline = ["{command}"]
   }}
 }}
-"##,
-        disk = disk.display(),
+"#
     )
 }
 

@@ -144,6 +144,35 @@ pub fn debian_disk() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }
 
+/// A block `source "qemu" "debian"` that starts from `disk`, a Debian that cloud-init lets the build's key
+/// into; with these `options` beside. Its image goes into the directory `output`.
+pub fn debian_source(disk: &Path, output: &str, options: &str) -> String {
+    format!(
+        r##"source "qemu" "debian" {{
+  disk_image   = true
+  iso_url      = "{disk}"
+  iso_checksum = "none"
+  disk_size    = "3G"
+  memory       = 1024
+  cpus         = 2
+  headless     = true
+  cd_label     = "cidata"
+  cd_content = {{
+    "meta-data" = "instance-id: {output}\n"
+    "user-data" = "#cloud-config\nssh_authorized_keys:\n  - {{{{ .SSHPublicKey }}}}\n"
+  }}
+  ssh_username     = "debian"
+  ssh_timeout      = "10m"
+  shutdown_command = "sudo shutdown -P now"
+  output_directory = "{output}"
+  vm_name          = "disk.qcow2"
+{options}
+}}
+"##,
+        disk = disk.display(),
+    )
+}
+
 /// The CD of a small installer: GRUB, whose menu is typed at, and a kernel that fetches the kickstart
 /// file which its command line names. Made once and kept outside of the checkout.
 pub fn kickstart_installer() -> PathBuf {

@@ -35,8 +35,8 @@ pub use context::build_context;
 #[cfg(feature = "docker")]
 pub use dockerd::{BASE, Dockerd};
 pub use guest::{
-    GREETING, Then, cd, debian_disk, disk_that_prints_scancodes, disk_that_reads_slowly,
-    kickstart_installer, processes_with, small_disk, small_installer,
+    GREETING, Then, cd, debian_disk, debian_source, disk_that_prints_scancodes,
+    disk_that_reads_slowly, kickstart_installer, processes_with, small_disk, small_installer,
 };
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
