@@ -59,6 +59,15 @@ pub struct SkipUnchanged {
     pub only_explains: bool,
 }
 
+/// `-keep-failed`: a machine on which a provisioner has failed stays, so that a later run can go on there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepFailed {
+    /// For how long.
+    pub time: Duration,
+    /// `-checkpoints`: whether its state before each provisioner stays, too.
+    pub checkpoints: bool,
+}
+
 /// What a builder works with. A clone speaks for the same build.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -82,9 +91,8 @@ pub struct BuildContext {
     pub fingerprint: Fingerprint,
     /// Whether an image that was made from the same is enough.
     pub skip_unchanged: Option<SkipUnchanged>,
-    /// `-keep-failed`: how long a machine stays on which a provisioner has failed, so that a later run
-    /// can go on there.
-    pub keep_failed: Option<Duration>,
+    /// Whether a machine on which a provisioner has failed stays.
+    pub keep_failed: Option<KeepFailed>,
 }
 
 /// Runs the provisioners of one build on a connected machine; a builder calls it once for each
@@ -132,10 +140,21 @@ pub trait Provisioning: Send + Sync {
     /// any. Nothing has failed there.
     fn begin_after(&self, _done: usize) {}
 
+    /// From now on `checkpoints` are taken of the machine between its provisioners.
+    fn take_checkpoints(&self, _checkpoints: Arc<dyn Checkpoints>) {}
+
     /// How many provisioners had done their work when the next one failed; `None` if none has failed.
     fn done_before_failure(&self) -> Option<usize> {
         None
     }
+}
+
+/// States of a machine that a later run can go back to.
+#[async_trait]
+pub trait Checkpoints: Send + Sync {
+    /// Keeps the state in which the machine is now: the first `done` provisioners have done their work
+    /// there. Where that is not possible, the build goes on without.
+    async fn take(&self, cx: &BuildContext, done: usize);
 }
 
 /// Starts a machine, has it provisioned, and makes an image of it.
@@ -175,6 +194,11 @@ pub trait Builder: Send + Sync {
     /// Whether it [keeps](BuildContext::keep_failed) a machine on which a provisioner has failed, and
     /// looks for one that an earlier run has kept.
     fn can_keep(&self) -> bool {
+        false
+    }
+
+    /// Whether it takes [checkpoints](Checkpoints) of that machine before each provisioner.
+    fn takes_checkpoints(&self) -> bool {
         false
     }
 

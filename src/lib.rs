@@ -57,7 +57,7 @@
 //! | `event` | what a run says |
 //! | `stop` | how a run is told to stop: why, and how long it may clean up then |
 //! | `retry` | trying again; waits that end on cancel |
-//! | `scratch` | directories for secrets in files, which go with their run, or with the next one |
+//! | `scratch` | directories that only we may look into, which go with their run, or with the next one |
 //! | `whole_file` | files that appear when they are whole; a killed process leaves nothing of them |
 //! | `env` | the environment and the clock enter here |
 //! | `identity` | who a run is, and what proves it |

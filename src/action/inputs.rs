@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 pub use self::channel::ChannelInputs;
 use self::mapping::{Given, Mapping};
-use crate::component::{OnError, SkipUnchanged};
+use crate::component::{KeepFailed, OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::diagnostic::did_you_mean;
 use crate::env::Environment;
@@ -64,8 +64,8 @@ pub struct Inputs {
     pub skip_unchanged: Option<SkipUnchanged>,
     /// Where it is written what is inside the images.
     pub sbom: Option<PathBuf>,
-    /// How long a machine stays on which a provisioner has failed.
-    pub keep_failed: Option<Duration>,
+    /// Whether a machine on which a provisioner has failed stays.
+    pub keep_failed: Option<KeepFailed>,
     /// Whether nothing is made, written or removed.
     pub dry_run: bool,
     /// The manifests to merge: files, directories, patterns.
@@ -208,6 +208,7 @@ struct Texts {
     max_age: Option<String>,
     sbom: Option<String>,
     keep_failed: Option<String>,
+    checkpoints: Option<String>,
     dry_run: Option<String>,
     manifests: Option<String>,
     matrix: Option<String>,
@@ -222,7 +223,7 @@ struct Texts {
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 35] = [
+pub const NAMES: [&str; 36] = [
     "command",
     "templates",
     "only",
@@ -247,6 +248,7 @@ pub const NAMES: [&str; 35] = [
     "max-age",
     "sbom",
     "keep-failed",
+    "checkpoints",
     "dry-run",
     "manifests",
     "matrix",
@@ -359,7 +361,7 @@ impl Reader {
         // What goes is gone: it is shown first.
         let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
-        let keep_failed = self.keep_failed(texts.keep_failed.as_deref());
+        let keep_failed = self.keep_failed(&texts);
         if dry_run
             && matches!(command, Some(Command::Publish | Command::Promote | Command::Rollback))
         {
@@ -423,12 +425,19 @@ impl Reader {
         is_wanted.then_some(SkipUnchanged { max_age, only_explains: false })
     }
 
-    fn keep_failed(&mut self, text: Option<&str>) -> Option<Duration> {
-        let time = GoDuration::parse_time_to_live(text?.trim());
+    fn keep_failed(&mut self, texts: &Texts) -> Option<KeepFailed> {
+        let checkpoints = self.boolean("checkpoints", texts.checkpoints.as_deref());
+        let Some(time) = &texts.keep_failed else {
+            if checkpoints {
+                self.refuse("checkpoints", "say with `keep-failed` how long they stay");
+            }
+            return None;
+        };
+        let time = GoDuration::parse_time_to_live(time.trim());
         if time.is_err() {
             self.refuse("keep-failed", "it must be a time such as `2h` or `1d`");
         }
-        time.ok().map(|time| time.get())
+        Some(KeepFailed { time: time.ok()?.get(), checkpoints })
     }
 
     fn refuse(&mut self, name: &str, why: impl fmt::Display) {

@@ -1,6 +1,7 @@
 //! Builders: each starts a machine, has it provisioned, and makes an image of it.
 
 mod directories;
+mod keep;
 mod output;
 mod provision;
 mod unchanged;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::cleanup::{journal_dir, run_name};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session, signals};
-use crate::component::{OnError, SkipUnchanged};
+use crate::component::{KeepFailed, OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::event::Ui;
 use crate::journal::Journal;
@@ -31,6 +31,10 @@ pub struct Arguments {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = true)]
     pub adopt: bool,
+    /// Keeps the machine's state before each provisioner, too, where the builder can: the next run goes back
+    /// to the last one before what has failed or changed.
+    #[arg(long, requires = "keep_failed")]
+    pub checkpoints: bool,
     /// How long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
     /// long as it takes. Otherwise IMGBAKE_CLEANUP_TIMEOUT, or 20s.
     #[arg(long, value_parser = GoDuration::parse_length, value_name = "DURATION")]
@@ -124,8 +128,8 @@ pub struct How {
     pub sbom: Option<PathBuf>,
     /// The image to test; then nothing is built.
     pub tested: Option<String>,
-    /// How long a machine stays on which a provisioner has failed.
-    pub keep_failed: Option<Duration>,
+    /// Whether a machine on which a provisioner has failed stays.
+    pub keep_failed: Option<KeepFailed>,
     /// Where the journal is kept, if not in the usual place.
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
@@ -162,6 +166,11 @@ impl Arguments {
         let max_age = self.max_age.map(|age| age.get());
         (only_explains || self.skip_unchanged).then_some(SkipUnchanged { max_age, only_explains })
     }
+
+    fn keep_failed(&self) -> Option<KeepFailed> {
+        let time = self.keep_failed?.get();
+        Some(KeepFailed { time, checkpoints: self.checkpoints })
+    }
 }
 
 impl How {
@@ -174,7 +183,7 @@ impl How {
             skip_unchanged: arguments.skip_unchanged(),
             sbom: arguments.sbom.clone(),
             tested: None,
-            keep_failed: arguments.keep_failed.map(|time| time.get()),
+            keep_failed: arguments.keep_failed(),
             state_dir: arguments.state_dir.clone(),
             time_limit: None,
             cleanup: cleanup_limit(arguments.cleanup_timeout, session)?,

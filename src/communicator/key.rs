@@ -85,6 +85,12 @@ impl TemporaryKey {
         Ok(Self { key })
     }
 
+    /// Takes a key again that was made here, as [`private_openssh`](Self::private_openssh) wrote it.
+    pub fn from_openssh(text: &Secret) -> anyhow::Result<Self> {
+        let key = parse(text.expose()).context("the temporary SSH key cannot be read")?;
+        Ok(Self { key })
+    }
+
     /// The line for `authorized_keys`, with the comment, without a line end.
     pub fn public_openssh(&self) -> String {
         // Encoding a key that was decoded or generated cannot fail.

@@ -128,6 +128,12 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         ui.error("Warning: this builder keeps no machine on which a provisioner has failed");
         keep_failed = None;
     }
+    if let Some(kept) = keep_failed.as_mut().filter(|kept| kept.checkpoints)
+        && !builder.takes_checkpoints()
+    {
+        ui.error("Warning: this builder takes no checkpoints: its machine is kept as it fails");
+        kept.checkpoints = false;
+    }
     let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
     let request = shared.request.clone();
     let tests = PlannedTest::of(&post_processors);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::component::{Artifact, OnError, SkipUnchanged};
+use crate::component::{Artifact, KeepFailed, OnError, SkipUnchanged};
 use crate::env::Environment;
 use crate::fault::Fault;
 use crate::journal::Journal;
@@ -27,7 +27,7 @@ pub struct RunRequest {
     /// `-sbom`: the directory for what is inside the images.
     pub sbom: Option<PathBuf>,
     /// `-keep-failed`.
-    pub keep_failed: Option<Duration>,
+    pub keep_failed: Option<KeepFailed>,
     /// The environment of the run; its id is what `build.PackerRunUUID` says.
     pub environment: Arc<Environment>,
     /// The texts that the plan was made from: what fails says where it was written.

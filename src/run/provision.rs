@@ -14,7 +14,7 @@ use super::contents::{Inside, Moment};
 use super::ending::{limited, unusable};
 use super::outcome::{Located, RunRequest};
 use crate::component::{
-    BuildContext, Communicator, Facts, PostProcessor, ProvisionContext, Provisioning,
+    BuildContext, Checkpoints, Communicator, Facts, PostProcessor, ProvisionContext, Provisioning,
 };
 use crate::config::GoDuration;
 use crate::event::{Message, Phase};
@@ -54,6 +54,8 @@ pub(super) struct Provisioners {
     failed: Mutex<Option<Machine>>,
     /// How many of `planned` have done their work on the machine in an earlier run.
     before: AtomicUsize,
+    /// Takes the machine's state between two of them, if somebody wants that.
+    checkpoints: Mutex<Option<Arc<dyn Checkpoints>>>,
     /// How many had done it when the next one failed.
     failed_after: Mutex<Option<usize>>,
 }
@@ -100,7 +102,7 @@ impl Provisioners {
         request: Arc<RunRequest>,
         inside: Arc<Inside>,
     ) -> Self {
-        let (tests_began, is_kept, failed, before, failed_after) = Default::default();
+        let (tests_began, is_kept, failed, before, checkpoints, failed_after) = Default::default();
         Self {
             planned,
             error_cleanup,
@@ -111,6 +113,7 @@ impl Provisioners {
             is_kept,
             failed,
             before,
+            checkpoints,
             failed_after,
         }
     }
@@ -121,6 +124,10 @@ impl Provisioners {
 
     fn failed_after(&self) -> MutexGuard<'_, Option<usize>> {
         self.failed_after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkpoints(&self) -> MutexGuard<'_, Option<Arc<dyn Checkpoints>>> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The machine behind `communicator`, of which the builder says `data`: completed by what every build
@@ -172,6 +179,10 @@ impl Provisioners {
             if cx.facts.debug {
                 let question = "Pausing before the next provisioner. Press enter to continue.";
                 retry::or_cancelled(&cx.cancel, cx.ui.ask(question)).await?;
+            }
+            let checkpoints = self.checkpoints().clone();
+            if let Some(checkpoints) = checkpoints {
+                checkpoints.take(cx, done).await;
             }
             let name = planned.name.as_ref().unwrap_or(&planned.kind);
             let result = self.run_one(cx, machine, planned, Phase::Provision(name.clone())).await;
@@ -290,6 +301,10 @@ impl Provisioning for Provisioners {
         *self.failed_after() = None;
         self.tests_began.store(false, Ordering::Relaxed);
         self.is_kept.store(false, Ordering::Relaxed);
+    }
+
+    fn take_checkpoints(&self, checkpoints: Arc<dyn Checkpoints>) {
+        *self.checkpoints() = Some(checkpoints);
     }
 
     fn done_before_failure(&self) -> Option<usize> {

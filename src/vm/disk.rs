@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::Deserialize;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::vm::tool;
+use crate::vm::{escaped, tool};
 
 /// `qemu-img`, until the run is interrupted.
 #[derive(Clone, Debug)]
@@ -75,6 +76,48 @@ impl QemuImg {
         done.map(drop).with_context(|| {
             format!("cannot convert the disk {} to {}", from.display(), to.display())
         })
+    }
+
+    /// Has the qcow2 disk `path` show `base` where nothing is written to it, whatever it says itself.
+    pub async fn set_base(
+        &self,
+        path: &Path,
+        (base, base_format): (&Path, &str),
+    ) -> anyhow::Result<()> {
+        let base = std::path::absolute(base)?;
+        let mut args = words(&["rebase", "-q", "-u", "-f", "qcow2", "-F", base_format, "-b"]);
+        args.extend([text(&base), text(path)]);
+        let done = self.run(args).await;
+        done.map(drop).with_context(|| format!("cannot change the disk {}", path.display()))
+    }
+
+    /// The names of the machine's states that the qcow2 disk `path` holds.
+    pub async fn states(&self, path: &Path) -> anyhow::Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(default)]
+            snapshots: Vec<State>,
+        }
+        #[derive(Deserialize)]
+        struct State {
+            name: String,
+        }
+        let mut args = words(&["info", "--output=json", "-f", "qcow2"]);
+        args.push(text(path));
+        let read = self.run(args).await;
+        let read = read.and_then(|printed| Ok(serde_json::from_slice::<Info>(&printed)?));
+        let read = read.with_context(|| format!("cannot read the disk {}", path.display()))?;
+        Ok(read.snapshots.into_iter().map(|state| state.name).collect())
+    }
+
+    /// Takes the state `name` out of the qcow2 disk `path`.
+    pub async fn forget_state(&self, path: &Path, name: &str) -> anyhow::Result<()> {
+        let disk = format!(
+            "driver=qcow2,file.driver=file,file.filename={}",
+            escaped(&path.to_string_lossy())
+        );
+        let done = self.run(["snapshot", "-q", "-d", name, "--image-opts", &disk]).await;
+        done.map(drop).with_context(|| format!("cannot change the disk {}", path.display()))
     }
 
     /// Gives the guest a disk of `size`.

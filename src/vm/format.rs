@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::peer;
 
@@ -36,6 +36,20 @@ pub fn of(path: &Path) -> anyhow::Result<&'static str> {
         );
     }
     Ok(format)
+}
+
+/// Checks that the image `path` is a qcow2 with its data in itself. It may have a backing file: who
+/// opens it has said which.
+///
+/// # Errors
+/// If it is none.
+pub fn check_overlay(path: &Path) -> anyhow::Result<()> {
+    let context = || format!("cannot read the disk {}", path.display());
+    let file = peer::open_regular(path).with_context(context)?;
+    let header = Bytes::at(&file, 0, HEADER).with_context(context)?;
+    let is_plain = header.format() == "qcow2" && !header.has_data_file();
+    ensure!(is_plain, "{} is no qcow2 image that holds its own data", path.display());
+    Ok(())
 }
 
 /// Some bytes of an image. What lies beyond its end is zero.
@@ -104,17 +118,22 @@ impl Bytes {
             || text.starts_with("# Disk DescriptorFile")
     }
 
+    /// Whether it is a qcow2 whose data is in another file.
+    fn has_data_file(&self) -> bool {
+        /// The incompatible feature "external data file".
+        const DATA_FILE: u64 = 1 << 2;
+        self.big_u32(4) >= 3 && self.big_u64(72) & DATA_FILE != 0
+    }
+
     /// What the header refers to, for people.
     fn reference(&self, format: &str, file: &File) -> std::io::Result<Option<&'static str>> {
         const BACKING: &str = "has a backing file";
         const DATA: &str = "keeps its data in another file";
-        /// The incompatible feature of qcow2 "external data file".
-        const DATA_FILE: u64 = 1 << 2;
         /// The feature of QED "backing file".
         const QED_BACKING: u64 = 1;
         Ok(match format {
             "qcow" | "qcow2" if self.big_u64(8) != 0 => Some(BACKING),
-            "qcow2" if self.big_u32(4) >= 3 && self.big_u64(72) & DATA_FILE != 0 => Some(DATA),
+            "qcow2" if self.has_data_file() => Some(DATA),
             "qed" if self.little_u64(16) & QED_BACKING != 0 => Some(BACKING),
             "vmdk" => self.vmdk_reference(file)?,
             _ => None,

@@ -5,6 +5,7 @@ pub mod accelerator;
 pub mod album;
 pub mod boot;
 pub mod cd;
+pub mod checkpoint;
 pub mod checksum;
 pub mod console;
 pub mod disk;

@@ -57,9 +57,19 @@ impl Qmp {
     /// # Errors
     /// When QEMU refuses the command, does not answer in time, or is gone.
     pub async fn execute(&self, command: &str, arguments: Value) -> anyhow::Result<Value> {
+        self.execute_within(PATIENCE, command, arguments).await
+    }
+
+    /// The same, where QEMU may take so long.
+    pub async fn execute_within(
+        &self,
+        patience: Duration,
+        command: &str,
+        arguments: Value,
+    ) -> anyhow::Result<Value> {
         let mut line = self.0.lock().await;
         let text = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
-        let answer = tokio::time::timeout(PATIENCE, async {
+        let answer = tokio::time::timeout(patience, async {
             line.owed += 1;
             line.commands.write_all(text.as_bytes()).await?;
             loop {

@@ -41,6 +41,7 @@ mod init;
 mod inspect;
 mod installers;
 mod interruptions;
+mod kept_machines;
 mod language;
 mod lint;
 mod machines;

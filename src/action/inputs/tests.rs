@@ -117,11 +117,23 @@ fn action_yml_declares_the_inputs_that_are_read() {
 #[test]
 fn a_machine_that_failed_is_kept_for_a_time_that_is_none_or_some() {
     let read = |text: &str| read(&[("command", "build"), ("keep-failed", text)]);
-    assert_eq!(read("").unwrap().keep_failed, None);
-    assert_eq!(read(" 2h ").unwrap().keep_failed, Some(Duration::from_secs(7200)));
-    assert_eq!(read("1d").unwrap().keep_failed, Some(Duration::from_secs(86_400)));
+    let time = |text: &str| read(text).unwrap().keep_failed.map(|kept| kept.time);
+    assert_eq!(time(""), None);
+    assert_eq!(time(" 2h "), Some(Duration::from_secs(7200)));
+    assert_eq!(time("1d"), Some(Duration::from_secs(86_400)));
     for wrong in ["0s", "0d", "-1h", "long"] {
         let why = "the input `keep-failed`: it must be a time such as `2h` or `1d`";
         assert_eq!(read(wrong).unwrap_err(), [why], "{wrong}");
     }
+}
+
+#[test]
+fn checkpoints_are_of_machines_that_are_kept() {
+    let read = |more: &[(&str, &str)]| {
+        let given = [("command", "build"), ("checkpoints", "true")];
+        read(&[&given[..], more].concat())
+    };
+    assert!(read(&[("keep-failed", "2h")]).unwrap().keep_failed.unwrap().checkpoints);
+    let why = "the input `checkpoints`: say with `keep-failed` how long they stay";
+    assert_eq!(read(&[]).unwrap_err(), [why]);
 }

@@ -91,7 +91,7 @@ impl Step for MakeFloppy {
 
 /// How the main disk comes to be, from an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     /// The guest writes to an overlay: nothing is copied, and [`Compact`] writes all that it shows to
     /// a new image, or it is the result that the template wants.
     Overlay,
@@ -101,7 +101,7 @@ enum Origin {
 
 impl Origin {
     /// What `disks` ask for.
-    fn of(disks: &Disks) -> Self {
+    pub fn of(disks: &Disks) -> Self {
         match disks.use_backing_file || Compact::is_wanted(disks) {
             true => Self::Overlay,
             false => Self::Copy,

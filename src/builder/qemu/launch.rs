@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Qemu;
+use super::arguments::Arguments;
 use super::boot::{ShowScreen, screens_directory};
 use super::options::Accelerator;
 use super::parts::{GuestFacts, Parts};
+use super::resume::Resume;
 use super::run::{FindMachine, Start};
 use crate::communicator::{HostKey, Target};
 use crate::component::BuildContext;
@@ -24,7 +26,7 @@ pub(super) struct Launched {
     /// Whether its keyboard is the PS/2 one that a PC has.
     pub is_ps2: bool,
     /// The address of its network card, where it is found by that.
-    mac: Option<String>,
+    pub mac: Option<String>,
 }
 
 /// What people see of a machine.
@@ -44,19 +46,40 @@ impl Qemu {
         surroundings: &GuestFacts,
     ) -> anyhow::Result<Launched> {
         let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
-        // The template may have a network card of its own.
-        let mac = surroundings.mac.as_deref().map(|own| arguments.mac().unwrap_or(own).to_owned());
-        let is_ps2 = arguments.have_only_a_ps2_keyboard();
-        let start = Start {
+        let (is_ps2, mac) = (arguments.have_only_a_ps2_keyboard(), arguments.mac_of(surroundings));
+        let start = self.start(arguments)?;
+        let tpm = || parts.tpm.as_ref().and_then(|tpm| tpm.has_ended());
+        let machine = steps.run(start).await.map_err(|error| after(error, tpm()))?;
+        Ok(Launched { machine, is_ps2, mac })
+    }
+
+    /// The same, in a state in which it was kept, after which `done` provisioners had done their work;
+    /// `None` if that is not possible.
+    pub(super) async fn resume(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        accelerator: Accelerator,
+        (parts, done): (&Parts, usize),
+        surroundings: &GuestFacts,
+    ) -> anyhow::Result<Option<Launched>> {
+        let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
+        let (is_ps2, mac) = (arguments.have_only_a_ps2_keyboard(), arguments.mac_of(surroundings));
+        let mut start = self.start(arguments)?;
+        start.args.push("-S".to_owned());
+        let resume = Resume { start, done, output: self.directory.clone() };
+        let machine = steps.run(resume).await?;
+        Ok(machine.map(|machine| Launched { machine, is_ps2, mac }))
+    }
+
+    fn start(&self, arguments: Arguments) -> anyhow::Result<Start> {
+        Ok(Start {
             binary: self.binary()?,
             with_console: !arguments.has("-serial"),
             args: arguments.into_words(),
             installs: self.installs(),
             machine: Kept::default(),
-        };
-        let tpm = || parts.tpm.as_ref().and_then(|tpm| tpm.has_ended());
-        let machine = steps.run(start).await.map_err(|error| after(error, tpm()))?;
-        Ok(Launched { machine, is_ps2, mac })
+        })
     }
 
     /// Shows the machine's screen; its pictures are kept beside the image that goes into `output`.
@@ -102,6 +125,15 @@ impl Qemu {
         let (machine, bridge) = (launched.machine.clone(), self.network.net_bridge.clone());
         let find = FindMachine { machine, bridge, mac, patience };
         Ok(steps.run(find).await?.to_string())
+    }
+}
+
+impl Arguments {
+    /// The address of the network card of a machine that is found by it: the template may have a card of
+    /// its own.
+    fn mac_of(&self, surroundings: &GuestFacts) -> Option<String> {
+        let own = surroundings.mac.as_deref()?;
+        Some(self.mac().unwrap_or(own).to_owned())
     }
 }
 

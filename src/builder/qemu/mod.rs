@@ -5,12 +5,17 @@ mod arguments;
 mod artifact;
 mod boot;
 mod check;
+mod checkpoints;
 mod files;
 mod firmware;
+mod keep;
+mod kept;
 mod launch;
 mod options;
 mod parts;
+mod resume;
 mod run;
+mod start;
 mod trial;
 mod unchanged;
 
@@ -28,13 +33,13 @@ pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
 use self::boot::TypeBootCommand;
-use self::files::{Compact, Fetch};
-use self::launch::{Launched, Shown, after};
+use self::checkpoints::ForgetCheckpoints;
+use self::files::Compact;
+use self::launch::{Shown, after};
 use self::options::Accelerator;
-use self::parts::GuestFacts;
 use self::run::{Off, Shutdown};
+use self::start::Started;
 use crate::builder::DirectoryCleaner;
-use crate::builder::output::OutputDirectory;
 use crate::builder::provision::{self, provision_while};
 use crate::communicator::{self, Chosen, Taken};
 use crate::component::{
@@ -184,6 +189,18 @@ impl Builder for Qemu {
         Some(Box::new(DirectoryCleaner))
     }
 
+    fn can_keep(&self) -> bool {
+        self.communicator.connects()
+    }
+
+    fn takes_checkpoints(&self) -> bool {
+        true
+    }
+
+    fn is_of_image(&self, option: &str) -> bool {
+        ["shutdown_command", "shutdown_timeout"].contains(&option)
+    }
+
     fn skips(&self) -> Result<(), &'static str> {
         match self.download.stays() {
             true => Err("`iso_skip_cache` leaves the image on its server"),
@@ -199,6 +216,8 @@ struct Begin {
     image: Option<Source>,
     /// Whether an earlier image of this build goes.
     replaces: bool,
+    /// What the image to start from is, where the machine is kept if a provisioner fails.
+    source: Option<String>,
 }
 
 impl Qemu {
@@ -210,22 +229,20 @@ impl Qemu {
         begin: Begin,
     ) -> anyhow::Result<(Accelerator, BuildData)> {
         let accelerator = self.accelerator(&self.binary()?, cx).await?;
-        let image = match begin.image {
-            Some(image) => image,
-            None => steps.run(Fetch { download: self.download.clone() }).await?,
-        };
-        let directory = OutputDirectory::new(&self.directory).replacing(begin.replaces);
-        steps.run(directory.written_down()).await?;
-        let surroundings = self.surroundings(cx, steps).await?;
-        let parts = self.parts(image, &surroundings, cx, steps).await?;
-        let launched = self.launch(cx, steps, accelerator, &parts, &surroundings).await?;
+        let started = self.started(cx, steps, accelerator, begin).await?;
         let data = async {
-            let watch = self.boot(cx, steps, &launched, &surroundings).await?;
-            self.provision(steps, &launched, &watch, &surroundings).await
+            let watch = self.boot(cx, steps, &started).await?;
+            self.provision(steps, &started, &watch).await
         };
-        let data = data.await.map_err(|error| after(error, launched.machine.has_ended()))?;
+        let ended = || started.launched.machine.has_ended();
+        let data = data.await.map_err(|error| after(error, ended()))?;
+        let disks = started.parts.disks;
+        if let Some(checkpoints) = started.checkpoints {
+            let (disks, inside) = (disks.clone(), self.directory.join(kept::INSIDE));
+            steps.run(ForgetCheckpoints { checkpoints, disks, inside }).await?;
+        }
         if Compact::is_wanted(&self.disks) {
-            let path = parts.disks.into_iter().next().context("there is no disk")?;
+            let path = disks.into_iter().next().context("there is no disk")?;
             steps.run(Compact { disks: self.disks.clone(), path }).await?;
         }
         let (paths, format) = (self.disk_paths(), self.disks.format.name());
@@ -244,17 +261,17 @@ impl Qemu {
         !self.disks.disk_image
     }
 
-    /// Shows the screen, and types what is to be typed at it.
+    /// Shows the screen, and types what is to be typed at it when it boots.
     async fn boot(
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
-        launched: &Launched,
-        surroundings: &GuestFacts,
+        started: &Started,
     ) -> anyhow::Result<Arc<Watch>> {
+        let Started { launched, surroundings, is_resumed, .. } = started;
         let (machine, is_ps2) = (launched.machine.clone(), launched.is_ps2);
         let Shown { album, watch } = self.show(cx, steps, &machine, &self.directory).await?;
-        if let Some(boot) = self.boot.clone() {
+        if let Some(boot) = self.boot.clone().filter(|_| !is_resumed) {
             let dot = self.dot(surroundings);
             steps.run(TypeBootCommand { machine, album, boot, dot, is_ps2 }).await?;
         }
@@ -265,10 +282,10 @@ impl Qemu {
     async fn provision(
         &self,
         steps: &Steps<'_>,
-        launched: &Launched,
+        started: &Started,
         watch: &Watch,
-        surroundings: &GuestFacts,
     ) -> anyhow::Result<BuildData> {
+        let Started { launched, surroundings, .. } = started;
         let machine = &launched.machine;
         let target = self.target(steps, launched, surroundings).await?;
         let mut data = BuildData::from([("ID".to_owned(), json!(self.name))]);

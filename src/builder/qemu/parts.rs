@@ -12,6 +12,7 @@ use super::arguments::{Arguments, Given};
 use super::files::{MakeCd, MakeDisks, MakeFloppy};
 use super::firmware::{PrepareVariables, StartTpm, Uefi};
 use super::options::Accelerator;
+use super::resume::Claimed;
 use super::run::Serve;
 use crate::communicator::TemporaryKey;
 use crate::component::BuildContext;
@@ -75,6 +76,19 @@ impl Qemu {
         Ok(Parts { disks, cds, floppy, uefi, tpm })
     }
 
+    /// The same of a machine that was `claimed`: its own files are there.
+    pub(super) fn parts_of(&self, image: Source, claimed: &Claimed) -> anyhow::Result<Parts> {
+        let installer = self.installs().then_some(image);
+        let own_cd = claimed.cd.clone().map(Source::File);
+        Ok(Parts {
+            disks: self.disk_paths(),
+            cds: installer.into_iter().chain(own_cd).collect(),
+            floppy: claimed.floppy.clone(),
+            uefi: self.uefi()?,
+            tpm: None,
+        })
+    }
+
     /// QEMU's command line.
     pub(super) fn arguments(
         &self,
@@ -108,17 +122,23 @@ impl Qemu {
         Ok(arguments)
     }
 
-    /// The key, the HTTP server and the port that leads to the guest.
+    /// The key, the HTTP server and the port that leads to the guest. A machine that was `claimed` knows
+    /// its key and its network card already.
     pub(super) async fn surroundings(
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
+        claimed: Option<&Claimed>,
     ) -> anyhow::Result<GuestFacts> {
-        let key = self.make_key(cx).await?;
+        let key = match claimed.and_then(|claimed| claimed.key.clone()) {
+            Some(key) => Some(key),
+            None => self.make_key(cx).await?,
+        };
         let bridge = Some(self.network.net_bridge.as_str()).filter(|name| !name.is_empty());
         let at_bridge = bridge.map(neighbor::own_address).transpose().context("`net_bridge`")?;
         let host = at_bridge.unwrap_or(HOST_FOR_GUEST);
-        let mac = bridge.map(|_| neighbor::new_mac());
+        let known = claimed.and_then(|claimed| claimed.kept.record.mac.clone());
+        let mac = bridge.map(|_| known.unwrap_or_else(neighbor::new_mac));
         let mut known = GuestFacts { key, host, http: None, port: None, mac };
         if self.http.wants_server() {
             let texts = self.render(self.http.http_content.iter(), cx, &self.dot(&known))?;
@@ -190,8 +210,12 @@ impl Qemu {
         steps.run(MakeFloppy { contents, floppy: Kept::default() }).await.map(Some)
     }
 
+    pub(super) fn uefi(&self) -> anyhow::Result<Option<Uefi>> {
+        Uefi::wanted(&self.firmware, self.architecture, &self.directory)
+    }
+
     pub(super) async fn prepare_efi(&self, steps: &Steps<'_>) -> anyhow::Result<Option<Uefi>> {
-        match Uefi::wanted(&self.firmware, self.architecture, &self.directory)? {
+        match self.uefi()? {
             Some(uefi) => steps.run(PrepareVariables { uefi }).await.map(Some),
             None => Ok(None),
         }

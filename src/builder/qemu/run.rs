@@ -74,6 +74,23 @@ pub(super) struct Start {
     pub machine: Kept<Arc<Machine>>,
 }
 
+impl Start {
+    /// Starts it; the machine stands still where the arguments say so.
+    pub async fn start(&self, cx: &BuildContext) -> anyhow::Result<Arc<Machine>> {
+        let started = Machine::start(&cx.cancel, &self.binary, &self.args, self.with_console);
+        let machine = Arc::new(started.await?);
+        self.machine.keep(machine.clone());
+        Ok(machine)
+    }
+
+    /// Ends it, if it was started.
+    pub async fn stop(&self) {
+        if let Some(machine) = self.machine.take() {
+            machine.stop().await;
+        }
+    }
+}
+
 #[async_trait]
 impl Step for Start {
     type Output = Arc<Machine>;
@@ -89,10 +106,7 @@ impl Step for Start {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Arc<Machine>> {
         let from = if self.installs { "from CD-ROM" } else { "disk image" };
         cx.ui.say(format!("Starting VM, booting {from}"));
-        let started = Machine::start(&cx.cancel, &self.binary, &self.args, self.with_console);
-        let machine = Arc::new(started.await?);
-        self.machine.keep(machine.clone());
-        Ok(machine)
+        self.start(cx).await
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {

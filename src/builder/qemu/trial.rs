@@ -52,7 +52,7 @@ impl Qemu {
         trial: &Self,
         disks: Vec<PathBuf>,
     ) -> anyhow::Result<()> {
-        let surroundings = trial.surroundings(cx, steps).await?;
+        let surroundings = trial.surroundings(cx, steps, None).await?;
         let parts = Parts {
             disks,
             tpm: trial.start_tpm(steps).await?,

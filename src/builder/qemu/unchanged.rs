@@ -43,13 +43,14 @@ impl Qemu {
         cx: &BuildContext,
         steps: &Steps<'_>,
     ) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        if cx.skip_unchanged.is_none() {
+        if cx.skip_unchanged.is_none() && cx.keep_failed.is_none() {
             let (accelerator, data) = self.run(cx, steps, Begin::default()).await?;
             return Ok(Some(Arc::new(self.artifact(accelerator.name(), data)?)));
         }
         let (source, image) = self.source(cx, steps).await?;
         let path = self.directory.join(RECORD);
-        let mut begin = Begin { image, replaces: false };
+        let kept_from = cx.keep_failed.map(|_| source.clone());
+        let mut begin = Begin { image, replaces: false, source: kept_from };
         if let Some(wanted) = unchanged::wanted(cx) {
             let shown = self.directory.display().to_string();
             let find = FindBeside { path: path.clone(), shown, source: source.clone(), wanted };
@@ -62,6 +63,9 @@ impl Qemu {
         }
         let (accelerator, data) = self.run(cx, steps, begin).await?;
         let image = self.artifact(accelerator.name(), data)?;
+        if cx.skip_unchanged.is_none() {
+            return Ok(Some(Arc::new(image)));
+        }
         let (files, note) = (image.files.clone(), accelerator.name().to_owned());
         let made_from = steps.run(WriteBeside { path, source, files, note }).await?;
         Ok(Some(recorded(image, Some(made_from))))

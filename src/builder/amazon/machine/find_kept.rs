@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_sdk_ec2::types::Instance;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::aws::image::filter;
 use crate::aws::instance;
@@ -14,11 +14,9 @@ use crate::builder::amazon::machine::keep::{DONE_TAG, KEPT_FOR_TAG};
 use crate::builder::amazon::machine::settings::Machine;
 use crate::builder::amazon::record_tags;
 use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::keep;
 use crate::component::BuildContext;
 use crate::step::Step;
-
-/// How long a machine must live still, so that nobody removes it while it is claimed.
-const LEAST: SignedDuration = SignedDuration::from_secs(60);
 
 /// Looks for the machine on which most is done.
 pub(crate) struct FindKept {
@@ -53,7 +51,7 @@ impl FindKept {
         ];
         let found = instance::all_matching(&self.machine.build.ec2(cx), filters).await;
         let found = found.context("cannot look for a machine that was kept")?;
-        let soon = Timestamp::now() + LEAST;
+        let soon = Timestamp::now() + keep::LEAST;
         let kept = found.into_iter().filter_map(|instance| {
             let kept = Kept::of(cx, &instance, soon)?;
             Some((kept, instance))

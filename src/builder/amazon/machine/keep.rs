@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_ec2::types::InstanceStateName;
-use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use jiff::Timestamp;
 
 use crate::aws::allow::Regions;
 use crate::aws::build_tags::KEPT_UNTIL_TAG;
@@ -22,6 +22,7 @@ use crate::aws::tags::{self, tag};
 use crate::builder::amazon::machine::settings::{Machine, MachineSettings};
 use crate::builder::amazon::record_tags;
 use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::keep;
 use crate::communicator::PasswordKey;
 use crate::component::BuildContext;
 use crate::journal::Thing;
@@ -59,12 +60,8 @@ pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permi
 impl End<'_> {
     /// Keeps the machine if a provisioner has failed on it and somebody wants that; else it goes.
     pub async fn come(&self, ending: Ending) -> anyhow::Result<()> {
-        if ending == Ending::Failed
-            && let Some(time) = self.cx.keep_failed
-            && let Some(done) = self.cx.provisioning.done_before_failure()
-            && self.cx.stop.cause().is_none()
-        {
-            match self.keep(done, time).await {
+        if let Some((done, wanted)) = keep::wanted(self.cx, ending) {
+            match self.keep(done, wanted.time).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     self.cx.journal.keep_no_longer(self.made);
@@ -92,7 +89,7 @@ impl End<'_> {
         self.check()?;
         let id = made.id().context("nobody knows its id")?;
         let record = cx.fingerprint.record_before(done).await?.with_source(self.source.id());
-        let until = whole_seconds(Timestamp::now().checked_add(time)?)?;
+        let until = keep::until(time)?;
         let ec2 = machine.build.ec2(cx);
         cx.ui.say(format!("Stopping the instance {id}, so that another run can go on with it"));
         let request = ec2.stop_instances().instance_ids(id);
@@ -147,8 +144,4 @@ pub(super) async fn move_to_groups(ec2: &Ec2, id: &str, groups: &[String]) -> an
     let request = request.set_groups(Some(groups.to_vec()));
     ec2.expecting(groups).call("ModifyInstanceAttribute", |_| request.clone().send()).await?;
     Ok(())
-}
-
-fn whole_seconds(time: Timestamp) -> anyhow::Result<Timestamp> {
-    Ok(time.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Floor))?)
 }

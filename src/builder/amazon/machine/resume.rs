@@ -31,6 +31,7 @@ use crate::builder::amazon::machine::run_instance::{
 };
 use crate::builder::amazon::machine::settings::Machine;
 use crate::builder::amazon::source_ami::SourceAmi;
+use crate::builder::keep;
 use crate::communicator::TemporaryKey;
 use crate::component::BuildContext;
 use crate::event::Phase;
@@ -159,7 +160,7 @@ impl Step for ResumeInstance {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Option<Running>> {
         let Kept { id, done, .. } = &self.kept;
-        cx.ui.say(format!("Going on with the instance {id}: {}", words(*done)));
+        cx.ui.say(format!("Going on with the instance {id}: {}", keep::words(*done)));
         match self.resume(cx).await {
             Ok(running) => Ok(Some(running)),
             Err(error) if cx.cancel.is_cancelled() => Err(error),
@@ -183,14 +184,5 @@ impl Step for ResumeInstance {
 
     fn undo_limit(&self, cx: &BuildContext) -> Duration {
         2 * self.machine.build.patience(cx, INSTANCE_PATIENCE) + UNDO_LIMIT
-    }
-}
-
-/// What has been done on a machine.
-fn words(done: usize) -> String {
-    match done {
-        0 => "its first provisioner has failed".to_owned(),
-        1 => "the first provisioner has done its work there".to_owned(),
-        done => format!("the first {done} provisioners have done their work there"),
     }
 }
