@@ -1,5 +1,7 @@
 //! Our machine, lent to a plugin's provisioner: our communicator, as theirs.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use async_trait::async_trait;
 use rmpv::Value;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::io::{AsyncWriteExt as _, BufReader};
+use walkdir::WalkDir;
 
 use super::gob;
 use super::mux::{Channel, Session};
@@ -117,16 +120,45 @@ impl Lent {
                 self.communicator.upload_dir(&rest.path()?, &to, &self.ui).await
             }
             "UploadDir" => self.communicator.upload_dir(&from, &to, &self.ui).await,
-            _ => {
-                anyhow::ensure!(
-                    excluded.is_empty(),
-                    "imgbake cannot leave out {} of a directory that is downloaded",
-                    excluded.join(", ")
-                );
-                self.communicator.download_dir(&from, Path::new(&to), &self.ui).await
-            }
+            _ if !excluded.is_empty() => self.download_rest(&from, Path::new(&to), &excluded).await,
+            _ => self.communicator.download_dir(&from, Path::new(&to), &self.ui).await,
         }
     }
+
+    /// Downloads what is in the machine's directory `from`, but for `excluded`. A communicator has only
+    /// whole directories: all of it comes, and the rest is moved to its place.
+    async fn download_rest(
+        &self,
+        from: &str,
+        to: &Path,
+        excluded: &[String],
+    ) -> anyhow::Result<()> {
+        fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+        let all = tempfile::tempdir_in(to)?;
+        self.communicator.download_dir(from, all.path(), &self.ui).await?;
+        let walk = WalkDir::new(all.path()).min_depth(1).into_iter();
+        for entry in walk.filter_entry(|one| !is_left_out(one.path(), all.path(), from, excluded)) {
+            let entry = entry?;
+            let target = to.join(entry.path().strip_prefix(all.path())?);
+            match entry.file_type().is_dir() {
+                true => fs::create_dir_all(&target),
+                false => fs::rename(entry.path(), &target),
+            }
+            .with_context(|| target.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `path`, a part of `root`, is one of `excluded`: paths below `root`, or below `whole`, as
+/// which the plugin knows it.
+fn is_left_out(path: &Path, root: &Path, whole: &str, excluded: &[String]) -> bool {
+    let Ok(below) = path.strip_prefix(root) else { return false };
+    let as_known = Path::new(whole).join(below);
+    excluded
+        .iter()
+        .map(Path::new)
+        .any(|one| !below.as_os_str().is_empty() && (one == below || one == as_known))
 }
 
 /// What is uploaded of a directory of which parts are left out: links to all the rest.
@@ -143,17 +175,13 @@ impl Rest {
         let name = root.file_name().context("the whole machine is no directory to upload")?;
         let dir = tempfile::tempdir()?;
         let target = dir.path().join(name);
-        let is_left_out = |path: &Path| {
-            let below = path.strip_prefix(&root).unwrap_or(path);
-            excluded.iter().any(|one| below == Path::new(one) || path == Path::new(one))
-        };
-        let walk = walkdir::WalkDir::new(&root).follow_links(true).into_iter();
-        for entry in walk.filter_entry(|entry| !is_left_out(entry.path())) {
+        let walk = WalkDir::new(&root).follow_links(true).into_iter();
+        for entry in walk.filter_entry(|one| !is_left_out(one.path(), &root, from, excluded)) {
             let entry = entry?;
             let to = target.join(entry.path().strip_prefix(&root)?);
             match entry.file_type().is_dir() {
-                true => std::fs::create_dir(&to)?,
-                false => std::os::unix::fs::symlink(entry.path(), &to)?,
+                true => fs::create_dir(&to)?,
+                false => symlink(entry.path(), &to)?,
             }
         }
         let slash = if from.ends_with('/') { "/" } else { "" };

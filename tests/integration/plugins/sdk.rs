@@ -362,6 +362,35 @@ fn what_a_plugin_leaves_out_of_a_directory_is_not_uploaded() {
 }
 
 #[test]
+fn what_a_plugin_leaves_out_of_a_directory_is_not_downloaded() {
+    let sshd = Sshd::start();
+    for slash in ["", "/"] {
+        let there = tempfile::tempdir().unwrap();
+        for file in ["one", "secret/key", "sub/two", "sub/three"] {
+            let path = there.path().join("from").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        let from = there.path().join("from").display().to_string();
+        let provisioner = format!(
+            "  provisioner \"probe-touch\" {{\n    fetch = \"{from}{slash}\"\n    target = \"here\"\n    exclude = [\"secret\", \"{from}/sub/two\"]\n  }}\n"
+        );
+        let Some(program) = with_probe(&on_our_machine(&sshd, &provisioner)) else { return };
+        program.write("here/one", "old");
+        program.write("here/secret/mine", "stays");
+        program.run(["build", "t.pkr.hcl"]).succeeded();
+        let root = program.path("here");
+        let text = |name: &str| std::fs::read_to_string(root.join(name)).ok();
+        assert_eq!(text("one").as_deref(), Some("one"), "{slash}");
+        assert_eq!(text("sub/three").as_deref(), Some("sub/three"), "{slash}");
+        assert_eq!((text("secret/key"), text("sub/two")), (None, None), "{slash}");
+        assert_eq!(text("secret/mine").as_deref(), Some("stays"));
+        let names = std::fs::read_dir(program.path("here")).unwrap();
+        assert_eq!(names.count(), 3, "nothing of ours stays");
+    }
+}
+
+#[test]
 fn our_ansible_works_on_a_plugins_machine() {
     let Some(program) = with_probe(&on_its_machine(
         "  provisioner \"ansible\" {\n    playbook_file = \"site.yml\"\n  }\n",
