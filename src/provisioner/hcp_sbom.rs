@@ -93,6 +93,18 @@ impl Component for HcpSbom {
                 check.missing("scanner_url", "`scanner_checksum` belongs to it");
             }
         }
+        if !own.auto_generate {
+            check.idle(
+                &[
+                    "scanner_args",
+                    "scan_path",
+                    "execute_command",
+                    "elevated_user",
+                    "elevated_password",
+                ],
+                "without `auto_generate`",
+            );
+        }
         for (option, value) in
             [("scanner_url", &own.scanner_url), ("scanner_checksum", &own.scanner_checksum)]
         {

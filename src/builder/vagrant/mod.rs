@@ -76,6 +76,7 @@ impl Component for Vagrant {
     fn prepare((mut own, communicator): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let from = check_source(&own, check);
         check_files(&mut own, check);
+        warn_of_idle(&own, check);
         let has_port = check.is_given("ssh_port");
         let taken = Taken::of(&["ssh"]).finding_logins();
         let communicator = communicator.choose(&taken, check);
@@ -135,6 +136,30 @@ fn check_source(own: &Options, check: &mut Check<'_>) -> Option<From> {
             }
             Some(From::Name(name.to_owned()))
         }
+    }
+}
+
+/// Warns of what is given for something that this build does not do.
+fn warn_of_idle(own: &Options, check: &mut Check<'_>) {
+    const ADDING: &[&str] = &[
+        "box_version",
+        "add_cacert",
+        "add_capath",
+        "add_cert",
+        "add_clean",
+        "add_force",
+        "add_insecure",
+    ];
+    let has_id = !own.global_id.is_empty();
+    if has_id {
+        let of_box = ["skip_add", "checksum", "synced_folder", "insert_key", "template"];
+        check.idle(&of_box, "with `global_id`: Vagrant has the machine already");
+    }
+    if has_id || own.skip_add {
+        check.idle(ADDING, "where no box is added");
+    }
+    if own.skip_package {
+        check.idle(&["package_include", "output_vagrantfile"], "with `skip_package`");
     }
 }
 

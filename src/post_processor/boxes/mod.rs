@@ -21,6 +21,9 @@ use crate::component::{Artifact, Check, PostProcessContext, Processed};
 use crate::config::{Late, late_fields};
 use crate::event::Ui;
 
+/// What the builder `vagrant` calls its boxes.
+const VAGRANT_BUILDER: &str = "vagrant";
+
 late_fields! {
     /// The fields of `box_download_url`.
     pub UrlFields =
@@ -46,9 +49,7 @@ impl Published {
     ) -> anyhow::Result<Self> {
         let is_artifice = input.builder_id() == artifice::BUILDER_ID;
         ensure!(
-            is_artifice
-                || [vagrant::BUILDER_ID, crate::builder::vagrant::BUILDER_ID]
-                    .contains(&input.builder_id()),
+            is_artifice || [vagrant::BUILDER_ID, VAGRANT_BUILDER].contains(&input.builder_id()),
             "Unknown artifact type: this post-processor requires an input artifact from the artifice \
              post-processor, vagrant post-processor, or vagrant builder: {}",
             input.builder_id()

@@ -116,6 +116,9 @@ impl Component for Provenance {
         if own.sbom && own.sbom_scan_path.is_empty() {
             check.missing("sbom_scan_path", "name the SBOM's file: imgbake scans no image itself");
         }
+        if !own.sbom {
+            check.idle(&["sbom_scan_path", "sbom_format"], "without `sbom`");
+        }
         if !own.sbom_scan_path.is_empty() {
             check.may_read("sbom_scan_path", &own.sbom_scan_path);
         }
