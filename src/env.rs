@@ -18,7 +18,7 @@ use crate::peer;
 use crate::reach::Reach;
 use crate::secret::{Secret, SecretStore};
 
-/// The version of the usual tool whose templates this program understands: `packer.version`,
+/// The version of Packer whose templates this program understands: `packer.version`,
 /// `{{packer_version}}`, and what `required_version` is compared with.
 pub const PACKER_VERSION: &str = "1.16.0";
 
@@ -222,7 +222,7 @@ impl Environment {
     }
 
     /// Where downloads are kept: `PACKER_CACHE_DIR`, else `$XDG_CACHE_HOME/packer`, else
-    /// `~/.cache/packer`, so that images fetched by the usual tool are found again.
+    /// `~/.cache/packer`, so that images fetched by Packer are found again.
     pub fn cache_dir(&self) -> PathBuf {
         self.get("PACKER_CACHE_DIR")
             .map(PathBuf::from)

@@ -31,9 +31,9 @@
 //! | `provisioner` | `shell`, `file`, `powershell`, `ansible`, `puppet-masterless`, `chef-solo`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, `provenance`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
-//! | `plugin` | plugin programs of the usual tool: found, started, spoken with; each component of them is one of ours |
+//! | `plugin` | Packer's plugin programs: found, started, spoken with; each component of them is one of ours |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |
-//! | **platforms** | **clients of the outside; they know no template** |
+//! | **platforms** | **clients of the outside, and the template options that are about them; they know no builder** |
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
 //! | `aws` | an AWS account: credentials, clients, waiters; `aws/resource` has each kind of thing that a build makes; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |

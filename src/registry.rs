@@ -255,7 +255,7 @@ pub trait AnyKind {
     fn components(&self) -> Box<dyn Iterator<Item = &dyn Described> + '_>;
     /// The component `name`.
     fn component(&self, name: &str) -> Option<&dyn Described>;
-    /// Those of the usual tool and its plugins that are not built yet: refused by name.
+    /// Those of Packer and its plugins that are not built yet: refused by name.
     fn not_built(&self) -> &'static [&'static str];
 
     /// Whether there is a component `name`, built or not.

@@ -80,7 +80,7 @@ fn bake_all(
     }
     ui.settle();
     let record = so_far(&action.record);
-    outputs.of_builds(&record);
+    outputs.add_builds(&record);
     let root = action.context.in_repository(&action.session.environment.cwd);
     outputs.screens = screens(&record).iter().map(|path| in_repository(root, path)).collect();
     outputs.sbom = files_of_contents(&record).map(|path| in_repository(root, path)).collect();
@@ -131,7 +131,7 @@ fn left(outcome: &Outcome, ui: &Ui) {
 }
 
 /// A build of one of the templates.
-pub(super) struct OneOf {
+pub(super) struct TemplateBuild {
     /// The template, as the inputs name it.
     pub template: PathBuf,
     /// What the template calls it.
@@ -146,7 +146,7 @@ pub(super) fn plan(
     ui: &Ui,
     options: PlanOptions,
     sources: &mut SourceMap,
-) -> (Option<Vec<OneOf>>, Diagnostics) {
+) -> (Option<Vec<TemplateBuild>>, Diagnostics) {
     let (templates, mut found) = action.templates();
     // Whoever may only have a template checked must not have a program run that it names. What is
     // wrong with a template, and what it lacks then, is said when it is planned.
@@ -158,7 +158,7 @@ pub(super) fn plan(
         let planned = front::plan_one_of_several(&action.session, ui, arguments, options, sources);
         let Some(Planned { plan, .. }) = found.absorb(planned) else { continue };
         unmatched.push(plan.unmatched);
-        builds.extend(plan.builds.into_iter().map(|build| OneOf {
+        builds.extend(plan.builds.into_iter().map(|build| TemplateBuild {
             template: arguments.template.clone(),
             name: build.name.clone(),
             build,

@@ -47,7 +47,8 @@ fn warn(ui: &Ui, why: &str) {
     annotate(ui, Severity::Warning, "no comment", text);
 }
 
-/// Whose words these are: what runs again says them again.
+/// What identifies the comment: a later run of the same job with the same command, templates and
+/// selection updates it.
 pub(super) fn key(action: &Action) -> String {
     let Action { context, inputs, .. } = action;
     format!(

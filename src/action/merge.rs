@@ -48,7 +48,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
         ui.send(Message::BuildFinished(Box::new(build.finished())));
     }
     ui.settle();
-    outputs.of_builds(&so_far(&action.record));
+    outputs.add_builds(&so_far(&action.record));
     let exit = match merged.builds.values().any(|build| build.error.is_some()) {
         true => Exit::Failure,
         false => Exit::Success,

@@ -6,6 +6,7 @@
 //! | `inputs` | `INPUT_*` → values |
 //! | `build`, `validate`, `fmt`, `plan`, `merge` | the commands that are more than a call |
 //! | `channel` | what is published, promoted, rolled back and retired |
+//! | `keys` | a warning where a long-lived AWS key is used |
 //! | `outputs`, `manifest` | what later steps read |
 //! | `comment`, `release` | what a pull request and a release are told |
 //! | `owner` | what was made in the workspace, belongs to its owner |
@@ -91,13 +92,13 @@ struct Action {
 
 /// Runs the action.
 pub fn main(entry: Entry) -> Exit {
-    let (surroundings, wrong) = StepContext::of_process(entry);
-    let StepContext { record, redactor, .. } = &surroundings;
-    let reporter = Reporter::for_github(surroundings.settings(), record.clone(), redactor.clone());
+    let (step_context, wrong) = StepContext::of_process(entry);
+    let StepContext { record, redactor, .. } = &step_context;
+    let reporter = Reporter::for_github(step_context.settings(), record.clone(), redactor.clone());
     let ui = reporter.ui();
     let exit = match entry {
-        Entry::Main => step(surroundings, wrong, ui),
-        Entry::Post => post::run(&surroundings, ui),
+        Entry::Main => step(step_context, wrong, ui),
+        Entry::Post => post::run(&step_context, ui),
     };
     match exit {
         Exit::Interrupted => reporter.finish_within(crate::cli::build::LAST_WORDS),
@@ -107,16 +108,16 @@ pub fn main(entry: Entry) -> Exit {
 }
 
 /// The step itself; `wrong` says why it cannot begin, if it cannot.
-fn step(surroundings: StepContext, wrong: Option<String>, ui: &Ui) -> Exit {
-    let log = surroundings.start_log(ui);
+fn step(step_context: StepContext, wrong: Option<String>, ui: &Ui) -> Exit {
+    let log = step_context.start_log(ui);
     let wrong: Vec<String> = wrong.into_iter().chain(log.err()).collect();
     if !wrong.is_empty() {
-        return surroundings.refuse(&wrong, ui);
+        return step_context.refuse(&wrong, ui);
     }
-    surroundings.environment.speak_through(ui.clone());
-    match surroundings.action() {
+    step_context.environment.speak_through(ui.clone());
+    match step_context.action() {
         Ok(action) => action.run(ui),
-        Err(wrong) => surroundings.refuse(&wrong, ui),
+        Err(wrong) => step_context.refuse(&wrong, ui),
     }
 }
 
@@ -202,7 +203,7 @@ impl StepContext {
         refuse(ui, wrong);
         ui.settle();
         let mut outputs = Outputs::default();
-        outputs.of_step(&so_far(&self.record), Exit::Failure);
+        outputs.add_step(&so_far(&self.record), Exit::Failure);
         outputs.write(&self.files, &self.redactor, Exit::Failure, ui);
         ui.settle();
         let command = inputs::command(&self.environment);
@@ -377,9 +378,9 @@ impl Action {
         outputs.duration = Timestamp::now().duration_since(started).unsigned_abs();
         self.explain(exit, ui);
         ui.settle();
-        outputs.of_step(&so_far(&self.record), exit);
+        outputs.add_step(&so_far(&self.record), exit);
         outputs.write(&self.files, &self.session.redactor, exit, ui);
-        owner::hand_over(self.context.workspace(&self.session.environment), started);
+        owner::give_to_owner(self.context.workspace(&self.session.environment), started);
         // Where this cannot be written, it was said when the step began.
         let _ = post::remember_end(&self.files);
         ui.settle();

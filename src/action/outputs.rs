@@ -18,7 +18,7 @@ use crate::github::Files;
 use crate::report::github::record::{BuildRecord, RunRecord};
 use crate::secret::Redactor;
 
-/// Whose fault it is where nobody says so: that of what the step was given.
+/// The fault where no error says whose it is: this computer's.
 const UNKNOWN: Fault = Fault::lasting(Kind::Environment);
 
 /// What later steps read.
@@ -47,7 +47,7 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// Takes what came of the builds.
-    pub fn of_builds(&mut self, record: &RunRecord) {
+    pub fn add_builds(&mut self, record: &RunRecord) {
         for (name, build) in &record.builds {
             let finished = build.finished.as_ref();
             if finished.is_none_or(|end| end.error.is_some()) {
@@ -76,7 +76,7 @@ impl Outputs {
 
     /// Takes what stopped the step where it was no build: what it was told beside that has no place in
     /// a build.
-    pub fn of_step(&mut self, record: &RunRecord, exit: Exit) {
+    pub fn add_step(&mut self, record: &RunRecord, exit: Exit) {
         if exit != Exit::Success && self.failures.is_empty() {
             let said = record.annotations.iter().filter_map(|one| one.fault);
             self.failures.push((String::new(), Fault::together(said).unwrap_or(UNKNOWN)));
@@ -216,7 +216,7 @@ mod tests {
 
     fn all(record: &RunRecord) -> BTreeMap<String, String> {
         let mut outputs = Outputs::default();
-        outputs.of_builds(record);
+        outputs.add_builds(record);
         outputs.all(Exit::Success).into_iter().collect()
     }
 

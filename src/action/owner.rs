@@ -18,7 +18,7 @@ const DIRECTORY: OFlags =
 
 /// Gives what this user has made below `root` since then to the owner of `root`. What cannot be given
 /// stays as it is: nobody could do anything about it.
-pub(super) fn hand_over(root: &Path, since: Timestamp) {
+pub(super) fn give_to_owner(root: &Path, since: Timestamp) {
     let opened = openat(CWD, root, DIRECTORY, Mode::empty());
     let Ok((dir, owner)) = opened.and_then(|dir| fstat(&dir).map(|owner| (dir, owner))) else {
         return;
@@ -56,7 +56,7 @@ impl Handover {
         let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
         if stat.st_uid == self.us && changed >= self.since {
             let (uid, gid) = (Uid::from_raw(self.owner.st_uid), Gid::from_raw(self.owner.st_gid));
-            // See `hand_over`.
+            // See `give_to_owner`.
             let _ = chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
         }
         let is_dir = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();

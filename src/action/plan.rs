@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::build::{OneOf, plan};
+use super::build::{TemplateBuild, plan};
 use super::outputs::Outputs;
 use super::{Action, annotate};
 use crate::cli::Exit;
@@ -23,7 +23,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
         return Exit::Failure;
     }
     let Some(plan) = plan else { return Exit::Failure };
-    for OneOf { template, name, build } in &plan {
+    for TemplateBuild { template, name, build } in &plan {
         entries.push(json!({"name": build.name, "only": name, "templates": template}));
         ui.say(build.name.clone());
     }

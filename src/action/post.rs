@@ -37,20 +37,20 @@ pub(super) fn remember_end(files: &Files) -> io::Result<()> {
     files.state(STARTED, "")
 }
 
-pub(super) fn run(at: &StepContext, ui: &Ui) -> Exit {
+pub(super) fn run(step_context: &StepContext, ui: &Ui) -> Exit {
     // Nobody looks for a mistake where none can be written down.
-    let _ = at.start_log(ui);
-    let exit = clean_up(at, ui);
-    let started = at.files.saved(STARTED).and_then(|started| started.parse().ok());
+    let _ = step_context.start_log(ui);
+    let exit = clean_up(step_context, ui);
+    let started = step_context.files.saved(STARTED).and_then(|started| started.parse().ok());
     if let Some(started) = started.and_then(|started| Timestamp::from_millisecond(started).ok()) {
-        owner::hand_over(at.context.workspace(&at.environment), started);
+        owner::give_to_owner(step_context.context.workspace(&step_context.environment), started);
     }
     exit
 }
 
-fn clean_up(at: &StepContext, ui: &Ui) -> Exit {
-    let Some(dir) = journals(at, ui) else { return Exit::Success };
-    let exit = match session(at) {
+fn clean_up(step_context: &StepContext, ui: &Ui) -> Exit {
+    let Some(dir) = journals(step_context, ui) else { return Exit::Success };
+    let exit = match session(step_context) {
         Ok(session) => {
             session.environment.speak_through(ui.clone());
             let arguments = cleanup::Arguments { state_dir: Some(dir), ..Default::default() };
@@ -71,13 +71,13 @@ fn clean_up(at: &StepContext, ui: &Ui) -> Exit {
         let what = "the end of the job could not remove all that the step has left: the log says what and why";
         annotate(ui, Severity::Error, "imgbake", format!("{what}; `command: cleanup` tries again"));
     }
-    remove(at.own_dir().as_deref());
+    remove(step_context.own_dir().as_deref());
     exit
 }
 
 /// The directory whose journals tell what is left, if anything may be.
-fn journals(at: &StepContext, ui: &Ui) -> Option<PathBuf> {
-    match at.files.saved(STATE_DIR) {
+fn journals(step_context: &StepContext, ui: &Ui) -> Option<PathBuf> {
+    match step_context.files.saved(STATE_DIR) {
         Some("") => {
             ui.say(NOTHING);
             None
@@ -88,7 +88,7 @@ fn journals(at: &StepContext, ui: &Ui) -> Option<PathBuf> {
             None
         }
         Some(dir) => {
-            let other = found_journals(at);
+            let other = found_journals(step_context);
             if other.is_none() {
                 let what = "nobody can know whether the step has left anything";
                 let why = format!(
@@ -99,14 +99,16 @@ fn journals(at: &StepContext, ui: &Ui) -> Option<PathBuf> {
             other
         }
         // What it had to say may be lost.
-        None if inputs::command(&at.environment) == Some(Command::Build) => found_journals(at),
+        None if inputs::command(&step_context.environment) == Some(Command::Build) => {
+            found_journals(step_context)
+        }
         None => None,
     }
 }
 
 /// The directory where the step would have kept journals, if there are any.
-fn found_journals(at: &StepContext) -> Option<PathBuf> {
-    let dir = at.state_dir()?;
+fn found_journals(step_context: &StepContext) -> Option<PathBuf> {
+    let dir = step_context.state_dir()?;
     has_journals(&dir).then_some(dir)
 }
 
@@ -115,8 +117,8 @@ fn has_journals(dir: &Path) -> bool {
 }
 
 /// With credentials as the step had them.
-fn session(at: &StepContext) -> Result<Session, Vec<String>> {
-    at.session(&Account::read(&at.environment)?, true)
+fn session(step_context: &StepContext) -> Result<Session, Vec<String>> {
+    step_context.session(&Account::read(&step_context.environment)?, true)
 }
 
 /// Removes our directory in the runner's, once there is nothing in it.

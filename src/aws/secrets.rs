@@ -53,7 +53,7 @@ pub fn entries(secret: &str) -> Option<Map<String, Json>> {
     serde_json::from_str(secret).ok()
 }
 
-/// An entry as a text: numbers without decimals, as the usual tool writes them.
+/// An entry as a text: numbers without decimals, as Packer writes them.
 ///
 /// # Errors
 /// When it is neither a text nor a number.

@@ -1,4 +1,4 @@
-//! Arguments → [`Invocation`]: the flag syntax that users of the usual tool have in their scripts,
+//! Arguments → [`Invocation`]: the flag syntax that users of Packer have in their scripts,
 //! on top of clap.
 //!
 //! `-x`, `--x`, `-x=v` and `-x v` are the same; a flag that is on or off takes its value only with
@@ -106,10 +106,10 @@ pub enum Command {
     Autocomplete(Task),
 }
 
-/// Commands of the usual tool that are not built yet.
+/// Commands of Packer that are not built yet.
 const NOT_BUILT_COMMANDS: &[&str] = &["verify-attestation"];
 
-/// Flags of the usual tool that are not built yet.
+/// Flags of Packer that are not built yet.
 const NOT_BUILT_FLAGS: &[&str] =
     &["ignore-prerelease-plugins", "skip-enforcement", "use-sequential-evaluation"];
 

@@ -79,8 +79,8 @@ impl TemplateArguments {
         }
     }
 
-    /// Says which flags of these change nothing for a command that only reads the template's text. The
-    /// usual tool takes them, too.
+    /// Says which flags of these change nothing for a command that only reads the template's text.
+    /// Packer takes them, too.
     pub fn warn_of_idle_flags(&self, ui: &Ui, command: &str) {
         let flags = [
             ("-only", self.only.is_empty()),

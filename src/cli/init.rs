@@ -10,7 +10,7 @@ use super::{Exit, Session, plugins};
 use crate::event::Ui;
 use crate::plan;
 use crate::plugin::install::{self, Done, Wish};
-use crate::plugin::installed::{self, Found, platform};
+use crate::plugin::installed::{self, Installed, platform};
 use crate::plugin::lock::{self, Lock, Pinned};
 use crate::plugin::version::Constraints;
 use crate::source::SourceMap;
@@ -155,7 +155,7 @@ impl Installing<'_> {
         if let Some(pinned) = &pinned {
             pinned.check_constraints(source, &constraints)?;
         }
-        let fits = |found: &Found| {
+        let fits = |found: &Installed| {
             pinned.as_ref().is_none_or(|pinned| pinned.version == found.version.text())
         };
         let mut installed = installed::fitting(source, &constraints, &self.session.environment)?;

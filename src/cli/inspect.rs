@@ -1,5 +1,4 @@
-//! `imgbake inspect`: what a template consists of. The text is what scripts that read the usual
-//! tool's output expect.
+//! `imgbake inspect`: what a template consists of. The text is what scripts that read Packer's output expect.
 
 mod hcl;
 mod json;

@@ -8,7 +8,7 @@ use super::front::{self, TemplateArguments};
 use super::{Exit, Session};
 use crate::event::Ui;
 use crate::plugin::install::{self, Wish};
-use crate::plugin::installed::{self, Found};
+use crate::plugin::installed::{self, Installed};
 use crate::plugin::version::Constraints;
 use crate::source::SourceMap;
 
@@ -111,7 +111,7 @@ fn install(
 }
 
 /// That a plugin was installed.
-pub(super) fn said(found: &Found, signature: &str) -> String {
+pub(super) fn said(found: &Installed, signature: &str) -> String {
     let (source, version) = (&found.source, found.version.text());
     format!("Installed plugin {source} v{version} in \"{}\"; {signature}", found.path.display())
 }
@@ -126,7 +126,7 @@ fn list(session: &Session, ui: &Ui) -> anyhow::Result<()> {
 fn remove(session: &Session, ui: &Ui, plugin: &str, version: Option<&str>) -> anyhow::Result<()> {
     let root = installed::directory(&session.environment)?;
     let all = installed::all(&root);
-    let chosen: Vec<Found> = match Path::new(plugin).is_absolute() {
+    let chosen: Vec<Installed> = match Path::new(plugin).is_absolute() {
         true => {
             anyhow::ensure!(
                 version.is_none(),

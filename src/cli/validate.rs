@@ -69,7 +69,7 @@ pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         found.extend(errors);
         Vec::new()
     });
-    // One template says in the usual tool's words what it does not have.
+    // One template says in Packer's words what it does not have.
     let templates = match templates.len() {
         0 | 1 => templates,
         _ => {
@@ -156,7 +156,7 @@ impl Check<'_> {
     }
 }
 
-/// Adds what the lints find. Records for programs that know the usual tool have no lints unless
+/// Adds what the lints find. Records for programs that know Packer have no lints unless
 /// they are asked for.
 fn linted(
     session: &Session,

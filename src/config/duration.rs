@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::config::node::UNKNOWN;
 
 /// A signed length of time; option values are written `"5m"`. A bare number is refused: whoever
-/// writes `5` means seconds or minutes, and the usual tool would take nanoseconds where it takes it.
+/// writes `5` means seconds or minutes, and Packer would take nanoseconds where it takes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration {
     nanos: i64,

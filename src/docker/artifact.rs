@@ -9,10 +9,10 @@ use super::engine::Engine;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
 
-/// What images are known by that were committed or imported.
+/// The builder id of images that were committed or imported.
 pub const IMPORTED: &str = "packer.post-processor.docker-import";
 
-/// What images are known by that were given a name.
+/// The builder id of images that were given a name.
 pub const TAGGED: &str = "packer.post-processor.docker-tag";
 
 /// What files of containers are known by.

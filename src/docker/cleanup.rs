@@ -17,8 +17,8 @@ use crate::journal::{Entry, Journal, Thing};
 const LOOKS: usize = 10;
 
 /// How long the end of a container is waited for that the engine removes by itself: ten seconds.
-const MOMENTS: usize = 200;
-const MOMENT: Duration = Duration::from_millis(50);
+const REMOVAL_LOOKS: usize = 200;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Cleans up in container engines.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ impl DockerCleaner {
         match engines.get(endpoint) {
             Some(Ok(engine)) => Ok(engine.clone()),
             Some(Err(why)) => bail!("{why}"),
-            None => bail!("nobody opened its engine"),
+            None => bail!("a mistake in imgbake itself: the engine was not opened"),
         }
     }
 }
@@ -178,9 +178,9 @@ impl Engine {
 
     /// Removes an image, once the engine has removed the container that was ended.
     async fn remove_unused(&self, image: &str) -> Result<(), EngineError> {
-        for _ in 0..MOMENTS {
+        for _ in 0..REMOVAL_LOOKS {
             match self.remove_image(image).await {
-                Err(error) if error.is_conflict() => tokio::time::sleep(MOMENT).await,
+                Err(error) if error.is_conflict() => tokio::time::sleep(REMOVAL_PAUSE).await,
                 removed => return removed,
             }
         }

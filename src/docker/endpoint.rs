@@ -57,7 +57,7 @@ pub(super) fn config_dir(environment: &Environment) -> Option<PathBuf> {
     given.or_else(|| Some(environment.home()?.join(".docker")))
 }
 
-/// What a file in `dir` says; `None` if it is not there.
+/// What the file `path` says; `None` if it is not there.
 pub(super) fn read_config<T: for<'a> Deserialize<'a>>(path: &Path) -> anyhow::Result<Option<T>> {
     match peer::read_regular(path, LARGEST_FILE) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

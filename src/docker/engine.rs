@@ -1,4 +1,4 @@
-//! The connection to an engine, and what it says against a call.
+//! The connection to an engine, and the errors of its calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// Where it listens, as `DOCKER_HOST` says it.
+    /// Where it listens, as `DOCKER_HOST` says it; `podman` if Podman is asked to be the engine.
     pub fn host(&self) -> &str {
         &self.endpoint.0
     }
@@ -105,11 +105,6 @@ impl Engine {
         let asked = client.version().await.map_err(EngineError::from);
         asked.map_err(|error| out_of_reach(&endpoint, error.into()))?;
         Ok(Self { client, endpoint, _service: None })
-    }
-
-    /// Where it is, for people.
-    pub fn place(&self) -> String {
-        self.endpoint.to_string()
     }
 
     /// The client for calls that take as long as an image is large.
@@ -170,7 +165,7 @@ fn url_safe(mut request: BollardRequest) -> BollardRequest {
     request
 }
 
-/// What stands against a call.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The engine has understood, and refuses.

@@ -135,7 +135,7 @@ impl Engine {
 
     fn thing(&self, kind: &str, name: &str, made: MadeKind) -> Thing {
         let made = Made { engine: self.endpoint.clone(), kind: made };
-        Thing::new(kind, name).at(self.place()).with_details(json!({ "docker": made }))
+        Thing::new(kind, name).at(self.host()).with_details(json!({ "docker": made }))
     }
 }
 

@@ -3,7 +3,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `endpoint` | where an engine listens |
-//! | `engine` | the connection to it, and what it says against a call |
+//! | `engine` | the connection to it, and the errors of its calls |
 //! | `podman` | an engine that lives as long as we need it: `docker_path = "podman"` |
 //! | `container`, `exec` | containers, and commands in them |
 //! | `archive` | files of containers |

@@ -301,15 +301,15 @@ fn cgroup_namespace(run: &mut Run, text: &str, _: &Environment) -> Result<(), St
 /// `/dev/fuse`, `/dev/a:/dev/b`, `/dev/a:/dev/b:rwm`, `/dev/a:rwm`.
 fn device(text: &str) -> DeviceMapping {
     let mut parts = text.splitn(3, ':');
-    let there = parts.next().unwrap_or_default();
-    let (here, rights) = match (parts.next(), parts.next()) {
-        (None, _) => (there, "rwm"),
-        (Some(rights), None) if !rights.starts_with('/') => (there, rights),
-        (Some(here), rights) => (here, rights.unwrap_or("rwm")),
+    let on_host = parts.next().unwrap_or_default();
+    let (inside, rights) = match (parts.next(), parts.next()) {
+        (None, _) => (on_host, "rwm"),
+        (Some(rights), None) if !rights.starts_with('/') => (on_host, rights),
+        (Some(inside), rights) => (inside, rights.unwrap_or("rwm")),
     };
     DeviceMapping {
-        path_on_host: Some(there.to_owned()),
-        path_in_container: Some(here.to_owned()),
+        path_on_host: Some(on_host.to_owned()),
+        path_in_container: Some(inside.to_owned()),
         cgroup_permissions: Some(rights.to_owned()),
     }
 }
@@ -420,7 +420,7 @@ mod tests {
             ("HOME".to_owned(), "/home/me".to_owned()),
             ("TOKEN".to_owned(), "abc".to_owned()),
         ]);
-        let environment = Environment::new(vars, "/work".into(), Timestamp::UNIX_EPOCH);
+        let environment = Environment::new(vars, "/here".into(), Timestamp::UNIX_EPOCH);
         let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
         Run::parse(&words, &environment).map_err(|bad| format!("{}: {bad}", bad.at))
     }

@@ -6,7 +6,7 @@
 //!
 //! Each result is rounded half to even, as Go's `big.Float` does. The floats of `dashu-float` only
 //! promise to be less than one last bit away, and their sums may have one bit too many: values would
-//! differ from those of the usual tool in their last digit.
+//! differ from those of Packer in their last digit.
 
 mod arithmetic;
 mod digits;

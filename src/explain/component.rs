@@ -27,7 +27,7 @@ pub struct ComponentPage {
     pub options: Vec<OptionPage>,
     /// Those that all components of this kind have.
     pub meta_arguments: Vec<OptionPage>,
-    /// Options of the usual tool that are refused by name.
+    /// Options of Packer that are refused by name.
     pub not_built: Vec<String>,
     /// Names that it adds to `build.*`.
     pub build_data: Vec<String>,

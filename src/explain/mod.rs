@@ -27,7 +27,7 @@ pub enum Page {
     Component(ComponentPage),
     /// One option of a component.
     Option(OptionPage),
-    /// A component or an option of the usual tool that is refused by name.
+    /// A component or an option of Packer that is refused by name.
     NotBuilt(NotBuilt),
     /// A function of HCL2 templates.
     Function(Signature),

@@ -45,7 +45,7 @@ impl Builder for PluginBuilder {
         let unfinished = Unfinished::new(cx.ui.clone(), process.called());
         let hosted = Arc::new(Hosted::new(process.clone(), cx));
         let run = tokio::select! {
-            run = RUN.done(&process, hosted, Value::from, &cx.cancel) => run,
+            run = RUN.run(&process, hosted, Value::from, &cx.cancel) => run,
             never = unfinished.warns_when(&cx.cancel) => match never {},
         };
         if process.is_alive() {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::installed::{Description, Found};
-use super::runtime::lock;
+use super::installed::{Description, Installed};
+use super::runtime::guard;
 use super::spec::Spec;
 use crate::env::Environment;
 use crate::peer::read_regular;
@@ -57,7 +57,7 @@ fn seen(program: &Path) -> std::io::Result<[i64; 5]> {
 
 impl Cache {
     /// What is kept of `found`; asks the program and checks it, where nothing is.
-    pub fn of(found: &Found, environment: &Environment) -> anyhow::Result<Self> {
+    pub fn of(found: &Installed, environment: &Environment) -> anyhow::Result<Self> {
         let now = seen(&found.path)?;
         let file = file(&found.path, environment);
         let read = file.as_ref().and_then(|file| read_regular(file, LARGEST).ok());
@@ -68,7 +68,7 @@ impl Cache {
             return Ok(Self { file, kept: Arc::new(Mutex::new(kept)) });
         }
         let sum = found.check()?;
-        let description = Description::ask(&found.path, environment)?;
+        let description = Description::ask_blocking(&found.path, environment)?;
         description.check(found)?;
         let kept = Kept {
             format: FORMAT,
@@ -84,7 +84,7 @@ impl Cache {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        lock(&self.kept)
+        guard(&self.kept)
     }
 
     /// The SHA-256 of the program.

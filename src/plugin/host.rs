@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use super::builder::PluginBuilder;
 use super::cache::Cache;
 use super::data_source::PluginDataSource;
-use super::installed::{self, Description, Found};
+use super::installed::{self, Description, Installed};
 use super::lock::Lock;
 use super::options;
 use super::post_processor::PluginPostProcessor;
 use super::prepare::{self, Accepted, Options};
 use super::provisioner::PluginProvisioner;
 use super::remote::{Identity, Remote};
-use super::runtime::lock;
+use super::runtime::guard;
 use super::spec::{self, Item, Spec, Type};
 use super::version::Constraints;
 use crate::component::Facts;
@@ -39,7 +39,7 @@ pub struct Host {
 #[derive(Clone, Debug)]
 pub struct Plugin {
     /// Its file.
-    pub found: Found,
+    pub found: Installed,
     /// The word that its components begin with.
     pub accessor: String,
     cache: Cache,
@@ -108,7 +108,7 @@ impl Host {
     }
 
     /// The best of each plugin that is installed, by its own name.
-    pub fn newest(&self, environment: &Environment) -> Vec<Found> {
+    pub fn newest(&self, environment: &Environment) -> Vec<Installed> {
         let Ok(root) = installed::directory(environment) else { return Vec::new() };
         let mut all = installed::all(&root);
         all.reverse();
@@ -119,11 +119,11 @@ impl Host {
     /// Checks the file `found`, and asks what it is.
     pub fn open(
         &self,
-        found: Found,
+        found: Installed,
         accessor: &str,
         environment: &Environment,
     ) -> anyhow::Result<Plugin> {
-        let mut programs = lock(&self.programs);
+        let mut programs = guard(&self.programs);
         let ask = || Cache::of(&found, environment).map_err(|error| format!("{error:#}"));
         let cache = programs.entry(found.path.clone()).or_insert_with(ask).clone();
         let cache = cache.map_err(|why| anyhow::anyhow!("{}: {why}", found.path.display()))?;
@@ -132,7 +132,7 @@ impl Host {
 
     /// Whether a template uses any component of a plugin.
     pub fn has_components(&self) -> bool {
-        !lock(&self.remotes).is_empty()
+        !guard(&self.remotes).is_empty()
     }
 
     /// The component of `plugin` that a template calls `name`.
@@ -158,7 +158,7 @@ impl Host {
             };
             Remote::new(identity, environment.clone(), Some(plugin.cache.clone()))
         };
-        Some(lock(&self.remotes).entry(key).or_insert_with(make).clone())
+        Some(guard(&self.remotes).entry(key).or_insert_with(make).clone())
     }
 }
 

@@ -43,7 +43,7 @@ pub fn platform() -> String {
     format!("{os}_{arch}")
 }
 
-/// Where plugins are installed. The same places as those of the usual tool.
+/// Where plugins are installed. The same places as those of Packer.
 ///
 /// # Errors
 /// When `PACKER_PLUGIN_PATH` names several.
@@ -68,7 +68,7 @@ pub fn directory(environment: &Environment) -> anyhow::Result<PathBuf> {
 
 /// A file that is named as a plugin is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Installed {
     /// The file.
     pub path: PathBuf,
     /// Where it comes from: `github.com/hashicorp/docker`.
@@ -93,13 +93,13 @@ pub fn fitting(
     source: &str,
     constraints: &Constraints,
     environment: &Environment,
-) -> anyhow::Result<Vec<Found>> {
+) -> anyhow::Result<Vec<Installed>> {
     let mut all = all(&directory(environment)?);
     all.retain(|found| found.source == source && constraints.allow(&found.version.core()));
     Ok(all)
 }
 
-impl Found {
+impl Installed {
     /// Takes the name of the file `path` below `root` apart; `None` if it is no plugin for this machine.
     pub fn of(root: &Path, path: &Path) -> Option<Self> {
         let parent = path.parent()?.strip_prefix(root).ok()?;
@@ -123,13 +123,13 @@ impl Found {
         })
     }
 
-    /// Whether it may be run: the sum beside it is right, and nobody else can change it.
+    /// Whether it may be run: the sum beside it is right, and no user outside its group can change it.
     pub fn check(&self) -> anyhow::Result<String> {
         // The file, and all directories up to the plugin directory: whoever writes to one of them can put
         // another file in its place.
         let above = self.source.split('/').count() + 2;
         for path in self.path.ancestors().take(above) {
-            nobody_else_writes(path)?;
+            check_owner_and_mode(path)?;
         }
         let beside = sum_path(&self.path);
         let wanted = read_regular_text(&beside, 1024)
@@ -153,8 +153,9 @@ pub fn sum_of(path: &Path) -> anyhow::Result<String> {
     Ok(hex::encode(hash.finalize()))
 }
 
-/// Whether `path` belongs to this user or to root, and only the owner may write to it.
-fn nobody_else_writes(path: &Path) -> anyhow::Result<()> {
+/// `path` must belong to this user or to root, and not everybody may write to it. Its group may: many
+/// systems give each user one.
+fn check_owner_and_mode(path: &Path) -> anyhow::Result<()> {
     let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
     let own = [rustix::process::geteuid().as_raw(), 0].contains(&metadata.uid());
     ensure!(own, "{} belongs to another user", path.display());
@@ -164,10 +165,11 @@ fn nobody_else_writes(path: &Path) -> anyhow::Result<()> {
 
 /// All plugins below `root` for this machine, sorted by source and version: the best is the last of
 /// its source.
-pub fn all(root: &Path) -> Vec<Found> {
+pub fn all(root: &Path) -> Vec<Installed> {
     let walk = walkdir::WalkDir::new(root).min_depth(2).max_depth(DEEPEST).follow_links(true);
     let files = walk.into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
-    let mut found: Vec<Found> = files.filter_map(|entry| Found::of(root, entry.path())).collect();
+    let mut found: Vec<Installed> =
+        files.filter_map(|entry| Installed::of(root, entry.path())).collect();
     found.sort_by(|a, b| a.source.cmp(&b.source).then_with(|| a.version.cmp(&b.version)));
     found
 }
@@ -198,7 +200,7 @@ pub struct Description {
 
 /// Starts `command`. A file that was just written may still be open for writing in a child that
 /// another thread has started meanwhile, until that one runs its own program.
-async fn started(command: &mut Command) -> std::io::Result<Child> {
+async fn spawn(command: &mut Command) -> std::io::Result<Child> {
     for _ in 0..20 {
         match command.spawn() {
             Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
@@ -217,19 +219,19 @@ fn list<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
 
 impl Description {
     /// Asks the plugin `program`; waits for its answer in this thread.
-    pub fn ask(program: &Path, environment: &Environment) -> anyhow::Result<Self> {
+    pub fn ask_blocking(program: &Path, environment: &Environment) -> anyhow::Result<Self> {
         let (program, environment) = (program.to_owned(), environment.clone());
-        runtime::finish(async move { Self::ask_now(&program, &environment).await })?
+        runtime::finish(async move { Self::ask(&program, &environment).await })?
     }
 
     /// Asks the plugin `program`.
-    pub async fn ask_now(program: &Path, environment: &Environment) -> anyhow::Result<Self> {
+    pub async fn ask(program: &Path, environment: &Environment) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         let given = environment.vars().filter(|(name, _)| !process::is_withheld(name));
         command.arg("describe").env_clear().envs(given).current_dir(&environment.cwd);
         command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
         command.kill_on_drop(true);
-        let mut child = started(&mut command).await.context("it cannot be started")?;
+        let mut child = spawn(&mut command).await.context("it cannot be started")?;
         let stdout = child.stdout.take().context("a child without output")?;
         let answer = DESCRIPTION.collect(tokio_util::io::ReaderStream::new(stdout)).await?;
         let status = DESCRIPTION.in_time(child.wait()).await??;
@@ -238,7 +240,7 @@ impl Description {
     }
 
     /// Whether it is what its file is named.
-    pub fn check(&self, found: &Found) -> anyhow::Result<()> {
+    pub fn check(&self, found: &Installed) -> anyhow::Result<()> {
         if self.version != found.version.text() {
             bail!("it says that it is version {}", self.version);
         }
@@ -263,7 +265,7 @@ mod tests {
     #[test]
     fn a_file_is_a_plugin_only_if_its_name_says_all() {
         let root = Path::new("/p");
-        let found = |path: String| Found::of(root, Path::new(&path));
+        let found = |path: String| Installed::of(root, Path::new(&path));
         let platform = platform();
         let good =
             format!("/p/github.com/hashicorp/docker/packer-plugin-docker_v1.1.2_x5.0_{platform}");

@@ -89,7 +89,7 @@ impl Machine {
     }
 
     /// Runs `command`, which reads `input` if it is given any.
-    async fn finished(
+    async fn run_command(
         &self,
         command: Command<'_>,
         input: Option<Input<'_>>,
@@ -119,7 +119,7 @@ impl Machine {
     }
 
     /// Has the plugin read from a stream that `write` fills.
-    async fn fed(
+    async fn upload_from(
         &self,
         argument: impl FnOnce(u32) -> Value,
         write: impl AsyncFnOnce(&mut Channel) -> anyhow::Result<()>,
@@ -216,7 +216,7 @@ impl Communicator for Machine {
         command: Command<'_>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
-        self.finished(command, None, output).await
+        self.run_command(command, None, output).await
     }
 
     async fn run_fed(
@@ -225,7 +225,7 @@ impl Communicator for Machine {
         input: Input<'_>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
-        self.finished(command, Some(input), output).await
+        self.run_command(command, Some(input), output).await
     }
 
     async fn upload(&self, from: Upload<'_>, to: &str, _ui: &Ui) -> anyhow::Result<()> {
@@ -233,7 +233,7 @@ impl Communicator for Machine {
             Upload::Text { content, mode } => {
                 let size = content.len() as u64;
                 let argument = |id| upload(to, id, size, mode);
-                self.fed(argument, async |to| Ok(to.write_all(content).await?)).await
+                self.upload_from(argument, async |to| Ok(to.write_all(content).await?)).await
             }
             Upload::File(path) => {
                 let file = open_regular(path).with_context(|| path.display().to_string())?;
@@ -246,7 +246,7 @@ impl Communicator for Machine {
                     tokio::io::copy_buf(&mut from, to).await?;
                     Ok(())
                 };
-                self.fed(argument, copy).await
+                self.upload_from(argument, copy).await
             }
         }
     }

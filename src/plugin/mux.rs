@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::runtime::{self, lock};
+use super::runtime::{self, guard};
 
 /// How long either side may take to answer to a number. Plugins use the same limit.
 const DIAL: Duration = Duration::from_secs(5);
@@ -87,7 +87,7 @@ impl Session {
     pub fn of_plugin(socket: impl Socket) -> (Self, Accept) {
         let slots = Slots::default();
         let (sender, receiver) = oneshot::channel();
-        lock(&slots).insert(0, sender);
+        guard(&slots).insert(0, sender);
         let main = Accept { id: 0, receiver, slots: slots.clone() };
         (Self::with(socket, yamux::Mode::Server, slots), main)
     }
@@ -105,7 +105,7 @@ impl Session {
     pub fn accept(&self) -> Accept {
         let id = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let (sender, receiver) = oneshot::channel();
-        lock(&self.slots).insert(id, sender);
+        guard(&self.slots).insert(id, sender);
         Accept { id, receiver, slots: self.slots.clone() }
     }
 
@@ -163,7 +163,7 @@ impl Accept {
 
 impl Drop for Accept {
     fn drop(&mut self) {
-        lock(&self.slots).remove(&self.id);
+        guard(&self.slots).remove(&self.id);
     }
 }
 
@@ -176,7 +176,7 @@ async fn drive<T: Socket>(
     let mut asked = VecDeque::new();
     poll_fn(|cx| drive_once(cx, &mut connection, &mut opens, &mut asked, &slots)).await;
     opens.close();
-    lock(&slots).clear();
+    guard(&slots).clear();
 }
 
 fn drive_once<T: Socket>(
@@ -208,7 +208,7 @@ fn drive_once<T: Socket>(
         }
         match ready!(connection.poll_next_inbound(cx)) {
             Some(Ok(stream)) => {
-                runtime::spawn(hand_over(Channel::new(stream), slots.clone()));
+                runtime::spawn(deliver(Channel::new(stream), slots.clone()));
             }
             Some(Err(_)) | None => return Poll::Ready(()),
         }
@@ -217,10 +217,10 @@ fn drive_once<T: Socket>(
 
 /// Gives a stream to who waits for its number. One that nobody wants is closed: its dialler has no
 /// time limit.
-async fn hand_over(mut channel: Channel, slots: Slots) {
+async fn deliver(mut channel: Channel, slots: Slots) {
     let mut id = [0; 4];
     let Ok(Ok(_)) = timeout(DIAL, channel.read_exact(&mut id)).await else { return };
-    let Some(waiting) = lock(&slots).remove(&u32::from_le_bytes(id)) else { return };
+    let Some(waiting) = guard(&slots).remove(&u32::from_le_bytes(id)) else { return };
     if channel.write_all(&id).await.is_ok() && channel.flush().await.is_ok() {
         let _ = waiting.send(channel);
     }

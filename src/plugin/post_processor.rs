@@ -60,7 +60,7 @@ impl PostProcessor for PluginPostProcessor {
     ) -> anyhow::Result<Processed> {
         let process = Arc::new(self.options.ready(&self.remote, OnError::Cleanup).await?);
         let given = Arc::new(Given { artifact: Lent(input), voice: Voice::new(cx.ui.clone()) });
-        let done = POST_PROCESS.done(&process, given, Value::from, &cx.cancel);
+        let done = POST_PROCESS.run(&process, given, Value::from, &cx.cancel);
         let (answer, served) = done.await?;
         if let Some(error) = error_in(&answer, "Err") {
             bail!("{}", harmless(error.as_bytes()));

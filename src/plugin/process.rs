@@ -17,8 +17,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::mux::Session;
-use super::rpc::{Client, Fault};
-use super::runtime::{self, lock};
+use super::rpc::{CallError, Client};
+use super::runtime::{self, guard};
 use crate::env::Environment;
 use crate::github;
 use crate::guest::harmless;
@@ -156,12 +156,12 @@ impl Process {
     pub async fn explained(
         &self,
         method: &str,
-        answer: Result<Value, Fault>,
+        answer: Result<Value, CallError>,
     ) -> anyhow::Result<Value> {
         match answer {
             Ok(value) => Ok(value),
-            Err(Fault::Refused(words)) => Err(Refusal(harmless(words.as_bytes())).into()),
-            Err(Fault::Gone) => Err(self.death(&format!("during `{method}`")).await),
+            Err(CallError::Refused(words)) => Err(Refusal(harmless(words.as_bytes())).into()),
+            Err(CallError::Gone) => Err(self.death(&format!("during `{method}`")).await),
             Err(fault) => bail!("{}: {fault} to `{method}`{}", self.called, self.tail.shown()),
         }
     }
@@ -329,7 +329,7 @@ impl Tail {
             }
             let text = harmless(&line);
             tracing::debug!("{called}: {text}");
-            let mut lines = lock(&self.lines);
+            let mut lines = guard(&self.lines);
             if lines.len() == TAIL {
                 lines.pop_front();
             }
@@ -339,7 +339,7 @@ impl Tail {
 
     /// What is shown of it, as an addition to a sentence.
     fn shown(&self) -> String {
-        let lines = lock(&self.lines);
+        let lines = guard(&self.lines);
         let first_panic = lines.iter().position(|line| line.starts_with("panic:"));
         let from = first_panic.unwrap_or(lines.len().saturating_sub(SHOWN));
         let shown: Vec<&str> = lines.iter().skip(from).take(SHOWN).map(String::as_str).collect();

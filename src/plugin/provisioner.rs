@@ -46,7 +46,7 @@ impl Provisioner for PluginProvisioner {
         let data = data.map(|(name, value)| (name.as_str().into(), pack::from_json(value)));
         let data = Value::Map(data.collect());
         let argument = |id: u32| object([("GeneratedData", data), ("StreamID", id.into())]);
-        let (_nothing, _served) = PROVISION.done(&process, lent, argument, &cx.cancel).await?;
+        let (_nothing, _served) = PROVISION.run(&process, lent, argument, &cx.cancel).await?;
         // One that was told to stop stays stopped.
         if !cx.cancel.is_cancelled() {
             self.options.give_back(&self.remote, process);

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use super::cache::Cache;
 use super::pack::field;
 use super::process::{Process, Start};
-use super::runtime::{self, lock};
+use super::runtime::{self, guard};
 use super::spec::{Spec, odd_name};
 use super::{gob_cty, protobuf};
 use crate::env::Environment;
@@ -99,11 +99,11 @@ impl Remote {
             called: format!("the plugin `{}`", identity.name),
             takes_old_greeting: false,
         };
-        Self::started_as(start, identity, environment, cache)
+        Self::with_start(start, identity, environment, cache)
     }
 
     /// The same, started by another command line than plugins have today.
-    pub fn started_as(
+    pub fn with_start(
         start: Start,
         identity: Identity,
         environment: Arc<Environment>,
@@ -127,7 +127,7 @@ impl Remote {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Process>> {
-        lock(&self.0.idle)
+        guard(&self.0.idle)
     }
 
     /// A process that waits for more to do.
@@ -193,7 +193,7 @@ impl Remote {
 
     /// Asked once, whatever comes of it: a plugin that hangs hangs every time.
     fn schema(&self, what: &'static str) -> anyhow::Result<Arc<Spec>> {
-        let mut specs = lock(&self.0.specs);
+        let mut specs = guard(&self.0.specs);
         let ask = || self.cached_schema(what).map(Arc::new).map_err(|error| format!("{error:#}"));
         specs.entry(what).or_insert_with(ask).clone().map_err(anyhow::Error::msg)
     }

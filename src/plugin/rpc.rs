@@ -18,14 +18,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::mux::{Accept, Channel};
 use super::pack::{self, field, text};
-use super::runtime::{self, lock};
+use super::runtime::{self, guard};
 
 /// How many calls of one channel are served at a time.
 const CALLS: usize = 1024;
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum CallError {
     /// The other side refused it, in its own words.
     #[error("{0}")]
     Refused(String),
@@ -40,7 +40,7 @@ pub enum Fault {
     Garbled(String),
 }
 
-type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Value, Fault>>>>>>;
+type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Value, CallError>>>>>>;
 
 /// The end of a channel that calls.
 #[derive(Debug)]
@@ -71,25 +71,25 @@ impl Client {
         method: &str,
         argument: Value,
         limit: Duration,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, CallError> {
         let answer = tokio::time::timeout(limit, self.call_unlimited(method, argument));
-        answer.await.unwrap_or(Err(Fault::Late(limit)))
+        answer.await.unwrap_or(Err(CallError::Late(limit)))
     }
 
     /// Calls `method`, whose answer may take as long as a build does.
-    pub async fn call_unlimited(&self, method: &str, argument: Value) -> Result<Value, Fault> {
+    pub async fn call_unlimited(&self, method: &str, argument: Value) -> Result<Value, CallError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        match lock(&self.pending).as_mut() {
+        match guard(&self.pending).as_mut() {
             Some(pending) => pending.insert(id, sender),
-            None => return Err(Fault::Gone),
+            None => return Err(CallError::Gone),
         };
         let header = pack::object([("ServiceMethod", method.into()), ("Seq", id.into())]);
         let message = pack::write(&[header, argument]);
         let writer = self.writer.clone();
         // Whoever waits may stop waiting in the middle; a message may not stop in the middle.
         runtime::spawn(async move { send(&writer, &message).await });
-        answer.await.unwrap_or(Err(Fault::Gone))
+        answer.await.unwrap_or(Err(CallError::Gone))
     }
 }
 
@@ -104,15 +104,15 @@ async fn take_answers(mut reader: BufReader<ReadHalf<Channel>>, pending: Pending
         && let Ok(body) = pack::read(&mut reader).await
     {
         let answer = match field(&header, "Error").and_then(text) {
-            Some(error) if !error.is_empty() => Err(Fault::Refused(error)),
+            Some(error) if !error.is_empty() => Err(CallError::Refused(error)),
             _ => Ok(body),
         };
         let id = field(&header, "Seq").and_then(Value::as_u64);
-        let waiting = lock(&pending).as_mut().zip(id).and_then(|(all, id)| all.remove(&id));
+        let waiting = guard(&pending).as_mut().zip(id).and_then(|(all, id)| all.remove(&id));
         // Whoever has stopped waiting does not want it.
         let _ = waiting.map(|waiting| waiting.send(answer));
     }
-    lock(&pending).take();
+    guard(&pending).take();
 }
 
 /// What the other side may call.

@@ -16,7 +16,7 @@ static RUNTIME: LazyLock<Result<Runtime, String>> = LazyLock::new(|| {
 });
 
 /// What `mutex` guards, even if a thread has died with it.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -45,5 +45,9 @@ where
         // Nobody waits any more only if this thread is gone.
         let _ = sender.send(work.await);
     });
-    receiver.recv().map_err(|_| anyhow::anyhow!("a mistake in imgbake itself"))
+    receiver.recv().map_err(|_| {
+        anyhow::anyhow!(
+            "a mistake in imgbake itself: the work of a plugin panicked; please report it"
+        )
+    })
 }

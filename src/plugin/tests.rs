@@ -60,7 +60,7 @@ fn remote(role: Role, name: &str, dir: &Path) -> Option<Remote> {
         name: name.to_owned(),
         speaks_protobuf: false,
     };
-    Some(Remote::started_as(start, identity, Arc::new(environment), None))
+    Some(Remote::with_start(start, identity, Arc::new(environment), None))
 }
 
 fn options(remote: &Remote, name: &str) -> Item {

@@ -9,7 +9,7 @@ use rmpv::Value;
 
 use super::pack::{self, field, text};
 use super::rpc::{Service, no_such_method};
-use super::runtime::lock;
+use super::runtime::guard;
 use crate::event::{Message, Progress, Stream, Ui};
 use crate::guest::harmless;
 
@@ -41,7 +41,7 @@ impl Voice {
     }
 
     fn transfers(&self) -> MutexGuard<'_, HashMap<String, Transfer>> {
-        lock(&self.transfers)
+        guard(&self.transfers)
     }
 
     fn begin(&self, argument: &Value) -> Value {

@@ -53,7 +53,7 @@ impl Work {
     /// Has the component in `process` do it, with what `argument` makes of the number of the stream on
     /// which it may call `service`: meanwhile, and as long as what comes beside the answer lives. When
     /// `cancel` fires it is told to stop; it may end in its own way then, and fails with [`Cancelled`].
-    pub async fn done(
+    pub async fn run(
         self,
         process: &Process,
         service: Arc<dyn Service>,

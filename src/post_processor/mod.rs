@@ -1,4 +1,10 @@
 //! Post-processors: each makes something of a finished artifact.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `archive` | archives and compressed files, written as streams |
+//! | `boxes` | what `vagrant_cloud` and `vagrant_registry` share: which box, and its upload |
+//! | all others | one post-processor each (`docker`: four) |
 
 mod archive;
 pub mod artifice;

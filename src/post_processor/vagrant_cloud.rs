@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::boxes::api::{Api, Upload};
-use super::boxes::{self, Published, UrlFields, Version, check_sum};
+use super::boxes::{self, BoxToPublish, PublishedBox, UrlFields, check_sum};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::Late;
 use crate::event::Ui;
@@ -111,14 +111,14 @@ impl PostProcessor for VagrantCloud {
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
         let url = self.own.box_download_url.as_ref();
-        let published = Published::of(cx, &*input, &self.own.architecture, url).await?;
+        let published = BoxToPublish::of(cx, &*input, &self.own.architecture, url).await?;
         if self.warns {
             cx.ui.error("Warning: the token is the one in ATLAS_TOKEN; set VAGRANT_CLOUD_TOKEN");
         }
         let insecure = self.own.insecure_skip_tls_verify && self.url != VAGRANT_CLOUD;
         let api = Api::new(&self.url, self.token.clone(), insecure)?;
         self.publish(cx, &api, &published).await?;
-        Ok(Version::published(BUILDER_ID, &published.provider, &self.own.box_tag))
+        Ok(PublishedBox::processed(BUILDER_ID, &published.provider, &self.own.box_tag))
     }
 }
 
@@ -127,12 +127,12 @@ impl VagrantCloud {
         &self,
         cx: &PostProcessContext,
         api: &Api,
-        published: &Published,
+        published: &BoxToPublish,
     ) -> anyhow::Result<()> {
         let Options { box_tag, version, .. } = &self.own;
         or_cancelled(&cx.cancel, self.version(cx, api)).await??;
         let providers = format!("box/{box_tag}/version/{version}/providers");
-        let Published { provider, architecture, .. } = published;
+        let BoxToPublish { provider, architecture, .. } = published;
         cx.ui.say(format!("Creating provider: {provider}"));
         let made = api.post(&providers, &self.provider(published)).await;
         made.context("Error creating provider")?;
@@ -176,8 +176,8 @@ impl VagrantCloud {
     }
 
     /// The provider, as the server is told it.
-    fn provider(&self, published: &Published) -> serde_json::Value {
-        let Published { provider, architecture, download_url, .. } = published;
+    fn provider(&self, published: &BoxToPublish) -> serde_json::Value {
+        let BoxToPublish { provider, architecture, download_url, .. } = published;
         let mut body = json!({ "name": provider, "architecture": architecture });
         if *architecture == self.own.default_architecture {
             body["default_architecture"] = true.into();
@@ -197,10 +197,10 @@ impl VagrantCloud {
         ui: &Ui,
         api: &Api,
         path: &str,
-        published: &Published,
+        published: &BoxToPublish,
     ) -> anyhow::Result<()> {
         let file = &published.file;
-        let is_direct = published.goes_straight(self.own.no_direct_upload, ui).await?;
+        let is_direct = published.uploads_directly(self.own.no_direct_upload, ui).await?;
         ui.say(format!("Preparing upload of box: {}", file.display()));
         let end = if is_direct { "/upload/direct" } else { "/upload" };
         let prepared = api.get(&format!("{path}{end}")).await.context("Error preparing upload")?;
@@ -212,7 +212,7 @@ impl VagrantCloud {
             "the server does not say what to call after the upload"
         );
         ui.say(format!("Uploading box: {}", file.display()));
-        let to = Upload { url, lets_in: is_direct };
+        let to = Upload { url, is_presigned: is_direct };
         api.upload(&to, file, ui).await.context("Error uploading box")?;
         if let Some(callback) = callback {
             ui.say("Confirming direct box upload completion");

@@ -1,4 +1,4 @@
-//! The plugins of the usual tool: which of them are built in, and where other components come from.
+//! The plugins of Packer: which of them are built in, and where other components come from.
 
 use crate::template::ast::{RequiredPlugin, Template};
 

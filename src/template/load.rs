@@ -45,7 +45,7 @@ pub enum Reading {
     /// It must fit together.
     #[default]
     Strict,
-    /// It must be one. As in the usual tool, names that two files define and what is odd inside of
+    /// It must be one. As in Packer, names that two files define and what is odd inside of
     /// `build` count only for those who build: here they are warnings.
     Loose,
 }

@@ -533,7 +533,6 @@ impl Transfer<'_> {
     }
 }
 
-/// Fetching needs nothing else of a build: for tests of this room.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -108,7 +108,7 @@ impl Options {
     async fn resolve(&self, name: &str) -> anyhow::Result<IpAddr> {
         let found = tokio::net::lookup_host((name, 0)).await;
         let found = found.with_context(|| format!("`http_bind_address`: {name}"))?;
-        // QEMU's user network leads to addresses of the older kind.
+        // QEMU's user network leads to IPv4 addresses.
         let addresses = found.map(|found| found.ip()).filter(|address| self.speaks(address));
         let address = addresses.min_by_key(IpAddr::is_ipv6);
         address.with_context(|| format!("`http_bind_address`: {name} has none"))

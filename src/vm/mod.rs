@@ -1,5 +1,17 @@
-//! QEMU machines: disks, processes, QMP, ports; what a machine is fed with (images, CDs, floppies, HTTP),
-//! what is typed at it ([`boot`]), and what people see of its screen.
+//! QEMU machines.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `machine`, `process`, `qmp` | a running QEMU, its process, its control protocol |
+//! | `accelerator` | whether KVM works here |
+//! | `tool` | helper programs that run to their end: `qemu-img`, `xorriso` |
+//! | `disk`, `format` | disk images: made, converted, their format found out |
+//! | `download`, `checksum`, `shared` | the image to start from; its checksum; builds that need the same file take turns |
+//! | `cd`, `floppy`, `medium` | CDs and floppies for the guest; the host files that go on them |
+//! | `http_server`, `ports`, `neighbor` | HTTP for the guest; free ports; addresses on a bridge (ARP) |
+//! | [`boot`] | what is typed at the machine |
+//! | `screen`, `album`, `watch`, `console`, `vnc` | screenshots; where they are kept; a warning when nothing changes; the serial console; VNC |
+//! | `tpm` | a TPM, by `swtpm` |
 
 pub mod accelerator;
 pub mod album;

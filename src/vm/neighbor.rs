@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::peer;
 
-/// Where Linux says which addresses it has met.
-const TABLE: &str = "/proc/net/arp";
+/// Linux's ARP table.
+pub const TABLE: &str = "/proc/net/arp";
 /// More than all tables have.
 const LARGEST_TABLE: u64 = 4 << 20;
 
@@ -33,7 +33,7 @@ fn interface(name: &str) -> anyhow::Result<Vec<Interface>> {
     Ok(own.filter(|interface| !interface.is_link_local()).collect())
 }
 
-/// The address of this host at the interface `name`: of the older kind, if it has one.
+/// The address of this host at the interface `name`: IPv4, if it has one.
 pub fn own_address(name: &str) -> anyhow::Result<IpAddr> {
     let addresses = interface(name)?.into_iter().map(|interface| interface.ip());
     addresses
@@ -41,9 +41,9 @@ pub fn own_address(name: &str) -> anyhow::Result<IpAddr> {
         .with_context(|| format!("the network interface `{name}` has only link-local addresses"))
 }
 
-/// Has this host ask who has each address of the small networks at the interface `name`: so it meets
-/// machines that have not spoken to it by themselves.
-pub async fn meet_all(name: &str) -> anyhow::Result<()> {
+/// Has Linux send an ARP request for each address of the small networks at the interface `name`: the
+/// answers fill its ARP table with machines that have sent nothing yet.
+pub async fn ask_all_by_arp(name: &str) -> anyhow::Result<()> {
     for own in interface(name)? {
         let IfAddr::V4(own) = own.addr else { continue };
         if own.prefixlen < SHORTEST_PREFIX {
@@ -67,7 +67,7 @@ pub fn new_mac() -> String {
     format!("52:54:00:{:02x}:{:02x}:{:02x}", random[0], random[1], random[2])
 }
 
-/// The address of the guest whose network card is `mac`, if this host has met it.
+/// The address of the guest whose network card is `mac`, if it is in the ARP table.
 pub fn address_of(mac: &str) -> anyhow::Result<Option<Ipv4Addr>> {
     let table = peer::read_regular_text(TABLE.as_ref(), LARGEST_TABLE);
     Ok(find(&table.with_context(|| format!("cannot read {TABLE}"))?, mac))
@@ -78,8 +78,8 @@ fn find(table: &str, mac: &str) -> Option<Ipv4Addr> {
     table.lines().skip(1).find_map(|line| {
         let words: Vec<_> = line.split_whitespace().collect();
         let [address, _kind, flags, found, ..] = words[..] else { return None };
-        let is_met = flags != "0x0";
-        let is_it = is_met && found.eq_ignore_ascii_case(mac);
+        let is_known = flags != "0x0";
+        let is_it = is_known && found.eq_ignore_ascii_case(mac);
         is_it.then(|| address.parse().ok()).flatten()
     })
 }

@@ -22,7 +22,7 @@ const LONGEST_PASSWORD: usize = 8;
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
-    /// Whether there is no VNC server. The boot command does not need it, but as with the usual tool it
+    /// Whether there is no VNC server. The boot command does not need it, but as with Packer it
     /// cannot be given then.
     pub disable_vnc: bool,
     /// The address that the VNC server listens on.

@@ -389,7 +389,7 @@ fn plain(program: &Program, sshd: &Sshd) -> std::process::Command {
     command
 }
 
-/// The same playbook by the usual tool, if it is installed: its proxy is an SSH server that Ansible
+/// The same playbook by Packer, if it is installed: its proxy is an SSH server that Ansible
 /// logs in to with RSA and SHA-1, so that must be allowed.
 fn usual_tool(program: &Program) -> Option<std::process::Command> {
     let mut template: Json = serde_json::from_str(&program.read("template.json")).expect("JSON");
@@ -409,7 +409,7 @@ fn usual_tool(program: &Program) -> Option<std::process::Command> {
     })
 }
 
-/// Measures one playbook: Ansible alone, straight, over our connection, and the usual tool.
+/// Measures one playbook: Ansible alone, straight, over our connection, and Packer.
 fn measure(what: &str, tasks: &str, prepare: impl Fn(&Program)) {
     let (program, sshd) = (program(), Sshd::start());
     prepare(&program);
@@ -423,7 +423,7 @@ fn measure(what: &str, tasks: &str, prepare: impl Fn(&Program)) {
     }
     if let Some(mut usual) = usual_tool(&program) {
         let took = seconds(&mut usual);
-        println!("{what}: the usual tool: {took:.1} s, {:.2} x alone", took / alone);
+        println!("{what}: Packer: {took:.1} s, {:.2} x alone", took / alone);
     }
 }
 

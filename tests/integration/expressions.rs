@@ -1,4 +1,4 @@
-//! Expressions give the answers that the usual tool gives: `tests/fixtures/oracle/` holds them.
+//! Expressions give the answers that Packer gives: `tests/fixtures/oracle/` holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ fn every_expression_of_the_oracle_gives_its_answer() {
     assert_eq!(other_words, listed, "errors in other words (left) and those listed:\n{report}");
 }
 
-/// What go-cty, HCL and go-cty-yaml answer, the libraries of the usual tool. Of errors only that there
+/// What go-cty, HCL and go-cty-yaml answer, the libraries of Packer. Of errors only that there
 /// is one counts.
 #[test]
 fn every_expression_gives_the_answer_of_the_usual_tools_libraries() {

@@ -1,5 +1,5 @@
 //! `imgbake fix` as a command: what it reads, prints, refuses, and how it ends. What the fixers do is
-//! tested beside them; what the usual tool prints, in `templates/oracle.rs`.
+//! tested beside them; what Packer prints, in `templates/oracle.rs`.
 
 use std::io::Write as _;
 use std::process::Stdio;

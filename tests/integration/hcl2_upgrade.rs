@@ -77,7 +77,7 @@ fn the_tutorials_templates_validate_when_they_are_upgraded() {
     }
 }
 
-/// Of the templates that the usual tool was asked about. A variable that nobody declares is empty
+/// Of the templates that Packer was asked about. A variable that nobody declares is empty
 /// in a legacy template, and must be set in HCL2; one text for a list is a list there, and an error
 /// in HCL2.
 #[test]

@@ -1,5 +1,5 @@
 //! What templates of real users say, and what they are told: each row is one mistake that was made, or
-//! one text that the usual tool takes. The larger ones are in `tests/fixtures/language`.
+//! one text that Packer takes. The larger ones are in `tests/fixtures/language`.
 
 use crate::support::{Program, Run, fixture};
 

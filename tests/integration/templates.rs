@@ -1,5 +1,5 @@
-//! What `validate` and `inspect` say about whole templates: the tutorial's, and those that the
-//! usual tool was asked about (`tests/fixtures/oracle`).
+//! What `validate` and `inspect` say about whole templates: the tutorial's, and those that
+//! Packer was asked about (`tests/fixtures/oracle`).
 
 mod oracle;
 

@@ -1,4 +1,4 @@
-//! A TCP connection to a port of an instance, through AWS Systems Manager: what the usual tool
+//! A TCP connection to a port of an instance, through AWS Systems Manager: what Packer
 //! needs an external program for, the session manager plugin, spoken here.
 //!
 //! ```text

@@ -165,7 +165,12 @@ impl Step for FindMachine {
         tokio::select! {
             found = tokio::time::timeout(patience, self.look(cx)) => match found {
                 Ok(found) => found,
-                Err(_) => bail!("this host has not met the machine on `{}` in time", self.bridge),
+                Err(_) => bail!(
+                    "the machine did not appear on the bridge `{}` in time (it is not in {}): check that \
+                     it gets an address by DHCP there",
+                    self.bridge,
+                    neighbor::TABLE
+                ),
             },
             ended = self.machine.ended() => bail!("{ended}"),
         }
@@ -182,7 +187,7 @@ impl FindMachine {
             }
             looks += 1;
             if looks.is_multiple_of(LOOKS) {
-                neighbor::meet_all(&self.bridge).await?;
+                neighbor::ask_all_by_arp(&self.bridge).await?;
             }
             sleep(&cx.cancel, LOOK).await?;
         }

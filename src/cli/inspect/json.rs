@@ -94,7 +94,7 @@ fn record(ui: &Ui, kind: &'static str, fields: &[&str]) {
     ui.send(Message::Record(kind, fields.iter().map(|&field| field.to_owned()).collect()));
 }
 
-/// In bytes, as the usual tool counts its columns.
+/// In bytes, as Packer counts its columns.
 fn longest<'a>(names: impl Iterator<Item = &'a str>) -> usize {
     names.map(str::len).max().unwrap_or(0)
 }

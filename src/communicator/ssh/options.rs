@@ -26,7 +26,7 @@ pub enum TransferMethod {
 /// How to reach the machine and log in.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
-// Only the usual tool's own parts set them.
+// Only Packer's own parts set them.
 #[schemars(extend("x-not-built" = ["ssh_public_key", "ssh_private_key"]))]
 pub struct SshOptions {
     /// The machine's name or address, instead of the one that the builder finds.

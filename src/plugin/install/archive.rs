@@ -8,14 +8,14 @@ use anyhow::{Context as _, ensure};
 use zip::ZipArchive;
 
 use crate::peer::open_regular;
-use crate::plugin::installed::Found;
+use crate::plugin::installed::Installed;
 
 /// The largest program.
 const LARGEST: u64 = 2 << 30;
 
 /// Writes the program of `found` from the `archive` to the file `to`. Its name is made here, never
 /// taken from the archive; what else is in it stays there.
-pub(super) fn take(archive: &Path, found: &Found, to: &Path) -> anyhow::Result<()> {
+pub(super) fn take(archive: &Path, found: &Installed, to: &Path) -> anyhow::Result<()> {
     let name = found.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     take_named(archive, name, to)
 }

@@ -19,7 +19,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 pub use self::place::{from_file, remove};
 use self::site::{Release, Site};
-use super::installed::{self, Found, platform};
+use super::installed::{self, Installed, platform};
 use super::lock::Pinned;
 use super::runtime;
 use super::version::{Constraints, Version};
@@ -41,7 +41,7 @@ pub struct Wish {
 #[derive(Clone, Debug)]
 pub struct Done {
     /// The file.
-    pub found: Found,
+    pub found: Installed,
     /// What a lock file says of it.
     pub pinned: Pinned,
     /// What was made of the signature of its sums.
@@ -67,7 +67,7 @@ pub fn parts(source: &str) -> anyhow::Result<[&str; 3]> {
     }
 }
 
-/// The program of the usual tool for machines of `platform` (`linux_arm64`) in a file of its own, and its
+/// The program of Packer for machines of `platform` (`linux_arm64`) in a file of its own, and its
 /// version: the newest release that HashiCorp's site has.
 pub async fn newest_tool(
     platform: &str,
@@ -175,7 +175,7 @@ async fn install(
     let root = installed::directory(environment)?;
     let target = place::path(&root, &wish.source, &release.version)?;
     let temporary = place::beside(&target)?;
-    let found = Found::of(&root, &target).context("the plugin's file cannot be named")?;
+    let found = Installed::of(&root, &target).context("the plugin's file cannot be named")?;
     archive::take(archive.path(), &found, temporary.path())?;
     let (found, sum) = place::put(temporary, found, environment).await?;
     if let Some(pinned) = &wish.pinned {

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use super::parts;
 use crate::env::Environment;
 use crate::peer::open_regular;
-use crate::plugin::installed::{self, Description, Found, platform, sum_of, sum_path};
+use crate::plugin::installed::{self, Description, Installed, platform, sum_of, sum_path};
 use crate::plugin::runtime;
 use crate::plugin::version::Version;
 
@@ -33,13 +33,13 @@ pub(super) fn beside(target: &Path) -> anyhow::Result<NamedTempFile> {
 /// Makes the program in `temporary` the plugin `found`, if it says that it is; with its SHA-256.
 pub(super) async fn put(
     temporary: NamedTempFile,
-    found: Found,
+    found: Installed,
     environment: &Arc<Environment>,
-) -> anyhow::Result<(Found, String)> {
+) -> anyhow::Result<(Installed, String)> {
     temporary.as_file().set_permissions(Permissions::from_mode(0o755))?;
     // Nobody can run what is open for writing.
     let temporary = temporary.into_temp_path();
-    let description = Description::ask_now(&temporary, environment).await?;
+    let description = Description::ask(&temporary, environment).await?;
     description.check(&found)?;
     let sum = sum_of(&temporary)?;
     temporary.persist(&found.path)?;
@@ -58,9 +58,9 @@ pub fn from_file(
     file: &Path,
     source: &str,
     environment: &Arc<Environment>,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<Installed> {
     let [_, _, _] = parts(source)?;
-    let description = Description::ask(file, environment)
+    let description = Description::ask_blocking(file, environment)
         .with_context(|| format!("{} does not say what it is", file.display()))?;
     let version = Version::parse(&description.version).map_err(anyhow::Error::msg)?;
     let plain = version.text().split('+').next().unwrap_or_default();
@@ -71,7 +71,7 @@ pub fn from_file(
     );
     let root = installed::directory(environment)?;
     let target = path(&root, source, &Version::parse(plain).map_err(anyhow::Error::msg)?)?;
-    let found = Found::of(&root, &target).context("its version is not written as x.y.z")?;
+    let found = Installed::of(&root, &target).context("its version is not written as x.y.z")?;
     let temporary = beside(&target)?;
     std::io::copy(&mut open_regular(file)?, &mut temporary.as_file())?;
     let environment = environment.clone();
@@ -80,7 +80,7 @@ pub fn from_file(
 }
 
 /// Removes an installed plugin and what stands beside it.
-pub fn remove(found: &Found) -> anyhow::Result<()> {
+pub fn remove(found: &Installed) -> anyhow::Result<()> {
     fs::remove_file(&found.path).with_context(|| found.path.display().to_string())?;
     match fs::remove_file(sum_path(&found.path)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

@@ -28,13 +28,13 @@ const MIRROR: &str = "IMGBAKE_PLUGIN_MIRROR";
 const SMALL: Allowance = Allowance::new("the answer", 16 << 20, Duration::from_secs(60));
 const ARCHIVE: Allowance = Allowance::new("the archive", 2 << 30, Duration::from_secs(30 * 60));
 
-/// The usual tool, as HashiCorp's site calls it.
+/// Packer, as HashiCorp's site calls it.
 const TOOL: &str = "packer";
 
 /// How often the progress of a download is told.
 const STEP: u64 = 1 << 20;
 
-/// One place that has releases of one plugin, or of the usual tool itself.
+/// One place that has releases of one plugin, or of Packer itself.
 pub(super) struct Site {
     kind: Kind,
     name: String,
@@ -127,7 +127,7 @@ impl Site {
         Ok(hashicorp.into_iter().chain([github]).map(site).collect())
     }
 
-    /// The site that has the usual tool.
+    /// The site that has Packer.
     pub fn of_tool(environment: &Environment) -> anyhow::Result<Self> {
         let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
         let (name, product) = (TOOL.to_owned(), TOOL.to_owned());
@@ -178,9 +178,10 @@ impl Site {
     /// version of the protocol.
     pub async fn release(&self, version: &Version) -> anyhow::Result<Option<Release>> {
         let Some(release) = self.release_for(version, &platform()).await? else { return Ok(None) };
-        let says_it = matches!(self.kind, Kind::HashiCorp { .. });
-        let is_ours = !says_it || self.speaks_ours(&self.product, &version.text()).await?;
-        Ok(is_ours.then_some(release))
+        let tells_protocol = matches!(self.kind, Kind::HashiCorp { .. });
+        let fits_protocol =
+            !tells_protocol || self.has_our_protocol(&self.product, &version.text()).await?;
+        Ok(fits_protocol.then_some(release))
     }
 
     /// What belongs to `version`, for machines of `platform`, whatever protocol it speaks.
@@ -213,7 +214,7 @@ impl Site {
     }
 
     /// Whether the version `v` speaks our version of the protocol: HashiCorp's site says that in a file.
-    async fn speaks_ours(&self, plugin: &str, v: &str) -> anyhow::Result<bool> {
+    async fn has_our_protocol(&self, plugin: &str, v: &str) -> anyhow::Result<bool> {
         let manifest = self.get(&format!("{v}/{plugin}_{v}_manifest.json")).await?;
         let manifest: Json = serde_json::from_slice(&manifest)?;
         let protocol = manifest.pointer("/metadata/protocol_version").and_then(Json::as_str);

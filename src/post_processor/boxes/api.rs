@@ -47,7 +47,7 @@ pub(in crate::post_processor) struct Api {
 pub(in crate::post_processor) struct Upload {
     pub(in crate::post_processor) url: String,
     /// Whether the URL itself lets in: it is that of a storage, which knows no token of the server.
-    pub(in crate::post_processor) lets_in: bool,
+    pub(in crate::post_processor) is_presigned: bool,
 }
 
 impl Api {
@@ -167,7 +167,7 @@ impl Api {
                 counted.tell(&told, &name, false);
             }
         });
-        let request = match to.lets_in {
+        let request = match to.is_presigned {
             true => self.client.put(&to.url),
             false => self.request(Method::PUT, &to.url),
         };

@@ -31,7 +31,7 @@ late_fields! {
 }
 
 /// A box that is published.
-pub(super) struct Published {
+pub(super) struct BoxToPublish {
     pub(super) file: PathBuf,
     pub(super) provider: String,
     pub(super) architecture: String,
@@ -39,7 +39,7 @@ pub(super) struct Published {
     pub(super) download_url: Option<String>,
 }
 
-impl Published {
+impl BoxToPublish {
     /// The box of `input`: with this `architecture`, if that is not empty, and to be had at `url`.
     pub(super) async fn of(
         cx: &PostProcessContext,
@@ -89,12 +89,16 @@ impl Published {
         Ok(Self { file: file.clone(), provider, architecture, download_url })
     }
 
-    /// Whether it goes straight to the storage behind the server, if that is not `refused`.
-    pub(super) async fn goes_straight(&self, refused: bool, ui: &Ui) -> anyhow::Result<bool> {
+    /// Whether it goes straight to the storage behind the server, unless that `is_forbidden`.
+    pub(super) async fn uploads_directly(
+        &self,
+        is_forbidden: bool,
+        ui: &Ui,
+    ) -> anyhow::Result<bool> {
         let size = tokio::fs::metadata(&self.file).await;
         let size = size.with_context(|| self.file.display().to_string())?.len();
-        let is_straight = !refused && size <= api::LARGEST_DIRECT;
-        if !is_straight && !refused {
+        let is_straight = !is_forbidden && size <= api::LARGEST_DIRECT;
+        if !is_straight && !is_forbidden {
             ui.say(
                 "The box is too large to go straight to the storage: it goes through the server",
             );
@@ -126,21 +130,21 @@ pub(super) fn check_sum(text: &str, check: &mut Check<'_>) -> Option<(String, St
 }
 
 /// A version of a box with a server. It stays there whatever becomes of this artifact.
-pub(super) struct Version {
+pub(super) struct PublishedBox {
     builder_id: &'static str,
     description: String,
 }
 
-impl Version {
+impl PublishedBox {
     /// What is left of the post-processor `builder_id`: the box `tag` for `provider` is published.
-    pub(super) fn published(builder_id: &'static str, provider: &str, tag: &str) -> Processed {
+    pub(super) fn processed(builder_id: &'static str, provider: &str, tag: &str) -> Processed {
         let artifact = Self { builder_id, description: format!("'{provider}': {tag}") };
         Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: false }
     }
 }
 
 #[async_trait]
-impl Artifact for Version {
+impl Artifact for PublishedBox {
     fn builder_id(&self) -> &str {
         self.builder_id
     }

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use self::login::Login;
 use super::boxes::api::{Api, Upload};
-use super::boxes::{self, Published, UrlFields, Version, check_sum};
+use super::boxes::{self, BoxToPublish, PublishedBox, UrlFields, check_sum};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::config::Late;
 use crate::event::Ui;
@@ -153,9 +153,9 @@ impl PostProcessor for VagrantRegistry {
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
         let url = self.own.box_download_url.as_ref();
-        let published = Published::of(cx, &*input, &self.own.architecture, url).await?;
+        let published = BoxToPublish::of(cx, &*input, &self.own.architecture, url).await?;
         or_cancelled(&cx.cancel, self.publish(cx, &published)).await??;
-        Ok(Version::published(BUILDER_ID, &published.provider, &self.own.box_tag))
+        Ok(PublishedBox::processed(BUILDER_ID, &published.provider, &self.own.box_tag))
     }
 }
 
@@ -166,7 +166,11 @@ struct Release {
 }
 
 impl VagrantRegistry {
-    async fn publish(&self, cx: &PostProcessContext, published: &Published) -> anyhow::Result<()> {
+    async fn publish(
+        &self,
+        cx: &PostProcessContext,
+        published: &BoxToPublish,
+    ) -> anyhow::Result<()> {
         let insecure = self.own.insecure_skip_tls_verify;
         let token = match &self.login {
             Some(login) => Some(login.token(insecure).await?),
@@ -241,7 +245,7 @@ impl VagrantRegistry {
         ui: &Ui,
         api: &Api,
         version: &Release,
-        published: &Published,
+        published: &BoxToPublish,
     ) -> anyhow::Result<String> {
         let provider = &published.provider;
         let path = format!("{}/provider/{provider}", version.path);
@@ -261,7 +265,7 @@ impl VagrantRegistry {
         &self,
         api: &Api,
         provider: &str,
-        published: &Published,
+        published: &BoxToPublish,
     ) -> anyhow::Result<String> {
         let architecture = &published.architecture;
         let path = format!("{provider}/architecture/{architecture}");
@@ -295,10 +299,10 @@ impl VagrantRegistry {
         ui: &Ui,
         api: &Api,
         place: &str,
-        published: &Published,
+        published: &BoxToPublish,
     ) -> anyhow::Result<()> {
         let file = &published.file;
-        let is_direct = published.goes_straight(self.own.no_direct_upload, ui).await?;
+        let is_direct = published.uploads_directly(self.own.no_direct_upload, ui).await?;
         ui.say(format!("Preparing upload of box: {}", file.display()));
         let end = if is_direct { "direct/upload" } else { "upload" };
         let prepared = api.get(&format!("{place}/{end}")).await;
@@ -311,7 +315,7 @@ impl VagrantRegistry {
             None => None,
         };
         ui.say(format!("Uploading box: {}", file.display()));
-        let uploaded = api.upload(&Upload { url, lets_in: true }, file, ui).await;
+        let uploaded = api.upload(&Upload { url, is_presigned: true }, file, ui).await;
         uploaded.context("Failed to upload box asset")?;
         ui.say("Box successfully uploaded");
         if let Some(object) = object {

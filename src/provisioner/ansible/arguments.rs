@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use crate::provisioner::private::Private;
 use crate::secret::Redactor;
 
-/// What a template's author writes for secrets; the usual tool masks them by the same words.
+/// What a template's author writes for secrets; Packer masks them by the same words.
 const SECRETIVE: [&str; 2] = ["password", "secret"];
 
 /// `arguments`, with extra variables that hold a secret in files of the private directory.

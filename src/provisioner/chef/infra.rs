@@ -269,7 +269,7 @@ fn read_config(path: &str, fields: &[&str], scope: &Scope) -> anyhow::Result<Str
     Ok(text)
 }
 
-/// Chef's own installer. Unlike in the usual tool, one that cannot be fetched is an error: a pipe
+/// Chef's own installer. Unlike in Packer, one that cannot be fetched is an error: a pipe
 /// would only say how the shell at its end did.
 fn standard_install(staging: &Staging<'_>, version: &str) -> String {
     let shell = staging.os.shell();

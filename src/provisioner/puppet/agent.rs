@@ -152,7 +152,7 @@ impl Puppet {
     ) -> Dot {
         let bin_dir = self.own.puppet_bin_dir.as_deref().unwrap_or_default();
         let mut dot = Dot::from([
-            // The usual tool has this field, and never sets it.
+            // Packer has this field, and never sets it.
             ("Debug".into(), false.into()),
             ("FacterVars".into(), facter_vars(staging.os, facts).into()),
             ("PuppetBinDir".into(), bin_dir.into()),

@@ -1,4 +1,4 @@
-//! `imgbake fix`: what older versions of the usual tool took, written as it is taken today. One
+//! `imgbake fix`: what older versions of Packer took, written as it is taken today. One
 //! file per fixer, named as users know it.
 
 mod document;

@@ -1,4 +1,4 @@
-//! JSON as Go's encoder writes it, so that a fixed template is the same text as the usual tool's.
+//! JSON as Go's encoder writes it, so that a fixed template is the same text as Packer's.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! HCL in its one canonical style: how far each line is indented, what is aligned, where blanks are.
 //!
 //! Only blanks at the start of lines and between tokens ever change: no token, no comment and no
-//! line does. The style is the usual tool's, byte for byte. Lines are laid out in four passes over
+//! line does. The style is Packer's, byte for byte. Lines are laid out in four passes over
 //! one row of tokens: lines are cut into cells, then indented, then their tokens spaced
 //! (`blanks`), then the cells of neighbouring lines aligned.
 

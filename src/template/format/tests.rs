@@ -5,7 +5,7 @@ use proptest::sample::select;
 use super::format;
 use crate::template::hcl::scan::scan;
 
-/// Each pair is a text and its canonical style, as the usual tool writes it.
+/// Each pair is a text and its canonical style, as Packer writes it.
 const PAIRS: &[(&str, &str)] = &[
     // Brackets that are opened together indent once.
     ("a = f({\nb = [\n1,\n]\n})\n", "a = f({\n  b = [\n    1,\n  ]\n})\n"),

@@ -39,7 +39,7 @@ pub(in crate::template) fn template(root: Value, dir: &Path) -> (Template, Diagn
     (template, lowering.diagnostics)
 }
 
-/// What a variable file holds: one object of strings. `null` is the empty one, as the usual tool
+/// What a variable file holds: one object of strings. `null` is the empty one, as Packer
 /// reads it.
 pub(in crate::template) fn var_file(root: Value) -> Result<Vec<VarAssignment>, Diagnostics> {
     let mut lowering = Lowering::default();

@@ -1,6 +1,6 @@
 //! A legacy template → the same template in HCL2.
 //!
-//! The result is what the usual tool writes, but for four things: `only`, `except` and `override`
+//! The result is what Packer writes, but for four things: `only`, `except` and `override`
 //! name the sources as HCL2 does, `{{build_name}}` is the name of the source and not of the
 //! `build` block, a name that HCL2 cannot take is changed, and a map of objects is no block, which
 //! HCL2 would refuse.
@@ -107,7 +107,7 @@ const ABOUT_LOCALS: &str =
 const ABOUT_SOURCES: &str = "A source is what was a builder. A build names those that it uses.";
 const ABOUT_BUILD: &str = "A build runs provisioners and post-processors for its sources.";
 
-/// As the usual tool says and spells it.
+/// As Packer says and spells it.
 const LEGACY_TIME: &str = "The \"legacy_isotime\" function has been provided for backwards compatability, \
      but we recommend switching to the timestamp and formatdate functions.";
 

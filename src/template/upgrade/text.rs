@@ -237,10 +237,10 @@ fn join(pieces: Vec<Piece>) -> String {
     result
 }
 
-/// Where the usual tool's documentation describes functions.
+/// Where Packer's documentation describes functions.
 const DOCS: &str = "https://www.packer.io/docs/templates/hcl_templates/functions/string";
 
-/// What to do about a call that has no counterpart, in the usual tool's words.
+/// What to do about a call that has no counterpart, in Packer's words.
 fn unhandled(name: &str) -> String {
     let problem = format!(
         "unhandled \"{name}\" call:\nthere is no way to automatically upgrade the \"{name}\" call."

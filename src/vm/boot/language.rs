@@ -1,6 +1,6 @@
 //! The language of boot commands: plain characters, and what stands between `<` and `>`.
 //!
-//! As the usual tool reads it, whatever is none of its forms is plain text. What nobody can mean is
+//! As Packer reads it, whatever is none of its forms is plain text. What nobody can mean is
 //! told beside the actions: a [`Finding`] knows which part of the text it is about.
 
 use std::collections::BTreeSet;
@@ -199,7 +199,7 @@ fn wait(rest: &str) -> Form {
     Some((length, wait))
 }
 
-/// Two hundred years, in seconds: what the usual tool can count.
+/// Two hundred years, in seconds: what Packer can count.
 const LONGEST: u64 = 200 * 365 * 24 * 3600;
 
 const FOR_SECONDS: &str = "write `<wait5>` for five seconds, or `<wait1m30s>`";

@@ -49,8 +49,8 @@ pub struct Options {
     /// Only imgbake knows two more: `<waitForText 'login: '>` waits until the machine has printed
     /// that on its serial console, and `<waitForChange>` until at least a hundredth of the screen
     /// looks different from how it looked before the last key. Both wait for five minutes at most,
-    /// or as they say: `<waitForText 20m 'reboot'>`, `<waitForChange 30s>`; then the build fails. The
-    /// usual tool types them as plain text.
+    /// or as they say: `<waitForText 20m 'reboot'>`, `<waitForChange 30s>`; then the build fails.
+    /// Packer types them as plain text.
     pub boot_command: Vec<BootText>,
     /// Like `boot_command`, in steps: each is a list of what to type and, if wanted, a few words that
     /// say what it is for. With `-debug` the build pauses after each. Not together with
@@ -69,7 +69,7 @@ pub struct Options {
     pub boot_keygroup_interval: GoDuration,
 }
 
-/// How long the usual tool waits for a machine.
+/// How long Packer waits for a machine.
 const USUAL_WAIT: GoDuration = GoDuration::from_secs(10);
 
 /// What will be typed, and when.

@@ -248,7 +248,7 @@ fn meaning(text: &str) -> (String, usize) {
 /// The canonical style is its own style and changes no meaning.
 fn formatting(text: &str) {
     let formatted = format(text);
-    // One that was not at the start of the text is a mistake there, and none here: the usual tool
+    // One that was not at the start of the text is a mistake there, and none here: Packer
     // formats such a text twice, too.
     if !formatted.starts_with('\u{feff}') {
         assert_eq!(format(&formatted), formatted, "the style of the style");

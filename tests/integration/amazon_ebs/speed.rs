@@ -33,7 +33,7 @@ async fn bake(bed: &Bed) -> (String, Duration) {
     (said, took)
 }
 
-/// What the usual tool loses here beside the cloud's time is 34 s. How little it is on a machine that
+/// What Packer loses here beside the cloud's time is 34 s. How little it is on a machine that
 /// does nothing else is in the README; the other tests take processor time, too.
 const LOST: Duration = Duration::from_secs(12);
 

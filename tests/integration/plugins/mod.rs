@@ -1,4 +1,4 @@
-//! Programs of the usual tool's plugins: started, spoken with, fetched.
+//! Programs of Packer's plugins: started, spoken with, fetched.
 
 mod fake;
 mod fetched;

@@ -96,7 +96,7 @@ impl WinRm {
         log.lines().map(str::to_owned).collect()
     }
 
-    /// Uploads `file` as the usual tool does.
+    /// Uploads `file` as Packer does.
     pub fn upload_by_echo(&self, file: &Path) -> Output {
         let url = format!("http://127.0.0.1:{}/wsman", self.port);
         let mut command = Command::new(python());

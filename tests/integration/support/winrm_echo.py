@@ -1,4 +1,4 @@
-"""Uploads as the usual tool does: base64 by an `echo` each, in lines of `cmd` as long as they may be, and a
+"""Uploads as Packer does: base64 by an `echo` each, in lines of `cmd` as long as they may be, and a
 shell for fifteen of them.
 
     winrm_echo.py URL USER PASSWORD FILE

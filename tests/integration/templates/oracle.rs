@@ -44,7 +44,7 @@ struct Place {
 }
 
 impl Place {
-    /// How `case` is to show it. Columns of the usual tool's JSON parser are not those of the text
+    /// How `case` is to show it. Columns of Packer's JSON parser are not those of the text
     /// (see the README of the oracle).
     fn shown(&self, case: &Case) -> String {
         let line = format!("{}:{}:", self.file, self.line);
@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Whether `said` shows it, or, where it is only the first line of a block, a place inside of
-    /// that: the option itself, which the usual tool does not know.
+    /// that: the option itself, which Packer does not know.
     fn is_in(&self, case: &Case, said: &str) -> bool {
         let mut inside = self.block(case).into_iter().flatten();
         said.contains(&self.shown(case))
@@ -98,7 +98,7 @@ fn run(case: &Case, program: &Program) -> Run {
     program.run(case.command.split(' ').chain(case.args.iter().map(String::as_str)))
 }
 
-/// How the files differ from what the usual tool leaves behind.
+/// How the files differ from what Packer leaves behind.
 fn file_difference(case: &Case, program: &Program) -> Option<String> {
     let files = walk(&case.dir()).into_iter().map(|name| (name, None));
     let written = case.writes.iter().map(|(name, content)| (name.clone(), Some(content)));
@@ -129,7 +129,7 @@ fn walk(dir: &Path) -> Vec<String> {
     files
 }
 
-/// How the run differs from what the usual tool said.
+/// How the run differs from what Packer said.
 fn difference(case: &Case, run: &Run) -> Option<String> {
     if run.code != Some(case.rc) {
         return Some(format!("exit code {:?} instead of {}", run.code, case.rc));

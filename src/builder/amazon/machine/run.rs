@@ -234,7 +234,7 @@ impl RunOptions {
             let option = "temporary_security_group_source_public_ip";
             let text = "only this machine's own address may connect, for all that";
             let warning = check.warn(code::OPTION_VALUE, option, text);
-            warning.cause = Some("the usual tool opens the group to everybody here".to_owned());
+            warning.cause = Some("Packer opens the group to everybody here".to_owned());
             let help = "say who else may connect in `temporary_security_group_source_cidrs`";
             warning.help = Some(help.to_owned());
         }

@@ -33,7 +33,7 @@ impl Volumes {
         Self { account, volumes, snapshots, data }
     }
 
-    /// Each with its region, as the usual tool sorts them.
+    /// Each with its region, as Packer sorts them.
     fn each(&self) -> Vec<String> {
         let region = self.account.region();
         let ids = self.volumes.iter().chain(&self.snapshots);

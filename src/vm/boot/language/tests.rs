@@ -46,7 +46,7 @@ fn waits_are_seconds_or_durations() {
     }
 }
 
-/// Verdicts of the usual tool.
+/// Verdicts of Packer.
 #[test]
 fn waits_that_cannot_be_are_errors() {
     for text in ["<wait-5s>", "<wait5s-6s>", "<wait99999999999999999999>", "<wait99999999h>"] {
@@ -55,7 +55,7 @@ fn waits_that_cannot_be_are_errors() {
     }
 }
 
-/// As the usual tool does it.
+/// As Packer does it.
 #[test]
 fn what_is_no_form_is_typed_as_it_stands() {
     for text in [

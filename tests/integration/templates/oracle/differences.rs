@@ -11,7 +11,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ("an empty text is an option not given, a duration among them", &["172-empty-string"]),
     ("a plugin that no build needs may be missing", &["374-required-plugin-not-there"]),
     (
-        "imgbake has the function in both languages, as the usual tool's own advice assumes",
+        "imgbake has the function in both languages, as Packer's own advice assumes",
         &["226-clean-resource-name-in-ami-name"],
     ),
     (
