@@ -26,7 +26,7 @@
 //! | `channel` | where users find an image: AMIs published, promoted, rolled back, retired; behind the feature `aws` |
 //! | `registry` | the only file that names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
-//! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `qemu`, `docker`, `vagrant`, `null`, `file`: a machine started, provisioned, imaged; the post-processor `amazon-import` is here, too: it shares the AWS code of the builders |
+//! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `amazon-instance`, `qemu`, `docker`, `vagrant`, `null`, `file`: a machine started, provisioned, imaged; the post-processor `amazon-import` is here, too: it shares the AWS code of the builders |
 //! | `boot_test` | `boot-test`: what must hold of a machine that is started from the image |
 //! | `provisioner` | `shell`, `file`, `powershell`, `ansible`, `puppet-masterless`, `chef-solo`, … |
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, `provenance`, … |

@@ -14,7 +14,8 @@ pub struct Permission {
     pub resources: BTreeSet<String>,
     /// All that must hold besides, as IAM writes it: operator → key → values.
     pub conditions: BTreeMap<(String, String), BTreeSet<String>>,
-    /// Whether a service makes these calls in the caller's name: nobody sees them come from here.
+    /// Whether somebody else makes these calls in the caller's name, a service or the machine: nobody
+    /// sees them come from here.
     pub by_service: bool,
 }
 

@@ -68,6 +68,8 @@ fn builders() -> Kind<dyn Builder> {
         builder::<builder::amazon::AmazonEbsSurrogate>(),
         #[cfg(feature = "aws")]
         builder::<builder::amazon::AmazonEbsVolume>(),
+        #[cfg(feature = "aws")]
+        builder::<builder::amazon::AmazonInstance>(),
         #[cfg(feature = "docker")]
         builder::<builder::docker::Docker>(),
         builder::<builder::file::File>(),
@@ -386,6 +388,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "amazon-ebssurrogate",
             "amazon-ebsvolume",
             "amazon-import",
+            "amazon-instance",
             "amazon-parameterstore",
             "amazon-secretsmanager",
         ],
@@ -395,7 +398,6 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
 ];
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
-    "amazon-instance",
     "azure-arm",
     "azure-chroot",
     "azure-dtl",

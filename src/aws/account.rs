@@ -11,7 +11,8 @@ use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{AppName, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -182,6 +183,12 @@ impl Account {
     /// The region.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// What signs its calls now, for a program that makes some itself.
+    pub async fn signing_keys(&self) -> anyhow::Result<Credentials> {
+        let keys = self.config.credentials_provider().context("there are no credentials")?;
+        keys.provide_credentials().await.context("cannot find AWS credentials")
     }
 
     /// EC2 in [`region`](Self::region); `cancel` ends its looks and waits.

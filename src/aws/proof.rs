@@ -6,9 +6,10 @@
 //! |---|---|
 //! | instance | it was asked for with our client token, or by a fleet; its time, where EC2 knows of no token |
 //! | volume | it came with the launch: its time, and its device where that is known |
-//! | AMI | EC2 says that it was made from our instance or our snapshots, or is a copy of our AMI |
+//! | AMI | EC2 says that it was made from our instance, our snapshots or our bundle, or is a copy of our AMI |
 //! | volume of a chroot | it was made while the build began, and is attached to the build's host or to nothing |
 //! | import | it reads the object that the build uploaded |
+//! | bundle | its objects begin with its prefix; with one that the template says they are not older than the build, which found none |
 //! | object | no tag, but its metadata; an upload of parts goes to its key, and began after the build |
 //! | key pair, launch template | it was made while the build began, and has the name that the journal says, or one as only we choose them |
 //! | security group | its description, and such a name |

@@ -267,7 +267,7 @@ fn image_tests(
         if !builder.can_test() {
             let summary = format!("`{name}` cannot test what this `{kind}` makes");
             found.push(wrong(summary).because("it cannot be started and connected to").help(
-                "tests need `amazon-ebs`, `amazon-ebssurrogate`, `qemu`, or `docker` with `commit = true`; and a communicator",
+                "tests need `amazon-ebs`, `amazon-ebssurrogate`, `amazon-instance`, `qemu`, or `docker` with `commit = true`; and a communicator",
             ));
         } else if at > 0 {
             let summary = format!("`{name}` is not the first of its post-processors");

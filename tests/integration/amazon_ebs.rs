@@ -3,6 +3,7 @@
 
 mod access;
 mod adoption;
+mod ami_tools;
 pub mod bed;
 mod boot_test;
 mod capacity;
@@ -11,6 +12,7 @@ mod cleanup;
 mod effects;
 mod failures;
 mod import;
+mod instance;
 mod interruption;
 mod moment;
 mod network;

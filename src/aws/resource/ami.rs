@@ -43,6 +43,9 @@ pub struct Ami {
     /// The snapshots of the build that it was registered from; none of one that EC2 has made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<String>,
+    /// The bundle that it was registered from: the bucket, and the key of the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
 }
 
 /// What an AMI is made from: whoever is to make the same can finish it instead.
@@ -130,8 +133,11 @@ impl Ami {
         remove_with(snapshots, removal, target).await
     }
 
-    /// Whether EC2 says that `image` was made of the same: of its instance, or of its snapshots.
+    /// Whether EC2 says that `image` was made of the same: of its bundle, its instance, or its snapshots.
     async fn is_as_made(&self, ec2: &Ec2, image: &Image) -> Result<bool, ApiError> {
+        if self.location.is_some() {
+            return Ok(image.image_location() == self.location.as_deref());
+        }
         if self.snapshots.is_empty() {
             return Ok(origin(ec2, image).await?.as_ref() == Some(&self.instance));
         }

@@ -45,6 +45,7 @@ pub mod loose_volume;
 pub mod own_volume;
 pub mod replaced_ami;
 pub mod retired_ami;
+pub mod s3_bundle;
 pub mod s3_object;
 pub mod security_group;
 pub mod session;
@@ -80,6 +81,7 @@ pub static KINDS: &[&Kind] = &[
     &own_volume::KIND,
     &replaced_ami::KIND,
     &retired_ami::KIND,
+    &s3_bundle::KIND,
     &s3_object::KIND,
     &security_group::KIND,
     &session::KIND,

@@ -17,6 +17,7 @@ use crate::aws::resource::ami_copy::AmiCopy;
 use crate::aws::resource::context::{Area, Removal, Search, Target};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
+use crate::aws::resource::s3_bundle::S3Bundle;
 use crate::aws::resource::volume_snapshot;
 use crate::permission::Permission;
 
@@ -30,8 +31,8 @@ pub static KIND: Kind = Kind {
     reap: Reap::InRegion(|area| Box::pin(all(area))),
 };
 
-/// An AMI that has our tag still: it was made of an instance of the build that EC2 still knows, or of
-/// a snapshot that has our tag, too; or is a copy of such an AMI.
+/// An AMI that has our tag still: it was made of an instance of the build that EC2 still knows, of a
+/// snapshot that has our tag, too, or of a bundle whose name the build chose; or is a copy of such an AMI.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfinishedAmi {
     /// The value of the build's tag.
@@ -71,7 +72,12 @@ impl Resource for UnfinishedAmi {
         removal
             .ui
             .say(format!("Deregistering {id} and deleting its snapshots: it was never finished"));
-        remove_with(Vec::new(), removal, target).await
+        let image = image::by_id(&target.ec2, id).await?;
+        remove_with(Vec::new(), removal, target).await?;
+        if let Some(bundle) = image.as_ref().and_then(|image| bundle(image, &self.token)) {
+            bundle.delete(&removal.account.s3(removal.cancel), removal.ui).await?;
+        }
+        Ok(())
     }
 
     fn permissions(at: &Regions) -> Vec<Permission> {
@@ -115,11 +121,19 @@ async fn is_made_of_ours(ec2: &Ec2, image: &Image, token: &str) -> Result<bool, 
     if !is_tagged(image, token) {
         return Ok(false);
     }
+    if bundle(image, token).is_some() {
+        return Ok(true);
+    }
     let Some(instance) = origin(ec2, image).await? else {
         return volume_snapshot::is_one_of_build(ec2, &image::snapshots(image), token).await;
     };
     let found = instance::by_id(ec2, &instance).await?;
     Ok(found.is_some_and(|found| proof::instance(&found, token)))
+}
+
+/// The bundle that `image` was registered from, if the build of `token` chose its name.
+fn bundle(image: &Image, token: &str) -> Option<S3Bundle> {
+    S3Bundle::at(image.image_location()?, token)
 }
 
 /// Whether `image` has the tag of the build of `token`, and is not older.

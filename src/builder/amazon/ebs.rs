@@ -14,10 +14,10 @@ use super::block_device::{self, BlockDevice};
 use super::build::{Build, BuildOptions};
 use super::image::{
     self, AbandonedAmi, CheckName, CreateImage, EnableFastLaunch, FastLaunchOptions, ImageOptions,
-    Imaging, MadeImage,
+    ImageRunTags, Imaging, MadeImage,
 };
 use super::machine::{self, Bake, MachineOptions, SetAttributes, Stopped};
-use super::pairing::{AtWork, Known, Pairing};
+use super::pairing::{AtWork, Decided, Known, Pairing};
 use super::source_ami::SourceAmi;
 use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
@@ -59,21 +59,29 @@ impl Component for AmazonEbs {
     const ABOUT: &'static str =
         "Starts an EC2 instance from an AMI, provisions it, stops it, and makes an AMI of it.";
     const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
-    type Options = (BuildOptions, MachineOptions, ImageOptions, EbsOptions);
+    type Options = (BuildOptions, MachineOptions, ImageOptions, ImageRunTags, EbsOptions);
 
-    fn lint((_, machine, image, own): &Self::Options, check: &mut Check<'_>) {
+    fn lint((_, machine, image, _, own): &Self::Options, check: &mut Check<'_>) {
         machine.lint(check);
         if !own.skip_create_ami {
             image.lint_volumes(&own.launch_block_device_mappings, check);
         }
     }
 
-    fn prepare((build, machine, image, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+    fn prepare(
+        (build, machine, image, run_tags, own): Self::Options,
+        check: &mut Check<'_>,
+    ) -> Option<Self> {
         let devices = own.launch_block_device_mappings.clone();
         devices.iter().for_each(|device| device.check("launch_block_device_mappings", check));
-        let needs_hvm = machine.networking.needs_hvm();
+        let decided = Decided {
+            disks: devices,
+            needs_hvm: machine.networking.needs_hvm(),
+            tags_image: !run_tags.skip_ami_run_tags,
+            ..Decided::default()
+        };
         own.fast_launch.check(&build.access.region, &image.copies, check);
-        let pair = Pairing::prepare((build, machine, image), (devices, None), needs_hvm, check)?;
+        let pair = Pairing::prepare((build, machine, image), decided, check)?;
         Some(Self { pair, own })
     }
 }

@@ -10,11 +10,11 @@ use super::artifact::Amis;
 use super::block_device::{self, BlockDevice};
 use super::build::{Build, BuildOptions, render_tags};
 use super::image::{
-    self, CheckName, CreateImage, ImageOptions, MadeImage, RegisterImage, Registration,
-    RegistrationOptions, VirtualizationType,
+    self, CheckName, CreateImage, ImageOptions, ImageRunTags, MadeImage, RegisterImage,
+    Registration, RegistrationOptions, Root, VirtualizationType,
 };
 use super::machine::{self, Bake, EnhancedNetworking, MachineOptions, SetAttributes, Stopped};
-use super::pairing::{AtWork, Known, Pairing};
+use super::pairing::{AtWork, Decided, Known, Pairing};
 use super::snapshot_volumes::{MadeSnapshot, SnapshotVolumes, WantedSnapshot};
 use super::source_ami::SourceAmi;
 use super::surrogate::{FindVolumes, SurrogateOptions, SwapVolumes, Volume};
@@ -47,16 +47,22 @@ impl Component for AmazonEbsSurrogate {
     const TYPE: &'static str = "amazon-ebssurrogate";
     const ABOUT: &'static str = "Starts an EC2 instance from an AMI, provisions it so that it fills other volumes, and makes an AMI of those.";
     const BUILD_DATA: &'static [&'static str] = SOURCE_AMI_DATA;
-    type Options =
-        (BuildOptions, MachineOptions, ImageOptions, SurrogateOptions, RegistrationOptions);
+    type Options = (
+        BuildOptions,
+        MachineOptions,
+        ImageOptions,
+        ImageRunTags,
+        SurrogateOptions,
+        RegistrationOptions,
+    );
 
-    fn lint((_, machine, image, own, _): &Self::Options, check: &mut Check<'_>) {
+    fn lint((_, machine, image, _, own, _): &Self::Options, check: &mut Check<'_>) {
         machine.lint(check);
         image.lint_volumes(&own.devices(), check);
     }
 
     fn prepare(
-        (build, mut machine, image, own, registration): Self::Options,
+        (build, mut machine, image, run_tags, own, registration): Self::Options,
         check: &mut Check<'_>,
     ) -> Option<Self> {
         own.check(check);
@@ -70,9 +76,14 @@ impl Component for AmazonEbsSurrogate {
             // A snapshot does not take it over from the machine.
             false => std::mem::take(&mut machine.networking),
         };
-        let needs_hvm = networking.needs_hvm() || machine.networking.needs_hvm();
-        let devices = (own.devices(), own.moved());
-        let pair = Pairing::prepare((build, machine, image), devices, needs_hvm, check);
+        let decided = Decided {
+            disks: own.devices(),
+            later: own.moved(),
+            may_be_on_store: false,
+            needs_hvm: networking.needs_hvm() || machine.networking.needs_hvm(),
+            tags_image: !run_tags.skip_ami_run_tags,
+        };
+        let pair = Pairing::prepare((build, machine, image), decided, check);
         let (pair, virtualization) = (pair?, virtualization?);
         Some(Self { pair, own, registration, virtualization, networking })
     }
@@ -224,14 +235,11 @@ impl AmazonEbsSurrogate {
             instance: stopped.id,
             disks: self.disks(&snapshots),
             snapshots: snapshots.into_iter().map(|snapshot| snapshot.id).collect(),
-            root_device: self.own.ami_root_device.device_name.clone(),
-            virtualization: self.virtualization,
-            architecture: self
-                .registration
-                .ami_architecture
-                .unwrap_or_default()
-                .as_str()
-                .to_owned(),
+            root: Root::Device(self.own.ami_root_device.device_name.clone()),
+            virtualization: Some(self.virtualization),
+            architecture: Some(
+                self.registration.ami_architecture.unwrap_or_default().as_str().to_owned(),
+            ),
             kernel: None,
             ramdisk: None,
             options: self.registration.clone(),

@@ -6,6 +6,7 @@
 //! | `ebs` | `amazon-ebs`: an instance, and EC2 makes an AMI of it |
 //! | `ebssurrogate` | `amazon-ebssurrogate`: an instance fills volumes, and an AMI is registered from their snapshots |
 //! | `ebsvolume` | `amazon-ebsvolume`: an instance fills volumes, which stay |
+//! | `instance/` | `amazon-instance`: an instance bundles its root volume into S3, and an AMI is registered from that |
 //! | `import/` | `amazon-import`, a post-processor: a disk image becomes an AMI |
 //! | `machine/` | the instance: its options, and a file for each step of its life |
 //! | `chroot/` | `amazon-chroot`: a volume on this host, an EC2 instance, is provisioned in a chroot, and an AMI is registered from its snapshot |
@@ -26,6 +27,7 @@ mod ebssurrogate;
 mod ebsvolume;
 mod image;
 mod import;
+mod instance;
 mod machine;
 mod pairing;
 mod record_tags;
@@ -40,3 +42,4 @@ pub use self::ebs::AmazonEbs;
 pub use self::ebssurrogate::AmazonEbsSurrogate;
 pub use self::ebsvolume::AmazonEbsVolume;
 pub use self::import::AmazonImport;
+pub use self::instance::AmazonInstance;

@@ -14,8 +14,8 @@ use super::image::{
     Imaging, MadeImage,
 };
 use super::machine::{
-    self, FindKept, FindNetwork, Machine, MachineOptions, MachineSettings, Network, Started,
-    Stopped,
+    self, Connected, FindKept, FindNetwork, Machine, MachineOptions, MachineSettings, Network,
+    Started, Stopped,
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
@@ -34,19 +34,33 @@ pub(super) struct Pairing {
     pub image: Arc<ImageSettings>,
 }
 
+/// What a builder has decided of its instance and its AMI.
+#[derive(Default)]
+pub(super) struct Decided {
+    /// The disks of the instance that differ from those of the source AMI.
+    pub disks: Vec<BlockDevice>,
+    /// One that it gets when it is stopped.
+    pub later: Option<BlockDevice>,
+    /// Whether its root device may be an instance store. Then it cannot be stopped.
+    pub may_be_on_store: bool,
+    /// Whether the AMI must be `hvm`, with the networking that it has.
+    pub needs_hvm: bool,
+    /// Whether the AMI gets the `run_tags`.
+    pub tags_image: bool,
+}
+
 impl Pairing {
-    /// Reports what is wrong. The instance has `devices` that differ from those of the source AMI, and
-    /// may get another one when it is stopped; `needs_hvm`: the AMI, with the networking that it has.
+    /// Reports what is wrong.
     pub(super) fn prepare(
         (build, machine, image): (BuildOptions, MachineOptions, ImageOptions),
-        (devices, later): (Vec<BlockDevice>, Option<BlockDevice>),
-        needs_hvm: bool,
+        decided: Decided,
         check: &mut Check<'_>,
     ) -> Option<Self> {
         build.check(check);
-        let machine = machine.prepare(devices, check);
-        let machine = machine.map(|machine| MachineSettings { later, ..machine });
-        let image = image.prepare(&build, needs_hvm, check);
+        let Decided { disks, later, may_be_on_store, needs_hvm, tags_image } = decided;
+        let machine = machine.prepare(disks, check);
+        let machine = machine.map(|machine| MachineSettings { later, may_be_on_store, ..machine });
+        let image = image.prepare(&build, needs_hvm, tags_image, check);
         let (build, machine, image) = (Arc::new(build), Arc::new(machine?), Arc::new(image));
         Some(Self { build, machine, image })
     }
@@ -212,6 +226,26 @@ impl AtWork {
         let made = async {
             let stopped = machine::provision_and_stop(cx, steps, machine, source, &started).await?;
             of(stopped).await
+        };
+        let made = machine::explaining(cx, machine, &started.instance, made).await?;
+        Ok((made, started.instance.id))
+    }
+
+    /// The same of an instance that still runs.
+    pub(super) async fn make_running<T, F: Future<Output = anyhow::Result<T>>>(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        (source, network): (&SourceAmi, &Network),
+        of: impl FnOnce(Connected) -> F,
+    ) -> anyhow::Result<(T, String)> {
+        // An earlier machine of this run may have been taken back.
+        cx.provisioning.begin_after(0);
+        let machine = &self.machine;
+        let started = machine::start(steps, machine, source, network).await?;
+        let made = async {
+            let connected = machine::provision_only(cx, steps, machine, source, &started).await?;
+            of(connected).await
         };
         let made = machine::explaining(cx, machine, &started.instance, made).await?;
         Ok((made, started.instance.id))

@@ -1,6 +1,8 @@
 //! A cloud, a machine, and the builder between them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,12 +27,15 @@ use imgbake::source::{SourceMap, Span};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+use super::ami_tools::AmiTools;
 use crate::support::{ACCESS_KEY, Moto, SECRET_KEY, Sshd};
 
 /// What most tests need.
 pub struct Bed {
     pub moto: Moto,
     pub sshd: Sshd,
+    /// On the machine.
+    pub tools: AmiTools,
     /// Making a client takes as long as some builds: it reads the certificates of the system.
     clients: Mutex<HashMap<&'static str, Client>>,
 }
@@ -64,6 +69,12 @@ impl Ended {
     }
 }
 
+/// It accepts any key, as if it were the instance that EC2 gave the key to.
+const ANY_KEY: &str = "AuthorizedKeysCommand /bin/echo %t %k\nAuthorizedKeysCommandUser root";
+
+/// The bucket of the tests.
+const BUCKET: &str = "imports";
+
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
 /// The tags that say what is ours, for things of this `kind`.
@@ -76,8 +87,9 @@ pub fn marked(kind: ResourceType, run: &str, build: &str) -> TagSpecification {
 impl Bed {
     /// A machine that accepts any key, as if it were the instance that EC2 gave the key to.
     pub fn new() -> Self {
-        let (moto, sshd) = (Moto::start(), Sshd::start_with_any_key());
-        Self { moto, sshd, clients: Mutex::default() }
+        let (moto, tools) = (Moto::start(), AmiTools::new());
+        let sshd = Sshd::start_with(&format!("{ANY_KEY}\n{}", tools.settings(&moto)));
+        Self { moto, sshd, tools, clients: Mutex::default() }
     }
 
     /// Somebody's machine, and what `with` asks for besides: its id.
@@ -172,11 +184,44 @@ impl Bed {
         roles.chain(profiles).collect()
     }
 
-    /// The same, of both regions that the tests build in.
+    /// The same, of both regions that the tests build in, and of the bucket.
     pub async fn inventory_of_all(&self) -> BTreeSet<String> {
         let (here, abroad) = (self.inventory("us-east-1"), self.inventory("eu-west-1"));
         let (here, abroad, roles) = tokio::join!(here, abroad, self.roles());
-        here.into_iter().chain(abroad).chain(roles).collect()
+        let objects = self.in_bucket().into_iter().map(|key| format!("s3 {key}"));
+        here.into_iter().chain(abroad).chain(roles).chain(objects).collect()
+    }
+
+    /// Asks moto for `what` in S3.
+    pub fn s3(&self, what: &str) -> String {
+        let endpoint = self.moto.endpoint();
+        let host = endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).unwrap();
+        let scope = format!(
+            "Authorization: AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/us-east-1/s3/aws4_request"
+        );
+        let head =
+            format!("{what} HTTP/1.0\r\nHost: {host}\r\n{scope}\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Makes the bucket, if it is not there.
+    pub fn bucket(&self) -> &'static str {
+        assert!(self.s3(&format!("PUT /{BUCKET}")).contains(" 200 "), "there is a bucket");
+        BUCKET
+    }
+
+    /// What is in the bucket: objects and uploads.
+    pub fn in_bucket(&self) -> Vec<String> {
+        let lists = [
+            self.s3(&format!("GET /{BUCKET}?list-type=2")),
+            self.s3(&format!("GET /{BUCKET}?uploads=")),
+        ];
+        let keys = lists.iter().flat_map(|list| list.split("<Key>").skip(1));
+        keys.map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
     }
 
     /// Makes an image.
@@ -228,6 +273,11 @@ impl Bed {
                     "sg" => drop(ec2.delete_security_group().group_id(id).send().await),
                     _ => drop(ec2.delete_key_pair().key_name(id).send().await),
                 }
+            }
+        }
+        for object in self.in_bucket() {
+            if !before.contains(&format!("s3 {object}")) {
+                self.s3(&format!("DELETE /{BUCKET}/{object}"));
             }
         }
         assert_eq!(self.inventory_of_all().await.difference(before).count(), 0, "all is swept");

@@ -220,8 +220,9 @@ async fn nothing_is_left(
     let may_be_finished = LAST_CALLS.contains(&moment.action.as_str());
     let finished = is_last || (may_be_finished && !left.is_empty());
     let is_for_good = |one: &String| stays.iter().any(|prefix| one.starts_with(prefix));
-    let expected =
-        |one: &String| one.starts_with("ami-") || one.starts_with("snap-") || is_for_good(one);
+    let is_of_image =
+        |one: &String| ["ami-", "snap-", "s3 image-"].iter().any(|kind| one.starts_with(kind));
+    let expected = |one: &String| is_of_image(one) || is_for_good(one);
     if finished {
         assert!(!left.is_empty() && left.iter().all(expected), "{moment:?}: {left:?}");
         for image in left.iter().filter(|one| one.starts_with("ami-")) {

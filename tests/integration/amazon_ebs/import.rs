@@ -1,8 +1,5 @@
 //! The `amazon-import` post-processor: a disk goes through S3, and EC2 makes an AMI of it.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Cloud};
@@ -15,28 +12,8 @@ use crate::support::{Program, Run};
 /// The size of the disk: it has two parts.
 const SIZE: usize = (8 << 20) + 1;
 
-/// Asks moto for `what` in S3.
-fn s3(bed: &Bed, what: &str) -> String {
-    let endpoint = bed.moto.endpoint();
-    let host = endpoint.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(host).unwrap();
-    let scope = "Authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request";
-    let head = format!("{what} HTTP/1.0\r\nHost: {host}\r\n{scope}\r\nContent-Length: 0\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-/// What is in the bucket: objects and uploads.
-fn in_bucket(bed: &Bed) -> Vec<String> {
-    let lists = [s3(bed, "GET /imports?list-type=2"), s3(bed, "GET /imports?uploads=")];
-    let keys = lists.iter().flat_map(|list| list.split("<Key>").skip(1));
-    keys.map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
-}
-
 fn builder(bed: &Bed) -> Json {
-    assert!(s3(bed, "PUT /imports").contains(" 200 "), "there is a bucket");
+    bed.bucket();
     json!({"type": "file", "target": "disk.raw", "content": "x".repeat(SIZE)})
 }
 
@@ -90,7 +67,7 @@ async fn a_disk_becomes_an_ami_and_leaves_nothing_in_s3() {
     let image = left.iter().find(|one| one.starts_with("ami-")).expect("an AMI");
     assert_eq!(left.len(), 2, "with its snapshot: {left:?}\n{}", run.stdout);
     assert!(run.stdout.contains(&format!("AMIs were created:\nus-east-1: {image}")), "{run:#?}");
-    assert_eq!(in_bucket(&cloud.bed), Vec::<String>::new());
+    assert_eq!(cloud.bed.in_bucket(), Vec::<String>::new());
     assert_eq!(proxy.count("UploadPart"), 2, "{}", run.stdout);
     let call = |action: &str| proxy.calls().into_iter().find(|call| call.action == action);
     let asked = call("ImportImage").expect("an import");
@@ -119,7 +96,7 @@ async fn a_named_import_is_a_copy_and_the_file_may_stay() {
     run.succeeded();
     let left = cloud.left().await;
     assert_eq!(left.len(), 2, "an AMI with its snapshot: {left:?}");
-    assert_eq!(in_bucket(&cloud.bed).len(), 1);
+    assert_eq!(cloud.bed.in_bucket().len(), 1);
     let copy = proxy.calls().into_iter().find(|call| call.action == "CopyImage").unwrap();
     assert_eq!(copy.get("Name"), Some("baked"));
     assert_eq!(copy.get("Encrypted"), None);
@@ -140,7 +117,7 @@ async fn a_part_that_is_lost_is_sent_again_alone() {
     assert_eq!(proxy.count("UploadPart"), 4);
     assert_eq!(proxy.count("CreateMultipartUpload"), 1);
     assert_eq!(cloud.left().await.len(), 2);
-    assert_eq!(in_bucket(&cloud.bed), Vec::<String>::new());
+    assert_eq!(cloud.bed.in_bucket(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +134,7 @@ async fn a_failed_import_says_why_and_leaves_nothing() {
     let run = run.failed_with(1);
     assert!(run.stdout.contains("ClientError: No valid partitions."), "{run:#?}");
     assert!(cloud.left().await.is_empty());
-    assert_eq!(in_bucket(&cloud.bed), Vec::<String>::new());
+    assert_eq!(cloud.bed.in_bucket(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,9 +151,9 @@ async fn nothing_of_a_killed_import_stays_in_s3_and_its_task_is_cancelled() {
     {
         let moment = Moment { action: action.to_owned(), nth, takes_effect };
         let (program, proxy) = cleanup::killed(&cloud, renamed, &moment).await;
-        assert!(!in_bucket(&cloud.bed).is_empty(), "{action}");
+        assert!(!cloud.bed.in_bucket().is_empty(), "{action}");
         let cleaned = cleanup::cleanup(&program, &proxy, &[]).await.succeeded();
-        assert_eq!(in_bucket(&cloud.bed), Vec::<String>::new(), "{action}: {cleaned:#?}");
+        assert_eq!(cloud.bed.in_bucket(), Vec::<String>::new(), "{action}: {cleaned:#?}");
         assert!(cloud.left().await.is_empty(), "{action}");
         let cancels = usize::from(action == "ImportImage");
         assert_eq!(proxy.count("CancelImportTask"), cancels, "{cleaned:#?}");

@@ -45,7 +45,7 @@ use super::build::{Build, BuildOptions, RunTags, render_tags};
 use super::check_account::CheckAccount;
 use super::image::{
     self, CheckName, CheckSource, CopyImage, ImageOptions, ImageSettings, Imaging, MadeImage,
-    RegisterImage, Registration, RegistrationOptions, VirtualizationType,
+    RegisterImage, Registration, RegistrationOptions, Root, VirtualizationType,
 };
 use super::machine::{self, Bake, EnhancedNetworking, FindSourceAmi};
 use super::snapshot_volumes::{SnapshotVolumes, WantedSnapshot};
@@ -112,7 +112,7 @@ impl Component for AmazonChroot {
         own.check(&source, &image, check);
         registration.check(check);
         let build = BuildOptions { access, run_tags: RunTags::default() };
-        let image = Arc::new(image.prepare(&build, networking.needs_hvm(), check));
+        let image = Arc::new(image.prepare(&build, networking.needs_hvm(), false, check));
         let (build, own) = (Arc::new(build), Arc::new(own));
         Some(Self { build, source, image, own, registration, networking })
     }
@@ -194,7 +194,9 @@ impl AmazonChroot {
             true => SourceAmi::none(imaging.build.account.region()),
             false => {
                 let needs_hvm = self.networking.needs_hvm();
-                steps.run(FindSourceAmi::new(&imaging.build, &self.source, needs_hvm)).await?
+                steps
+                    .run(FindSourceAmi::new(&imaging.build, &self.source, needs_hvm, false))
+                    .await?
             }
         };
         steps.run(CheckSource::new(imaging, &source, false)).await?;
@@ -318,9 +320,9 @@ impl AmazonChroot {
             instance: host.id.clone(),
             snapshots: vec![snapshot],
             disks,
-            root_device,
-            virtualization,
-            architecture,
+            root: Root::Device(root_device),
+            virtualization: Some(virtualization),
+            architecture: Some(architecture),
             kernel: kernel(image.kernel_id()),
             ramdisk: kernel(image.ramdisk_id()),
             options,

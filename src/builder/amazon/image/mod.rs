@@ -39,6 +39,8 @@ pub(super) use self::finish::{finish, permissions as permissions_to_finish};
 pub(super) use self::hand_over::HandOver;
 pub(super) use self::made_image::MadeImage;
 pub(super) use self::make::{make, permissions as permissions_to_make};
-pub(super) use self::register_image::{RegisterImage, Registration};
-pub(super) use self::registration::{BootMode, RegistrationOptions};
-pub(super) use self::settings::{ImageDisks, ImageOptions, ImageSettings, Imaging, is_option};
+pub(super) use self::register_image::{RegisterImage, Registration, Root};
+pub(super) use self::registration::{BootMode, RegistrationOptions, TpmSupport};
+pub(super) use self::settings::{
+    ImageDisks, ImageOptions, ImageRunTags, ImageSettings, Imaging, is_option,
+};

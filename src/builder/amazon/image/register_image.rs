@@ -1,4 +1,4 @@
-//! The AMI is registered from snapshots.
+//! The AMI is registered from snapshots, or from a bundle in S3.
 
 use std::sync::Arc;
 
@@ -34,12 +34,12 @@ pub(crate) struct Registration {
     pub snapshots: Vec<String>,
     /// All of its disks.
     pub disks: Vec<BlockDeviceMapping>,
-    /// The device that its machines start from.
-    pub root_device: String,
-    /// How its machines are virtualized.
-    pub virtualization: VirtualizationType,
-    /// The processors that it is for.
-    pub architecture: String,
+    /// What its machines start from.
+    pub root: Root,
+    /// How its machines are virtualized; a bundle may say it itself.
+    pub virtualization: Option<VirtualizationType>,
+    /// The processors that it is for; a bundle says it itself.
+    pub architecture: Option<String>,
     /// The kernel of one that does not start by itself, and its ramdisk.
     pub kernel: Option<String>,
     /// See `kernel`.
@@ -48,6 +48,31 @@ pub(crate) struct Registration {
     pub options: RegistrationOptions,
     /// What its machines do in the network.
     pub networking: EnhancedNetworking,
+}
+
+/// What machines of an AMI start from.
+#[derive(Clone, Debug)]
+pub(crate) enum Root {
+    /// The disk of this device.
+    Device(String),
+    /// The bundle of this manifest in S3.
+    Bundle(String),
+}
+
+impl Root {
+    fn device(&self) -> Option<String> {
+        match self {
+            Self::Device(name) => Some(name.clone()),
+            Self::Bundle(_) => None,
+        }
+    }
+
+    fn manifest(&self) -> Option<String> {
+        match self {
+            Self::Device(_) => None,
+            Self::Bundle(manifest) => Some(manifest.clone()),
+        }
+    }
 }
 
 /// Registers the AMI and waits until it can be used.
@@ -64,7 +89,8 @@ impl RegisterImage {
         naming: Naming,
     ) -> Self {
         let (instance, snapshots) = (registration.instance.clone(), registration.snapshots.clone());
-        let ami = Ami { instance, snapshots, ..Ami::default() };
+        let location = registration.root.manifest();
+        let ami = Ami { instance, snapshots, location, ..Ami::default() };
         let new = NewAmi::new(imaging, source, ami, naming);
         Self { new, registration: registration.clone() }
     }
@@ -93,11 +119,12 @@ impl RegisterImage {
             .register_image()
             .name(self.new.name())
             .set_description(self.new.description(cx)?)
-            .architecture(wanted.architecture.as_str().into())
+            .set_architecture(wanted.architecture.as_deref().map(Into::into))
+            .set_image_location(wanted.root.manifest())
             .set_kernel_id(wanted.kernel.clone())
             .set_ramdisk_id(wanted.ramdisk.clone())
-            .root_device_name(&wanted.root_device)
-            .virtualization_type(wanted.virtualization.as_str())
+            .set_root_device_name(wanted.root.device())
+            .set_virtualization_type(wanted.virtualization.map(|kind| kind.as_str().to_owned()))
             .set_block_device_mappings(Some(wanted.disks.clone()))
             .set_sriov_net_support(wanted.networking.sriov_support.then(|| "simple".to_owned()))
             .set_ena_support(wanted.networking.ena_support.filter(|wanted| *wanted))
@@ -126,7 +153,8 @@ impl Step for RegisterImage {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeImage> {
         let snapshots = &self.registration.snapshots;
-        cx.ui.say(format!("Registering {} from {}", self.new, snapshots.join(", ")));
+        let from = self.registration.root.manifest().unwrap_or_else(|| snapshots.join(", "));
+        cx.ui.say(format!("Registering {} from {from}", self.new));
         let ec2 = self.new.imaging.build.ec2(cx).expecting(snapshots);
         let request = self.request(&ec2, cx).await?;
         let id = |answer: RegisterImageOutput| answer.image_id;

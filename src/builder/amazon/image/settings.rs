@@ -25,27 +25,35 @@ option_parts! {
     }
 }
 
-/// The disks of the image, and its tags.
+/// The disks of the image.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ImageDisks {
     /// Disks of the AMI that differ from those of the machine.
     pub ami_block_device_mappings: Vec<BlockDevice>,
+}
+
+/// Whether the image gets the tags of the machine that it is made of.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ImageRunTags {
     /// Whether `run_tags` are kept off the AMI and its snapshots.
     pub skip_ami_run_tags: bool,
 }
 
 /// Whether `option` is one of an AMI.
 pub(crate) fn is_option(option: &str) -> bool {
-    ImageOptions::schema().has(option)
+    ImageOptions::schema().has(option) || ImageRunTags::schema().has(option)
 }
 
 impl ImageOptions {
-    /// Reports what is wrong; `needs_hvm`: with the networking that it has.
+    /// Reports what is wrong; `needs_hvm`: with the networking that it has. `takes_run_tags`: whether it
+    /// gets the `run_tags`.
     pub(crate) fn prepare(
         self,
         build: &BuildOptions,
         needs_hvm: bool,
+        takes_run_tags: bool,
         check: &mut Check<'_>,
     ) -> ImageSettings {
         let Self { ami, copies, disks } = self;
@@ -57,7 +65,7 @@ impl ImageOptions {
         let devices = disks.ami_block_device_mappings.iter();
         devices.for_each(|device| device.check("ami_block_device_mappings", check));
         let force = check.facts.force || ami.force_deregister;
-        ImageSettings { ami, copies, disks, force }
+        ImageSettings { ami, copies, disks, force, takes_run_tags }
     }
 }
 
@@ -69,6 +77,8 @@ pub(crate) struct ImageSettings {
     pub disks: ImageDisks,
     /// `-force`, or `force_deregister`.
     pub force: bool,
+    /// Whether it gets the `run_tags`.
+    pub takes_run_tags: bool,
 }
 
 /// An image that a build makes. What its steps work with.
@@ -89,6 +99,6 @@ impl Imaging {
     pub(super) fn takes_run_tags(&self) -> bool {
         let region = self.build.account.region();
         let apart = region.starts_with("cn-") || region.starts_with("us-gov-");
-        !apart && !self.settings.disks.skip_ami_run_tags
+        !apart && self.settings.takes_run_tags
     }
 }

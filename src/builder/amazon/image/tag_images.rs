@@ -37,7 +37,7 @@ impl TagImages {
         let ami = &settings.ami;
         let maps = [&ami.tags, &ami.snapshot_tags];
         let blocks = [&ami.tag, &ami.snapshot_tag];
-        let is_tagged = build.run_tags.are_given()
+        let is_tagged = (settings.takes_run_tags && build.run_tags.are_given())
             || maps.iter().any(|map| !map.is_empty())
             || blocks.iter().any(|blocks| !blocks.is_empty());
         let tag = || at.everywhere(&["image", "snapshot"], &["CreateTags"]);

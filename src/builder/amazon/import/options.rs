@@ -255,6 +255,7 @@ impl ImportOptions {
                 ..CopyOptions::default()
             },
             disks: ImageDisks::default(),
+            takes_run_tags: false,
             force: false,
         }
     }

@@ -17,12 +17,19 @@ pub(crate) struct FindSourceAmi {
     build: Build,
     wanted: SourceOptions,
     needs_hvm: bool,
+    may_be_on_store: bool,
 }
 
 impl FindSourceAmi {
-    /// `needs_hvm`: with the networking that is to be had.
-    pub(crate) fn new(build: &Build, wanted: &SourceOptions, needs_hvm: bool) -> Self {
-        Self { build: build.clone(), wanted: wanted.clone(), needs_hvm }
+    /// `needs_hvm`: with the networking that is to be had; `may_be_on_store`: the root device need not be a
+    /// volume.
+    pub(crate) fn new(
+        build: &Build,
+        wanted: &SourceOptions,
+        needs_hvm: bool,
+        may_be_on_store: bool,
+    ) -> Self {
+        Self { build: build.clone(), wanted: wanted.clone(), needs_hvm, may_be_on_store }
     }
 
     /// What the account must allow for it.
@@ -51,7 +58,7 @@ impl FindSourceAmi {
     fn check(&self, cx: &BuildContext, source: &SourceAmi) -> anyhow::Result<()> {
         let (id, builder) = (source.id(), &cx.facts.builder_type);
         ensure!(
-            source.is_on_ebs(),
+            self.may_be_on_store || source.is_on_ebs(),
             "{id} has no EBS root device, and {builder} can only use those that have"
         );
         let kind = source.virtualization();

@@ -24,7 +24,7 @@ use crate::builder::amazon::machine::stop_instance::{StopInstance, Stopped};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::builder::provision::{self, provision};
 use crate::communicator::{Chosen, Target, TemporaryKey};
-use crate::component::BuildContext;
+use crate::component::{BuildContext, Communicator};
 use crate::permission::Permission;
 use crate::step::Steps;
 
@@ -83,6 +83,14 @@ async fn key_for(
     Ok(Some(Arc::new(key)))
 }
 
+/// A machine that runs, and is connected to until the steps are undone.
+pub(crate) struct Connected {
+    /// Its id.
+    pub id: String,
+    /// The connection.
+    pub connection: Arc<dyn Communicator>,
+}
+
 /// Has the machine provisioned, and stops it. What its console says of its host keys is held against
 /// what was trusted on first use.
 pub(crate) async fn provision_and_stop(
@@ -90,16 +98,41 @@ pub(crate) async fn provision_and_stop(
     steps: &Steps<'_>,
     machine: &Machine,
     source: &SourceAmi,
-    Started { instance, key }: &Started,
+    started: &Started,
 ) -> anyhow::Result<Stopped> {
+    let (_, console) = provision_watched(cx, steps, machine, source, started).await?;
+    let stop = StopInstance::new(machine, &started.instance);
+    let (stopped, confirmed) = join!(steps.run(stop), console.confirm_host_key(cx));
+    confirmed?;
+    stopped
+}
+
+/// The same of a machine that goes on running.
+pub(crate) async fn provision_only(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    source: &SourceAmi,
+    started: &Started,
+) -> anyhow::Result<Connected> {
+    let (connection, console) = provision_watched(cx, steps, machine, source, started).await?;
+    console.confirm_host_key(cx).await?;
+    Ok(Connected { id: started.instance.id.clone(), connection })
+}
+
+/// Has the machine provisioned while its console is watched.
+async fn provision_watched(
+    cx: &BuildContext,
+    steps: &Steps<'_>,
+    machine: &Machine,
+    source: &SourceAmi,
+    Started { instance, key }: &Started,
+) -> anyhow::Result<(Arc<dyn Communicator>, Console)> {
     let console = Console::watch(cx, machine, &instance.id);
     let (communicator, target) = way_in(cx, steps, machine, instance, key, &console).await?;
     let data = source.build_data(&instance.id);
-    provision(steps, &communicator, target, data).await?;
-    let (stopped, confirmed) =
-        join!(steps.run(StopInstance::new(machine, instance)), console.confirm_host_key(cx));
-    confirmed?;
-    stopped
+    let connection = provision(steps, &communicator, target, data).await?;
+    Ok((connection, console))
 }
 
 /// How the machine is connected to, and where.
@@ -157,6 +190,8 @@ pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permi
     all.extend(Console::permissions(settings, at));
     all.extend(FindPassword::permissions(settings, at));
     all.extend(OpenTunnel::permissions(settings, at));
-    all.extend(StopInstance::permissions(settings, at));
+    if !settings.may_be_on_store {
+        all.extend(StopInstance::permissions(settings, at));
+    }
     all
 }

@@ -80,6 +80,8 @@ pub(crate) struct MachineSettings {
     pub devices: Vec<BlockDevice>,
     /// One that it gets when it is stopped.
     pub later: Option<BlockDevice>,
+    /// Whether its root device may be an instance store. Then nobody stops it.
+    pub may_be_on_store: bool,
 }
 
 /// The machine that a build starts. What its steps work with.
@@ -124,14 +126,15 @@ impl MachineOptions {
             communicator,
             devices,
             later: None,
+            may_be_on_store: false,
         })
     }
 }
 
 /// Looks up what `machine` starts from.
 pub(crate) fn find_source(machine: &Machine) -> FindSourceAmi {
-    let MachineSettings { source, networking, .. } = &*machine.settings;
-    FindSourceAmi::new(&machine.build, source, networking.needs_hvm())
+    let MachineSettings { source, networking, may_be_on_store, .. } = &*machine.settings;
+    FindSourceAmi::new(&machine.build, source, networking.needs_hvm(), *may_be_on_store)
 }
 
 impl MachineSettings {

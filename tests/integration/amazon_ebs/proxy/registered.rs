@@ -1,5 +1,5 @@
-//! AMIs that are registered from snapshots. moto gives each a snapshot of its own instead, forgets its
-//! tags, and lets go of snapshots that are in use.
+//! AMIs that are registered from snapshots, or from a bundle in S3. moto gives each a snapshot of its own
+//! instead, forgets its tags and where its bundle is, and lets go of snapshots that are in use.
 
 use std::sync::Mutex;
 
@@ -14,6 +14,8 @@ struct Registered {
     made_up: String,
     /// Its disks: devices and snapshots.
     disks: Vec<(String, String)>,
+    /// Where its bundle is.
+    location: Option<String>,
 }
 
 static REGISTERED: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
@@ -60,6 +62,7 @@ async fn register(call: &Call, upstream: &Upstream) -> Option<Answer> {
         image,
         made_up,
         disks,
+        location: call.get("ImageLocation").map(str::to_owned),
     });
     Some(answer)
 }
@@ -93,7 +96,7 @@ fn with_disks(mut answer: Answer, upstream: &Upstream) -> Answer {
     const LIST: [&str; 2] = ["<blockDeviceMapping>", "</blockDeviceMapping>"];
     let registered = REGISTERED.lock().unwrap();
     let here = registered.iter().filter(|one| one.at == upstream.url());
-    for Registered { made_up, disks, .. } in here {
+    for Registered { image, made_up, disks, location, .. } in here {
         let Some(at) = answer.text.find(&format!("<snapshotId>{made_up}<")) else { continue };
         let begin = answer.text[..at].rfind(LIST[0]).expect("a list") + LIST[0].len();
         let end = at + answer.text[at..].find(LIST[1]).expect("its end");
@@ -105,6 +108,21 @@ fn with_disks(mut answer: Answer, upstream: &Upstream) -> Answer {
             format!("<item><deviceName>{device}</deviceName><ebs>{snapshot}</ebs></item>")
         };
         answer.text.replace_range(begin..end, &disks.iter().map(item).collect::<String>());
+        if let Some(location) = location {
+            answer.text = on_store(&answer.text, image, location);
+        }
     }
     answer
+}
+
+/// `text`, which says that the root device of `image` is no volume, but comes from its bundle.
+fn on_store(text: &str, image: &str, location: &str) -> String {
+    let id = format!("<imageId>{image}</imageId>");
+    let (before, after) = text.split_once(&id).expect("the AMI");
+    let (before, kind) =
+        before.rsplit_once("<rootDeviceType>").expect("moto says it before the id");
+    let (_, kind) = kind.split_once('<').expect("its end");
+    format!(
+        "{before}<rootDeviceType>instance-store<{kind}{id}<imageLocation>{location}</imageLocation>{after}"
+    )
 }

@@ -2,7 +2,6 @@
 
 /// Reason and cases.
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
-    ("the builder `amazon-instance` is not built", &["006-instance-store", "022-instance-store"]),
     (
         "`qemu` starts from a disk image: installer ISOs and floppies are not built",
         &["108-temporary-key-bits-unchecked"],

@@ -63,10 +63,13 @@ impl Launch {
             .set_tag_specifications(Some(self.tags(cx)?))
             .metadata_options(run.metadata_options.request())
             .ebs_optimized(run.ebs_optimized)
-            .instance_initiated_shutdown_behavior(match run.shutdown_behavior {
-                ShutdownBehavior::Stop => ApiShutdownBehavior::Stop,
-                ShutdownBehavior::Terminate => ApiShutdownBehavior::Terminate,
-            });
+            // What has no volume cannot stop.
+            .set_instance_initiated_shutdown_behavior(self.source.is_on_ebs().then_some(
+                match run.shutdown_behavior {
+                    ShutdownBehavior::Stop => ApiShutdownBehavior::Stop,
+                    ShutdownBehavior::Terminate => ApiShutdownBehavior::Terminate,
+                },
+            ));
         let zone = place.zone.as_deref();
         let request = self.settings().hardware.ask_for(request, kind, zone);
         Ok(self.placed(request, place))
