@@ -1,8 +1,7 @@
-//! Clients for one account and region. The builds of a run that call with the same access share
-//! them: one connection pool, one credentials cache, one look at who and where we are.
+//! One account, seen from one region. The builds of a run that call with the same access share it: one
+//! connection pool, one credentials cache, one look at who and where we are.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -11,8 +10,7 @@ use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{AppName, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -20,12 +18,12 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, CallContext, Ec2, Iam, Patience, S3, Ssm};
+use crate::aws::call::{Api, CallContext, Iam, Patience};
+use crate::aws::clients::{Calls, Clients, endpoint, host, iam_client, sts_client};
 use crate::aws::credentials::{self, Mfa, RoleProvider};
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::insecure;
 use crate::aws::keys::Keys;
-use crate::aws::pace::Pace;
 use crate::aws::place::Place;
 use crate::aws::wait::Memory;
 use crate::aws::web_identity::WebIdentity;
@@ -34,37 +32,21 @@ use crate::env::Environment;
 use crate::identity::{Proof, Role};
 use crate::secret::{Redactor, Secret};
 
-/// An account as it is seen from one region.
+/// An account as it is seen from one region: its APIs, and what is known of it.
 #[derive(Debug)]
 pub struct Account {
-    config: SdkConfig,
-    keys: Keys,
-    /// How often and how long a call is tried.
-    patience: Patience,
-    /// Whether calls come as fast as they are made.
-    is_unpaced: bool,
-    /// How fast calls come, by API and region.
-    paces: Mutex<HashMap<(&'static str, String), Arc<Pace>>>,
     clients: Clients,
-    region: String,
-    endpoint: Option<String>,
-    environment: Arc<Environment>,
     regions: OnceCell<Vec<String>>,
     caller: OnceCell<Option<String>>,
     /// How long waits took here.
     pub memory: Memory,
 }
 
-/// The clients so far. Making one takes a while, for it reads the certificates of the system, and
-/// each has connections of its own.
-#[derive(Debug, Default)]
-struct Clients {
-    /// By region.
-    ec2: Mutex<HashMap<String, aws_sdk_ec2::Client>>,
-    iam: OnceLock<aws_sdk_iam::Client>,
-    s3: OnceLock<aws_sdk_s3::Client>,
-    ssm: OnceLock<aws_sdk_ssm::Client>,
-    sts: OnceLock<aws_sdk_sts::Client>,
+impl std::ops::Deref for Account {
+    type Target = Clients;
+    fn deref(&self) -> &Clients {
+        &self.clients
+    }
 }
 
 /// How much depends on an answer.
@@ -162,146 +144,10 @@ impl Account {
             "" => endpoint(environment, "ec2"),
             custom => Some(custom.to_owned()),
         };
-        let (paces, clients, regions, caller, memory) = Default::default();
         let environment = environment.clone();
-        Ok(Self {
-            config,
-            keys,
-            patience,
-            is_unpaced,
-            paces,
-            clients,
-            region,
-            endpoint,
-            environment,
-            regions,
-            caller,
-            memory,
-        })
-    }
-
-    /// The region.
-    pub fn region(&self) -> &str {
-        &self.region
-    }
-
-    /// What signs its calls now, for a program that makes some itself.
-    pub async fn signing_keys(&self) -> anyhow::Result<Credentials> {
-        let keys = self.config.credentials_provider().context("there are no credentials")?;
-        keys.provide_credentials().await.context("cannot find AWS credentials")
-    }
-
-    /// EC2 in [`region`](Self::region); `cancel` ends its looks and waits.
-    pub fn ec2(&self, cancel: &CancellationToken) -> Ec2 {
-        self.ec2_in(&self.region, cancel)
-    }
-
-    /// IAM, which is the same in all regions.
-    pub fn iam(&self, cancel: &CancellationToken) -> Iam {
-        let make = || iam_client(&self.config, &self.environment);
-        let client = self.clients.iam.get_or_init(make).clone();
-        Api::new(client, self.context("iam", &self.region, cancel))
-    }
-
-    /// EC2 in any region. `custom_endpoint_ec2` counts only for the account's own.
-    pub fn ec2_in(&self, region: &str, cancel: &CancellationToken) -> Ec2 {
-        let make = || ec2_client(&self.config, self.ec2_endpoint(region), region);
-        let mut known = self.clients.ec2.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = known.entry(region.to_owned()).or_insert_with(make).clone();
-        drop(known);
-        Api::new(client, self.context("ec2", region, cancel))
-    }
-
-    /// The URL of EC2 in `region`, if the template or the environment says it.
-    fn ec2_endpoint(&self, region: &str) -> Option<String> {
-        match region == self.region {
-            true => self.endpoint.clone(),
-            false => endpoint(&self.environment, "ec2"),
-        }
-    }
-
-    /// The same, or what the profile says of all services.
-    fn known_endpoint(&self, region: &str) -> Option<String> {
-        let of_profile = || self.config.endpoint_url().map(str::to_owned);
-        self.ec2_endpoint(region).or_else(of_profile)
-    }
-
-    fn sts(&self, cancel: &CancellationToken) -> Api<aws_sdk_sts::Client> {
-        let make = || sts_client(&self.config, &self.environment);
-        let client = self.clients.sts.get_or_init(make).clone();
-        Api::new(client, self.context("sts", &self.region, cancel))
-    }
-
-    /// How `api` is called in `region`.
-    fn context(&self, api: &'static str, region: &str, cancel: &CancellationToken) -> CallContext {
-        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(if self.is_unpaced { Pace::off() } else { Pace::default() });
-        let pace = paces.entry((api, region.to_owned())).or_insert_with(make).clone();
-        CallContext {
-            patience: self.patience,
-            host: host(api, region, self.endpoint_of(api, region)),
-            environment: self.environment.clone(),
-            pace,
-            expired: self.keys.expired(),
-            cancel: cancel.clone(),
-        }
-    }
-
-    /// The URL that was given for `api` in `region`, if one was.
-    fn endpoint_of(&self, api: &str, region: &str) -> Option<String> {
-        let given = match api {
-            "ec2" => self.ec2_endpoint(region),
-            _ => endpoint(&self.environment, api),
-        };
-        given.or_else(|| self.config.endpoint_url().map(str::to_owned))
-    }
-
-    /// Systems Manager in [`region`](Self::region).
-    pub fn ssm(&self, cancel: &CancellationToken) -> Ssm {
-        let make = || ssm_client(&self.config, &self.environment);
-        let client = self.clients.ssm.get_or_init(make).clone();
-        Api::new(client, self.context("ssm", &self.region, cancel))
-    }
-
-    /// The container registry in [`region`](Self::region).
-    #[cfg(feature = "docker")]
-    pub fn ecr(&self, cancel: &CancellationToken) -> Api<aws_sdk_ecr::Client> {
-        let mut own = aws_sdk_ecr::config::Builder::from(&self.config);
-        if let Some(endpoint) = endpoint(&self.environment, "api.ecr") {
-            own.set_endpoint_url(Some(endpoint));
-        }
-        let client = aws_sdk_ecr::Client::from_conf(own.build());
-        Api::new(client, self.context("api.ecr", &self.region, cancel))
-    }
-
-    /// Auto Scaling in [`region`](Self::region).
-    pub fn auto_scaling(&self, cancel: &CancellationToken) -> Api<aws_sdk_autoscaling::Client> {
-        let mut own = aws_sdk_autoscaling::config::Builder::from(&self.config);
-        if let Some(endpoint) = endpoint(&self.environment, "autoscaling") {
-            own.set_endpoint_url(Some(endpoint));
-        }
-        let client = aws_sdk_autoscaling::Client::from_conf(own.build());
-        Api::new(client, self.context("autoscaling", &self.region, cancel))
-    }
-
-    /// S3 in [`region`](Self::region).
-    pub fn s3(&self, cancel: &CancellationToken) -> S3 {
-        let make = || s3_client(&self.config, &self.environment);
-        let client = self.clients.s3.get_or_init(make).clone();
-        Api::new(client, self.context("s3", &self.region, cancel))
-    }
-
-    /// Secrets Manager in [`region`](Self::region).
-    pub fn secrets_manager(
-        &self,
-        cancel: &CancellationToken,
-    ) -> Api<aws_sdk_secretsmanager::Client> {
-        let mut own = aws_sdk_secretsmanager::config::Builder::from(&self.config);
-        if let Some(endpoint) = endpoint(&self.environment, "secretsmanager") {
-            own.set_endpoint_url(Some(endpoint));
-        }
-        let client = aws_sdk_secretsmanager::Client::from_conf(own.build());
-        Api::new(client, self.context("secretsmanager", &self.region, cancel))
+        let calls = Calls { config, keys, patience, is_unpaced, region, endpoint, environment };
+        let (regions, caller, memory) = Default::default();
+        Ok(Self { clients: Clients::new(calls), regions, caller, memory })
     }
 
     /// Where things in `region` are, as the journal says it.
@@ -311,21 +157,6 @@ impl Account {
             region: region.to_owned(),
             endpoint: self.known_endpoint(region).map(|url| without_credentials(&url)),
         }
-    }
-
-    /// Host and port of the EC2 API.
-    pub(super) fn endpoint(&self) -> anyhow::Result<(String, u16)> {
-        let suffix =
-            if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let endpoint = match self.known_endpoint(&self.region) {
-            Some(endpoint) => endpoint,
-            None => format!("https://ec2.{}.{suffix}", self.region),
-        };
-        let url = url::Url::parse(&endpoint)
-            .with_context(|| format!("the EC2 endpoint `{endpoint}` is no URL"))?;
-        let host = url.host_str().with_context(|| format!("`{endpoint}` names no host"))?;
-        let host = host.trim_matches(['[', ']']).to_owned();
-        Ok((host, url.port_or_known_default().unwrap_or(443)))
     }
 
     /// Refuses credentials that STS does not know; asked once for all builds.
@@ -366,7 +197,7 @@ impl Account {
         let sts = self.sts(cancel);
         let caller = sts.call("GetCallerIdentity", |sts| sts.get_caller_identity().send());
         let caller = caller.await?;
-        tracing::info!(arn = caller.arn(), region = self.region, "credentials are valid");
+        tracing::info!(arn = caller.arn(), region = self.region(), "credentials are valid");
         Ok(caller.account)
     }
 
@@ -525,43 +356,8 @@ fn is_unpaced(environment: &Environment) -> anyhow::Result<bool> {
     }
 }
 
-/// Where `api` is in `region`: for messages.
-fn host(api: &str, region: &str, endpoint: Option<String>) -> Arc<str> {
-    let given = endpoint.and_then(|endpoint| {
-        let url = url::Url::parse(&endpoint).ok()?;
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Some(format!("{}{port}", url.host_str()?))
-    });
-    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let own = || match api {
-        "iam" => format!("iam.{suffix}"),
-        _ => format!("{api}.{region}.{suffix}"),
-    };
-    given.unwrap_or_else(own).into()
-}
-
 fn shared(keys: &Keys) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(keys.clone())
-}
-
-/// The endpoint that the environment has for `api`, or for all. Where it has none, the SDK looks into
-/// the profile, which may have one for the service, too.
-fn endpoint(environment: &Environment, api: &str) -> Option<String> {
-    let of_service = match api {
-        "api.ecr" => "AWS_ENDPOINT_URL_ECR",
-        "autoscaling" => "AWS_ENDPOINT_URL_AUTO_SCALING",
-        "ec2" => "AWS_ENDPOINT_URL_EC2",
-        "iam" => "AWS_ENDPOINT_URL_IAM",
-        "s3" => "AWS_ENDPOINT_URL_S3",
-        "secretsmanager" => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-        "ssm" => "AWS_ENDPOINT_URL_SSM",
-        _ => "AWS_ENDPOINT_URL_STS",
-    };
-    if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some("true") {
-        return None;
-    }
-    let found = environment.get(of_service).or_else(|| environment.get("AWS_ENDPOINT_URL"));
-    found.map(str::to_owned)
 }
 
 /// `url` without the name and password that it may have in it.
@@ -573,48 +369,4 @@ fn without_credentials(url: &str) -> String {
     // Only a URL that cannot have any refuses to have none.
     let _ = (parsed.set_username(""), parsed.set_password(None));
     parsed.into()
-}
-
-fn sts_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_sts::Client {
-    let mut own = aws_sdk_sts::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "sts") {
-        own.set_endpoint_url(Some(endpoint));
-    }
-    aws_sdk_sts::Client::from_conf(own.build())
-}
-
-fn iam_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_iam::Client {
-    let mut own = aws_sdk_iam::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "iam") {
-        own.set_endpoint_url(Some(endpoint));
-    }
-    aws_sdk_iam::Client::from_conf(own.build())
-}
-
-fn ssm_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_ssm::Client {
-    let mut own = aws_sdk_ssm::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "ssm") {
-        own.set_endpoint_url(Some(endpoint));
-    }
-    aws_sdk_ssm::Client::from_conf(own.build())
-}
-
-/// What is uploaded may take its time, as long as something moves: the SDK sees to that.
-fn s3_client(config: &SdkConfig, environment: &Environment) -> aws_sdk_s3::Client {
-    let mut own = aws_sdk_s3::config::Builder::from(config);
-    if let Some(endpoint) = endpoint(environment, "s3") {
-        // Another S3 need not have a name for each bucket.
-        own.set_endpoint_url(Some(endpoint)).set_force_path_style(Some(true));
-    }
-    let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_secs(10)).build();
-    own.set_timeout_config(Some(timeouts));
-    aws_sdk_s3::Client::from_conf(own.build())
-}
-
-fn ec2_client(config: &SdkConfig, endpoint: Option<String>, region: &str) -> aws_sdk_ec2::Client {
-    let mut own = aws_sdk_ec2::config::Builder::from(config);
-    if let Some(endpoint) = endpoint {
-        own.set_endpoint_url(Some(endpoint));
-    }
-    aws_sdk_ec2::Client::from_conf(own.region(Region::new(region.to_owned())).build())
 }

@@ -3,7 +3,8 @@
 //! | file | what is there |
 //! |---|---|
 //! | `access` | the options that every Amazon component has |
-//! | `account` | clients for one account and region, shared by the builds of a run |
+//! | `account` | one account, seen from one region, shared by the builds of a run |
+//! | `clients` | the clients of its APIs |
 //! | `cleanup` | after runs that died |
 //! | `call` | the one place where calls are made, and made again |
 //! | `pace` | how fast calls come |
@@ -42,6 +43,7 @@ pub mod attachment;
 pub mod build_tags;
 pub mod call;
 pub mod cleanup;
+pub mod clients;
 mod credentials;
 #[cfg(feature = "docker")]
 pub mod ecr;
