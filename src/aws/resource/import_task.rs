@@ -117,9 +117,11 @@ impl Resource for ImportTask {
 }
 
 impl ImportTask {
-    /// Whether EC2 says that `task` reads our object.
+    /// Whether `task` has our tag, and EC2 says that it reads our object.
     fn is_mine(&self, task: &ImportImageTask) -> bool {
-        source(task).is_some_and(|(bucket, key)| bucket == self.bucket && key == self.key)
+        let reads_ours =
+            source(task).is_some_and(|(bucket, key)| bucket == self.bucket && key == self.key);
+        has_tag(task.tags(), &self.token) && reads_ours
     }
 }
 
@@ -194,7 +196,8 @@ pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<ImportImageTask>, ApiEr
 /// The id of the import that a call of the build of `token` has begun.
 pub async fn find(ec2: &Ec2, token: &str) -> Result<Option<String>, ApiError> {
     let tasks = described(ec2, of_build(token)).await?;
-    Ok(tasks.into_iter().find_map(|task| task.import_task_id))
+    let ours = tasks.into_iter().find(|task| has_tag(task.tags(), token));
+    Ok(ours.and_then(|task| task.import_task_id))
 }
 
 async fn described(ec2: &Ec2, wanted: Filter) -> Result<Vec<ImportImageTask>, ApiError> {
@@ -203,8 +206,8 @@ async fn described(ec2: &Ec2, wanted: Filter) -> Result<Vec<ImportImageTask>, Ap
     Ok(answer.import_image_tasks.unwrap_or_default())
 }
 
-/// Those that go on: what has come of the others may be wanted. They are proven by their object, which
-/// says itself that our build uploaded it.
+/// Those that go on: what has come of the others may be wanted. Beside their tags their object proves
+/// them, which says itself that our build uploaded it.
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let s3 = area.account.s3(area.cancel);
     let tasks = match described(&area.ec2(), of_any_build()).await {
@@ -223,7 +226,7 @@ async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
             token: token.clone(),
             stays: false,
         };
-        let is_proven = has_tag(task.tags(), &token) && object.is_uploaded(&s3).await?;
+        let is_proven = object.is_uploaded(&s3).await?;
         let ours = ImportTask { token, bucket, key, is_intermediary: false };
         Ok(Tagged::new(task.import_task_id, mark, is_proven, ours))
     });
@@ -233,7 +236,32 @@ async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_ec2::types::{SnapshotDetail, UserBucketDetails};
+
     use super::*;
+    use crate::aws::build_tags::BUILD_TAG;
+
+    #[test]
+    fn an_import_is_ours_only_with_our_tag_and_our_object() {
+        let token = "6560f0a1-0000-0000-0000-000000000000";
+        let ours = ImportTask {
+            token: token.to_owned(),
+            bucket: "b".to_owned(),
+            key: "disk".to_owned(),
+            is_intermediary: false,
+        };
+        let of = |tag: &str, key: &str| {
+            let object = UserBucketDetails::builder().s3_bucket("b").s3_key(key).build();
+            let disk = SnapshotDetail::builder().user_bucket(object).build();
+            let tagged = ImportImageTask::builder().tags(crate::aws::tags::tag(BUILD_TAG, tag));
+            ours.is_mine(&tagged.snapshot_details(disk).build())
+        };
+        assert!(of(token, "disk"));
+        assert!(!of("6560f0a1-1111-1111-1111-111111111111", "disk"), "of another build");
+        assert!(!of(token, "another"), "of another object");
+        let untagged = ImportImageTask::builder().build();
+        assert!(!ours.is_mine(&untagged));
+    }
 
     #[test]
     fn an_import_says_how_far_it_is_and_why_it_was_given_up() {
