@@ -6,7 +6,7 @@
 //! |---|---|
 //! | instance | it was asked for with our client token, or by a fleet; its time, where EC2 knows of no token |
 //! | volume | it came with the launch: its time, and its device where that is known |
-//! | AMI | EC2 says that it was made from our instance, our snapshots or our bundle, or is a copy of our AMI |
+//! | AMI | EC2 says that it was made from our instance, or one that our build has gone on with, our snapshots or our bundle, or is a copy of our AMI |
 //! | volume of a chroot | it was made while the build began, and is attached to the build's host or to nothing |
 //! | import | it reads the object that the build uploaded |
 //! | bundle | its objects begin with its prefix; with one that the template says they are not older than the build, which found none |

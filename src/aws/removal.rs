@@ -58,7 +58,8 @@ impl Removal<'_> {
     }
 
     /// Removes the volumes of an instance that somebody else has terminated: they have our tag, too.
-    /// Where the instance `was_there`, it is gone by now; else a later run may have gone on with it.
+    /// Where the instance `was_there`, it is gone by now; else a later run may have gone on with it. What
+    /// only has our tag is no reason to leave them.
     async fn remove_loose_volumes(&self, thing: &Thing, was_there: bool) -> anyhow::Result<()> {
         let recorded = Recorded::of(thing)?;
         let Some(Instance { token, .. }) = recorded.get() else { return Ok(()) };
@@ -66,7 +67,7 @@ impl Removal<'_> {
             return Ok(());
         }
         let ec2 = self.ec2_in(&recorded.place.region);
-        if !was_there && instance::find(&ec2, token, None).await? != Found::Nothing {
+        if !was_there && instance::find(&ec2, token, None).await?.is_ours() {
             return Ok(());
         }
         for found in loose_volume::find(&ec2, token).await? {
@@ -157,7 +158,7 @@ impl Removal<'_> {
         let looks = if thing.is_doubtful() && thing.id().is_none() { LOOKS } else { 1 };
         let mut found = recorded.resource.find(&search).await?;
         for _ in 1..looks {
-            if matches!(found, Found::Ours(_)) {
+            if found.is_ours() {
                 break;
             }
             retry::sleep(self.cancel, Duration::from_secs(1)).await?;

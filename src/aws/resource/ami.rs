@@ -13,6 +13,7 @@ use crate::aws::instance;
 use crate::aws::proof;
 use crate::aws::resource::context::{Removal, Search, Target};
 use crate::aws::resource::found::Found;
+use crate::aws::resource::instance::is_at_work_on;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::aws::resource::snapshot::{self, Snapshot};
 use crate::permission::Permission;
@@ -163,7 +164,7 @@ pub async fn find(
         };
         let is_ours = is_proven && ami.is_as_made(ec2, &image).await?;
         best = Found::best([best, Found::new(image.image_id(), is_ours)]);
-        if matches!(best, Found::Ours(_)) {
+        if best.is_ours() {
             break;
         }
     }
@@ -215,7 +216,7 @@ pub async fn tagged_origin(
     let Some(instance) = instance::by_id(ec2, &instance).await? else { return Ok(None) };
     let made_at = image::creation(&image);
     let is_ours =
-        search.any(|token| proof::instance(&instance, token) && proof::is_of_build(token, made_at));
+        search.any(|token| is_at_work_on(&instance, token) && proof::is_of_build(token, made_at));
     Ok(instance.instance_id.filter(|_| is_ours))
 }
 

@@ -69,7 +69,7 @@ impl Resource for AmiCopy {
                 false => proof::copy(&image, &self.source, &self.token, self.since),
             };
             best = Found::best([best, Found::new(image.image_id(), is_ours)]);
-            if matches!(best, Found::Ours(_)) {
+            if best.is_ours() {
                 break;
             }
         }

@@ -39,6 +39,11 @@ impl Found {
         best
     }
 
+    /// Whether it is there, and ours.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Ours(_))
+    }
+
     /// The id of what is ours.
     pub fn ours(self) -> Option<String> {
         match self {

@@ -183,6 +183,13 @@ pub fn proven(instance: &Ec2Instance) -> Option<Mark> {
     Mark::of(instance.tags()).filter(|mark| proof::instance(instance, &mark.token))
 }
 
+/// Whether the build of `token` has started `instance`, or has gone on with what another one of ours has
+/// started.
+pub fn is_at_work_on(instance: &Ec2Instance, token: &str) -> bool {
+    let is_resumed = tags::value(instance.tags(), RESUMED_TAG) == Some(token);
+    proof::instance(instance, token) || (is_resumed && proven(instance).is_some())
+}
+
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let ec2 = area.ec2();
     let alive = ["pending", "running", "stopping", "stopped"];

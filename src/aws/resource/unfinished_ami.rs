@@ -16,6 +16,7 @@ use crate::aws::resource::ami::{origin, remove_with};
 use crate::aws::resource::ami_copy::AmiCopy;
 use crate::aws::resource::context::{Area, Removal, Search, Target};
 use crate::aws::resource::found::Found;
+use crate::aws::resource::instance::is_at_work_on;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::aws::resource::s3_bundle::S3Bundle;
 use crate::aws::resource::volume_snapshot;
@@ -31,8 +32,8 @@ pub static KIND: Kind = Kind {
     reap: Reap::InRegion(|area| Box::pin(all(area))),
 };
 
-/// An AMI that has our tag still: it was made of an instance of the build that EC2 still knows, of a
-/// snapshot that has our tag, too, or of a bundle whose name the build chose; or is a copy of such an AMI.
+/// An AMI that has our tag still: it was made of an instance that EC2 still knows and that the build has
+/// started or gone on with, of a snapshot that has our tag, too, or of a bundle whose name the build chose; or is a copy of such an AMI.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfinishedAmi {
     /// The value of the build's tag.
@@ -60,7 +61,7 @@ impl Resource for UnfinishedAmi {
         for image in image::matching(ec2, by_id_or_build("image-id", search.id, token)).await? {
             let is_ours = is_of_build(ec2, abroad, &image, token).await?;
             best = Found::best([best, Found::new(image.image_id(), is_ours)]);
-            if matches!(best, Found::Ours(_)) {
+            if best.is_ours() {
                 break;
             }
         }
@@ -128,7 +129,7 @@ async fn is_made_of_ours(ec2: &Ec2, image: &Image, token: &str) -> Result<bool, 
         return volume_snapshot::is_one_of_build(ec2, &image::snapshots(image), token).await;
     };
     let found = instance::by_id(ec2, &instance).await?;
-    Ok(found.is_some_and(|found| proof::instance(&found, token)))
+    Ok(found.is_some_and(|found| is_at_work_on(&found, token)))
 }
 
 /// The bundle that `image` was registered from, if the build of `token` chose its name.

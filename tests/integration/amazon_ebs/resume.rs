@@ -313,6 +313,32 @@ async fn what_cannot_be_gone_on_with_is_not_kept() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ami_of_a_machine_that_was_gone_on_with_is_reaped_though_no_journal_is_left() {
+    let room = Room::new().await;
+    let (_first, _, kept) = room.kept("2h").await;
+    room.mend();
+    let rule = |action: &str, _| match action {
+        "CreateImage" => Fate::HeldAfter,
+        _ => Fate::Passes,
+    };
+    let proxy = Proxy::before(room.cloud.bed.moto.endpoint()).with_rule(Box::new(rule));
+    let proxy = proxy.with_manners().start().await;
+    let runner = room.runner();
+    let mut command = room.command(&runner, &proxy, &["-keep-failed=2h"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    proxy.until_held().await;
+    child.kill().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let left = room.cloud.left().await;
+    assert!(left.iter().any(|one| one.starts_with("ami-")), "{left:?}");
+    assert!(left.iter().any(|one| one.starts_with(&kept)), "{left:?}");
+    // The journal goes with its runner.
+    drop((runner, proxy));
+    let reaped = reap::run(&room.runner(), &room.calm().await, &reap::ALL).await.succeeded();
+    assert_eq!(room.cloud.left().await, BTreeSet::new(), "{reaped:#?}");
+}
+
 /// Removes the machine `id`, whose time is over.
 async fn end_of_time(room: &Room, runner: &Program, proxy: &Proxy, id: &str) -> Run {
     let tags = room.tags(id).await;
