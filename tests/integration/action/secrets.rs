@@ -257,6 +257,30 @@ fn a_template_reads_no_file_outside_of_the_workspace() {
         let step = validate(&text).run().failed();
         assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
     }
+    let builders = [
+        "amazon-chroot\" \"web\" {\n copy_files = [\"PATH\"]",
+        "amazon-chroot\" \"web\" {\n chroot_mounts = [[\"bind\", \"PATH\", \"/mnt\"]]",
+        "amazon-instance\" \"web\" {\n account_id = \"123456789012\"\n s3_bucket = \"b\"\n x509_cert_path = \"PATH\"\n x509_key_path = \"sub/own.txt\"",
+        "amazon-instance\" \"web\" {\n account_id = \"123456789012\"\n s3_bucket = \"b\"\n x509_cert_path = \"sub/own.txt\"\n x509_key_path = \"link\"",
+        "amazon-ebs\" \"web\" {\n user_data_file = \"PATH\"",
+        "amazon-ebs\" \"web\" {\n ssh_private_key_file = \"PATH\"",
+        "amazon-ebs\" \"web\" {\n shared_credentials_file = \"PATH\"",
+        "qemu\" \"web\" {\n floppy_files = [\"PATH\"]",
+        "qemu\" \"web\" {\n cd_files = [\"s*/../../PATH\"]",
+        "file\" \"web\" {\n source = \"PATH\"\n target = \"x\"",
+        "docker\" \"web\" {\n discard = true\n build {\n path = \"PATH\"\n }",
+    ];
+    for builder in builders {
+        let builder = builder.replace("PATH", &path.to_string());
+        let text = format!(
+            "source \"{builder}\n}}\nbuild {{\n  sources = [\"{}.web\"]\n}}\n",
+            builder.split('"').next().unwrap()
+        );
+        let step = validate(&text).run().failed();
+        let said = printed(&step);
+        assert!(said.contains("outside of the workspace"), "{text}: {said}");
+        assert!(!said.contains("a file of the machine"), "{said}");
+    }
     // A template that is itself a link to somewhere else.
     let runner =
         Runner::new("validate").file("web/a.pkr.hcl", reading("1")).with("templates", "web");

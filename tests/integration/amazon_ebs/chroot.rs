@@ -184,36 +184,39 @@ async fn a_volume_is_provisioned_on_this_host_and_becomes_an_ami() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_build_leaves_mounts_and_a_volume_that_cleanup_removes() {
+async fn a_build_in_a_chroot_that_is_killed_at_any_call_is_cleaned_up_after() {
     needs_mounts();
     let host = Host::new().await;
-    // Before it is mounted, while it is, and after that.
-    for (action, mounts) in [
-        ("CreateVolume", 0),
-        ("AttachVolume", 0),
-        ("DetachVolume", 0),
-        ("CreateSnapshot", 0),
-        ("RegisterImage", 0),
-    ] {
-        for takes_effect in [false, true] {
-            let rule: Rule = Box::new(move |called, before| match takes_effect {
-                _ if called != action || before > 0 => Fate::Passes,
-                true => Fate::HeldAfter,
-                false => Fate::Held,
-            });
-            let proxy = Proxy::start(host.cloud.bed.moto.endpoint(), rule).await;
-            let program = host.program();
-            let template = ("web.json", host.template(&json!({})));
-            let killed = cleanup::kill_when_held(&program, &proxy, template).await;
-            assert!(killed, "{action}: {:?}", proxy.calls());
-            assert_eq!(host.mounts().len(), mounts, "{action}");
-            cleanup::cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
-            let cleaned = cleanup::cleanup(&program, &proxy, &[]).await;
-            assert_eq!(cleaned.code, Some(0), "{action}: {cleaned:#?}");
-            let left = host.cloud.left().await;
-            assert!(left.is_empty(), "{action} {takes_effect}: {left:?}\n{cleaned:#?}");
-            assert_eq!(cleanup::journals(&program), Vec::<String>::new());
+    let (_, proxy, run) = host.build(&json!({}), passes()).await;
+    run.succeeded();
+    host.cloud.bed.sweep(&host.cloud.before).await;
+    let moments = cleanup::changes(&proxy);
+    for wanted in
+        ["CreateVolume", "AttachVolume", "DetachVolume", "CreateSnapshot", "RegisterImage"]
+    {
+        assert!(moments.iter().any(|one| one.action == wanted), "{wanted}: {moments:?}");
+    }
+    println!("{} moments", moments.len());
+    for moment in &moments {
+        let proxy = Proxy::start(host.cloud.bed.moto.endpoint(), moment.rule()).await;
+        let program = host.program();
+        let template = ("web.json", host.template(&json!({})));
+        assert!(cleanup::kill_when_held(&program, &proxy, template).await, "{moment:?}");
+        let before = host.cloud.left().await;
+        let shown = cleanup::cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
+        assert_eq!(host.cloud.left().await, before, "{moment:?}: {shown:#?}");
+        let cleaned = cleanup::cleanup(&program, &proxy, &[]).await;
+        assert_eq!(cleaned.code, Some(0), "{moment:?}: {cleaned:#?}");
+        assert_eq!(host.mounts(), Vec::<String>::new(), "{moment:?}");
+        let left = host.cloud.left().await;
+        if moment.may_be_last() && !left.is_empty() {
+            let is_of_image = |one: &String| one.starts_with("ami-") || one.starts_with("snap-");
+            assert!(left.iter().all(is_of_image), "{moment:?}: {left:?}");
+            cleanup::cleanup(&program, &proxy, &["-delete-finished"]).await.succeeded();
         }
+        let left = host.cloud.left().await;
+        assert!(left.is_empty(), "{moment:?}: {left:?}\n{cleaned:#?}");
+        assert_eq!(cleanup::journals(&program), Vec::<String>::new(), "{moment:?}");
     }
 }
 

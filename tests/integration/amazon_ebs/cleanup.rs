@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
 use super::bed::{Bed, Cloud, marked};
-use super::proxy::{Fate, Proxy};
+use super::proxy::{Fate, Proxy, Rule};
 use super::signals::{self, Template};
 use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
 
@@ -78,6 +78,23 @@ pub struct Moment {
     pub takes_effect: bool,
 }
 
+impl Moment {
+    /// What has its call wait.
+    pub fn rule(&self) -> Rule {
+        let Self { action, nth, takes_effect } = self.clone();
+        Box::new(move |called, before| match takes_effect {
+            _ if called != action || before != nth => Fate::Passes,
+            true => Fate::HeldAfter,
+            false => Fate::Held,
+        })
+    }
+
+    /// Whether the build's AMI may be finished then.
+    pub fn may_be_last(&self) -> bool {
+        LAST_CALLS.contains(&self.action.as_str())
+    }
+}
+
 /// The moments of an undisturbed build.
 async fn moments(cloud: &Cloud, template: Template) -> Vec<Moment> {
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
@@ -86,6 +103,11 @@ async fn moments(cloud: &Cloud, template: Template) -> Vec<Moment> {
     assert!(status.success(), "{status}");
     assert_eq!(journals(&program), Vec::<String>::new(), "nothing is left of it");
     cloud.bed.sweep(&cloud.before).await;
+    changes(&proxy)
+}
+
+/// The moments of the calls that came through `proxy` and change something.
+pub fn changes(proxy: &Proxy) -> Vec<Moment> {
     let mut moments: Vec<Moment> = Vec::new();
     let is_change = |action: &str| {
         ["Describe", "Get", "Head", "List"].iter().all(|verb| !action.starts_with(verb))
@@ -148,13 +170,7 @@ async fn killed_if_it_comes(
     template: Template,
     moment: &Moment,
 ) -> Option<(Program, Proxy)> {
-    let Moment { action, nth, takes_effect } = moment.clone();
-    let rule = move |called: &str, before: usize| match takes_effect {
-        _ if called != action || before != nth => Fate::Passes,
-        true => Fate::HeldAfter,
-        false => Fate::Held,
-    };
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(rule)).await;
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), moment.rule()).await;
     let program = Program::new();
     let held = kill_when_held(&program, &proxy, template(&cloud.bed)).await;
     held.then_some((program, proxy))
@@ -217,8 +233,7 @@ async fn nothing_is_left(
     assert_eq!(cleaned.code, Some(0), "{moment:?}: {cleaned:#?}");
     let left = cloud.left().await;
     // A machine that was only for a test is taken back earlier, in as many calls as it takes.
-    let may_be_finished = LAST_CALLS.contains(&moment.action.as_str());
-    let finished = is_last || (may_be_finished && !left.is_empty());
+    let finished = is_last || (moment.may_be_last() && !left.is_empty());
     let is_for_good = |one: &String| stays.iter().any(|prefix| one.starts_with(prefix));
     let is_of_image =
         |one: &String| ["ami-", "snap-", "s3 image-"].iter().any(|kind| one.starts_with(kind));
@@ -252,8 +267,8 @@ pub async fn kill_at_every_call(template: Template, wanted: &[&str], stays: &[&s
         assert!(names.contains(wanted), "{names:?}");
     }
     println!("{} moments", moments.len());
-    let is_last = |moment: &Moment| LAST_CALLS.contains(&moment.action.as_str());
-    let first_of_last = moments.len() - moments.iter().rev().take_while(|one| is_last(one)).count();
+    let last = moments.iter().rev().take_while(|one| one.may_be_last());
+    let first_of_last = moments.len() - last.count();
     let next = AtomicUsize::new(0);
     let work = clouds.iter().map(async |cloud| {
         loop {

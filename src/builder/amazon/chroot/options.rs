@@ -36,6 +36,9 @@ const CHROOT_MOUNTS: [[&str; 3]; 5] = [
     ["binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc"],
 ];
 
+/// What is copied, unless the template says otherwise.
+const USUAL_COPY: &str = "/etc/resolv.conf";
+
 /// The volume, where it is mounted, and what is done around that.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -104,7 +107,24 @@ impl ChrootOptions {
                 check.error(&option, cause);
             }
         }
+        self.check_sources(check);
         self.check_key(check);
+    }
+
+    /// What comes into the volume from this host must be what the template may read; what does by itself is
+    /// for whoever runs it to say.
+    fn check_sources(&self, check: &mut Check<'_>) {
+        for (at, file) in self.copy_files.iter().flatten().enumerate() {
+            if *file != USUAL_COPY {
+                check.may_read(&format!("copy_files.{at}"), file);
+            }
+        }
+        for (at, mount) in self.chroot_mounts.iter().enumerate() {
+            let [kind, source, _] = mount.as_slice() else { continue };
+            if kind == "bind" && !CHROOT_MOUNTS.iter().any(|usual| mount == usual) {
+                check.may_read(&format!("chroot_mounts.{at}"), source);
+            }
+        }
     }
 
     fn check_scratch(
@@ -184,7 +204,7 @@ impl ChrootOptions {
     pub fn copied(&self) -> Vec<String> {
         let usual = || match self.from_scratch {
             true => Vec::new(),
-            false => vec!["/etc/resolv.conf".to_owned()],
+            false => vec![USUAL_COPY.to_owned()],
         };
         self.copy_files.clone().unwrap_or_else(usual)
     }
