@@ -191,6 +191,11 @@ pub trait Builder: Send + Sync {
         anyhow::bail!("this builder cannot start what it makes")
     }
 
+    /// What its AWS account must allow besides, so that an image is [tested](Self::test).
+    fn permissions_to_test(&self, _environment: &Environment) -> Vec<Permission> {
+        Vec::new()
+    }
+
     /// Whether it [keeps](BuildContext::keep_failed) a machine on which a provisioner has failed, and
     /// looks for one that an earlier run has kept.
     fn can_keep(&self) -> bool {

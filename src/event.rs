@@ -204,7 +204,7 @@ pub struct Progress {
     pub finished: bool,
 }
 
-/// A picture of a machine's screen, as a PNG file.
+/// A picture of a machine's screen, as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Where the file is.

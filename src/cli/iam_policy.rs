@@ -35,6 +35,9 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let environment = &session.environment;
     let builds = plan.builds.iter().map(|build| {
         let mut all = build.builder.permissions(environment);
+        if build.has_tests() {
+            all.extend(build.builder.permissions_to_test(environment));
+        }
         if arguments.keep_failed {
             all.extend(build.builder.permissions_to_keep(environment));
         }

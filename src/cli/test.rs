@@ -15,7 +15,7 @@ use crate::source::SourceMap;
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The image: an AMI of the build's region, a disk of a `qemu` build, a container image. It is not
-    /// changed.
+    /// changed; an AMI that passes gets the tag `imgbake:tested`.
     #[arg(long, value_name = "IMAGE")]
     pub image: String,
     /// Where the journal of the run is kept; otherwise in IMGBAKE_STATE_DIR, or XDG's directory for
@@ -53,7 +53,7 @@ fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
 
 /// The build that the image is of.
 fn only_one(mut plan: Plan) -> Result<Plan, String> {
-    plan.builds.retain(has_tests);
+    plan.builds.retain(PlannedBuild::has_tests);
     match plan.builds.as_slice() {
         [_] => Ok(plan),
         [] => {
@@ -64,8 +64,4 @@ fn only_one(mut plan: Plan) -> Result<Plan, String> {
             Err(format!("say with -only of which build the image is: {}", names.join(", ")))
         }
     }
-}
-
-fn has_tests(build: &PlannedBuild) -> bool {
-    build.post_processors.iter().flatten().any(|one| one.first.image_test().is_some())
 }

@@ -46,6 +46,13 @@ pub struct PlannedBuild {
     pub fingerprint: Fingerprint,
 }
 
+impl PlannedBuild {
+    /// Whether its image is tested.
+    pub fn has_tests(&self) -> bool {
+        self.post_processors.iter().flatten().any(|one| one.first.image_test().is_some())
+    }
+}
+
 impl fmt::Debug for PlannedBuild {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlannedBuild").field("name", &self.name).finish_non_exhaustive()

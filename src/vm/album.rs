@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use crate::event::{Message, Picture, Ui};
@@ -37,6 +38,14 @@ struct Page {
     /// Of what it shows.
     digest: [u8; 32],
     bytes: u64,
+    moment: Moment,
+}
+
+/// A picture that is to be kept.
+struct Taken {
+    ending: &'static str,
+    bytes: Vec<u8>,
+    digest: [u8; 32],
     moment: Moment,
 }
 
@@ -106,12 +115,31 @@ impl Album {
             return Ok(page.path.clone());
         }
         let png = tokio::task::spawn_blocking(move || frame.to_png()).await??;
+        self.add(&mut pages, Taken { ending: "png", bytes: png, digest, moment }, ui).await
+    }
+
+    /// Keeps `jpeg`, a picture that somebody else has taken.
+    pub async fn keep_jpeg(
+        &self,
+        jpeg: Vec<u8>,
+        moment: Moment,
+        ui: &Ui,
+    ) -> anyhow::Result<PathBuf> {
+        ensure!(jpeg.starts_with(&[0xff, 0xd8, 0xff]), "it is no JPEG");
+        ensure!(jpeg.len() as u64 <= MOST_BYTES, "it has more than {MOST_BYTES} bytes");
+        let digest = Sha256::digest(&jpeg).into();
+        let taken = Taken { ending: "jpg", bytes: jpeg, digest, moment };
+        self.add(&mut *self.pages.lock().await, taken, ui).await
+    }
+
+    async fn add(&self, pages: &mut Pages, taken: Taken, ui: &Ui) -> anyhow::Result<PathBuf> {
+        let Taken { ending, bytes: content, digest, moment } = taken;
         tokio::fs::create_dir_all(&self.directory).await.with_context(|| self.cannot("make"))?;
         pages.count += 1;
-        let path = self.directory.join(format!("{:03}-{}.png", pages.count, moment.word()));
-        let written = tokio::fs::write(&path, &png).await;
+        let path = self.directory.join(format!("{:03}-{}.{ending}", pages.count, moment.word()));
+        let written = tokio::fs::write(&path, &content).await;
         written.with_context(|| format!("cannot write {}", path.display()))?;
-        let (shown, bytes) = (moment.words(), png.len() as u64);
+        let (shown, bytes) = (moment.words(), content.len() as u64);
         let is_told = !matches!(moment, Moment::Minute(_)) || self.tells_all;
         pages.kept.push_back(Page { path: path.clone(), digest, bytes, moment });
         pages.make_room().await?;
@@ -141,7 +169,9 @@ impl Pages {
 /// Whether `name` is that of a file that an album has made.
 fn is_picture(name: &str) -> bool {
     let Some((number, rest)) = name.split_once('-') else { return false };
-    number.len() >= 3 && number.bytes().all(|byte| byte.is_ascii_digit()) && rest.ends_with(".png")
+    number.len() >= 3
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && [".png", ".jpg"].iter().any(|ending| rest.ends_with(ending))
 }
 
 #[cfg(test)]

@@ -116,6 +116,10 @@ impl Builder for AmazonEbs {
         self.pair.test(cx, image).await
     }
 
+    fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
+        self.pair.permissions_to_test(environment)
+    }
+
     fn can_keep(&self) -> bool {
         true
     }

@@ -115,6 +115,10 @@ impl Builder for AmazonEbsSurrogate {
         self.pair.test(cx, image).await
     }
 
+    fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
+        self.pair.permissions_to_test(environment)
+    }
+
     fn can_keep(&self) -> bool {
         true
     }

@@ -19,6 +19,7 @@ use super::machine::{
 };
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
+use crate::aws::tags;
 use crate::builder::provision;
 use crate::builder::unchanged;
 use crate::component::{BuildContext, Check};
@@ -107,11 +108,25 @@ impl Pairing {
     pub(super) async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
         let account = machine::account(cx, &self.build).await?;
         let (region, id) = image.rsplit_once(':').unwrap_or((account.region(), image));
-        let own = account.region();
+        let own = account.region().to_owned();
         ensure!(region == own, "{id} is in {region}, and the build works in {own}");
         let build = Build::new(account, self.build.clone());
+        let ec2 = build.ec2(cx);
         let machine = Machine { build, settings: self.machine.clone() };
-        machine::test(cx, &Steps::new(cx), &machine, id).await
+        machine::test(cx, &Steps::new(cx), &machine, id).await?;
+        if image::mark_tested(cx, &ec2, id).await {
+            let tag = tags::TESTED;
+            cx.ui.say(format!("{id} in {own} has the tag `{tag}`: `imgbake promote` takes it"));
+        }
+        Ok(())
+    }
+
+    /// What the account must allow besides, so that an AMI is tested.
+    pub(super) fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
+        let at = self.regions(environment);
+        let mut all = machine::permissions_to_test(&at);
+        all.extend(image::permissions_to_mark(&at));
+        all
     }
 
     /// Both in one build.

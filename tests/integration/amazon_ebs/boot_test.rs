@@ -2,10 +2,12 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
 use tokio::process::Command;
 
 use super::bed::{Bed, Cloud};
 use super::cleanup::kill_at_every_call;
+use super::policy;
 use super::proxy::{Fate, Proxy};
 use super::signals;
 use crate::support::{Program, Run};
@@ -31,19 +33,19 @@ async fn run(program: &Program, proxy: &Proxy, args: &[&str]) -> Run {
     Run::of(command.envs(proxy.environment()).stdin(Stdio::null()).output().await.unwrap())
 }
 
-/// A build of `text` in `cloud`: what it said, and its calls.
-async fn baked(cloud: &Cloud, (name, text): (&'static str, String)) -> (Run, Vec<String>) {
+/// A build of `text` in `cloud`: what it said, its calls, and where it ran.
+async fn baked(cloud: &Cloud, (name, text): (&'static str, String)) -> (Run, Vec<String>, Program) {
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
     let program = Program::new();
     program.write(name, text);
     let run = run(&program, &proxy, &["build", "-color=false", name]).await;
-    (run, proxy.calls().into_iter().map(|call| call.action).collect())
+    (run, proxy.calls().into_iter().map(|call| call.action).collect(), program)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_ami_is_tested_before_it_is_copied_and_shared() {
     let cloud = Cloud::start().await;
-    let (run, calls) = baked(&cloud, good(&cloud.bed)).await;
+    let (run, calls, _) = baked(&cloud, good(&cloud.bed)).await;
     let run = run.succeeded();
     assert!(run.stdout.contains("tested") && run.stdout.contains("has passed"), "{}", run.stdout);
     let starts: Vec<_> =
@@ -64,14 +66,19 @@ async fn a_good_ami_is_tested_before_it_is_copied_and_shared() {
 async fn a_bad_ami_is_neither_copied_nor_shared_and_goes() {
     let cloud = Cloud::start().await;
     let check = "inline = [\"echo it is broken\", \"exit 7\"]\nlistening = [1]\npatience = \"1s\"";
-    let (run, calls) = baked(&cloud, template(&cloud.bed, check)).await;
+    let (run, calls, program) = baked(&cloud, template(&cloud.bed, check)).await;
     let run = run.failed_with(1);
     let said = "the image did not pass boot-test: 2 of 2 checks failed: port 1: not within 1s: nobody listens there; scripts:";
     assert!(run.stdout.contains(said), "{}", run.stdout);
     for never in ["CopyImage", "ModifyImageAttribute"] {
         assert!(!calls.iter().any(|one| one == never), "{never}: {calls:?}");
     }
-    assert!(calls.iter().any(|one| one == "GetConsoleOutput"), "{calls:?}");
+    for look in ["GetConsoleOutput", "GetConsoleScreenshot"] {
+        assert!(calls.iter().any(|one| one == look), "{look}: {calls:?}");
+    }
+    let picture = program.path("output-web.test.screens/001-failure.jpg");
+    assert!(std::fs::read(picture).unwrap().starts_with(&[0xff, 0xd8, 0xff]));
+    assert!(run.stdout.contains("001-failure.jpg"), "{}", run.stdout);
     let left = cloud.left().await;
     assert!(left.is_empty(), "{left:?}");
 }
@@ -80,7 +87,7 @@ async fn a_bad_ami_is_neither_copied_nor_shared_and_goes() {
 async fn a_bad_ami_stays_where_somebody_wants_to_look_at_it() {
     let cloud = Cloud::start().await;
     let check = "inline = [\"exit 7\"]\nkeep_failed = true";
-    let (run, calls) = baked(&cloud, template(&cloud.bed, check)).await;
+    let (run, calls, _) = baked(&cloud, template(&cloud.bed, check)).await;
     let run = run.failed_with(1);
     assert!(run.stdout.contains("stays, as `keep_failed` asks"), "{}", run.stdout);
     assert!(!calls.iter().any(|one| one == "CopyImage"), "{calls:?}");
@@ -106,12 +113,34 @@ async fn an_ami_that_is_there_is_tested_by_itself() {
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
     let program = Program::new();
     let (name, text) = good(&cloud.bed);
+    let ec2 = cloud.bed.ec2("us-east-1");
+    let mark = async || {
+        let found = ec2.describe_images().image_ids(&image).send().await.unwrap();
+        let mut tags = found.images()[0].tags().iter();
+        tags.find(|tag| tag.key() == Some("imgbake:tested"))?.value().map(str::to_owned)
+    };
+    program.write(name, template(&cloud.bed, "inline = [\"exit 7\"]").1);
+    run(&program, &proxy, &["test", "-image", &image, name]).await.failed_with(1);
+    assert_eq!(mark().await, None, "it has not passed");
     program.write(name, text);
     let passed = run(&program, &proxy, &["test", "-image", &image, name]).await.succeeded();
     assert!(passed.stdout.contains(&format!("{image} has passed")), "{}", passed.stdout);
-    program.write(name, template(&cloud.bed, "inline = [\"exit 7\"]").1);
-    run(&program, &proxy, &["test", "-image", &image, name]).await.failed_with(1);
+    let says = format!("{image} in us-east-1 has the tag `imgbake:tested`");
+    assert!(passed.stdout.contains(&says), "{}", passed.stdout);
+    assert_eq!(mark().await, Some(format!("passed {image}")), "`promote` takes it");
     assert_eq!(cloud.bed.inventory_of_all().await, before, "the AMI stays, and nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_allows_every_call_of_a_test_and_what_a_failed_one_shows() {
+    let cloud = Cloud::start().await;
+    let builder = cloud.bed.options(json!({"type": "amazon-ebs"}));
+    let test = json!({"type": "boot-test", "inline": ["test -d /"]});
+    let unused = policy::unused(&cloud, &builder, &[test]).await;
+    assert!(unused.contains(&"ec2:GetConsoleScreenshot".to_owned()), "{unused:?}");
+    let builder = cloud.bed.options(json!({"type": "amazon-ebs", "ami_name": "other"}));
+    let unused = policy::unused(&cloud, &builder, &[]).await;
+    assert!(!unused.iter().any(|one| one.contains("Screenshot")), "{unused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ mod hand_over;
 mod lint;
 mod made_image;
 mod make;
+mod mark_tested;
 mod new_ami;
 mod register_image;
 mod registration;
@@ -39,6 +40,7 @@ pub(super) use self::finish::{finish, permissions as permissions_to_finish};
 pub(super) use self::hand_over::HandOver;
 pub(super) use self::made_image::MadeImage;
 pub(super) use self::make::{make, permissions as permissions_to_make};
+pub(super) use self::mark_tested::{mark_tested, permissions_to_mark};
 pub(super) use self::register_image::{RegisterImage, Registration, Root};
 pub(super) use self::registration::{BootMode, RegistrationOptions, TpmSupport};
 pub(super) use self::settings::{

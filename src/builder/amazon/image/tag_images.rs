@@ -9,6 +9,7 @@ use crate::aws::allow::Regions;
 use crate::aws::tags;
 use crate::builder::amazon::build::{BuildOptions, render_tags};
 use crate::builder::amazon::image::made_image::MadeImage;
+use crate::builder::amazon::image::mark_tested::mark_tested;
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::BuildContext;
@@ -61,18 +62,6 @@ impl TagImages {
         Ok(merged)
     }
 
-    /// Says on the AMI that it has passed its tests, for `imgbake promote`. One that cannot be tagged is
-    /// no worse.
-    async fn mark_as_tested(&self, cx: &BuildContext, image: &MadeImage) {
-        let tag = tags::tag(tags::TESTED, tags::passed(&image.id));
-        let ec2 = self.imaging.build.ec2_in(cx, &image.region);
-        let tagged = tags::put(&ec2, std::slice::from_ref(&image.id), &[tag]).await;
-        if let Err(error) = tagged {
-            let id = &image.id;
-            cx.ui.error(format!("Warning: no tag says that {id} has passed its tests: {error}"));
-        }
-    }
-
     async fn write(
         &self,
         cx: &BuildContext,
@@ -110,7 +99,8 @@ impl Step for TagImages {
             let id = std::slice::from_ref(&image.id);
             self.write(cx, &image.region, id, &of_ami).await?;
             if cx.provisioning.has_tests() {
-                self.mark_as_tested(cx, image).await;
+                let ec2 = self.imaging.build.ec2_in(cx, &image.region);
+                mark_tested(cx, &ec2, &image.id).await;
             }
             self.write(cx, &image.region, &image.snapshots, &of_snapshots).await
         });

@@ -112,6 +112,10 @@ impl Builder for AmazonInstance {
         self.pair.test(cx, image).await
     }
 
+    fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
+        self.pair.permissions_to_test(environment)
+    }
+
     fn is_of_image(&self, option: &str) -> bool {
         image::is_option(option)
     }

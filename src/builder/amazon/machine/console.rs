@@ -22,6 +22,7 @@ use crate::event::Stream;
 use crate::guest::harmless;
 use crate::permission::Permission;
 use crate::retry::{Backoff, or_cancelled};
+use crate::vm::album::{Album, Moment};
 
 /// The waits before looks: no machine shows anything at once.
 const LOOKS: Backoff =
@@ -61,6 +62,11 @@ impl Console {
         is_of_use.then(look).into_iter().collect()
     }
 
+    /// What the account must allow besides, so that it is shown where a test fails.
+    pub(crate) fn permissions_to_show(at: &Regions) -> Vec<Permission> {
+        vec![at.on_ours("instance", &["GetConsoleOutput", "GetConsoleScreenshot"])]
+    }
+
     /// What the console shows sooner or later.
     pub(crate) fn announcement(&self) -> Announcement {
         self.announcement.clone()
@@ -84,6 +90,23 @@ impl Console {
         cx.ui.say("The last lines of the instance's console:");
         let last = lines.len().saturating_sub(CONSOLE_LINES);
         cx.ui.output(Stream::Stdout, lines[last..].join("\n")).await;
+    }
+
+    /// Keeps a picture of its screen, as far as EC2 can take one: beside the log, as those of machines in
+    /// QEMU.
+    pub(crate) async fn keep_picture(&self, cx: &BuildContext) {
+        let taken = tokio::time::timeout(LAST_LOOK, self.source.take_picture());
+        let Ok(taken) = or_cancelled(&cx.cancel, taken).await else { return };
+        let kept = async {
+            let jpeg = taken.context("EC2 took too long")??;
+            let name = format!("output-{}.test.screens", cx.facts.build_name);
+            let directory = cx.facts.scope.environment.cwd.join(name);
+            let album = Album::empty(&directory, cx.facts.debug).await?;
+            album.keep_jpeg(jpeg, Moment::Failure, &cx.ui).await
+        };
+        if let Err(error) = kept.await {
+            cx.ui.say(format!("There is no picture of its screen: {error:#}"));
+        }
     }
 
     /// Looks a last time if need be, and refuses a machine whose console shows other keys than the
@@ -122,6 +145,13 @@ impl Source {
                 Err(error) => return tracing::info!("no host keys from the console: {error}"),
             }
         }
+    }
+
+    /// What its screen shows, as a JPEG file.
+    async fn take_picture(&self) -> anyhow::Result<Vec<u8>> {
+        let request = self.ec2.get_console_screenshot().instance_id(&self.instance).wake_up(true);
+        let answer = self.ec2.call("GetConsoleScreenshot", |_| request.clone().send()).await?;
+        Ok(BASE64.decode(answer.image_data().unwrap_or_default())?)
     }
 
     /// The text so far: up to now where the instance's hardware can tell, else as EC2 saw it last.

@@ -157,7 +157,8 @@ async fn way_in(
 }
 
 /// Has the image tested that the machine was started from. What its console says of its host keys is
-/// held against what was trusted on first use; where a test fails, what it says at all is shown.
+/// held against what was trusted on first use; where a test fails, what it says at all is shown, and a
+/// picture of the screen is kept.
 pub(crate) async fn test_image(
     cx: &BuildContext,
     steps: &Steps<'_>,
@@ -175,8 +176,14 @@ pub(crate) async fn test_image(
     let tested = tested.await;
     if tested.is_err() {
         console.show(cx).await;
+        console.keep_picture(cx).await;
     }
     tested
+}
+
+/// What the account must allow besides, so that an image is tested.
+pub(crate) fn permissions_to_test(at: &Regions) -> Vec<Permission> {
+    Console::permissions_to_show(at)
 }
 
 /// What the account must allow for all of it.

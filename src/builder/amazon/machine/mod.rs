@@ -33,7 +33,8 @@ pub(super) use self::find_network::{FindNetwork, Network};
 pub(super) use self::find_source_ami::FindSourceAmi;
 pub(super) use self::keep::permissions as permissions_to_keep;
 pub(super) use self::life::{
-    Connected, Started, permissions, provision_and_stop, provision_only, resume, start,
+    Connected, Started, permissions, permissions_to_test, provision_and_stop, provision_only,
+    resume, start,
 };
 pub(super) use self::lost::explaining;
 pub(super) use self::networking::EnhancedNetworking;

@@ -212,6 +212,12 @@ impl Shared {
             "RestoreImageFromRecycleBin" => {
                 return Some(Answer::error(call, "InvalidAMIID.NotFound", "not in the bin"));
             }
+            // moto knows no screens.
+            "GetConsoleScreenshot" => {
+                let text = "<GetConsoleScreenshotResponse><imageData>/9j/4AAQSkZJRgABAQ==\
+                            </imageData></GetConsoleScreenshotResponse>";
+                return Some(Answer::new(200, text));
+            }
             // moto says of all uploads that they were begun long ago.
             "ListMultipartUploads" => {
                 let now = format!("<Initiated>{}", jiff::Timestamp::now());
