@@ -1,6 +1,6 @@
 //! What a component finds wrong with its options.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::component::facts::Facts;
@@ -115,6 +115,23 @@ impl<'a> Check<'a> {
             self.error(option, format!("cannot read {}: {error}", path.display()));
         }
         reach.is_ok()
+    }
+
+    /// The same of all that the file `pattern` may match. Where it begins to be a pattern, only a `..` can
+    /// lead higher.
+    pub fn may_read_matches(&mut self, option: &str, pattern: &str) -> bool {
+        let parts = || Path::new(pattern).components();
+        let is_fixed =
+            |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+        let fixed: PathBuf = parts().take_while(is_fixed).collect();
+        let leads_higher = parts().skip_while(is_fixed).any(|part| part == Component::ParentDir);
+        if leads_higher && !self.facts.scope.environment.reach.is_everywhere() {
+            let cause = format!("{pattern} may lead outside of the workspace, by its `..`");
+            self.error(option, cause);
+            return false;
+        }
+        let is_relative = fixed.as_os_str().is_empty() && !pattern.is_empty();
+        self.may_read(option, if is_relative { Path::new(".") } else { &fixed })
     }
 
     /// Whether an error was found so far.

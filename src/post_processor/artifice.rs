@@ -42,6 +42,7 @@ impl Component for Artifice {
             if let Err(error) = glob::Pattern::new(pattern) {
                 check.error("files", format!("`{pattern}` is no pattern: {error}"));
             }
+            check.may_read_matches("files", pattern);
         }
         Some(Self { files: options.files })
     }

@@ -9,11 +9,7 @@ use crate::component::Check;
 /// Reports what `patterns`, the value of `option`, name and is not there.
 pub(super) fn check(option: &str, patterns: &[String], check: &mut Check<'_>) {
     for pattern in patterns {
-        // Where a pattern begins to be one, it can lead no higher.
-        let fixed =
-            Path::new(pattern).ancestors().find(|part| !has_wildcards(&part.to_string_lossy()));
-        let fixed = fixed.filter(|part| pattern.is_empty() || !part.as_os_str().is_empty());
-        if !check.may_read(option, fixed.unwrap_or(Path::new("."))) {
+        if !check.may_read_matches(option, pattern) {
             continue;
         }
         if has_wildcards(pattern) {

@@ -281,6 +281,10 @@ fn a_template_reads_no_file_outside_of_the_workspace() {
         assert!(said.contains("outside of the workspace"), "{text}: {said}");
         assert!(!said.contains("a file of the machine"), "{said}");
     }
+    let text = format!("{}\n", reading("1").trim_end().strip_suffix('}').unwrap());
+    let text = format!("{text}post-processor \"artifice\" {{ files = [\"{path}\"] }}\n}}\n");
+    let step = validate(&text).run().failed();
+    assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
     // A template that is itself a link to somewhere else.
     let runner =
         Runner::new("validate").file("web/a.pkr.hcl", reading("1")).with("templates", "web");
