@@ -136,6 +136,19 @@ impl Regions {
         s3(calls).on([format!("arn:{}:s3:::{bucket}/*", self.partition())])
     }
 
+    /// That EC2 copies AMIs whose bundles are in this bucket, in the caller's name: into buckets that it
+    /// makes itself.
+    pub fn copy_bundles(&self, bucket: &str) -> Vec<Permission> {
+        const COPIES: &str = "amis-for-*-in-*";
+        let all = vec![
+            s3(&["ListAllMyBuckets"]),
+            self.objects(bucket, &["GetObject"]),
+            self.bucket(COPIES, &["CreateBucket", "GetBucketAcl"]),
+            self.objects(COPIES, &["PutObject", "PutObjectAcl"]),
+        ];
+        all.into_iter().map(Permission::made_by_service).collect()
+    }
+
     /// That S3 encrypts objects with this KMS key in the caller's name, and reads them back.
     pub fn object_key(&self, key: &str) -> Permission {
         let calls = ["kms:Decrypt", "kms:GenerateDataKey"];

@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use async_trait::async_trait;
 use aws_sdk_ec2::operation::register_image::RegisterImageOutput;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
-use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, Image, ResourceType};
+use aws_sdk_ec2::types::{BlockDeviceMapping, DeviceType, EbsBlockDevice, Image, ResourceType};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,9 @@ pub struct ReplacedAmi {
     ramdisk: Option<String>,
     disks: Vec<Disk>,
     tags: Vec<(String, String)>,
+    /// The bundle in S3 that its machines start from, if their root device is an instance store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
 }
 
 /// A disk of it.
@@ -125,6 +128,7 @@ impl ReplacedAmi {
     pub fn of(image: &Image, snapshots_go: bool) -> Self {
         let some = |text: Option<&str>| text.map(str::to_owned);
         let usage = image.usage_operation();
+        let is_on_store = image.root_device_type() == Some(&DeviceType::InstanceStore);
         let tags =
             image.tags().iter().filter_map(|tag| Some((some(tag.key())?, some(tag.value())?)));
         Self {
@@ -147,6 +151,7 @@ impl ReplacedAmi {
             disks: image.block_device_mappings().iter().map(Disk::of).collect(),
             // Nobody else may give tags that begin so.
             tags: tags.filter(|(key, _)| !key.starts_with("aws:")).collect(),
+            location: some(image.image_location().filter(|_| is_on_store)),
         }
     }
 
@@ -154,10 +159,21 @@ impl ReplacedAmi {
         self.disks.iter().filter_map(|disk| disk.snapshot.as_deref()).collect()
     }
 
-    /// Whether `image` was registered from its snapshots in its stead.
+    /// Whether `image` was registered from its bundle or its snapshots in its stead.
     fn is_followed_by(&self, image: &Image) -> bool {
-        let same_disks = !self.snapshots().is_empty() && snapshots(image) == self.snapshots();
+        let same_disks = match &self.location {
+            Some(location) => image.image_location() == Some(location),
+            None => !self.snapshots().is_empty() && snapshots(image) == self.snapshots(),
+        };
         same_disks && image.image_id() != Some(&self.id)
+    }
+
+    /// What it is registered from again.
+    fn parts(&self) -> String {
+        match &self.location {
+            Some(location) => format!("bundle s3://{location}"),
+            None => format!("snapshots {}", self.snapshots().join(", ")),
+        }
     }
 
     fn request(&self, ec2: &Ec2) -> RegisterImageFluentBuilder {
@@ -168,7 +184,8 @@ impl ReplacedAmi {
             .set_description(self.description.clone().filter(|text| !text.is_empty()))
             .set_architecture(self.architecture.as_deref().map(Into::into))
             .set_virtualization_type(self.virtualization.clone())
-            .set_root_device_name(self.root_device.clone())
+            .set_image_location(self.location.clone())
+            .set_root_device_name(self.root_device.clone().filter(|_| self.location.is_none()))
             .set_boot_mode(self.boot_mode.as_deref().map(Into::into))
             .set_tpm_support(self.tpm.as_deref().map(Into::into))
             .set_imds_support(self.imds.as_deref().map(Into::into))
@@ -181,7 +198,7 @@ impl ReplacedAmi {
     }
 
     /// Has it back, after it was deregistered for `thing`'s sake: as it was, out of the Recycle Bin;
-    /// or registered again from its snapshots.
+    /// or registered again.
     async fn put_back(
         &self,
         ec2: &Ec2,
@@ -194,11 +211,11 @@ impl ReplacedAmi {
         }
         ensure!(
             !self.is_sold,
-            "{} (`{}`) was deregistered, and as it is paid for, only AWS can register it again; its \
-             snapshots are {}",
+            "{} (`{}`) was deregistered, and as it is paid for, only AWS can register it again, from its \
+             {}",
             self.id,
             self.name,
-            self.snapshots().join(", ")
+            self.parts()
         );
         let request = self.request(ec2);
         let id = |answer: RegisterImageOutput| answer.image_id;
@@ -209,9 +226,11 @@ impl ReplacedAmi {
         let call = ec2.make(thing, "RegisterImage", |_| request.clone().send(), id, look);
         let id = call.await?;
         ui.say(format!(
-            "Registered the old AMI `{}` again from its snapshots: {id} instead of {}; whom it was \
-             shared with has to be told again",
-            self.name, self.id
+            "Registered the old AMI `{}` again from its {}: {id} instead of {}; whom it was shared with \
+             has to be told again",
+            self.name,
+            self.parts(),
+            self.id
         ));
         Ok(())
     }

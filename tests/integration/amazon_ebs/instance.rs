@@ -180,6 +180,29 @@ async fn a_bundle_is_not_written_over_another_unless_that_is_forced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_old_ami_is_registered_again_from_its_bundle_where_a_forced_build_fails() {
+    let cloud = Cloud::start().await;
+    built(&cloud, json!({})).await.0.succeeded();
+    let before = cloud.bed.in_bucket();
+    let rule: Rule = Box::new(|action, before| match (action, before) {
+        ("RegisterImage", 1) => Fate::Refused("InvalidParameterValue"),
+        _ => Fate::Passes,
+    });
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), rule).await;
+    let program = Program::new();
+    program.write("web.json", template(&options(&cloud.bed, json!({})), &[]));
+    let args = ["build", "-force", "web.json"];
+    let mut command = tokio::process::Command::from(program.command(args));
+    let run = Run::of(command.envs(proxy.environment()).output().await.unwrap()).failed_with(1);
+    let says = "Registered the old AMI `baked` again from its bundle s3://imports/image-";
+    assert!(run.stdout.contains(says), "{}", run.stdout);
+    assert_eq!(cloud.bed.in_bucket(), before, "the new bundle is gone");
+    let last = proxy.calls().into_iter().filter(|call| call.action == "RegisterImage").next_back();
+    let location = format!("imports/{}", before[0]);
+    assert_eq!(last.unwrap().get("ImageLocation"), Some(location.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ami_on_an_instance_store_is_tested_and_known_again() {
     let cloud = Cloud::start().await;
     let test = [json!({"type": "boot-test", "inline": ["echo tested"]})];

@@ -126,6 +126,10 @@ impl Builder for AmazonInstance {
         all.extend(UploadBundle::permissions(&self.own, self.needs_keys(), &at));
         all.extend(RegisterImage::permissions(&at));
         all.extend(self.pair.image_permissions(false, &at));
+        let copies = &self.pair.image.copies;
+        if copies.is_intermediary() || !copies.ami_regions.is_empty() {
+            all.extend(at.copy_bundles(&self.own.s3_bucket));
+        }
         all
     }
 
