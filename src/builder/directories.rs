@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::builder::output::remove_directory;
 use crate::component::{Cleaner, Wanted};
 use crate::journal::{Entry, Journal, Thing};
 
@@ -40,6 +39,16 @@ pub(super) fn identity(path: &Path) -> io::Result<String> {
     let made = facts.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
     let made = made.unwrap_or_default().as_nanos();
     Ok(format!("{}-{}-{made}", facts.dev(), facts.ino()))
+}
+
+/// Removes a directory and all that is in it, if it is there.
+pub(super) async fn remove_directory(path: &Path) -> anyhow::Result<()> {
+    match tokio::fs::remove_dir_all(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes the directories that dead runs have left.

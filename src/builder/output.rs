@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 
-use crate::builder::directories;
+use crate::builder::directories::{self, remove_directory};
 use crate::component::BuildContext;
 use crate::journal::Thing;
 use crate::step::{Ending, Step};
@@ -98,15 +98,5 @@ impl Step for OutputDirectory {
             remove_directory(&self.path).await?;
         }
         Ok(())
-    }
-}
-
-/// Removes a directory and all that is in it, if it is there.
-pub(super) async fn remove_directory(path: &Path) -> anyhow::Result<()> {
-    match tokio::fs::remove_dir_all(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }

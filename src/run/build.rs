@@ -12,7 +12,7 @@ use super::contents::Inside;
 use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
 use super::provision::{PlannedTest, Provisioners};
-use crate::component::{Artifact, BuildContext, Builder};
+use crate::component::{Artifact, BuildContext, Builder, KeepFailed};
 use crate::event::{Finished, Message, Product, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::Fingerprint;
@@ -116,23 +116,14 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         ..
     } = planned;
     let ui = shared.ui.for_target(name.as_str());
-    let RunRequest { mut skip_unchanged, mut keep_failed, .. } = *shared.request;
+    let RunRequest { mut skip_unchanged, keep_failed, .. } = *shared.request;
+    let keep_failed = keep_failed.and_then(|wanted| kept_by(&*builder, wanted, &ui));
     if let Some(why) = skip_unchanged.and_then(|_| always_baked(&*builder, &fingerprint)) {
         ui.error(format!("Warning: it cannot be known whether anything has changed: {why}"));
         if skip_unchanged.is_some_and(|wanted| wanted.only_explains) {
             return (Vec::new(), None);
         }
         skip_unchanged = None;
-    }
-    if keep_failed.is_some() && !builder.can_keep() {
-        ui.error("Warning: this builder keeps no machine on which a provisioner has failed");
-        keep_failed = None;
-    }
-    if let Some(kept) = keep_failed.as_mut().filter(|kept| kept.checkpoints)
-        && !builder.takes_checkpoints()
-    {
-        ui.error("Warning: this builder takes no checkpoints: its machine is kept as it fails");
-        kept.checkpoints = false;
     }
     let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
     let request = shared.request.clone();
@@ -173,6 +164,19 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     }
     inside.tell(&cx, &name, &*built);
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
+}
+
+/// What of `-keep-failed` the builder does; it is said where that is not all.
+fn kept_by(builder: &dyn Builder, wanted: KeepFailed, ui: &Ui) -> Option<KeepFailed> {
+    if !builder.can_keep() {
+        ui.error("Warning: this builder keeps no machine on which a provisioner has failed");
+        return None;
+    }
+    let checkpoints = wanted.checkpoints && builder.takes_checkpoints();
+    if wanted.checkpoints && !checkpoints {
+        ui.error("Warning: this builder takes no checkpoints: its machine is kept as it fails");
+    }
+    Some(KeepFailed { checkpoints, ..wanted })
 }
 
 /// Why a build is baked though nothing may have changed.

@@ -210,7 +210,6 @@ fn what_has_changed_is_a_clean_start_and_what_others_made_is_left_alone() {
         assert!(said(&run).contains(&format!("A clean start: {why}")), "{why}: {run:#?}");
         assert_eq!(room.counts()[0], before + 1, "{why}");
         fs::remove_dir_all(runner.path("out")).unwrap();
-        run
     };
     let text = runner.read("t.pkr.hcl");
     runner.write("t.pkr.hcl", text.replace("\"true\"", "\"date\""));
@@ -243,7 +242,7 @@ fn what_has_changed_is_a_clean_start_and_what_others_made_is_left_alone() {
     // A disk that is none, and one that names a file of this machine.
     runner.write("out.kept/record.json", &record);
     fs::write(runner.path("out.kept/small.qcow2"), "nothing").unwrap();
-    clean_start(&runner, "out.kept cannot be gone on with: ").stdout;
+    clean_start(&runner, "out.kept cannot be gone on with: ");
     assert!(!runner.path("out.kept").exists(), "it was ours, and is of no use");
     let until = regex_until(&record);
     fs::create_dir(runner.path("out.kept")).unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use crate::builder::output::remove_directory;
+use crate::builder::directories::remove_directory;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 
-use crate::builder::output::remove_directory;
+use crate::builder::directories::remove_directory;
 use crate::component::{self, BuildContext};
 use crate::event::Phase;
 use crate::retry::or_cancelled;

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 
 use super::checkpoints::Checkpoints;
 use super::kept::{self, CD, FLOPPY, INSIDE, KEY, Point, RECORD, Record};
-use crate::builder::output::remove_directory;
-use crate::builder::{directories, keep};
+use crate::builder::directories::{self, remove_directory};
+use crate::builder::keep;
 use crate::communicator::TemporaryKey;
 use crate::component::BuildContext;
 use crate::event::Phase;

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::builder::directories::remove_directory;
 use crate::builder::keep;
-use crate::builder::output::remove_directory;
 use crate::component::BuildContext;
 use crate::fingerprint::MadeFrom;
 use crate::peer;
