@@ -1,6 +1,9 @@
 //! Where a secret could get out, and does not.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::gate::{Gate, ROLE, Rules};
 use super::github::{GitHub, TOKEN};
@@ -214,19 +217,28 @@ fn reading(value: &str) -> String {
     )
 }
 
-#[test]
-fn a_template_reads_no_file_outside_of_the_workspace() {
+/// A file outside of all workspaces, and the directory that it is in.
+fn file_of_the_machine() -> (TempDir, PathBuf) {
     let outside = tempfile::tempdir().unwrap();
     let file = outside.path().join("key");
     std::fs::write(&file, "a file of the machine").unwrap();
+    (outside, file)
+}
+
+/// Validates `text` in a workspace with links that lead out of it, one of them to `file`.
+fn validating(text: &str, file: &Path) -> Runner {
+    let runner = Runner::new("validate").with("github-token", TOKEN);
+    let runner = runner.file("web.pkr.hcl", text).file("sub/own.txt", "own");
+    std::os::unix::fs::symlink(file, runner.program.path("link")).unwrap();
+    std::os::unix::fs::symlink("/proc/self", runner.program.path("self")).unwrap();
+    runner
+}
+
+#[test]
+fn a_template_reads_no_file_outside_of_the_workspace() {
+    let (outside, file) = file_of_the_machine();
     let path = file.display();
-    let validate = |text: &str| {
-        let runner = Runner::new("validate").with("github-token", TOKEN);
-        let runner = runner.file("web.pkr.hcl", text).file("sub/own.txt", "own");
-        std::os::unix::fs::symlink(&file, runner.program.path("link")).unwrap();
-        std::os::unix::fs::symlink("/proc/self", runner.program.path("self")).unwrap();
-        runner
-    };
+    let validate = |text: &str| validating(text, &file);
     let values = [
         "filebase64(\"/proc/self/environ\")".to_owned(),
         "file(\"self/environ\")".to_owned(),
@@ -257,6 +269,27 @@ fn a_template_reads_no_file_outside_of_the_workspace() {
         let step = validate(&text).run().failed();
         assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
     }
+    // A template that is itself a link to somewhere else.
+    let runner =
+        Runner::new("validate").file("web/a.pkr.hcl", reading("1")).with("templates", "web");
+    std::os::unix::fs::symlink(&file, runner.program.path("web/b.pkr.hcl")).unwrap();
+    let step = runner.run().failed();
+    assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
+    assert!(!printed(&step).contains("a file of the machine"), "{}", printed(&step));
+
+    validate(&reading("file(\"sub/own.txt\")")).run().succeeded();
+    validate(&reading("join(\",\", fileset(\".\", \"*\"))")).run().succeeded();
+    let allowed = validate(&reading(&format!("file(\"{path}\")")));
+    allowed.with("allow-files", outside.path().display().to_string()).run().succeeded();
+    let never = validate(&reading("filebase64(\"/proc/self/environ\")"));
+    never.with("allow-files", "/\n/proc").run().failed();
+}
+
+#[test]
+fn no_option_of_a_builder_names_a_file_outside_of_the_workspace() {
+    let (_outside, file) = file_of_the_machine();
+    let path = file.display();
+    let validate = |text: &str| validating(text, &file);
     let builders = [
         "amazon-chroot\" \"web\" {\n copy_files = [\"PATH\"]",
         "amazon-chroot\" \"web\" {\n chroot_mounts = [[\"bind\", \"PATH\", \"/mnt\"]]",
@@ -285,20 +318,6 @@ fn a_template_reads_no_file_outside_of_the_workspace() {
     let text = format!("{text}post-processor \"artifice\" {{ files = [\"{path}\"] }}\n}}\n");
     let step = validate(&text).run().failed();
     assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
-    // A template that is itself a link to somewhere else.
-    let runner =
-        Runner::new("validate").file("web/a.pkr.hcl", reading("1")).with("templates", "web");
-    std::os::unix::fs::symlink(&file, runner.program.path("web/b.pkr.hcl")).unwrap();
-    let step = runner.run().failed();
-    assert!(printed(&step).contains("outside of the workspace"), "{}", printed(&step));
-    assert!(!printed(&step).contains("a file of the machine"), "{}", printed(&step));
-
-    validate(&reading("file(\"sub/own.txt\")")).run().succeeded();
-    validate(&reading("join(\",\", fileset(\".\", \"*\"))")).run().succeeded();
-    let allowed = validate(&reading(&format!("file(\"{path}\")")));
-    allowed.with("allow-files", outside.path().display().to_string()).run().succeeded();
-    let never = validate(&reading("filebase64(\"/proc/self/environ\")"));
-    never.with("allow-files", "/\n/proc").run().failed();
 }
 
 #[test]
