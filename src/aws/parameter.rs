@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::call::{Ssm, all_pages};
 use crate::aws::error::ApiError;
 use crate::aws::proof;
+use crate::event::Ui;
 use crate::retry;
 
 /// A version of a parameter.
@@ -42,7 +43,7 @@ pub async fn history(ssm: &Ssm, name: &str) -> Result<Vec<Version>, ApiError> {
         Ok((page.parameters.unwrap_or_default(), page.next_token))
     });
     match pages.await {
-        Err(error) if error.is_unknown() => Ok(Vec::new()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
         Err(error) => Err(error),
         Ok(found) => {
             let mut found: Vec<Version> = found.into_iter().map(Version::from).collect();
@@ -70,19 +71,28 @@ pub async fn set(
     name: &str,
     ami: &str,
     description: &str,
+    ui: &Ui,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
     let request = ssm.put_parameter().name(name).value(ami).r#type(ParameterType::String);
     let request = request.data_type(AMI).description(description).overwrite(true);
     ssm.call("PutParameter", |_| request.clone().send()).await?;
     // It is taken first, and looked at then.
-    for _ in 0..LOOKS {
-        if history(ssm, name).await?.last().is_some_and(|version| version.value == ami) {
-            return Ok(());
+    let shown = async {
+        for _ in 0..LOOKS {
+            let last = history(ssm, name).await?.pop();
+            let is_it = |last: Version| last.value == ami && last.description == description;
+            if last.is_some_and(is_it) {
+                return Ok(());
+            }
+            retry::sleep(cancel, Duration::from_secs(1)).await?;
         }
-        retry::sleep(cancel, Duration::from_secs(1)).await?;
-    }
-    bail!("Systems Manager has taken {ami} for `{name}`, but does not say it: is the AMI there?")
+        bail!(
+            "Systems Manager has taken {ami} for `{name}`, but does not say it: is the AMI there?"
+        )
+    };
+    retry::told(shown, || ui.say(format!("Waiting until Systems Manager says {ami} for `{name}`")))
+        .await
 }
 
 /// Removes the parameter `name`; it is no error if it is gone already.

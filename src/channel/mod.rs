@@ -51,6 +51,8 @@ pub struct Context {
     pub redactor: Redactor,
     /// Where messages go.
     pub ui: Ui,
+    /// Interrupts all that has not changed anything yet.
+    pub cancel: CancellationToken,
 }
 
 /// An account, seen from one region.
@@ -75,7 +77,7 @@ impl Context {
         ensure!(name.is_none_or(is_name), "`{}` is no region", name.unwrap_or_default());
         let access = Access { region: name.unwrap_or_default().to_owned(), ..Access::default() };
         let account = Account::open(&access, &self.environment, &self.redactor, haste).await?;
-        let cancel = CancellationToken::new();
+        let cancel = self.cancel.clone();
         account.check_credentials(&cancel).await?;
         Ok(Region { account, cancel })
     }
@@ -100,6 +102,11 @@ impl Region {
         self.account.region()
     }
 
+    /// The same for what has to be done even if somebody interrupts the rest.
+    fn uninterrupted(&self) -> Self {
+        Self { account: self.account.clone(), cancel: CancellationToken::new() }
+    }
+
     fn ec2(&self) -> Ec2 {
         self.account.ec2(&self.cancel)
     }
@@ -108,6 +115,11 @@ impl Region {
         self.account.ssm(&self.cancel)
     }
 }
+
+/// How many levels a prefix may have: a parameter has 15 at most, two of them ours.
+const MOST_LEVELS: usize = 13;
+/// How long it may be: a parameter's name has 1,011 characters at most, with its ARN.
+const LONGEST_PREFIX: usize = 600;
 
 /// The channels of one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +138,10 @@ impl Channels {
         for part in parts.split('/') {
             check("-prefix", part)?;
         }
+        ensure!(
+            parts.split('/').count() <= MOST_LEVELS && prefix.len() <= LONGEST_PREFIX,
+            "-prefix: Systems Manager takes no name that is so long, or has so many levels"
+        );
         ensure!(
             !["aws", "ssm"].contains(&parts.split('/').next().unwrap_or_default()),
             "-prefix: parameters below `{prefix}` belong to AWS"
@@ -149,9 +165,10 @@ impl Channels {
         format!("{}/{}", self.prefix, self.image)
     }
 
-    /// The channel whose parameter is called so, if it is one of this image.
+    /// The channel whose parameter is called so, if it is one of this image. What is below that is none.
     fn channel<'a>(&self, parameter: &'a str) -> Option<&'a str> {
-        parameter.strip_prefix(&self.path())?.strip_prefix('/')
+        let name = parameter.strip_prefix(&self.path())?.strip_prefix('/')?;
+        (!name.contains('/')).then_some(name)
     }
 
     /// The parameter of `channel`.
@@ -167,9 +184,11 @@ impl Channels {
 /// Refuses what cannot be a part of a parameter's name.
 fn check(what: &str, name: &str) -> anyhow::Result<()> {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     ensure!(
-        (1..=100).contains(&name.len()) && name.chars().all(is_letter),
-        "{what}: `{name}` is no name; letters, digits, `.`, `-` and `_` are, up to 100 of them"
+        begins_well && name.len() <= 100 && name.chars().all(is_letter),
+        "{what}: `{name}` is no name; it begins with a letter or digit and has letters, digits, `.`, `-` \
+         and `_`, up to 100 of them"
     );
     Ok(())
 }
@@ -189,10 +208,16 @@ mod tests {
             ("/aws/x", "web"),
             ("/images", ""),
             ("/images", "a/b"),
+            ("/images", ".."),
+            ("/images", "-rf"),
+            (&*"/a".repeat(14), "web"),
         ] {
             assert!(Channels::new(prefix, image).is_err(), "{prefix} {image}");
         }
         assert!(web.parameter("a b").is_err());
         assert!(web.parameter("../other/stable").is_err());
+        assert_eq!(web.channel("/images/web/stable"), Some("stable"));
+        assert_eq!(web.channel("/images/web/nested/deep"), None);
+        assert_eq!(web.channel("/images/webster/stable"), None);
     }
 }

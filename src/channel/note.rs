@@ -29,6 +29,11 @@ pub struct Note {
     pub actor: String,
 }
 
+/// What brings a release back.
+pub const ROLLED_BACK: &str = "rolled back";
+/// What undoes a change that failed in another region.
+pub const PUT_BACK: &str = "put back";
+
 /// The most characters that a description may have.
 const LONGEST: usize = 1024;
 /// The variables in which CI systems say the commit, beside GitHub.
@@ -76,6 +81,11 @@ impl Note {
         texts.push(serde_json::to_string(&note).unwrap_or_default());
         let fits = |text: &String| text.chars().count() <= LONGEST;
         texts.into_iter().find(fits).unwrap_or_default()
+    }
+
+    /// Whether both are about one release, in the same regions.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        (&self.release, &self.regions) == (&other.release, &other.regions)
     }
 
     /// The regions that have the release.

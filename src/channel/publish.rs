@@ -11,9 +11,10 @@ use crate::aws::parameter;
 use crate::aws::tags::{self, tag};
 use crate::channel::artifact::Amis;
 use crate::channel::mark;
-use crate::channel::note::Note;
-use crate::channel::releases::{Release, before, history};
+use crate::channel::note::{Note, PUT_BACK, ROLLED_BACK};
+use crate::channel::releases::{Release, before, history, named};
 use crate::channel::{Channels, Context, Region};
+use crate::retry::Cancelled;
 
 /// An AMI, and where it is.
 type Placed = (Region, String);
@@ -32,18 +33,18 @@ pub struct Aim<'a> {
 /// `amis` are in the channel from now on.
 ///
 /// # Errors
-/// If one of them is not there or not the account's own, or cannot be written: then nothing has changed.
+/// If one of them is not there or not the account's own, or cannot be written: then no channel has changed.
 pub async fn publish(cx: &Context, aim: &Aim<'_>, amis: &Amis, note: Note) -> anyhow::Result<()> {
     ensure!(aim.regions.is_empty(), "-region: the AMIs say their regions");
     let names: Vec<String> = amis.keys().cloned().collect();
     let regions = cx.regions(&names, Haste::Patient).await?;
     let placed: Vec<Placed> = regions.into_iter().zip(amis.values().cloned()).collect();
-    let image = aim.channels.image();
+    let path = aim.channels.path();
     for ((region, ami), found) in placed.iter().zip(look_at(&placed, true).await?) {
-        if !mark::is_published(&found, image) {
-            let mark = tag(mark::PUBLISHED, mark::published(image, ami));
+        if let Some(value) = mark::published(&found, &path)? {
+            let mark = tag(mark::PUBLISHED, value);
             let marked = tags::put(&region.ec2(), std::slice::from_ref(ami), &[mark]).await;
-            marked.with_context(|| format!("{ami} cannot be tagged as an AMI of `{image}`"))?;
+            marked.with_context(|| format!("{ami} cannot be tagged as an AMI of `{path}`"))?;
         }
     }
     set_all(cx, aim, &placed, &Note { regions: names.join(","), ..note }).await
@@ -71,6 +72,7 @@ pub async fn promote(
     let mut placed = Vec::new();
     for region in regions(cx, aim, &first, &release).await? {
         let here = history(&region, aim.channels, from).await?.pop();
+        let here = here.filter(|release| !release.ami.is_empty());
         let here = here.with_context(|| format!("`{from}` says no AMI in {}", region.name()))?;
         ensure!(
             here.note.release == release.note.release,
@@ -111,7 +113,7 @@ pub async fn roll_back(cx: &Context, aim: &Aim<'_>, release: Option<&str>) -> an
         placed.push((region, here.ami));
     }
     look_at(&placed, false).await?;
-    let note = Note { by: "rolled back".to_owned(), ..target.note };
+    let note = Note { by: ROLLED_BACK.to_owned(), ..target.note };
     set_all(cx, aim, &placed, &note).await
 }
 
@@ -120,7 +122,7 @@ async fn earlier(region: &Region, aim: &Aim<'_>, name: Option<&str>) -> anyhow::
     let history = history(region, aim.channels, aim.channel).await?;
     let found = match name {
         None => before(&history),
-        Some(name) => history.iter().rev().find(|release| release.note.release == name),
+        Some(name) => named(&history, name),
     };
     found.cloned().with_context(|| {
         let (channel, region) = (aim.channel, region.name());
@@ -174,7 +176,15 @@ async fn look_at(placed: &[Placed], own: bool) -> anyhow::Result<Vec<Image>> {
     Ok(images)
 }
 
-/// Writes the channel in all regions; where one fails, those before it are put back.
+/// A parameter that changes.
+struct Change<'a> {
+    region: &'a Region,
+    ami: &'a str,
+    was: Option<Release>,
+}
+
+/// Writes the channel in all regions; where one fails, or somebody interrupts it, those before it are put
+/// back.
 async fn set_all(
     cx: &Context,
     aim: &Aim<'_>,
@@ -182,51 +192,90 @@ async fn set_all(
     note: &Note,
 ) -> anyhow::Result<()> {
     let name = aim.channels.parameter(aim.channel)?;
-    let mut changed: Vec<(&Region, Option<Release>)> = Vec::new();
+    let mut changes = Vec::new();
     for (region, ami) in placed {
         let was = history(region, aim.channels, aim.channel).await;
-        let written = match was {
-            Ok(mut was) => match was.pop() {
-                Some(was) if was.ami == *ami => {
-                    cx.ui.say(format!("{name} in {} is {ami} already", region.name()));
-                    continue;
-                }
-                was => {
-                    changed.push((region, was));
-                    let text = note.text();
-                    parameter::set(&region.ssm(), &name, ami, &text, &region.cancel).await
-                }
-            },
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            put_back(cx, &name, changed).await;
-            return Err(error.context(format!("{name} cannot be written in {}", region.name())));
+        let was = was.with_context(|| format!("{name} in {} cannot be read", region.name()))?;
+        let was = was.into_iter().next_back();
+        ensure!(
+            was.as_ref().is_none_or(|was| !was.ami.is_empty()),
+            "{name} in {} is no channel: what it says is no AMI, and stays as it is",
+            region.name()
+        );
+        changes.push(Change { region, ami, was });
+    }
+    for (index, change) in changes.iter().enumerate() {
+        if let Err(error) = change.make(cx, &name, note).await {
+            for change in changes[..=index].iter().rev() {
+                change.put_back(cx, aim, note).await;
+            }
+            let place = change.region.name();
+            return Err(error.context(format!("{name} cannot be written in {place}")));
         }
-        let was = changed.last().and_then(|(_, was)| was.as_ref());
-        let was = was.map(|was| format!(", and was {}", was.ami)).unwrap_or_default();
-        cx.ui.say(format!("{name} in {} is {ami}{was}", region.name()));
     }
     Ok(())
 }
 
-async fn put_back(cx: &Context, name: &str, changed: Vec<(&Region, Option<Release>)>) {
-    for (region, was) in changed.into_iter().rev() {
-        let ssm = region.ssm();
-        let put_back = match &was {
-            Some(was) => {
-                let text = Note { by: "put back".to_owned(), ..was.note.clone() }.text();
-                parameter::set(&ssm, name, &was.ami, &text, &region.cancel).await
-            }
-            None => parameter::remove(&ssm, name).await.map_err(Into::into),
-        };
-        let to = was.map_or("removed again".to_owned(), |was| format!("{} again", was.ami));
-        match put_back {
-            Ok(()) => cx.ui.say(format!("{name} in {} is {to}", region.name())),
-            Err(error) => cx.ui.error(format!(
-                "{name} in {} should be {to}, but cannot be written: {error:#}",
-                region.name()
-            )),
+impl Change<'_> {
+    async fn make(&self, cx: &Context, name: &str, note: &Note) -> anyhow::Result<()> {
+        let Self { region, ami, was } = self;
+        let place = region.name();
+        if was.as_ref().is_some_and(|was| was.ami == **ami && was.note.is_of_same(note)) {
+            cx.ui.say(format!("{name} in {place} is {ami} already"));
+            return Ok(());
         }
+        if region.cancel.is_cancelled() {
+            return Err(Cancelled.into());
+        }
+        // Once it is sent, it is better to know what became of it.
+        let ssm = region.uninterrupted().ssm();
+        parameter::set(&ssm, name, ami, &note.text(), &cx.ui, &region.cancel).await?;
+        let was = match was {
+            Some(was) if was.ami == **ami => {
+                format!(", as before, in the release {}", note.release)
+            }
+            Some(was) => format!(", and was {}", was.ami),
+            None => String::new(),
+        };
+        cx.ui.say(format!("{name} in {place} is {ami}{was}"));
+        Ok(())
+    }
+
+    /// Only what this run has written is put back.
+    async fn put_back(&self, cx: &Context, aim: &Aim<'_>, note: &Note) {
+        let region = self.region.uninterrupted();
+        let place = format!("`{}` in {}", aim.channel, region.name());
+        match self.put_back_in(cx, aim, note, &region).await {
+            Ok(None) => {}
+            Ok(Some(done)) => cx.ui.say(format!("{place} is {done}")),
+            Err(error) => {
+                let was = self.was.as_ref().map_or("removed", |was| &was.ami);
+                cx.ui.error(format!("{place} should be {was} again, but is not: {error:#}"));
+            }
+        }
+    }
+
+    async fn put_back_in(
+        &self,
+        cx: &Context,
+        aim: &Aim<'_>,
+        note: &Note,
+        region: &Region,
+    ) -> anyhow::Result<Option<String>> {
+        let now = history(region, aim.channels, aim.channel).await?.pop();
+        if now == self.was {
+            return Ok(None);
+        }
+        let is_ours =
+            now.as_ref().is_some_and(|now| now.ami == self.ami && now.note.is_of_same(note));
+        ensure!(is_ours, "somebody else has written it meanwhile");
+        let (ssm, name) = (region.ssm(), aim.channels.parameter(aim.channel)?);
+        let Some(was) = &self.was else {
+            parameter::remove(&ssm, &name).await?;
+            return Ok(Some("removed again".to_owned()));
+        };
+        let text = Note { by: PUT_BACK.to_owned(), ..was.note.clone() }.text();
+        parameter::set(&ssm, &name, &was.ami, &text, &cx.ui, &region.cancel).await?;
+        Ok(Some(format!("{} again", was.ami)))
     }
 }

@@ -28,8 +28,7 @@ use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
 use crate::aws::resource::retired_ami::RetiredAmi;
 use crate::aws::resource::snapshot;
 use crate::aws::resource::{Recorded, Resource as _};
-use crate::aws::tags;
-use crate::channel::releases::{before, history};
+use crate::channel::releases::{amis_in, before, history};
 use crate::channel::{Channels, Context, Region, mark};
 use crate::journal::{Journal, Thing};
 
@@ -128,6 +127,9 @@ async fn judge(
         } else if image.deregistration_protection().is_some_and(|state| state != "disabled") {
             why.add(image, "protected against deregistration".to_owned());
         }
+        for path in mark::paths(image).filter(|path| *path != channels.path()) {
+            why.add(image, format!("published as {path}, too"));
+        }
     }
     why.add_all(in_channels(region, channels).await?);
     let ids: BTreeSet<String> = why.without(&images).into_iter().map(id).collect();
@@ -178,13 +180,9 @@ fn id(image: &Image) -> String {
 
 /// Those of the account's `own` AMIs that were published as the image, the newest first.
 fn published(cx: &Context, channels: &Channels, own: &[Image]) -> Vec<Image> {
-    let name = channels.image();
-    let prefix = mark::published(name, "");
-    let is_tagged = |image: &&Image| {
-        let value = tags::value(image.tags(), mark::PUBLISHED);
-        value.is_some_and(|value| value.starts_with(&prefix))
-    };
-    let is_ours = |image: &&Image| mark::is_published(image, name);
+    let path = channels.path();
+    let is_tagged = |image: &&Image| mark::paths(image).any(|one| one == path);
+    let is_ours = |image: &&Image| mark::is_its_own(image);
     let (ours, others): (Vec<_>, Vec<_>) = own.iter().filter(is_tagged).partition(is_ours);
     for other in others {
         let id = id(other);
@@ -209,7 +207,9 @@ async fn in_channels(
         anyhow::Ok(before(&history).map(|release| (release.ami.clone(), words)))
     }));
     let earlier = earlier.await?.into_iter().flatten();
-    let now = all.iter().map(|(name, ami)| (ami.clone(), format!("in the channel {name}")));
+    let now = all.iter().flat_map(|(name, value)| {
+        amis_in(value).map(move |ami| (ami.to_owned(), format!("in the channel {name}")))
+    });
     Ok(now.chain(earlier).collect())
 }
 
@@ -358,7 +358,7 @@ async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &T
     removal.ui.say(format!("Deregistered {ami}"));
     let rest = async {
         let recorded = Recorded::of(thing)?;
-        removal.remove_this(thing, Some((recorded, ami.to_owned()))).await
+        removal.remove_found(thing, Some((recorded, ami.to_owned()))).await
     };
     match rest.await {
         Ok(()) => false,

@@ -1,13 +1,16 @@
 //! The commands that are about channels: `publish`, `promote`, `rollback`, `retire`, `channels`.
 
 use std::path::PathBuf;
+use std::pin::pin;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use indexmap::IndexSet;
 use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
 
 use super::cleanup::{NO_JOURNALS, journal_dir, on_runtime, run_name};
-use super::{Exit, Session};
+use super::{Exit, Session, signals};
 use crate::aws::account::Haste;
 use crate::aws::allow::Regions;
 use crate::channel::note::Note;
@@ -132,9 +135,14 @@ struct Desk<'a> {
     session: &'a Session,
     ui: &'a Ui,
     image: &'a ImageArguments,
+    cancel: CancellationToken,
 }
 
-impl Desk<'_> {
+impl<'d> Desk<'d> {
+    fn new(session: &'d Session, ui: &'d Ui, image: &'d ImageArguments) -> Self {
+        Self { session, ui, image, cancel: CancellationToken::new() }
+    }
+
     fn channels(&self) -> anyhow::Result<Channels> {
         Channels::new(&self.image.prefix, &self.image.image)
     }
@@ -142,14 +150,15 @@ impl Desk<'_> {
     fn context(&self) -> Context {
         let (environment, redactor) =
             (self.session.environment.clone(), self.session.redactor.clone());
-        Context { environment, redactor, ui: self.ui.clone() }
+        Context { environment, redactor, ui: self.ui.clone(), cancel: self.cancel.clone() }
     }
 
-    /// The regions that were given, or the one that AWS's own tools use.
+    /// The regions that were given, each once; or the one that AWS's own tools use.
     fn regions(&self) -> Vec<Option<&str>> {
-        match self.image.region.as_slice() {
-            [] => vec![None],
-            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        let names: IndexSet<&str> = self.image.region.iter().map(String::as_str).collect();
+        match names.is_empty() {
+            true => vec![None],
+            false => names.into_iter().map(Some).collect(),
         }
     }
 
@@ -165,7 +174,10 @@ impl Desk<'_> {
     ) -> Exit {
         let refused = |error: anyhow::Error| {
             self.ui.error(format!("Error: {error:#}"));
-            Exit::Failure
+            match self.cancel.is_cancelled() {
+                true => Exit::Interrupted,
+                false => Exit::Failure,
+            }
         };
         let channels = match self.channels() {
             Ok(channels) => channels,
@@ -178,13 +190,28 @@ impl Desk<'_> {
             self.ui.say(format!("{:#}", policy(needs(&channels, &at))));
             return Exit::Success;
         }
-        on_runtime(self.ui, async { work(&channels).await.unwrap_or_else(refused) })
+        let mut heard = match signals::heard() {
+            Ok(heard) => heard,
+            Err(error) => return refused(error.into()),
+        };
+        on_runtime(self.ui, async {
+            let mut work = pin!(work(&channels));
+            let ended = tokio::select! {
+                ended = &mut work => ended,
+                Some(signal) = heard.recv() => {
+                    self.ui.error(format!("Interrupted ({signal}): what is half done is undone"));
+                    self.cancel.cancel();
+                    work.await
+                }
+            };
+            ended.unwrap_or_else(refused)
+        })
     }
 }
 
 pub(crate) fn publish(session: &Session, ui: &Ui, arguments: &Publish) -> Exit {
     let Publish { image, channel, build, commit, artifact } = arguments;
-    let desk = Desk { session, ui, image };
+    let desk = Desk::new(session, ui, image);
     desk.run(allow::publish, async |channels| {
         let environment = &session.environment;
         let amis = artifact::amis(artifact, &environment.cwd, build.as_deref())?;
@@ -198,7 +225,7 @@ pub(crate) fn publish(session: &Session, ui: &Ui, arguments: &Publish) -> Exit {
 
 pub(crate) fn promote(session: &Session, ui: &Ui, arguments: &Promote) -> Exit {
     let Promote { image, from, to, untested } = arguments;
-    let desk = Desk { session, ui, image };
+    let desk = Desk::new(session, ui, image);
     desk.run(allow::change, async |channels| {
         publish::promote(&desk.context(), &desk.aim(channels, to), from, *untested).await?;
         Ok(Exit::Success)
@@ -207,7 +234,7 @@ pub(crate) fn promote(session: &Session, ui: &Ui, arguments: &Promote) -> Exit {
 
 pub(crate) fn rollback(session: &Session, ui: &Ui, arguments: &Rollback) -> Exit {
     let Rollback { image, channel, release } = arguments;
-    let desk = Desk { session, ui, image };
+    let desk = Desk::new(session, ui, image);
     desk.run(allow::change, async |channels| {
         let aim = desk.aim(channels, channel);
         publish::roll_back(&desk.context(), &aim, release.as_deref()).await?;
@@ -216,7 +243,7 @@ pub(crate) fn rollback(session: &Session, ui: &Ui, arguments: &Rollback) -> Exit
 }
 
 pub(crate) fn list(session: &Session, ui: &Ui, arguments: &List) -> Exit {
-    let desk = Desk { session, ui, image: &arguments.image };
+    let desk = Desk::new(session, ui, &arguments.image);
     desk.run(allow::list, async |channels| {
         let cx = desk.context();
         for name in desk.regions() {
@@ -243,7 +270,7 @@ async fn show(ui: &Ui, channels: &Channels, region: &Region) -> anyhow::Result<(
 
 pub(crate) fn retire(session: &Session, ui: &Ui, arguments: &Retire) -> Exit {
     let Retire { image, keep, older_than, grace, shared, dry_run, state_dir } = arguments;
-    let desk = Desk { session, ui, image };
+    let desk = Desk::new(session, ui, image);
     desk.run(allow::retire, async |channels| {
         ensure!(
             keep.is_some() || older_than.is_some(),

@@ -205,6 +205,70 @@ async fn a_channel_changes_in_all_regions_or_in_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ami_that_comes_to_more_regions_is_promoted_to_all_of_them() {
+    let office = Office::new().await;
+    let (here, far) = (office.image(HOME, "web").await, office.image(ABROAD, "web").await);
+    office.ok(&format!("publish -image web -channel beta {HOME}:{here}")).await;
+    let both = format!("{HOME}:{here},{ABROAD}:{far}");
+    let said = office.ok(&format!("publish -image web -channel beta {both}")).await;
+    assert!(said.contains(&format!("is {here}, as before, in the release ")), "{said}");
+    office.ok("promote -image web -from beta -to stable -untested").await;
+    assert_eq!(office.parameter(HOME, "/images/web/stable").await, Some(here));
+    assert_eq!(office.parameter(ABROAD, "/images/web/stable").await, Some(far));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_of_somebody_else_is_neither_written_nor_shown() {
+    let office = Office::new().await;
+    let ami = office.image(HOME, "web").await;
+    put(&office, "/images/web/password", "hunter2").await;
+    put(&office, "/images/web/team/deep", "::error::forged").await;
+    let said = office.refused(&format!("publish -image web -channel password {HOME}:{ami}")).await;
+    assert!(said.contains("is no channel: what it says is no AMI") && !said.contains("hunter2"));
+    assert_eq!(office.parameter(HOME, "/images/web/password").await.as_deref(), Some("hunter2"));
+    office.ok(&format!("publish -image web -channel beta {HOME}:{ami}")).await;
+    let shown = office.ok("channels -image web").await;
+    assert!(shown.contains(&ami) && shown.contains("(no AMI)"), "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("forged"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_cannot_be_made_is_not_removed_again() {
+    let rule = |action: &str, _| match action {
+        "PutParameter" => {
+            Fate::Answered(400, r#"{"__type": "AccessDeniedException", "message": "no"}"#)
+        }
+        _ => Fate::Passes,
+    };
+    let office = Office::with(rule).await;
+    let ami = office.image(HOME, "web").await;
+    let said = office.refused(&format!("publish -image web -channel beta {HOME}:{ami}")).await;
+    assert!(said.contains("cannot be written") && !said.contains("removed"), "{said}");
+    assert_eq!(office.proxy.count("DeleteParameter"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_publish_leaves_no_channel_in_half_of_its_regions() {
+    let rule = |action: &str, before| match (action, before) {
+        ("PutParameter", 1) => Fate::Held,
+        _ => Fate::Passes,
+    };
+    let office = Office::with(rule).await;
+    let (here, far) = (office.image(HOME, "web").await, office.image(ABROAD, "web").await);
+    let line = format!("publish -image web -channel beta {HOME}:{here},{ABROAD}:{far}");
+    let mut child = office.command(&line).stdout(Stdio::null()).spawn().unwrap();
+    office.proxy.until_held().await;
+    let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    // It has time to notice before the call that it waits for goes on.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    office.proxy.release();
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    assert_eq!(office.parameter(HOME, "/images/web/beta").await, None);
+    assert_eq!(office.parameter(ABROAD, "/images/web/beta").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_an_ami_that_is_there_is_published() {
     let office = Office::new().await;
     let own = office.image(HOME, "own").await;
@@ -228,7 +292,7 @@ async fn only_an_ami_that_is_there_is_published() {
 /// An AMI that was published as `web`, and is in no channel any more.
 async fn published(office: &Office, name: &str) -> String {
     let ami = office.image(HOME, name).await;
-    office.tag(&ami, "imgbake:published", &format!("web {ami}")).await;
+    office.tag(&ami, "imgbake:published", &format!("{ami} /images/web")).await;
     ami
 }
 
@@ -301,7 +365,8 @@ async fn in_use(office: &Office) -> Staying {
 /// image; and one that uses the snapshot of `needed`.
 async fn strangers(office: &Office, copied: &str, needed: &str) -> Vec<String> {
     let mut others = vec![office.image(HOME, "web-look-alike").await];
-    for (name, value) in [("copied", format!("web {copied}")), ("db", "web-db".to_owned())] {
+    for (name, value) in [("copied", format!("{copied} /images/web")), ("db", "web-db".to_owned())]
+    {
         let ami = office.image(HOME, name).await;
         office.tag(&ami, "imgbake:published", &value).await;
         others.push(ami);
