@@ -29,13 +29,13 @@ pub async fn sleep(cancel: &CancellationToken, duration: Duration) -> Result<(),
     or_cancelled(cancel, tokio::time::sleep(duration)).await
 }
 
-/// How long somebody waits without asking what for.
-pub const UNTOLD: Duration = Duration::from_secs(2);
+/// A wait that is longer than this is told to people.
+pub const SILENT_WAIT: Duration = Duration::from_secs(2);
 
 /// `work`'s output; `tell` says what is waited for, once, where that takes a while.
 pub async fn told<F: Future>(work: F, tell: impl FnOnce()) -> F::Output {
     let mut work = pin!(work);
-    match tokio::time::timeout(UNTOLD, &mut work).await {
+    match tokio::time::timeout(SILENT_WAIT, &mut work).await {
         Ok(output) => output,
         Err(_) => {
             tell();

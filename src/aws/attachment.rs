@@ -111,7 +111,7 @@ async fn is_attached(ec2: &Ec2, id: &str, instance: &str) -> anyhow::Result<Seen
 pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<Volume>, ApiError> {
     let request = ec2.describe_volumes().volume_ids(id);
     match ec2.call("DescribeVolumes", |_| request.clone().send()).await {
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         found => Ok(found?.volumes.unwrap_or_default().into_iter().next()),
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct CallContext {
     pub patience: Patience,
     /// Who is called: `ec2.us-east-1.amazonaws.com`.
     pub host: Arc<str>,
-    /// Whoever hears what is waited for.
+    /// Through this, people are told of long waits.
     pub environment: Arc<Environment>,
     /// How fast calls come.
     pub pace: Arc<Pace>,
@@ -90,9 +90,9 @@ impl Patience {
 /// The waits between tries. The first is short: most failures pass at once.
 const WAITS: Backoff =
     Backoff { first: Duration::from_millis(50), factor: 2.5, longest: Duration::from_secs(10) };
-/// After this time it is said what a call waits for that changes something: that was said before, and
-/// takes its time. Looks are silent for [`retry::UNTOLD`].
-const UNTOLD_CHANGE: Duration = Duration::from_secs(10);
+/// A wait for a call that changes something is told after this time, and again at this interval: such a
+/// call takes longer. Looks are silent for [`retry::SILENT_WAIT`].
+const SILENT_CHANGE: Duration = Duration::from_secs(10);
 /// How long the API may take to know what was just made.
 const UNTIL_KNOWN: Duration = Duration::from_secs(60);
 /// The same, before it is taken for gone.
@@ -123,12 +123,17 @@ where
 {
     let (mut all, mut token) = (Vec::new(), None);
     loop {
-        let (items, next) = page(token).await?;
+        let (items, next) = page(token.clone()).await?;
         all.extend(items);
-        token = next.filter(|token| !token.is_empty());
-        if token.is_none() {
+        let next = next.filter(|next| !next.is_empty());
+        if next.is_none() {
             return Ok(all);
         }
+        if next == token {
+            let why = "the same page came twice, so that the list would have no end";
+            return Err(ApiError::answered("a list in pages", "RepeatedPage", why));
+        }
+        token = next;
     }
 }
 
@@ -183,10 +188,10 @@ impl<C> Api<C> {
         debug_assert!(!makes_something(action), "{action} makes something: see `Api::make`");
         let again = |error: &ApiError, tried: &Tried| match error.meaning {
             Meaning::Unsure => true,
-            Meaning::Unknown => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
+            Meaning::NotFound => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
             _ => false,
         };
-        self.tried(action, request, again).await
+        self.with_retries(action, request, again).await
     }
 
     /// Makes a call that makes `thing`, and says its id. Where it may have been made already,
@@ -206,14 +211,14 @@ impl<C> Api<C> {
     {
         let again = |error: &ApiError, tried: &Tried| match error.meaning {
             Meaning::TooSoon => tried.for_less_than(UNTIL_FREE),
-            Meaning::Unknown => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
+            Meaning::NotFound => self.is_about_new(error) && tried.for_less_than(UNTIL_KNOWN),
             _ => false,
         };
         thing.attempt();
         let (mut tries, mut refusals) = (0, 0);
         loop {
             tries += 1;
-            let error = match self.tried(action, &request, again).await {
+            let error = match self.with_retries(action, &request, again).await {
                 Ok(answer) => {
                     return id(answer).with_context(|| format!("{action} answered no id"));
                 }
@@ -257,27 +262,27 @@ impl<C> Api<C> {
             Meaning::Unsure => true,
             Meaning::TooSoon => tried.for_less_than(UNTIL_FREE),
             Meaning::Denied => tried.tries < DENIALS,
-            Meaning::Unknown => {
+            Meaning::NotFound => {
                 let is_gone = tried.may_be_done || !tried.for_less_than(UNTIL_GONE);
                 self.is_about_new(error) && !is_gone
             }
             _ => false,
         };
-        match self.tried(action, request, again).await {
-            Err(error) if !error.is_unknown() => Err(error),
+        match self.with_retries(action, request, again).await {
+            Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Whether what the API does not know was just made.
     fn is_about_new(&self, error: &ApiError) -> bool {
-        self.new.iter().any(|new| error.is_ignorant_of(new))
+        self.new.iter().any(|new| error.does_not_find(new))
     }
 
     /// Tries until it works, or fails with an error that `again` does not want another try for.
     /// Throttling, expired credentials and failed connections are dealt with here: nothing was done
     /// then. A long wait is said.
-    async fn tried<A, E, F>(
+    async fn with_retries<A, E, F>(
         &self,
         action: &'static str,
         request: impl Fn(&C) -> F,
@@ -288,14 +293,14 @@ impl<C> Api<C> {
         F: Future<Output = Result<A, SdkError<E, HttpResponse>>>,
     {
         let why = Mutex::new(None);
-        let mut work = pin!(self.tries(action, request, again, &why));
-        let mut silence = if is_look(action) { retry::UNTOLD } else { UNTOLD_CHANGE };
+        let mut work = pin!(self.retry_loop(action, request, again, &why));
+        let mut silence = if is_look(action) { retry::SILENT_WAIT } else { SILENT_CHANGE };
         loop {
             match tokio::time::timeout(silence, &mut work).await {
                 Ok(result) => return result,
                 Err(_) => self.say_wait(action, &why),
             }
-            silence = UNTOLD_CHANGE;
+            silence = SILENT_CHANGE;
         }
     }
 
@@ -312,7 +317,7 @@ impl<C> Api<C> {
         });
     }
 
-    async fn tries<A, E, F>(
+    async fn retry_loop<A, E, F>(
         &self,
         action: &'static str,
         request: impl Fn(&C) -> F,

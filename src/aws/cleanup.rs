@@ -141,7 +141,7 @@ impl Ec2Cleaner {
         let removed = async {
             let found = found?;
             self.with_removal(journal, accounts, entry, async |removal| {
-                removal.remove_this(&entry.thing, found).await
+                removal.remove_found(&entry.thing, found).await
             })
             .await
         };

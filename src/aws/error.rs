@@ -37,8 +37,8 @@ pub enum Meaning {
     Unreachable,
     /// The credentials have run out. Again, with new ones.
     Expired,
-    /// There is no such thing; or not yet, where it was just made.
-    Unknown,
+    /// There is no such thing, or the API does not find it yet because it was just made.
+    NotFound,
     /// There is one already.
     Taken,
     /// Something else has to end first.
@@ -93,7 +93,7 @@ const CODES: &[(Meaning, &[&str])] = &[
     ),
     (Meaning::Expired, &["ExpiredToken", "ExpiredTokenException", "RequestExpired"]),
     (
-        Meaning::Unknown,
+        Meaning::NotFound,
         &[
             "DoesNotExistException",
             "NoSuchEntity",
@@ -150,7 +150,7 @@ const CODES: &[(Meaning, &[&str])] = &[
 ];
 
 /// How codes end that say that a thing is not known, e.g. `InvalidInstanceID.NotFound`.
-const UNKNOWN: &[&str] =
+const NOT_FOUND: &[&str] =
     &[".NotFound", ".NotFoundException", ".Unknown", ".Unavailable", "ResourceNotFoundException"];
 
 impl Meaning {
@@ -159,7 +159,7 @@ impl Meaning {
         let known = CODES.iter().find(|(_, codes)| codes.contains(&code));
         match known {
             Some((meaning, _)) => *meaning,
-            None if UNKNOWN.iter().any(|end| code.ends_with(end)) => Self::Unknown,
+            None if NOT_FOUND.iter().any(|end| code.ends_with(end)) => Self::NotFound,
             None if code == "InvalidParameterValue" => Self::of_parameter(message),
             None if status == 429 => Self::Throttled,
             None if status >= 500 => Self::Unsure,
@@ -171,7 +171,7 @@ impl Meaning {
     /// soon.
     fn of_parameter(message: &str) -> Self {
         if message.contains("iamInstanceProfile") {
-            Self::Unknown
+            Self::NotFound
         } else if message.contains("Instance is not in state") {
             Self::TooSoon
         } else {
@@ -234,7 +234,7 @@ impl ApiError {
             }
             Meaning::Expired | Meaning::Denied => Fault::lasting(Kind::Environment),
             Meaning::Taken => Fault::lasting(Kind::Template),
-            Meaning::Unknown => Fault::lasting(Kind::Cloud),
+            Meaning::NotFound => Fault::lasting(Kind::Cloud),
             Meaning::Final => Fault::lasting(self.refused()),
         }
     }
@@ -269,13 +269,13 @@ impl ApiError {
 
     /// Whether the API said that it does not know a thing, e.g. `InvalidInstanceID.NotFound`; IAM
     /// says `NoSuchEntity`.
-    pub fn is_unknown(&self) -> bool {
-        self.meaning == Meaning::Unknown
+    pub fn is_not_found(&self) -> bool {
+        self.meaning == Meaning::NotFound
     }
 
     /// Whether the API does not know something that `name` is the name or the id of.
-    pub fn is_ignorant_of(&self, name: &str) -> bool {
-        self.is_unknown() && self.text.contains(name)
+    pub fn does_not_find(&self, name: &str) -> bool {
+        self.is_not_found() && self.text.contains(name)
     }
 
     /// Why the call is not allowed, as only STS can read it.
@@ -426,9 +426,9 @@ mod tests {
             (429, "New", "", Meaning::Throttled),
             (500, "New", "", Meaning::Unsure),
             (400, "New", "", Meaning::Final),
-            (400, "InvalidInstanceID.NotFound", "", Meaning::Unknown),
-            (400, "InvalidAMIID.Unavailable", "", Meaning::Unknown),
-            (400, "InvalidParameterValue", "Value for iamInstanceProfile.name", Meaning::Unknown),
+            (400, "InvalidInstanceID.NotFound", "", Meaning::NotFound),
+            (400, "InvalidAMIID.Unavailable", "", Meaning::NotFound),
+            (400, "InvalidParameterValue", "Value for iamInstanceProfile.name", Meaning::NotFound),
             (400, "InvalidParameterValue", "Instance is not in state 'stopped'", Meaning::TooSoon),
             (400, "InvalidParameterValue", "Value (x) for parameter y", Meaning::Final),
             (500, "InsufficientInstanceCapacity", "", Meaning::NoCapacity),

@@ -44,7 +44,7 @@ pub async fn all_own(ec2: &Ec2) -> Result<Vec<Image>, ApiError> {
 pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<Image>, ApiError> {
     match ec2.call("DescribeImages", |ec2| ec2.describe_images().image_ids(id).send()).await {
         Ok(answer) => Ok(answer.images.unwrap_or_default().into_iter().next()),
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }

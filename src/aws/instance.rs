@@ -11,7 +11,7 @@ pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<Instance>, ApiError> {
     let request = ec2.describe_instances().instance_ids(id);
     match ec2.call("DescribeInstances", |_| request.clone().send()).await {
         Ok(answer) => Ok(first(answer.reservations)),
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -110,7 +110,7 @@ async fn profile(iam: &Iam, name: &str) -> Result<Option<InstanceProfile>, ApiEr
 /// What was found, or that nothing was.
 fn known<T>(called: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match called {
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         called => called.map(Some),
     }
 }

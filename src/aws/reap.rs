@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::account::Account;
 use crate::aws::build_tags::Mark;
 use crate::aws::error::ApiError;
-use crate::aws::removal::owned;
+use crate::aws::removal::to_strings;
 use crate::aws::resource::context::Area;
 use crate::aws::resource::kind::{FindAll, Kind, Reap, Tagged};
 use crate::aws::resource::{KINDS, Recorded};
@@ -70,5 +70,5 @@ pub(super) async fn search(
 /// The tokens of builds that are alive.
 fn alive(wanted: &Wanted) -> BTreeSet<String> {
     let recorded = wanted.alive.iter().filter_map(|thing| Recorded::of(thing).ok());
-    recorded.flat_map(|one| owned(one.resource.tokens())).collect()
+    recorded.flat_map(|one| to_strings(one.resource.tokens())).collect()
 }

@@ -28,7 +28,7 @@ impl Removal<'_> {
     /// Removes `thing`, if it is there and ours.
     pub async fn remove(&self, thing: &Thing) -> anyhow::Result<()> {
         let found = self.find(thing).await?;
-        self.remove_this(thing, found).await
+        self.remove_found(thing, found).await
     }
 
     /// Removes all of `things` at the same time.
@@ -38,7 +38,7 @@ impl Removal<'_> {
     }
 
     /// Removes `thing`, which was `found` to be there, and what would be left of it.
-    pub async fn remove_this(
+    pub async fn remove_found(
         &self,
         thing: &Thing,
         found: Option<(Recorded, String)>,
@@ -118,7 +118,8 @@ impl Removal<'_> {
         );
         ensure!(
             recorded.place.account.is_some(),
-            "it is not here, and the journal does not say in which account it was made"
+            "it is not in this account, and the journal does not say in which one it was made: run the cleanup \
+             with the credentials of the account that made it, or remove it by hand"
         );
         Ok(None)
     }
@@ -126,11 +127,11 @@ impl Removal<'_> {
     /// The values of the build's tag that `resource` may have. Lines of early versions do not say it
     /// of all kinds; the other lines of the same build do.
     fn tokens(&self, resource: &dyn Resource) -> Vec<String> {
-        let own = owned(resource.tokens());
+        let own = to_strings(resource.tokens());
         if !own.is_empty() {
             return own;
         }
-        self.of_build(|one| owned(one.resource.tokens()))
+        self.of_build(|one| to_strings(one.resource.tokens()))
     }
 
     /// What `says` picks from all lines of the build, each once.
@@ -168,6 +169,6 @@ impl Removal<'_> {
     }
 }
 
-pub(super) fn owned(tokens: Vec<&str>) -> Vec<String> {
+pub(super) fn to_strings(tokens: Vec<&str>) -> Vec<String> {
     tokens.into_iter().map(str::to_owned).collect()
 }

@@ -276,7 +276,7 @@ impl Step for Endless {
         std::future::pending().await
     }
     fn undo_limit(&self, _cx: &BuildContext) -> Duration {
-        retry::UNTOLD + Duration::from_millis(50)
+        retry::SILENT_WAIT + Duration::from_millis(50)
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `machine`, `process`, `qmp` | a running QEMU, its process, its control protocol |
+//! | `checkpoint` | its whole state, kept in its disks |
 //! | `accelerator` | whether KVM works here |
 //! | `tool` | helper programs that run to their end: `qemu-img`, `xorriso` |
 //! | `disk`, `format` | disk images: made, converted, their format found out |

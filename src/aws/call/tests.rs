@@ -90,7 +90,7 @@ async fn what_was_just_made_is_known_soon() {
     api.call("AuthorizeSecurityGroupIngress", |()| script.answer()).await.unwrap();
     let script = Script::new(&[unknown]);
     let other = api.expecting(["new-2"]).call("StopInstances", |()| script.answer()).await;
-    assert!(other.unwrap_err().is_unknown());
+    assert!(other.unwrap_err().is_not_found());
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ async fn ended(
 pub async fn by_id(ec2: &Ec2, id: &str) -> Result<Option<ImportImageTask>, ApiError> {
     let request = ec2.describe_import_image_tasks().import_task_ids(id);
     match ec2.call("DescribeImportImageTasks", |_| request.clone().send()).await {
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         found => Ok(found?.import_image_tasks.unwrap_or_default().into_iter().next()),
     }
 }

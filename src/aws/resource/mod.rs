@@ -23,6 +23,11 @@
 //! | `replaced_ami` | an old AMI that was deregistered, and may be put back |
 //! | `retired_ami` | an old AMI that was deregistered for good |
 //!
+//! | snapshots | |
+//! |---|---|
+//! | `snapshot` | EC2 made it for our AMI; it goes with the AMI |
+//! | `volume_snapshot` | the build made it of a volume |
+//!
 //! | volumes | |
 //! |---|---|
 //! | `volume` | came with our instance, and outlives it |

@@ -156,7 +156,7 @@ impl S3Bundle {
         });
         let mut all = match found.await {
             // The machine makes the bucket.
-            Err(error) if error.is_unknown() => Vec::new(),
+            Err(error) if error.is_not_found() => Vec::new(),
             found => found?,
         };
         all.retain(|object| {

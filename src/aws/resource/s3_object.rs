@@ -95,7 +95,7 @@ impl S3Object {
     pub async fn is_uploaded(&self, s3: &S3) -> Result<bool, ApiError> {
         let request = s3.head_object().bucket(&self.bucket).key(&self.key);
         match s3.call("HeadObject", |_| request.clone().send()).await {
-            Err(error) if error.is_unknown() => Ok(false),
+            Err(error) if error.is_not_found() => Ok(false),
             found => {
                 let said = found?.metadata.unwrap_or_default();
                 Ok(said.get(BUILD_METADATA) == Some(&self.token))

@@ -118,7 +118,7 @@ pub async fn matching(ec2: &Ec2, wanted: Filter) -> Result<Vec<Described>, ApiEr
 pub async fn own(ec2: &Ec2, id: &str) -> Result<Option<Described>, ApiError> {
     let request = ec2.describe_snapshots().snapshot_ids(id).owner_ids("self");
     match ec2.call("DescribeSnapshots", |_| request.clone().send()).await {
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         found => Ok(found?.snapshots.unwrap_or_default().into_iter().next()),
     }
 }

@@ -54,7 +54,7 @@ impl Resource for Volume {
         let Some(id) = search.id else { return Ok(Found::Nothing) };
         let request = search.ec2.describe_volumes().volume_ids(id);
         let answer = match search.ec2.call("DescribeVolumes", |_| request.clone().send()).await {
-            Err(error) if error.is_unknown() => return Ok(Found::Nothing),
+            Err(error) if error.is_not_found() => return Ok(Found::Nothing),
             answer => answer?,
         };
         let Some(found) = answer.volumes().first() else { return Ok(Found::Nothing) };

@@ -94,7 +94,7 @@ pub(super) async fn start(
             let (ssm, redactor) = (ssm.clone(), redactor.clone());
             Ok(Started::Yes(Box::new(Session { ssm, redactor, id, door })))
         }
-        Err(error) if is(&error, Meaning::Unknown) => Ok(Started::NotYet(error.to_string())),
+        Err(error) if is(&error, Meaning::NotFound) => Ok(Started::NotYet(error.to_string())),
         Err(error) => Err(error),
     }
 }
@@ -118,7 +118,7 @@ async fn resume(
     let request = ssm.resume_session().session_id(id);
     match ssm.call("ResumeSession", |_| request.clone().send()).await {
         Ok(answer) => Ok(ChannelAccess::new(answer.stream_url, answer.token_value, redactor)),
-        Err(error) if error.is_unknown() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -10,7 +10,7 @@ use super::language::{Action, Command};
 use super::options::Boot;
 use crate::config::GoDuration;
 use crate::event::Ui;
-use crate::retry::UNTOLD;
+use crate::retry::SILENT_WAIT;
 use crate::vm::machine::Machine;
 use crate::vm::screen::Frame;
 
@@ -52,7 +52,7 @@ impl<'a> Typist<'a> {
                     }
                 }
                 Action::Wait(wait) => {
-                    if *wait > UNTOLD {
+                    if *wait > SILENT_WAIT {
                         self.ui.say(format!("Waiting {}...", GoDuration::from(*wait)));
                     }
                     // That there is no machine any more matters to the next key, if there is one.

@@ -141,7 +141,7 @@ impl Source {
             match self.look().await {
                 Ok(text) if announcement.read(&text) => return,
                 Ok(_) => {}
-                Err(error) if error.is_unknown() => {}
+                Err(error) if error.is_not_found() => {}
                 Err(error) => return tracing::info!("no host keys from the console: {error}"),
             }
         }

@@ -86,7 +86,7 @@ impl MakeKeyPair {
                 )
             }
             Ok(_) => Ok(()),
-            Err(error) if error.is_unknown() => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -78,7 +78,7 @@ impl Launch {
                 Ok(id) => return Ok(id),
                 Err(error) => error,
             };
-            let wait = waits.next().filter(|_| error.is_unknown());
+            let wait = waits.next().filter(|_| error.is_not_found());
             let Some(wait) = wait else { return Err(error.into()) };
             tracing::info!(%error, "another fleet is asked for");
             retry::sleep(&cx.cancel, wait).await?;
