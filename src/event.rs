@@ -112,6 +112,8 @@ pub enum Message {
     },
     /// Findings about a template, drawn; several lines.
     Diagnostics(String),
+    /// The same for programs, which cannot read drawings.
+    Findings(Vec<Annotation>),
     /// A note for whoever looks for a mistake.
     Debug(String),
     /// A remark for whoever shows files with remarks; people have read it already.
@@ -341,6 +343,9 @@ impl Message {
                 Self::Record(kind, fields.into_iter().map(clean).collect())
             }
             Self::Annotation(annotation) => Self::Annotation(annotation.redacted(redactor)),
+            Self::Findings(found) => {
+                Self::Findings(found.into_iter().map(|one| one.redacted(redactor)).collect())
+            }
             Self::BuildsPlanned(names) => {
                 Self::BuildsPlanned(names.into_iter().map(clean).collect())
             }

@@ -17,7 +17,7 @@
 //! | `init` | the first process of a container: signals and orphans |
 //! | `action` | the GitHub Action: inputs → the same commands → outputs |
 //! | `cli` | one file per command: arguments in, exit code out |
-//! | `report` | events → people and machines: terminal, machine-readable; diagnostics drawn |
+//! | `report` | events → people and machines: terminal, machine-readable, the page of a run; diagnostics drawn |
 //! | `explain` | what a code, a component, an option or a function is |
 //! | `lint` | what a template may do, but its author rarely wants |
 //! | **engine** | **what happens, in which order** |

@@ -6,6 +6,7 @@
 
 mod channel;
 mod mapping;
+mod role;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +65,8 @@ pub struct Inputs {
     pub skip_unchanged: Option<SkipUnchanged>,
     /// Where it is written what is inside the images.
     pub sbom: Option<PathBuf>,
+    /// Where the page of the run is written.
+    pub report: Option<PathBuf>,
     /// Whether a machine on which a provisioner has failed stays.
     pub keep_failed: Option<KeepFailed>,
     /// Whether nothing is made, written or removed.
@@ -207,6 +210,7 @@ struct Texts {
     skip_unchanged: Option<String>,
     max_age: Option<String>,
     sbom: Option<String>,
+    report: Option<String>,
     keep_failed: Option<String>,
     checkpoints: Option<String>,
     dry_run: Option<String>,
@@ -223,7 +227,7 @@ struct Texts {
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 36] = [
+pub const NAMES: [&str; 37] = [
     "command",
     "templates",
     "only",
@@ -247,6 +251,7 @@ pub const NAMES: [&str; 36] = [
     "skip-unchanged",
     "max-age",
     "sbom",
+    "report",
     "keep-failed",
     "checkpoints",
     "dry-run",
@@ -283,6 +288,11 @@ pub fn working_directory(environment: &Environment) -> Option<PathBuf> {
 pub fn command(environment: &Environment) -> Option<Command> {
     let text = given(environment).remove("command")?;
     COMMANDS.iter().find(|(word, _)| *word == text.trim()).map(|(_, command)| *command)
+}
+
+/// Whether a page of the run is asked for: known before the first thing is said.
+pub fn has_report(environment: &Environment) -> bool {
+    given(environment).contains_key("report")
 }
 
 /// The inputs as texts; none is one that nobody knows.
@@ -362,6 +372,10 @@ impl Reader {
         let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
         let keep_failed = self.keep_failed(&texts);
+        let report = text(&texts.report).map(PathBuf::from);
+        if report.is_some() && command.is_some_and(|command| command != Command::Build) {
+            self.refuse("report", "it is for `command: build`");
+        }
         if dry_run
             && matches!(command, Some(Command::Publish | Command::Promote | Command::Rollback))
         {
@@ -393,6 +407,7 @@ impl Reader {
             timeout,
             skip_unchanged,
             sbom: text(&texts.sbom).map(PathBuf::from),
+            report,
             keep_failed,
             dry_run,
             manifests,
@@ -516,60 +531,6 @@ impl Reader {
         self.remarks.extend(remarks.into_iter().map(remark));
         given
     }
-
-    fn role(&mut self, texts: &Texts) -> Option<RoleInputs> {
-        let duration = self.role_duration(texts.role_duration.as_deref());
-        let session_name = texts.role_session_name.as_deref().map(str::trim);
-        if session_name.is_some_and(|name| !is_session_name(name)) {
-            let rule = "2 to 64 letters, digits and characters of `_+=,.@-`";
-            self.refuse("role-session-name", format!("it must be {rule}"));
-        }
-        let chaining = self.boolean("role-chaining", texts.role_chaining.as_deref());
-        let Some(arn) = texts.role_to_assume.as_deref().map(str::trim) else {
-            let given = [
-                ("role-session-name", texts.role_session_name.is_some()),
-                ("role-duration", texts.role_duration.is_some()),
-                ("audience", texts.audience.is_some()),
-                ("role-chaining", chaining),
-            ];
-            for (name, _) in given.into_iter().filter(|(_, given)| *given) {
-                self.refuse(name, "it is about `role-to-assume`, which is not given");
-            }
-            return None;
-        };
-        if !is_role(arn) {
-            self.refuse(
-                "role-to-assume",
-                "it must be the ARN of a role: `arn:aws:iam::123456789012:role/NAME`",
-            );
-        }
-        if chaining && texts.audience.is_some() {
-            self.refuse("audience", "no identity token is asked for with `role-chaining`");
-        }
-        Some(RoleInputs {
-            arn: arn.to_owned(),
-            session_name: session_name.map(str::to_owned),
-            duration,
-            audience: texts.audience.as_deref().map(|audience| audience.trim().to_owned()),
-            chaining,
-        })
-    }
-
-    /// In seconds, as other actions have it, or with a unit.
-    fn role_duration(&mut self, text: Option<&str>) -> Option<Duration> {
-        let text = text?.trim();
-        let duration = match text.parse() {
-            Ok(seconds) => Some(Duration::from_secs(seconds)),
-            Err(_) => GoDuration::parse(text).ok().map(GoDuration::get),
-        };
-        let allowed = Duration::from_secs(15 * 60)..=Duration::from_secs(12 * 3600);
-        let duration = duration.filter(|duration| allowed.contains(duration));
-        if duration.is_none() {
-            let rule = "seconds between 900 and 43200, or a length of time such as `1h`";
-            self.refuse("role-duration", format!("it must be {rule}"));
-        }
-        duration
-    }
 }
 
 fn words<T>(known: &[(&str, T)]) -> String {
@@ -591,20 +552,4 @@ fn list(text: Option<&str>) -> Vec<String> {
     let lines = lines(text);
     let items = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
     items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
-}
-
-fn is_session_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    (2..=64).contains(&name.len()) && name.chars().all(allowed)
-}
-
-fn is_role(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let [scheme, partition, service, region, account, role] = parts.as_slice() else {
-        return false;
-    };
-    let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
-    let fixed = (*scheme, *service, *region) == ("arn", "iam", "");
-    let name = role.strip_prefix("role/").is_some_and(|name| !name.is_empty());
-    fixed && partition.starts_with("aws") && is_account && name
 }

@@ -9,6 +9,7 @@
 //! | `keys` | a warning where a long-lived AWS key is used |
 //! | `outputs`, `manifest` | what later steps read |
 //! | `comment`, `release` | what a pull request and a release are told |
+//! | `page` | the page of the run |
 //! | `owner` | what was made in the workspace, belongs to its owner |
 //! | `post` | what is left when the job ends, is removed |
 
@@ -23,6 +24,7 @@ mod manifest;
 mod merge;
 mod outputs;
 mod owner;
+mod page;
 mod plan;
 mod post;
 mod release;
@@ -52,6 +54,7 @@ use crate::registry::{self, Registry};
 use crate::report::github::Settings;
 use crate::report::github::record::RunRecord;
 use crate::report::github::summary::{About, summary};
+use crate::report::page::Kept;
 use crate::report::{Reporter, Style, log};
 use crate::secret::{Redactor, Weakness};
 use crate::source::SourceMap;
@@ -84,6 +87,8 @@ struct Action {
     context: Context,
     files: Files,
     record: Arc<Mutex<RunRecord>>,
+    /// What happens, for a page, if there shall be one.
+    page: Option<Kept>,
     /// Where the journal is kept, so that the end of the job finds it.
     state_dir: Option<PathBuf>,
     /// Our directory in the runner's.
@@ -93,8 +98,9 @@ struct Action {
 /// Runs the action.
 pub fn main(entry: Entry) -> Exit {
     let (step_context, wrong) = StepContext::of_process(entry);
-    let StepContext { record, redactor, .. } = &step_context;
-    let reporter = Reporter::for_github(step_context.settings(), record.clone(), redactor.clone());
+    let StepContext { record, page, redactor, .. } = &step_context;
+    let (record, page, redactor) = (record.clone(), page.clone(), redactor.clone());
+    let reporter = Reporter::for_github(step_context.settings(), record, page, redactor);
     let ui = reporter.ui();
     let exit = match entry {
         Entry::Main => step(step_context, wrong, ui),
@@ -165,6 +171,7 @@ struct StepContext {
     context: Context,
     files: Files,
     record: Arc<Mutex<RunRecord>>,
+    page: Option<Kept>,
     redactor: Redactor,
 }
 
@@ -182,7 +189,8 @@ impl StepContext {
         };
         let (context, files) = (Context::of(&environment), Files::of(&environment));
         let (record, redactor) = Default::default();
-        (Self { environment, context, files, record, redactor }, wrong)
+        let page = inputs::has_report(&environment).then(Kept::default);
+        (Self { environment, context, files, record, page, redactor }, wrong)
     }
 
     fn settings(&self) -> Settings {
@@ -229,6 +237,7 @@ impl StepContext {
             context: self.context.clone(),
             files: self.files.clone(),
             record: self.record.clone(),
+            page: self.page.clone(),
             state_dir: self.state_dir(),
             own_dir: self.own_dir(),
         })
@@ -358,7 +367,7 @@ impl Action {
         self.begin(started, ui);
         let mut outputs = Outputs::default();
         let exit = match self.inputs.command {
-            Command::Build => build::run(self, ui, &mut outputs),
+            Command::Build => page::of(self, ui, &mut outputs, build::run),
             Command::Validate => validate::run(self, ui),
             Command::Plan => plan::run(self, ui, &mut outputs),
             Command::Fmt => fmt::run(self, ui),

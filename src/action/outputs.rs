@@ -38,6 +38,8 @@ pub(super) struct Outputs {
     pub screens: Vec<String>,
     /// The files that list what is inside the images, relative to the checkout.
     pub sbom: Vec<String>,
+    /// The page of the run, relative to the checkout.
+    pub report: String,
     /// Whether the builds were interrupted.
     pub cancelled: bool,
     /// What `strategy.matrix` takes.
@@ -124,6 +126,7 @@ impl Outputs {
             ("manifest-path", manifest.map(|written| written.path.clone()).unwrap_or_default()),
             ("screens", self.screens.join("\n")),
             ("sbom", self.sbom.join("\n")),
+            ("report", self.report.clone()),
             ("matrix", self.matrix.clone().unwrap_or_else(|| json!({"include": []})).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
 use crate::component::{Artifact, BuildContext, SkipUnchanged};
+use crate::event::Message;
 use crate::fingerprint::{MadeFrom, Record};
 use crate::interpolate::BuildData;
 
@@ -65,6 +66,11 @@ impl Earlier {
 
 /// Says what becomes of the build, and why.
 pub(crate) fn tell(cx: &BuildContext, wanted: &SkipUnchanged, verdict: &Result<String, String>) {
+    let (word, why) = match verdict {
+        Ok(why) => ("unchanged", why),
+        Err(why) => ("baked", why),
+    };
+    cx.ui.send(Message::Record("skip-unchanged", vec![word.to_owned(), why.clone()]));
     cx.ui.say(match verdict {
         Ok(why) => format!("Not baked: {why}"),
         Err(why) if wanted.only_explains => format!("It would be baked: {why}"),

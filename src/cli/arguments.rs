@@ -16,7 +16,7 @@ use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
     Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, iam_policy, init,
-    inspect, plugins, reap, test, validate,
+    inspect, plugins, reap, report, test, validate,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -82,6 +82,8 @@ pub enum Command {
     /// Writes a legacy template as an HCL2 file.
     #[command(name = "hcl2_upgrade")]
     Hcl2Upgrade(Box<hcl2_upgrade::Arguments>),
+    /// Makes a page of what a run has said: one HTML file.
+    Report(Box<report::Arguments>),
     /// Shows what a template consists of.
     Inspect(Box<inspect::Arguments>),
     /// Says what a diagnostic's code, a component, an option or a function is.

@@ -12,12 +12,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::cleanup::{journal_dir, run_name};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
-use super::{Exit, Session, signals};
+use super::{Exit, Session, refuse, signals};
 use crate::component::{KeepFailed, OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::event::Ui;
 use crate::journal::Journal;
 use crate::plan::Plan;
+use crate::report::page::{Draft, Kept};
 use crate::report::{Reporter, listing};
 use crate::run::{self, Outcome, RunRequest};
 use crate::secret::Redactor;
@@ -65,6 +66,9 @@ pub struct Arguments {
     /// How many builds run at a time; below 1: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub parallel_builds: i64,
+    /// Writes what happened to this file, when the run ends: a page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Lists the packages of each image as CycloneDX and SPDX in this directory, and says which have changed:
     /// since its machine was started, and since the SBOM that is there already.
     #[arg(long, value_name = "DIR")]
@@ -212,13 +216,29 @@ impl Baked {
 
 /// Loads, plans, runs and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
-    reported(session, |ui| baked(session, arguments, ui))
+    let cwd = &session.environment.cwd;
+    let draft = match arguments.report.as_ref().map(|path| Draft::create(cwd, path)).transpose() {
+        Ok(draft) => draft,
+        Err(error) => return refuse(format!("Error: -report: {error:#}\n")),
+    };
+    let kept = draft.as_ref().map(|_| Kept::default());
+    let exit = reported(session, kept.clone(), |ui| baked(session, arguments, ui));
+    if let Some(Err(error)) = draft.zip(kept).map(|(draft, kept)| draft.write_kept(&kept, cwd)) {
+        // The images are there, and nobody is to bake them again for that.
+        refuse(format!("Warning: -report: {error:#}\n"));
+    }
+    exit
 }
 
 /// Does `work`, which says why there is nothing to run where it returns `None`, and reports what came of
-/// it.
-pub(super) fn reported(session: &Session, work: impl FnOnce(&Ui) -> Option<Baked>) -> Exit {
-    let reporter = Reporter::start(session.style, &session.environment, session.redactor.clone());
+/// it; what happens is kept for a `page` if there shall be one.
+pub(super) fn reported(
+    session: &Session,
+    page: Option<Kept>,
+    work: impl FnOnce(&Ui) -> Option<Baked>,
+) -> Exit {
+    let (environment, redactor) = (&session.environment, session.redactor.clone());
+    let reporter = Reporter::start_keeping(page, session.style, environment, redactor);
     let ui = reporter.ui();
     session.environment.speak_through(ui.clone());
     let Some(baked) = work(ui) else {

@@ -19,6 +19,7 @@ pub mod init;
 pub mod inspect;
 pub mod plugins;
 pub mod reap;
+pub mod report;
 pub mod several;
 pub mod signals;
 pub mod test;
@@ -35,7 +36,8 @@ use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::event::{Message, Ui};
 use crate::registry::{self, Registry};
-use crate::report::{self, Reporter};
+use crate::report::Reporter;
+use crate::report::{Style, diagnostics, listing, log};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
 
@@ -45,7 +47,7 @@ pub struct Session {
     /// The environment and the clock.
     pub environment: Arc<Environment>,
     /// How the output looks.
-    pub style: report::Style,
+    pub style: Style,
     /// Knows the secrets that no output may show.
     pub redactor: Redactor,
     /// The components that templates can name.
@@ -67,7 +69,7 @@ pub fn main(args: Vec<OsString>) -> Exit {
     };
     let style = style_of(&invocation);
     let session = Session { environment, style, redactor, registry: Registry::built_in() };
-    if let Err(error) = report::log::start(&session.environment, &session.redactor) {
+    if let Err(error) = log::start(&session.environment, &session.redactor) {
         return refuse(format!(
             "Error: the log file of PACKER_LOG_PATH cannot be written: {error}\n"
         ));
@@ -76,12 +78,12 @@ pub fn main(args: Vec<OsString>) -> Exit {
 }
 
 /// How the output of a command looks; only `build` has wishes of its own.
-fn style_of(invocation: &Invocation) -> report::Style {
+fn style_of(invocation: &Invocation) -> Style {
     let (color, timestamps) = match &invocation.command {
         Command::Build(arguments) => (arguments.color, arguments.timestamp_ui),
         _ => (None, false),
     };
-    report::Style { machine_readable: invocation.machine_readable, color, timestamps }
+    Style { machine_readable: invocation.machine_readable, color, timestamps }
 }
 
 fn run(session: &Session, command: &Command) -> Exit {
@@ -120,6 +122,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::IamPolicy(arguments) => {
             session.reporting(|ui| iam_policy::run(session, ui, arguments))
         }
+        Command::Report(arguments) => session.reporting(|ui| report::run(session, ui, arguments)),
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),
         Command::Fmt(arguments) => session.reporting(|ui| fmt::run(session, ui, arguments)),
@@ -176,12 +179,14 @@ impl Session {
     /// Shows what was found wrong with a template, if anything.
     pub fn show(&self, ui: &Ui, found: &Diagnostics, sources: &SourceMap) {
         let style = self.style.of_diagnostics(&self.environment);
-        let drawn = report::diagnostics::draw(found, sources, style, &self.redactor);
+        let drawn = diagnostics::draw(found, sources, style, &self.redactor);
         if !drawn.is_empty() {
             ui.send(Message::Diagnostics(drawn));
+            let found = diagnostics::annotations(found, sources, &self.redactor);
+            ui.send(Message::Findings(found));
         }
         if let Some(fault) = found.fault() {
-            ui.send(report::listing::fault_record(fault));
+            ui.send(listing::fault_record(fault));
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Arguments {
 
 /// Plans, starts the machine, tests, removes and reports.
 pub fn run(session: &Session, arguments: &Arguments) -> Exit {
-    build::reported(session, |ui| tested(session, arguments, ui))
+    build::reported(session, None, |ui| tested(session, arguments, ui))
 }
 
 fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {

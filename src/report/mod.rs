@@ -5,6 +5,7 @@ pub mod github;
 pub mod listing;
 pub mod log;
 mod machine_readable;
+pub mod page;
 mod progress;
 mod prompt;
 mod screen;
@@ -17,7 +18,7 @@ mod words;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio::time::timeout;
 use self::github::log::Log;
 use self::github::record::RunRecord;
 use self::machine_readable::MachineReadable;
+use self::page::Kept;
 use self::progress::ProgressBars;
 use self::prompt::Prompts;
 use self::screen::Screen;
@@ -102,6 +104,16 @@ pub struct Reporter {
 impl Reporter {
     /// Begins to listen.
     pub fn start(style: Style, environment: &Environment, redactor: Redactor) -> Self {
+        Self::start_keeping(None, style, environment, redactor)
+    }
+
+    /// Begins to listen, and keeps what happens for a page.
+    pub fn start_keeping(
+        page: Option<Kept>,
+        style: Style,
+        environment: &Environment,
+        redactor: Redactor,
+    ) -> Self {
         let bars = if bars_are_possible(style, environment) {
             ProgressBars::on_terminal()
         } else {
@@ -110,19 +122,21 @@ impl Reporter {
         // `Stdout` itself writes each line by itself; all that is written here is whole batches.
         let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
         let screen = Screen::new(out, Box::new(io::stderr()), bars);
-        Self::listen(look(style, environment), screen, redactor)
+        Self::listen(keeping(page, look(style, environment)), screen, redactor)
     }
 
     /// Begins to listen, and speaks to GitHub's runner, which reads standard output. What happens is
-    /// kept in `record`.
+    /// kept in `record`, and for a `page` if there shall be one.
     pub fn for_github(
         settings: github::Settings,
         record: Arc<Mutex<RunRecord>>,
+        page: Option<Kept>,
         redactor: Redactor,
     ) -> Self {
         let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
         let screen = Screen::new(out, Box::new(io::stderr()), ProgressBars::none());
-        Self::listen(Box::new(Log::new(settings, record, redactor.clone())), screen, redactor)
+        let look = Box::new(Log::new(settings, record, redactor.clone()));
+        Self::listen(keeping(page, look), screen, redactor)
     }
 
     fn listen(look: Box<dyn Presenter>, screen: Screen, redactor: Redactor) -> Self {
@@ -160,7 +174,7 @@ impl Reporter {
 
 fn look(style: Style, environment: &Environment) -> Box<dyn Presenter> {
     if style.machine_readable {
-        return Box::new(MachineReadable);
+        return Box::new(MachineReadable::default());
     }
     let timestamps = style.timestamps.then(TimeZone::system);
     Box::new(Terminal::new(
@@ -168,6 +182,45 @@ fn look(style: Style, environment: &Environment) -> Box<dyn Presenter> {
         timestamps,
         Prompts::default(),
     ))
+}
+
+/// `look`, and what happens is kept for a page if there shall be one.
+fn keeping(page: Option<Kept>, look: Box<dyn Presenter>) -> Box<dyn Presenter> {
+    match page {
+        None => look,
+        Some(run) => Box::new(Keeping { look, run, records: MachineReadable::default() }),
+    }
+}
+
+/// Shows events in one way, and keeps their records: a page is made from nothing else, so that it is
+/// the same whether a run makes it or `imgbake report` from the run's log.
+struct Keeping {
+    look: Box<dyn Presenter>,
+    run: Kept,
+    records: MachineReadable,
+}
+
+impl Presenter for Keeping {
+    fn show(&mut self, event: Event, screen: &mut Screen) {
+        let mut records = String::new();
+        self.records.records(&event, &mut records);
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        records.lines().for_each(|line| run.hear(line));
+        drop(run);
+        self.look.show(event, screen);
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.look.patience()
+    }
+
+    fn idle(&mut self, now: Timestamp, screen: &mut Screen) {
+        self.look.idle(now, screen);
+    }
+
+    fn end(&mut self, screen: &mut Screen) {
+        self.look.end(screen);
+    }
 }
 
 fn bars_are_possible(style: Style, environment: &Environment) -> bool {

@@ -168,6 +168,7 @@ impl Presenter for Terminal {
             | Message::PhaseStarted(_)
             | Message::PhaseFinished { .. }
             | Message::Annotation(_)
+            | Message::Findings(_)
             | Message::Contents(_)
             | Message::Debug(_)
             | Message::Record(..)

@@ -42,6 +42,8 @@ fn settled(text: &str) -> String {
     let units = "(?:week|day|hour|minute|second|millisecond|microsecond)s?";
     let text = replace(text.to_owned(), &format!(r"(\d+ {units})( \d+ {units})?"), "[time]");
     let text = replace(text, r"(?m)^\d{10},", "[unix],");
+    let text = replace(text, r"\b\d{13}\b", "[millis]");
+    let text = replace(text, r"(build-ended,.*?,ok),\d+,", "$1,[millis],");
     replace(text, r"/\S*packer-shell\w+", "[script]")
 }
 

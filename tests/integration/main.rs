@@ -51,6 +51,7 @@ mod plugins;
 mod provisioners;
 mod quickstart;
 mod registry;
+mod report;
 mod sbom;
 mod sboms;
 mod ssh;

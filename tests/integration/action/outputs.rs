@@ -199,3 +199,40 @@ build {
     assert_eq!(step.json("failures"), json!([failure]));
     assert_eq!(step.outputs["can-retry"], "true");
 }
+
+#[test]
+fn the_page_of_a_run_is_where_the_workflow_wants_it_however_the_run_ends() {
+    let sources = "build { sources = [\"file.web\", \"null.db\"] }\n";
+    let failing = FILES.replace(
+        sources,
+        r#"build {
+  sources = ["file.web", "null.db"]
+  provisioner "shell-local" {
+    only   = ["null.db"]
+    inline = ["exit 3"]
+  }
+}
+"#,
+    );
+    assert_ne!(failing, FILES);
+    let runner = Runner::new("build").with("report", "report.html");
+    let runner = runner.file("web.pkr.hcl", failing);
+    let step = runner.run().failed();
+    assert_eq!(step.outputs["report"], "report.html");
+    let page = runner.program.read("report.html");
+    for text in ["1 of 2 builds succeeded", "provision: shell-local", "web.txt"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let runner = runner.file("web.pkr.hcl", FILES.replace("content", "contents"));
+    let step = runner.run().failed();
+    assert_eq!(step.outputs["report"], "report.html");
+    let page = runner.program.read("report.html");
+    assert!(page.contains("Nothing was built") && page.contains("web.pkr.hcl:2:3"), "{page}");
+    assert_eq!(page.matches("<li class=\"bad\">").count(), 1, "a finding is told once: {page}");
+    let runner = runner.file("web.pkr.hcl", FILES).with("report", "no/report.html");
+    let step = runner.run().failed();
+    assert_eq!(step.outputs["report"], "");
+    assert!(step.log.open().contains("no/report.html cannot be written"), "{:#?}", step.log);
+    let step = Runner::new("validate").with("report", "report.html").run().failed();
+    assert!(step.log.open().contains("it is for `command: build`"), "{:#?}", step.log);
+}
