@@ -10,6 +10,7 @@ mod cleaner;
 mod communicator;
 mod descriptor;
 mod facts;
+mod past;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use cleaner::{Cleaner, CleanupContext, Wanted};
 pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Input, Upload};
 pub use descriptor::{Component, Declared, Described, Description, Descriptor, Prepare, prepare};
 pub use facts::Facts;
+pub use past::{PastImage, PastQuery};
 
 /// `-on-error`: what happens to a build's machine when a step fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,6 +230,16 @@ pub trait Builder: Send + Sync {
         Vec::new()
     }
 
+    /// What it has made before and is still there; `None` if it does not keep a record of that.
+    async fn past(&self, _query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        Ok(None)
+    }
+
+    /// What its AWS account must allow, so that it can look for that.
+    fn permissions_to_look(&self, _environment: &Environment) -> Vec<Permission> {
+        Vec::new()
+    }
+
     /// Who cleans up after runs of this builder that died, as the user that it builds as; `None`
     /// if nothing of it outlives a run.
     fn cleaner(&self, _cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
@@ -350,6 +362,11 @@ pub trait PostProcessor: Send + Sync {
     /// What must succeed on a machine that was started from the image of the builder, before anybody
     /// else sees that; `None` if it tests nothing.
     fn image_test(&self) -> Option<ImageTest<'_>> {
+        None
+    }
+
+    /// The manifest that it writes, if it writes one.
+    fn manifest(&self) -> Option<PathBuf> {
         None
     }
 

@@ -139,6 +139,13 @@ impl Access {
     }
 }
 
+/// Whether `name` can be that of a region. It becomes a part of a host's name, and may come from a
+/// parameter or a file that anybody wrote.
+pub fn is_region(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=32).contains(&name.len()) && name.chars().all(is_letter)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

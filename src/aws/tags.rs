@@ -38,6 +38,17 @@ pub fn passed(ami: &str) -> String {
     format!("passed {ami}")
 }
 
+/// The tag of an AMI that says as which images it was published: `ami-1 /images/web`. It names the AMI
+/// itself, as [`TESTED`] does.
+pub const PUBLISHED: &str = "imgbake:published";
+
+/// The paths of the images as which `ami` was published, as its tag [`PUBLISHED`] says.
+pub fn published_as<'a>(tags: &'a [Tag], ami: &str) -> impl Iterator<Item = &'a str> {
+    let mut words = value(tags, PUBLISHED).unwrap_or_default().split(' ');
+    let is_its_own = words.next() == Some(ami);
+    words.filter(move |_| is_its_own)
+}
+
 /// A text about an image.
 pub type ImageText = Late<SourceAmiFields>;
 

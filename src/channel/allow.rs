@@ -30,6 +30,12 @@ pub fn list(channels: &Channels, at: &Regions) -> Vec<Permission> {
     ]
 }
 
+/// That the channels below `prefix` are shown, of whichever image.
+pub fn look(prefix: &str, at: &Regions) -> Vec<Permission> {
+    let path = format!("{prefix}/*");
+    vec![at.parameters(&path, &["GetParameterHistory", "GetParametersByPath"])]
+}
+
 /// That old AMIs are retired.
 pub fn retire(channels: &Channels, at: &Regions) -> Vec<Permission> {
     let looks = [

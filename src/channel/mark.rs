@@ -6,8 +6,7 @@ use aws_sdk_ec2::types::Image;
 
 use crate::aws::tags;
 
-/// As which images an AMI was published.
-pub const PUBLISHED: &str = "imgbake:published";
+pub use crate::aws::tags::PUBLISHED;
 
 /// The most characters that the value of a tag may have.
 const LONGEST: usize = 256;

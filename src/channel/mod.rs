@@ -35,7 +35,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::access::Access;
+use crate::aws::access::{Access, is_region};
 use crate::aws::account::{Account, Handle, Haste};
 use crate::aws::call::{Ec2, Ssm};
 use crate::env::Environment;
@@ -69,12 +69,7 @@ impl Context {
     /// # Errors
     /// If the name is none of a region, or there is no region at all.
     pub async fn region(&self, name: Option<&str>, haste: Haste) -> anyhow::Result<Region> {
-        // It becomes a part of a host's name, and may come from a parameter that anybody wrote.
-        let is_name = |text: &str| {
-            let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            (1..=32).contains(&text.len()) && text.chars().all(is_letter)
-        };
-        ensure!(name.is_none_or(is_name), "`{}` is no region", name.unwrap_or_default());
+        ensure!(name.is_none_or(is_region), "`{}` is no region", name.unwrap_or_default());
         let access = Access { region: name.unwrap_or_default().to_owned(), ..Access::default() };
         let account = Account::open(&access, &self.environment, &self.redactor, haste).await?;
         let cancel = self.cancel.clone();

@@ -15,8 +15,8 @@ use super::channel;
 use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
-    Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, iam_policy, init,
-    inspect, plugins, reap, report, test, validate,
+    Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, history, iam_policy,
+    init, inspect, plugins, reap, report, test, validate,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -82,6 +82,8 @@ pub enum Command {
     /// Writes a legacy template as an HCL2 file.
     #[command(name = "hcl2_upgrade")]
     Hcl2Upgrade(Box<hcl2_upgrade::Arguments>),
+    /// Shows what has been baked from a template, and what has changed in between.
+    History(Box<history::Arguments>),
     /// Makes a page of what a run has said: one HTML file.
     Report(Box<report::Arguments>),
     /// Shows what a template consists of.

@@ -14,6 +14,7 @@ pub mod fmt;
 pub mod front;
 pub mod hcl2_upgrade;
 pub mod help;
+pub mod history;
 pub mod iam_policy;
 pub mod init;
 pub mod inspect;
@@ -122,6 +123,7 @@ fn run(session: &Session, command: &Command) -> Exit {
         Command::IamPolicy(arguments) => {
             session.reporting(|ui| iam_policy::run(session, ui, arguments))
         }
+        Command::History(arguments) => session.reporting(|ui| history::run(session, ui, arguments)),
         Command::Report(arguments) => session.reporting(|ui| report::run(session, ui, arguments)),
         Command::Inspect(arguments) => session.reporting(|ui| inspect::run(session, ui, arguments)),
         Command::Explain(arguments) => session.reporting(|ui| explain::run(session, ui, arguments)),

@@ -161,6 +161,11 @@ impl Beside {
         files.collect()
     }
 
+    /// The names of its files, seen from the record, and their sizes.
+    pub fn told(&self) -> impl Iterator<Item = (&Path, u64)> {
+        self.files.iter().map(|told| (told.name.as_path(), told.size))
+    }
+
     /// When the image was made.
     pub fn made_at(&self) -> Option<Timestamp> {
         Timestamp::from_second(self.made_at).ok()

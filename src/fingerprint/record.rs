@@ -53,6 +53,18 @@ impl Kind {
     }
 
     /// The same where only the kind is known.
+    fn some(self) -> &'static str {
+        match self {
+            Self::Program => "the version of imgbake",
+            Self::Source => "the source image",
+            Self::Option | Self::Image => "an option",
+            Self::Variable => "a variable",
+            Self::Provisioner => "a provisioner",
+            Self::File => "a file",
+        }
+    }
+
+    /// The same where it is not there any more.
     fn gone(self) -> &'static str {
         match self {
             Self::Program => "the version of imgbake",
@@ -163,31 +175,49 @@ impl Record {
 
     /// Provisioners are known by their places.
     fn changed_provisioners(&self, older: &Brief, changes: &mut Vec<String>) {
-        let is_one = |kind: Kind| kind == Kind::Provisioner;
-        let own: Vec<_> = self.parts.iter().filter(|part| is_one(part.kind)).collect();
+        let own = self.parts.iter().filter(|part| part.kind == Kind::Provisioner);
+        let own: Vec<_> = own.collect();
         let new: Vec<_> = own.iter().map(|part| part.brief().digest).collect();
-        let old = older.0.iter().filter(|part| is_one(part.kind));
-        let old: Vec<_> = old.map(|part| part.digest.clone()).collect();
-        let sorted = |digests: &[String]| {
-            let mut digests = digests.to_vec();
-            digests.sort_unstable();
-            digests
-        };
-        if new != old && sorted(&new) == sorted(&old) {
-            changes.push("the order of the provisioners".to_owned());
-            return;
-        }
-        for change in capture_diff_slices(Algorithm::Myers, &old, &new) {
-            match change {
-                DiffOp::Equal { .. } => {}
-                DiffOp::Delete { .. } => changes.push(Kind::Provisioner.gone().to_owned()),
-                DiffOp::Insert { new_index, new_len, .. }
-                | DiffOp::Replace { new_index, new_len, .. } => {
-                    let places = new_index..new_index + new_len;
-                    let shown =
-                        places.map(|at| format!("provisioner {} ({})", at + 1, own[at].name));
-                    changes.extend(shown);
-                }
+        let old = older.digests(Kind::Provisioner);
+        let shown = |at: usize| format!("provisioner {} ({})", at + 1, own[at].name);
+        changed_places(&old, &new, shown, changes);
+    }
+
+    /// What the part is called that is this one in brief.
+    fn name_of(&self, brief: &Part) -> Option<&str> {
+        let known = self.parts.iter().find(|part| {
+            let part = part.brief();
+            // Provisioners of one type have one name.
+            let is_same = brief.kind != Kind::Provisioner || part.digest == brief.digest;
+            (part.kind, &part.name) == (brief.kind, &brief.name) && is_same
+        });
+        known.map(|part| part.name.as_str())
+    }
+}
+
+/// What is different between provisioners, of which only the digests are known and the places.
+fn changed_places(
+    old: &[String],
+    new: &[String],
+    shown: impl Fn(usize) -> String,
+    changes: &mut Vec<String>,
+) {
+    let sorted = |digests: &[String]| {
+        let mut digests = digests.to_vec();
+        digests.sort_unstable();
+        digests
+    };
+    if new != old && sorted(new) == sorted(old) {
+        changes.push("the order of the provisioners".to_owned());
+        return;
+    }
+    for change in capture_diff_slices(Algorithm::Myers, old, new) {
+        match change {
+            DiffOp::Equal { .. } => {}
+            DiffOp::Delete { .. } => changes.push(Kind::Provisioner.gone().to_owned()),
+            DiffOp::Insert { new_index, new_len, .. }
+            | DiffOp::Replace { new_index, new_len, .. } => {
+                changes.extend((new_index..new_index + new_len).map(&shown));
             }
         }
     }
@@ -213,6 +243,51 @@ impl Part {
 }
 
 impl Brief {
+    /// What is different from `older`, in words. `now` knows what parts are called that are still there;
+    /// of others, only the kind is known.
+    pub fn changes_since(&self, older: &Self, now: Option<&Record>) -> Vec<String> {
+        let mut changes = Vec::new();
+        for (kind, _) in KINDS {
+            match kind {
+                Kind::Provisioner => self.changed_provisioners(older, now, &mut changes),
+                kind => self.changed(kind, older, now, &mut changes),
+            }
+        }
+        changes
+    }
+
+    fn changed(&self, kind: Kind, older: &Self, now: Option<&Record>, changes: &mut Vec<String>) {
+        let own = || self.0.iter().filter(|part| part.kind == kind);
+        for part in own().filter(|part| !older.0.contains(part)) {
+            let name = now.and_then(|now| now.name_of(part));
+            let shown = name.map_or_else(|| kind.some().to_owned(), |name| kind.shown(name));
+            if !changes.contains(&shown) {
+                changes.push(shown);
+            }
+        }
+        let mut old = older.0.iter().filter(|part| part.kind == kind);
+        if old.any(|old| own().all(|part| part.name != old.name)) {
+            changes.push(kind.gone().to_owned());
+        }
+    }
+
+    fn changed_provisioners(&self, older: &Self, now: Option<&Record>, changes: &mut Vec<String>) {
+        let own: Vec<_> = self.0.iter().filter(|part| part.kind == Kind::Provisioner).collect();
+        let shown = |at: usize| {
+            let name = now.and_then(|now| now.name_of(own[at]));
+            let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("provisioner {}{name}", at + 1)
+        };
+        let (old, new) = (older.digests(Kind::Provisioner), self.digests(Kind::Provisioner));
+        changed_places(&old, &new, shown, changes);
+    }
+
+    /// The digests of all parts of this kind, in order.
+    fn digests(&self, kind: Kind) -> Vec<String> {
+        let own = self.0.iter().filter(|part| part.kind == kind);
+        own.map(|part| part.digest.clone()).collect()
+    }
+
     /// As texts of at most `longest` characters.
     pub fn to_texts(&self, longest: usize) -> Vec<String> {
         let text = |part: &Part| format!("{}{}{}", part.kind.letter(), part.name, part.digest);
@@ -253,6 +328,35 @@ mod tests {
         record(&new)
             .with_source("ami-1")
             .changes_since(&Brief::parse(old.iter().map(String::as_str)))
+    }
+
+    #[test]
+    fn two_images_are_compared_though_names_do_not_travel() {
+        let now = record(&OLD);
+        let changed = |change: fn(&mut Vec<(Kind, &'static str, &'static str)>)| {
+            let mut old = OLD.to_vec();
+            change(&mut old);
+            let old = record(&old).brief();
+            let known = now.brief().changes_since(&old, Some(&now));
+            (known, now.brief().changes_since(&old, None))
+        };
+        let both = |known: &[&str], unknown: &[&str]| {
+            let owned = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+            (owned(known), owned(unknown))
+        };
+        assert_eq!(changed(|_| ()), both(&[], &[]));
+        assert_eq!(
+            changed(|old| old[1].2 = "t3.large"),
+            both(&["`instance_type`"], &["an option"])
+        );
+        assert_eq!(
+            changed(|old| old[4].2 = "2"),
+            both(&["provisioner 2 (file)"], &["provisioner 2"])
+        );
+        let order = ["the order of the provisioners"];
+        assert_eq!(changed(|old| old.swap(3, 4)), both(&order, &order));
+        let gone = "a file that is not used any more";
+        assert_eq!(changed(|old| old[5].1 = "b.sh"), both(&["setup.sh", gone], &["a file", gone]));
     }
 
     #[test]

@@ -108,6 +108,10 @@ impl PostProcessor for ManifestFile {
         blocking(&cx.cancel, move |_| append(&path, entry, run, force)).await?;
         Ok(passed_on(input))
     }
+
+    fn manifest(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(&self.0.output))
+    }
 }
 
 impl ManifestFile {

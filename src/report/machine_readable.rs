@@ -17,6 +17,7 @@
 //! | `picture` | file, when it was taken |
 //! | `finding` | `error` or `warning`, place, title, text |
 //! | `fault` | kind, whether trying again can help |
+//! | `baked-image` | when, id, region, bytes, whether it is there, tested, channels, commit, what changed |
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

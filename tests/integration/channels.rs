@@ -17,14 +17,14 @@ const HOME: &str = "us-east-1";
 const ABROAD: &str = "eu-west-1";
 
 /// An account, and somebody who publishes in it.
-struct Office {
+pub struct Office {
     bed: Bed,
     proxy: Proxy,
-    program: Program,
+    pub program: Program,
 }
 
 impl Office {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(|_, _| Fate::Passes).await
     }
 
@@ -41,11 +41,11 @@ impl Office {
         command
     }
 
-    async fn run(&self, line: &str) -> Run {
+    pub async fn run(&self, line: &str) -> Run {
         Run::of(self.command(line).output().await.unwrap())
     }
 
-    async fn ok(&self, line: &str) -> String {
+    pub async fn ok(&self, line: &str) -> String {
         self.run(line).await.succeeded().stdout
     }
 
@@ -55,7 +55,7 @@ impl Office {
     }
 
     /// A new AMI.
-    async fn image(&self, region: &'static str, name: &str) -> String {
+    pub async fn image(&self, region: &'static str, name: &str) -> String {
         self.bed.image(region, name).await;
         let ec2 = self.bed.ec2(region);
         let filter = aws_sdk_ec2::types::Filter::builder().name("name").values(name).build();
@@ -63,7 +63,7 @@ impl Office {
         found.images()[0].image_id().unwrap().to_owned()
     }
 
-    async fn tag(&self, ami: &str, key: &str, value: &str) {
+    pub async fn tag(&self, ami: &str, key: &str, value: &str) {
         self.tag_in(HOME, ami, key, value).await;
     }
 

@@ -36,6 +36,7 @@ mod formats;
 mod fuzz;
 mod hcl2_upgrade;
 mod hcp_registry;
+mod history;
 mod iam_policy;
 mod init;
 mod inspect;

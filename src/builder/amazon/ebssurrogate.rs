@@ -15,6 +15,7 @@ use super::image::{
 };
 use super::machine::{self, Bake, EnhancedNetworking, MachineOptions, SetAttributes, Stopped};
 use super::pairing::{AtWork, Decided, Known, Pairing};
+use super::past;
 use super::snapshot_volumes::{MadeSnapshot, SnapshotVolumes, WantedSnapshot};
 use super::source_ami::SourceAmi;
 use super::surrogate::{FindVolumes, SurrogateOptions, SwapVolumes, Volume};
@@ -22,7 +23,8 @@ use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags::SOURCE_AMI_DATA;
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
+    PastQuery,
 };
 use crate::env::Environment;
 use crate::fault::Fault;
@@ -146,6 +148,15 @@ impl Builder for AmazonEbsSurrogate {
         }
         all.extend(self.pair.image_permissions(!self.own.use_create_image, &at));
         all
+    }
+
+    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        let Pairing { build, image, .. } = &self.pair;
+        past::of_build(build, &image.copies.ami_regions, query).await.map(Some)
+    }
+
+    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
+        past::permissions(&self.pair.build, &self.pair.regions(environment))
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {

@@ -16,6 +16,7 @@
 //! | `volumes/` | the volumes: their options, and a file for each step until they are handed over |
 //! | `build`, `source_ami`, `record_tags`, `block_device`, `check_account`, `snapshot_volumes`, `share_snapshot` | what they have in common |
 //! | `artifact` | the AMIs that come out |
+//! | `past` | those that came out before |
 
 mod artifact;
 mod block_device;
@@ -30,6 +31,7 @@ mod import;
 mod instance;
 mod machine;
 mod pairing;
+mod past;
 mod record_tags;
 mod share_snapshot;
 mod snapshot_volumes;

@@ -23,15 +23,17 @@ use self::find_unchanged::FindLabelled;
 use self::keep::{CommitContainer, ExportContainer, Exported, record_of};
 use self::run_container::RunContainer;
 use crate::builder::provision::{self, provision};
-use crate::builder::unchanged::beside::{FindBeside, Left, WriteBeside};
+use crate::builder::unchanged::beside::{self, FindBeside, Left, WriteBeside};
 use crate::builder::unchanged::{self, Recorded, recorded};
 use crate::communicator::{self, Chosen, DockerExec, HostKey, Taken, Target};
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, SkipUnchanged,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
+    PastQuery, SkipUnchanged,
 };
 use crate::diagnostic::code;
 use crate::docker::artifact::{IMPORTED, Image};
 use crate::docker::cleanup::DockerCleaner;
+use crate::docker::label::Labelled;
 use crate::docker::login::Login;
 use crate::docker::run::Run;
 use crate::docker::{Engine, label};
@@ -120,9 +122,28 @@ impl Builder for Docker {
         }
     }
 
+    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        match &self.keep {
+            Keep::Nothing => Ok(None),
+            Keep::Export(path) => beside::past(record_of(path), query).await,
+            Keep::Commit { .. } => {
+                let engine = self.exec.engine(&query.environment).await?;
+                let found =
+                    engine.labelled(&query.build).await.context("cannot look for images")?;
+                Ok(Some(found.into_iter().map(past).collect()))
+            }
+        }
+    }
+
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
         Some(Box::new(DockerCleaner { cx: cx.clone() }))
     }
+}
+
+/// An image of the engine, as `history` tells of it.
+fn past(image: Labelled) -> PastImage {
+    let Labelled { id, made_from, made_at, .. } = image;
+    PastImage { id, made_at, made_from: Some(made_from), ..PastImage::default() }
 }
 
 impl Docker {

@@ -35,7 +35,8 @@ use self::options::Accelerator;
 use crate::builder::DirectoryCleaner;
 use crate::communicator::{self, Chosen, Taken};
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
+    PastQuery,
 };
 use crate::step::Steps;
 use crate::vm::accelerator::{self, Kvm};
@@ -195,6 +196,10 @@ impl Builder for Qemu {
             true => Err("`iso_skip_cache` leaves the image on its server"),
             false => Ok(()),
         }
+    }
+
+    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        self.past_image(query).await
     }
 }
 

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::artifact::Image;
 use super::files::Fetch;
 use super::{Begin, Qemu, arguments, firmware};
-use crate::builder::unchanged::beside::{FindBeside, Left, WriteBeside};
+use crate::builder::unchanged::beside::{self, FindBeside, Left, WriteBeside};
 use crate::builder::unchanged::{self, Recorded, recorded};
-use crate::component::{Artifact, BuildContext};
+use crate::component::{Artifact, BuildContext, PastImage, PastQuery};
 use crate::config::Late;
 use crate::fingerprint::Beside;
 use crate::interpolate::BuildData;
@@ -69,6 +69,14 @@ impl Qemu {
         let (files, note) = (image.files.clone(), accelerator.name().to_owned());
         let made_from = steps.run(WriteBeside { path, source, files, note }).await?;
         Ok(Some(recorded(image, Some(made_from))))
+    }
+
+    /// The image in the output directory, if its record is there.
+    pub(super) async fn past_image(
+        &self,
+        query: &PastQuery,
+    ) -> anyhow::Result<Option<Vec<PastImage>>> {
+        beside::past(self.directory.join(RECORD), query).await
     }
 
     /// What the image to start from is, and where, if it had to be fetched to know that.

@@ -1,11 +1,11 @@
 //! The same for images that are files: their record stands in a file beside them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
 use super::{Earlier, record, tell};
-use crate::component::{BuildContext, SkipUnchanged};
+use crate::component::{BuildContext, PastImage, PastQuery, SkipUnchanged};
 use crate::event::Phase;
 use crate::fingerprint::{Beside, MadeFrom};
 use crate::step::{Ending, Step, remove_if_there};
@@ -19,6 +19,27 @@ pub(crate) struct FindBeside {
     /// What the build starts from.
     pub source: String,
     pub wanted: SkipUnchanged,
+}
+
+/// The image of the build that the record in the file `path` tells of, if there is one. Whether its
+/// files are as they were is not looked at: that may be long.
+pub(crate) async fn past(
+    path: PathBuf,
+    query: &PastQuery,
+) -> anyhow::Result<Option<Vec<PastImage>>> {
+    let (read, path) = tokio::task::spawn_blocking(move || (Beside::read(&path), path)).await?;
+    let Some(read) = read?.filter(|read| read.made_from.build == query.build) else {
+        return Ok(None);
+    };
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let id = read.told().next().map(|(name, _)| directory.join(name).display().to_string());
+    Ok(Some(vec![PastImage {
+        id: id.unwrap_or_default(),
+        made_at: read.made_at(),
+        size: Some(read.told().map(|(_, size)| size).sum()),
+        made_from: Some(read.made_from),
+        ..PastImage::default()
+    }]))
 }
 
 /// What an earlier run has left.

@@ -48,6 +48,7 @@ use super::image::{
     RegisterImage, Registration, RegistrationOptions, Root, VirtualizationType,
 };
 use super::machine::{self, Bake, EnhancedNetworking, FindSourceAmi};
+use super::past;
 use super::snapshot_volumes::{SnapshotVolumes, WantedSnapshot};
 use super::source_ami::{SourceAmi, SourceOptions};
 use crate::aws;
@@ -55,7 +56,8 @@ use crate::aws::access::Access;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::builder::provision::provision_connected;
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
+    PastQuery,
 };
 use crate::env::Environment;
 use crate::fault::Fault;
@@ -144,6 +146,15 @@ impl Builder for AmazonChroot {
         all.extend(CopyImage::permissions(&self.image, &at));
         all.extend(image::permissions_to_finish(&self.build, &self.image, true, &at));
         all
+    }
+
+    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        past::of_build(&self.build, &self.image.copies.ami_regions, query).await.map(Some)
+    }
+
+    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
+        let at = self.build.regions(environment, &self.image.copies.ami_regions);
+        past::permissions(&self.build, &at)
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {

@@ -20,7 +20,7 @@ use crate::fingerprint::{MadeFrom, Record};
 use crate::step::Step;
 
 /// The tag that says which build made an AMI.
-const IMAGE_TAG: &str = "imgbake:image";
+pub(crate) const IMAGE_TAG: &str = "imgbake:image";
 /// Looks for the newest finished AMI of the same build.
 pub(crate) struct FindUnchanged {
     imaging: Imaging,

@@ -1,0 +1,203 @@
+//! `imgbake history`: what has been baked from a template, as manifests, the tags of AMIs, the records
+//! beside disks and the labels of container images say it.
+
+#[cfg(feature = "aws")]
+mod channels;
+mod manifest;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::manifest::Entry;
+use self::rows::Row;
+use super::cleanup::on_runtime;
+use super::front::{self, PlanOptions, Planned, TemplateArguments};
+use super::{Exit, Session};
+use crate::component::PastQuery;
+use crate::event::{Message, Ui};
+use crate::permission::policy;
+use crate::plan::{Plan, PlannedBuild};
+use crate::source::SourceMap;
+
+/// The manifest of the action, which is read if it is there.
+const OF_ACTION: &str = "imgbake-manifest.json";
+
+/// `imgbake history [flags] TEMPLATE`
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// A manifest. May be repeated; otherwise those that the template writes, and the action's.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Vec<PathBuf>,
+    /// What the names of the parameters of channels begin with.
+    #[arg(long, value_name = "PATH", default_value = "/images")]
+    pub prefix: String,
+    /// Prints the IAM policy that this command needs, and does nothing.
+    #[arg(long)]
+    pub iam_policy: bool,
+    /// Which template, and what it is given.
+    #[command(flatten)]
+    pub template: TemplateArguments,
+}
+
+pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    front::for_each(session, ui, arguments.template.each(), |template| {
+        let options = PlanOptions { fingerprints: true, ..PlanOptions::default() };
+        let mut sources = SourceMap::default();
+        let planned = front::plan(session, ui, template, options, &mut sources);
+        let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
+            return Exit::Failure;
+        };
+        if arguments.iam_policy {
+            return show_policy(session, ui, &plan, &arguments.prefix);
+        }
+        let desk = Desk { session, ui, arguments };
+        on_runtime(ui, desk.show(&plan))
+    })
+}
+
+fn show_policy(session: &Session, ui: &Ui, plan: &Plan, prefix: &str) -> Exit {
+    let of = |build: &PlannedBuild| build.builder.permissions_to_look(&session.environment);
+    let looks: Vec<_> = plan.builds.iter().flat_map(of).collect();
+    if looks.is_empty() {
+        ui.error("Error: no build of the template has images in an AWS account");
+        return Exit::Failure;
+    }
+    #[cfg(feature = "aws")]
+    let looks = looks.into_iter().chain(channels::permissions(prefix));
+    ui.say(format!("{:#}", policy(looks)));
+    Exit::Success
+}
+
+/// The command at work.
+struct Desk<'a> {
+    session: &'a Session,
+    ui: &'a Ui,
+    arguments: &'a Arguments,
+}
+
+impl Desk<'_> {
+    async fn show(&self, plan: &Plan) -> Exit {
+        let (entries, mut exit) = self.entries(plan);
+        let mut rows = Vec::new();
+        for build in &plan.builds {
+            let (own, found) = self.of_build(build, &entries).await;
+            rows.extend(own);
+            exit = exit.max(found);
+        }
+        #[cfg(feature = "aws")]
+        let exit = exit.max(channels::note(self, &mut rows).await);
+        rows.sort_by_key(|row| std::cmp::Reverse(row.made_at));
+        self.tell(&rows);
+        exit
+    }
+
+    /// What manifests say.
+    fn entries(&self, plan: &Plan) -> (Vec<Entry>, Exit) {
+        let given = !self.arguments.manifest.is_empty();
+        let after = plan.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
+        let written = after.filter_map(|one| one.first.manifest());
+        let paths: BTreeSet<PathBuf> = match given {
+            true => self.arguments.manifest.iter().cloned().collect(),
+            false => written.chain([PathBuf::from(OF_ACTION)]).collect(),
+        };
+        let (mut all, mut exit) = (Vec::new(), Exit::Success);
+        for path in paths {
+            let shown = path.display();
+            match manifest::read(&self.session.environment.cwd.join(&path), given) {
+                Ok((entries, strange)) => {
+                    all.extend(entries);
+                    if strange > 0 {
+                        let text =
+                            format!("Warning: {shown}: {strange} entries are none of a manifest");
+                        self.ui.error(text);
+                    }
+                }
+                Err(error) => {
+                    self.ui.error(format!("Error: {shown}: {error:#}"));
+                    exit = Exit::Failure;
+                }
+            }
+        }
+        (all, exit)
+    }
+
+    /// The images of one build, the newest first.
+    async fn of_build(&self, build: &PlannedBuild, entries: &[Entry]) -> (Vec<Row>, Exit) {
+        let own = entries.iter().filter(|entry| is_of(entry, build));
+        let mut rows: Vec<Row> = Vec::new();
+        for row in own.flat_map(|entry| rows::of_entry(&build.name, entry)) {
+            rows::add(&mut rows, row);
+        }
+        let known = rows.iter().filter(|row| !row.region.is_empty());
+        let query = PastQuery {
+            build: build.facts.unique_name.clone(),
+            known: known.map(|row| format!("{}:{}", row.region, row.id)).collect(),
+            environment: self.session.environment.clone(),
+            redactor: self.session.redactor.clone(),
+        };
+        let what = format!("the images of {}", build.name);
+        let exit = match self.ui.wait_for(&what, build.builder.past(&query)).await {
+            Ok(None) => Exit::Success,
+            Ok(Some(found)) => {
+                rows::join(&build.name, &mut rows, found);
+                Exit::Success
+            }
+            Err(error) => {
+                let name = &build.name;
+                self.ui.error(format!("Error: {name}: what is there now is not known: {error:#}"));
+                Exit::Failure
+            }
+        };
+        let now = build.fingerprint.record().await.ok();
+        rows::compare(&mut rows, now.as_ref());
+        (rows, exit)
+    }
+
+    fn tell(&self, rows: &[Row]) {
+        if rows.is_empty() {
+            self.ui.say("Nothing is known to have been baked from this template.");
+            return;
+        }
+        for row in rows {
+            let target = self.ui.for_target(row.build.as_str());
+            target.send(Message::Record("baked-image", row.fields()));
+        }
+        let heading = ["made (UTC)", "build", "image", "region", "size", "", "channels", "changed"];
+        let mut table = vec![heading.map(str::to_owned)];
+        table.extend(rows.iter().map(Row::cells));
+        self.ui.say(aligned(&table));
+    }
+}
+
+/// Whether a manifest tells of `build` there.
+fn is_of(entry: &Entry, build: &PlannedBuild) -> bool {
+    let facts = &build.facts;
+    match &entry.made_from {
+        Some(made_from) => made_from.build == facts.unique_name,
+        None if entry.builder_type.is_empty() => {
+            entry.name == build.name || entry.name == facts.unique_name
+        }
+        None => entry.name == facts.source_name() && entry.builder_type == facts.builder_type,
+    }
+}
+
+/// Columns that stand below each other; those that say nothing are left out.
+fn aligned(table: &[[String; 8]]) -> String {
+    let width = |column: usize| {
+        let cells = table.iter().map(|row| row[column].chars().count());
+        let says = table.iter().skip(1).any(|row| !row[column].is_empty());
+        if says { cells.max().unwrap_or_default() } else { 0 }
+    };
+    let widths: Vec<usize> = (0..8).map(width).collect();
+    let line = |row: &[String; 8]| {
+        let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+        let cells = cells.map(|(cell, width)| {
+            format!("{cell}{}", " ".repeat(width - cell.chars().count().min(*width)))
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    table.iter().map(line).collect::<Vec<_>>().join("\n")
+}

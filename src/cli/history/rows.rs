@@ -1,0 +1,197 @@
+//! What is known of each image, from wherever, as one row of a table.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::manifest::Entry;
+use crate::component::PastImage;
+use crate::fingerprint::{Brief, MadeFrom, Record};
+use crate::guest::harmless;
+
+/// The characters of a text that a file or a server gives.
+const LONGEST: usize = 200;
+
+/// An image that has been baked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    pub build: String,
+    pub id: String,
+    pub region: String,
+    pub made_at: Option<Timestamp>,
+    pub size: Option<u64>,
+    pub commit: String,
+    pub channels: BTreeSet<String>,
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only AWS has channels"))]
+    pub published_as: Vec<String>,
+    pub is_tested: bool,
+    /// Whether it is still there; `None` if nobody was asked.
+    pub is_there: Option<bool>,
+    made_from: Option<MadeFrom>,
+    /// What is other than in the one before.
+    pub changes: String,
+}
+
+/// What a manifest says of `build`, an image for each region.
+pub(super) fn of_entry(build: &str, entry: &Entry) -> Vec<Row> {
+    let row = Row {
+        build: build.to_owned(),
+        made_at: entry.made_at,
+        commit: clean(&entry.commit),
+        made_from: entry.made_from.clone(),
+        ..Row::default()
+    };
+    let pairs = entry.id.split(',').map(|one| one.split_once(':'));
+    let pairs: Option<Vec<_>> = pairs.collect();
+    let is_ami = |(_, id): &(&str, &str)| id.starts_with("ami-");
+    match pairs.filter(|pairs| pairs.iter().all(is_ami)) {
+        Some(pairs) => {
+            let of = |(region, id)| Row { id: clean(id), region: clean(region), ..row.clone() };
+            pairs.into_iter().map(of).collect()
+        }
+        None => {
+            let first = entry.files.first().map(|(name, _)| name.as_str());
+            let sizes: Option<Vec<u64>> = entry.files.iter().map(|(_, size)| *size).collect();
+            let size = sizes.filter(|sizes| !sizes.is_empty()).map(|sizes| sizes.iter().sum());
+            // Some builders call all that they make the same.
+            let id = if entry.id.contains(':') { &entry.id } else { first.unwrap_or(&entry.id) };
+            vec![Row { id: clean(id), size, ..row }]
+        }
+    }
+}
+
+/// Adds a row, unless it says again what is known: a run in which nothing had changed writes the image
+/// down once more, and it was made in the first.
+pub(super) fn add(rows: &mut Vec<Row>, row: Row) {
+    let is_known = |one: &Row| {
+        let is_same = one.id == row.id && one.region == row.region;
+        // An id of the cloud is there once; what is in a file is replaced by the next run.
+        is_same
+            && (!row.region.is_empty()
+                || (row.made_from.is_some() && one.made_from == row.made_from))
+    };
+    if !rows.iter().any(is_known) {
+        rows.push(row);
+    }
+}
+
+/// Adds what the build itself has found to what manifests say. What it has not found is not there any
+/// more.
+pub(super) fn join(build: &str, rows: &mut Vec<Row>, found: Vec<PastImage>) {
+    rows.iter_mut().for_each(|row| row.is_there = Some(false));
+    for image in found {
+        let (id, region) = (clean(&image.id), clean(&image.region));
+        // The last one that was written down: those before it were replaced.
+        let known = rows.iter().rposition(|row| row.id == id && row.region == region);
+        let at = known.unwrap_or_else(|| {
+            rows.push(Row { build: build.to_owned(), id, region, ..Row::default() });
+            rows.len() - 1
+        });
+        let row = &mut rows[at];
+        row.is_there = Some(true);
+        row.made_at = row.made_at.or(image.made_at);
+        row.size = image.size.or(row.size);
+        row.is_tested = image.is_tested;
+        row.published_as = image.published_as;
+        row.made_from = row.made_from.take().or(image.made_from);
+    }
+}
+
+/// Sorts the images of one build, the newest first, and says of each what has changed since the one
+/// before. `now` knows the names of what the build is made from.
+pub(super) fn compare(rows: &mut [Row], now: Option<&Record>) {
+    rows.sort_by(|a, b| b.made_at.cmp(&a.made_at).then_with(|| a.region.cmp(&b.region)));
+    let mut known: Vec<(Option<Timestamp>, MadeFrom)> = Vec::new();
+    for row in rows.iter_mut().rev() {
+        let Some(made_from) = &row.made_from else { continue };
+        let before = known.iter().rev().find(|(_, before)| before.number != made_from.number);
+        let is_first = known.is_empty();
+        row.changes = match before {
+            _ if is_first => String::new(),
+            Some((_, before)) => changes(made_from, before, now),
+            None => "nothing".to_owned(),
+        };
+        known.push((row.made_at, made_from.clone()));
+    }
+}
+
+fn changes(made_from: &MadeFrom, before: &MadeFrom, now: Option<&Record>) -> String {
+    if made_from.parts.is_empty() || before.parts.is_empty() {
+        return "something".to_owned();
+    }
+    let brief = |of: &MadeFrom| Brief::parse([of.parts.as_str()]);
+    let changes = brief(made_from).changes_since(&brief(before), now);
+    if changes.is_empty() { "something".to_owned() } else { changes.join(", ") }
+}
+
+/// A text of somebody else, as it may be shown.
+fn clean(text: &str) -> String {
+    let text: String = text.chars().take(LONGEST).collect();
+    harmless(text.as_bytes()).replace('\n', " ")
+}
+
+impl Row {
+    /// Somebody else says from which commit it is.
+    #[cfg(feature = "aws")]
+    pub fn know_commit(&mut self, commit: &str) {
+        self.commit = clean(commit);
+    }
+
+    /// The cells, as the heading names them.
+    pub fn cells(&self) -> [String; 8] {
+        let made_at = self.made_at.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
+        let there = match self.is_there {
+            Some(false) => "gone",
+            _ if self.is_tested => "tested",
+            _ => "",
+        };
+        [
+            made_at.unwrap_or_else(|| "?".to_owned()),
+            self.build.clone(),
+            self.id.clone(),
+            self.region.clone(),
+            self.size.map(size).unwrap_or_default(),
+            there.to_owned(),
+            self.channels.iter().cloned().collect::<Vec<_>>().join(" "),
+            self.note(),
+        ]
+    }
+
+    /// What has changed, and of which commit it is.
+    fn note(&self) -> String {
+        let commit: String = self.commit.chars().take(12).collect();
+        match (self.changes.as_str(), commit.as_str()) {
+            ("", "") => String::new(),
+            ("", commit) => format!("commit {commit}"),
+            (changes, "") => changes.to_owned(),
+            (changes, commit) => format!("{changes} (commit {commit})"),
+        }
+    }
+
+    /// The same for programs: all of it, as it is.
+    pub fn fields(&self) -> Vec<String> {
+        let flag = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
+        let channels = self.channels.iter().cloned().collect::<Vec<_>>().join(" ");
+        vec![
+            self.made_at.map(|at| at.to_string()).unwrap_or_default(),
+            self.id.clone(),
+            self.region.clone(),
+            self.size.map(|size| size.to_string()).unwrap_or_default(),
+            flag(self.is_there),
+            flag(self.is_there.map(|_| self.is_tested)),
+            channels,
+            self.commit.clone(),
+            self.changes.clone(),
+        ]
+    }
+}
+
+/// A size for people.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) if bytes.is_multiple_of(*unit) => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} B"),
+    }
+}
