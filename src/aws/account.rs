@@ -155,7 +155,7 @@ impl Account {
         Place {
             account: self.caller.get().cloned().flatten(),
             region: region.to_owned(),
-            endpoint: self.known_endpoint(region).map(|url| without_credentials(&url)),
+            endpoint: self.endpoint_of("ec2", region).map(|url| without_credentials(&url)),
         }
     }
 

@@ -182,13 +182,8 @@ impl Clients {
         }
     }
 
-    /// The same, or what the profile says of all services.
-    pub(super) fn known_endpoint(&self, region: &str) -> Option<String> {
-        self.endpoint_of("ec2", region)
-    }
-
     /// The URL that was given for `api` in `region`, if one was.
-    fn endpoint_of(&self, api: &str, region: &str) -> Option<String> {
+    pub(super) fn endpoint_of(&self, api: &str, region: &str) -> Option<String> {
         let given = match api {
             "ec2" => self.ec2_endpoint(region),
             _ => endpoint(&self.calls.environment, api),
@@ -199,7 +194,7 @@ impl Clients {
     /// Host and port of the EC2 API.
     pub(super) fn endpoint(&self) -> anyhow::Result<(String, u16)> {
         let suffix = suffix(&self.calls.region);
-        let endpoint = match self.known_endpoint(&self.calls.region) {
+        let endpoint = match self.endpoint_of("ec2", &self.calls.region) {
             Some(endpoint) => endpoint,
             None => format!("https://ec2.{}.{suffix}", self.calls.region),
         };

@@ -28,7 +28,7 @@ pub static KIND: Kind = Kind {
     reap: Reap::No,
 };
 
-/// An AMI of this name that was made of our instance.
+/// An AMI of this name that was made of our instance, snapshots or bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ami {
     /// Its name.

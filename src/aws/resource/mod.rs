@@ -16,7 +16,7 @@
 //!
 //! | AMIs | |
 //! |---|---|
-//! | `ami` | made of our instance or snapshots |
+//! | `ami` | made of our instance, snapshots or bundle |
 //! | `ami_copy` | a copy, in another region or with another key |
 //! | `intermediary_ami` | goes when it is copied |
 //! | `unfinished_ami` | what `reap` finds by its tag, with no journal |

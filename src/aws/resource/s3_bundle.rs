@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::Object;
+use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
@@ -25,6 +26,8 @@ pub static KIND: Kind = Kind {
     reap: Reap::No,
 };
 
+/// How many of its parts are deleted at the same time.
+const AT_A_TIME: usize = 8;
 /// How a prefix begins that we choose; the token of the build follows.
 const OWN_PREFIX: &str = "image-";
 /// How the key of the object ends that lists the parts.
@@ -117,11 +120,12 @@ impl S3Bundle {
         if !keys.is_empty() {
             ui.say(format!("Deleting {}, and the parts of its bundle", Resource::name(self)));
         }
-        for key in keys {
+        let deletes = keys.into_iter().map(|key| async move {
             let request = s3.delete_object().bucket(&self.bucket).key(key);
-            s3.remove("DeleteObject", |_| request.clone().send()).await?;
-        }
-        Ok(())
+            s3.remove("DeleteObject", |_| request.clone().send()).await
+        });
+        let deleted: Vec<_> = stream::iter(deletes).buffer_unordered(AT_A_TIME).collect().await;
+        deleted.into_iter().collect()
     }
 
     /// Whether its prefix is one that only its build chooses.

@@ -244,7 +244,8 @@ impl AmazonEbsSurrogate {
     ) -> anyhow::Result<MadeImage> {
         let wanted = self.snapshots(cx, source, volumes)?;
         let is_intermediary = imaging.settings.copies.is_intermediary();
-        let snapshots = SnapshotVolumes::new(&machine.build, wanted, is_intermediary);
+        let snapshots = SnapshotVolumes::new(&machine.build, wanted, is_intermediary)
+            .with_force(imaging.settings.force);
         let snapshots = steps.run(snapshots).await?;
         let registration = Registration {
             instance: stopped.id,

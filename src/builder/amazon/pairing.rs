@@ -222,6 +222,21 @@ impl AtWork {
         Ok(source)
     }
 
+    /// The instance: that of an earlier run, if this one goes on there, or a new one.
+    async fn started(
+        &self,
+        cx: &BuildContext,
+        steps: &Steps<'_>,
+        (source, network): (&SourceAmi, &Network),
+    ) -> anyhow::Result<Started> {
+        // An earlier machine of this run may have been taken back.
+        cx.provisioning.begin_after(0);
+        match self.resumed(cx, steps, (source, network)).await? {
+            Some(started) => Ok(started),
+            None => machine::start(steps, &self.machine, source, network).await,
+        }
+    }
+
     /// Starts the instance, has it provisioned and stopped, and makes something `of` it: that, and the
     /// instance's id.
     pub(super) async fn make<T, F: Future<Output = anyhow::Result<T>>>(
@@ -231,13 +246,8 @@ impl AtWork {
         (source, network): (&SourceAmi, &Network),
         of: impl FnOnce(Stopped) -> F,
     ) -> anyhow::Result<(T, String)> {
-        // An earlier machine of this run may have been taken back.
-        cx.provisioning.begin_after(0);
         let machine = &self.machine;
-        let started = match self.resumed(cx, steps, (source, network)).await? {
-            Some(started) => started,
-            None => machine::start(steps, machine, source, network).await?,
-        };
+        let started = self.started(cx, steps, (source, network)).await?;
         let made = async {
             let stopped = machine::provision_and_stop(cx, steps, machine, source, &started).await?;
             of(stopped).await
@@ -254,10 +264,8 @@ impl AtWork {
         (source, network): (&SourceAmi, &Network),
         of: impl FnOnce(Connected) -> F,
     ) -> anyhow::Result<(T, String)> {
-        // An earlier machine of this run may have been taken back.
-        cx.provisioning.begin_after(0);
         let machine = &self.machine;
-        let started = machine::start(steps, machine, source, network).await?;
+        let started = self.started(cx, steps, (source, network)).await?;
         let made = async {
             let connected = machine::provision_only(cx, steps, machine, source, &started).await?;
             of(connected).await

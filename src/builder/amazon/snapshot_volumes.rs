@@ -56,6 +56,9 @@ pub(crate) struct MadeSnapshot {
 pub(super) struct SnapshotVolumes {
     build: Build,
     snapshots: Vec<(WantedSnapshot, Arc<Thing>)>,
+    /// Whether the AMI that is made of them goes when it fails its tests, whatever these say: an old one
+    /// gets its name back.
+    force: bool,
 }
 
 impl SnapshotVolumes {
@@ -67,7 +70,13 @@ impl SnapshotVolumes {
             let made = VolumeSnapshot { volume, token, is_intermediary };
             (wanted, Arc::new(made.thing(&build.account, build.account.region())))
         };
-        Self { build: build.clone(), snapshots: wanted.into_iter().map(snapshot).collect() }
+        let snapshots = wanted.into_iter().map(snapshot).collect();
+        Self { build: build.clone(), snapshots, force: false }
+    }
+
+    /// The same, for an AMI with `force_deregister`.
+    pub(super) fn with_force(self, force: bool) -> Self {
+        Self { force, ..self }
     }
 
     /// What the account must allow for it.
@@ -164,7 +173,8 @@ impl Step for SnapshotVolumes {
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         let mut goes = self.makes();
-        goes.retain(|made| ending == Ending::Failed || !made.is_product());
+        let stays = ending == Ending::Done || (cx.provisioning.keeps_failed_image() && !self.force);
+        goes.retain(|made| !(stays && made.is_product()));
         self.build.removal(cx).remove_all(&goes).await
     }
 

@@ -235,12 +235,7 @@ impl Step for AdoptImage {
     }
 
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        let removed = async {
-            match ending {
-                Ending::Done if self.made.is_product() => Ok(()),
-                _ => self.imaging.build.removal(cx).remove(&self.made).await,
-            }
-        };
+        let removed = self.imaging.undo(cx, &self.made, ending);
         let (removed, ()) = tokio::join!(removed, self.clean_up(cx, |_| true));
         self.abandoned.journal.close();
         removed

@@ -97,11 +97,7 @@ impl NewAmi {
 
     /// Removes it, if nobody wants it.
     pub async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
-        match ending {
-            Ending::Done if self.made.is_product() => Ok(()),
-            Ending::Failed if self.made.is_product() && self.imaging.keeps_failed(cx) => Ok(()),
-            _ => self.imaging.build.removal(cx).remove(&self.made).await,
-        }
+        self.imaging.undo(cx, &self.made, ending).await
     }
 }
 

@@ -11,6 +11,8 @@ use crate::builder::amazon::image::ami::{AmiOptions, VirtualizationType};
 use crate::builder::amazon::image::copies::CopyOptions;
 use crate::component::{BuildContext, Check};
 use crate::config::{Part as _, option_parts};
+use crate::journal::Thing;
+use crate::step::Ending;
 
 option_parts! {
     /// The options of an AMI, however it is made.
@@ -93,6 +95,18 @@ impl Imaging {
     /// is put back, and has the name.
     pub(crate) fn keeps_failed(&self, cx: &BuildContext) -> bool {
         cx.provisioning.keeps_failed_image() && !self.settings.force
+    }
+
+    /// Removes `made`, unless it is what the build is for and stays: the build ended well, or its image has
+    /// failed and stays all the same.
+    pub(crate) async fn undo(
+        &self,
+        cx: &BuildContext,
+        made: &Thing,
+        ending: Ending,
+    ) -> anyhow::Result<()> {
+        let stays = made.is_product() && (ending == Ending::Done || self.keeps_failed(cx));
+        if stays { Ok(()) } else { self.build.removal(cx).remove(made).await }
     }
 
     /// Whether images get the `run_tags`: the reference leaves them out in China and GovCloud.

@@ -123,11 +123,10 @@ impl Builder for AmazonInstance {
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let at = self.pair.regions(environment);
         let mut all = self.pair.permissions(&at);
-        all.extend(UploadBundle::permissions(&self.own, self.needs_keys(), &at));
+        all.extend(UploadBundle::permissions(&self.own.s3_bucket, self.needs_keys(), &at));
         all.extend(RegisterImage::permissions(&at));
         all.extend(self.pair.image_permissions(false, &at));
-        let copies = &self.pair.image.copies;
-        if copies.is_intermediary() || !copies.ami_regions.is_empty() {
+        if !self.pair.image.copies.copies_from(at.own()).is_empty() {
             all.extend(at.copy_bundles(&self.own.s3_bucket));
         }
         all

@@ -130,9 +130,7 @@ fn given_file(option: &str, path: Option<&PathBuf>, check: &mut Check<'_>) -> Op
         check.missing(option, "name the file of this machine");
         return None;
     };
-    if check.may_read(option, path) && !path.is_file() {
-        check.error(option, format!("there is no file {}", path.display()));
-    }
+    check.must_be_file(option, path);
     Some(path.clone())
 }
 

@@ -33,12 +33,7 @@ pub(super) struct UploadBundle {
 impl UploadBundle {
     /// What the account must allow for it: the machine acts with the keys of the build, if it has none
     /// of its own.
-    pub(super) fn permissions(
-        own: &InstanceOptions,
-        needs_keys: bool,
-        at: &Regions,
-    ) -> Vec<Permission> {
-        let bucket = &own.s3_bucket;
+    pub(super) fn permissions(bucket: &str, needs_keys: bool, at: &Regions) -> Vec<Permission> {
         let mut all = S3Bundle::removal_permissions(bucket, at);
         if needs_keys {
             let of_bucket = ["CreateBucket", "GetBucketLocation"];

@@ -207,11 +207,8 @@ impl RunOptions {
         if !self.user_data.is_empty() && self.user_data_file.is_some() {
             check.error("user_data_file", "give either `user_data` or `user_data_file`");
         }
-        if let Some(file) = &self.user_data_file
-            && check.may_read("user_data_file", file)
-            && !file.is_file()
-        {
-            check.error("user_data_file", format!("there is no file {}", file.display()));
+        if let Some(file) = &self.user_data_file {
+            check.must_be_file("user_data_file", file);
         }
         if !(1..=64).contains(&self.metadata_options.http_put_response_hop_limit) {
             check.error("metadata_options.http_put_response_hop_limit", "1 to 64 hops");
