@@ -43,10 +43,6 @@ pub fn published(image: &Image, path: &str) -> anyhow::Result<Option<String>> {
 
 /// Whether `image` has passed its tests.
 pub fn is_tested(image: &Image) -> bool {
-    says(image, tags::TESTED, tags::passed)
-}
-
-/// Whether the tag `key` says of `image` itself what `text` is.
-fn says(image: &Image, key: &str, text: impl Fn(&str) -> String) -> bool {
-    tags::value(image.tags(), key) == Some(&text(image.image_id().unwrap_or_default()))
+    let id = image.image_id().unwrap_or_default();
+    tags::value(image.tags(), tags::TESTED) == Some(&tags::passed(id))
 }

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_ec2::types::{Image, ImageState};
 use futures::future::join_all;
+use indexmap::IndexSet;
 
 use crate::aws::account::Haste;
 use crate::aws::image::{self, filter};
@@ -140,10 +141,12 @@ async fn regions(
     first: &Region,
     release: &Release,
 ) -> anyhow::Result<Vec<Region>> {
-    let names = match aim.regions {
-        [] => release.note.regions(),
-        given => given.to_vec(),
+    // Each once: a channel that is written twice could not be put back.
+    let names: IndexSet<String> = match aim.regions {
+        [] => release.note.regions().into_iter().collect(),
+        given => given.iter().cloned().collect(),
     };
+    let names: Vec<String> = names.into_iter().collect();
     match names.as_slice() {
         [] => Ok(vec![first.clone()]),
         names => cx.regions(names, Haste::Patient).await,

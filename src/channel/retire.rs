@@ -31,6 +31,7 @@ use crate::aws::resource::{Recorded, Resource as _};
 use crate::channel::releases::{amis_in, before, history};
 use crate::channel::{Channels, Context, Region, mark};
 use crate::journal::{Journal, Thing};
+use crate::retry::Cancelled;
 
 /// Which AMIs go.
 #[derive(Clone, Debug)]
@@ -104,7 +105,10 @@ pub async fn retire(
         return Ok(Retired { gone, failed: false });
     }
     let failed = deprecate(cx, region, &later).await | remove(cx, region, journal, going).await?;
-    Ok(Retired { gone, failed })
+    match region.cancel.is_cancelled() {
+        true => Err(Cancelled.into()),
+        false => Ok(Retired { gone, failed }),
+    }
 }
 
 /// All verdicts, the newest AMI first.
@@ -345,6 +349,11 @@ async fn remove(
 
 /// Whether it failed.
 async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &Thing) -> bool {
+    if region.cancel.is_cancelled() {
+        // Its deregistration has not begun.
+        removal.journal.gone(thing);
+        return true;
+    }
     thing.attempt();
     if let Err(error) = image::deregister(&region.ec2(), ami).await {
         removal.ui.error(format!("{ami} cannot be deregistered: {error}"));

@@ -199,7 +199,7 @@ impl<'d> Desk<'d> {
             let ended = tokio::select! {
                 ended = &mut work => ended,
                 Some(signal) = heard.recv() => {
-                    self.ui.error(format!("Interrupted ({signal}): what is half done is undone"));
+                    self.ui.error(format!("Interrupted ({signal}): nothing more is begun; a channel that is half written is put back"));
                     self.cancel.cancel();
                     work.await
                 }

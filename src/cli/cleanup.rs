@@ -138,7 +138,7 @@ pub(super) fn on_runtime(ui: &Ui, work: impl Future<Output = Exit>) -> Exit {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            ui.error(format!("Error: the threads that clean up cannot be started: {error}"));
+            ui.error(format!("Error: the program's threads cannot be started: {error}"));
             Exit::Failure
         }
     }
