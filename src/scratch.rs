@@ -2,10 +2,11 @@
 //! for sockets, for all that is thrown away.
 //!
 //! They go with the run. One whose run was killed is known by its lock, which nobody holds any more:
-//! the next run that needs such a directory removes it, or `imgbake cleanup` does.
+//! `imgbake cleanup` removes it, and the next run that needs one in the directory for state, too.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, DirEntry, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,15 @@ impl Scratch {
     /// # Errors
     /// If it cannot be made.
     pub fn temporary(what: &str) -> io::Result<Self> {
-        Self::new(&std::env::temp_dir(), &format!("{OURS}{what}"))
+        Self::among_others(&std::env::temp_dir(), what)
+    }
+
+    /// A new one in `parent`, where others have files, too: `imgbake cleanup` knows it by its name.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn among_others(parent: &Path, what: &str) -> io::Result<Self> {
+        Self::new(parent, &format!("{OURS}{what}"))
     }
 
     /// Where it is.
@@ -76,17 +85,20 @@ pub fn remove_dead(parent: &Path) {
 
 /// Those in `parent` that dead runs have left.
 pub fn of_dead(parent: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).filter(|path| is_dead(path)).collect()
+    dead_in(parent, "")
 }
 
 /// Those among everybody's temporary files that dead runs of this user have left.
 pub fn temporary_of_dead() -> Vec<PathBuf> {
-    let mut dead = of_dead(&std::env::temp_dir());
-    dead.retain(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OURS))
-    });
-    dead
+    dead_in(&std::env::temp_dir(), OURS)
+}
+
+/// Those in `parent` whose names begin with `prefix`. No lock of anybody else is touched.
+fn dead_in(parent: &Path, prefix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
+    let is_meant = |entry: &DirEntry| entry.file_name().as_bytes().starts_with(prefix.as_bytes());
+    let meant = entries.flatten().filter(is_meant).map(|entry| entry.path());
+    meant.filter(|path| is_dead(path)).collect()
 }
 
 /// Whether nobody holds the lock of `path`. One without a lock was never finished, or is being made.

@@ -3,7 +3,7 @@
 //! in which one takes another's place.
 
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -68,6 +68,24 @@ impl WholeFile {
 
 /// What the name of an unfinished file begins with, where it needs one.
 const PREFIX: &str = ".imgbake-";
+
+/// What stands beside `path` and is called like it, with `suffix`: `out.kept` for `out`, and for `out/`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.components().as_path().as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Writes `content` into the file `to`: it is on its disk before it appears.
+///
+/// # Errors
+/// When that is not possible: then nothing is left of it.
+pub fn write(to: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let new = WholeFile::create(to, mode)?;
+    new.file().write_all(content)?;
+    new.file().sync_all()?;
+    new.appear()
+}
 
 /// The directory of `path`; `.` if it names none.
 pub fn directory_of(path: &Path) -> &Path {

@@ -41,7 +41,7 @@ impl OutputDirectory {
     fn thing(&self) -> anyhow::Result<Arc<Thing>> {
         let thing = match self.is_written_down {
             true => directories::thing("the directory", &self.path)?,
-            false => Thing::new("the directory", self.path.display().to_string()),
+            false => Thing::new("the directory", self.path.display().to_string()).shown_by_name(),
         };
         Ok(self.made.get_or_init(|| Arc::new(thing.as_product())).clone())
     }

@@ -2,7 +2,7 @@
 //! it is held against them. So it says nothing of other files, or of a part of them.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::made_from::MadeFrom;
 use super::record::Record;
 use crate::peer;
-use crate::whole_file::{WholeFile, directory_of};
+use crate::whole_file::{self, directory_of};
 
 /// How large such a file may be: each of ten thousand parts has 13 characters.
 const LARGEST: u64 = 4 << 20;
@@ -119,10 +119,8 @@ impl Beside {
             files: told.collect::<Result<_, _>>()?,
         };
         let write = || format!("cannot write {}", path.display());
-        let new = WholeFile::create(path, 0o644).with_context(write)?;
-        new.file().write_all(&serde_json::to_vec_pretty(&beside)?).with_context(write)?;
-        new.file().sync_all().with_context(write)?;
-        new.appear().with_context(write)?;
+        let text = serde_json::to_vec_pretty(&beside)?;
+        whole_file::write(path, 0o644, &text).with_context(write)?;
         Ok(beside)
     }
 

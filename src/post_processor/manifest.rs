@@ -26,6 +26,7 @@ use crate::fingerprint::MadeFrom;
 use crate::peer;
 use crate::post_processor::{BuildFields, base_name, blocking, dot, passed_on, replace};
 use crate::retry::{self, Backoff};
+use crate::whole_file::beside;
 
 /// The options of `manifest`.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
@@ -177,9 +178,7 @@ const TRIES: usize = 12;
 
 impl Lock {
     async fn acquire(output: &Path, cx: &PostProcessContext) -> anyhow::Result<Self> {
-        let mut path = output.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = beside(output, ".lock");
         for wait in WAITS.waits().take(TRIES) {
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(_) => break,

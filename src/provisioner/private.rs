@@ -32,12 +32,16 @@ impl Private {
         if let Some(parent) = &parent {
             scratch::remove_dead(parent);
         }
-        let temporary = || PathBuf::from(environment.get("TMPDIR").unwrap_or(ELSE));
-        let parent = parent.unwrap_or_else(temporary);
-        let parent = if is_plain(&parent) { parent } else { ELSE.into() };
-        let dir = Scratch::new(&parent, tool);
-        let context = || format!("cannot make a private directory in {}", parent.display());
-        Ok(Self(dir.with_context(context)?))
+        let context =
+            |parent: &Path| format!("cannot make a private directory in {}", parent.display());
+        if let Some(parent) = parent {
+            let dir = Scratch::new(&parent, tool);
+            return Ok(Self(dir.with_context(|| context(&parent))?));
+        }
+        let temporary = PathBuf::from(environment.get("TMPDIR").unwrap_or(ELSE));
+        let temporary = if is_plain(&temporary) { temporary } else { ELSE.into() };
+        let dir = Scratch::among_others(&temporary, tool);
+        Ok(Self(dir.with_context(|| context(&temporary))?))
     }
 
     /// Writes a new file that only we may read.

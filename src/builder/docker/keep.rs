@@ -18,6 +18,7 @@ use crate::interpolate::BuildData;
 use crate::journal::Thing;
 use crate::retry::or_cancelled;
 use crate::step::{Ending, Step, remove_if_there};
+use crate::whole_file::beside;
 
 /// Makes an image of the container.
 ///
@@ -180,9 +181,7 @@ impl Step for ExportContainer {
 
 /// Where the record of the image at `path` stands.
 pub(super) fn record_of(path: &Path) -> PathBuf {
-    let mut record = path.as_os_str().to_owned();
-    record.push(".made-from.json");
-    PathBuf::from(record)
+    beside(path, ".made-from.json")
 }
 
 /// The file, as the artifact.

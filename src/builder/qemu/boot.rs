@@ -18,6 +18,7 @@ use crate::vm::boot::{self, Boot, BootStep, Typist};
 use crate::vm::machine::Machine;
 use crate::vm::vnc;
 use crate::vm::watch::{Rhythm, Watch};
+use crate::whole_file::beside;
 
 /// How long a picture of a failure may take: a machine that is to end soon must not wait for it.
 const LAST_PICTURE: Duration = Duration::from_secs(3);
@@ -44,9 +45,7 @@ pub(super) struct ShowScreen {
 /// The directory for the pictures of a build whose image goes into `output`: beside it, since they are no
 /// part of the image and stay when a failed build takes that back.
 pub(super) fn screens_directory(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".screens");
-    PathBuf::from(name)
+    beside(output, ".screens")
 }
 
 #[async_trait]

@@ -14,6 +14,7 @@ use crate::vm::disk::{self, QemuImg};
 use crate::vm::download::{Download, Source};
 use crate::vm::floppy::{self, Floppy};
 use crate::vm::format;
+use crate::whole_file::beside;
 
 /// Gets the image to start from.
 pub(super) struct Fetch {
@@ -217,9 +218,7 @@ impl Step for Compact {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         cx.ui.say("Converting hard drive...");
-        let mut name = self.path.clone().into_os_string();
-        name.push(".convert");
-        let converted = PathBuf::from(name);
+        let converted = beside(&self.path, ".convert");
         let mut extra = self.disks.qemu_img_args.convert.clone();
         if self.disks.disk_compression {
             extra.insert(0, "-c".to_owned());

@@ -6,7 +6,6 @@
 //! `imgbake cleanup` removes.
 
 use std::fs::{self, DirBuilder};
-use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,10 +25,13 @@ use crate::fingerprint::MadeFrom;
 use crate::journal::Thing;
 use crate::step::{Ending, Step};
 use crate::vm::machine::Machine;
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 /// The most characters that tell of the parts which a state is made from.
 const MOST_PARTS: usize = 2 << 20;
+
+/// The mode of files that only we may read.
+const OURS_ALONE: u32 = 0o600;
 
 /// Is ready to keep the machine. Undone before the machine is: then it is kept, if somebody wants that.
 pub(super) struct KeepMachine {
@@ -161,19 +163,13 @@ impl Belongings {
             }
         }
         if let Some(key) = &self.key {
-            write(&inside.join(KEY), key.private_openssh().expose().as_bytes())
+            let text = key.private_openssh();
+            whole_file::write(&inside.join(KEY), OURS_ALONE, text.expose().as_bytes())
                 .with_context(context)?;
         }
-        write(&inside.join(RECORD), &serde_json::to_vec_pretty(record)?).with_context(context)
+        let text = serde_json::to_vec_pretty(record)?;
+        whole_file::write(&inside.join(RECORD), OURS_ALONE, &text).with_context(context)
     }
-}
-
-/// Writes a file that only we may read.
-fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let new = WholeFile::create(path, 0o600)?;
-    new.file().write_all(text)?;
-    new.file().sync_all()?;
-    new.appear()
 }
 
 #[async_trait]
@@ -193,7 +189,8 @@ impl Step for KeepMachine {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        if cx.keep_failed.is_some_and(|kept| kept.checkpoints) {
+        // Nobody could go on with one whose TPM is gone.
+        if !self.belongings.has_tpm && cx.keep_failed.is_some_and(|kept| kept.checkpoints) {
             cx.provisioning.take_checkpoints(self.checkpoints.clone());
         }
         Ok(())

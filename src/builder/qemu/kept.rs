@@ -16,6 +16,7 @@ use crate::component::BuildContext;
 use crate::fingerprint::MadeFrom;
 use crate::peer;
 use crate::step::Step;
+use crate::whole_file::beside;
 
 /// The directory, within the output, that becomes the kept machine, or was one.
 pub(super) const INSIDE: &str = "imgbake-kept";
@@ -32,9 +33,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// Where the machine of a build is kept whose image goes into `output`.
 pub(super) fn path(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".kept");
-    PathBuf::from(name)
+    beside(output, ".kept")
 }
 
 /// What is known of a machine that is kept.
@@ -151,7 +150,7 @@ impl FindKept {
             };
             changed.get_or_insert(why);
         }
-        let why = changed.unwrap_or_else(|| "it has no state to go on from".to_owned());
+        let why = changed.unwrap_or_default();
         Err(format!("{} was kept, but {why}", self.path.display()))
     }
 }
@@ -180,9 +179,9 @@ pub(super) fn runs_on(accelerator: &str) -> String {
         let model = text.lines().find(|line| line.starts_with("model name"))?;
         Some(model.split_once(':')?.1.trim().to_owned())
     };
-    match (accelerator, cpu()) {
-        ("tcg", _) | (_, None) => accelerator.to_owned(),
-        (accelerator, Some(cpu)) => format!("{accelerator} on {cpu}"),
+    match Some(accelerator).filter(|name| *name != "tcg").and_then(|_| cpu()) {
+        Some(cpu) => format!("{accelerator} on {cpu}"),
+        None => accelerator.to_owned(),
     }
 }
 

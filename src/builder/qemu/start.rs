@@ -41,9 +41,9 @@ impl Qemu {
             Some(image) => image,
             None => steps.run(Fetch { download: self.download.clone() }).await?,
         };
-        let runs_on = kept::runs_on(accelerator.name());
-        let kept = match &begin.source {
-            Some(source) if !cx.facts.force => {
+        let keep = begin.source.map(|source| (source, kept::runs_on(accelerator.name())));
+        let kept = match &keep {
+            Some((source, runs_on)) if !cx.facts.force => {
                 let path = kept::path(&self.directory);
                 let (source, runs_on) = (source.clone(), runs_on.clone());
                 steps.run(FindKept { path, source, runs_on }).await?
@@ -57,7 +57,7 @@ impl Qemu {
             None => None,
         };
         let mut started = self.run_machine(cx, steps, accelerator, image, claimed).await?;
-        if let Some(source) = begin.source {
+        if let Some((source, runs_on)) = keep {
             self.be_ready_to_keep(steps, &mut started, source, runs_on).await?;
         }
         Ok(started)

@@ -18,6 +18,7 @@ use crate::interpolate::BuildData;
 use crate::scratch::{self, Scratch};
 use crate::step::{Ending, Kept, Step, Steps};
 use crate::vm::disk::QemuImg;
+use crate::whole_file::beside;
 
 impl Qemu {
     /// Has the finished `disks` tested, the main one first; their form is `format`.
@@ -62,9 +63,8 @@ impl Qemu {
         };
         let launched = trial.launch(cx, steps, accelerator, &parts, &surroundings).await?;
         // Pictures stay beside those of the build.
-        let mut beside = self.directory.clone().into_os_string();
-        beside.push(".test");
-        self.show(cx, steps, &launched.machine, Path::new(&beside)).await?;
+        let beside = beside(&self.directory, ".test");
+        self.show(cx, steps, &launched.machine, &beside).await?;
         let target = trial.target(steps, &launched, &surroundings).await?;
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         let gone = launched.machine.gone();
