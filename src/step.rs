@@ -263,7 +263,7 @@ impl<'a> Steps<'a> {
         made.iter().filter(unknown).for_each(|thing| thing.doubt());
     }
 
-    /// Undoes all steps that started: the last first, and those that
+    /// Undoes all steps that started: the last first, and those that are
     /// [undone independently](Step::undoes_independently) beside the others. Nothing interrupts this.
     ///
     /// After a failure the error-cleanup provisioner runs before anything is undone.

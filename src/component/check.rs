@@ -61,6 +61,14 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Reports if the file `path`, the value of `option`, may not be read or is not there.
+    pub fn must_be_file(&mut self, option: &str, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        if self.may_read(option, path) && !path.is_file() {
+            self.error(option, format!("there is no file {}", path.display()));
+        }
+    }
+
     /// `option` is used, but there is something to know about it.
     pub fn warn(&mut self, code: Code, option: &str, text: impl Into<String>) -> &mut Diagnostic {
         self.push(option, Diagnostic::warning(code, text))

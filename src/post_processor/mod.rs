@@ -99,15 +99,10 @@ pub(crate) fn dot(facts: &Facts) -> Dot {
 
 /// The directory of `path`, made if it is not there.
 fn make_parent(path: &Path) -> anyhow::Result<PathBuf> {
-    let parent = parent(path);
-    fs::create_dir_all(&parent)
+    let parent = directory_of(path);
+    fs::create_dir_all(parent)
         .with_context(|| format!("cannot make the directory {}", parent.display()))?;
-    Ok(parent)
-}
-
-/// The directory of `path`.
-fn parent(path: &Path) -> PathBuf {
-    directory_of(path).to_owned()
+    Ok(parent.to_owned())
 }
 
 /// Replaces the file that `path` names, or that its symbolic link names, in one move.

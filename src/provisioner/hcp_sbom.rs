@@ -92,8 +92,7 @@ impl Component for HcpSbom {
             if !own.scanner_checksum.is_empty() && own.scanner_url.is_empty() {
                 check.missing("scanner_url", "`scanner_checksum` belongs to it");
             }
-        }
-        if !own.auto_generate {
+        } else {
             check.idle(
                 &[
                     "scanner_args",

@@ -185,9 +185,7 @@ fn check_files(own: &mut Options, check: &mut Check<'_>) {
             continue;
         }
         let all = whole(path);
-        if check.may_read(option, &all) && !all.is_file() {
-            check.error(option, format!("there is no file {}", all.display()));
-        }
+        check.must_be_file(option, &all);
         *path = all.display().to_string();
     }
     for (option, path) in [

@@ -24,11 +24,12 @@ use smart_default::SmartDefault;
 
 use self::sign::Signer;
 use self::statement::Subjects;
-use super::{base_name, parent, passed_on, replace};
+use super::{base_name, passed_on, replace};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::diagnostic::code;
 use crate::env::PACKER_VERSION;
 use crate::sbom::{Format, Sbom};
+use crate::whole_file::directory_of;
 
 /// The options of `provenance`.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
@@ -240,7 +241,7 @@ impl Provenance {
     fn outputs(&self, cx: &PostProcessContext, input: &dyn Artifact) -> anyhow::Result<Outputs> {
         let files = input.files();
         let dir = match (self.own.output_dir.as_str(), files.first()) {
-            ("", Some(first)) => parent(first),
+            ("", Some(first)) => directory_of(first).to_owned(),
             ("", None) => PathBuf::from("."),
             (given, _) => PathBuf::from(given),
         };
