@@ -7,7 +7,7 @@ use crate::source::{Span, Spanned};
 use crate::template::ast::Expr;
 
 use super::convert::convert;
-use super::expr::{Eval, Evaluator, error, suggest, too_much};
+use super::expr::{Eval, Evaluator, discreet, error, suggest, too_much};
 use super::functions::{Available, Call, CallError, Function, Param, ResultType, Run, find, names};
 use super::signature::Signature;
 use super::types::Type;
@@ -51,11 +51,20 @@ impl Evaluator<'_> {
             check_count(function, args.len(), span)?;
             return run(self, span, args);
         }
-        let args = match self.arguments(function, span, args, expand)? {
-            Some(args) => args,
+        let given = match self.arguments(function, span, args, expand)? {
+            Some(given) => given,
             None => return Ok(Value::UNKNOWN),
         };
-        self.apply(function, span, args)
+        let is_secret = given.iter().any(|(value, _)| self.host.is_confidential(value));
+        self.apply(function, span, given).map_err(|found| {
+            let is_secret = is_secret || args.iter().any(|arg| self.refers_to_secrets(arg));
+            let told = |one: Diagnostic| {
+                // The others are about the function, and not about what it is given.
+                let is_about_values = one.code == code::FUNCTION_CALL;
+                discreet(one, is_secret && is_about_values)
+            };
+            Diagnostics(found.0.into_iter().map(told).collect())
+        })
     }
 
     fn unknown_function(&self, name: &Spanned<String>) -> Diagnostic {
@@ -168,6 +177,9 @@ impl Evaluator<'_> {
         }
         if call.args.iter().any(|arg| self.host.has_content(arg)) {
             self.host.pass_content(&result);
+        }
+        if call.args.iter().any(|arg| self.host.has_parts(arg)) {
+            self.host.pass_parts(&result);
         }
         let is_public = function.public || matches!(result.data, Data::Bool(_));
         if !sensitive || is_public {

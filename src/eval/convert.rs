@@ -28,6 +28,11 @@ impl ConvertError {
         self
     }
 
+    /// Whether it names a part of the value.
+    pub fn has_path(&self) -> bool {
+        !self.path.is_empty()
+    }
+
     /// What was wanted, without the way to it.
     pub fn message(&self) -> &str {
         &self.message

@@ -325,6 +325,19 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Whether anything that `expr` refers to must not be shown. Its own value may not tell: what is too
+    /// weak to be masked makes no secret of the text around it.
+    pub(super) fn refers_to_secrets(&self, expr: &Expr) -> bool {
+        let mut found = false;
+        super::references::each(expr, &mut |reference| {
+            found = found
+                || self
+                    .nearest_value(reference.text(), reference.expr)
+                    .is_some_and(|(_, value)| self.host.is_confidential(&value));
+        });
+        found
+    }
+
     /// `with var.region = "eu-north-1"`, for each variable that stands directly in `expr`.
     fn operands(&self, expr: &Expr) -> Vec<String> {
         const MOST: usize = 4;
@@ -342,6 +355,16 @@ impl<'a> Evaluator<'a> {
                 Some(format!("with {text} = {}", brief(&value, &self.host.redactor)))
             })
             .collect()
+    }
+}
+
+/// `found`, which may repeat values, without its words about them if one `is_confidential`.
+pub(super) fn discreet(found: Diagnostic, is_confidential: bool) -> Diagnostic {
+    match is_confidential {
+        true => {
+            Diagnostic { help: None, ..found.because("the value is sensitive, so it is not shown") }
+        }
+        false => found,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::diagnostic::code;
 use crate::template::ast::{Expr, ForExpr};
 
 use super::convert::convert;
-use super::expr::{Eval, Evaluator, Frame, error};
+use super::expr::{Eval, Evaluator, Frame, discreet, error};
 use super::types::Type;
 use super::value::{Data, Value};
 
@@ -38,7 +38,8 @@ impl Evaluator<'_> {
                 Turn::Item(Some(key), item) => {
                     let group = groups.entry(key.clone()).or_default();
                     if !group.is_empty() && !each.grouped {
-                        return Err(duplicate(each, &key).into());
+                        let is_secret = sensitive || self.has_secret_key(each, &collection, &key);
+                        return Err(discreet(duplicate(each, &key), is_secret).into());
                     }
                     group.push(item);
                 }
@@ -132,6 +133,14 @@ impl Evaluator<'_> {
             Some(key) => Turn::Item(Some(key.into()), item),
             None => Turn::Unknown,
         })
+    }
+
+    /// Whether `key`, which `each` has made, must not be shown.
+    fn has_secret_key(&self, each: &ForExpr, collection: &Value, key: &str) -> bool {
+        let refers = |expr: &Expr| self.refers_to_secrets(expr);
+        self.host.is_confidential(&Value::string(key))
+            || self.host.is_confidential(collection)
+            || each.result_key.as_ref().is_some_and(refers)
     }
 
     fn eval_if_clause(&self, condition: &Expr) -> Eval {

@@ -86,7 +86,7 @@ fn write_block<'a>(
 /// `value` in a few words, for the notes of an error: `"eu-north-1"`, `list of 4 elements`.
 pub fn brief(value: &Value, redactor: &Redactor) -> String {
     const LONGEST: usize = 60;
-    if value.sensitive {
+    if value.sensitive || value.as_str().is_some_and(|text| redactor.is_part(text)) {
         return "a sensitive value".to_owned();
     }
     if value.as_str().is_some_and(|text| redactor.is_content(text)) {

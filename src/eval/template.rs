@@ -17,6 +17,8 @@ struct Text {
     sensitive: bool,
     /// Whether anything in it was read from a file.
     has_content: bool,
+    /// Whether anything in it is secret, but nothing that could be masked.
+    has_parts: bool,
 }
 
 impl Text {
@@ -42,6 +44,9 @@ impl Evaluator<'_> {
         };
         if text.has_content {
             self.host.pass_content(&value);
+        }
+        if text.has_parts {
+            self.host.pass_parts(&value);
         }
         Ok(value.marked(text.sensitive))
     }
@@ -128,6 +133,7 @@ impl Evaluator<'_> {
         // What is too weak to be masked by itself makes no secret of the text around it.
         let is_weak = part.as_str().is_some_and(|text| Weakness::of(text).is_some());
         text.sensitive |= part.sensitive && !is_weak;
+        text.has_parts |= (part.sensitive && is_weak) || self.host.has_parts(&part);
         text.has_content |= self.host.has_content(&part);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::*;
+use crate::diagnostic::Diagnostic;
 use crate::source::SourceMap;
 use crate::template::load::{LoadRequest, load};
 
@@ -32,6 +33,74 @@ fn evaluated(
         budget: Default::default(),
     };
     evaluate_partly(&template, &inputs, &Redactor::default())
+}
+
+/// What is wrong with the `locals` in the action, where `var.pw` is a secret and `q.txt` a file: each with
+/// its notes.
+fn refused_in_the_action(locals: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.pkr.hcl");
+    let variable = "variable \"pw\" {\n  sensitive = true\n}\n";
+    std::fs::write(&path, format!("{variable}locals {{\n{locals}\n}}\n")).unwrap();
+    std::fs::write(dir.path().join("q.txt"), "MyContent").unwrap();
+    let request = LoadRequest::new(path, Default::default());
+    let (template, _) = load(&request, &mut SourceMap::default()).unwrap();
+    let environment =
+        Environment::new(BTreeMap::new(), dir.path().to_owned(), Timestamp::UNIX_EPOCH)
+            .reaching(crate::reach::Reach::within([dir.path()]));
+    let inputs = Inputs {
+        vars: vec![("pw".to_owned(), "MyS3cretValue99".to_owned())],
+        var_files: Vec::new(),
+        environment: Arc::new(environment),
+        data_sources: None,
+        warn_undeclared: false,
+        budget: Default::default(),
+    };
+    let (_, found) = evaluate_partly(&template, &inputs, &Redactor::default());
+    let told = |one: &Diagnostic| {
+        let cause = one.cause.as_deref().unwrap_or_default();
+        format!("{}: {cause} {}", one.summary, one.notes.join("; "))
+    };
+    found.0.iter().map(told).collect()
+}
+
+#[test]
+fn an_error_repeats_no_part_of_a_secret_and_of_a_files_content() {
+    for expression in [
+        r#"file("q${substr(var.pw, 0, 3)}")"#,
+        r#"file("q${substr(file("q.txt"), 0, 3)}")"#,
+        r#"{ for i, c in split("", var.pw) : c => i }"#,
+        r#"{ for i, c in split("", file("q.txt")) : c => i }"#,
+        r#"formatdate(var.pw, timestamp())"#,
+        r#"formatdate(file("q.txt"), timestamp())"#,
+        r#"try(file("q${substr(var.pw, 0, 3)}"))"#,
+        r#"true ? { for i, c in split("", substr(var.pw, 0, 3)) : c => i } : { x = [] }"#,
+        // Where a local stands between them, too.
+        "\"\"\n  b = \"q${substr(var.pw, 0, 3)}\"\n  c = file(local.b)",
+        "\"\"\n  b = \"q${substr(var.pw, 0, 3)}\"\n  c = file(upper(local.b))",
+    ] {
+        let found = refused_in_the_action(&format!("  a = {expression}"));
+        assert_eq!(found.len(), 1, "{expression}: {found:?}");
+        assert!(found[0].contains("the value is sensitive, so it is not shown"), "{found:?}");
+        let shown = found[0].to_lowercase();
+        for part in ["qmys", "myc", "\"e\"", "\"n\"", "\"m\"", "verb"] {
+            assert!(!shown.contains(part), "{expression}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn an_error_that_no_secret_is_in_shows_its_values() {
+    for (expression, said) in [
+        (r#"file("nothing")"#, "no file exists at nothing"),
+        (r#""${file("nothing")} ${var.pw}""#, "no file exists at nothing"),
+        (r#"{ for i, c in ["e", "e"] : c => i }"#, "produced the key \"e\""),
+        (r#"formatdate("y", timestamp())"#, "invalid date format verb \"y\""),
+        (r#"upper(var.pw, 1)"#, "expects only 1 argument(s)"),
+    ] {
+        let found = refused_in_the_action(&format!("  a = {expression}"));
+        assert!(found.len() == 1 && found[0].contains(said), "{expression}: {found:?}");
+    }
 }
 
 fn hcl(text: &str) -> (Values, Diagnostics) {

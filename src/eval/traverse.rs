@@ -18,10 +18,12 @@ impl Evaluator<'_> {
             Err((summary, cause)) => {
                 let mut found = error(code::UNKNOWN_NAME, summary, name.span).because(cause);
                 if let Data::Object(entries) = &value.data
+                    && !sensitive
                     && let Some(near) = crate::diagnostic::did_you_mean(
                         &name.value,
                         entries.keys().map(AsRef::as_ref),
                     )
+                    && !self.host.is_confidential(&Value::string(near))
                 {
                     found = found.help(format!("did you mean `{near}`?"));
                 } else if let ExprKind::Variable(root) = &of.kind {

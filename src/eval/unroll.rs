@@ -111,6 +111,8 @@ impl Unroller<'_> {
         let label = |item: &Value| {
             let text =
                 self.evaluator().as_string(item).map_err(|cause| refused(cause.to_string()))?;
+            let protected = self.host.protect(&text);
+            protected.map_err(|exceeded| Diagnostic::from(exceeded).at(span))?;
             match text.as_str() {
                 Some(text) => Ok(Spanned::new(text.to_owned(), span)),
                 None => Err(refused("This value is not known, or null.".to_owned()).into()),

@@ -11,7 +11,7 @@ use crate::template::hcl::{self, Origin};
 
 use super::Inputs;
 use super::convert::{convert, with_defaults};
-use super::expr::{Evaluator, Roots, constant};
+use super::expr::{Evaluator, Roots, constant, discreet};
 use super::functions::{Available, Host};
 use super::references;
 use super::types::{self, Optionals, Type};
@@ -186,6 +186,7 @@ fn given_value(
                 "The value for {name} is not compatible with the variable's type constraint: \
                  {cause}."
             ));
+        let found = discreet(found, variable.sensitive && cause.has_path());
         match given {
             ValueSource::Environment(_) => {
                 found.note(format!("the value comes from PKR_VAR_{name}"))
@@ -219,7 +220,10 @@ fn text_value(
             ValueSource::Environment(_) => format!("the environment variable PKR_VAR_{name}"),
             _ => host.environment.asker.value(name),
         };
-        let why: Vec<String> = errors.0.into_iter().map(|error| error.summary).collect();
+        let why: Vec<String> = match variable.sensitive {
+            true => vec!["the value is sensitive, so it is not shown what is wrong".to_owned()],
+            false => errors.0.into_iter().map(|error| error.summary).collect(),
+        };
         Diagnostic::error(
             code::WRONG_TYPE,
             format!("the value of variable `{name}` cannot be read"),

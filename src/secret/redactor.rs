@@ -27,10 +27,16 @@ struct Known {
     latest: OnceLock<Searcher>,
     /// What was read from files, and what was made of it: no message repeats it.
     contents: HashSet<Secret>,
+    /// What was made of secrets and is too [weak](super::Weakness) to be masked wherever it occurs: no
+    /// message quotes it.
+    parts: HashSet<Secret>,
 }
 
 /// What is shown in place of a text out of a file.
 const CONTENT: &str = "<content of a file>";
+
+/// What is shown in place of a part of a secret.
+const PART: &str = "<part of a secret>";
 
 /// A shorter text out of a file is in any message.
 const SHORTEST_CONTENT: usize = 8;
@@ -165,10 +171,32 @@ impl Redactor {
         !self.known().contents.is_empty()
     }
 
+    /// Takes `text` for what was made of a secret, and is too weak to be one itself. A message does
+    /// not quote it.
+    pub fn note_part(&self, text: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.parts.insert(Secret::new(text));
+    }
+
+    /// Whether `text` is such a text.
+    pub fn is_part(&self, text: &str) -> bool {
+        let known = self.known();
+        !known.parts.is_empty() && known.parts.contains(&Secret::new(text))
+    }
+
+    /// Whether there is any.
+    pub fn has_parts(&self) -> bool {
+        !self.known().parts.is_empty()
+    }
+
     /// A `message` without what was read from files: neither a line of it, nor what stands between
-    /// quotes and is a part of it.
+    /// quotes and is a part of it. And without parts of secrets between quotes.
     pub fn without_contents(&self, mut message: String) -> String {
         let known = self.known();
+        if !known.parts.is_empty() {
+            let is_part = |quoted: &str| known.parts.contains(&Secret::new(quoted));
+            message = without_quoted(message, PART, is_part);
+        }
         if known.contents.is_empty() {
             return message;
         }

@@ -71,8 +71,40 @@ impl Host {
             if !self.redactor.holds(text) {
                 self.redactor.register(text);
             }
+            self.note_part(text);
         });
         Ok(())
+    }
+
+    /// Takes note that `text` was made of a secret, if it is too weak to be masked. As with what was
+    /// [read from files](Self::note_content), it matters only where whoever wrote the template may not
+    /// be who may see it.
+    pub fn note_part(&self, text: &str) {
+        let is_strange = !self.environment.reach.is_everywhere();
+        if is_strange && matches!(Weakness::of(text), Some(why) if why != Weakness::Empty) {
+            self.redactor.note_part(text);
+        }
+    }
+
+    /// Takes note that `result` was made with such parts, which nothing masks in it.
+    pub fn pass_parts(&self, result: &Value) {
+        if !self.environment.reach.is_everywhere() {
+            result.each_text(&mut |text| self.redactor.note_part(text));
+        }
+    }
+
+    /// Whether a text in `value` is such a part, or was made with one.
+    pub fn has_parts(&self, value: &Value) -> bool {
+        let mut found = false;
+        if self.redactor.has_parts() {
+            value.each_text(&mut |text| found |= self.redactor.is_part(text));
+        }
+        found
+    }
+
+    /// Whether no message may repeat `value`, or a part of it.
+    pub fn is_confidential(&self, value: &Value) -> bool {
+        value.has_secrets() || self.has_content(value) || self.has_parts(value)
     }
 
     /// Takes note that `text` was read from a file, where messages must not repeat such a text: whoever
