@@ -39,11 +39,13 @@ impl Reach {
     /// Says that it is out of reach.
     pub fn check(&self, path: &Path) -> io::Result<()> {
         let Some(allowed) = &self.0 else { return Ok(()) };
-        let is_within = |resolved: PathBuf| {
-            allowed.iter().any(|one| resolved.starts_with(one))
-                && !NEVER.iter().any(|never| resolved.starts_with(never))
-        };
-        if resolved(path).is_some_and(is_within) { Ok(()) } else { Err(out_of_reach()) }
+        let Some(resolved) = resolved(path) else { return Err(refused(OUTSIDE)) };
+        // Also as it was named: a link there may lead anywhere.
+        if let Some(why) = never(&resolved).or_else(|| never(path)) {
+            return Err(refused(why));
+        }
+        let is_within = allowed.iter().any(|one| resolved.starts_with(one));
+        if is_within { Ok(()) } else { Err(refused(OUTSIDE)) }
     }
 
     /// Opens the regular file `path`.
@@ -80,8 +82,32 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     Some(resolved)
 }
 
-fn out_of_reach() -> io::Error {
-    let why = "it is outside of the workspace; the input `allow-files` of the action can allow it";
+/// Why nothing allows that `path` is read, if so.
+fn never(path: &Path) -> Option<&'static str> {
+    if NEVER.iter().any(|never| path.starts_with(never)) {
+        return Some("it tells of this computer and its processes, which is never allowed");
+    }
+    holds_credentials(path).then_some("credentials are kept there, so it is never allowed")
+}
+
+/// Whether `path` is where Git, `curl` and `actions/checkout` keep what they log in with. The rest of
+/// a repository tells of its commits.
+fn holds_credentials(path: &Path) -> bool {
+    let names: Vec<String> =
+        path.iter().map(|name| name.to_string_lossy().to_lowercase()).collect();
+    let Some((name, above)) = names.split_last() else { return false };
+    let is_in_git = above.iter().any(|name| name == ".git");
+    match name.as_str() {
+        ".netrc" | "_netrc" | ".git-credentials" => true,
+        "config" | "config.worktree" | "credentials" => is_in_git,
+        name => name.starts_with("git-credentials-") && name.ends_with(".config"),
+    }
+}
+
+const OUTSIDE: &str =
+    "it is outside of the workspace; the input `allow-files` of the action can allow it";
+
+fn refused(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
@@ -120,6 +146,38 @@ mod tests {
         }
         assert!(Reach::default().read_text(&outside, 1).is_ok());
         let all = Reach::within(["/"]);
-        assert!(all.check(&outside).is_ok() && all.check(Path::new("/proc/self/environ")).is_err());
+        assert!(all.check(&outside).is_ok());
+        let refused = all.check(Path::new("/proc/self/environ")).unwrap_err();
+        assert!(refused.to_string().ends_with("which is never allowed"), "{refused}");
+    }
+
+    #[test]
+    fn credentials_in_the_workspace_are_never_read_and_commits_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let reach = Reach::within([dir.path()]);
+        let is_read = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "x").unwrap();
+            reach.read_text(&path, 1).is_ok()
+        };
+        for name in [
+            ".git/config",
+            ".GIT/Config",
+            "sub/.git/config",
+            ".git/modules/a/b/config",
+            ".git/worktrees/a/config.worktree",
+            ".git/credentials",
+            "home/.netrc",
+            ".git-credentials",
+            "temp/git-credentials-1f2e.config",
+        ] {
+            assert!(!is_read(name), "{name}");
+        }
+        for name in [".git/HEAD", ".git/refs/heads/main", "config", "app/config", ".gitconfig"] {
+            assert!(is_read(name), "{name}");
+        }
+        symlink(dir.path().join(".git/config"), dir.path().join("link")).unwrap();
+        assert!(reach.check(&dir.path().join("link")).is_err());
     }
 }
