@@ -305,6 +305,10 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
 
 /// Runs `plan`, made from `sources`, on threads of its own.
 pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &Ui) -> Baked {
+    if let Some(Err(error)) = how.sbom.as_deref().map(run::make_sbom_directory) {
+        ui.error(format!("Error: {error:#}"));
+        return Baked { exit: Exit::Failure, outcome: None, left: None };
+    }
     let request = RunRequest {
         parallel_builds: how.parallel,
         debug: how.debug,

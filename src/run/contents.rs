@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::component::{Artifact, BuildContext, Communicator};
 use crate::diagnostic::Severity;
@@ -101,6 +101,20 @@ impl Inside {
     }
 }
 
+/// Makes `dir`, where SBOMs will be written, and sees that files can be: whoever wants them is to know it
+/// before anything is baked.
+///
+/// # Errors
+/// Says why there can be none.
+pub fn make_sbom_directory(dir: &Path) -> anyhow::Result<()> {
+    let shown = || format!("no SBOM can be written in {}", dir.display());
+    if dir.exists() && !dir.is_dir() {
+        bail!("{}: it is a file, and no directory", shown());
+    }
+    let made = fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+    made.map(drop).with_context(shown)
+}
+
 fn contents(
     cx: &BuildContext,
     name: &str,
@@ -188,6 +202,18 @@ fn warn(cx: &BuildContext, name: &str, error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_for_sboms_is_made_and_a_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, file) = (dir.path().join("a/b"), dir.path().join("file"));
+        make_sbom_directory(&new).unwrap();
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
+        fs::write(&file, "x").unwrap();
+        let refused = make_sbom_directory(&file).unwrap_err().to_string();
+        assert!(refused.ends_with("file: it is a file, and no directory"), "{refused}");
+        assert!(make_sbom_directory(&file.join("in")).is_err());
+    }
 
     #[test]
     fn no_two_builds_write_the_same_file_and_none_leaves_its_directory() {

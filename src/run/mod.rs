@@ -13,5 +13,6 @@ mod provision;
 #[cfg(test)]
 mod tests;
 
+pub use self::contents::make_sbom_directory;
 pub use self::engine::execute;
 pub use self::outcome::{BuildOutcome, Outcome, RunRequest};
