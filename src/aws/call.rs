@@ -154,7 +154,7 @@ impl Tried {
     fn count(&mut self, meaning: Meaning) {
         self.tries += 1;
         self.renewals += usize::from(meaning == Meaning::Expired);
-        self.may_be_done |= meaning == Meaning::Unsure;
+        self.may_be_done |= matches!(meaning, Meaning::Unsure | Meaning::Unreadable);
     }
 
     fn for_less_than(&self, limit: Duration) -> bool {
@@ -224,11 +224,11 @@ impl<C> Api<C> {
                 }
                 Err(error) => error,
             };
-            if error.meaning == Meaning::Unsure {
+            if error.may_be_done() {
                 thing.doubt();
             }
             let looks: &[Duration] = match error.meaning {
-                Meaning::Unsure => &LOOKS,
+                Meaning::Unsure | Meaning::Unreadable => &LOOKS,
                 Meaning::Taken if thing.is_doubtful() => &LOOKS_FOR_TAKEN,
                 // No answer was lost: it may well be somebody else's.
                 Meaning::Taken => &LOOKS[..1],
@@ -242,7 +242,8 @@ impl<C> Api<C> {
                     return Ok(found);
                 }
             }
-            if refusals > 1 || tries >= self.context.patience.tries {
+            let is_hopeless = refusals > 1 || error.meaning == Meaning::Unreadable;
+            if is_hopeless || tries >= self.context.patience.tries {
                 return Err(error.after(tries).into());
             }
         }

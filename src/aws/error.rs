@@ -33,6 +33,8 @@ pub enum Meaning {
     Throttled,
     /// The service is not well, or nobody heard its answer: the call may have been done.
     Unsure,
+    /// The answer cannot be read, and the next one could not either: the call may have been done.
+    Unreadable,
     /// Nobody could be reached: the call was not done.
     Unreachable,
     /// The credentials have run out. Again, with new ones.
@@ -232,6 +234,8 @@ impl ApiError {
             Meaning::Throttled | Meaning::Unsure | Meaning::TooSoon | Meaning::NoCapacity => {
                 Fault::passing(Kind::Cloud)
             }
+            // Something else than AWS has answered.
+            Meaning::Unreadable => Fault::lasting(Kind::Environment),
             Meaning::Expired | Meaning::Denied => Fault::lasting(Kind::Environment),
             Meaning::Taken => Fault::lasting(Kind::Template),
             Meaning::NotFound => Fault::lasting(Kind::Cloud),
@@ -255,6 +259,11 @@ impl ApiError {
             }
             Some(_) => Kind::Cloud,
         }
+    }
+
+    /// Whether the call may have been done, although nobody heard that it was.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self.meaning, Meaning::Unsure | Meaning::Unreadable)
     }
 
     /// Whether the answer was no, and would be the next time.
@@ -297,6 +306,14 @@ where
     }
     if let Some(why) = no_connection(error) {
         return (Meaning::Unreachable, format!("{host} cannot be reached: {why}"));
+    }
+    if let SdkError::ServiceError(answer) = error {
+        let status = answer.raw().status().as_u16();
+        let said = words(Chain::new(error));
+        let why = format!("the answer of {host} cannot be read (HTTP {status}): {said}");
+        // A proxy may stand in for a service that is not well.
+        let meaning = if status >= 500 { Meaning::Unsure } else { Meaning::Unreadable };
+        return (meaning, why);
     }
     let meaning = match error {
         SdkError::ConstructionFailure(_) => Meaning::Final,
@@ -350,6 +367,8 @@ const EMPTY_WORDS: &[&str] = &[
     "dispatch failure",
     "client error (Connect)",
     "client error (SendRequest)",
+    "service error",
+    "unhandled error",
     "io error",
     "other",
 ];
@@ -445,13 +464,25 @@ mod tests {
     }
 
     #[test]
-    fn where_no_answer_came_the_cause_is_said_and_no_type_of_the_sdk() {
+    fn where_no_answer_came_or_none_that_can_be_read_the_cause_is_said_and_no_type_of_the_sdk() {
         let refused = std::io::Error::other("tcp connect error: Connection refused");
         let error =
             SdkError::<RunInstancesError, _>::dispatch_failure(ConnectorError::io(refused.into()));
         let error = ApiError::new("RunInstances", "ec2.example", &error);
         insta::assert_snapshot!(error, @"RunInstances failed: no answer came: tcp connect error: Connection refused");
         assert_eq!(error.meaning, Meaning::Unsure);
+
+        let unreadable = |status: u16| {
+            let response =
+                HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+            let error = RunInstancesError::unhandled("XML parse error");
+            let error = SdkError::service_error(error, response);
+            ApiError::new("RunInstances", "ec2.example", &error)
+        };
+        let error = unreadable(200);
+        insta::assert_snapshot!(error, @"RunInstances failed: the answer of ec2.example cannot be read (HTTP 200): XML parse error");
+        assert_eq!(error.meaning, Meaning::Unreadable);
+        assert_eq!(unreadable(502).meaning, Meaning::Unsure);
 
         let none = CredentialsError::not_loaded("no AWS credentials were found");
         let error = SdkError::<RunInstancesError, _>::dispatch_failure(ConnectorError::other(
