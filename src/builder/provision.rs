@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::communicator::{Chosen, Target};
 use crate::component::{BuildContext, Communicator};
 use crate::event::{Message, Phase, SpentBy};
+use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
 use crate::step::{Ending, Kept, Step, Steps};
 
@@ -46,6 +47,11 @@ pub async fn provision_while(
         steps.run(ForgetKey { connector, connection, target }).await?;
     }
     Ok(connection)
+}
+
+/// Nobody can test `image`, which somebody named.
+pub fn no_image(image: &str) -> anyhow::Error {
+    Fault::lasting(Kind::Template).mark(anyhow::anyhow!("there is no image `{image}`"))
 }
 
 /// Awaits `work`, which has the finished image tested; nothing is done where there are no tests.

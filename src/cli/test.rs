@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::build::{self, Baked, How};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
@@ -16,7 +17,7 @@ use crate::source::SourceMap;
 pub struct Arguments {
     /// The image: an AMI of the build's region, a disk of a `qemu` build, a container image. It is not
     /// changed; an AMI that passes gets the tag `imgbake:tested`.
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub image: String,
     /// Where the journal of the run is kept; otherwise in IMGBAKE_STATE_DIR, or XDG's directory for
     /// state.

@@ -171,7 +171,8 @@ impl LocalShell {
         };
         outcome.map_err(|cause| {
             let error = anyhow::anyhow!("{cause} (script: {})", file.display());
-            Fault::lasting(Kind::Environment).mark(error)
+            // It was started here, and what it did then is up to whoever wrote it.
+            Fault::lasting(Kind::Template).mark(error)
         })
     }
 

@@ -57,10 +57,10 @@ fn a_machine_that_cannot_be_reached_may_be_there_another_time() {
 #[test]
 fn what_fails_on_this_computer_is_the_environments_fault() {
     let program = Program::new();
-    let script = json!([{"type": "shell-local", "inline": ["exit 3"]}]);
+    let command = json!(["/nowhere/sh", "{{.Script}}"]);
+    let script = json!([{"type": "shell-local", "inline": ["exit 3"], "execute_command": command}]);
     let run = built(&program, &here(), &script);
     assert_eq!(faults(&run), ["null.web,fault,environment,false"], "{run:#?}");
-    // A program that is not there.
     program.write("disk.raw", vec![0_u8; 1024 * 1024]);
     let qemu = json!({
         "type": "qemu", "name": "web", "iso_url": "disk.raw", "iso_checksum": "none",
@@ -69,6 +69,14 @@ fn what_fails_on_this_computer_is_the_environments_fault() {
     });
     let run = built(&program, &qemu, &json!([]));
     assert_eq!(faults(&run), ["qemu.web,fault,environment,false"], "{run:#?}");
+}
+
+#[test]
+fn a_local_script_that_fails_is_the_templates_fault() {
+    let program = Program::new();
+    let script = json!([{"type": "shell-local", "inline": ["exit 3"]}]);
+    let run = built(&program, &here(), &script);
+    assert_eq!(faults(&run), ["null.web,fault,template,false"], "{run:#?}");
 }
 
 #[test]

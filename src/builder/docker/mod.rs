@@ -101,6 +101,9 @@ impl Builder for Docker {
 
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
         let engine = self.exec.engine(&cx.facts.scope.environment).await?;
+        if engine.find_image(image).await?.is_none() {
+            return Err(provision::no_image(image));
+        }
         self.test_image(cx, &Steps::new(cx), &engine, image).await
     }
 

@@ -32,7 +32,7 @@ pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
 use self::options::Accelerator;
-use crate::builder::DirectoryCleaner;
+use crate::builder::{DirectoryCleaner, provision};
 use crate::communicator::{self, Chosen, Taken};
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
@@ -165,7 +165,11 @@ impl Builder for Qemu {
     }
 
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
+        let named = image;
         let image = PathBuf::from(image);
+        if !image.exists() {
+            return Err(provision::no_image(named));
+        }
         let format = format::of(&image)?;
         let accelerator = self.accelerator(&self.binary()?, cx).await?;
         self.test_disks(cx, &Steps::new(cx), accelerator, (&[image], format)).await
