@@ -33,10 +33,20 @@ impl GoDuration {
 
     /// Parses an age: whole days (`7d`), or a [length of time](Self::parse_length).
     pub fn parse_age(text: &str) -> Result<Self, String> {
-        match text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok()) {
-            Some(days) => Ok(Self::from_secs(86_400 * i64::from(days))),
-            None => Self::parse_length(text),
+        let days = text.strip_suffix('d').filter(|days| is_whole(days));
+        let given = match days {
+            Some(days) => Self::of_days(days).ok_or(Refusal::TooLarge),
+            None => Self::read(text),
+        };
+        match given {
+            Ok(given) if given.is_negative() => Err(format!("`{text}` is below zero")),
+            given => given.map_err(|refusal| refusal.of_age(text)),
         }
+    }
+
+    fn of_days(days: &str) -> Option<Self> {
+        let nanos = days.parse::<i64>().ok()?.checked_mul(86_400_000_000_000)?;
+        Some(Self { nanos })
     }
 
     /// Parses how long something may live: an [age](Self::parse_age) that is not zero.
@@ -49,14 +59,13 @@ impl GoDuration {
 
     /// Parses Go's notation. The second line of an error is what to do.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let refused = || {
-            if !text.is_empty() && text.parse::<f64>().is_ok() {
-                return format!("`{text}` is missing its unit\nwrite \"{text}s\" for seconds");
-            }
-            format!(
-                "`{text}` is not a duration\nwrite a number and a unit (ns, us, ms, s, m, h), \
-                 e.g. \"5m\" or \"1h30m\""
-            )
+        Self::read(text).map_err(|refusal| refusal.of_duration(text))
+    }
+
+    fn read(text: &str) -> Result<Self, Refusal> {
+        let refused = || match !text.is_empty() && text.parse::<f64>().is_ok() {
+            true => Refusal::NoUnit,
+            false => Refusal::NoDuration,
         };
         let (sign, rest) = match text.strip_prefix('-') {
             Some(rest) => (-1.0, rest),
@@ -78,8 +87,11 @@ impl GoDuration {
             rest = &rest[unit_end..];
         }
         let empty = text.trim_start_matches(['-', '+']).is_empty();
-        if empty || nanos > i64::MAX as f64 {
+        if empty {
             return Err(refused());
+        }
+        if nanos > i64::MAX as f64 {
+            return Err(Refusal::TooLarge);
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded by i64::MAX just above")]
         Ok(Self { nanos: (sign * nanos) as i64 })
@@ -99,6 +111,48 @@ impl GoDuration {
     pub fn is_negative(self) -> bool {
         self.nanos < 0
     }
+}
+
+/// Why a text is no duration.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    NoUnit,
+    NoDuration,
+    TooLarge,
+}
+
+impl Refusal {
+    /// Where Go's units are wanted.
+    fn of_duration(self, text: &str) -> String {
+        match self {
+            Self::NoUnit => {
+                format!("`{text}` is missing its unit\nwrite \"{text}s\" for seconds")
+            }
+            Self::NoDuration => format!(
+                "`{text}` is not a duration\nwrite a number and a unit (ns, us, ms, s, m, h), \
+                 e.g. \"5m\" or \"1h30m\""
+            ),
+            Self::TooLarge => format!("`{text}` is too large\n292 years are the most"),
+        }
+    }
+
+    /// Where days are a unit, too.
+    fn of_age(self, text: &str) -> String {
+        match self {
+            Self::NoUnit => format!(
+                "`{text}` is missing its unit\nwrite \"{text}d\" for days, or \"{text}h\" for hours"
+            ),
+            Self::NoDuration => format!(
+                "`{text}` is not an age\nwrite whole days, e.g. \"7d\", or numbers with units (ms, \
+                 s, m, h), e.g. \"36h\" or \"1h30m\""
+            ),
+            Self::TooLarge => self.of_duration(text),
+        }
+    }
+}
+
+fn is_whole(number: &str) -> bool {
+    !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 fn unit_nanos(unit: &str) -> Option<f64> {
@@ -221,6 +275,25 @@ mod tests {
             let refused = GoDuration::parse(bare).unwrap_err();
             let expected = format!("`{bare}` is missing its unit\nwrite \"{bare}s\" for seconds");
             assert_eq!(refused, expected);
+        }
+    }
+
+    #[test]
+    fn an_age_may_be_in_days_and_what_is_wrong_with_one_says_so() {
+        for (text, printed) in [("7d", "168h0m0s"), ("106751d", "2562024h0m0s"), ("36h", "36h0m0s")]
+        {
+            assert_eq!(GoDuration::parse_age(text).unwrap().to_string(), printed);
+        }
+        for (text, said) in [
+            ("1w", "`1w` is not an age\nwrite whole days, e.g. \"7d\", or"),
+            ("90", "`90` is missing its unit\nwrite \"90d\" for days, or \"90h\" for hours"),
+            ("106752d", "`106752d` is too large"),
+            ("99999999999999999999d", "`99999999999999999999d` is too large"),
+            ("9999999999h", "`9999999999h` is too large"),
+            ("-1h", "`-1h` is below zero"),
+        ] {
+            let refused = GoDuration::parse_age(text).unwrap_err();
+            assert!(refused.starts_with(said), "{refused}");
         }
     }
 }
