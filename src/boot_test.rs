@@ -81,6 +81,12 @@ impl Component for BootTest {
         if own.goss_program.is_some() && own.goss_file.is_none() {
             check.missing("goss_file", "say what `goss` is to test");
         }
+        if own.patience.is_negative() {
+            check.error("patience", "it is below zero: `0s` looks once");
+        }
+        if own.listening.contains(&0) {
+            check.error("listening", "no program listens on port 0: ports are 1 to 65535");
+        }
         let is_http = |url: &&String| !url.starts_with("http://") && !url.starts_with("https://");
         for url in own.http.iter().filter(is_http) {
             check.error("http", format!("`{url}` is no URL of HTTP"));

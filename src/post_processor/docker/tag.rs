@@ -59,6 +59,8 @@ impl Component for Tag {
             check.missing("repository", "say what the image is called");
             return None;
         }
+        // Else each tag would be blamed for it.
+        name("repository", &repository, check)?;
         let full = |tag: &String| format!("{repository}:{tag}");
         let listed = |option: &str, tags: &[String]| -> Vec<_> {
             (0_usize..).zip(tags).map(|(at, tag)| (format!("{option}.{at}"), full(tag))).collect()
