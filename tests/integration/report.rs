@@ -9,8 +9,8 @@ use html5gum::{Token, Tokenizer};
 
 use crate::support::{Program, Run};
 
-/// What a page may have at most, in bytes.
-const MIB: usize = 1 << 20;
+/// What a page has at most, in bytes.
+const LARGEST: usize = 1_000_000;
 
 /// A page, as a parser of HTML sees it.
 struct Page {
@@ -93,7 +93,7 @@ fn log(builds: &[&str], lines: &[&str]) -> String {
     log + "1764500061,,run-ended,1764500061500\n"
 }
 
-const HOSTILE: [&str; 12] = [
+const HOSTILE: [&str; 14] = [
     "</pre></details></script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
     "\"><svg onload=alert(1)> ' onmouseover='alert(1)",
@@ -105,6 +105,8 @@ const HOSTILE: [&str; 12] = [
     "javascript:alert(1) data:text/html,<script>alert(1)</script>",
     "==> db: I am another build",
     "a line\n==> db: I am another build, too",
+    r"\r==> db: I am another build",
+    r"C:\reports\new",
     "<iframe srcdoc='<script>alert(1)</script>'></iframe><base href=//evil.example>",
 ];
 
@@ -122,7 +124,8 @@ fn what_a_guest_prints_is_text_and_nothing_else() {
     assert!(!page.text.contains(['\u{1b}', '\0', '\u{202e}']), "no terminal would obey it");
     assert!(page.has("\nred\n") && page.has("\nnul\n"), "{}", page.text);
     let other = page.text.matches("I am another build").count();
-    assert_eq!(other, 4, "each build says it once, in its own log");
+    assert_eq!(other, 6, "each build says it, in its own log");
+    assert_eq!(page.text.matches(r"C:\reports\new").count(), 2, "what looks escaped is as it was");
 }
 
 #[test]
@@ -233,10 +236,10 @@ fn large_log(program: &Program) -> String {
 }
 
 #[test]
-fn twenty_builds_that_say_very_much_are_less_than_a_mebibyte() {
+fn twenty_builds_that_say_very_much_make_a_page_as_small_as_any() {
     let program = Program::new();
     let page = report(&program, &large_log(&program));
-    assert!(page.bytes < MIB, "{} bytes", page.bytes);
+    assert!(page.bytes <= LARGEST, "{} bytes", page.bytes);
     assert!(page.has("All 20 builds succeeded") && page.has("amazon-ebs.web-20"));
     let said = page.text.matches("Get:").count();
     let gaps = regex::Regex::new(r"… (\d+) lines are left out here").unwrap();
@@ -254,8 +257,27 @@ fn more_builds_than_anybody_has_still_fit() {
         (0..1500).map(|number| format!("{number}-{}", "n".repeat(250))).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let page = report(&Program::new(), &log(&names, &["x"; 30]));
-    assert!(page.bytes < MIB, "{} bytes", page.bytes);
-    assert!(page.has("more builds"));
+    assert!(page.bytes <= LARGEST, "{} bytes", page.bytes);
+    assert!(page.has("500 more builds or findings"), "each is counted once");
+}
+
+#[test]
+fn texts_that_are_as_long_as_they_may_be_make_a_page_as_small_as_any() {
+    let names: Vec<String> = (0..20).map(|number| format!("web-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut log = log(&names, &["x"]);
+    let long = "<".repeat(4000);
+    for name in names {
+        for number in 0..8 {
+            let _ = writeln!(log, "1764500061,{name},product,x,{number}{long},{long},{long}");
+        }
+        for at in 0..1500 {
+            let _ = writeln!(log, "17645000{:02},{name},waited,,500,x", at % 60);
+        }
+    }
+    let page = report(&Program::new(), &log);
+    assert!(page.bytes <= LARGEST, "{} bytes", page.bytes);
+    assert!(page.has("All 20 builds succeeded") && page.has("20 more builds"), "{}", page.text);
 }
 
 #[test]
@@ -298,14 +320,16 @@ fn pictures_are_in_the_page_if_they_are_pictures_of_this_directory() {
     program.write("out.screens/001.png", picture());
     program.write("out.screens/002.png", "<svg onload=alert(1)>");
     let mut log = log(&["web"], &["x"]);
-    for path in ["out.screens/001.png", "out.screens/002.png", "/etc/hostname", "../x.png"] {
+    program.write("out.screens/003.jpg", b"\xff\xd8\xff\xe0 of EC2");
+    let paths = ["001.png", "002.png", "003.jpg"].map(|name| format!("out.screens/{name}"));
+    for path in paths.iter().map(String::as_str).chain(["../x.png"]) {
         let _ = writeln!(log, "1764500050,web,picture,{path},after 1 min");
     }
     let page = report(&program, &log);
     let images = page.attributes.iter().filter(|(name, _)| name == "src").count();
-    assert_eq!(images, 1);
+    assert_eq!(images, 2);
     assert!(
-        page.has("Not shown: it is no PNG")
+        page.has("Not shown: it is no PNG and no JPEG")
             && page.has("Not shown: it is not below this directory")
     );
 }

@@ -56,9 +56,9 @@ fn bar(part: &Part, now: Timestamp, whole: Span) -> Markup {
 }
 
 /// The waits for the cloud of a build, below its bars.
-fn waits(build: &Build, whole: Span) -> Markup {
+fn waits(build: &Build, whole: Span, detail: Detail) -> Markup {
     html! {
-        @for wait in &build.waits {
+        @for wait in build.waits.iter().take(detail.rows) {
             @let (x, width) = place(wait.from, wait.until, whole);
             rect.waiting x=(x) y="72%" width=(width) height="28%" { title { "waiting for the cloud" } }
         }
@@ -79,7 +79,7 @@ fn of_build(name: &str, build: &Build, whole: Span, detail: Detail) -> Markup {
     html! {
         svg.bar width="100%" height="18" role="img" aria-label=(label) {
             @for part in build.parts.iter().take(detail.rows) { (bar(part, now, whole)) }
-            (waits(build, whole))
+            (waits(build, whole, detail))
         }
     }
 }

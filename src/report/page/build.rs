@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::excerpt::{Excerpt, Line};
 use super::line::Record;
-use super::room::{Room, cut};
+use super::room::{NAME, Room, TEXT, cut};
 
 /// How many parts, steps, waits, artifacts and pictures of a build are kept.
 const MOST_PARTS: usize = 500;
@@ -15,9 +15,6 @@ const MOST_PRODUCTS: usize = 100;
 const MOST_PICTURES: usize = 200;
 /// How many packages of a list, and files of an artifact.
 pub(super) const MOST_PACKAGES: usize = 3000;
-/// The characters of a name, and of a longer text.
-const NAME: usize = 300;
-const TEXT: usize = 4000;
 
 /// A build.
 #[derive(Debug, Default)]
@@ -257,21 +254,27 @@ impl Build {
             self.left_out += 1;
             return;
         }
-        let id = room.text(record.field(1), TEXT);
-        let description = room.text(record.field(2).trim(), TEXT);
-        let product = Product { id, description, files: names(record, 3, room) };
+        let (id, description) = (cut(record.field(1), TEXT), cut(record.field(2).trim(), TEXT));
+        let product = Product { id, description, files: cut_names(record, 3).collect() };
         // A post-processor that only looks at an artifact leaves it twice.
         if !self.products.contains(&product) {
-            self.products.push(product);
+            self.products.push(Product {
+                id: room.keep(product.id),
+                description: room.keep(product.description),
+                files: product.files.into_iter().map(|file| room.keep(file)).collect(),
+            });
         }
     }
 
     fn picture(&mut self, record: &Record<'_>, room: &mut Room) {
-        let (path, moment) = (room.text(record.field(0), TEXT), room.text(record.field(1), NAME));
+        let (path, moment) = (cut(record.field(0), TEXT), cut(record.field(1), NAME));
         // A path that is given again is another picture.
-        self.pictures.retain(|(known, _)| *known != path);
+        for (path, moment) in self.pictures.extract_if(.., |(known, _)| *known == path) {
+            room.give_back(&path);
+            room.give_back(&moment);
+        }
         match self.pictures.len() < MOST_PICTURES {
-            true => self.pictures.push((path, moment)),
+            true => self.pictures.push((room.keep(path), room.keep(moment))),
             false => self.left_out += 1,
         }
     }
@@ -298,6 +301,10 @@ pub(super) fn between(from: Timestamp, until: Timestamp) -> Duration {
 
 /// The fields of `record` from `first` on.
 fn names(record: &Record<'_>, first: usize, room: &mut Room) -> Vec<String> {
+    cut_names(record, first).map(|name| room.keep(name)).collect()
+}
+
+fn cut_names<'a>(record: &'a Record<'_>, first: usize) -> impl Iterator<Item = String> + 'a {
     let fields = record.fields.iter().skip(first).take(MOST_PACKAGES);
-    fields.map(|field| room.text(field, NAME)).collect()
+    fields.map(|field| cut(field, NAME))
 }

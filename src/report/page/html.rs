@@ -1,6 +1,5 @@
 //! The page as a whole: its head, what came of the run, and the order of its sections.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::build::{Build, Outcome, between};
-use super::picture::Album;
+use super::picture::Shelf;
 use super::run::Run;
 use super::{Detail, bars, section};
 use crate::report::words;
@@ -34,9 +33,9 @@ impl Span {
 }
 
 /// The page.
-pub(super) fn page(run: &Run, dir: &Path, detail: Detail) -> String {
+pub(super) fn page(run: &Run, shelf: &mut Shelf<'_>, detail: Detail) -> String {
     let span = Span::of(run);
-    let album = Album::of(run, dir, detail.pictures);
+    let album = shelf.album(run, detail.pictures);
     let headline = headline(run);
     let page = html! {
         (DOCTYPE)

@@ -43,13 +43,14 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A field as it was before it was written.
+/// A field as it was before it was written. A lone `\r` stays as it is written: as a carriage return it
+/// would take away what stands before it, and with that who has said it.
 fn unescaped(field: &str) -> Cow<'_, str> {
     if !field.contains(['%', '\\']) {
         return Cow::Borrowed(field);
     }
     let text = field.replace("%!(PACKER_COMMA)", ",");
-    Cow::Owned(text.replace("\\r", "\r").replace("\\n", "\n"))
+    Cow::Owned(text.replace("\\r\\n", "\n").replace("\\n", "\n"))
 }
 
 #[cfg(test)]
@@ -62,6 +63,8 @@ mod tests {
         assert_eq!((record.at.as_second(), &*record.target), (1_700_000_000, "web"));
         assert_eq!((record.kind, record.field(0), record.field(1)), ("ui", "say", "a, b\nc"));
         assert_eq!((record.field(2), record.exactly()), ("", record.at));
+        let record = Record::parse(r"1700000000,,ui,say,x\r==> db: y\r\nz").unwrap();
+        assert_eq!(record.field(1), "x\\r==> db: y\nz");
         let exact = Record::parse("1700000000,,run-started,1700000000123,0.1.0").unwrap();
         assert_eq!(exact.exactly().as_millisecond(), 1_700_000_000_123);
     }

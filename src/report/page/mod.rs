@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 
+use self::picture::Shelf;
 pub use self::run::Run;
 use crate::whole_file::WholeFile;
 
@@ -51,7 +52,8 @@ struct Detail {
     pictures: usize,
 }
 
-const DETAILS: [Detail; 8] = [
+/// The last one has no place for what a log says: it always fits.
+const DETAILS: [Detail; 9] = [
     Detail { lines: 1000, lines_of_failed: 1000, rows: 1000, pictures: 400_000 },
     Detail { lines: 400, lines_of_failed: 800, rows: 1000, pictures: 400_000 },
     Detail { lines: 150, lines_of_failed: 500, rows: 500, pictures: 300_000 },
@@ -60,11 +62,13 @@ const DETAILS: [Detail; 8] = [
     Detail { lines: 10, lines_of_failed: 40, rows: 100, pictures: 0 },
     Detail { lines: 0, lines_of_failed: 10, rows: 50, pictures: 0 },
     Detail { lines: 0, lines_of_failed: 0, rows: 20, pictures: 0 },
+    Detail { lines: 0, lines_of_failed: 0, rows: 0, pictures: 0 },
 ];
 
 /// The page of `run`, with the pictures that are below `dir`. It tells as much as fits.
 pub fn page(run: &Run, dir: &Path) -> String {
-    let pages = DETAILS.iter().map(|detail| html::page(run, dir, *detail));
+    let mut shelf = Shelf::of(dir);
+    let pages = DETAILS.iter().map(|detail| html::page(run, &mut shelf, *detail));
     let mut last = String::new();
     for page in pages {
         last = page;

@@ -5,6 +5,9 @@ use crate::report::words::shortened;
 
 /// All texts of a run together.
 const ALL: usize = 64 << 20;
+/// The characters of a name, and of a longer text.
+pub(super) const NAME: usize = 300;
+pub(super) const TEXT: usize = 4000;
 /// A line of what was said.
 const LONGEST_LINE: usize = 2000;
 
@@ -28,7 +31,11 @@ impl Room {
 
     /// A text of at most `most` characters as it may be shown; empty if there is no room.
     pub fn text(&mut self, text: &str, most: usize) -> String {
-        let text = cut(text, most);
+        self.keep(cut(text, most))
+    }
+
+    /// The same of what is cut already.
+    pub fn keep(&mut self, text: String) -> String {
         match self.0.checked_sub(text.len() + size_of::<String>()) {
             Some(left) => {
                 self.0 = left;

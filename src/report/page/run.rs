@@ -9,14 +9,11 @@ use jiff::Timestamp;
 use super::build::Build;
 use super::excerpt::{Excerpt, Line};
 use super::line::Record;
-use super::room::{Room, cut};
+use super::room::{NAME, Room, TEXT, cut};
 
 /// How many builds and findings are kept.
 const MOST_BUILDS: usize = 1000;
 const MOST_FINDINGS: usize = 1000;
-/// The characters of a name, and of a longer text.
-const NAME: usize = 300;
-const TEXT: usize = 4000;
 /// What is read of a line; the rest of it is passed over.
 const LONGEST_LINE: usize = 1 << 20;
 /// What is read of a log.
@@ -91,7 +88,7 @@ impl Run {
             "ui" => self.say(record.field(1), record.field(0) == "error", at),
             "run-started" => self.version = Some(self.room.text(record.field(1), NAME)),
             "run-ended" => self.has_ended = true,
-            "build-planned" => drop(self.build(&record.target)),
+            "build-planned" => self.left_out += usize::from(self.build(&record.target).is_none()),
             "finding" => self.finding(&record),
             _ if !record.target.is_empty() => {
                 if let Some((build, room)) = self.build(&record.target) {
@@ -109,9 +106,8 @@ impl Run {
 
     /// The build `name`, and the room for what it says; `None` if there are too many.
     fn build(&mut self, name: &str) -> Option<(&mut Build, &mut Room)> {
-        let name = self.room.text(name, NAME);
+        let name = cut(name, NAME);
         if !self.builds.contains_key(&name) && self.builds.len() >= MOST_BUILDS {
-            self.left_out += 1;
             return None;
         }
         Some((self.builds.entry(name).or_default(), &mut self.room))
@@ -120,16 +116,21 @@ impl Run {
     fn finding(&mut self, record: &Record<'_>) {
         let finding = Finding {
             is_error: record.field(0) == "error",
-            place: self.room.text(record.field(1), NAME),
-            title: self.room.text(record.field(2), NAME),
-            text: self.room.text(record.field(3), TEXT),
+            place: cut(record.field(1), NAME),
+            title: cut(record.field(2), NAME),
+            text: cut(record.field(3), TEXT),
         };
         // What is said beside the run may have been drawn before.
         if self.findings.contains(&finding) {
             return;
         }
         match self.findings.len() < MOST_FINDINGS {
-            true => self.findings.push(finding),
+            true => self.findings.push(Finding {
+                is_error: finding.is_error,
+                place: self.room.keep(finding.place),
+                title: self.room.keep(finding.title),
+                text: self.room.keep(finding.text),
+            }),
             false => self.left_out += 1,
         }
     }
@@ -144,11 +145,12 @@ impl Run {
         match owner {
             None => text.split('\n').for_each(|line| self.say_itself(line, is_error)),
             Some((name, prefix)) => {
-                let Some((build, room)) = self.build(&name) else { return };
+                let Some(build) = self.builds.get_mut(&name) else { return };
                 // Who speaks is known from the beginning: what a guest prints may look like another's.
-                for line in text.split('\n') {
-                    let line = line.strip_prefix(prefix).unwrap_or(line);
-                    build.say(line.strip_prefix(' ').unwrap_or(line), is_error, at, room);
+                // And only what begins so is a line: in `C:\new` is no end of one.
+                for line in text[prefix.len()..].split(&format!("\n{prefix}")) {
+                    let line = line.strip_prefix(' ').unwrap_or(line).replace('\n', "\\n");
+                    build.say(&line, is_error, at, &mut self.room);
                 }
             }
         }
@@ -191,4 +193,39 @@ fn next_line(log: &mut io::Take<impl BufRead>, line: &mut Vec<u8>) -> io::Result
         log.skip_until(b'\n')?;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_again_takes_no_more_room() {
+        let again = [
+            "1700000000,web,build-planned",
+            "1700000000,,ui,say,==> web: x",
+            "1700000000,,finding,warning,web.pkr.hcl:1:1,title,text",
+            "1700000000,web,product,x,id,text,file",
+            "1700000000,web,picture,x.screens/1.png,then",
+        ];
+        let mut run = Run::default();
+        let mut room_after = |times| {
+            (0..times).for_each(|_| again.iter().for_each(|line| run.hear(line)));
+            format!("{:?}", run.room)
+        };
+        // More lines than an excerpt keeps.
+        let room = room_after(1500);
+        assert_eq!(room_after(10), room);
+    }
+
+    #[test]
+    fn a_build_that_is_one_too_many_is_counted_once() {
+        let mut run = Run::default();
+        for number in 0..MOST_BUILDS + 2 {
+            for record in ["build-planned", "phase-started,,x", "build-ended,,ok,1"] {
+                run.hear(&format!("1700000000,{number},{record}"));
+            }
+        }
+        assert_eq!((run.builds.len(), run.left_out), (MOST_BUILDS, 2));
+    }
 }

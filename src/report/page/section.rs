@@ -119,7 +119,7 @@ pub(super) fn findings(run: &Run, detail: Detail) -> Markup {
 }
 
 /// Each build with all that is known of it.
-pub(super) fn builds(run: &Run, span: Span, album: &Album, detail: Detail) -> Markup {
+pub(super) fn builds(run: &Run, span: Span, album: &Album<'_>, detail: Detail) -> Markup {
     html! {
         @for (index, (name, build)) in run.builds.iter().take(detail.rows).enumerate() {
             @let is_open = build.end.as_ref().is_none_or(|end| end.result != Outcome::Succeeded)
@@ -136,7 +136,7 @@ pub(super) fn builds(run: &Run, span: Span, album: &Album, detail: Detail) -> Ma
     }
 }
 
-fn inside(name: &str, build: &Build, span: Span, album: &Album, detail: Detail) -> Markup {
+fn inside(name: &str, build: &Build, span: Span, album: &Album<'_>, detail: Detail) -> Markup {
     html! {
         @if let Some(end) = &build.end { (failure(end)) }
         @if let Some(verdict) = &build.verdict {
@@ -235,7 +235,7 @@ fn direction(change: &str) -> &'static str {
     }
 }
 
-fn pictures(name: &str, build: &Build, album: &Album) -> Markup {
+fn pictures(name: &str, build: &Build, album: &Album<'_>) -> Markup {
     html! {
         @if !build.pictures.is_empty() {
             h3 { "Screen" }
@@ -251,7 +251,7 @@ fn pictures(name: &str, build: &Build, album: &Album) -> Markup {
                 }
             }
             @let others = build.pictures.len() - album.last_of(build).count();
-            @if others > 0 { p.note { (others) " earlier pictures are only beside the image." } }
+            @if others > 0 { p.note { (others) " more pictures are only beside the image." } }
         }
     }
 }
