@@ -301,8 +301,9 @@ impl Finished {
 
     fn redacted(mut self, redactor: &Redactor) -> Self {
         let products = self.products.iter_mut().flat_map(|product| {
-            let texts = [&mut product.id, &mut product.description];
-            texts.into_iter().chain(&mut product.files).chain(product.facts.values_mut())
+            let texts = [&mut product.builder_id, &mut product.id, &mut product.description];
+            let values = product.images.values_mut().chain(product.facts.values_mut());
+            texts.into_iter().chain(&mut product.files).chain(values)
         });
         let place = &mut self.place.file;
         for text in self.error.iter_mut().chain([place]).chain(products) {
