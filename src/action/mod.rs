@@ -189,7 +189,9 @@ impl StepContext {
         };
         let (context, files) = (Context::of(&environment), Files::of(&environment));
         let (record, redactor) = Default::default();
-        let page = inputs::has_report(&environment).then(Kept::default);
+        // Only the step itself writes one.
+        let has_page = entry == Entry::Main && inputs::has_report(&environment);
+        let page = has_page.then(Kept::default);
         (Self { environment, context, files, record, page, redactor }, wrong)
     }
 
