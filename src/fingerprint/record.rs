@@ -146,41 +146,8 @@ impl Record {
 
     /// What is different from `older`, in words; empty if nothing is.
     pub fn changes_since(&self, older: &Brief) -> Vec<String> {
-        let mut changes = Vec::new();
-        for (kind, _) in KINDS {
-            match kind {
-                Kind::Provisioner => self.changed_provisioners(older, &mut changes),
-                kind => self.changed(kind, older, &mut changes),
-            }
-        }
-        changes
-    }
-
-    /// Parts that are known by their names.
-    fn changed(&self, kind: Kind, older: &Brief, changes: &mut Vec<String>) {
-        let own = self.parts.iter().filter(|part| part.kind == kind);
-        let own: Vec<_> = own.map(|part| (part.name.as_str(), part.brief())).collect();
-        for (name, _) in own.iter().filter(|(_, brief)| !older.0.contains(brief)) {
-            let shown = kind.shown(name);
-            // Two provisioners may read one file.
-            if !changes.contains(&shown) {
-                changes.push(shown);
-            }
-        }
-        let mut old = older.0.iter().filter(|part| part.kind == kind);
-        if old.any(|old| own.iter().all(|(_, brief)| brief.name != old.name)) {
-            changes.push(kind.gone().to_owned());
-        }
-    }
-
-    /// Provisioners are known by their places.
-    fn changed_provisioners(&self, older: &Brief, changes: &mut Vec<String>) {
-        let own = self.parts.iter().filter(|part| part.kind == Kind::Provisioner);
-        let own: Vec<_> = own.collect();
-        let new: Vec<_> = own.iter().map(|part| part.brief().digest).collect();
-        let old = older.digests(Kind::Provisioner);
-        let shown = |at: usize| format!("provisioner {} ({})", at + 1, own[at].name);
-        changed_places(&old, &new, shown, changes);
+        let own = self.parts.iter().map(|part| (part.brief(), Some(part.name.as_str())));
+        changes(&own.collect::<Vec<_>>(), older)
     }
 
     /// What the part is called that is this one in brief.
@@ -193,6 +160,47 @@ impl Record {
         });
         known.map(|part| part.name.as_str())
     }
+}
+
+/// A part in brief, with its name where that is known.
+type Named<'a> = (Part, Option<&'a str>);
+
+/// What is different in `own` from `older`, in words; empty if nothing is.
+fn changes(own: &[Named<'_>], older: &Brief) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (kind, _) in KINDS {
+        let own: Vec<_> = own.iter().filter(|(part, _)| part.kind == kind).collect();
+        match kind {
+            Kind::Provisioner => changed_provisioners(&own, older, &mut changes),
+            kind => changed(kind, &own, older, &mut changes),
+        }
+    }
+    changes
+}
+
+/// Parts that are known by their names.
+fn changed(kind: Kind, own: &[&Named<'_>], older: &Brief, changes: &mut Vec<String>) {
+    for (_, name) in own.iter().filter(|(part, _)| !older.0.contains(part)) {
+        let shown = name.map_or_else(|| kind.some().to_owned(), |name| kind.shown(name));
+        // Two provisioners may read one file.
+        if !changes.contains(&shown) {
+            changes.push(shown);
+        }
+    }
+    let mut old = older.0.iter().filter(|part| part.kind == kind);
+    if old.any(|old| own.iter().all(|(part, _)| part.name != old.name)) {
+        changes.push(kind.gone().to_owned());
+    }
+}
+
+/// Provisioners are known by their places.
+fn changed_provisioners(own: &[&Named<'_>], older: &Brief, changes: &mut Vec<String>) {
+    let new: Vec<_> = own.iter().map(|(part, _)| part.digest.clone()).collect();
+    let shown = |at: usize| {
+        let name = own[at].1.map(|name| format!(" ({name})")).unwrap_or_default();
+        format!("provisioner {}{name}", at + 1)
+    };
+    changed_places(&older.digests(Kind::Provisioner), &new, shown, changes);
 }
 
 /// What is different between provisioners, of which only the digests are known and the places.
@@ -246,40 +254,9 @@ impl Brief {
     /// What is different from `older`, in words. `now` knows what parts are called that are still there;
     /// of others, only the kind is known.
     pub fn changes_since(&self, older: &Self, now: Option<&Record>) -> Vec<String> {
-        let mut changes = Vec::new();
-        for (kind, _) in KINDS {
-            match kind {
-                Kind::Provisioner => self.changed_provisioners(older, now, &mut changes),
-                kind => self.changed(kind, older, now, &mut changes),
-            }
-        }
-        changes
-    }
-
-    fn changed(&self, kind: Kind, older: &Self, now: Option<&Record>, changes: &mut Vec<String>) {
-        let own = || self.0.iter().filter(|part| part.kind == kind);
-        for part in own().filter(|part| !older.0.contains(part)) {
-            let name = now.and_then(|now| now.name_of(part));
-            let shown = name.map_or_else(|| kind.some().to_owned(), |name| kind.shown(name));
-            if !changes.contains(&shown) {
-                changes.push(shown);
-            }
-        }
-        let mut old = older.0.iter().filter(|part| part.kind == kind);
-        if old.any(|old| own().all(|part| part.name != old.name)) {
-            changes.push(kind.gone().to_owned());
-        }
-    }
-
-    fn changed_provisioners(&self, older: &Self, now: Option<&Record>, changes: &mut Vec<String>) {
-        let own: Vec<_> = self.0.iter().filter(|part| part.kind == Kind::Provisioner).collect();
-        let shown = |at: usize| {
-            let name = now.and_then(|now| now.name_of(own[at]));
-            let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-            format!("provisioner {}{name}", at + 1)
-        };
-        let (old, new) = (older.digests(Kind::Provisioner), self.digests(Kind::Provisioner));
-        changed_places(&old, &new, shown, changes);
+        let name = |part: &Part| now.and_then(|now| now.name_of(part));
+        let own = self.0.iter().map(|part| (part.clone(), name(part)));
+        changes(&own.collect::<Vec<_>>(), older)
     }
 
     /// The digests of all parts of this kind, in order.
