@@ -129,18 +129,7 @@ impl Channels {
     /// # Errors
     /// If Systems Manager takes no such names.
     pub fn new(prefix: &str, image: &str) -> anyhow::Result<Self> {
-        let parts = prefix.strip_prefix('/').context("-prefix begins with `/`, e.g. `/images`")?;
-        for part in parts.split('/') {
-            check("-prefix", part)?;
-        }
-        ensure!(
-            parts.split('/').count() <= MOST_LEVELS && prefix.len() <= LONGEST_PREFIX,
-            "-prefix: Systems Manager takes no name that is so long, or has so many levels"
-        );
-        ensure!(
-            !["aws", "ssm"].contains(&parts.split('/').next().unwrap_or_default()),
-            "-prefix: parameters below `{prefix}` belong to AWS"
-        );
+        check_prefix(prefix)?;
         check("-image", image)?;
         Ok(Self { prefix: prefix.to_owned(), image: image.to_owned() })
     }
@@ -174,6 +163,26 @@ impl Channels {
         check("a channel", channel)?;
         Ok(format!("{}/{channel}", self.path()))
     }
+}
+
+/// Refuses what the parameters of images cannot begin with.
+///
+/// # Errors
+/// If Systems Manager takes no such names.
+pub fn check_prefix(prefix: &str) -> anyhow::Result<()> {
+    let parts = prefix.strip_prefix('/').context("-prefix begins with `/`, e.g. `/images`")?;
+    for part in parts.split('/') {
+        check("-prefix", part)?;
+    }
+    ensure!(
+        parts.split('/').count() <= MOST_LEVELS && prefix.len() <= LONGEST_PREFIX,
+        "-prefix: Systems Manager takes no name that is so long, or has so many levels"
+    );
+    ensure!(
+        !["aws", "ssm"].contains(&parts.split('/').next().unwrap_or_default()),
+        "-prefix: parameters below `{prefix}` belong to AWS"
+    );
+    Ok(())
 }
 
 /// Refuses what cannot be a part of a parameter's name.

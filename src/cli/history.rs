@@ -32,6 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub manifest: Vec<PathBuf>,
     /// What the names of the parameters of channels begin with.
+    #[cfg(feature = "aws")]
     #[arg(long, value_name = "PATH", default_value = "/images")]
     pub prefix: String,
     /// Prints the IAM policy that this command needs, and does nothing.
@@ -43,32 +44,24 @@ pub struct Arguments {
 }
 
 pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+    #[cfg(feature = "aws")]
+    if let Err(error) = crate::channel::check_prefix(&arguments.prefix) {
+        ui.error(format!("Error: {error:#}"));
+        return Exit::Failure;
+    }
     front::for_each(session, ui, arguments.template.each(), |template| {
-        let options = PlanOptions { fingerprints: true, ..PlanOptions::default() };
+        let options = PlanOptions { fingerprints: !arguments.iam_policy, ..PlanOptions::default() };
         let mut sources = SourceMap::default();
         let planned = front::plan(session, ui, template, options, &mut sources);
         let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
             return Exit::Failure;
         };
         if arguments.iam_policy {
-            return show_policy(session, ui, &plan, &arguments.prefix);
+            return Desk { session, ui, arguments }.show_policy(&plan);
         }
         let desk = Desk { session, ui, arguments };
         on_runtime(ui, desk.show(&plan))
     })
-}
-
-fn show_policy(session: &Session, ui: &Ui, plan: &Plan, prefix: &str) -> Exit {
-    let of = |build: &PlannedBuild| build.builder.permissions_to_look(&session.environment);
-    let looks: Vec<_> = plan.builds.iter().flat_map(of).collect();
-    if looks.is_empty() {
-        ui.error("Error: no build of the template has images in an AWS account");
-        return Exit::Failure;
-    }
-    #[cfg(feature = "aws")]
-    let looks = looks.into_iter().chain(channels::permissions(prefix));
-    ui.say(format!("{:#}", policy(looks)));
-    Exit::Success
 }
 
 /// The command at work.
@@ -79,6 +72,20 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    fn show_policy(&self, plan: &Plan) -> Exit {
+        let environment = &self.session.environment;
+        let of = |build: &PlannedBuild| build.builder.permissions_to_look(environment);
+        let looks: Vec<_> = plan.builds.iter().flat_map(of).collect();
+        if looks.is_empty() {
+            self.ui.error("Error: no build of the template has images in an AWS account");
+            return Exit::Failure;
+        }
+        #[cfg(feature = "aws")]
+        let looks = looks.into_iter().chain(channels::permissions(&self.arguments.prefix));
+        self.ui.say(format!("{:#}", policy(looks)));
+        Exit::Success
+    }
+
     async fn show(&self, plan: &Plan) -> Exit {
         let (entries, mut exit) = self.entries(plan);
         let mut rows = Vec::new();
@@ -121,6 +128,8 @@ impl Desk<'_> {
                 }
             }
         }
+        // The action's know neither when nor from what: they only add to what others say.
+        all.sort_by_key(|entry| entry.made_at.is_none());
         (all, exit)
     }
 
@@ -151,7 +160,11 @@ impl Desk<'_> {
                 Exit::Failure
             }
         };
-        let now = build.fingerprint.record().await.ok();
+        // This reads all that the build is made from.
+        let now = match rows::can_be_compared(&rows) {
+            true => build.fingerprint.record().await.ok(),
+            false => None,
+        };
         rows::compare(&mut rows, now.as_ref());
         (rows, exit)
     }

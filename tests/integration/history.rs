@@ -119,6 +119,9 @@ build {
         run.stdout
     );
     assert!(!rows[0].contains("gone") && rows[1].contains("gone"), "{}", run.stdout);
+    fs::remove_file(program.path("output-q/small.qcow2")).unwrap();
+    let run = program.run(["history", "t.pkr.hcl"]).succeeded();
+    assert_eq!(run.stdout.matches("gone").count(), 2, "its record does not stand for it");
 }
 
 const AMIS: &str = r#"
@@ -143,6 +146,29 @@ fn manifest(ids: &str) -> String {
             "artifact_id": "{ids}", "packer_run_uuid": "x", "custom_data": null}}"#
     );
     format!(r#"{{"builds": [{entry}], "last_run_uuid": "x"}}"#)
+}
+
+#[test]
+fn manifests_add_to_what_others_say_of_an_image() {
+    let program = Program::new();
+    program.write("t.pkr.hcl", FILES);
+    program.run(["build", "t.pkr.hcl"]).succeeded();
+    program.write(
+        "imgbake-manifest.json",
+        r#"{"run": {"sha": "0123456789abcdef"}, "builds": {"file.notes":
+            {"artifacts": [{"id": "File", "files": ["notes.txt"]}]}}}"#,
+    );
+    let run = program.run(["history", "t.pkr.hcl"]).succeeded();
+    assert_eq!(rows(&run.stdout).len(), 1, "one file is one image: {}", run.stdout);
+    assert!(!run.stdout.contains('?') && run.stdout.contains("5 B"), "{}", run.stdout);
+}
+
+#[test]
+fn a_prefix_that_no_parameter_has_is_refused() {
+    let program = Program::new();
+    program.write("t.pkr.hcl", FILES);
+    let run = program.run(["history", "-prefix=/images/*", "t.pkr.hcl"]).failed_with(1);
+    assert!(run.stdout.contains("-prefix: `*` is no name"), "{}", run.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use crate::component::{BuildContext, PastImage, PastQuery, SkipUnchanged};
 use crate::event::Phase;
 use crate::fingerprint::{Beside, MadeFrom};
 use crate::step::{Ending, Step, remove_if_there};
+use crate::whole_file::directory_of;
 
 /// Looks for the image that an earlier run has left.
 pub(crate) struct FindBeside {
@@ -21,17 +22,27 @@ pub(crate) struct FindBeside {
     pub wanted: SkipUnchanged,
 }
 
-/// The image of the build that the record in the file `path` tells of, if there is one. Whether its
-/// files are as they were is not looked at: that may be long.
+/// The image of the build that the record in the file `path` tells of; none if its files are gone. Whether
+/// they are as they were is not looked at: that may be long.
 pub(crate) async fn past(
     path: PathBuf,
     query: &PastQuery,
 ) -> anyhow::Result<Option<Vec<PastImage>>> {
-    let (read, path) = tokio::task::spawn_blocking(move || (Beside::read(&path), path)).await?;
-    let Some(read) = read?.filter(|read| read.made_from.build == query.build) else {
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let look = move || {
+        let read = Beside::read(&path)?;
+        let is_whole =
+            |read: &Beside| read.told().all(|(name, _)| directory_of(&path).join(name).is_file());
+        let is_there = read.as_ref().is_some_and(is_whole);
+        anyhow::Ok((read, is_there))
+    };
+    let (read, is_there) = tokio::task::spawn_blocking(look).await??;
+    let Some(read) = read.filter(|read| read.made_from.build == query.build) else {
         return Ok(None);
     };
-    let directory = path.parent().unwrap_or(Path::new(""));
+    if !is_there {
+        return Ok(Some(Vec::new()));
+    }
     let id = read.told().next().map(|(name, _)| directory.join(name).display().to_string());
     Ok(Some(vec![PastImage {
         id: id.unwrap_or_default(),

@@ -60,18 +60,24 @@ pub(super) fn of_entry(build: &str, entry: &Entry) -> Vec<Row> {
     }
 }
 
-/// Adds a row, unless it says again what is known: a run in which nothing had changed writes the image
-/// down once more, and it was made in the first.
+/// Adds a row, unless it is of an image that is known, of which it may say more: a run in which nothing
+/// had changed writes the image down once more, and it was made in the first.
 pub(super) fn add(rows: &mut Vec<Row>, row: Row) {
-    let is_known = |one: &Row| {
-        let is_same = one.id == row.id && one.region == row.region;
-        // An id of the cloud is there once; what is in a file is replaced by the next run.
-        is_same
-            && (!row.region.is_empty()
-                || (row.made_from.is_some() && one.made_from == row.made_from))
+    let mut same = rows.iter_mut().filter(|one| one.id == row.id && one.region == row.region);
+    // An id of the cloud is there once; what is in a file is replaced by the next run.
+    let known = match (row.region.is_empty(), &row.made_from) {
+        (false, _) => same.next(),
+        (true, Some(from)) => same.find(|one| one.made_from.as_ref() == Some(from)),
+        // Of which of them it speaks is not known, if it does not say when.
+        (true, None) if row.made_at.is_none() && same.next().is_some() => return,
+        (true, None) => None,
     };
-    if !rows.iter().any(is_known) {
-        rows.push(row);
+    let Some(known) = known else { return rows.push(row) };
+    known.made_at = known.made_at.or(row.made_at);
+    known.made_from = known.made_from.take().or(row.made_from);
+    known.size = known.size.or(row.size);
+    if known.commit.is_empty() {
+        known.commit = row.commit;
     }
 }
 
@@ -95,6 +101,11 @@ pub(super) fn join(build: &str, rows: &mut Vec<Row>, found: Vec<PastImage>) {
         row.published_as = image.published_as;
         row.made_from = row.made_from.take().or(image.made_from);
     }
+}
+
+/// Whether there are two of which is known what they were made from.
+pub(super) fn can_be_compared(rows: &[Row]) -> bool {
+    rows.iter().filter(|row| row.made_from.is_some()).nth(1).is_some()
 }
 
 /// Sorts the images of one build, the newest first, and says of each what has changed since the one
