@@ -118,8 +118,8 @@ impl Removal<'_> {
         );
         ensure!(
             recorded.place.account.is_some(),
-            "it is not in this account, and the journal does not say in which one it was made: run the cleanup \
-             with the credentials of the account that made it, or remove it by hand"
+            "it is not here, and the journal does not say in which account it was made: run the cleanup with \
+             the credentials of the one that made it, or remove it by hand"
         );
         Ok(None)
     }
