@@ -19,7 +19,6 @@ use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::error::{ApiError, Meaning};
 use crate::aws::image::{self, MOST_VALUES, creation, filter, snapshots};
 use crate::aws::image_uses::uses;
 use crate::aws::parameter;
@@ -358,7 +357,7 @@ async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &T
     if let Err(error) = image::deregister(&region.ec2(), ami).await {
         removal.ui.error(format!("{ami} cannot be deregistered: {error}"));
         // Nobody knows whether it is gone: then its snapshots would be left.
-        match is_unsure(&error) {
+        match error.may_be_done() {
             true => removal.journal.stuck(thing, error.to_string()),
             false => removal.journal.gone(thing),
         }
@@ -377,8 +376,4 @@ async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &T
             true
         }
     }
-}
-
-fn is_unsure(error: &ApiError) -> bool {
-    error.meaning == Meaning::Unsure
 }

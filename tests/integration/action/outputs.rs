@@ -177,15 +177,16 @@ build {
 }
 "#;
     let step = Runner::new("build").file("web.pkr.hcl", template).run().failed();
-    let failure = json!({"build": "null.web", "fault": "environment", "can-retry": false});
+    let failure = json!({"build": "null.web", "fault": "template", "can-retry": false});
     assert_eq!(step.json("failures"), json!([failure]));
     assert_eq!(step.outputs["can-retry"], "false");
-    let words = "the cause is this computer or its network; trying again without a change";
+    let words =
+        "the cause is the template or a value that it was given; trying again without a change";
     let annotations = &step.log.annotations;
     assert!(annotations.iter().any(|one| one.message.contains(words)), "{annotations:#?}");
     assert!(step.summary.contains(&format!("**{words}")), "{}", step.summary);
     let fault = &step.json("manifest")["builds"]["null.web"]["fault"];
-    assert_eq!(*fault, json!({"kind": "environment", "can_retry": false}));
+    assert_eq!(*fault, json!({"kind": "template", "can_retry": false}));
 
     // What passes by itself: nobody is at the other end.
     let unreachable = format!(
