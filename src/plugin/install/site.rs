@@ -180,7 +180,7 @@ impl Site {
         let Some(release) = self.release_for(version, &platform()).await? else { return Ok(None) };
         let tells_protocol = matches!(self.kind, Kind::HashiCorp { .. });
         let fits_protocol =
-            !tells_protocol || self.has_our_protocol(&self.product, &version.text()).await?;
+            !tells_protocol || self.has_our_protocol(&self.product, version.text()).await?;
         Ok(fits_protocol.then_some(release))
     }
 
