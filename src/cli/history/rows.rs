@@ -111,6 +111,8 @@ pub(super) fn can_be_compared(rows: &[Row]) -> bool {
 /// Sorts the images of one build, the newest first, and says of each what has changed since the one
 /// before. `now` knows the names of what the build is made from.
 pub(super) fn compare(rows: &mut [Row], now: Option<&Record>) {
+    // Of those of one second, manifests name the newest last.
+    rows.reverse();
     rows.sort_by(|a, b| b.made_at.cmp(&a.made_at).then_with(|| a.region.cmp(&b.region)));
     let mut known: Vec<(Option<Timestamp>, MadeFrom)> = Vec::new();
     for row in rows.iter_mut().rev() {
