@@ -197,7 +197,7 @@ async fn an_old_ami_is_registered_again_from_its_bundle_where_a_forced_build_fai
     let says = "Registered the old AMI `baked` again from its bundle s3://imports/image-";
     assert!(run.stdout.contains(says), "{}", run.stdout);
     assert_eq!(cloud.bed.in_bucket(), before, "the new bundle is gone");
-    let last = proxy.calls().into_iter().filter(|call| call.action == "RegisterImage").next_back();
+    let last = proxy.calls().into_iter().rfind(|call| call.action == "RegisterImage");
     let location = format!("imports/{}", before[0]);
     assert_eq!(last.unwrap().get("ImageLocation"), Some(location.as_str()));
 }
