@@ -150,15 +150,13 @@ impl Lent {
     }
 }
 
-/// Whether `path`, a part of `root`, is one of `excluded`: paths below `root`, or below `whole`, as
-/// which the plugin knows it.
+/// Whether `path`, a part of `root`, is one of `excluded`: paths below `root`, whole ones, or below
+/// `whole`, as which the plugin knows it.
 fn is_left_out(path: &Path, root: &Path, whole: &str, excluded: &[String]) -> bool {
     let Ok(below) = path.strip_prefix(root) else { return false };
     let as_known = Path::new(whole).join(below);
-    excluded
-        .iter()
-        .map(Path::new)
-        .any(|one| !below.as_os_str().is_empty() && (one == below || one == as_known))
+    let is_it = |one: &Path| [below, path, &as_known].contains(&one);
+    excluded.iter().map(Path::new).any(is_it)
 }
 
 /// What is uploaded of a directory of which parts are left out: links to all the rest.

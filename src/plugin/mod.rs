@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `process` | a plugin process: started, greeted, watched, ended |
 //! | `runtime` | the threads that speak with plugins |
-//! | `mux` | the one connection to a process, shared by many channels, shared by many channels |
+//! | `mux` | the one connection to a process, shared by many channels |
 //! | `rpc`, `pack` | calls over a channel, in both directions |
 //! | `spec`, `protobuf`, `gob`, `gob_cty` | the options of a component, as the plugin tells them |
 //! | `installed`, `version`, `cache` | which plugins are installed, and what is remembered of them |

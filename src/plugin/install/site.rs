@@ -179,8 +179,7 @@ impl Site {
     pub async fn release(&self, version: &Version) -> anyhow::Result<Option<Release>> {
         let Some(release) = self.release_for(version, &platform()).await? else { return Ok(None) };
         let tells_protocol = matches!(self.kind, Kind::HashiCorp { .. });
-        let fits_protocol =
-            !tells_protocol || self.has_our_protocol(&self.product, version.text()).await?;
+        let fits_protocol = !tells_protocol || self.has_our_protocol(version.text()).await?;
         Ok(fits_protocol.then_some(release))
     }
 
@@ -214,7 +213,8 @@ impl Site {
     }
 
     /// Whether the version `v` speaks our version of the protocol: HashiCorp's site says that in a file.
-    async fn has_our_protocol(&self, plugin: &str, v: &str) -> anyhow::Result<bool> {
+    async fn has_our_protocol(&self, v: &str) -> anyhow::Result<bool> {
+        let plugin = &self.product;
         let manifest = self.get(&format!("{v}/{plugin}_{v}_manifest.json")).await?;
         let manifest: Json = serde_json::from_slice(&manifest)?;
         let protocol = manifest.pointer("/metadata/protocol_version").and_then(Json::as_str);

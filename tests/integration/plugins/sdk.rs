@@ -361,6 +361,26 @@ fn what_a_plugin_leaves_out_of_a_directory_is_not_uploaded() {
     }
 }
 
+/// It may know a part by its whole path, however it calls the directory.
+#[test]
+fn what_a_plugin_leaves_out_by_its_whole_path_is_not_uploaded() {
+    let sshd = Sshd::start();
+    let there = tempfile::tempdir().unwrap();
+    let Some(program) = with_probe("") else { return };
+    program.write("from/one", "x");
+    program.write("from/secret/key", "x");
+    let secret = program.path("from/secret").canonicalize().unwrap();
+    let provisioner = format!(
+        "  provisioner \"probe-touch\" {{\n    dir = \"from/\"\n    target = \"{}\"\n    exclude = [\"{}\"]\n  }}\n",
+        there.path().display(),
+        secret.display()
+    );
+    let body = on_our_machine(&sshd, &provisioner);
+    program.write("t.pkr.hcl", requiring("probe", SOURCE, "~> 1.2", &body));
+    program.run(["build", "t.pkr.hcl"]).succeeded();
+    assert!(there.path().join("one").exists() && !there.path().join("secret").exists());
+}
+
 #[test]
 fn what_a_plugin_leaves_out_of_a_directory_is_not_downloaded() {
     let sshd = Sshd::start();
