@@ -14,7 +14,7 @@ mod redactor;
 mod rsa;
 mod weak;
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -26,7 +26,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 pub use self::key_id::access_key_ids;
-pub use self::redactor::Redactor;
+pub use self::redactor::{Redactor, Taint};
 pub(crate) use self::redactor::{joined, without_quoted};
 pub use self::rsa::RsaKey;
 pub use self::weak::Weakness;
@@ -73,6 +73,13 @@ impl Secret {
     /// Whether there is anything to hide.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Sets of secrets are asked for a text.
+impl Borrow<str> for Secret {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

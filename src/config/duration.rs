@@ -25,10 +25,7 @@ impl GoDuration {
 
     /// Parses a length of time: Go's notation, not below zero.
     pub fn parse_length(text: &str) -> Result<Self, String> {
-        match Self::parse(text)? {
-            given if given.is_negative() => Err(format!("`{text}` is below zero")),
-            given => Ok(given),
-        }
+        Self::parse(text)?.not_below_zero(text)
     }
 
     /// Parses an age: whole days (`7d`), or a [length of time](Self::parse_length).
@@ -38,10 +35,11 @@ impl GoDuration {
             Some(days) => Self::of_days(days).ok_or(Refusal::TooLarge),
             None => Self::read(text),
         };
-        match given {
-            Ok(given) if given.is_negative() => Err(format!("`{text}` is below zero")),
-            given => given.map_err(|refusal| refusal.of_age(text)),
-        }
+        given.map_err(|refusal| refusal.of_age(text))?.not_below_zero(text)
+    }
+
+    fn not_below_zero(self, text: &str) -> Result<Self, String> {
+        if self.is_negative() { Err(format!("`{text}` is below zero")) } else { Ok(self) }
     }
 
     fn of_days(days: &str) -> Option<Self> {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
+use crate::secret::Taint;
 use crate::source::{Span, Spanned};
 use crate::template::ast::Expr;
 
@@ -55,9 +56,9 @@ impl Evaluator<'_> {
             Some(given) => given,
             None => return Ok(Value::UNKNOWN),
         };
-        let is_secret = given.iter().any(|(value, _)| self.host.is_confidential(value));
-        self.apply(function, span, given).map_err(|found| {
-            let is_secret = is_secret || args.iter().any(|arg| self.refers_to_secrets(arg));
+        self.apply(function, span, &given).map_err(|found| {
+            let is_secret = given.iter().any(|(value, _)| self.host.is_confidential(value))
+                || args.iter().any(|arg| self.refers_to_secrets(arg));
             let told = |one: Diagnostic| {
                 // The others are about the function, and not about what it is given.
                 let is_about_values = one.code == code::FUNCTION_CALL;
@@ -134,7 +135,7 @@ impl Evaluator<'_> {
     }
 
     /// Converts and checks the arguments, and calls.
-    fn apply(&self, function: &Function, span: Span, args: Vec<(Value, Span)>) -> Eval {
+    fn apply(&self, function: &Function, span: Span, args: &[(Value, Span)]) -> Eval {
         let Run::Values(run) = function.run else {
             return Err(error(code::FUNCTION_CALL, "Invalid expanding argument value", span)
                 .because(format!(
@@ -147,17 +148,18 @@ impl Evaluator<'_> {
         let mut places = Vec::with_capacity(args.len());
         let mut found = Diagnostics::default();
         let mut sensitive = false;
-        for (at, (value, place)) in args.into_iter().enumerate() {
+        for (at, (value, place)) in args.iter().enumerate() {
+            let place = *place;
             let Some(param) = function.param(at) else { continue };
             sensitive |= match function.parts {
                 true => value.sensitive,
                 false => value.has_secrets(),
             };
             if !function.constant {
-                self.pay_for(&value, place)?;
+                self.pay_for(value, place)?;
             }
-            self.host.protect(&value).map_err(|exceeded| too_much(exceeded, place))?;
-            match convert(&value, &param.want.ty()) {
+            self.host.protect(value).map_err(|exceeded| too_much(exceeded, place))?;
+            match convert(value, &param.want.ty()) {
                 Ok(value) => values.push(value),
                 Err(cause) => found.push(invalid_argument(param, &cause.to_string(), place)),
             }
@@ -175,12 +177,9 @@ impl Evaluator<'_> {
         if !function.constant {
             self.pay_for(&result, span)?;
         }
-        if call.args.iter().any(|arg| self.host.has_content(arg)) {
-            self.host.pass_content(&result);
-        }
-        if call.args.iter().any(|arg| self.host.has_parts(arg)) {
-            self.host.pass_parts(&result);
-        }
+        let mut taint = Taint::default();
+        call.args.iter().for_each(|arg| taint |= self.host.taint(arg));
+        self.host.pass(taint, &result);
         let is_public = function.public || matches!(result.data, Data::Bool(_));
         if !sensitive || is_public {
             return Ok(result);

@@ -140,13 +140,13 @@ impl Evaluator<'_> {
         self.pay_for(&no, span)?;
         let (yes_type, no_type) = (yes.ty(), no.ty());
         // Names of attributes may be made of secrets.
-        let is_secret = self.host.is_confidential(&yes) || self.host.is_confidential(&no);
+        let is_secret = || self.host.is_confidential(&yes) || self.host.is_confidential(&no);
         let mismatch = || {
             let cause = describe_mismatch(&yes_type, &no_type);
             let found = error(code::WRONG_TYPE, INCONSISTENT, span).because(format!(
                 "The true and false result expressions must have consistent types. {cause}"
             ));
-            discreet(found, is_secret)
+            discreet(found, is_secret())
         };
         let common = match (&yes.data, &no.data) {
             (Data::Null(Type::Any), _) => no_type.clone(),
@@ -157,7 +157,7 @@ impl Evaluator<'_> {
         let as_common = |value: &Value, side: &str, place: Span| {
             convert(value, &common).map_err(|cause| {
                 let cause = format!("The {side} result value has the wrong type: {cause}.");
-                discreet(error(code::WRONG_TYPE, INCONSISTENT, place).because(cause), is_secret)
+                discreet(error(code::WRONG_TYPE, INCONSISTENT, place).because(cause), is_secret())
             })
         };
         let chosen = self.eval_condition(condition)?;

@@ -86,10 +86,10 @@ fn write_block<'a>(
 /// `value` in a few words, for the notes of an error: `"eu-north-1"`, `list of 4 elements`.
 pub fn brief(value: &Value, redactor: &Redactor) -> String {
     const LONGEST: usize = 60;
-    if value.sensitive || value.as_str().is_some_and(|text| redactor.is_part(text)) {
+    if value.sensitive || value.as_str().is_some_and(|text| redactor.taint(text).part) {
         return "a sensitive value".to_owned();
     }
-    if value.as_str().is_some_and(|text| redactor.is_content(text)) {
+    if value.as_str().is_some_and(|text| redactor.taint(text).content) {
         return "the content of a file".to_owned();
     }
     let kind = match &value.data {

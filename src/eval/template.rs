@@ -2,7 +2,7 @@
 
 use crate::budget::{Budget, Exceeded, Limit};
 use crate::diagnostic::code;
-use crate::secret::Weakness;
+use crate::secret::{Taint, Weakness};
 use crate::template::ast::{Expr, TemplatePart};
 
 use super::expr::{Eval, Evaluator, Frame, error, too_much};
@@ -15,10 +15,8 @@ struct Text {
     text: String,
     unknown: bool,
     sensitive: bool,
-    /// Whether anything in it was read from a file.
-    has_content: bool,
-    /// Whether anything in it is secret, but nothing that could be masked.
-    has_parts: bool,
+    /// What of it no message may repeat.
+    taint: Taint,
 }
 
 impl Text {
@@ -42,12 +40,7 @@ impl Evaluator<'_> {
             true => Data::Unknown(Type::String).public(),
             false => Value::string(text.text),
         };
-        if text.has_content {
-            self.host.pass_content(&value);
-        }
-        if text.has_parts {
-            self.host.pass_parts(&value);
-        }
+        self.host.pass(text.taint, &value);
         Ok(value.marked(text.sensitive))
     }
 
@@ -133,8 +126,8 @@ impl Evaluator<'_> {
         // What is too weak to be masked by itself makes no secret of the text around it.
         let is_weak = part.as_str().is_some_and(|text| Weakness::of(text).is_some());
         text.sensitive |= part.sensitive && !is_weak;
-        text.has_parts |= (part.sensitive && is_weak) || self.host.has_parts(&part);
-        text.has_content |= self.host.has_content(&part);
+        text.taint |= self.host.taint(&part);
+        text.taint.part |= part.sensitive && is_weak;
         Ok(())
     }
 }

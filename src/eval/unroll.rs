@@ -12,7 +12,7 @@ use crate::template::{BUILD_ARGUMENTS, build_of};
 
 use super::body::node;
 use super::dynamic::Dynamic;
-use super::expr::{Eval, Evaluator, Roots};
+use super::expr::{Eval, Evaluator, Roots, too_much};
 use super::functions::Host;
 use super::value::{Data, Value};
 use super::{Inner, Values};
@@ -111,8 +111,7 @@ impl Unroller<'_> {
         let label = |item: &Value| {
             let text =
                 self.evaluator().as_string(item).map_err(|cause| refused(cause.to_string()))?;
-            let protected = self.host.protect(&text);
-            protected.map_err(|exceeded| Diagnostic::from(exceeded).at(span))?;
+            self.host.protect(&text).map_err(|exceeded| too_much(exceeded, span))?;
             match text.as_str() {
                 Some(text) => Ok(Spanned::new(text.to_owned(), span)),
                 None => Err(refused("This value is not known, or null.".to_owned()).into()),

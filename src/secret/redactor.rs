@@ -1,9 +1,9 @@
 //! Every known secret in a text is masked, in any of its forms.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::ops::Range;
+use std::ops::{BitOrAssign, Range};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use aho_corasick::AhoCorasick;
@@ -25,11 +25,37 @@ struct Known {
     searchers: Vec<Searcher>,
     /// The one for what came last, made where it is first needed.
     latest: OnceLock<Searcher>,
-    /// What was read from files, and what was made of it: no message repeats it.
-    contents: HashSet<Secret>,
-    /// What was made of secrets and is too [weak](super::Weakness) to be masked wherever it occurs: no
+    /// Texts that are no secrets, and that messages do not repeat all the same.
+    taints: HashMap<Secret, Taint>,
+}
+
+/// Why a message does not repeat a text that is no secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taint {
+    /// It was read from a file, or was made of that: no message has a line of it.
+    pub content: bool,
+    /// It was made of a secret, and is too [weak](super::Weakness) to be masked wherever it occurs: no
     /// message quotes it.
-    parts: HashSet<Secret>,
+    pub part: bool,
+}
+
+impl Taint {
+    /// Of what was read from a file.
+    pub const CONTENT: Self = Self { content: true, part: false };
+    /// Of what was made of a secret.
+    pub const PART: Self = Self { content: false, part: true };
+
+    /// Whether a message may repeat the text.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl BitOrAssign for Taint {
+    fn bitor_assign(&mut self, other: Self) {
+        self.content |= other.content;
+        self.part |= other.part;
+    }
 }
 
 /// What is shown in place of a text out of a file.
@@ -153,63 +179,43 @@ impl Redactor {
         self.known().secrets.iter().any(|secret| text.contains(secret.expose()))
     }
 
-    /// Takes `text` for what was read from a file, or was made of that. It is no secret, but a
-    /// message does not repeat it.
-    pub fn note_content(&self, text: &str) {
+    /// From now on no message repeats `text`.
+    pub fn note(&self, text: &str, taint: Taint) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.contents.insert(Secret::new(text));
+        *known.taints.entry(Secret::new(text)).or_default() |= taint;
     }
 
-    /// Whether `text` is such a text.
-    pub fn is_content(&self, text: &str) -> bool {
-        let known = self.known();
-        !known.contents.is_empty() && known.contents.contains(&Secret::new(text))
+    /// What is known of `text`.
+    pub fn taint(&self, text: &str) -> Taint {
+        self.known().taints.get(text).copied().unwrap_or_default()
     }
 
     /// Whether there is any.
-    pub fn has_contents(&self) -> bool {
-        !self.known().contents.is_empty()
-    }
-
-    /// Takes `text` for what was made of a secret, and is too weak to be one itself. A message does
-    /// not quote it.
-    pub fn note_part(&self, text: &str) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.parts.insert(Secret::new(text));
-    }
-
-    /// Whether `text` is such a text.
-    pub fn is_part(&self, text: &str) -> bool {
-        let known = self.known();
-        !known.parts.is_empty() && known.parts.contains(&Secret::new(text))
-    }
-
-    /// Whether there is any.
-    pub fn has_parts(&self) -> bool {
-        !self.known().parts.is_empty()
+    pub fn has_taints(&self) -> bool {
+        !self.known().taints.is_empty()
     }
 
     /// A `message` without what was read from files: neither a line of it, nor what stands between
     /// quotes and is a part of it. And without parts of secrets between quotes.
-    pub fn without_contents(&self, mut message: String) -> String {
+    pub fn without_tainted(&self, message: String) -> String {
         let known = self.known();
-        if !known.parts.is_empty() {
-            let is_part = |quoted: &str| known.parts.contains(&Secret::new(quoted));
-            message = without_quoted(message, PART, is_part);
-        }
-        if known.contents.is_empty() {
+        if known.taints.is_empty() {
             return message;
         }
-        let all = || known.contents.iter().map(Secret::expose);
-        for line in all().flat_map(str::lines).map(str::trim) {
+        let is_part = |quoted: &str| known.taints.get(quoted).is_some_and(|taint| taint.part);
+        let mut message = without_quoted(message, PART, is_part);
+        let contents = known.taints.iter().filter(|(_, taint)| taint.content);
+        let contents: Vec<&str> = contents.map(|(text, _)| text.expose()).collect();
+        for line in contents.iter().flat_map(|text| text.lines()).map(str::trim) {
             if line.len() >= SHORTEST_CONTENT && message.contains(line) {
                 message = message.replace(line, CONTENT);
             }
         }
-        let is_part = |quoted: &str| {
-            quoted.len() >= SHORTEST_CONTENT && all().any(|content| content.contains(quoted))
+        let is_content = |quoted: &str| {
+            let is_long = quoted.len() >= SHORTEST_CONTENT;
+            is_long && contents.iter().any(|content| content.contains(quoted))
         };
-        without_quoted(message, CONTENT, is_part)
+        without_quoted(message, CONTENT, is_content)
     }
 
     /// How many secrets there are.

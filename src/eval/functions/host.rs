@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::budget::{Budget, Exceeded};
 use crate::env::Environment;
 use crate::eval::value::Value;
-use crate::secret::{Redactor, Weakness};
+use crate::secret::{Redactor, Taint, Weakness};
 
 /// Which functions an expression may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,51 +82,37 @@ impl Host {
     pub fn note_part(&self, text: &str) {
         let is_strange = !self.environment.reach.is_everywhere();
         if is_strange && matches!(Weakness::of(text), Some(why) if why != Weakness::Empty) {
-            self.redactor.note_part(text);
+            self.redactor.note(text, Taint::PART);
         }
     }
 
-    /// Takes note that `result` was made with such parts, which nothing masks in it.
-    pub fn pass_parts(&self, result: &Value) {
-        if !self.environment.reach.is_everywhere() {
-            result.each_text(&mut |text| self.redactor.note_part(text));
+    /// What keeps messages from repeating a text in `value`.
+    pub fn taint(&self, value: &Value) -> Taint {
+        let mut all = Taint::default();
+        if self.redactor.has_taints() {
+            value.each_text(&mut |text| all |= self.redactor.taint(text));
         }
+        all
     }
 
-    /// Whether a text in `value` is such a part, or was made with one.
-    pub fn has_parts(&self, value: &Value) -> bool {
-        let mut found = false;
-        if self.redactor.has_parts() {
-            value.each_text(&mut |text| found |= self.redactor.is_part(text));
+    /// Takes note that `result` was made of something with this `taint`.
+    pub fn pass(&self, taint: Taint, result: &Value) {
+        if !taint.is_none() && !self.environment.reach.is_everywhere() {
+            result.each_text(&mut |text| self.redactor.note(text, taint));
         }
-        found
     }
 
     /// Whether no message may repeat `value`, or a part of it.
     pub fn is_confidential(&self, value: &Value) -> bool {
-        value.has_secrets() || self.has_content(value) || self.has_parts(value)
+        value.has_secrets() || !self.taint(value).is_none()
     }
 
     /// Takes note that `text` was read from a file, where messages must not repeat such a text: whoever
     /// wrote the template may not be who may read the file.
     pub fn note_content(&self, text: &str) {
         if !self.environment.reach.is_everywhere() {
-            self.redactor.note_content(text);
+            self.redactor.note(text, Taint::CONTENT);
         }
-    }
-
-    /// Whether a text in `value` is such a text, or was made of one.
-    pub fn has_content(&self, value: &Value) -> bool {
-        let mut found = false;
-        if self.redactor.has_contents() {
-            value.each_text(&mut |text| found |= self.redactor.is_content(text));
-        }
-        found
-    }
-
-    /// Takes note that all of `result` was made of such a text.
-    pub fn pass_content(&self, result: &Value) {
-        result.each_text(&mut |text| self.redactor.note_content(text));
     }
 
     /// Makes what is sensitive in a value unprintable. Says why, if all of it is too
