@@ -154,7 +154,7 @@ impl Tried {
     fn count(&mut self, meaning: Meaning) {
         self.tries += 1;
         self.renewals += usize::from(meaning == Meaning::Expired);
-        self.may_be_done |= matches!(meaning, Meaning::Unsure | Meaning::Unreadable);
+        self.may_be_done |= meaning.may_be_done();
     }
 
     fn for_less_than(&self, limit: Duration) -> bool {
@@ -224,7 +224,7 @@ impl<C> Api<C> {
                 }
                 Err(error) => error,
             };
-            if error.may_be_done() {
+            if error.meaning.may_be_done() {
                 thing.doubt();
             }
             let looks: &[Duration] = match error.meaning {

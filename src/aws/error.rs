@@ -156,6 +156,11 @@ const NOT_FOUND: &[&str] =
     &[".NotFound", ".NotFoundException", ".Unknown", ".Unavailable", "ResourceNotFoundException"];
 
 impl Meaning {
+    /// Whether the call may have been done, although nobody heard that it was.
+    pub fn may_be_done(self) -> bool {
+        matches!(self, Self::Unsure | Self::Unreadable)
+    }
+
     /// Codes first; what has an unknown one is told by words, then by the HTTP status.
     pub fn of(code: &str, message: &str, status: u16) -> Self {
         let known = CODES.iter().find(|(_, codes)| codes.contains(&code));
@@ -259,11 +264,6 @@ impl ApiError {
             }
             Some(_) => Kind::Cloud,
         }
-    }
-
-    /// Whether the call may have been done, although nobody heard that it was.
-    pub fn may_be_done(&self) -> bool {
-        matches!(self.meaning, Meaning::Unsure | Meaning::Unreadable)
     }
 
     /// Whether the answer was no, and would be the next time.

@@ -88,10 +88,7 @@ impl Cleaner for DirectoryCleaner {
 
     async fn clean(&self, journal: &Journal) {
         for entry in self.own(journal.entries()) {
-            match Self::remove(&entry.thing).await {
-                Ok(()) => journal.gone(&entry.thing),
-                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-            }
+            journal.removed(&entry.thing, &Self::remove(&entry.thing).await);
         }
     }
 

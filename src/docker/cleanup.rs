@@ -46,10 +46,7 @@ impl Cleaner for DockerCleaner {
                 if is_image != wants_images {
                     continue;
                 }
-                match self.remove(&entry.thing, &mut engines).await {
-                    Ok(()) => journal.gone(&entry.thing),
-                    Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-                }
+                journal.removed(&entry.thing, &self.remove(&entry.thing, &mut engines).await);
             }
         }
     }

@@ -260,6 +260,14 @@ impl Journal {
         }
     }
 
+    /// What came of the removal of `thing`: it is gone, or stuck.
+    pub fn removed(&self, thing: &Thing, removed: &anyhow::Result<()>) {
+        match removed {
+            Ok(()) => self.gone(thing),
+            Err(error) => self.stuck(thing, format!("{error:#}")),
+        }
+    }
+
     /// Nothing more is done for `build`: all of it that still exists could not be removed.
     pub fn give_up(&self, build: &str, why: &str) {
         for line in self.book().lines.values_mut().filter(|line| line.build == build) {

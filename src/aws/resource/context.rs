@@ -115,10 +115,7 @@ impl Removal<'_> {
         let removals = parts.iter().map(|part| remove(part.id().unwrap_or_default().to_owned()));
         let removals = join_all(removals).await;
         for (part, removed) in parts.iter().zip(&removals) {
-            match removed {
-                Ok(()) => self.journal.gone(part),
-                Err(error) => self.journal.stuck(part, format!("{error:#}")),
-            }
+            self.journal.removed(part, removed);
         }
         removals.into_iter().collect()
     }

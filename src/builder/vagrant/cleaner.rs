@@ -98,10 +98,7 @@ impl Cleaner for VagrantCleaner {
 
     async fn clean(&self, journal: &Journal) {
         for entry in self.own(journal.entries()) {
-            match self.remove(&entry.thing).await {
-                Ok(()) => journal.gone(&entry.thing),
-                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-            }
+            journal.removed(&entry.thing, &self.remove(&entry.thing).await);
         }
     }
 

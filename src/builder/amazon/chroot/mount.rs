@@ -108,10 +108,7 @@ impl Cleaner for MountCleaner {
 
     async fn clean(&self, journal: &Journal) {
         for (entry, mount) in self.own(journal) {
-            match self.unmount(&entry.build, &mount).await {
-                Ok(()) => journal.gone(&entry.thing),
-                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-            }
+            journal.removed(&entry.thing, &self.unmount(&entry.build, &mount).await);
         }
     }
 
