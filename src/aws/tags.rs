@@ -38,6 +38,11 @@ pub fn passed(ami: &str) -> String {
     format!("passed {ami}")
 }
 
+/// Whether `ami` has passed its tests, as its tag [`TESTED`] says.
+pub fn is_tested(tags: &[Tag], ami: &str) -> bool {
+    value(tags, TESTED) == Some(&passed(ami))
+}
+
 /// The tag of an AMI that says as which images it was published: `ami-1 /images/web`. It names the AMI
 /// itself, as [`TESTED`] does.
 pub const PUBLISHED: &str = "imgbake:published";

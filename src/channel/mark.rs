@@ -30,11 +30,11 @@ pub fn is_its_own(image: &Image) -> bool {
 /// # Errors
 /// If it was published as more images than a tag can say.
 pub fn published(image: &Image, path: &str) -> anyhow::Result<Option<String>> {
-    let known: Vec<&str> = paths(image).filter(|_| is_its_own(image)).collect();
+    let id = image.image_id().unwrap_or_default();
+    let known: Vec<&str> = tags::published_as(image.tags(), id).collect();
     if known.contains(&path) {
         return Ok(None);
     }
-    let id = image.image_id().unwrap_or_default();
     let words: Vec<&str> = [id].into_iter().chain(known).chain([path]).collect();
     let value = words.join(" ");
     ensure!(value.len() <= LONGEST, "{id} is published as too many images: {value}");
@@ -43,6 +43,5 @@ pub fn published(image: &Image, path: &str) -> anyhow::Result<Option<String>> {
 
 /// Whether `image` has passed its tests.
 pub fn is_tested(image: &Image) -> bool {
-    let id = image.image_id().unwrap_or_default();
-    tags::value(image.tags(), tags::TESTED) == Some(&tags::passed(id))
+    tags::is_tested(image.tags(), image.image_id().unwrap_or_default())
 }

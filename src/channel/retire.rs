@@ -120,7 +120,7 @@ async fn judge(
     let own = image::all_own(&region.ec2()).await?;
     let images = published(cx, channels, &own);
     let mut why = Reasons::default();
-    let now = cx.environment.started;
+    let (now, own_path) = (cx.environment.started, channels.path());
     for (index, image) in images.iter().enumerate() {
         let old = creation(image).is_some_and(|at| now.duration_since(at) > wanted.older_than);
         if index < wanted.keep {
@@ -130,7 +130,7 @@ async fn judge(
         } else if image.deregistration_protection().is_some_and(|state| state != "disabled") {
             why.add(image, "protected against deregistration".to_owned());
         }
-        for path in mark::paths(image).filter(|path| *path != channels.path()) {
+        for path in mark::paths(image).filter(|path| *path != own_path) {
             why.add(image, format!("published as {path}, too"));
         }
     }
@@ -357,7 +357,7 @@ async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &T
     if let Err(error) = image::deregister(&region.ec2(), ami).await {
         removal.ui.error(format!("{ami} cannot be deregistered: {error}"));
         // Nobody knows whether it is gone: then its snapshots would be left.
-        match error.may_be_done() {
+        match error.meaning.may_be_done() {
             true => removal.journal.stuck(thing, error.to_string()),
             false => removal.journal.gone(thing),
         }

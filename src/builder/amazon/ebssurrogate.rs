@@ -15,12 +15,10 @@ use super::image::{
 };
 use super::machine::{self, Bake, EnhancedNetworking, MachineOptions, SetAttributes, Stopped};
 use super::pairing::{AtWork, Decided, Known, Pairing};
-use super::past;
 use super::snapshot_volumes::{MadeSnapshot, SnapshotVolumes, WantedSnapshot};
 use super::source_ami::SourceAmi;
 use super::surrogate::{FindVolumes, SurrogateOptions, SwapVolumes, Volume};
 use crate::aws;
-use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags::SOURCE_AMI_DATA;
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
@@ -151,16 +149,15 @@ impl Builder for AmazonEbsSurrogate {
     }
 
     async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
-        let Pairing { build, image, .. } = &self.pair;
-        past::of_build(build, &image.copies.ami_regions, query).await.map(Some)
+        self.pair.past(query).await
     }
 
     fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
-        past::permissions(&self.pair.build, &self.pair.regions(environment))
+        self.pair.permissions_to_look(environment)
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(Ec2Cleaner { access: self.pair.build.access.clone(), cx: cx.clone() }))
+        self.pair.cleaner(cx)
     }
 }
 

@@ -17,12 +17,14 @@ use super::machine::{
     self, Connected, FindKept, FindNetwork, Machine, MachineOptions, MachineSettings, Network,
     Started, Stopped,
 };
+use super::past;
 use super::source_ami::SourceAmi;
 use crate::aws::allow::Regions;
+use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags;
 use crate::builder::provision;
 use crate::builder::unchanged;
-use crate::component::{BuildContext, Check};
+use crate::component::{BuildContext, Check, Cleaner, CleanupContext, PastImage, PastQuery};
 use crate::env::Environment;
 use crate::permission::Permission;
 use crate::step::Steps;
@@ -127,6 +129,21 @@ impl Pairing {
         let mut all = machine::permissions_to_test(&at);
         all.extend(image::permissions_to_mark(&at));
         all
+    }
+
+    /// The AMIs of earlier runs.
+    pub(super) async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        past::of_build(&self.build, &self.image.copies.ami_regions, query).await.map(Some)
+    }
+
+    /// That they may be looked for.
+    pub(super) fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
+        past::permissions(&self.build, &self.regions(environment))
+    }
+
+    /// Who removes what a killed run has left.
+    pub(super) fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        Some(Box::new(Ec2Cleaner { access: self.build.access.clone(), cx: cx.clone() }))
     }
 
     /// Both in one build.

@@ -8,18 +8,15 @@ use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::build::BuildOptions;
-use super::image::IMAGE_TAG;
-use super::record_tags;
+use super::image;
 use crate::aws::access::is_region;
 use crate::aws::account::{Account, Haste};
 use crate::aws::allow::Regions;
-use crate::aws::build_tags::Mark;
 use crate::aws::call::Ec2;
 use crate::aws::image::{MOST_VALUES, creation, filter, matching};
 use crate::aws::tags;
 use crate::component::{PastImage, PastQuery};
 use crate::config::UNKNOWN;
-use crate::fingerprint::MadeFrom;
 use crate::permission::Permission;
 
 /// A GiB, in which EC2 counts.
@@ -64,12 +61,7 @@ pub(super) fn permissions(options: &BuildOptions, at: &Regions) -> Vec<Permissio
 
 /// The finished AMIs of `build` there, and those of `known` that there are.
 async fn in_region(ec2: &Ec2, build: &str, known: &[&str]) -> anyhow::Result<Vec<Image>> {
-    let tagged = vec![filter(format!("tag:{IMAGE_TAG}"), [build])];
-    let mut images = matching(ec2, tagged).await?;
-    // The filter knows patterns; and what has our tags still is not finished.
-    images.retain(|image| {
-        tags::value(image.tags(), IMAGE_TAG) == Some(build) && Mark::of(image.tags()).is_none()
-    });
+    let mut images = image::finished(ec2, build).await?;
     let is_new = |ami: &&str| images.iter().all(|image| image.image_id() != Some(ami));
     let others: Vec<&str> = known.iter().copied().filter(is_new).collect();
     for some in others.chunks(MOST_VALUES) {
@@ -80,17 +72,16 @@ async fn in_region(ec2: &Ec2, build: &str, known: &[&str]) -> anyhow::Result<Vec
 
 fn past(region: &str, image: &Image) -> PastImage {
     let id = image.image_id().unwrap_or_default();
-    let made_from = record_tags::read(image.tags());
-    let build = tags::value(image.tags(), IMAGE_TAG).unwrap_or_default().to_owned();
+    let made_from = image::said_by(image);
     let disks = image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs());
     let size = disks.filter_map(|disk| u64::try_from(disk.volume_size()?).ok()).sum::<u64>();
     PastImage {
         id: id.to_owned(),
         region: region.to_owned(),
         made_at: creation(image),
-        made_from: (!made_from.number.is_empty()).then_some(MadeFrom { build, ..made_from }),
+        made_from: (!made_from.number.is_empty()).then_some(made_from),
         size: (size > 0).then_some(size * GIB),
-        is_tested: tags::value(image.tags(), tags::TESTED) == Some(&tags::passed(id)),
+        is_tested: tags::is_tested(image.tags(), id),
         published_as: tags::published_as(image.tags(), id).map(str::to_owned).collect(),
     }
 }

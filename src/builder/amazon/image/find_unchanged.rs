@@ -8,6 +8,8 @@ use aws_sdk_ec2::types::{Image, Tag};
 use futures::future::try_join_all;
 
 use crate::aws::build_tags::Mark;
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
 use crate::aws::image::{creation, filter, matching};
 use crate::aws::tags::{self, tag};
 use crate::builder::amazon::image::made_image::MadeImage;
@@ -20,12 +22,30 @@ use crate::fingerprint::{MadeFrom, Record};
 use crate::step::Step;
 
 /// The tag that says which build made an AMI.
-pub(crate) const IMAGE_TAG: &str = "imgbake:image";
+const IMAGE_TAG: &str = "imgbake:image";
+
 /// Looks for the newest finished AMI of the same build.
 pub(crate) struct FindUnchanged {
     imaging: Imaging,
     source: SourceAmi,
     wanted: SkipUnchanged,
+}
+
+/// The finished AMIs of `build` there.
+pub(crate) async fn finished(ec2: &Ec2, build: &str) -> Result<Vec<Image>, ApiError> {
+    let filters = vec![filter(format!("tag:{IMAGE_TAG}"), [build]), filter("state", ["available"])];
+    let mut images = matching(ec2, filters).await?;
+    // The filter knows patterns; and what has our tags still is not finished.
+    images.retain(|image| {
+        tags::value(image.tags(), IMAGE_TAG) == Some(build) && Mark::of(image.tags()).is_none()
+    });
+    Ok(images)
+}
+
+/// What `image` says that it was made from.
+pub(crate) fn said_by(image: &Image) -> MadeFrom {
+    let build = tags::value(image.tags(), IMAGE_TAG).unwrap_or_default().to_owned();
+    MadeFrom { build, ..record_tags::read(image.tags()) }
 }
 
 /// The tags that say what an AMI is made from, where somebody wants to skip what is unchanged.
@@ -48,17 +68,9 @@ impl FindUnchanged {
 
     /// The finished AMIs of this build in `region`, the newest first.
     async fn earlier(&self, cx: &BuildContext, region: &str) -> anyhow::Result<Vec<Image>> {
-        let filters = vec![
-            filter(format!("tag:{IMAGE_TAG}"), [&cx.facts.unique_name]),
-            filter("state", ["available"]),
-        ];
-        let images = matching(&self.imaging.build.ec2_in(cx, region), filters).await;
+        let ec2 = self.imaging.build.ec2_in(cx, region);
+        let images = finished(&ec2, &cx.facts.unique_name).await;
         let mut images = images.with_context(|| format!("cannot look for AMIs in {region}"))?;
-        images.retain(|image| {
-            // The filter knows patterns; and what has our tags still is not finished.
-            tags::value(image.tags(), IMAGE_TAG) == Some(&cx.facts.unique_name)
-                && Mark::of(image.tags()).is_none()
-        });
         images.sort_by_key(|image| Reverse(creation(image)));
         Ok(images)
     }
@@ -127,11 +139,9 @@ fn shown(image: &Image) -> String {
     format!("{id} (`{name}`)")
 }
 
-/// What `image` says that it was made from.
+/// An AMI that may have been made from the same.
 fn earlier(image: &Image) -> Earlier {
-    let build = tags::value(image.tags(), IMAGE_TAG).unwrap_or_default().to_owned();
-    let made_from = MadeFrom { build, ..record_tags::read(image.tags()) };
-    Earlier { shown: shown(image), made_from, made_at: creation(image) }
+    Earlier { shown: shown(image), made_from: said_by(image), made_at: creation(image) }
 }
 
 fn of(region: &str, image: &Image) -> MadeImage {

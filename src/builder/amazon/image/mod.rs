@@ -35,7 +35,7 @@ pub(super) use self::copy_image::CopyImage;
 pub(super) use self::create_image::CreateImage;
 pub(super) use self::enable_fast_launch::EnableFastLaunch;
 pub(super) use self::fast_launch::FastLaunchOptions;
-pub(super) use self::find_unchanged::{FindUnchanged, IMAGE_TAG, made_from};
+pub(super) use self::find_unchanged::{FindUnchanged, finished, made_from, said_by};
 pub(super) use self::finish::{finish, permissions as permissions_to_finish};
 pub(super) use self::hand_over::HandOver;
 pub(super) use self::made_image::MadeImage;

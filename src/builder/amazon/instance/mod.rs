@@ -27,7 +27,6 @@ use self::options::InstanceOptions;
 use self::reserve_bundle::ReserveBundle;
 use self::upload_bundle::UploadBundle;
 use crate::aws;
-use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::resource::s3_bundle::S3Bundle;
 use crate::aws::tags::SOURCE_AMI_DATA;
 use crate::builder::amazon::artifact::Amis;
@@ -42,6 +41,7 @@ use crate::builder::amazon::pairing::{AtWork, Decided, Known, Pairing};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Communicator, Component,
+    PastImage, PastQuery,
 };
 use crate::env::Environment;
 use crate::fault::Fault;
@@ -132,8 +132,16 @@ impl Builder for AmazonInstance {
         all
     }
 
+    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+        self.pair.past(query).await
+    }
+
+    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
+        self.pair.permissions_to_look(environment)
+    }
+
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(Ec2Cleaner { access: self.pair.build.access.clone(), cx: cx.clone() }))
+        self.pair.cleaner(cx)
     }
 }
 
