@@ -146,19 +146,12 @@ impl Record {
 
     /// What is different from `older`, in words; empty if nothing is.
     pub fn changes_since(&self, older: &Brief) -> Vec<String> {
-        let own = self.parts.iter().map(|part| (part.brief(), Some(part.name.as_str())));
-        changes(&own.collect::<Vec<_>>(), older)
+        changes(&self.named(), older)
     }
 
-    /// What the part is called that is this one in brief.
-    fn name_of(&self, brief: &Part) -> Option<&str> {
-        let known = self.parts.iter().find(|part| {
-            let part = part.brief();
-            // Provisioners of one type have one name.
-            let is_same = brief.kind != Kind::Provisioner || part.digest == brief.digest;
-            (part.kind, &part.name) == (brief.kind, &brief.name) && is_same
-        });
-        known.map(|part| part.name.as_str())
+    /// Its parts in brief, with their names.
+    fn named(&self) -> Vec<Named<'_>> {
+        self.parts.iter().map(|part| (part.brief(), Some(part.name.as_str()))).collect()
     }
 }
 
@@ -195,37 +188,27 @@ fn changed(kind: Kind, own: &[&Named<'_>], older: &Brief, changes: &mut Vec<Stri
 
 /// Provisioners are known by their places.
 fn changed_provisioners(own: &[&Named<'_>], older: &Brief, changes: &mut Vec<String>) {
-    let new: Vec<_> = own.iter().map(|(part, _)| part.digest.clone()).collect();
+    let new: Vec<&str> = own.iter().map(|(part, _)| part.digest.as_str()).collect();
+    let old = older.0.iter().filter(|part| part.kind == Kind::Provisioner);
+    let old: Vec<&str> = old.map(|part| part.digest.as_str()).collect();
+    let (mut sorted_new, mut sorted_old) = (new.clone(), old.clone());
+    sorted_new.sort_unstable();
+    sorted_old.sort_unstable();
+    if new != old && sorted_new == sorted_old {
+        changes.push("the order of the provisioners".to_owned());
+        return;
+    }
     let shown = |at: usize| {
         let name = own[at].1.map(|name| format!(" ({name})")).unwrap_or_default();
         format!("provisioner {}{name}", at + 1)
     };
-    changed_places(&older.digests(Kind::Provisioner), &new, shown, changes);
-}
-
-/// What is different between provisioners, of which only the digests are known and the places.
-fn changed_places(
-    old: &[String],
-    new: &[String],
-    shown: impl Fn(usize) -> String,
-    changes: &mut Vec<String>,
-) {
-    let sorted = |digests: &[String]| {
-        let mut digests = digests.to_vec();
-        digests.sort_unstable();
-        digests
-    };
-    if new != old && sorted(new) == sorted(old) {
-        changes.push("the order of the provisioners".to_owned());
-        return;
-    }
-    for change in capture_diff_slices(Algorithm::Myers, old, new) {
+    for change in capture_diff_slices(Algorithm::Myers, &old, &new) {
         match change {
             DiffOp::Equal { .. } => {}
             DiffOp::Delete { .. } => changes.push(Kind::Provisioner.gone().to_owned()),
             DiffOp::Insert { new_index, new_len, .. }
             | DiffOp::Replace { new_index, new_len, .. } => {
-                changes.extend((new_index..new_index + new_len).map(&shown));
+                changes.extend((new_index..new_index + new_len).map(shown));
             }
         }
     }
@@ -254,15 +237,17 @@ impl Brief {
     /// What is different from `older`, in words. `now` knows what parts are called that are still there;
     /// of others, only the kind is known.
     pub fn changes_since(&self, older: &Self, now: Option<&Record>) -> Vec<String> {
-        let name = |part: &Part| now.and_then(|now| now.name_of(part));
+        let known = now.map(Record::named).unwrap_or_default();
+        let name = |part: &Part| {
+            let is_it = |(other, _): &&Named<'_>| {
+                // Provisioners of one type have one name.
+                let is_same = part.kind != Kind::Provisioner || other.digest == part.digest;
+                (other.kind, &other.name) == (part.kind, &part.name) && is_same
+            };
+            known.iter().find(is_it).and_then(|(_, name)| *name)
+        };
         let own = self.0.iter().map(|part| (part.clone(), name(part)));
         changes(&own.collect::<Vec<_>>(), older)
-    }
-
-    /// The digests of all parts of this kind, in order.
-    fn digests(&self, kind: Kind) -> Vec<String> {
-        let own = self.0.iter().filter(|part| part.kind == kind);
-        own.map(|part| part.digest.clone()).collect()
     }
 
     /// As texts of at most `longest` characters.

@@ -1,7 +1,6 @@
 //! What is inside the image of a build (`-sbom`): the machine is asked while it can be, and the answer
 //! is written and told once there is an image.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
@@ -14,7 +13,7 @@ use crate::event::{Annotation, Contents, Message, told};
 use crate::peer;
 use crate::retry;
 use crate::sbom::{self, Inventory, Subject, cyclonedx, spdx};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 /// How many changes a line of the log has.
 const MOST_TOLD: usize = 40;
@@ -132,7 +131,10 @@ fn contents(
     let documents = [cyclonedx::document(now, &about), spdx::document(now, &about)];
     let mut files = Vec::new();
     for (path, document) in [mine, other].into_iter().zip(documents) {
-        replace(&path, &serde_json::to_vec_pretty(&document)?)
+        let mut text = serde_json::to_vec_pretty(&document)?;
+        text.push(b'\n');
+        // As a whole: whoever reads it meanwhile sees the one before.
+        whole_file::write(&path, 0o644, &text)
             .with_context(|| format!("cannot write {}", path.display()))?;
         files.push(path.display().to_string());
     }
@@ -152,14 +154,6 @@ fn previous(file: &Path) -> anyhow::Result<Option<Inventory>> {
         Err(error) => Err(error).with_context(wrong),
         Ok(text) => cyclonedx::read(&text).with_context(wrong).map(Some),
     }
-}
-
-/// As a whole: whoever reads it meanwhile sees the one before.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = WholeFile::create(path, 0o644)?;
-    new.file().write_all(content)?;
-    new.file().write_all(b"\n")?;
-    new.appear()
 }
 
 /// A build's name as that of a file. No two builds have the same.

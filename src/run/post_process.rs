@@ -195,13 +195,11 @@ impl Progress<'_> {
         let what = artifact.describe();
         let thing = Arc::new(Thing::new("artifact", what.as_str()));
         journal.enter(&facts.unique_name, thing.clone());
-        match artifact.destroy().await {
-            Ok(()) => journal.gone(&thing),
-            Err(error) => {
-                journal.stuck(&thing, format!("{error:#}"));
-                let what = format!("cannot destroy an artifact ({what})");
-                self.results.errors.push(error.context(what));
-            }
+        let destroyed = artifact.destroy().await;
+        journal.removed(&thing, &destroyed);
+        if let Err(error) = destroyed {
+            let what = format!("cannot destroy an artifact ({what})");
+            self.results.errors.push(error.context(what));
         }
         self.destroyed.push(artifact);
     }

@@ -36,12 +36,7 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Of `machine`, of which those in `taken` are there.
-    pub fn new(
-        machine: Arc<Machine>,
-        directory: &Path,
-        memory: u64,
-        taken: impl IntoIterator<Item = usize>,
-    ) -> Self {
+    pub fn new(machine: Arc<Machine>, directory: &Path, memory: u64, taken: Vec<usize>) -> Self {
         let taken = Mutex::new(taken.into_iter().collect());
         Self { machine, directory: directory.to_owned(), memory, taken }
     }

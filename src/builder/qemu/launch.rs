@@ -45,9 +45,7 @@ impl Qemu {
         parts: &Parts,
         surroundings: &GuestFacts,
     ) -> anyhow::Result<Launched> {
-        let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
-        let (is_ps2, mac) = (arguments.have_only_a_ps2_keyboard(), arguments.mac_of(surroundings));
-        let start = self.start(arguments)?;
+        let (start, is_ps2, mac) = self.start(cx, accelerator, parts, surroundings)?;
         let tpm = || parts.tpm.as_ref().and_then(|tpm| tpm.has_ended());
         let machine = steps.run(start).await.map_err(|error| after(error, tpm()))?;
         Ok(Launched { machine, is_ps2, mac })
@@ -63,23 +61,31 @@ impl Qemu {
         (parts, done): (&Parts, usize),
         surroundings: &GuestFacts,
     ) -> anyhow::Result<Option<Launched>> {
-        let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
-        let (is_ps2, mac) = (arguments.have_only_a_ps2_keyboard(), arguments.mac_of(surroundings));
-        let mut start = self.start(arguments)?;
+        let (mut start, is_ps2, mac) = self.start(cx, accelerator, parts, surroundings)?;
         start.args.push("-S".to_owned());
         let resume = Resume { start, done, output: self.directory.clone() };
         let machine = steps.run(resume).await?;
         Ok(machine.map(|machine| Launched { machine, is_ps2, mac }))
     }
 
-    fn start(&self, arguments: Arguments) -> anyhow::Result<Start> {
-        Ok(Start {
+    /// How the machine is started; whether its keyboard is a PS/2 one; the address of its network card.
+    fn start(
+        &self,
+        cx: &BuildContext,
+        accelerator: Accelerator,
+        parts: &Parts,
+        surroundings: &GuestFacts,
+    ) -> anyhow::Result<(Start, bool, Option<String>)> {
+        let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
+        let (is_ps2, mac) = (arguments.have_only_a_ps2_keyboard(), arguments.mac_of(surroundings));
+        let start = Start {
             binary: self.binary()?,
             with_console: !arguments.has("-serial"),
             args: arguments.into_words(),
             installs: self.installs(),
             machine: Kept::default(),
-        })
+        };
+        Ok((start, is_ps2, mac))
     }
 
     /// Shows the machine's screen; its pictures are kept beside the image that goes into `output`.

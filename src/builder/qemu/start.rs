@@ -56,9 +56,10 @@ impl Qemu {
             Some(kept) => steps.run(self.claim(kept, &image)?).await?,
             None => None,
         };
-        let mut started = self.run_machine(cx, steps, accelerator, image, claimed).await?;
+        let (mut started, points) =
+            self.run_machine(cx, steps, accelerator, image, claimed).await?;
         if let Some((source, runs_on)) = keep {
-            self.be_ready_to_keep(steps, &mut started, source, runs_on).await?;
+            self.be_ready_to_keep(steps, &mut started, points, (source, runs_on)).await?;
         }
         Ok(started)
     }
@@ -85,7 +86,8 @@ impl Qemu {
         })
     }
 
-    /// Goes on with the machine that was `claimed`, or starts one from `image`.
+    /// Goes on with the machine that was `claimed`, or starts one from `image`; which of its states are
+    /// there.
     async fn run_machine(
         &self,
         cx: &BuildContext,
@@ -93,7 +95,7 @@ impl Qemu {
         accelerator: Accelerator,
         image: Source,
         claimed: Option<Claimed>,
-    ) -> anyhow::Result<Started> {
+    ) -> anyhow::Result<(Started, Vec<usize>)> {
         let surroundings = self.surroundings(cx, steps, claimed.as_ref()).await?;
         if let Some(claimed) = claimed {
             let (parts, done) = (self.parts_of(image.clone(), &claimed)?, claimed.kept.done);
@@ -101,41 +103,33 @@ impl Qemu {
             if let Some(launched) = resumed.await? {
                 cx.provisioning.begin_after(done);
                 let points = claimed.kept.record.points.iter().map(|point| point.done);
-                let points = points.filter(|point| *point <= done);
-                let checkpoints = Some(self.checkpoints(&launched, points));
-                return Ok(Started {
-                    launched,
-                    parts,
-                    surroundings,
-                    is_resumed: true,
-                    checkpoints,
-                });
+                let points = points.filter(|point| *point <= done).collect();
+                let checkpoints = None;
+                let started =
+                    Started { launched, parts, surroundings, is_resumed: true, checkpoints };
+                return Ok((started, points));
             }
         }
         let parts = self.parts(image, &surroundings, cx, steps).await?;
         let launched = self.launch(cx, steps, accelerator, &parts, &surroundings).await?;
-        Ok(Started { launched, parts, surroundings, is_resumed: false, checkpoints: None })
+        let checkpoints = None;
+        let started = Started { launched, parts, surroundings, is_resumed: false, checkpoints };
+        Ok((started, Vec::new()))
     }
 
-    fn checkpoints(
-        &self,
-        launched: &Launched,
-        taken: impl IntoIterator<Item = usize>,
-    ) -> Arc<Checkpoints> {
-        let (machine, memory) = (launched.machine.clone(), self.hardware.memory);
-        Arc::new(Checkpoints::new(machine, &self.directory, memory, taken))
-    }
-
-    /// From now on the machine is kept if a provisioner fails; it was started from `source`.
+    /// From now on the machine is kept if a provisioner fails; its states `points` are there, and it was
+    /// started from `source`.
     async fn be_ready_to_keep(
         &self,
         steps: &Steps<'_>,
         started: &mut Started,
-        source: String,
-        runs_on: String,
+        points: Vec<usize>,
+        (source, runs_on): (String, String),
     ) -> anyhow::Result<()> {
         let Started { launched, parts, surroundings, checkpoints, .. } = started;
-        let checkpoints = checkpoints.get_or_insert_with(|| self.checkpoints(launched, []));
+        let (machine, memory) = (launched.machine.clone(), self.hardware.memory);
+        let states = Checkpoints::new(machine, &self.directory, memory, points);
+        let checkpoints = checkpoints.insert(Arc::new(states));
         let own_cd = parts.cds.last().filter(|_| self.cd.wants_cd());
         let mut files = parts.disks.clone();
         files.extend(parts.uefi.as_ref().map(|uefi| uefi.vars.clone()));
