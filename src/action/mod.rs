@@ -369,7 +369,7 @@ impl Action {
         self.begin(started, ui);
         let mut outputs = Outputs::default();
         let exit = match self.inputs.command {
-            Command::Build => page::of(self, ui, &mut outputs, build::run),
+            Command::Build => page::of_builds(self, ui, &mut outputs),
             Command::Validate => validate::run(self, ui),
             Command::Plan => plan::run(self, ui, &mut outputs),
             Command::Fmt => fmt::run(self, ui),

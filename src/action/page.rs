@@ -1,22 +1,17 @@
 //! The input `report`: a page of what the builds did, which a later step uploads.
 
 use super::outputs::Outputs;
-use super::{Action, annotate, refuse};
+use super::{Action, annotate, build, refuse};
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
 use crate::event::Ui;
 use crate::report::github::in_repository;
 use crate::report::page::Draft;
 
-/// Does `work`, and writes the page if one is wanted. Where that is not possible, nothing is begun.
-pub(super) fn of(
-    action: &Action,
-    ui: &Ui,
-    outputs: &mut Outputs,
-    work: impl FnOnce(&Action, &Ui, &mut Outputs) -> Exit,
-) -> Exit {
+/// Runs the builds, and writes the page if one is wanted. Where that is not possible, nothing is begun.
+pub(super) fn of_builds(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     let (Some(path), Some(kept)) = (&action.inputs.report, &action.page) else {
-        return work(action, ui, outputs);
+        return build::run(action, ui, outputs);
     };
     let cwd = &action.session.environment.cwd;
     let draft = match Draft::create(cwd, path) {
@@ -26,7 +21,7 @@ pub(super) fn of(
             return Exit::Failure;
         }
     };
-    let exit = work(action, ui, outputs);
+    let exit = build::run(action, ui, outputs);
     ui.settle();
     match draft.write_kept(kept, cwd) {
         Ok(()) => {

@@ -56,10 +56,10 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
             return Exit::Failure;
         };
-        if arguments.iam_policy {
-            return Desk { session, ui, arguments }.show_policy(&plan);
-        }
         let desk = Desk { session, ui, arguments };
+        if arguments.iam_policy {
+            return desk.show_policy(&plan);
+        }
         on_runtime(ui, desk.show(&plan))
     })
 }
@@ -151,7 +151,7 @@ impl Desk<'_> {
         let exit = match self.ui.wait_for(&what, build.builder.past(&query)).await {
             Ok(None) => Exit::Success,
             Ok(Some(found)) => {
-                rows::join(&build.name, &mut rows, found);
+                rows::join(&build.name, &self.session.environment.cwd, &mut rows, found);
                 Exit::Success
             }
             Err(error) => {

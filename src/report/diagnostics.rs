@@ -77,7 +77,7 @@ fn redacted(
     for found in &mut clean.0 {
         sensitive.mask(found, sources);
         for text in found.texts_mut() {
-            *text = redactor.clean(redactor.without_contents(std::mem::take(text)));
+            *text = redactor.clean(redactor.without_tainted(std::mem::take(text)));
         }
     }
     (clean, sensitive)

@@ -166,6 +166,7 @@ fn finding(one: &Annotation, at: Timestamp, out: &mut String) {
 fn millis(at: Timestamp) -> String {
     at.as_millisecond().to_string()
 }
+
 /// A text of ours as it may be recorded. Carriage returns stay: they will be escaped.
 fn recorded(text: &str) -> String {
     text.split('\r').map(shown).collect::<Vec<_>>().join("\r")

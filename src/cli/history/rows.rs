@@ -1,6 +1,7 @@
 //! What is known of each image, from wherever, as one row of a table.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -81,10 +82,12 @@ pub(super) fn add(rows: &mut Vec<Row>, row: Row) {
     }
 }
 
-/// Adds what the build itself has found to what manifests say. What it has not found is not there any
-/// more.
-pub(super) fn join(build: &str, rows: &mut Vec<Row>, found: Vec<PastImage>) {
-    rows.iter_mut().for_each(|row| row.is_there = Some(false));
+/// Adds what the build itself has found to what manifests say. What it has looked for and not found is not
+/// there any more. `cwd` is where paths in manifests begin.
+pub(super) fn join(build: &str, cwd: &Path, rows: &mut Vec<Row>, found: Vec<PastImage>) {
+    for row in rows.iter_mut() {
+        row.is_there = was_looked_for(row, cwd, &found).then_some(false);
+    }
     for image in found {
         let (id, region) = (clean(&image.id), clean(&image.region));
         // The last one that was written down: those before it were replaced.
@@ -101,6 +104,16 @@ pub(super) fn join(build: &str, rows: &mut Vec<Row>, found: Vec<PastImage>) {
         row.published_as = image.published_as;
         row.made_from = row.made_from.take().or(image.made_from);
     }
+}
+
+/// Whether the build would have `found` the image of `row` if it were there. AMIs are looked for by their
+/// ids. Of files and container images only the last one has a record, and post-processors make others
+/// of it, under other names.
+fn was_looked_for(row: &Row, cwd: &Path, found: &[PastImage]) -> bool {
+    let is_found_by_id = || found.iter().any(|image| clean(&image.id) == row.id);
+    let is_other = || found.iter().all(|image| image.made_from != row.made_from);
+    let has_gone = || row.made_from.is_some() && is_other() && !cwd.join(&row.id).exists();
+    !row.region.is_empty() || is_found_by_id() || has_gone()
 }
 
 /// Whether there are two of which is known what they were made from.
@@ -165,7 +178,7 @@ impl Row {
             self.region.clone(),
             self.size.map(size).unwrap_or_default(),
             there.to_owned(),
-            self.channels.iter().cloned().collect::<Vec<_>>().join(" "),
+            self.all_channels(),
             self.note(),
         ]
     }
@@ -181,10 +194,13 @@ impl Row {
         }
     }
 
+    fn all_channels(&self) -> String {
+        self.channels.iter().cloned().collect::<Vec<_>>().join(" ")
+    }
+
     /// The same for programs: all of it, as it is.
     pub fn fields(&self) -> Vec<String> {
         let flag = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
-        let channels = self.channels.iter().cloned().collect::<Vec<_>>().join(" ");
         vec![
             self.made_at.map(|at| at.to_string()).unwrap_or_default(),
             self.id.clone(),
@@ -192,7 +208,7 @@ impl Row {
             self.size.map(|size| size.to_string()).unwrap_or_default(),
             flag(self.is_there),
             flag(self.is_there.map(|_| self.is_tested)),
-            channels,
+            self.all_channels(),
             self.commit.clone(),
             self.changes.clone(),
         ]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::excerpt::{Excerpt, Line};
+use super::excerpt::Excerpt;
 use super::line::Record;
 use super::room::{NAME, Room, TEXT, cut};
 
@@ -146,14 +146,7 @@ impl Build {
             self.part_started("prepare", at, room);
         }
         let Some(part) = self.parts.last_mut() else { return };
-        match room.line(text) {
-            None => part.lines.skip(),
-            Some(text) => {
-                if let Some(gone) = part.lines.push(Line { text, is_error }) {
-                    room.give_back(&gone.text);
-                }
-            }
-        }
+        part.lines.say(text, is_error, room);
     }
 
     fn part_started(&mut self, name: &str, at: Timestamp, room: &mut Room) {

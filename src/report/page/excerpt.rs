@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use super::room::Room;
+
 /// The lines that are kept of each end.
 const FIRST: usize = 300;
 const LAST: usize = 700;
@@ -19,7 +21,7 @@ pub(super) struct Line {
 /// Lines, or the ends of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Excerpt {
-    first: VecDeque<Line>,
+    first: Vec<Line>,
     last: VecDeque<Line>,
     left_out: usize,
 }
@@ -33,21 +35,27 @@ pub(super) struct Shown<'a> {
 }
 
 impl Excerpt {
+    /// A line was said. Where there is no room for it, it is only counted.
+    pub fn say(&mut self, text: &str, is_error: bool, room: &mut Room) {
+        let Some(text) = room.line(text) else {
+            self.left_out += 1;
+            return;
+        };
+        if let Some(gone) = self.push(Line { text, is_error }) {
+            room.give_back(&gone.text);
+        }
+    }
+
     /// Adds a line; the one that is given up for it comes back.
-    pub fn push(&mut self, line: Line) -> Option<Line> {
+    fn push(&mut self, line: Line) -> Option<Line> {
         if self.first.len() < FIRST && self.last.is_empty() && self.left_out == 0 {
-            self.first.push_back(line);
+            self.first.push(line);
             return None;
         }
         self.last.push_back(line);
         let gone = if self.last.len() > LAST { self.last.pop_front() } else { None };
         self.left_out += usize::from(gone.is_some());
         gone
-    }
-
-    /// A line was said that is not kept.
-    pub fn skip(&mut self) {
-        self.left_out += 1;
     }
 
     /// How many lines were said.

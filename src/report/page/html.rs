@@ -107,7 +107,6 @@ fn mark(run: &Run) -> &'static str {
 }
 
 fn facts(run: &Run, span: Span) -> Markup {
-    let left: usize = run.left_out;
     html! {
         dl.facts {
             div { dt { "Started" } dd { (time(span.from)) } }
@@ -122,8 +121,8 @@ fn facts(run: &Run, span: Span) -> Markup {
                 div { dt { "imgbake" } dd { (version) } }
             }
         }
-        @if left > 0 {
-            p.note { (left) " more builds or findings are too many for this page: the log has them." }
+        @if run.left_out > 0 {
+            p.note { (run.left_out) " more builds or findings are too many for this page: the log has them." }
         }
     }
 }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::build::Build;
-use super::excerpt::{Excerpt, Line};
+use super::excerpt::Excerpt;
 use super::line::Record;
 use super::room::{NAME, Room, TEXT, cut};
 
@@ -161,14 +161,7 @@ impl Run {
         if line.is_empty() {
             return;
         }
-        match self.room.line(line) {
-            None => self.said.skip(),
-            Some(text) => {
-                if let Some(gone) = self.said.push(Line { text, is_error }) {
-                    self.room.give_back(&gone.text);
-                }
-            }
-        }
+        self.said.say(line, is_error, &mut self.room);
     }
 }
 
