@@ -9,10 +9,11 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::{
-    Program, Run, Sshd, Then, debian_disk, debian_source, pause, processes_with, signal, small_disk,
+    Program, Run, Sshd, Then, debian_disk, debian_source, image_info, pause, signal, small_disk,
+    wait_for_the_end_of,
 };
 
 /// Where provisioners work, and a template whose third one fails until somebody mends it.
@@ -76,7 +77,7 @@ impl Room {
         let program = Program::new();
         program.write("small.raw", small_disk(Then::Wait));
         // The name is an option: all runners have the same.
-        let name = self.guest.path().file_name().unwrap().to_string_lossy().into_owned();
+        let name = self.name();
         program.write("t.pkr.hcl", self.template(&name, first));
         program.write("second.sh", format!("echo run >> {}/2\n", self.guest.path().display()));
         program
@@ -110,12 +111,12 @@ impl Room {
     /// Waits until no machine of this room runs.
     #[track_caller]
     fn wait_for_the_end(&self) {
-        let name = self.guest.path().file_name().unwrap().to_string_lossy().into_owned();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !processes_with(&format!("-name {name}")).is_empty() {
-            assert!(Instant::now() < deadline, "QEMU still runs");
-            pause(20);
-        }
+        wait_for_the_end_of(&format!("-name {}", self.name()));
+    }
+
+    /// What its machines are called.
+    fn name(&self) -> String {
+        self.guest.path().file_name().unwrap().to_string_lossy().into_owned()
     }
 }
 
@@ -146,9 +147,7 @@ fn assert_only(runner: &Program, names: &[&str], when: &str) {
 /// No state of a machine is in the finished disk.
 #[track_caller]
 fn assert_whole(runner: &Program, disk: &str) {
-    let mut info = Command::new("qemu-img");
-    let info = info.args(["info", "--output=json"]).arg(runner.path(disk));
-    let info: serde_json::Value = serde_json::from_slice(&info.output().unwrap().stdout).unwrap();
+    let info = image_info(&runner.path(disk));
     assert_eq!((info.get("snapshots"), info.get("backing-filename")), (None, None));
     let files: Vec<_> = fs::read_dir(runner.path("out")).unwrap().collect();
     assert_eq!(files.len(), 1, "{files:?}");
@@ -244,7 +243,7 @@ fn what_has_changed_is_a_clean_start_and_what_others_made_is_left_alone() {
     fs::write(runner.path("out.kept/small.qcow2"), "nothing").unwrap();
     clean_start(&runner, "out.kept cannot be gone on with: ");
     assert!(!runner.path("out.kept").exists(), "it was ours, and is of no use");
-    let until = regex_until(&record);
+    let until = until_in(&record);
     fs::create_dir(runner.path("out.kept")).unwrap();
     chmod(0o700);
     runner.write("out.kept/record.json", record.replace(&until, "\"until\": 1000"));
@@ -253,7 +252,7 @@ fn what_has_changed_is_a_clean_start_and_what_others_made_is_left_alone() {
 }
 
 /// What a record says of its time.
-fn regex_until(record: &str) -> String {
+fn until_in(record: &str) -> String {
     let at = record.find("\"until\"").unwrap();
     record[at..].split(',').next().unwrap().to_owned()
 }

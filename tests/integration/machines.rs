@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    GREETING, Program, Run, Sshd, Then, debian_disk, debian_source, pause, processes_with, signal,
-    small_disk,
+    GREETING, Program, Run, Sshd, Then, debian_disk, debian_source, image_info, pause,
+    processes_with, signal, small_disk, wait_for_the_end_of,
 };
 
 #[test]
@@ -129,12 +129,7 @@ fn a_guest_that_powers_off_becomes_an_image_of_its_own() {
     let program = small_program(Then::PowerOff, BY_ITSELF);
     let run = build(&program).succeeded();
     assert!(run.stdout.contains("VM files in directory: output-q"), "{}", run.stdout);
-    let info = std::process::Command::new("qemu-img")
-        .args(["info", "--output=json"])
-        .arg(program.path("output-q/small.qcow2"))
-        .output()
-        .expect("qemu-img");
-    let info: serde_json::Value = serde_json::from_slice(&info.stdout).expect("JSON");
+    let info = image_info(&program.path("output-q/small.qcow2"));
     assert_eq!(info["format"], "qcow2");
     assert_eq!(info["virtual-size"], 2 << 20);
     assert_eq!(info.get("backing-filename"), None);
@@ -232,11 +227,7 @@ fn qemu_does_not_outlive_a_build_that_is_killed() {
     assert_eq!(processes_with(&machine).len(), 1);
     signal(&child, "KILL");
     Program::finish(child);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !processes_with(&machine).is_empty() {
-        assert!(Instant::now() < deadline, "QEMU still runs");
-        pause(20);
-    }
+    wait_for_the_end_of(&machine);
 }
 
 /// Serves `files` over HTTP and counts the requests.

@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Build};
-use super::proxy::{Call, Fate, Proxy};
+use super::proxy::{Call, Fate, Proxy, passes};
 use crate::support::{ACCESS_KEY, Moto, Program, SECRET_KEY};
 
-/// An access key of nobody: the other one of AWS's documentation.
-const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+/// An access key of nobody: that of AWS's examples of signatures.
+const OTHER_KEY: &str = "AKIDEXAMPLE";
 
 /// The calls of a build with these options, files in the home directory, and variables.
 async fn calls(options: Json, files: &[(&str, String)], vars: &[(&str, &str)]) -> Vec<Call> {
     let moto = Moto::start();
-    let proxy = Proxy::start(moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let proxy = Proxy::start(moto.endpoint(), passes()).await;
     let endpoint = [("AWS_ENDPOINT_URL", proxy.endpoint())];
     let vars = vars.iter().map(|&(name, value)| (name, value.to_owned()));
     let program = Program::new().with(endpoint.into_iter().chain(vars));

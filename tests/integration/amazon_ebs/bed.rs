@@ -28,7 +28,7 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 use super::ami_tools::AmiTools;
-use crate::support::{ACCESS_KEY, Moto, SECRET_KEY, Sshd};
+use crate::support::{ACCESS_KEY, Moto, Program, SECRET_KEY, Sshd};
 
 /// What most tests need.
 pub struct Bed {
@@ -470,4 +470,15 @@ fn node(json: &Json) -> Node {
         }
     };
     Node::new(span, kind)
+}
+
+/// What `validate` says of the options of `builder` with these `changes`; those that are null are left out.
+pub fn validated(program: &Program, mut builder: Json, changes: &Json) -> (Option<i32>, String) {
+    for (name, value) in changes.as_object().unwrap() {
+        builder[name] = value.clone();
+    }
+    builder.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    program.write("wrong.json", json!({"builders": [builder]}).to_string());
+    let output = program.command(["validate", "wrong.json"]).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::bed::{Bed, Cloud};
 use super::cleanup::kill_at_every_call;
 use super::policy;
-use super::proxy::{Fate, Proxy};
+use super::proxy::{Proxy, passes};
 use super::signals;
 use crate::support::{Program, Run};
 
@@ -35,7 +35,7 @@ async fn run(program: &Program, proxy: &Proxy, args: &[&str]) -> Run {
 
 /// A build of `text` in `cloud`: what it said, its calls, and where it ran.
 async fn baked(cloud: &Cloud, (name, text): (&'static str, String)) -> (Run, Vec<String>, Program) {
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
     let program = Program::new();
     program.write(name, text);
     let run = run(&program, &proxy, &["build", "-color=false", name]).await;
@@ -110,7 +110,7 @@ async fn an_ami_that_is_there_is_tested_by_itself() {
     cloud.bed.image("us-east-1", "there").await;
     let before = cloud.bed.inventory_of_all().await;
     let image = cloud.left().await.into_iter().find(|one| one.starts_with("ami-")).unwrap();
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
     let program = Program::new();
     let (name, text) = good(&cloud.bed);
     let ec2 = cloud.bed.ec2("us-east-1");

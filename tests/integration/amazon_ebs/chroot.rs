@@ -8,10 +8,10 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::bed::{Bed, Cloud};
+use super::bed::{Bed, Cloud, validated};
 use super::cleanup;
 use super::policy;
-use super::proxy::{Call, Fate, Proxy, Rule};
+use super::proxy::{Call, Proxy, Rule, passes};
 use crate::support::{Program, Run};
 
 /// These tests mount.
@@ -146,10 +146,6 @@ impl Host {
     }
 }
 
-fn passes() -> Rule {
-    Box::new(|_, _| Fate::Passes)
-}
-
 fn call(calls: &[Call], action: &str) -> Call {
     calls.iter().find(|call| call.action == action).cloned().unwrap_or_else(|| panic!("{action}"))
 }
@@ -202,21 +198,9 @@ async fn a_build_in_a_chroot_that_is_killed_at_any_call_is_cleaned_up_after() {
         let program = host.program();
         let template = ("web.json", host.template(&json!({})));
         assert!(cleanup::kill_when_held(&program, &proxy, template).await, "{moment:?}");
-        let before = host.cloud.left().await;
-        let shown = cleanup::cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
-        assert_eq!(host.cloud.left().await, before, "{moment:?}: {shown:#?}");
-        let cleaned = cleanup::cleanup(&program, &proxy, &[]).await;
-        assert_eq!(cleaned.code, Some(0), "{moment:?}: {cleaned:#?}");
-        assert_eq!(host.mounts(), Vec::<String>::new(), "{moment:?}");
-        let left = host.cloud.left().await;
-        if moment.may_be_last() && !left.is_empty() {
-            let is_of_image = |one: &String| one.starts_with("ami-") || one.starts_with("snap-");
-            assert!(left.iter().all(is_of_image), "{moment:?}: {left:?}");
-            cleanup::cleanup(&program, &proxy, &["-delete-finished"]).await.succeeded();
-        }
-        let left = host.cloud.left().await;
-        assert!(left.is_empty(), "{moment:?}: {left:?}\n{cleaned:#?}");
-        assert_eq!(cleanup::journals(&program), Vec::<String>::new(), "{moment:?}");
+        let unmounted = || assert_eq!(host.mounts(), Vec::<String>::new(), "{moment:?}");
+        let ran = (&program, &proxy);
+        cleanup::all_is_cleaned_up(&host.cloud, ran, moment, (false, &[]), unmounted).await;
     }
 }
 
@@ -308,17 +292,11 @@ async fn a_volume_from_scratch_is_as_the_template_maps_it() {
 fn wrong_options_of_chroots_are_refused() {
     let program = Program::new();
     let check = |changes: Json| {
-        let mut builder = json!({
+        let builder = json!({
             "type": "amazon-chroot", "region": "us-east-1", "ami_name": "baked",
             "source_ami": "ami-0123456789abcdef0",
         });
-        for (name, value) in changes.as_object().unwrap() {
-            builder[name] = value.clone();
-        }
-        builder.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        program.write("wrong.json", json!({"builders": [builder]}).to_string());
-        let output = program.command(["validate", "wrong.json"]).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        validated(&program, builder, &changes)
     };
     let disk = json!([{"device_name": "/dev/xvda"}]);
     for (changes, says) in [

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
 use super::bed::{Bed, Cloud, marked};
-use super::proxy::{Fate, Proxy, Rule};
+use super::proxy::{Fate, Proxy, Rule, passes};
 use super::signals::{self, Template};
 use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
 
@@ -97,7 +97,7 @@ impl Moment {
 
 /// The moments of an undisturbed build.
 async fn moments(cloud: &Cloud, template: Template) -> Vec<Moment> {
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
     let program = Program::new();
     let status = build(&program, &proxy, template(&cloud.bed)).wait().await.unwrap();
     assert!(status.success(), "{status}");
@@ -207,8 +207,7 @@ pub fn age_journals(program: &Program) {
     }
 }
 
-/// Whatever it was killed at: nothing is left but what was finished, and nothing else is missing.
-/// `is_last`: only calls follow that take back what is not needed any more.
+/// Whatever it was killed at: nothing is left. See [`all_is_cleaned_up`].
 async fn nothing_is_left(
     cloud: &Cloud,
     template: Template,
@@ -222,15 +221,29 @@ async fn nothing_is_left(
         cloud.bed.sweep(&cloud.before).await;
         return;
     };
-    for journal in journals(&program) {
+    all_is_cleaned_up(cloud, (&program, &proxy), moment, (is_last, stays), || ()).await;
+}
+
+/// After a build was killed at `moment`, a cleanup leaves nothing but what was finished, and nothing else is
+/// missing. `is_last`: only calls follow that take back what is not needed any more. `cleaned_once` looks
+/// at what else there is after the first cleanup.
+pub async fn all_is_cleaned_up(
+    cloud: &Cloud,
+    (program, proxy): (&Program, &Proxy),
+    moment: &Moment,
+    (is_last, stays): (bool, &[&str]),
+    cleaned_once: impl FnOnce(),
+) {
+    for journal in journals(program) {
         assert!(!journal.contains(SECRET_KEY) && !journal.contains(ACCESS_KEY), "{journal}");
     }
-    age_journals(&program);
+    age_journals(program);
     let before = cloud.bed.inventory_of_all().await;
-    let shown = cleanup(&program, &proxy, &["-dry-run"]).await.succeeded();
+    let shown = cleanup(program, proxy, &["-dry-run"]).await.succeeded();
     assert_eq!(cloud.bed.inventory_of_all().await, before, "{moment:?}: {}", shown.stdout);
-    let cleaned = cleanup(&program, &proxy, &[]).await;
+    let cleaned = cleanup(program, proxy, &[]).await;
     assert_eq!(cleaned.code, Some(0), "{moment:?}: {cleaned:#?}");
+    cleaned_once();
     let left = cloud.left().await;
     // A machine that was only for a test is taken back earlier, in as many calls as it takes.
     let finished = is_last || (moment.may_be_last() && !left.is_empty());
@@ -244,15 +257,15 @@ async fn nothing_is_left(
             let listed = |run: &Run| run.stdout.contains(&format!("AMI {image} in "));
             assert!(listed(&shown) && listed(&cleaned), "{moment:?}: {image}\n{cleaned:#?}");
         }
-        cleanup(&program, &proxy, &["-delete-finished"]).await.succeeded();
+        cleanup(program, proxy, &["-delete-finished"]).await.succeeded();
     }
     let mut left = cloud.left().await;
     left.retain(|one| !(finished && is_for_good(one)));
     assert!(left.is_empty(), "{moment:?}: {left:?}\n{cleaned:#?}");
     let all = cloud.bed.inventory_of_all().await;
     assert!(cloud.before.is_subset(&all), "{moment:?}: {:?}\n{cleaned:#?}", cloud.before);
-    assert_eq!(journals(&program), Vec::<String>::new(), "{moment:?}");
-    let again = cleanup(&program, &proxy, &[]).await.succeeded();
+    assert_eq!(journals(program), Vec::<String>::new(), "{moment:?}");
+    let again = cleanup(program, proxy, &[]).await.succeeded();
     assert_eq!(again.stdout, "There is nothing to clean up.\n", "{moment:?}");
     cloud.bed.sweep(&cloud.before).await;
 }

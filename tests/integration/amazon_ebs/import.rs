@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::bed::{Bed, Cloud};
 use super::cleanup::{self, Moment, kill_at_every_call};
 use super::policy;
-use super::proxy::{Fate, Proxy, Rule};
+use super::proxy::{Fate, Proxy, Rule, passes};
 use super::reap;
 use crate::support::{Program, Run};
 
@@ -48,10 +48,6 @@ async fn built(cloud: &Cloud, changes: Json, rule: Rule) -> (Program, Proxy, Run
     let mut command = tokio::process::Command::from(program.command(["build", name]));
     let run = Run::of(command.envs(proxy.environment()).output().await.unwrap());
     (program, proxy, run)
-}
-
-fn passes() -> Rule {
-    Box::new(|_, _| Fate::Passes)
 }
 
 #[tokio::test(flavor = "multi_thread")]

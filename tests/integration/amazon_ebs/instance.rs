@@ -2,9 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::bed::{Bed, Cloud};
+use super::bed::{Bed, Cloud, validated};
 use super::cleanup::{self, Moment, kill_at_every_call};
-use super::proxy::{Fate, Proxy, Rule};
+use super::proxy::{Fate, Proxy, Rule, passes};
 use super::{policy, reap};
 use crate::support::{ACCESS_KEY, Program, Run, SECRET_KEY};
 
@@ -40,13 +40,20 @@ fn registered(bed: &Bed) -> (&'static str, String) {
     ("web.json", template(&options(bed, json!({})), &[]))
 }
 
-fn passes() -> Rule {
-    Box::new(|_, _| Fate::Passes)
-}
-
 /// Builds with `flags` what these options say, and post-processors `after` them.
 async fn built_after(cloud: &Cloud, changes: Json, after: &[Json], flags: &[&str]) -> (Run, Proxy) {
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
+    built_with(passes(), cloud, changes, after, flags).await
+}
+
+/// The same, with calls that end as the `rule` says.
+async fn built_with(
+    rule: Rule,
+    cloud: &Cloud,
+    changes: Json,
+    after: &[Json],
+    flags: &[&str],
+) -> (Run, Proxy) {
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), rule).await;
     let program = Program::new();
     program.write("web.json", template(&options(&cloud.bed, changes), after));
     let args = ["build"].iter().chain(flags).chain([&"web.json"]).copied();
@@ -188,12 +195,8 @@ async fn an_old_ami_is_registered_again_from_its_bundle_where_a_forced_build_fai
         ("RegisterImage", 1) => Fate::Refused("InvalidParameterValue"),
         _ => Fate::Passes,
     });
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), rule).await;
-    let program = Program::new();
-    program.write("web.json", template(&options(&cloud.bed, json!({})), &[]));
-    let args = ["build", "-force", "web.json"];
-    let mut command = tokio::process::Command::from(program.command(args));
-    let run = Run::of(command.envs(proxy.environment()).output().await.unwrap()).failed_with(1);
+    let (run, proxy) = built_with(rule, &cloud, json!({}), &[], &["-force"]).await;
+    let run = run.failed_with(1);
     let says = "Registered the old AMI `baked` again from its bundle s3://imports/image-";
     assert!(run.stdout.contains(says), "{}", run.stdout);
     assert_eq!(cloud.bed.in_bucket(), before, "the new bundle is gone");
@@ -318,19 +321,13 @@ fn wrong_options_of_bundles_are_refused() {
     let program = Program::new();
     program.write("cert.pem", "");
     let check = |changes: Json| {
-        let mut builder = json!({
+        let builder = json!({
             "type": "amazon-instance", "region": "us-east-1", "instance_type": "m1.small",
             "source_ami": "ami-0123456789abcdef0", "ssh_username": "ubuntu", "ami_name": "baked",
             "account_id": "1234-5678-9012", "s3_bucket": "x",
             "x509_cert_path": "cert.pem", "x509_key_path": "cert.pem",
         });
-        for (name, value) in changes.as_object().unwrap() {
-            builder[name] = value.clone();
-        }
-        builder.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        program.write("wrong.json", json!({"builders": [builder]}).to_string());
-        let output = program.command(["validate", "wrong.json"]).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        validated(&program, builder, &changes)
     };
     for (changes, says) in [
         (json!({}), ""),

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Build, Ended, Trouble};
-use super::proxy::{Call, Fate, Proxy, Rule};
+use super::proxy::{Call, Fate, Proxy, Rule, passes};
 
 /// Of which states EC2 tells, and why.
 const TAKEN_BACK: Fate = Fate::Rewritten(
@@ -69,7 +69,7 @@ async fn it_does_not_begin_anew_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_failure_is_final_and_says_whether_the_instance_had_ended() {
     let bed = Bed::new();
-    let passes: Rule = Box::new(|_, _| Fate::Passes);
+    let passes: Rule = passes();
     let (ended, calls) = failing(&bed, spot(&bed), passes).await;
     assert_eq!(ended.error(), "the provisioner failed");
     assert_eq!(count(&calls, "CreateFleet"), 1);

@@ -8,7 +8,7 @@ use imgbake::permission::{Permission, policy};
 use serde_json::{Value as Json, json};
 
 use super::bed::{Bed, Build, Cloud};
-use super::proxy::{Call, Fate, Proxy, Rule};
+use super::proxy::{Call, Fate, Proxy, Rule, passes};
 use crate::support::{Moto, Program, Sshd};
 
 /// What a build with these options is allowed.
@@ -102,7 +102,7 @@ pub fn printed(policy: &Json) -> BTreeSet<String> {
 /// Builds what these options of a builder, and of post-processors `after` it, say. The printed policy allows all of its calls; what it
 /// allows beside them comes back.
 pub async fn unused(cloud: &Cloud, builder: &Json, after: &[Json]) -> Vec<String> {
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
     let program = Program::new();
     program.write("web.json", json!({"builders": [builder], "post-processors": after}).to_string());
     let mut command = tokio::process::Command::from(program.command(["build", "web.json"]));

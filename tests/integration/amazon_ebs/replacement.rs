@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::bed::{Bed, Build, Ended};
 use super::cleanup::{self, Moment};
 use super::policy;
-use super::proxy::{Call, Fate, Proxy, Rule};
+use super::proxy::{Call, Fate, Proxy, Rule, passes};
 use crate::support::Program;
 
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
@@ -42,10 +42,6 @@ async fn replace(bed: &Bed, changes: Json, rule: Rule) -> (Ended, Vec<Call>) {
     let forbidden = policy::forbidden(&proxy.calls(), &allowed);
     assert!(forbidden.is_empty(), "{forbidden:?}");
     (ended, proxy.calls())
-}
-
-fn passes() -> Rule {
-    Box::new(|_, _| Fate::Passes)
 }
 
 /// Calls of `action` are denied.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::bed::{Bed, Cloud};
+use super::bed::{Bed, Cloud, validated};
 use super::cleanup::{self, Moment, kill_at_every_call};
 use super::policy;
-use super::proxy::{Call, Fate, Proxy};
+use super::proxy::{Call, Proxy, passes};
 use super::reap;
 use crate::support::Program;
 
@@ -51,7 +51,7 @@ fn created(bed: &Bed) -> (&'static str, String) {
 /// Builds in `cloud` with these options: what was said, the calls, and the parameters of the one that
 /// makes the AMI.
 async fn built(cloud: &Cloud, changes: Json) -> (String, Vec<Call>) {
-    let proxy = Proxy::start(cloud.bed.moto.endpoint(), Box::new(|_, _| Fate::Passes)).await;
+    let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
     let program = Program::new();
     let (name, text) = template(&options(&cloud.bed, changes));
     program.write(name, text);
@@ -201,19 +201,14 @@ async fn the_policy_allows_every_call_of_a_surrogate_build_and_what_cleans_up_af
 fn wrong_options_of_surrogate_volumes_are_refused() {
     let program = Program::new();
     let check = |changes: Json| {
-        let mut builder = json!({
+        let builder = json!({
             "type": "amazon-ebssurrogate", "region": "us-east-1", "instance_type": "t3.micro",
             "source_ami": "ami-0123456789abcdef0", "ssh_username": "ubuntu", "ami_name": "baked",
             "ami_virtualization_type": "hvm",
             "launch_block_device_mappings": [{"device_name": "/dev/xvdf", "volume_size": 8}],
             "ami_root_device": {"source_device_name": "/dev/xvdf", "device_name": "/dev/xvda"},
         });
-        for (name, value) in changes.as_object().unwrap() {
-            builder[name] = value.clone();
-        }
-        program.write("wrong.json", json!({"builders": [builder]}).to_string());
-        let output = program.command(["validate", "wrong.json"]).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        validated(&program, builder, &changes)
     };
     let root = |name: &str, value: Json| {
         let mut root = json!({"source_device_name": "/dev/xvdf", "device_name": "/dev/xvda"});

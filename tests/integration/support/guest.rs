@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What the small guests say.
 pub const GREETING: &str = "a small guest is here";
@@ -180,6 +181,25 @@ pub fn kickstart_installer() -> PathBuf {
     let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("make");
     assert!(output.status.success(), "{}", script.display());
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
+}
+
+/// Waits until no process has `text` in its command line.
+#[track_caller]
+pub fn wait_for_the_end_of(text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !processes_with(text).is_empty() {
+        assert!(Instant::now() < deadline, "{text} still runs");
+        super::pause(20);
+    }
+}
+
+/// What `qemu-img` says of a disk.
+#[track_caller]
+pub fn image_info(path: &Path) -> serde_json::Value {
+    let info = Command::new("qemu-img").args(["info", "--output=json"]).arg(path).output();
+    let info = info.expect("qemu-img");
+    assert!(info.status.success(), "{info:?}");
+    serde_json::from_slice(&info.stdout).expect("JSON")
 }
 
 /// The command lines of all processes that have `text` in theirs.

@@ -36,7 +36,8 @@ pub use context::build_context;
 pub use dockerd::{BASE, Dockerd};
 pub use guest::{
     GREETING, Then, cd, debian_disk, debian_source, disk_that_prints_scancodes,
-    disk_that_reads_slowly, kickstart_installer, processes_with, small_disk, small_installer,
+    disk_that_reads_slowly, image_info, kickstart_installer, processes_with, small_disk,
+    small_installer, wait_for_the_end_of,
 };
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};

@@ -8,8 +8,8 @@ use super::{Case, case};
 use crate::amazon_ebs::proxy::Fate;
 use crate::support::SECRET_KEY;
 
-/// An access key of nobody: the other one of AWS's documentation.
-const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+/// An access key of nobody: that of AWS's examples of signatures.
+const OTHER_KEY: &str = "AKIDEXAMPLE";
 
 /// A credentials file; it is there as long as the tests run.
 static KEYS: LazyLock<tempfile::NamedTempFile> = LazyLock::new(|| {
