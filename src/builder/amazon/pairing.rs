@@ -292,7 +292,7 @@ impl AtWork {
     }
 
     /// Has the AMI tested on an instance that is started from it, before it is copied, shared or handed
-    /// over. One that fails and is to stay is handed over as it is.
+    /// over. One that fails and is to stay is handed over as one that has failed.
     pub(super) async fn test(
         &self,
         cx: &BuildContext,
@@ -306,7 +306,7 @@ impl AtWork {
                 "{} stays, as `keep_failed` asks; it is not copied or shared",
                 image.id
             ));
-            steps.run(HandOver::new(&self.imaging, std::slice::from_ref(image))).await?;
+            steps.run(HandOver::failed(&self.imaging, image)).await?;
         }
         tested
     }

@@ -28,6 +28,12 @@ pub(super) fn of(made_from: &MadeFrom) -> Vec<Tag> {
     [tag(NUMBER_TAG, number)].into_iter().chain(parts).collect()
 }
 
+/// The keys of all those tags.
+pub(super) fn keys() -> impl Iterator<Item = String> {
+    let parts = (0..MOST_PARTS).map(|index| format!("{PARTS_TAG}-{index}"));
+    std::iter::once(NUMBER_TAG.to_owned()).chain(parts)
+}
+
 /// What these `tags` say; who made it, other tags do.
 pub(super) fn read(tags: &[Tag]) -> MadeFrom {
     let parts = tags.iter();

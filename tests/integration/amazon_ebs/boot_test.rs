@@ -34,11 +34,22 @@ async fn run(program: &Program, proxy: &Proxy, args: &[&str]) -> Run {
 }
 
 /// A build of `text` in `cloud`: what it said, its calls, and where it ran.
-async fn baked(cloud: &Cloud, (name, text): (&'static str, String)) -> (Run, Vec<String>, Program) {
+async fn baked(cloud: &Cloud, template: (&'static str, String)) -> (Run, Vec<String>, Program) {
+    baked_with(cloud, template, &[]).await
+}
+
+/// The same with these flags.
+async fn baked_with(
+    cloud: &Cloud,
+    (name, text): (&'static str, String),
+    flags: &[&str],
+) -> (Run, Vec<String>, Program) {
     let proxy = Proxy::start(cloud.bed.moto.endpoint(), passes()).await;
     let program = Program::new();
     program.write(name, text);
-    let run = run(&program, &proxy, &["build", "-color=false", name]).await;
+    let args: Vec<_> =
+        ["build", "-color=false"].iter().chain(flags).chain([&name]).copied().collect();
+    let run = run(&program, &proxy, &args).await;
     (run, proxy.calls().into_iter().map(|call| call.action).collect(), program)
 }
 
@@ -102,6 +113,20 @@ async fn a_bad_ami_stays_where_somebody_wants_to_look_at_it() {
         cloud.bed.ec2("us-east-1").describe_images().image_ids(images[0]).send().await.unwrap();
     let tags = image.images()[0].tags().iter().filter_map(|tag| tag.key());
     assert!(tags.clone().all(|key| !key.starts_with("imgbake")), "{:?}", tags.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_ami_that_stays_is_not_taken_for_a_finished_one() {
+    let cloud = Cloud::start().await;
+    let bad = template(&cloud.bed, "inline = [\"exit 7\"]\nkeep_failed = true");
+    let (run, ..) = baked_with(&cloud, bad.clone(), &["-skip-unchanged"]).await;
+    let run = run.failed_with(1);
+    assert!(run.stdout.contains("stays, as `keep_failed` asks"), "{}", run.stdout);
+    let left = cloud.left().await;
+    assert_eq!(left.iter().filter(|one| one.starts_with("ami-")).count(), 1, "{left:?}");
+    let (again, ..) = baked_with(&cloud, bad, &["-explain-changes"]).await;
+    let said = "It would be baked: no finished AMI of this build was found";
+    assert!(again.stdout.contains(said), "{}", again.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 
 use crate::aws::build_tags::Mark;
 use crate::aws::call::Ec2;
-use crate::aws::error::ApiError;
+use crate::aws::error::{ApiError, Meaning};
 use crate::aws::image::{creation, filter, matching};
 use crate::aws::tags::{self, tag};
 use crate::builder::amazon::image::made_image::MadeImage;
@@ -46,6 +46,19 @@ pub(crate) async fn finished(ec2: &Ec2, build: &str) -> Result<Vec<Image>, ApiEr
 pub(crate) fn said_by(image: &Image) -> MadeFrom {
     let build = tags::value(image.tags(), IMAGE_TAG).unwrap_or_default().to_owned();
     MadeFrom { build, ..record_tags::read(image.tags()) }
+}
+
+/// Takes the tags off the AMI `id` that say what it was made from. Where the credentials may not do that, it
+/// says that no build has made it.
+pub(super) async fn forget_made_from(ec2: &Ec2, id: &str) -> Result<(), ApiError> {
+    let ids = [id.to_owned()];
+    let keys: Vec<_> = [IMAGE_TAG.to_owned()].into_iter().chain(record_tags::keys()).collect();
+    match tags::remove(ec2, &ids, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await {
+        Err(error) if error.meaning == Meaning::Denied => {
+            tags::put(ec2, &ids, &[tag(IMAGE_TAG, "")]).await
+        }
+        removed => removed,
+    }
 }
 
 /// The tags that say what an AMI is made from, where somebody wants to skip what is unchanged.

@@ -6,6 +6,7 @@ use futures::future::join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::build_tags::hand_over;
+use crate::builder::amazon::image::find_unchanged::forget_made_from;
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::component::BuildContext;
@@ -18,11 +19,18 @@ use crate::step::Step;
 pub(crate) struct HandOver {
     imaging: Imaging,
     images: Vec<MadeImage>,
+    /// Whether they have failed their tests, and stay to be looked at.
+    have_failed: bool,
 }
 
 impl HandOver {
     pub(crate) fn new(imaging: &Imaging, images: &[MadeImage]) -> Self {
-        Self { imaging: imaging.clone(), images: images.to_vec() }
+        Self { imaging: imaging.clone(), images: images.to_vec(), have_failed: false }
+    }
+
+    /// The same for an AMI that has failed its tests: no later run takes it for one that is good.
+    pub(crate) fn failed(imaging: &Imaging, image: &MadeImage) -> Self {
+        Self { have_failed: true, ..Self::new(imaging, std::slice::from_ref(image)) }
     }
 
     /// What the account must allow for it. Only some AMIs have snapshots with our tags.
@@ -47,6 +55,10 @@ impl Step for HandOver {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.have_failed {
+            // First: once the journal says that it is finished, a cleanup hands it over as it is.
+            self.forget(cx).await?;
+        }
         let written = cx.journal.finished(&cx.facts.unique_name).await;
         written.context("the journal cannot say that the AMI is finished")?;
         let each = self.images.iter().map(async |image| {
@@ -56,5 +68,18 @@ impl Step for HandOver {
             handed_over.with_context(|| format!("cannot take our own tags off {}", image.id))
         });
         join_all(each).await.into_iter().collect()
+    }
+}
+
+impl HandOver {
+    /// Has the AMIs say no more what they were made from.
+    async fn forget(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        for image in &self.images {
+            let ec2 = self.imaging.build.ec2_in(cx, &image.region);
+            let forgotten = forget_made_from(&ec2, &image.id).await;
+            forgotten
+                .with_context(|| format!("cannot take off {} what it was made from", image.id))?;
+        }
+        Ok(())
     }
 }
