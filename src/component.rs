@@ -273,6 +273,11 @@ pub trait Provisioner: Send + Sync {
     fn reads(&self) -> Option<Vec<PathBuf>> {
         None
     }
+
+    /// The plugin that does the work, and its version; `None` where that is part of this program.
+    fn plugin(&self) -> Option<(&str, &str)> {
+        None
+    }
 }
 
 /// What a post-processor works with.

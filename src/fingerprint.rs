@@ -119,7 +119,7 @@ impl Fingerprint {
         let parts = self.read().await?;
         let mut left = provisioners;
         let is_before = |part: &&Digested| match part.kind {
-            Kind::Image => false,
+            Kind::Image | Kind::Test => false,
             Kind::Provisioner if left == 0 => false,
             Kind::Provisioner => {
                 left -= 1;
@@ -202,10 +202,10 @@ impl Ingredients {
         }
     }
 
-    /// Adds a provisioner: its type and options.
-    pub fn add_provisioner(&mut self, kind: &str, options: &Node, scope: &Scope) {
-        let text = framed('c', kind) + &text_of(options, scope);
-        self.add_part(Kind::Provisioner, kind.to_owned(), What::Text(text));
+    /// Adds a component of this `kind` of part: its type and options.
+    pub fn add_component(&mut self, kind: Kind, name: &str, options: &Node, scope: &Scope) {
+        let text = framed('c', name) + &text_of(options, scope);
+        self.add_part(kind, name.to_owned(), What::Text(text));
     }
 
     /// Adds what is in files and directories.
@@ -352,7 +352,12 @@ mod tests {
 
     async fn number(options: Value, file: &Path) -> Option<String> {
         let mut ingredients = Ingredients::default();
-        ingredients.add_provisioner("shell", &Node::for_tests(&options), &Scope::for_tests());
+        ingredients.add_component(
+            Kind::Provisioner,
+            "shell",
+            &Node::for_tests(&options),
+            &Scope::for_tests(),
+        );
         ingredients.add_files([file.to_owned()]);
         Fingerprint::from(ingredients).number().await
     }
@@ -405,7 +410,7 @@ mod tests {
         let number = async |key: Option<&str>| {
             let mut ingredients = Ingredients::default();
             let options = Node::for_tests(&json!({"inline": "echo hunter22"}));
-            ingredients.add_provisioner("shell", &options, &Scope::for_tests());
+            ingredients.add_component(Kind::Provisioner, "shell", &options, &Scope::for_tests());
             Fingerprint::from(ingredients.keyed(key.map(Secret::new))).number().await
         };
         assert_eq!(number(Some("one")).await, number(Some("one")).await);
@@ -433,11 +438,12 @@ mod tests {
                     "?" => ingredients.add_unseen("`shell-local`".to_owned()),
                     step => {
                         let options = Node::for_tests(&json!({"inline": step}));
-                        ingredients.add_provisioner("shell", &options, &scope);
+                        ingredients.add_component(Kind::Provisioner, "shell", &options, &scope);
                     }
                 }
             }
             ingredients.add_text(Kind::Image, "ami_name", name);
+            ingredients.add_text(Kind::Test, "boot-test", name);
             Fingerprint::from(ingredients)
         };
         let before = async |made_from: Fingerprint, count| {

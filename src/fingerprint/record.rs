@@ -8,12 +8,16 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 pub enum Kind {
     /// This program.
     Program,
+    /// A plugin, by its version.
+    Plugin,
     /// An option of the builder.
     Option,
     /// An option that is about the image, and not about the machine that it is made of.
     Image,
     /// A provisioner.
     Provisioner,
+    /// A test that the image has passed.
+    Test,
     /// A file, or a directory.
     File,
     /// A variable of the environment.
@@ -22,11 +26,13 @@ pub enum Kind {
     Source,
 }
 
-const KINDS: [(Kind, char); 7] = [
+const KINDS: [(Kind, char); 9] = [
     (Kind::Program, 'v'),
+    (Kind::Plugin, 'g'),
     (Kind::Option, 'o'),
     (Kind::Image, 'i'),
     (Kind::Provisioner, 'p'),
+    (Kind::Test, 't'),
     (Kind::File, 'f'),
     (Kind::Variable, 'e'),
     (Kind::Source, 's'),
@@ -46,7 +52,9 @@ impl Kind {
         match self {
             Self::Program => "the version of imgbake".to_owned(),
             Self::Source => "the source image".to_owned(),
+            Self::Plugin => format!("the version of {name}"),
             Self::Option | Self::Image => format!("`{name}`"),
+            Self::Test => format!("the test `{name}`"),
             Self::Variable => format!("the variable {name}"),
             Self::Provisioner | Self::File => name.to_owned(),
         }
@@ -56,8 +64,10 @@ impl Kind {
     fn some(self) -> &'static str {
         match self {
             Self::Program => "the version of imgbake",
+            Self::Plugin => "the version of a plugin",
             Self::Source => "the source image",
             Self::Option | Self::Image => "an option",
+            Self::Test => "a test",
             Self::Variable => "a variable",
             Self::Provisioner => "a provisioner",
             Self::File => "a file",
@@ -68,8 +78,10 @@ impl Kind {
     fn gone(self) -> &'static str {
         match self {
             Self::Program => "the version of imgbake",
+            Self::Plugin => "a plugin that is not used any more",
             Self::Source => "the source image",
             Self::Option | Self::Image => "an option that is not given any more",
+            Self::Test => "a test that is gone",
             Self::Variable => "a variable that is not used any more",
             Self::Provisioner => "a provisioner that is gone",
             Self::File => "a file that is not used any more",
@@ -281,6 +293,8 @@ mod tests {
         (Kind::Provisioner, "file", "two"),
         (Kind::File, "setup.sh", "three"),
     ];
+    const PLUGIN: (Kind, &str, &str) = (Kind::Plugin, "github.com/acme/fake", "1.0.0");
+    const TEST: (Kind, &str, &str) = (Kind::Test, "boot-test", "four");
 
     /// What is said to have changed after `change`.
     fn changes(change: impl FnOnce(&mut Vec<(Kind, &'static str, &'static str)>)) -> Vec<String> {
@@ -339,6 +353,8 @@ mod tests {
             changes(|new| new[5].1 = "start.sh"),
             ["start.sh", "a file that is not used any more"]
         );
+        assert_eq!(changes(|new| new.push(PLUGIN)), ["the version of github.com/acme/fake"]);
+        assert_eq!(changes(|new| new.push(TEST)), ["the test `boot-test`"]);
         let source = record(&OLD).with_source("ami-2");
         let old = record(&OLD).with_source("ami-1");
         assert_eq!(source.changes_since(&old.brief()), ["the source image"]);

@@ -51,6 +51,7 @@ impl Blocks<'_> {
             span: block.kind.span,
             options,
             reads: first.reads(),
+            plugin: first.plugin().map(|(source, version)| (source.to_owned(), version.to_owned())),
             recipe,
             pause_before: meta.own.pause_before.get(),
             timeout: meta.own.timeout(),
@@ -102,11 +103,13 @@ impl Blocks<'_> {
         meta: PostProcessorMeta,
         ingredients: ComponentInputs,
     ) -> Option<PlannedPostProcessor> {
-        let (recipe, _, first) = self.recipe::<dyn PostProcessor>(&block.kind, ingredients)?;
+        let (recipe, options, first) =
+            self.recipe::<dyn PostProcessor>(&block.kind, ingredients)?;
         Some(PlannedPostProcessor {
             kind: block.kind.value.clone(),
             name: meta.name,
             span: block.kind.span,
+            options,
             first,
             recipe,
             keep_input_artifact: meta.keep_input_artifact,

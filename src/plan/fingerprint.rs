@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::component::ImageTest;
 use crate::env::{Environment, FINGERPRINT_KEY};
 use crate::fingerprint::{Fingerprint, Ingredients, Kind};
 use crate::interpolate::Scope;
-use crate::plan::planned::{Plan, PlannedBuild, PlannedProvisioner};
+use crate::plan::planned::{Plan, PlannedBuild, PlannedPostProcessor, PlannedProvisioner};
 use crate::secret::Redactor;
 use crate::source::SourceMap;
 
@@ -42,7 +43,8 @@ impl Plan {
 
 impl PlannedBuild {
     /// What it is made from: first what the machine starts from, then each provisioner with what it
-    /// reads, and last what is only about the image.
+    /// reads, then what is only about the image, and last the tests that it passes: one that has passed
+    /// others, or none, is another image.
     ///
     /// A secret among the builder's options opens doors on the way to the image. One that a provisioner
     /// gets may be in the image itself: without it the fingerprint would say too little, and with it
@@ -71,8 +73,25 @@ impl PlannedBuild {
         }
         let mut image = Ingredients::default();
         image.add_options(Kind::Image, &self.options, scope, is_of_image);
+        image = self.tests(scope).into_iter().fold(image, Ingredients::and);
         let image = image.without_secrets(redactor);
         machine.without_secrets(redactor).and(of_provisioners).and(image)
+    }
+
+    /// Its tests, each with the files that it reads.
+    fn tests(&self, scope: &Scope) -> Vec<Ingredients> {
+        let all = self.post_processors.iter().flatten();
+        let tests = all.filter_map(|one| Some((one, one.first.image_test()?)));
+        let of = |(one, test): (&PlannedPostProcessor, ImageTest<'_>)| {
+            let mut found = Ingredients::default();
+            found.add_component(Kind::Test, &one.kind, &one.options, scope);
+            match test.checks.reads() {
+                Some(files) => found.add_files(files),
+                None => found.add_unseen(format!("the test `{}`", one.kind)),
+            }
+            found
+        };
+        tests.map(of).collect()
     }
 }
 
@@ -85,7 +104,10 @@ impl PlannedProvisioner {
     /// What it depends on.
     fn ingredients(&self, sources: &SourceMap, scope: &Scope) -> Ingredients {
         let mut found = Ingredients::default();
-        found.add_provisioner(&self.kind, &self.options, scope);
+        found.add_component(Kind::Provisioner, &self.kind, &self.options, scope);
+        if let Some((source, version)) = &self.plugin {
+            found.add_text(Kind::Plugin, source, version);
+        }
         if let Err(why) = self.inputs(sources, &scope.environment, &mut found) {
             found.add_unseen(format!("{} ({why})", self.shown(sources)));
         }

@@ -78,6 +78,8 @@ pub struct PlannedProvisioner {
     pub options: Node,
     /// See [`Provisioner::reads`].
     pub reads: Option<Vec<PathBuf>>,
+    /// The plugin that it is of, and its version.
+    pub plugin: Option<(String, String)>,
     /// Makes it.
     pub recipe: Recipe<dyn Provisioner>,
     /// `pause_before`.
@@ -98,6 +100,8 @@ pub struct PlannedPostProcessor {
     pub name: Option<String>,
     /// Where it was written.
     pub span: Span,
+    /// Its options before they were checked, for fingerprints.
+    pub options: Node,
     /// As it was made with the machine's facts unknown.
     pub first: Box<dyn PostProcessor>,
     /// Makes it.

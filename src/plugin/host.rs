@@ -150,7 +150,8 @@ impl Host {
         let make = || {
             let identity = Identity {
                 program: plugin.found.path.clone(),
-                plugin: format!("{} {}", plugin.found.source, plugin.found.version.text()),
+                source: plugin.found.source.clone(),
+                version: plugin.found.version.text().to_owned(),
                 role,
                 own_name,
                 name: name.to_owned(),
@@ -205,9 +206,10 @@ impl Remote {
         make: fn(Self, Options, Accepted) -> Box<T>,
     ) -> Descriptor<T> {
         let spec = self.spec().unwrap_or_default();
+        let Identity { name, source, version, .. } = self.identity();
         let description = About {
-            name: self.identity().name.clone(),
-            about: format!("A component of the plugin {}.", self.identity().plugin),
+            name: name.clone(),
+            about: format!("A component of the plugin {source} {version}."),
             options: Declared::BySchema(Arc::new(schema(&spec))),
             build_data: std::sync::Arc::default(),
             outputs: std::sync::Arc::default(),

@@ -34,6 +34,11 @@ impl PluginProvisioner {
 
 #[async_trait]
 impl Provisioner for PluginProvisioner {
+    fn plugin(&self) -> Option<(&str, &str)> {
+        let identity = self.remote.identity();
+        Some((&identity.source, &identity.version))
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let process = self.options.ready(&self.remote, OnError::Cleanup).await?;
         let lent = Arc::new(Lent {

@@ -55,8 +55,10 @@ pub(super) fn service(role: Role) -> &'static str {
 pub struct Identity {
     /// The plugin's program.
     pub program: PathBuf,
-    /// The plugin's source and version, for messages: `github.com/hashicorp/docker 1.1.2`.
-    pub plugin: String,
+    /// The plugin: `github.com/hashicorp/docker`.
+    pub source: String,
+    /// Its version: `1.1.2`.
+    pub version: String,
     /// What it can do.
     pub role: Role,
     /// What the plugin calls it.

@@ -54,7 +54,8 @@ fn remote(role: Role, name: &str, dir: &Path) -> Option<Remote> {
     };
     let identity = Identity {
         program,
-        plugin: "packer 1.6.6".to_owned(),
+        source: "packer".to_owned(),
+        version: "1.6.6".to_owned(),
         role,
         own_name: name.to_owned(),
         name: name.to_owned(),

@@ -151,7 +151,11 @@ impl Options {
 #[async_trait]
 impl Provisioner for AnsibleLocal {
     fn reads(&self) -> Option<Vec<PathBuf>> {
-        Some(self.own.files().chain(self.own.directories()).map(|(_, path)| path.into()).collect())
+        // What Galaxy has tomorrow, nobody knows.
+        self.own.galaxy_file.is_none().then(|| {
+            let own = self.own.files().chain(self.own.directories());
+            own.map(|(_, path)| path.into()).collect()
+        })
     }
 
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {

@@ -48,6 +48,7 @@ pub struct File {
     content: Option<String>,
     destination: String,
     direction: Direction,
+    generated: bool,
 }
 
 impl Component for File {
@@ -86,7 +87,7 @@ impl Component for File {
                 }
             }
         }
-        Some(Self { sources, content, destination, direction })
+        Some(Self { sources, content, destination, direction, generated })
     }
 }
 
@@ -112,8 +113,9 @@ fn check_content(
 #[async_trait]
 impl Provisioner for File {
     fn reads(&self) -> Option<Vec<PathBuf>> {
-        let is_upload = self.direction == Direction::Upload;
-        is_upload.then(|| self.sources.iter().map(PathBuf::from).collect())
+        // What the build itself makes is not there yet, or is that of an earlier run.
+        let is_known = self.direction == Direction::Upload && !self.generated;
+        is_known.then(|| self.sources.iter().map(PathBuf::from).collect())
     }
 
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
@@ -287,6 +289,7 @@ mod tests {
         let wrong = json!({"content": "x", "destination": "/tmp/"});
         insta::assert_snapshot!(fake::prepare::<File>(wrong).unwrap_err().join("\n"), @"the value of `destination` cannot be used: `content` needs a file, and this is a directory");
         let generated = json!({"source": "/no/such", "destination": "/tmp/", "generated": true});
-        assert!(fake::prepare::<File>(generated).is_ok());
+        let made = fake::prepare::<File>(generated).unwrap();
+        assert_eq!(made.reads(), None, "what the build makes is not known before it does");
     }
 }

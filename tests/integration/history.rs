@@ -104,7 +104,8 @@ build {
 "#;
     let program = Program::new();
     program.write("small.raw", small_disk(Then::PowerOff));
-    let changes = Changes { program: &program, template: TEMPLATE, option: ("cpus", "2") };
+    let changes =
+        Changes { program: &program, template: TEMPLATE, option: ("cpus", "2"), tests: false };
     changes.write("", "");
     changes.build(&["-skip-unchanged"], "").succeeded();
     changes.build(&["-skip-unchanged"], "").succeeded();

@@ -41,7 +41,7 @@ fn program() -> Program {
 }
 
 fn changes(program: &Program) -> Changes<'_> {
-    let changes = Changes { program, template: TEMPLATE, option: ("cpus", "2") };
+    let changes = Changes { program, template: TEMPLATE, option: ("cpus", "2"), tests: false };
     changes.write("", "");
     changes
 }

@@ -184,6 +184,7 @@ where
         span: span(),
         options: Node::empty(span()),
         reads: None,
+        plugin: None,
         recipe: Arc::new(move |_data| {
             Ok((Box::new(Provisions(work.clone())), Diagnostics::default()))
         }),
@@ -203,6 +204,7 @@ where
         kind: kind.to_owned(),
         name: None,
         span: span(),
+        options: Node::empty(span()),
         first: Box::new(Processes(work.clone())),
         recipe: Arc::new(move |_data| {
             Ok((Box::new(Processes(work.clone())), Diagnostics::default()))

@@ -162,6 +162,8 @@ async fn each_change_is_named_as_what_it_is() {
     is("white space", SAME).await;
     room.write("", &format!("{more}\npost-processor \"checksum\" {{}}\n"));
     is("a post-processor", SAME).await;
+    room.write("", &format!("{more}\npost-processor \"boot-test\" {{ listening = [22] }}\n"));
+    is("a test that it has not passed", "the test `boot-test`").await;
     room.write("ami_description = \"new\"", more);
     is("a new option", "`ami_description`").await;
     room.write("", &more.replace("/tmp/site", "/tmp/other"));

@@ -43,7 +43,7 @@ fn program(engine: &Dockerd) -> Program {
 }
 
 fn changes<'a>(program: &'a Program, template: &'a str) -> Changes<'a> {
-    Changes { program, template, option: ("author", "\"me\"") }
+    Changes { program, template, option: ("author", "\"me\""), tests: template.contains("commit") }
 }
 
 #[test]

@@ -22,6 +22,8 @@ const SOURCE: &str = "github.com/acme/fake";
 
 /// Where the plugin finds what it is to do: `FAULT` is a method at which it dies, or what else it does.
 const START: &str = "IMGBAKE_TEST_PLUGIN";
+/// Where it finds its version.
+const VERSION: &str = "IMGBAKE_TEST_PLUGIN_VERSION";
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -30,14 +32,19 @@ fn variable(name: &str) -> Option<String> {
 /// A program that has the fake plugin, which does `fault` if that is said when it runs.
 fn with_fake(body: &str) -> Program {
     let program = with_plugins();
-    let this = std::env::current_exe().unwrap();
-    let script = format!(
-        "#!/bin/sh\nexec 3>&1\n{START}=\"$*\" exec '{}' --exact plugins::fake::is_a_plugin_when_it_is_started_as_one --nocapture >/dev/null\n",
-        this.display()
-    );
-    put(&program, SOURCE, "1.0.0", script.as_bytes());
+    install(&program, "1.0.0");
     program.write("t.pkr.hcl", requiring("fake", SOURCE, ">= 1", body));
     program
+}
+
+/// Installs this `version` of the fake plugin.
+fn install(program: &Program, version: &str) {
+    let this = std::env::current_exe().unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec 3>&1\n{VERSION}={version} {START}=\"$*\" exec '{}' --exact plugins::fake::is_a_plugin_when_it_is_started_as_one --nocapture >/dev/null\n",
+        this.display()
+    );
+    put(program, SOURCE, version, script.as_bytes());
 }
 
 /// Every kind of component that the plugin has.
@@ -71,7 +78,8 @@ fn is_a_plugin_when_it_is_started_as_one() {
         if fault == "describe" {
             std::process::exit(2);
         }
-        let description = r#"{"version":"1.0.0","sdk_version":"0.6.10","api_version":"x5.0","builders":["-packer-default-plugin-name-"],"post_processors":["-packer-default-plugin-name-"],"provisioners":["-packer-default-plugin-name-"],"datasources":["-packer-default-plugin-name-"],"protocol_version":"v2"}"#;
+        let description = r#"{"version":"VERSION","sdk_version":"0.6.10","api_version":"x5.0","builders":["-packer-default-plugin-name-"],"post_processors":["-packer-default-plugin-name-"],"provisioners":["-packer-default-plugin-name-"],"datasources":["-packer-default-plugin-name-"],"protocol_version":"v2"}"#;
+        let description = description.replace("VERSION", &variable(VERSION).unwrap());
         out.write_all(description.as_bytes()).unwrap();
         std::process::exit(0);
     }
@@ -249,6 +257,36 @@ fn built_of(template: &str, fault: &str) -> (Run, Duration) {
     program.write("dir/file", "x");
     let started = Instant::now();
     (program.run(["build", "-color=false", "t.pkr.hcl"]), started.elapsed())
+}
+
+/// An image that the plugin's provisioner works on.
+#[cfg(feature = "docker")]
+const IMAGE: &str = r#"
+source "docker" "plugged" {
+  image  = "base:1"
+  pull   = false
+  commit = true
+}
+build {
+  sources = ["docker.plugged"]
+  # imgbake:inputs(t.pkr.hcl)
+  provisioner "fake" {}
+}
+"#;
+
+#[cfg(feature = "docker")]
+#[test]
+fn another_version_of_a_plugin_makes_another_image() {
+    use crate::support::Dockerd;
+    use crate::support::changes::{SAME, explained};
+    let engine = Dockerd::shared();
+    let program = with_fake(IMAGE).with(engine.environment());
+    let build = |flag| program.run(["build", "-color=false", flag, "t.pkr.hcl"]).succeeded();
+    build("-skip-unchanged");
+    let same = explained(&build("-explain-changes"));
+    assert!(same.ends_with(SAME), "{same}");
+    install(&program, "2.0.0");
+    assert_eq!(explained(&build("-explain-changes")), format!("the version of {SOURCE}"));
 }
 
 #[test]

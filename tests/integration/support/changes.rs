@@ -42,6 +42,8 @@ pub struct Changes<'a> {
     pub template: &'a str,
     /// An option that the builder has, as it is not in the template.
     pub option: (&'a str, &'a str),
+    /// Whether its image can be tested.
+    pub tests: bool,
 }
 
 impl Changes<'_> {
@@ -74,6 +76,16 @@ impl Changes<'_> {
         }
     }
 
+    /// An image that has passed no test, or another one, is not the one that was asked for.
+    fn each_test_is_named(&self, base: &str) {
+        let test = |more: &str| format!("{base}\npost-processor \"boot-test\" {{\n{more}\n}}\n");
+        self.write("", &test("listening = [22]"));
+        self.is("a new test", "the test `boot-test`");
+        self.program.write("test.sh", "true");
+        self.write("", &test("script = \"test.sh\""));
+        self.is("a test with a file", "test.sh and the test `boot-test`");
+    }
+
     /// Bakes with the provisioners `base`, and goes through all changes that each builder must name.
     pub fn each_is_named(&self, base: &str) {
         let base = &format!("{base}{DECLARED}");
@@ -88,6 +100,9 @@ impl Changes<'_> {
         self.is("white space", SAME);
         self.write("", &format!("{base}\npost-processor \"checksum\" {{}}\n"));
         self.is("a post-processor", SAME);
+        if self.tests {
+            self.each_test_is_named(base);
+        }
         let (name, value) = self.option;
         self.write(&format!("{name} = {value}"), base);
         self.is("a new option", &format!("`{name}`"));
