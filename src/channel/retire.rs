@@ -276,9 +276,20 @@ async fn loose_snapshots(
     Ok(loose)
 }
 
+/// How far ahead a deprecation is dated that is to hold now: it has to be in the future when EC2 gets the
+/// call.
+const SOON: SignedDuration = SignedDuration::from_secs(120);
+
+/// Since when an AMI is deprecated. One that will be some day is not: its builder, or EC2 for a public one,
+/// has chosen a day long before somebody wants it gone.
+fn deprecated_since(image: &Image, now: Timestamp) -> Option<Timestamp> {
+    let since = image.deprecation_time()?.parse::<Timestamp>().ok()?;
+    (since.duration_since(now) <= SOON).then_some(since)
+}
+
 /// Whether an AMI has been deprecated for as long as it should be before it goes.
 fn is_over(image: &Image, now: Timestamp, grace: SignedDuration) -> bool {
-    let since = image.deprecation_time().and_then(|text| text.parse::<Timestamp>().ok());
+    let since = deprecated_since(image, now);
     grace.is_zero() || since.is_some_and(|since| now.duration_since(since) >= grace)
 }
 
@@ -289,7 +300,7 @@ impl Verdict {
         let age = age.map(|days| format!(", {days} days old")).unwrap_or_default();
         let fate = match &self.fate {
             Fate::Goes(snapshots) => format!("goes, and {} snapshots", snapshots.len()),
-            Fate::Deprecated if self.image.deprecation_time().is_some() => {
+            Fate::Deprecated if deprecated_since(&self.image, now).is_some() => {
                 "is deprecated, and goes later".to_owned()
             }
             Fate::Deprecated => "is deprecated now, and goes later".to_owned(),
@@ -302,10 +313,10 @@ impl Verdict {
 /// Deprecates those of `images` that are not; whether that failed for any.
 async fn deprecate(cx: &Context, region: &Region, images: &[&Image]) -> bool {
     let ec2 = &region.ec2();
-    // It has to be in the future when the call arrives.
-    let soon = Timestamp::now().as_second() + 120;
+    let soon = (Timestamp::now() + SOON).as_second();
     let soon = aws_smithy_types::DateTime::from_secs(soon);
-    let new = images.iter().filter(|image| image.deprecation_time().is_none());
+    let now = cx.environment.started;
+    let new = images.iter().filter(|image| deprecated_since(image, now).is_none());
     let calls = new.map(async |image| {
         let request = ec2.enable_image_deprecation().image_id(id(image)).deprecate_at(soon);
         let done = ec2.call("EnableImageDeprecation", |_| request.clone().send()).await;

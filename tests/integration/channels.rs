@@ -451,6 +451,25 @@ async fn an_ami_may_be_deprecated_before_it_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ami_that_will_be_deprecated_some_day_is_deprecated_now() {
+    let rule = |action: &str, before| match (action, before) {
+        ("EnableImageDeprecation", _) => Fate::Done,
+        ("DescribeImages", 1..) => Fate::Rewritten(
+            "<creationDate>[^<]*</creationDate>",
+            "<creationDate>2026-01-01T00:00:00.000Z</creationDate>\
+             <deprecationTime>2999-01-01T00:00:00.000Z</deprecationTime>",
+        ),
+        _ => Fate::Passes,
+    };
+    let office = Office::with(rule).await;
+    let ami = published(&office, "old").await;
+    let said = office.ok("retire -image web -keep 0 -grace 14d").await;
+    assert!(said.contains("is deprecated now, and goes later"), "{said}");
+    assert_eq!(office.proxy.count("EnableImageDeprecation"), 1);
+    assert!(office.inventory().await.contains(&ami));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_run_was_retiring_is_finished_by_cleanup() {
     let rule = |action: &str, before| match (action, before) {
         ("DeleteSnapshot", 0) => Fate::Held,
