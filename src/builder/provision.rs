@@ -70,17 +70,20 @@ pub async fn tested(
 }
 
 /// Connects to a machine that was started from a finished image, and has the image tested there. Gives
-/// up connecting as soon as `gone` says that the machine is no more.
+/// up connecting as soon as `gone` says that the machine is no more, and calls `connected` before the first
+/// test.
 pub async fn test(
     steps: &Steps<'_>,
     connector: &Chosen,
     target: Target,
     data: BuildData,
     gone: CancellationToken,
+    connected: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let mut all_data = connector.build_data(&target).await;
     all_data.extend(data);
     let connection = steps.run(Connect::new(connector.clone(), target, gone)).await?;
+    connected();
     steps.run(TestImage { connection, data: all_data }).await
 }
 

@@ -39,7 +39,8 @@ pub struct Options {
     #[default(9000)]
     pub http_port_max: u16,
     /// The address to listen on, or a name for it. If not given: the one of `http_interface`, or the
-    /// one where the machine finds this host, which is `127.0.0.1` behind QEMU's user network.
+    /// one where the machine finds this host: `127.0.0.1` behind QEMU's user network, and all addresses where
+    /// `qemuargs` give it another one.
     pub http_bind_address: String,
     /// The network interface to listen on. Not together with `http_bind_address`.
     pub http_interface: String,

@@ -215,6 +215,40 @@ fn a_debian_that_boots_passes_and_stays_as_it_was_made() {
     assert_nothing_of_the_test(&program);
 }
 
+/// A Debian whose only disk is that of `qemuargs`, and which asks this host for its key.
+fn debian_of_rows(check: &str) -> String {
+    let source = debian_source(
+        &debian_disk(),
+        "out",
+        r#"  qemuargs = [
+    ["-drive", "file=out/disk.qcow2,if=virtio,format=qcow2"],
+    ["-smbios", "type=1,serial=ds=nocloud;s=http://10.0.2.2:{{ .HTTPPort }}/"],
+  ]"#,
+    );
+    let source =
+        source.replace("  cd_label     = \"cidata\"\n", "").replace("cd_content", "http_content");
+    let source = source
+        .replace("\"meta-data\"", "\"/meta-data\"")
+        .replace("\"user-data\"", "\"/user-data\"");
+    format!(
+        "{source}build {{\n  sources = [\"qemu.debian\"]\n  post-processor \"boot-test\" {{\n{check}\n  }}\n}}\n"
+    )
+}
+
+#[test]
+fn a_disk_that_rows_attach_is_tested_and_stays_as_it_was_made() {
+    let program = Program::new();
+    program.write("t.pkr.hcl", debian_of_rows("    inline = [\"sudo touch /written\", \"sync\"]"));
+    let disk = program.path("out/disk.qcow2");
+    std::fs::create_dir(program.path("out")).unwrap();
+    std::fs::copy(debian_disk(), &disk).unwrap();
+    let before = std::fs::read(&disk).unwrap();
+    let run = program.run(["test", "-image", "out/disk.qcow2", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains("The image has passed"), "{}", run.stdout);
+    assert!(std::fs::read(&disk).unwrap() == before, "the image is as it was");
+    assert_nothing_of_the_test(&program);
+}
+
 #[test]
 fn a_debian_that_fails_its_test_is_taken_back() {
     let program = Program::new();

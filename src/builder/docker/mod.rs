@@ -271,7 +271,7 @@ impl Docker {
             let target = self.target(engine, &container).await?;
             let data = BuildData::from([("ID".to_owned(), json!(container))]);
             let gone = CancellationToken::new();
-            provision::test(&steps, &self.communicator, target, data, gone).await?;
+            provision::test(&steps, &self.communicator, target, data, gone, || ()).await?;
             cx.ui.say(format!("{image} has passed"));
             Ok(())
         };

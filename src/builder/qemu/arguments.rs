@@ -271,6 +271,16 @@ pub(super) fn is_for(row: &[MachineText], switch: &str) -> bool {
     row.first().is_some_and(|first| first.raw() == switch)
 }
 
+/// Whether `rows` give the machine a network of their own: nobody knows where it finds this host there.
+pub(super) fn have_another_network(rows: &[Vec<MachineText>]) -> bool {
+    let is_other = |row: &Vec<MachineText>| {
+        let kind = row.get(1).map(|value| value.raw().split(',').next().unwrap_or_default());
+        let is_network = ["-netdev", "-nic", "-net"].iter().any(|switch| is_for(row, switch));
+        is_network && kind.is_some_and(|kind| !["user", "nic", "none"].contains(&kind))
+    };
+    rows.iter().any(is_other)
+}
+
 fn net_device(network: &Network, mac: Option<&str>) -> String {
     let mac = mac.map_or_else(String::new, |mac| format!(",mac={mac}"));
     format!("{},netdev=user.0{mac}", network.net_device)
@@ -493,6 +503,17 @@ mod tests {
         assert_eq!(arguments.mac(), mac);
         arguments.override_with(&row("virtio-net,netdev=user.0,mac=aa"), &machine.network, mac);
         assert_eq!(arguments.mac(), Some("aa"));
+    }
+
+    #[test]
+    fn rows_may_have_a_network_where_nobody_knows_the_way_to_this_host() {
+        let is_other = |switch: &str, value: &str| {
+            have_another_network(&[[switch, value].map(MachineText::new).to_vec()])
+        };
+        assert!(is_other("-netdev", "tap,id=user.0,ifname=tap0"));
+        assert!(is_other("-nic", "bridge,br=virbr0"));
+        assert!(!is_other("-netdev", "user,id=user.0,net=10.9.0.0/24"));
+        assert!(!is_other("-net", "nic,model=virtio") && !is_other("-device", "virtio-net"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod resume;
 mod run;
 mod start;
 mod trial;
+mod trial_rows;
 mod unchanged;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
 use self::options::Accelerator;
+use self::trial_rows::UnderTest;
 use crate::builder::{DirectoryCleaner, provision};
 use crate::communicator::{self, Chosen, Taken};
 use crate::component::{
@@ -68,6 +70,8 @@ pub struct Qemu {
     /// The machine's name.
     name: String,
     directory: PathBuf,
+    /// The image that it is started from, if it tests one.
+    under_test: Option<UnderTest>,
 }
 
 impl Component for Qemu {
@@ -149,6 +153,7 @@ impl Component for Qemu {
             communicator: communicator?,
             name,
             directory,
+            under_test: None,
         })
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::Qemu;
-use super::arguments::{Arguments, Given};
+use super::arguments::{self, Arguments, Given};
 use super::files::{MakeCd, MakeDisks, MakeFloppy};
 use super::firmware::{PrepareVariables, StartTpm, Uefi};
 use super::options::Accelerator;
@@ -143,7 +143,7 @@ impl Qemu {
         if self.http.wants_server() {
             let texts = self.render(self.http.http_content.iter(), cx, &self.dot(&known))?;
             let options = self.http.clone();
-            let usual = at_bridge.unwrap_or(Ipv4Addr::LOCALHOST.into());
+            let usual = at_bridge.unwrap_or_else(|| self.usual_http_address().into());
             let serve = Serve { options, usual, texts, server: Kept::default() };
             known.http = Some(steps.run(serve).await?);
         }
@@ -153,6 +153,15 @@ impl Qemu {
             known.port = Some(Port::reserve(&range)?);
         }
         Ok(known)
+    }
+
+    /// Where the HTTP server listens behind QEMU's user network. On one of `qemuargs`, the machine may find
+    /// this host at any of its addresses.
+    fn usual_http_address(&self) -> Ipv4Addr {
+        match arguments::have_another_network(&self.hardware.qemuargs) {
+            true => Ipv4Addr::UNSPECIFIED,
+            false => Ipv4Addr::LOCALHOST,
+        }
     }
 
     async fn make_key(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
@@ -222,12 +231,14 @@ impl Qemu {
     }
 
     pub(super) fn disk_paths(&self) -> Vec<PathBuf> {
+        self.disk_paths_in(&self.directory)
+    }
+
+    /// Where its disks would be in this `directory`.
+    pub(super) fn disk_paths_in(&self, directory: &Path) -> Vec<PathBuf> {
         let additional = 1..=self.disks.disk_additional_size.len();
         let names = additional.map(|number| format!("{}-{number}", self.name));
-        std::iter::once(self.name.clone())
-            .chain(names)
-            .map(|name| self.directory.join(name))
-            .collect()
+        std::iter::once(self.name.clone()).chain(names).map(|name| directory.join(name)).collect()
     }
 
     /// The control socket for others, if the template wants one.
@@ -293,6 +304,10 @@ impl Qemu {
     fn rows(&self, cx: &BuildContext, dot: &Dot) -> anyhow::Result<Vec<Vec<String>>> {
         let render = |word: &MachineText| word.render(&cx.facts.scope, dot);
         let rows = self.hardware.qemuargs.iter().map(|row| row.iter().map(render).collect());
-        rows.collect::<Result<_, _>>().context("cannot render `qemuargs`")
+        let rows = rows.collect::<Result<_, _>>().context("cannot render `qemuargs`")?;
+        match &self.under_test {
+            Some(image) => image.rows(rows),
+            None => Ok(rows),
+        }
     }
 }

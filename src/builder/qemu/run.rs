@@ -52,7 +52,11 @@ impl Step for Serve {
         let (address, range) = self.options.address(self.usual).await?;
         let server = HttpServer::start(site, address, &range).await?;
         let address = server.address;
-        cx.ui.say(format!("Starting HTTP server on port {}", address.port()));
+        let port = address.port();
+        cx.ui.say(match address.ip().is_unspecified() {
+            true => format!("Starting HTTP server on port {port} of all addresses of this host"),
+            false => format!("Starting HTTP server on port {port}"),
+        });
         self.server.keep(server);
         Ok(address)
     }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::launch::after;
 use super::options::{Accelerator, Disks, Firmware, Format};
 use super::parts::Parts;
+use super::trial_rows::UnderTest;
 use super::{Qemu, firmware};
 use crate::builder::provision;
 use crate::component::BuildContext;
@@ -34,11 +35,12 @@ impl Qemu {
             cx.ui
                 .say("Testing the image: a machine is started from it, which writes to an overlay");
             let directory = steps.run(ScratchDirectory::default()).await?;
-            let overlays =
-                MakeOverlays { of: disks.to_vec(), format, directory: directory.clone() };
-            let overlays = steps.run(overlays).await?;
             let trial = self.of_image(&directory, disks);
-            self.try_machine(cx, &steps, accelerator, &trial, overlays).await?;
+            let overlays = trial.disk_paths();
+            let of = disks.iter().cloned().zip(overlays.iter().cloned()).collect();
+            steps.run(MakeOverlays { of, format }).await?;
+            let disks = overlays[..disks.len().min(overlays.len())].to_vec();
+            self.try_machine(cx, &steps, accelerator, &trial, disks).await?;
             cx.ui.say("The image has passed");
             Ok(())
         };
@@ -64,11 +66,13 @@ impl Qemu {
         let launched = trial.launch(cx, steps, accelerator, &parts, &surroundings).await?;
         // Pictures stay beside those of the build.
         let beside = beside(&self.directory, ".test");
-        self.show(cx, steps, &launched.machine, &beside).await?;
+        let watch = self.show(cx, steps, &launched.machine, &beside).await?.watch;
         let target = trial.target(steps, &launched, &surroundings).await?;
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         let gone = launched.machine.gone();
-        let tested = provision::test(steps, &trial.communicator, target, data, gone).await;
+        let connected = || watch.connected();
+        let tested =
+            provision::test(steps, &trial.communicator, target, data, gone, connected).await;
         tested.map_err(|error| after(error, launched.machine.has_ended()))
     }
 
@@ -85,6 +89,12 @@ impl Qemu {
             },
             boot: None,
             directory: directory.to_owned(),
+            under_test: Some(UnderTest {
+                output: self.directory.clone(),
+                directory: directory.to_owned(),
+                disks: self.disk_paths_in(directory),
+                was_installed: self.installs(),
+            }),
             ..self.clone()
         }
     }
@@ -128,14 +138,14 @@ impl Step for ScratchDirectory {
 
 /// Makes a disk over each of the image's, for all that the machine writes.
 struct MakeOverlays {
-    of: Vec<PathBuf>,
+    /// The disks, each with its overlay.
+    of: Vec<(PathBuf, PathBuf)>,
     format: &'static str,
-    directory: PathBuf,
 }
 
 #[async_trait]
 impl Step for MakeOverlays {
-    type Output = Vec<PathBuf>;
+    type Output = ();
 
     fn name(&self) -> &'static str {
         "make overlays"
@@ -145,14 +155,11 @@ impl Step for MakeOverlays {
         Phase::Image
     }
 
-    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Vec<PathBuf>> {
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let qemu_img = QemuImg::new(&cx.cancel);
-        let mut overlays = Vec::new();
-        for (number, disk) in self.of.iter().enumerate() {
-            let overlay = self.directory.join(format!("disk-{number}"));
-            qemu_img.overlay(&overlay, (disk, self.format), &[]).await?;
-            overlays.push(overlay);
+        for (disk, overlay) in &self.of {
+            qemu_img.overlay(overlay, (disk, self.format), &[]).await?;
         }
-        Ok(overlays)
+        Ok(())
     }
 }

@@ -170,7 +170,8 @@ pub(crate) async fn test_image(
     let tested = async {
         let (communicator, target) = way_in(cx, steps, machine, instance, key, &console).await?;
         let data = source.build_data(&instance.id);
-        provision::test(steps, &communicator, target, data, CancellationToken::new()).await?;
+        provision::test(steps, &communicator, target, data, CancellationToken::new(), || ())
+            .await?;
         console.confirm_host_key(cx).await
     };
     let tested = tested.await;
