@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::endpoint::Endpoint;
 use super::engine::{Engine, EngineError, Program};
@@ -77,29 +78,48 @@ impl Cleaner for DockerCleaner {
         found
     }
 
-    /// Containers that run in the engine of this environment, if there is one. Regions have none.
+    /// Containers and unfinished images in the engine of this environment, and in Podman's, where there are
+    /// any. Regions have none.
     async fn search(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
         if !wanted.places.is_empty() {
             return Ok(Vec::new());
         }
-        let engine = match Engine::open(&self.cx.environment, &Program::Docker).await {
-            Ok(engine) => engine,
-            Err(error) => {
-                tracing::info!("no container engine is searched: {error:#}");
-                return Ok(Vec::new());
-            }
-        };
         let alive = wanted.alive.iter().filter_map(|thing| Made::of(thing).ok());
-        let alive: Vec<_> = alive.map(|made| made.kind).collect();
-        let found = engine.old_containers(wanted.before).await?;
-        let is_left = |thing: &Thing| Made::of(thing).is_ok_and(|made| !alive.contains(&made.kind));
-        let left = found.into_iter().filter(is_left);
+        // Both may be one engine.
+        let mut known: Vec<_> = alive.map(|made| made.kind).collect();
+        let mut left = Vec::new();
+        for program in [Program::Docker, Program::Podman("podman".into())] {
+            for thing in self.old(&program, wanted.before).await? {
+                let Ok(Made { kind, .. }) = Made::of(&thing) else { continue };
+                if !known.contains(&kind) {
+                    known.push(kind);
+                    left.push(thing);
+                }
+            }
+        }
         let build = "a run whose journal is gone".to_owned();
-        Ok(left.map(|thing| Entry { build: build.clone(), thing: Arc::new(thing) }).collect())
+        let entry = |thing| Entry { build: build.clone(), thing: Arc::new(thing) };
+        Ok(left.into_iter().map(entry).collect())
     }
 }
 
 impl DockerCleaner {
+    /// What is of ours in the engine of `program` and was made before this moment; nothing if there is no
+    /// such engine.
+    async fn old(&self, program: &Program, before: Timestamp) -> anyhow::Result<Vec<Thing>> {
+        let engine = match Engine::open(&self.cx.environment, program).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::info!("no engine of {program:?} is searched: {error:#}");
+                return Ok(Vec::new());
+            }
+        };
+        // Images last: a container of one keeps it.
+        let mut found = engine.old_containers(before).await?;
+        found.extend(engine.old_images(before).await?);
+        Ok(found)
+    }
+
     async fn remove(&self, thing: &Thing, engines: &mut Engines) -> anyhow::Result<()> {
         let Some(id) = self.find(thing, engines).await? else { return Ok(()) };
         let made = Made::of(thing)?;

@@ -56,8 +56,8 @@ impl Engine {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{BUILD}={build}")])]);
         let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
         let mut all = self.client.list_images(Some(options)).await?;
-        // What has a name of ours still is not finished.
-        all.retain(|one| !one.repo_tags.iter().any(|name| made::is_image(name)));
+        // What has a name of ours still is not finished, or has failed.
+        all.retain(|one| !one.repo_tags.iter().any(|name| made::is_unfinished(name)));
         all.sort_by_key(|one| std::cmp::Reverse(one.created));
         let mut own = Vec::new();
         for one in all {

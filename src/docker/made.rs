@@ -2,11 +2,12 @@
 //! its own before it is made, so that it can be found again.
 //!
 //! Labels would be less: an image takes over those of its container, and a container those of its
-//! image, so that what somebody starts from our image would look as if it were ours.
+//! image, so that what somebody starts from our image would look as if it were ours. A container that
+//! the template names otherwise bears its name of ours as an annotation, which no image takes over.
 
 use anyhow::{Context as _, ensure};
-use bollard::models::ContainerSummary;
-use bollard::query_parameters::ListContainersOptions;
+use bollard::models::{ContainerCreateBody, ContainerSummary};
+use bollard::query_parameters::{ListContainersOptions, ListImagesOptions};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,6 +23,12 @@ pub(super) const CONTAINER: &str = "imgbake-";
 
 /// The repository of images that nothing else names yet; the tag is a token.
 const IMAGES: &str = "imgbake-build";
+
+/// The repository of images that have failed their tests, and stay to be looked at; with the same tag.
+const FAILED: &str = "imgbake-failed";
+
+/// The annotation of a container with the name by which we know it.
+const NAME: &str = "imgbake.container";
 
 /// What the journal says of a thing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,9 +74,27 @@ impl Made {
     }
 }
 
-/// Whether `name` is one that images have until they are finished.
-pub(super) fn is_image(name: &str) -> bool {
-    image_token(name.trim_start_matches("localhost/")).is_some_and(is_token)
+/// Whether `name` is one that images have until they are finished, or after they have failed.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    let name = plain(name);
+    let failed = || name.strip_prefix(FAILED)?.strip_prefix(':');
+    image_token(name).or_else(failed).is_some_and(is_token)
+}
+
+/// What an image with this `name` of ours is called that has failed its tests, and stays.
+pub fn failed(name: &ImageName) -> ImageName {
+    ImageName { repository: FAILED.to_owned(), ..name.clone() }
+}
+
+/// The `name` of an image without what Podman puts before it.
+fn plain(name: &str) -> &str {
+    name.trim_start_matches("localhost/")
+}
+
+/// Has the container `body` say by which `name` we know it.
+pub fn annotate(body: &mut ContainerCreateBody, name: &str) {
+    let host = body.host_config.get_or_insert_default();
+    host.annotations.get_or_insert_default().insert(NAME.to_owned(), name.to_owned());
 }
 
 /// The token in the `name` of an image of ours.
@@ -118,14 +143,43 @@ impl Engine {
     ) -> Result<Vec<Thing>, EngineError> {
         let options = ListContainersOptions { all: true, ..ListContainersOptions::default() };
         let all = self.client.list_containers(Some(options)).await?;
-        let thing = |one: ContainerSummary| {
-            let name = one.names?.into_iter().next()?.trim_start_matches('/').to_owned();
-            let is_ours = name.strip_prefix(CONTAINER).is_some_and(is_token);
-            let is_old = one.created.is_some_and(|created| created < before.as_second());
+        let is_old = |one: &ContainerSummary| one.created.is_some_and(|at| at < before.as_second());
+        let mut found = Vec::new();
+        for one in all.into_iter().filter(is_old) {
+            let Some(id) = one.id.clone() else { continue };
+            let Some(name) = self.our_name(one, &id).await? else { continue };
             let thing = self.thing("container", &name, MadeKind::Container(name.clone()));
-            (is_ours && is_old).then(|| thing.known_as(one.id.unwrap_or(name)))
-        };
-        Ok(all.into_iter().filter_map(thing).collect())
+            found.push(thing.known_as(id));
+        }
+        Ok(found)
+    }
+
+    /// The name by which we know the container `id`, if it is ours.
+    async fn our_name(
+        &self,
+        container: ContainerSummary,
+        id: &str,
+    ) -> Result<Option<String>, EngineError> {
+        let is_ours = |name: &String| name.strip_prefix(CONTAINER).is_some_and(is_token);
+        let names = container.names.unwrap_or_default();
+        let names = names.iter().map(|name| name.trim_start_matches('/').to_owned());
+        if let Some(name) = names.into_iter().find(is_ours) {
+            return Ok(Some(name));
+        }
+        // The list does not tell of annotations in every engine.
+        let host = self.find_container(id).await?.and_then(|found| found.host_config);
+        let said = host.and_then(|host| host.annotations?.remove(NAME));
+        Ok(said.filter(is_ours))
+    }
+
+    /// Names of ours of images that were made before this moment, and are not finished. Only the name is
+    /// known to be ours: for a moment, one of others bears it.
+    pub(super) async fn old_images(&self, before: Timestamp) -> Result<Vec<Thing>, EngineError> {
+        let all = self.client.list_images(None::<ListImagesOptions>).await?;
+        let old = all.into_iter().filter(|one| one.created < before.as_second());
+        let names = old.flat_map(|one| one.repo_tags).map(|name| plain(&name).to_owned());
+        let ours = names.filter(|name| image_token(name).is_some_and(is_token));
+        Ok(ours.map(|name| self.thing("image", &name, MadeKind::Image(name.clone()))).collect())
     }
 
     /// The journal's line about an image.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::find_image::Found;
 use crate::component::{Artifact, BuildContext};
 use crate::docker::artifact::EXPORTED;
-use crate::docker::made::Names;
+use crate::docker::made::{self, Names};
 use crate::docker::name::ImageName;
 use crate::docker::{Commit, Engine, write_file};
 use crate::event::Phase;
@@ -127,7 +127,10 @@ impl Step for CommitContainer {
         match (ending, self.thing.id()) {
             (Ending::Done, _) => Ok(()),
             (Ending::Failed, Some(id)) if cx.provisioning.keeps_failed_image() => {
-                cx.ui.say(format!("{id} stays, as `keep_failed` asks"));
+                let failed = made::failed(&self.name);
+                self.engine.tag(id, &failed).await?;
+                self.engine.remove_image(&self.name.to_string()).await?;
+                cx.ui.say(format!("{failed} ({id}) stays, as `keep_failed` asks"));
                 Ok(())
             }
             (Ending::Failed, _) => self.engine.remove_thing(&self.thing).await,

@@ -8,7 +8,7 @@ use bollard::models::{Mount, MountType};
 
 use super::options::Machine;
 use crate::component::BuildContext;
-use crate::docker::made::Names;
+use crate::docker::made::{self, Names};
 use crate::docker::run::Run;
 use crate::docker::{Engine, EngineError, NewContainer};
 use crate::env::Environment;
@@ -73,8 +73,9 @@ pub(super) struct RunContainer {
 }
 
 impl RunContainer {
-    pub fn new(cx: &BuildContext, engine: &Engine, run: Run, platform: String) -> Self {
+    pub fn new(cx: &BuildContext, engine: &Engine, mut run: Run, platform: String) -> Self {
         let names = Names::new(&cx.facts.scope.environment);
+        made::annotate(&mut run.body, &names.container());
         let thing = Arc::new(engine.container_thing(&names));
         Self { engine: engine.clone(), run, platform, name: names.container(), thing }
     }

@@ -233,7 +233,7 @@ fn after_a_kill_nothing_is_taken_for_unchanged_that_is_not_whole() {
     let knife = Knife::before(&engine.socket());
     let program = Program::new().with(knife.environment());
     // What a killed run has left does not stand in the way of the next one.
-    program.write("t.pkr.hcl", TEMPLATE.replace("\"--name=swept\", ", ""));
+    program.write("t.pkr.hcl", TEMPLATE);
     program.write("tree/a", "a");
     let before = engine.images();
     let remove_all = || {
@@ -272,9 +272,18 @@ fn a_container_whose_journal_is_gone_is_reaped() {
     *knife.state.lock().unwrap() = State::default();
     let run = program.run(["reap", "-older-than", "1h"]).succeeded();
     assert!(run.stdout.contains("Nothing is left that is old enough"), "{}", run.stdout);
+    // An image that a run has left before it was finished, and one that failed and was kept.
+    let [left, kept] = ["imgbake-build", "imgbake-failed"].map(|repository| {
+        let tag = "0123456789abcdef0123456789abcdef";
+        engine.call("POST", &format!("/images/base:1/tag?repo={repository}&tag={tag}"));
+        format!("{repository}:{tag}")
+    });
     pause(1100);
     program.run(["reap", "-older-than", "0s"]).succeeded();
     assert!(engine.has_no_containers());
+    let names = engine.image_names();
+    assert!(!names.contains(&left) && names.contains(&kept), "{names:?}");
+    assert!(names.contains(&"base:1".to_owned()), "only the name of ours has gone");
 }
 
 #[test]
