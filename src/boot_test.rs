@@ -4,6 +4,8 @@
 //! and connects to it; here is what is looked at then. Only an image that has passed is copied, shared
 //! and given to the post-processors. As a post-processor it has nothing left to do.
 
+mod question;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,9 +24,12 @@ use crate::config::GoDuration;
 use crate::guest::harmless;
 use crate::guest::shell::{Posix, Shell as _};
 use crate::provisioner::check_file;
+use crate::provisioner::powershell::PowerShell;
 use crate::provisioner::shell::{self, Shell};
 use crate::retry::{self, Backoff};
 use crate::script;
+
+use self::question::Question;
 
 /// The options of `boot-test`, beside those that say which scripts are run.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
@@ -33,7 +38,7 @@ pub struct Options {
     /// TCP ports on which some program of the machine must listen.
     pub listening: Vec<u16>,
     /// URLs that the machine itself must get with success, e.g. `http://localhost:8080/health`; it does so
-    /// with its `curl` or `wget`.
+    /// with its `curl` or `wget`, or with PowerShell.
     pub http: Vec<String>,
     /// How long ports and URLs may take to be there: a machine that has just started is starting its
     /// services still.
@@ -59,7 +64,29 @@ pub struct BootTest {
 #[derive(Debug)]
 struct Checks {
     own: Options,
-    scripts: Option<Shell>,
+    scripts: Option<Scripts>,
+}
+
+/// The scripts, for whatever shell the machine has.
+#[derive(Debug)]
+struct Scripts {
+    posix: Shell,
+    windows: PowerShell,
+}
+
+impl Scripts {
+    fn prepare(scripts: script::Options, check: &mut Check<'_>) -> Option<Self> {
+        let posix = Shell::prepare((scripts.clone(), shell::Options::default()), check)?;
+        let windows = PowerShell::usual(scripts, posix.work().clone(), check)?;
+        Some(Self { posix, windows })
+    }
+
+    async fn run(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+        match cx.communicator.shell().is_posix() {
+            true => self.posix.provision(cx).await,
+            false => self.windows.provision(cx).await,
+        }
+    }
 }
 
 impl Component for BootTest {
@@ -92,7 +119,7 @@ impl Component for BootTest {
             check.error("http", format!("`{url}` is no URL of HTTP"));
         }
         let scripts = match runs {
-            true => Some(Shell::prepare((scripts, shell::Options::default()), check)?),
+            true => Some(Scripts::prepare(scripts, check)?),
             false => {
                 check.idle(&["environment_vars", "env", "valid_exit_codes"], "without a script");
                 None
@@ -109,9 +136,12 @@ impl PostProcessor for BootTest {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        // The builder had it tested before there was an artifact.
+        // The builder had it tested before there was an artifact, and tests are part of what an image is
+        // made from.
         if input.was_there() {
-            cx.ui.say("The image is one of an earlier run: it is not tested again");
+            cx.ui.say(
+                "The image is one of an earlier run, which has passed: it is not tested again",
+            );
         }
         Ok(Processed { artifact: Some(input), keep_input: true, keep_forced: true })
     }
@@ -130,6 +160,15 @@ const LOOKS: Backoff = Backoff {
 
 #[async_trait]
 impl Provisioner for Checks {
+    fn reads(&self) -> Option<Vec<PathBuf>> {
+        let mut files = match &self.scripts {
+            Some(scripts) => scripts.posix.reads()?,
+            None => Vec::new(),
+        };
+        files.extend(self.own.goss_file.iter().chain(&self.own.goss_program).cloned());
+        Some(files)
+    }
+
     /// All checks, so that all that is wrong is said at once.
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let mut failed = Vec::new();
@@ -145,13 +184,13 @@ impl Provisioner for Checks {
             }
         };
         for port in &self.own.listening {
-            note(format!("port {port}"), self.until(cx, &listens(*port)).await);
+            note(format!("port {port}"), self.until(cx, Question::Listens(*port)).await);
         }
         for url in &self.own.http {
-            note(url.clone(), self.until(cx, &gets(url)).await);
+            note(url.clone(), self.until(cx, Question::Gets(url)).await);
         }
         if let Some(scripts) = &self.scripts {
-            note("scripts".to_owned(), scripts.provision(cx).await);
+            note("scripts".to_owned(), scripts.run(cx).await);
         }
         if let Some(file) = &self.own.goss_file {
             note(file.display().to_string(), self.goss(cx, file).await);
@@ -167,12 +206,12 @@ impl Provisioner for Checks {
 
 impl Checks {
     /// Asks until the machine says yes, or the time is over.
-    async fn until(&self, cx: &ProvisionContext, question: &str) -> anyhow::Result<()> {
-        ensure!(cx.communicator.shell().is_posix(), "the machine has no POSIX shell: use a script");
+    async fn until(&self, cx: &ProvisionContext, question: Question<'_>) -> anyhow::Result<()> {
+        let question = question.command(cx.communicator.shell());
         let begun = Instant::now();
         let mut waits = LOOKS.waits();
         loop {
-            let ask = cx.communicator.run_captured(question);
+            let ask = cx.communicator.run_captured(&question);
             let (exit, said) = retry::or_cancelled(&cx.cancel, ask).await??;
             if exit == Exit::Status(0) {
                 return Ok(());
@@ -192,7 +231,7 @@ impl Checks {
         let machine = &cx.communicator;
         ensure!(
             machine.shell().is_posix(),
-            "the machine has no POSIX shell, which `goss` needs here"
+            "the machine has no POSIX shell, which `goss` needs here: use a script"
         );
         let number = uuid::Uuid::new_v4().simple().to_string();
         let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or("yaml");
@@ -219,21 +258,41 @@ impl Checks {
     }
 }
 
-/// Succeeds where some program listens on `port`: as the kernel tells, whatever is installed.
-fn listens(port: u16) -> String {
-    let listens = format!(":{port:04X} [0-9A-F]+:0000 0A ");
-    format!(
-        "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq {} || {{ echo nobody listens there >&2; exit 1; }}",
-        Posix.word(&listens)
-    )
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// Succeeds where `url` answers with success.
-fn gets(url: &str) -> String {
-    let url = Posix.word(url);
-    format!(
-        "if command -v curl >/dev/null; then curl -fsS -o /dev/null --max-time 10 {url}; \
-         elif command -v wget >/dev/null; then wget -q -O /dev/null -T 10 {url}; \
-         else echo it has neither curl nor wget >&2; exit 1; fi"
-    )
+    use super::*;
+    use crate::provisioner::fake::{self, Machine};
+
+    #[tokio::test]
+    async fn a_machine_of_windows_is_asked_in_its_own_language() {
+        let options = json!({
+            "listening": [5985],
+            "http": ["http://localhost/it's"],
+            "inline": ["Get-Service W32Time"],
+        });
+        let test = fake::prepare::<BootTest>(options).unwrap();
+        let machine = Machine::windows();
+        let (cx, _said) = fake::context(machine.clone());
+        test.checks.provision(&cx).await.unwrap();
+        let log = machine.log();
+        let asked: Vec<String> = log.iter().filter_map(|line| decoded(line)).collect();
+        assert!(
+            asked[0].contains("GetActiveTcpListeners()") && asked[0].contains("5985"),
+            "{log:?}"
+        );
+        assert!(asked[1].contains("-Uri 'http://localhost/it''s'"), "{log:?}");
+        let script = log.iter().find(|line| line.contains("Get-Service W32Time")).unwrap();
+        assert!(script.contains(".ps1") && !script.contains("#!/bin/sh"), "{script}");
+    }
+
+    /// What an encoded command of PowerShell says.
+    fn decoded(line: &str) -> Option<String> {
+        use base64::Engine as _;
+        let (_, text) = line.split_once("-EncodedCommand ")?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+        let words = bytes.chunks(2).map(|two| u16::from_le_bytes([two[0], two[1]]));
+        String::from_utf16(&words.collect::<Vec<_>>()).ok()
+    }
 }

@@ -24,7 +24,7 @@ pub mod windows_restart;
 pub mod windows_shell;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 
 use std::path::Path;
 

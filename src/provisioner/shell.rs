@@ -110,6 +110,13 @@ impl Component for Shell {
     }
 }
 
+impl Shell {
+    /// What it runs.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+}
+
 /// A number that keeps the scripts of one run apart from those of another.
 fn number() -> u128 {
     uuid::Uuid::new_v4().as_u128() % 9999

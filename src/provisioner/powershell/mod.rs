@@ -125,7 +125,28 @@ impl Component for PowerShell {
         if own.debug_mode > 2 {
             check.error("debug_mode", "it is 0, 1 or 2");
         }
-        let (work, format) = (work?, format?);
+        Some(Self::new((scripts, work?), own, elevation, format?))
+    }
+}
+
+impl PowerShell {
+    /// One that runs `scripts`, which are checked, as it usually does.
+    pub(crate) fn usual(
+        scripts: script::Options,
+        work: Work,
+        check: &mut Check<'_>,
+    ) -> Option<Self> {
+        let own = PowerShellOptions::default();
+        let format = VariableFormat::check(&own.env_var_format, check)?;
+        Some(Self::new((scripts, work), own, Elevation::default(), format))
+    }
+
+    fn new(
+        (scripts, work): (script::Options, Work),
+        own: PowerShellOptions,
+        elevation: Elevation,
+        format: VariableFormat,
+    ) -> Self {
         let new =
             |kind: &str| format!("{}/{kind}-{}.ps1", Cmd.temporary_directory(), Uuid::new_v4());
         let remote_path = match own.remote_path.clone() {
@@ -141,7 +162,7 @@ impl Component for PowerShell {
         };
         let variable_file =
             own.remote_env_var_path.clone().unwrap_or_else(|| new("packer-ps-env-vars"));
-        Some(Self { work, scripts, own, elevation, format, remote_path, variable_file })
+        Self { work, scripts, own, elevation, format, remote_path, variable_file }
     }
 }
 
