@@ -122,7 +122,7 @@ pub fn for_each(
     session: &Session,
     ui: &Ui,
     templates: Result<Vec<TemplateArguments>, Diagnostics>,
-    command: impl Fn(&TemplateArguments) -> Exit,
+    command: impl FnMut(&TemplateArguments) -> Exit,
 ) -> Exit {
     match templates {
         Ok(templates) => templates.iter().map(command).max().unwrap_or(Exit::Success),

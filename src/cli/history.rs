@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::manifest::Entry;
-use self::rows::Row;
+use self::rows::{Row, Told};
+use super::answer::{self, Format};
 use super::cleanup::on_runtime;
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session};
@@ -28,6 +29,9 @@ const OF_ACTION: &str = "imgbake-manifest.json";
 /// `imgbake history [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
+    /// How the answer is written: for people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
     /// A manifest. May be repeated; otherwise those that the template writes, and the action's.
     #[arg(long, value_name = "FILE")]
     pub manifest: Vec<PathBuf>,
@@ -49,7 +53,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         ui.error(format!("Error: {error:#}"));
         return Exit::Failure;
     }
-    front::for_each(session, ui, arguments.template.each(), |template| {
+    let mut rows = Vec::new();
+    let exit = front::for_each(session, ui, arguments.template.each(), |template| {
         let options = PlanOptions { fingerprints: !arguments.iam_policy, ..PlanOptions::default() };
         let mut sources = SourceMap::default();
         let planned = front::plan(session, ui, template, options, &mut sources);
@@ -60,7 +65,33 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         if arguments.iam_policy {
             return desk.show_policy(&plan);
         }
-        on_runtime(ui, desk.show(&plan))
+        on_runtime(ui, async {
+            let (found, exit) = desk.look(&plan).await;
+            rows.extend(found);
+            exit
+        })
+    });
+    match arguments.iam_policy {
+        true => exit,
+        false => exit.max(tell(ui, arguments.format, &rows)),
+    }
+}
+
+/// All that is known of images, the newest first for each template.
+fn tell(ui: &Ui, format: Format, rows: &[Row]) -> Exit {
+    for row in rows {
+        let target = ui.for_target(row.build.as_str());
+        target.send(Message::Record("baked-image", row.fields()));
+    }
+    let told: Vec<Told> = rows.iter().map(Row::told).collect();
+    answer::write(ui, format, &told, || {
+        if rows.is_empty() {
+            return "Nothing is known to have been baked from this template.".to_owned();
+        }
+        let heading = ["made (UTC)", "build", "image", "region", "size", "", "channels", "changed"];
+        let mut table = vec![heading.map(str::to_owned)];
+        table.extend(rows.iter().map(Row::cells));
+        aligned(&table)
     })
 }
 
@@ -86,7 +117,13 @@ impl Desk<'_> {
         Exit::Success
     }
 
-    async fn show(&self, plan: &Plan) -> Exit {
+    /// Says what is not known. Standard output may be for a program.
+    fn warn(&self, text: &str) {
+        self.ui.send(Message::Diagnostics(format!("{text}\n")));
+    }
+
+    /// The images of all builds.
+    async fn look(&self, plan: &Plan) -> (Vec<Row>, Exit) {
         let (entries, mut exit) = self.entries(plan);
         let mut rows = Vec::new();
         for build in &plan.builds {
@@ -97,8 +134,7 @@ impl Desk<'_> {
         #[cfg(feature = "aws")]
         let exit = exit.max(channels::note(self, &mut rows).await);
         rows.sort_by_key(|row| std::cmp::Reverse(row.made_at));
-        self.tell(&rows);
-        exit
+        (rows, exit)
     }
 
     /// What manifests say.
@@ -117,13 +153,12 @@ impl Desk<'_> {
                 Ok((entries, strange)) => {
                     all.extend(entries);
                     if strange > 0 {
-                        let text =
-                            format!("Warning: {shown}: {strange} entries are none of a manifest");
-                        self.ui.error(text);
+                        let what = format!("{strange} entries are none of a manifest");
+                        self.warn(&format!("Warning: {shown}: {what}"));
                     }
                 }
                 Err(error) => {
-                    self.ui.error(format!("Error: {shown}: {error:#}"));
+                    self.warn(&format!("Error: {shown}: {error:#}"));
                     exit = Exit::Failure;
                 }
             }
@@ -156,7 +191,7 @@ impl Desk<'_> {
             }
             Err(error) => {
                 let name = &build.name;
-                self.ui.error(format!("Error: {name}: what is there now is not known: {error:#}"));
+                self.warn(&format!("Error: {name}: what is there now is not known: {error:#}"));
                 Exit::Failure
             }
         };
@@ -167,21 +202,6 @@ impl Desk<'_> {
         };
         rows::compare(&mut rows, now.as_ref());
         (rows, exit)
-    }
-
-    fn tell(&self, rows: &[Row]) {
-        if rows.is_empty() {
-            self.ui.say("Nothing is known to have been baked from this template.");
-            return;
-        }
-        for row in rows {
-            let target = self.ui.for_target(row.build.as_str());
-            target.send(Message::Record("baked-image", row.fields()));
-        }
-        let heading = ["made (UTC)", "build", "image", "region", "size", "", "channels", "changed"];
-        let mut table = vec![heading.map(str::to_owned)];
-        table.extend(rows.iter().map(Row::cells));
-        self.ui.say(aligned(&table));
     }
 }
 

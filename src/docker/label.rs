@@ -36,6 +36,8 @@ pub struct Labelled {
     pub made_from: MadeFrom,
     /// When it was made.
     pub made_at: Option<Timestamp>,
+    /// How large it is with all its layers, in bytes.
+    pub size: Option<u64>,
 }
 
 /// What an image of `build` says that is made from `record` now.
@@ -70,7 +72,8 @@ impl Engine {
             let shown = one.repo_tags.first().unwrap_or(&one.id);
             let shown = harmless(shown.as_bytes());
             let made_at = Timestamp::from_second(one.created).ok();
-            own.push(Labelled { id: one.id, shown, made_from, made_at });
+            let size = u64::try_from(one.size).ok();
+            own.push(Labelled { id: one.id, shown, made_from, made_at, size });
         }
         Ok(own)
     }

@@ -53,6 +53,20 @@ fn manifests_tell_what_was_baked_and_no_cloud_is_asked() {
             && record.ends_with(",notes.txt,,5,,,,1111111111111111,"),
         "{record}"
     );
+    let run = program.run(["history", "-format=json", manifests[0], "t.pkr.hcl"]).succeeded();
+    let told: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{}", run.stdout);
+    for (name, value) in [
+        ("build", "file.notes".into()),
+        ("image", "notes.txt".into()),
+        ("size_bytes", 5.into()),
+        ("commit", "1111111111111111".into()),
+        ("region", serde_json::Value::Null),
+        ("is_there", serde_json::Value::Null),
+        ("channels", serde_json::json!([])),
+    ] {
+        assert_eq!(told[0][name], value, "{name}");
+    }
 }
 
 #[test]
@@ -65,20 +79,20 @@ fn what_is_no_manifest_is_said_and_hostile_entries_stay_in_their_cells() {
             "files": [{"name": "a\u001b[2J\nforged  row", "size": 1}], "custom_data": {"sha": "x\ny"}}]}"#,
     );
     let run = program.run(["history", "-manifest=m.json", "t.pkr.hcl"]).succeeded();
-    assert_eq!(rows(&run.stdout).len(), 1 + 1, "{}", run.stdout);
+    assert_eq!(rows(&run.stdout).len(), 1, "{}", run.stdout);
     assert!(
         run.stdout.contains("a forged  row") && !run.stdout.contains('\u{1b}'),
         "{}",
         run.stdout
     );
-    assert!(run.stdout.contains("m.json: 1 entries are none of a manifest"), "{}", run.stdout);
+    assert!(run.stderr.contains("m.json: 1 entries are none of a manifest"), "{}", run.stderr);
     for (text, why) in [("{", "m.json: it is no JSON"), ("{}", "m.json: it is no manifest")] {
         program.write("m.json", text);
         let run = program.run(["history", "-manifest=m.json", "t.pkr.hcl"]).failed_with(1);
-        assert!(run.stdout.contains(why), "{}", run.stdout);
+        assert!(run.stderr.contains(why), "{}", run.stderr);
     }
     let run = program.run(["history", "-manifest=none.json", "t.pkr.hcl"]).failed_with(1);
-    assert!(run.stdout.contains("none.json: it cannot be read"), "{}", run.stdout);
+    assert!(run.stderr.contains("none.json: it cannot be read"), "{}", run.stderr);
 }
 
 #[test]
@@ -230,9 +244,9 @@ fn without_a_network_the_manifest_is_told_and_the_rest_is_not_known() {
     program.write("packer-manifest.json", manifest("us-east-1:ami-0a"));
     let run = program.run(["history", "t.pkr.hcl"]).failed_with(1);
     assert!(
-        run.stdout.contains("amazon-ebs.web: what is there now is not known"),
+        run.stderr.contains("amazon-ebs.web: what is there now is not known"),
         "{}",
-        run.stdout
+        run.stderr
     );
     assert!(run.stdout.contains("ami-0a") && !run.stdout.contains("gone"), "{}", run.stdout);
 }

@@ -145,8 +145,8 @@ impl Builder for Docker {
 
 /// An image of the engine, as `history` tells of it.
 fn past(image: Labelled) -> PastImage {
-    let Labelled { id, made_from, made_at, .. } = image;
-    PastImage { id, made_at, made_from: Some(made_from), ..PastImage::default() }
+    let Labelled { id, made_from, made_at, size, .. } = image;
+    PastImage { id, made_at, made_from: Some(made_from), size, ..PastImage::default() }
 }
 
 impl Docker {

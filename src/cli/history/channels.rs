@@ -31,7 +31,7 @@ pub(super) async fn note(desk: &Desk<'_>, rows: &mut [Row]) -> Exit {
                 published.iter().for_each(|at| note_in(&mut rows[*at], &image, &channels));
             }
             Err(error) => {
-                desk.ui.error(format!("Error: {what} are not known: {error:#}"));
+                desk.warn(&format!("Error: {what} are not known: {error:#}"));
                 exit = Exit::Failure;
             }
         }

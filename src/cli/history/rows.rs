@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::manifest::Entry;
 use crate::component::PastImage;
@@ -31,6 +32,21 @@ pub(super) struct Row {
     made_from: Option<MadeFrom>,
     /// What is other than in the one before.
     pub changes: String,
+}
+
+/// A row, as programs read it. What is not known is null.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'a> {
+    build: &'a str,
+    image: &'a str,
+    region: Option<&'a str>,
+    made_at: Option<String>,
+    size_bytes: Option<u64>,
+    is_there: Option<bool>,
+    is_tested: Option<bool>,
+    channels: &'a BTreeSet<String>,
+    commit: Option<&'a str>,
+    changes: Option<&'a str>,
 }
 
 /// What a manifest says of `build`, an image for each region.
@@ -199,15 +215,35 @@ impl Row {
     }
 
     /// The same for programs: all of it, as it is.
+    pub fn told(&self) -> Told<'_> {
+        fn known(text: &str) -> Option<&str> {
+            (!text.is_empty()).then_some(text)
+        }
+        Told {
+            build: &self.build,
+            image: &self.id,
+            region: known(&self.region),
+            made_at: self.made_at.map(|at| at.to_string()),
+            size_bytes: self.size,
+            is_there: self.is_there,
+            is_tested: self.is_there.map(|_| self.is_tested),
+            channels: &self.channels,
+            commit: known(&self.commit),
+            changes: known(&self.changes),
+        }
+    }
+
+    /// The fields of its record, in that order but for the build.
     pub fn fields(&self) -> Vec<String> {
+        let told = self.told();
         let flag = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
         vec![
-            self.made_at.map(|at| at.to_string()).unwrap_or_default(),
+            told.made_at.unwrap_or_default(),
             self.id.clone(),
             self.region.clone(),
             self.size.map(|size| size.to_string()).unwrap_or_default(),
-            flag(self.is_there),
-            flag(self.is_there.map(|_| self.is_tested)),
+            flag(told.is_there),
+            flag(told.is_tested),
             self.all_channels(),
             self.commit.clone(),
             self.changes.clone(),

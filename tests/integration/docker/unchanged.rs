@@ -117,6 +117,40 @@ fn an_image_that_somebody_makes_from_ours_is_not_taken_for_it() {
 }
 
 #[test]
+fn history_tells_which_images_the_engine_still_has() {
+    let engine = Dockerd::start();
+    let program = program(&engine);
+    let changes = changes(&program, TEMPLATE);
+    changes.write("", FILES);
+    let bake = || {
+        changes.build(&["-skip-unchanged"], "").succeeded();
+        entry(&program)["artifact_id"].as_str().unwrap().to_owned()
+    };
+    let old = bake();
+    program.write("setup.sh", "true # again\n");
+    // The engine tells when in seconds.
+    crate::support::pause(1100);
+    let new = bake();
+    let told = || {
+        let run = program.run(["history", "-format=json", "t.pkr.hcl"]).succeeded();
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&run.stdout).unwrap();
+        let told = |row: &serde_json::Value| {
+            let size = row["size_bytes"].as_u64().is_some_and(|size| size > 0);
+            (row["image"].clone(), row["is_there"].clone(), row["changes"].clone(), size)
+        };
+        rows.iter().map(told).collect::<Vec<_>>()
+    };
+    let row = |id: &str, changes: serde_json::Value| (id.into(), true.into(), changes, true);
+    let expected = [row(&new, "setup.sh".into()), row(&old, serde_json::Value::Null)];
+    assert_eq!(told(), expected);
+    // Labels tell the same without a manifest.
+    std::fs::remove_file(program.path("packer-manifest.json")).unwrap();
+    assert_eq!(told(), expected);
+    engine.call("DELETE", "/images/web:1?force=true");
+    assert_eq!(told().len(), 1, "what is gone is not told by its labels");
+}
+
+#[test]
 fn an_image_without_the_flag_has_no_labels_of_ours() {
     let engine = Dockerd::shared();
     let program = program(engine);
