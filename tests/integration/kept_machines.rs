@@ -199,6 +199,54 @@ fn a_run_goes_back_to_the_last_checkpoint_before_what_has_changed() {
 }
 
 #[test]
+fn uefi_a_tpm_a_floppy_a_cd_and_more_disks_are_kept_too() {
+    let more = r#"
+              efi_boot             = true
+              vtpm                 = true
+              floppy_content       = { "answers" = "yes" }
+              cd_content           = { "user-data" = "none" }
+              disk_additional_size = ["1M"]
+    "#;
+    let room = Room::with(more, "");
+    let enough = |runner: &Program| {
+        let text = runner.read("t.pkr.hcl").replace("memory           = 16", "memory = 128");
+        runner.write("t.pkr.hcl", text);
+    };
+    let first = room.runner();
+    enough(&first);
+    let run = build(&first, &[KEEP, CHECKPOINTS]).failed_with(1);
+    assert!(said(&run).contains("The machine is kept in out.kept until 20"), "{run:#?}");
+    for name in ["small.qcow2", "small.qcow2-1", "efivars.fd", "cd.iso", "floppy.img"] {
+        assert!(first.path("out.kept").join(name).is_file(), "{name}");
+    }
+    assert_eq!(
+        image_info(&first.path("out.kept/small.qcow2"))["snapshots"].as_array().map(Vec::len),
+        Some(3)
+    );
+    let second = room.runner();
+    enough(&second);
+    let copied =
+        Command::new("cp").arg("-a").arg(first.path("out.kept")).arg(second.dir()).status();
+    assert!(copied.unwrap().success());
+    room.mend();
+    let run = build(&second, &[KEEP, CHECKPOINTS]).succeeded();
+    assert!(!said(&run).contains("clean start"), "{run:#?}");
+    assert_eq!(room.counts(), [1, 1, 2, 1]);
+    let mut files: Vec<_> = fs::read_dir(second.path("out"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["efivars.fd", "small.qcow2", "small.qcow2-1"]);
+    for disk in ["out/small.qcow2", "out/small.qcow2-1"] {
+        assert_eq!(image_info(&second.path(disk)).get("snapshots"), None, "{disk}");
+    }
+    assert_only(&second, &["out"], "after a build that went on");
+    first.run(["cleanup", "-delete-kept"]).succeeded();
+    assert_only(&first, &[], "somebody has removed it");
+}
+
+#[test]
 fn what_has_changed_is_a_clean_start_and_what_others_made_is_left_alone() {
     let room = Room::new();
     let runner = room.kept(&[KEEP]);

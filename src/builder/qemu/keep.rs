@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 
 use super::checkpoints::Checkpoints;
@@ -52,7 +52,6 @@ pub(super) struct Belongings {
     pub files: Vec<PathBuf>,
     pub cd: Option<PathBuf>,
     pub floppy: Option<PathBuf>,
-    pub has_tpm: bool,
     /// What opens it, if the template gives nothing.
     pub key: Option<Arc<TemporaryKey>>,
     pub mac: Option<String>,
@@ -80,7 +79,8 @@ impl KeepMachine {
 
     async fn keep(&self, cx: &BuildContext, done: usize, time: Duration) -> anyhow::Result<()> {
         let path = kept::path(&self.output);
-        self.check(cx, &path)?;
+        let there = Record::read(&path, &cx.facts.unique_name);
+        there.with_context(|| format!("{} is in its place", path.display()))?;
         self.save(cx, done).await?;
         let points = self.points(cx).await?;
         // Its disks are whole only when QEMU has ended.
@@ -104,14 +104,6 @@ impl KeepMachine {
             return Err(error).context("the journal cannot be written");
         }
         cx.ui.say(format!("The machine is kept in {} until {until}", path.display()));
-        Ok(())
-    }
-
-    /// Why it cannot be kept, if that is so.
-    fn check(&self, cx: &BuildContext, path: &Path) -> anyhow::Result<()> {
-        ensure!(!self.belongings.has_tpm, "its TPM forgets all when the build ends");
-        let there = Record::read(path, &cx.facts.unique_name);
-        there.with_context(|| format!("{} is in its place", path.display()))?;
         Ok(())
     }
 
@@ -189,8 +181,7 @@ impl Step for KeepMachine {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
-        // Nobody could go on with one whose TPM is gone.
-        if !self.belongings.has_tpm && cx.keep_failed.is_some_and(|kept| kept.checkpoints) {
+        if cx.keep_failed.is_some_and(|kept| kept.checkpoints) {
             cx.provisioning.take_checkpoints(self.checkpoints.clone());
         }
         Ok(())

@@ -76,8 +76,15 @@ impl Qemu {
         Ok(Parts { disks, cds, floppy, uefi, tpm })
     }
 
-    /// The same of a machine that was `claimed`: its own files are there.
-    pub(super) fn parts_of(&self, image: Source, claimed: &Claimed) -> anyhow::Result<Parts> {
+    /// The same of a machine that was `claimed`: its own files are there. What its TPM knew is with its
+    /// memory, and a new one is told.
+    pub(super) async fn parts_of(
+        &self,
+        image: Source,
+        claimed: &Claimed,
+        steps: &Steps<'_>,
+    ) -> anyhow::Result<Parts> {
+        let tpm = self.start_tpm(steps).await?;
         let installer = self.installs().then_some(image);
         let own_cd = claimed.cd.clone().map(Source::File);
         Ok(Parts {
@@ -85,7 +92,7 @@ impl Qemu {
             cds: installer.into_iter().chain(own_cd).collect(),
             floppy: claimed.floppy.clone(),
             uefi: self.uefi()?,
-            tpm: None,
+            tpm,
         })
     }
 

@@ -98,7 +98,8 @@ impl Qemu {
     ) -> anyhow::Result<(Started, Vec<usize>)> {
         let surroundings = self.surroundings(cx, steps, claimed.as_ref()).await?;
         if let Some(claimed) = claimed {
-            let (parts, done) = (self.parts_of(image.clone(), &claimed)?, claimed.kept.done);
+            let done = claimed.kept.done;
+            let parts = self.parts_of(image.clone(), &claimed, steps).await?;
             let resumed = self.resume(cx, steps, accelerator, (&parts, done), &surroundings);
             if let Some(launched) = resumed.await? {
                 cx.provisioning.begin_after(done);
@@ -140,7 +141,6 @@ impl Qemu {
                 Source::Server(_) => None,
             }),
             floppy: parts.floppy.clone(),
-            has_tpm: parts.tpm.is_some(),
             key: surroundings.key.clone(),
             mac: launched.mac.clone(),
             source,
