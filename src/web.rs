@@ -6,9 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::Url;
 
+use crate::fault::{Fault, Kind};
 use crate::peer::Allowance;
 
 /// A server is connected to within this time, or it counts as out of reach.
@@ -38,21 +39,38 @@ pub async fn body(response: Response, allowance: Allowance) -> anyhow::Result<Ve
     allowance.collect(chunks).await
 }
 
-/// `response`, or that it is a refusal.
+/// `response`, or that it is a refusal, and whose fault that is.
 pub fn success(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
-    anyhow::ensure!(status.is_success(), "the server answers {status}");
-    Ok(response)
+    match status.is_success() {
+        true => Ok(response),
+        false => Err(fault(status).mark(anyhow::anyhow!("the server answers {status}"))),
+    }
 }
 
-/// What kept a request from its answer. Of the URL only the server is said: the rest may hold what
-/// is secret.
+/// Whose fault it is that a server refuses with `status`: it has trouble of its own or too much to do,
+/// it does not know who asks, or the address is wrong.
+pub fn fault(status: StatusCode) -> Fault {
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            Fault::passing(Kind::Environment)
+        }
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Fault::lasting(Kind::Environment),
+        status if status.is_server_error() => Fault::passing(Kind::Environment),
+        _ => Fault::lasting(Kind::Template),
+    }
+}
+
+/// What kept a request from its answer: the network, which may be better the next time. Of the URL only
+/// the server is said: the rest may hold what is secret.
 pub fn cause(error: reqwest::Error) -> anyhow::Error {
     let server = error.url().map(|url| url.origin().ascii_serialization());
     let server = server.unwrap_or_else(|| "the server".to_owned());
     let error = error.without_url();
     let root = root(&error);
-    anyhow::Error::msg(match (error.is_connect(), error.is_timeout()) {
+    let said = match (error.is_connect(), error.is_timeout()) {
         (true, true) => format!("cannot connect to {server}: no answer within {CONNECT:?}"),
         (true, _) if is_about_name(&error) => {
             format!("the name in {server} does not resolve: {root}")
@@ -63,7 +81,8 @@ pub fn cause(error: reqwest::Error) -> anyhow::Error {
             format!("the answer of {server} broke off: {root}")
         }
         _ => format!("{server} gave no answer: {root}"),
-    })
+    };
+    Fault::passing(Kind::Environment).mark(anyhow::Error::msg(said))
 }
 
 /// `error` and what is behind it.
@@ -120,6 +139,19 @@ mod tests {
             }
         });
         url
+    }
+
+    #[test]
+    fn a_refusal_says_whose_fault_it_is_and_whether_trying_again_can_help() {
+        for (status, kind, can_retry) in [
+            (503, Kind::Environment, true),
+            (429, Kind::Environment, true),
+            (401, Kind::Environment, false),
+            (404, Kind::Template, false),
+        ] {
+            let said = fault(StatusCode::from_u16(status).unwrap());
+            assert_eq!(said, Fault { kind, can_retry }, "{status}");
+        }
     }
 
     #[tokio::test]

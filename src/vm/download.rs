@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use reqwest::{Response, StatusCode};
 use schemars::JsonSchema;
@@ -20,6 +20,7 @@ use crate::config::GoDuration;
 use crate::diagnostic::code;
 use crate::env::Environment;
 use crate::event::{Message, Progress, Ui};
+use crate::fault::{Fault, Kind};
 use crate::peer::{self, Allowance};
 use crate::retry::{Backoff, Cancelled, or_cancelled, sleep};
 use crate::vm::checksum::{Checksum, Digest, find_in_sums};
@@ -242,7 +243,7 @@ impl Download {
     /// When no URL gives an image with the right checksum; each URL's cause is said.
     pub async fn fetch(&self, cx: &BuildContext) -> anyhow::Result<Source> {
         cx.ui.say("Retrieving the image");
-        let mut causes = Vec::new();
+        let mut errors = Vec::new();
         for url in &self.urls {
             cx.ui.say(format!("Trying {url}"));
             match self.fetch_from(url, cx).await {
@@ -255,11 +256,11 @@ impl Download {
                     if self.urls.len() > 1 {
                         cx.ui.error(format!("{error:#}"));
                     }
-                    causes.push(format!("{error:#}"));
+                    errors.push(error);
                 }
             }
         }
-        bail!("cannot get the image: {}", causes.join("; "))
+        Err(none_of_them(&errors))
     }
 
     /// What the image is, before it is fetched: the checksum that it must have, if it must have one.
@@ -430,10 +431,31 @@ async fn verify(expected: &Digest, path: &Path, turn: &Turn) -> anyhow::Result<(
     let found = tokio::task::spawn_blocking(move || Digest::of_file(wanted.kind, &file)).await?;
     let found = found.with_context(|| format!("cannot read {}", path.display()))?;
     if found != *expected {
-        bail!("the checksum of {} is {found}, but {expected} is expected", path.display());
+        let shown = path.display();
+        return Err(wrong(format!(
+            "the checksum of {shown} is {found}, but {expected} is expected"
+        )));
     }
     turn.learn(&expected.to_string(), stamp);
     Ok(())
+}
+
+/// That a file is not what the template says it is.
+fn wrong(text: String) -> anyhow::Error {
+    Fault::lasting(Kind::Template).mark(anyhow!(text))
+}
+
+/// That no URL gave an image, for all their reasons; each of `errors` is about one.
+fn none_of_them(errors: &[anyhow::Error]) -> anyhow::Error {
+    let causes: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+    let error = anyhow!("cannot get the image: {}", causes.join("; "));
+    // One that can answer the next time is enough.
+    let faults: Option<Vec<Fault>> = errors.iter().map(Fault::of).collect();
+    let faults = faults.unwrap_or_default();
+    match faults.iter().find(|fault| fault.can_retry).or(faults.last()) {
+        Some(fault) => fault.mark(error),
+        None => error,
+    }
 }
 
 /// How much may be downloaded, and for how long.
@@ -522,7 +544,7 @@ impl Transfer<'_> {
         if let (Some(found), Some(expected)) = (found, self.expected)
             && found != *expected
         {
-            bail!("its checksum is {found}, but {expected} is expected");
+            return Err(wrong(format!("its checksum is {found}, but {expected} is expected")));
         }
         Ok(file)
     }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use crate::support::{Program, Run, free_port, pause};
 
 /// A server that answers every request alike and keeps the requests.
-struct Server {
+pub struct Server {
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    fn start(answer: &'static str) -> Self {
+    /// Answers `answer`, which is all of it, with the empty line after the head.
+    pub fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -30,6 +31,10 @@ impl Server {
             }
         });
         Self { port, requests }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn requests(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::data_sources::Server;
 use crate::support::{Program, Run, Sshd, pause, signal};
 
 /// The records of whose fault it is, without the time: `target,fault,KIND,CAN_RETRY`.
@@ -69,6 +70,32 @@ fn what_fails_on_this_computer_is_the_environments_fault() {
     });
     let run = built(&program, &qemu, &json!([]));
     assert_eq!(faults(&run), ["qemu.web,fault,environment,false"], "{run:#?}");
+}
+
+#[test]
+fn an_image_that_cannot_be_fetched_says_whether_its_server_may_give_it_later() {
+    let program = Program::new();
+    for (answer, fault) in [
+        ("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "environment,true"),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "template,false"),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "environment,false"),
+    ] {
+        let server = Server::start(answer);
+        let url = format!("http://127.0.0.1:{}/disk.raw", server.port());
+        let qemu = json!({
+            "type": "qemu", "name": "web", "iso_url": url, "iso_checksum": "none",
+            "disk_image": true, "accelerator": "tcg", "ssh_username": "root",
+            "ssh_password": "password-1",
+        });
+        let run = built(&program, &qemu, &json!([]));
+        assert_eq!(faults(&run), [format!("qemu.web,fault,{fault}")], "{answer}: {run:#?}");
+        let data = format!("data \"http\" \"d\" {{ url = \"{url}\" }}\n");
+        let build = "source \"null\" \"n\" { communicator = \"none\" }\n\
+                     build { sources = [\"source.null.n\"] }\n";
+        program.write("t.pkr.hcl", format!("{data}{build}"));
+        let run = program.run(["-machine-readable", "build", "t.pkr.hcl"]).failed_with(1);
+        assert_eq!(faults(&run), [format!(",fault,{fault}")], "{answer}: {run:#?}");
+    }
 }
 
 #[test]

@@ -243,10 +243,11 @@ fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
     let several = said.get("errors").and_then(Json::as_array);
     let words: Vec<String> =
         several.into_iter().flatten().chain(said.get("message")).map(words).collect();
-    match words.is_empty() {
+    let error = match words.is_empty() {
         true => anyhow!("the server answers {status}"),
         false => anyhow!("the server answers {status}: {}", harmless(words.join(". ").as_bytes())),
-    }
+    };
+    web::fault(status).mark(error)
 }
 
 /// One of its errors: a text, or texts by what they are about.
