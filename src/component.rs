@@ -396,6 +396,11 @@ pub trait DataSource: Send + Sync {
     fn blame(&self, _error: &anyhow::Error) -> Fault {
         Fault::passing(fault::Kind::Environment)
     }
+
+    /// What its AWS account must allow; nothing if it needs none. See [`Builder::permissions`].
+    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+        Vec::new()
+    }
 }
 
 /// What a builder or post-processor leaves.

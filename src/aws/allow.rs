@@ -113,6 +113,19 @@ impl Regions {
         ssm(calls).on(regions.map(arn))
     }
 
+    /// That the secret of this name or ARN is read. Secrets Manager puts six characters behind a name.
+    pub fn read_secret(&self, name: &str) -> Permission {
+        let arn = match name.starts_with("arn:") {
+            true => name.to_owned(),
+            false => format!(
+                "arn:{}:secretsmanager:{}:*:secret:{name}-??????",
+                self.partition(),
+                self.own()
+            ),
+        };
+        Permission::new(["secretsmanager:GetSecretValue"]).on([arn])
+    }
+
     /// The ARN of something in Systems Manager where the build is done.
     fn of_ssm(&self, name: &str) -> String {
         format!("arn:{}:ssm:{}:*:{name}", self.partition(), self.own())

@@ -304,6 +304,8 @@ fn plan_alone(
     let inputs = inputs(session, arguments, options, &template, registry.clone(), sources);
     let inputs = inputs.map(|inputs| (inputs, Diagnostics::default()));
     let Some(mut inputs) = found.absorb(inputs) else { return Err(found) };
+    let unasked = Arc::new(data_sources(session, registry.clone()));
+    inputs.data_sources = Some(unasked.clone());
     let request = PlanRequest {
         only: arguments.only.clone(),
         except: arguments.except.clone(),
@@ -326,6 +328,7 @@ fn plan_alone(
     let plan = plan::make(&template, values, &request, &session.redactor);
     let Some(mut plan) = found.absorb(plan) else { return Err(found) };
     plan.lints.extend(lints);
+    plan.to_look_up = unasked.permissions();
     if let Some(written) = written {
         let timeless = timeless(session, written, inputs, request);
         plan.set_fingerprints(timeless.as_ref(), sources, &session.redactor);

@@ -45,9 +45,10 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     });
     let after = plan.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
     let after = after.map(|planned| planned.first.permissions(environment));
-    let permissions: Vec<_> = builds.chain(after).flatten().collect();
+    let before = plan.to_look_up.iter().cloned();
+    let permissions: Vec<_> = before.chain(builds.chain(after).flatten()).collect();
     if permissions.is_empty() {
-        ui.error("Error: no build of the template needs an AWS account");
+        ui.error("Error: nothing in the template needs an AWS account");
         return Exit::Failure;
     }
     ui.say(format!("{:#}", policy(permissions)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::aws::access::Access;
 use crate::aws::account::{Account, Handle, Haste};
+use crate::aws::allow::Regions;
 use crate::component::Check;
 use crate::env::Environment;
 use crate::secret::Redactor;
@@ -21,6 +22,11 @@ impl Caller {
     pub(super) fn new(access: Access, check: &Check<'_>) -> Self {
         let environment = check.facts.scope.environment.clone();
         Self { access, environment, redactor: check.redactor.clone() }
+    }
+
+    /// Where that is, as far as it is known.
+    pub(super) fn regions(&self, environment: &Environment) -> Regions {
+        Regions::new(self.access.region_given(environment), &[])
     }
 
     /// The account to ask.

@@ -10,7 +10,9 @@ use crate::aws::access::Access;
 use crate::aws::search::{self, AmiFilter, Found};
 use crate::component::{Check, Component, DataSource, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
+use crate::env::Environment;
 use crate::fault::Fault;
+use crate::permission::Permission;
 
 /// Looks an AMI up, as `source_ami_filter` of a builder does.
 #[derive(Debug)]
@@ -53,6 +55,10 @@ impl Component for AmazonAmi {
 impl DataSource for AmazonAmi {
     fn blame(&self, error: &anyhow::Error) -> Fault {
         aws::error::blame(error)
+    }
+
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        vec![self.caller.regions(environment).look(&["DescribeImages"])]
     }
 
     async fn look_up(&self) -> anyhow::Result<Outputs> {

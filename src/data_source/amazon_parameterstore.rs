@@ -11,7 +11,9 @@ use crate::aws;
 use crate::aws::access::Access;
 use crate::component::{Check, Component, DataSource, Output, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
+use crate::env::Environment;
 use crate::fault::Fault;
+use crate::permission::Permission;
 use crate::secret::Secret;
 
 /// Its options, beside [`Access`].
@@ -54,6 +56,14 @@ impl Component for AmazonParameterstore {
 impl DataSource for AmazonParameterstore {
     fn blame(&self, error: &anyhow::Error) -> Fault {
         aws::error::blame(error)
+    }
+
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        let name = self.options.name.trim_start_matches('/');
+        // A version or a label is no part of the name.
+        let name = name.split(':').next().unwrap_or_default();
+        let regions = self.caller.regions(environment);
+        vec![regions.parameters(&format!("/{name}"), &["GetParameter"])]
     }
 
     async fn look_up(&self) -> anyhow::Result<Outputs> {

@@ -12,7 +12,9 @@ use crate::aws::access::Access;
 use crate::aws::secrets::{self, CURRENT, Version, entry_text};
 use crate::component::{Check, Component, DataSource, Output, OutputType, Outputs};
 use crate::data_source::amazon::Caller;
+use crate::env::Environment;
 use crate::fault::Fault;
+use crate::permission::Permission;
 use crate::secret::Secret;
 
 /// Its options, beside [`Access`].
@@ -80,6 +82,10 @@ impl Options {
 impl DataSource for AmazonSecretsmanager {
     fn blame(&self, error: &anyhow::Error) -> Fault {
         aws::error::blame(error)
+    }
+
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        vec![self.caller.regions(environment).read_secret(&self.options.name)]
     }
 
     async fn look_up(&self) -> anyhow::Result<Outputs> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::component::Check;
 use crate::diagnostic::code;
+use crate::permission::Permission;
 use crate::secret::Secret;
 
 /// How to log in to a registry. What is not given here, Docker's own configuration says
@@ -54,6 +55,25 @@ pub fn host_of(server: &str) -> &str {
 }
 
 impl Login {
+    /// What the AWS account must allow, so that images of its registry are pulled; and pushed, if somebody
+    /// does.
+    pub fn permissions(&self, pushes: bool) -> Vec<Permission> {
+        let Some(region) = ecr_region(&self.login_server).filter(|_| self.ecr_login) else {
+            return Vec::new();
+        };
+        const PULL: [&str; 3] =
+            ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"];
+        const PUSH: [&str; 4] =
+            ["CompleteLayerUpload", "InitiateLayerUpload", "PutImage", "UploadLayerPart"];
+        let partition = if region.starts_with("cn-") { "aws-cn" } else { "aws" };
+        let account = host_of(&self.login_server).split('.').next().unwrap_or_default();
+        let repositories = format!("arn:{partition}:ecr:{region}:{account}:repository/*");
+        let calls = PULL.iter().chain(PUSH.iter().filter(|_| pushes));
+        let calls = Permission::new(calls.map(|call| format!("ecr:{call}"))).on([repositories]);
+        // The engine makes them.
+        vec![Permission::new(["ecr:GetAuthorizationToken"]), calls.made_by_service()]
+    }
+
     /// Reports what is wrong.
     pub fn check(&self, check: &mut Check<'_>) {
         let mut without = |switch: &str, options: &[(&str, bool)]| {

@@ -14,6 +14,7 @@ use crate::eval::{self, Answer, DataSources, Values};
 use crate::event::Ui;
 use crate::fault::Fault;
 use crate::interpolate::Scope;
+use crate::permission::Permission;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::request::PlanRequest;
 use crate::plan::select::Selection;
@@ -32,6 +33,8 @@ pub struct RegisteredDataSources {
     asked: Option<(BTreeSet<[String; 2]>, Ui)>,
     /// What was asked, and the answers: nobody is asked the same twice.
     answers: Mutex<Vec<(String, Answer)>>,
+    /// What the AWS accounts of all that were checked must allow.
+    permissions: Mutex<Vec<Permission>>,
     /// What waits for their answers; only a template with data sources needs it this early.
     runtime: OnceLock<std::io::Result<Runtime>>,
 }
@@ -45,6 +48,7 @@ impl DataSources for RegisteredDataSources {
     ) -> Result<(Answer, Diagnostics), Diagnostics> {
         let descriptor = self.registry.find::<dyn DataSource>(kind)?;
         let (source, warnings) = (descriptor.prepare)(body, &self.facts(kind), &self.redactor)?;
+        self.allowed().extend(source.permissions(&self.environment));
         let types = descriptor.description.outputs.clone();
         let is_asked = |asked: &BTreeSet<_>| asked.contains(&[kind.value.clone(), name.to_owned()]);
         let Some((_, ui)) = self.asked.as_ref().filter(|(asked, _)| is_asked(asked)) else {
@@ -71,14 +75,30 @@ impl RegisteredDataSources {
     /// Those of `registry`, which take the secrets among their options to `redactor`. The options are
     /// checked, and the answers stay unknown.
     pub fn new(environment: Arc<Environment>, redactor: Redactor, registry: Registry) -> Self {
-        let (answers, runtime) = (Mutex::default(), OnceLock::new());
-        Self { environment, redactor, registry, asked: None, answers, runtime }
+        Self {
+            environment,
+            redactor,
+            registry,
+            asked: None,
+            answers: Mutex::default(),
+            permissions: Mutex::default(),
+            runtime: OnceLock::new(),
+        }
     }
 
     /// The same, but those called `asked` are asked. `ui` says what is waited for.
     pub fn asking(mut self, asked: BTreeSet<[String; 2]>, ui: &Ui) -> Self {
         self.asked = Some((asked, ui.clone()));
         self
+    }
+
+    /// What the AWS accounts of all that were checked must allow.
+    pub fn permissions(&self) -> Vec<Permission> {
+        self.allowed().clone()
+    }
+
+    fn allowed(&self) -> MutexGuard<'_, Vec<Permission>> {
+        self.permissions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answers(&self) -> MutexGuard<'_, Vec<(String, Answer)>> {

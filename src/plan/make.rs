@@ -47,7 +47,8 @@ pub fn make(
     }
     let names: Vec<_> = candidates.iter().map(|c| c.names.selected.clone()).collect();
     planner.found.extend(hcp::check(template, &planner.values, &planner.scope, redactor));
-    let plan = Plan { builds, unmatched: selection.unmatched(names), lints: planner.lints };
+    let unmatched = selection.unmatched(names);
+    let plan = Plan { builds, unmatched, lints: planner.lints, ..Plan::default() };
     planner.found.without_repetitions().into_result(plan)
 }
 

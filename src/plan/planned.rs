@@ -11,6 +11,7 @@ use crate::config::Node;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::interpolate::BuildData;
+use crate::permission::Permission;
 use crate::source::Span;
 
 /// All builds of a run.
@@ -22,6 +23,8 @@ pub struct Plan {
     pub unmatched: Unmatched,
     /// What the lints of its components have found.
     pub lints: Vec<Diagnostic>,
+    /// What the AWS accounts of its data sources must allow, where they were not asked.
+    pub to_look_up: Vec<Permission>,
 }
 
 /// One source of one build, and what happens with it.

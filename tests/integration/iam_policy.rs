@@ -37,6 +37,57 @@ fn the_policy_of_a_template_is_printed() {
 }
 
 #[test]
+fn data_sources_and_registries_need_their_own() {
+    let program = Program::new();
+    let server = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+    program.write(
+        "t.pkr.hcl",
+        format!(
+            r#"
+data "amazon-ami" "base" {{
+  region      = "eu-west-1"
+  owners      = ["099720109477"]
+  filters     = {{ name = "ubuntu/*" }}
+  most_recent = true
+}}
+data "amazon-secretsmanager" "token" {{
+  region = "eu-west-1"
+  name   = "ci/token"
+}}
+data "amazon-parameterstore" "version" {{
+  region = "eu-west-1"
+  name   = "/web/version:3"
+}}
+source "null" "n" {{
+  communicator = "none"
+}}
+build {{
+  sources = ["null.n"]
+  provisioner "shell-local" {{
+    inline = ["echo ${{data.amazon-ami.base.id}}"]
+  }}
+  post-processors {{
+    post-processor "artifice" {{
+      files = ["image.tar"]
+    }}
+    post-processor "docker-import" {{
+      repository = "{server}/web"
+      tag        = "1"
+    }}
+    post-processor "docker-push" {{
+      ecr_login    = true
+      login_server = "{server}"
+    }}
+  }}
+}}
+"#
+        ),
+    );
+    let run = program.run(["iam-policy", "t.pkr.hcl"]).succeeded();
+    insta::assert_snapshot!(run.stdout);
+}
+
+#[test]
 fn a_template_that_needs_no_account_has_none() {
     let program = Program::new();
     program.write("t.pkr.hcl", TEMPLATE);

@@ -37,7 +37,9 @@ use crate::docker::label::Labelled;
 use crate::docker::login::Login;
 use crate::docker::run::Run;
 use crate::docker::{Engine, label};
+use crate::env::Environment;
 use crate::interpolate::{BuildData, Dot};
+use crate::permission::Permission;
 use crate::step::Steps;
 
 /// A container to build.
@@ -93,6 +95,10 @@ impl Builder for Docker {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let steps = Steps::new(cx);
         steps.finish(self.run(cx, &steps)).await
+    }
+
+    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+        self.login.permissions(false)
     }
 
     fn can_test(&self) -> bool {

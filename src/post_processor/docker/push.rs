@@ -15,7 +15,9 @@ use crate::docker::artifact::{IMPORTED, Image};
 use crate::docker::login::Login;
 use crate::docker::name::ImageName;
 use crate::docker::{Engine, Program, registry};
+use crate::env::Environment;
 use crate::fault::{Fault, Kind};
+use crate::permission::Permission;
 use crate::retry::or_cancelled;
 
 /// The options of `docker-push`, beside those of the login.
@@ -71,6 +73,10 @@ impl PostProcessor for Push {
         let (id, tags) = (image.id, image.tags);
         let image = Image { engine, builder_id: IMPORTED, id, tags, build_data };
         Ok(Processed { artifact: Some(Arc::new(image)), keep_input: true, keep_forced: false })
+    }
+
+    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+        self.login.permissions(true)
     }
 }
 
