@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{Known, Listed, NotBuilt, Page, schema};
-use crate::component::{Described, Facts};
+use crate::component::{Described, Facts, OutputType};
 use crate::config::{Node, OptionDoc, needs_message};
 use crate::diagnostic::{code, did_you_mean};
 use crate::interpolate::Scope;
@@ -17,7 +17,7 @@ use crate::template::ast::Role;
 /// A component.
 #[derive(Clone, Debug, Serialize)]
 pub struct ComponentPage {
-    /// `builder`, `provisioner` or `post-processor`.
+    /// `builder`, `provisioner`, `post-processor` or `data source`.
     pub kind: &'static str,
     /// `amazon-ebs`.
     pub name: String,
@@ -31,6 +31,28 @@ pub struct ComponentPage {
     pub not_built: Vec<String>,
     /// Names that it adds to `build.*`.
     pub build_data: Vec<String>,
+    /// What a data source answers: names and their types.
+    pub outputs: Vec<OutputPage>,
+}
+
+/// What a data source answers by one name.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputPage {
+    /// The name.
+    pub name: String,
+    /// In words.
+    pub r#type: &'static str,
+}
+
+impl OutputPage {
+    fn of((name, output): &(String, OutputType)) -> Self {
+        let r#type = match output {
+            OutputType::Any => "any value",
+            OutputType::String => "string",
+            OutputType::Strings => "map of strings",
+        };
+        Self { name: name.clone(), r#type }
+    }
 }
 
 /// An option.
@@ -126,6 +148,7 @@ fn page_of(kind: &'static str, component: &dyn Described, known: Known<'_>) -> C
         options,
         not_built: schema.not_built().to_vec(),
         build_data: description.build_data.to_vec(),
+        outputs: description.outputs.iter().map(OutputPage::of).collect(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::env::Environment;
 use crate::eval::{self, Signature};
 use crate::registry::Registry;
 
-pub use self::component::{ComponentPage, OptionPage};
+pub use self::component::{ComponentPage, OptionPage, OutputPage};
 pub use self::text::{contents_text, text};
 
 /// One answer.
@@ -23,7 +23,7 @@ pub use self::text::{contents_text, text};
 pub enum Page {
     /// A diagnostic's code.
     Code(CodePage),
-    /// A builder, provisioner or post-processor.
+    /// A builder, provisioner, post-processor or data source.
     Component(ComponentPage),
     /// One option of a component.
     Option(OptionPage),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ComponentPage, Contents, Listed, OptionPage, Page};
+use super::{ComponentPage, Contents, Listed, OptionPage, OutputPage, Page};
 
 /// Columns of a text.
 const WIDTH: usize = 100;
@@ -74,9 +74,13 @@ fn component(page: &ComponentPage) -> String {
             options.iter().for_each(|option| brief(option, 1, &mut text));
         }
     }
-    for (title, names) in
-        [("Refused by name", &page.not_built), ("Adds to `build`", &page.build_data)]
-    {
+    let output = |one: &OutputPage| format!("{} ({})", one.name, one.r#type);
+    let outputs: Vec<String> = page.outputs.iter().map(output).collect();
+    for (title, names) in [
+        ("Refused by name", &page.not_built),
+        ("Adds to `build`", &page.build_data),
+        ("Answers", &outputs),
+    ] {
         if !names.is_empty() {
             let _ = writeln!(text, "\n{title}:\n{}", wrapped(&names.join(", "), 1));
         }

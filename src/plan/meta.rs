@@ -41,6 +41,16 @@ impl ProvisionerMeta {
     }
 }
 
+/// What a provisioner does for one source only. It is read before the options are, as
+/// [`read_overrides`] does it: this is its documentation.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Override {
+    /// Options that count for one source only, by the source's name, over those of the block:
+    /// `override = { web = { execute_command = "…" } }`.
+    r#override: IndexMap<String, serde_json::Map<String, serde_json::Value>>,
+}
+
 /// What becomes of a post-processor's input.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -55,9 +65,9 @@ pub(super) struct PostProcessorMeta {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Filter {
-    /// Only for these; legacy names are compared as they are written.
+    /// The sources that it runs for, and no others; all if not given.
     pub(super) only: Vec<Late>,
-    /// Not for these.
+    /// The sources that it does not run for.
     pub(super) except: Vec<Late>,
 }
 
@@ -92,7 +102,9 @@ pub(super) const POST_PROCESSOR_NAMES: &[&str] = &["name", "only", "except", "ke
 /// The meta-arguments of a block of the kind `kind` (`provisioner`, `post-processor`) in HCL2.
 pub fn meta_arguments(kind: &str) -> Vec<OptionDoc> {
     let (schema, names) = match kind {
-        "provisioner" => (<(ProvisionerMeta, Filter)>::schema(), provisioner_names(Dialect::Hcl)),
+        "provisioner" => {
+            (<(ProvisionerMeta, Override, Filter)>::schema(), provisioner_names(Dialect::Hcl))
+        }
         "post-processor" => (<(PostProcessorMeta, Filter)>::schema(), POST_PROCESSOR_NAMES),
         _ => return Vec::new(),
     };

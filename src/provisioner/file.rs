@@ -18,11 +18,11 @@ pub struct Options {
     /// What to copy. A directory that ends in `/` stands for its contents, one without for itself;
     /// where the destination does not exist, a directory becomes it in both cases.
     pub source: Option<String>,
-    /// Several of them, after `source`.
+    /// More to copy, after `source`.
     pub sources: Vec<String>,
     /// A text to upload instead of a file. On the machine its mode is 0600.
     pub content: Option<String>,
-    /// Where to: a file, or a directory if it ends in `/`. Required.
+    /// Where to: a file, or a directory if it ends in `/`.
     pub destination: String,
     /// `upload` to the machine, or `download` from it.
     pub direction: Direction,

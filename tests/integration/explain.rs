@@ -118,6 +118,14 @@ fn options_are_explained() {
 }
 
 #[test]
+fn what_a_data_source_answers_and_what_every_block_takes_is_explained() {
+    let said = explain("amazon-ami").succeeded().stdout;
+    assert!(said.contains("Answers:") && said.contains("tags (map of strings)"), "{said}");
+    let said = explain("shell").succeeded().stdout;
+    assert!(said.contains("override (map of"), "{said}");
+}
+
+#[test]
 fn one_name_in_two_kinds_is_explained_twice() {
     let said = explain("shell-local").succeeded().stdout;
     for start in ["shell-local (provisioner): ", "shell-local (post-processor): "] {
