@@ -86,7 +86,8 @@ pub struct Polling {
 
 impl Polling {
     /// How long nothing may change: as given here, else by `AWS_MAX_ATTEMPTS` and
-    /// `AWS_POLL_DELAY_SECONDS`, else `default`.
+    /// `AWS_POLL_DELAY_SECONDS`, else `default`. The first alone is how often all tools of AWS try a
+    /// call: it makes nobody less patient.
     pub fn patience(&self, environment: &Environment, default: Duration) -> Duration {
         let given = |own: u32, name: &str| match own {
             0 => environment.get(name).and_then(|text| text.parse().ok()).filter(|&n| n > 0),
@@ -96,7 +97,9 @@ impl Polling {
         let delay = given(self.delay_seconds, "AWS_POLL_DELAY_SECONDS");
         let seconds = |n: u32| Duration::from_secs(n.into());
         match (attempts, delay) {
-            (Some(attempts), delay) => seconds(delay.unwrap_or(2)) * attempts,
+            (Some(attempts), Some(delay)) => seconds(delay) * attempts,
+            (Some(attempts), None) if self.max_attempts > 0 => seconds(2) * attempts,
+            (Some(attempts), None) => default.max(seconds(2) * attempts),
             (None, _) => default,
         }
     }
@@ -162,7 +165,7 @@ mod tests {
         let polling = Polling { max_attempts: 60, delay_seconds: 30 };
         let default = Duration::from_secs(600);
         assert_eq!(polling.patience(&given, default).as_secs(), 1800);
-        assert_eq!(Polling::default().patience(&given, default).as_secs(), 10);
+        assert_eq!(Polling::default().patience(&given, default), default, "5 tries of a call");
         assert_eq!(Polling::default().patience(&nothing, default), default);
     }
 }
