@@ -61,7 +61,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
             return Exit::Failure;
         };
-        let desk = Desk { session, ui, arguments };
+        let desk = HistoryCommand { session, ui, arguments };
         if arguments.iam_policy {
             return desk.show_policy(&plan);
         }
@@ -96,13 +96,13 @@ fn tell(ui: &Ui, format: Format, rows: &[Row]) -> Exit {
 }
 
 /// The command at work.
-struct Desk<'a> {
+struct HistoryCommand<'a> {
     session: &'a Session,
     ui: &'a Ui,
     arguments: &'a Arguments,
 }
 
-impl Desk<'_> {
+impl HistoryCommand<'_> {
     fn show_policy(&self, plan: &Plan) -> Exit {
         let environment = &self.session.environment;
         let of = |build: &PlannedBuild| build.builder.permissions_to_look(environment);

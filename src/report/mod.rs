@@ -1,4 +1,16 @@
 //! Events and diagnostics → people and machines.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `terminal`, `progress`, `prompt` | what people see, and the questions that they answer |
+//! | `screen` | the two streams of the process |
+//! | `machine_readable` | records for programs |
+//! | `github` | log groups, summaries and comments of the action |
+//! | `page` | one HTML page of a run |
+//! | `log` | the log for who looks for a mistake: `PACKER_LOG` |
+//! | `diagnostics` | findings, as text, JSON, SARIF and annotations |
+//! | `listing`, `timeline` | the end of a run: what was made, what is left, where the time went |
+//! | `words` | numbers and times in words |
 
 pub mod diagnostics;
 pub mod github;

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use futures::FutureExt as _;
 use serde_json::Value as Json;
 
-use super::contents::Inside;
+use super::contents::PackageSurvey;
 use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
 use super::provision::{PlannedTest, Provisioners};
@@ -125,11 +125,11 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         }
         skip_unchanged = None;
     }
-    let inside = Arc::new(Inside::new(shared.request.sbom.clone()));
+    let survey = Arc::new(PackageSurvey::new(shared.request.sbom.clone()));
     let request = shared.request.clone();
     let tests = PlannedTest::of(&post_processors);
     let provisioners =
-        Provisioners::new(provisioners, error_cleanup, tests, request, inside.clone());
+        Provisioners::new(provisioners, error_cleanup, tests, request, survey.clone());
     let cx = BuildContext {
         facts,
         ui,
@@ -162,7 +162,7 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     if let Some(cause) = cx.stop.cause() {
         return (vec![built], Some((cause.into(), INTERRUPTED)));
     }
-    inside.tell(&cx, &name, &*built);
+    survey.tell(&cx, &name, &*built);
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
 }
 

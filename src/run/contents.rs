@@ -23,7 +23,7 @@ const LARGEST: u64 = 256 << 20;
 
 /// What is known of a build's machine.
 #[derive(Debug)]
-pub(super) struct Inside {
+pub(super) struct PackageSurvey {
     /// Where SBOMs are written; nobody asks for any if not given.
     dir: Option<PathBuf>,
     seen: Mutex<Seen>,
@@ -48,7 +48,7 @@ pub(super) enum Moment {
     After,
 }
 
-impl Inside {
+impl PackageSurvey {
     pub fn new(dir: Option<PathBuf>) -> Self {
         Self { dir, seen: Mutex::default() }
     }

@@ -2,6 +2,16 @@
 //!
 //! Everything that changes while machines run lives here; what the user sees of it is said through
 //! [`Ui`](crate::event::Ui) and shown by `report/`.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `outcome` | what is asked of a run, and how it ended |
+//! | `engine` | all builds, each on its own task |
+//! | `build` | one of them, from its first step to its last artifact |
+//! | `provision` | its provisioners and tests |
+//! | `contents` | what is inside the image (`-sbom`) |
+//! | `post_process` | chains of post-processors, and which artifacts stay |
+//! | `ending` | how work ends: by itself, in time, or dropped |
 
 mod build;
 mod contents;

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::contents::{Inside, Moment};
+use super::contents::{Moment, PackageSurvey};
 use super::ending::{limited, unusable};
 use super::outcome::{Located, RunRequest};
 use crate::component::{
@@ -43,7 +43,7 @@ pub(super) struct Provisioners {
     error_cleanup: Option<PlannedProvisioner>,
     request: Arc<RunRequest>,
     /// What the machine has inside, before and after.
-    inside: Arc<Inside>,
+    survey: Arc<PackageSurvey>,
     /// The post-processors that test the image before all others see it.
     tests: Vec<PlannedTest>,
     /// Whether the first of them has begun.
@@ -93,21 +93,21 @@ struct Machine {
 }
 
 impl Provisioners {
-    /// Runs `planned` in their order, and `error_cleanup` where one of them failed, for `request`; looks
-    /// `inside` the machine before and after. The image must pass `tests`.
+    /// Runs `planned` in their order, and `error_cleanup` where one of them failed, for `request`;
+    /// `survey` asks the machine before and after. The image must pass `tests`.
     pub fn new(
         planned: Vec<PlannedProvisioner>,
         error_cleanup: Option<PlannedProvisioner>,
         tests: Vec<PlannedTest>,
         request: Arc<RunRequest>,
-        inside: Arc<Inside>,
+        survey: Arc<PackageSurvey>,
     ) -> Self {
         let (tests_began, is_kept, failed, before, checkpoints, failed_after) = Default::default();
         Self {
             planned,
             error_cleanup,
             request,
-            inside,
+            survey,
             tests,
             tests_began,
             is_kept,
@@ -253,11 +253,11 @@ impl Provisioning for Provisioners {
         let machine = self.machine(cx, communicator, data);
         // On the machine of an earlier run, nobody knows how it began.
         if self.before.load(Ordering::Relaxed) == 0 {
-            self.inside.look(cx, &*machine.communicator, Moment::Before).await;
+            self.survey.look(cx, &*machine.communicator, Moment::Before).await;
         }
         let result = self.run_all(cx, &machine).await;
         if result.is_ok() {
-            self.inside.look(cx, &*machine.communicator, Moment::After).await;
+            self.survey.look(cx, &*machine.communicator, Moment::After).await;
         }
         *self.failed() = result.is_err().then_some(machine);
         result

@@ -1,4 +1,16 @@
 //! The `qemu` builder: a virtual machine on this host, started from a disk image or an installer.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `options`, `check`, `architecture` | what the template says, what can be wrong with it, what a CPU lacks |
+//! | `start` | how a build comes to its machine: a new one, or one that was kept |
+//! | `parts`, `files`, `firmware` | what a machine is put together from |
+//! | `arguments`, `launch`, `run`, `boot` | it is started, shown, typed at and stopped |
+//! | `life` | it is provisioned, and its disk becomes the image |
+//! | `unchanged` | whether there is an image that is enough |
+//! | `checkpoints`, `keep`, `kept`, `resume` | its states, kept for another run that goes on there |
+//! | `trial` | the image is tested in a machine of its own |
+//! | `artifact` | what the builder leaves |
 
 mod architecture;
 mod arguments;

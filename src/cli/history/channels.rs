@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Desk;
+use super::HistoryCommand;
 use super::rows::Row;
 use crate::aws::account::Haste;
 use crate::aws::allow::Regions;
@@ -14,7 +14,7 @@ use crate::cli::Exit;
 use crate::permission::Permission;
 
 /// Notes the channels of all images that were published.
-pub(super) async fn note(desk: &Desk<'_>, rows: &mut [Row]) -> Exit {
+pub(super) async fn note(desk: &HistoryCommand<'_>, rows: &mut [Row]) -> Exit {
     let prefix = format!("{}/", desk.arguments.prefix);
     let mut published: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) async fn note(desk: &Desk<'_>, rows: &mut [Row]) -> Exit {
 
 /// All channels of an image in a region, with what each says and said.
 async fn said(
-    desk: &Desk<'_>,
+    desk: &HistoryCommand<'_>,
     region: &str,
     image: &str,
 ) -> anyhow::Result<Vec<(String, Vec<Release>)>> {

@@ -1,4 +1,14 @@
 //! The machine's SSH server: waiting for it, running commands, moving files.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `options`, `check`, `settings` | what the template says, what can be wrong with it, and the server that it means |
+//! | `server`, `dial`, `session`, `handler` | one server, the way to it, and what it says |
+//! | `algorithm`, `host_key`, `auth` | whether it is the right one, and whether it lets us in |
+//! | `command`, `exec` | commands, and the shell that takes them |
+//! | `transfer` | files and directories, both ways |
+//! | `access`, `share`, `passage`, `tunnel` | other programs on our connection, and ports that lead through it |
+//! | `words` | what is said of all that |
 
 mod access;
 mod algorithm;

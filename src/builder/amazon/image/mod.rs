@@ -1,4 +1,16 @@
 //! The AMI that is made of a machine: its options, and a file for each step.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `settings`, `ami`, `copies`, `registration`, `fast_launch`, `lint` | its options |
+//! | `check_name`, `check_source`, `find_old` | what is looked at before anything is made |
+//! | `find_unchanged`, `adopt_image` | whether there is one already: finished, or left by a run that died |
+//! | `make`, `new_ami`, `create_image`, `register_image` | it is made |
+//! | `finish` | the list of all steps after that, in order |
+//! | `copy_image`, `tag_images`, `share_images`, `set_lifetime`, `enable_fast_launch` | what becomes of it in every region |
+//! | `deregister_old` | what it replaces goes |
+//! | `mark_tested`, `hand_over` | it has passed its tests, and is the user's |
+//! | `made_image` | what the steps hand to each other |
 
 mod adopt_image;
 mod ami;

@@ -1,4 +1,16 @@
 //! The EC2 instance that something is made of: its options, and a file for each step of its life.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `settings`, `run`, `hardware`, `spot`, `profile`, `networking`, `lint` | its options |
+//! | `life` | the list of all steps, in order |
+//! | `find_source_ami`, `find_network` | what it starts from, and where |
+//! | `make_key_pair`, `make_profile`, `open_security_group` | what it needs besides |
+//! | `run_instance`, `console`, `find_password`, `open_tunnel` | it is started, and the way in |
+//! | `stop_instance`, `set_attributes` | its disks are at rest, and the image can be made |
+//! | `attempts`, `lost` | it is gone: why, and whether to begin anew |
+//! | `keep`, `find_kept`, `resume`, `let_in` | it failed and is kept, and a later run goes on there |
+//! | `trial` | one that is started to test an AMI |
 
 mod attempts;
 mod console;
