@@ -222,7 +222,7 @@ fn debian_of_rows(check: &str) -> String {
         "out",
         r#"  qemuargs = [
     ["-drive", "file=out/disk.qcow2,if=virtio,format=qcow2"],
-    ["-smbios", "type=1,serial=ds=nocloud;s=http://10.0.2.2:{{ .HTTPPort }}/"],
+    ["-smbios", "type=1,serial=ds=nocloud-net;s=http://10.0.2.2:{{ .HTTPPort }}/"],
   ]"#,
     );
     let source =

@@ -83,7 +83,7 @@ impl Changes<'_> {
         self.is("a new test", "the test `boot-test`");
         self.program.write("test.sh", "true");
         self.write("", &test("script = \"test.sh\""));
-        self.is("a test with a file", "test.sh and the test `boot-test`");
+        self.is("a test with a file", "the test `boot-test` and test.sh");
     }
 
     /// Bakes with the provisioners `base`, and goes through all changes that each builder must name.
