@@ -1,29 +1,28 @@
 //! What the arguments of `docker run` mean, as templates write them into `run_command`: the same
 //! container, made through the engine's interface.
 
-use std::collections::HashMap;
+mod asked;
+mod mount;
+mod network;
+mod words;
+
 use std::fmt;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig, HostConfigCgroupnsModeEnum,
-    PortBinding, ResourcesUlimits,
+    DeviceMapping, DeviceRequest, HealthConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    Mount, MountType, ResourcesUlimits,
 };
 
+pub use self::asked::Run;
+
+use self::asked::{host, push, set};
+use self::words::{boolean, bytes, number, pair};
+
+use crate::config::GoDuration;
 use crate::env::Environment;
 
 /// How much a file of variables may say.
 const LARGEST_FILE: u64 = 1024 * 1024;
-
-/// A container that is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Run {
-    /// All that the engine is told.
-    pub body: ContainerCreateBody,
-    /// The name that the container is given.
-    pub name: Option<String>,
-    /// `--platform`.
-    pub platform: Option<String>,
-}
 
 /// An argument that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,47 +74,104 @@ const FLAGS: &[Flag] = &[
         set(&mut host(run).publish_all_ports, boolean(text)?)
     }),
     value("add-host", None, |run, text, _| push(&mut host(run).extra_hosts, text)),
+    value("annotation", None, |run, text, _| {
+        let (name, value) = pair(text)?;
+        host(run).annotations.get_or_insert_default().insert(name, value);
+        Ok(())
+    }),
+    value("blkio-weight", None, |run, text, _| {
+        let weight = text.parse().map_err(|_| format!("`{text}` is no weight"))?;
+        set(&mut host(run).blkio_weight, weight)
+    }),
     value("cap-add", None, |run, text, _| push(&mut host(run).cap_add, text)),
     value("cap-drop", None, |run, text, _| push(&mut host(run).cap_drop, text)),
     value("cgroup-parent", None, |run, text, _| set(&mut host(run).cgroup_parent, text.into())),
     value("cgroupns", None, cgroup_namespace),
+    value("cpu-period", None, |run, text, _| set(&mut host(run).cpu_period, number(text)?)),
+    value("cpu-quota", None, |run, text, _| set(&mut host(run).cpu_quota, number(text)?)),
     value("cpu-shares", Some('c'), |run, text, _| set(&mut host(run).cpu_shares, number(text)?)),
     value("cpus", None, cpus),
     value("cpuset-cpus", None, |run, text, _| set(&mut host(run).cpuset_cpus, text.into())),
+    value("cpuset-mems", None, |run, text, _| set(&mut host(run).cpuset_mems, text.into())),
     value("device", None, |run, text, _| {
         host(run).devices.get_or_insert_default().push(device(text));
         Ok(())
     }),
+    value("device-cgroup-rule", None, |run, text, _| {
+        push(&mut host(run).device_cgroup_rules, text)
+    }),
     value("dns", None, |run, text, _| push(&mut host(run).dns, text)),
     value("dns-option", None, |run, text, _| push(&mut host(run).dns_options, text)),
     value("dns-search", None, |run, text, _| push(&mut host(run).dns_search, text)),
+    value("domainname", None, |run, text, _| set(&mut run.body.domainname, text.into())),
     value("entrypoint", None, |run, text, _| set(&mut run.body.entrypoint, vec![text.into()])),
     value("env", Some('e'), variable),
     value("env-file", None, variables_of_file),
-    value("expose", None, |run, text, _| push(&mut run.body.exposed_ports, &with_protocol(text))),
+    value("expose", None, network::expose),
     value("gpus", None, gpus),
     value("group-add", None, |run, text, _| push(&mut host(run).group_add, text)),
+    value("health-cmd", None, |run, text, _| {
+        set(&mut health(run).test, vec!["CMD-SHELL".to_owned(), text.to_owned()])
+    }),
+    value("health-interval", None, |run, text, _| {
+        set(&mut health(run).interval, nanoseconds(text)?)
+    }),
+    value("health-retries", None, |run, text, _| set(&mut health(run).retries, number(text)?)),
+    value("health-start-period", None, |run, text, _| {
+        set(&mut health(run).start_period, nanoseconds(text)?)
+    }),
+    value("health-timeout", None, |run, text, _| set(&mut health(run).timeout, nanoseconds(text)?)),
     value("hostname", Some('h'), |run, text, _| set(&mut run.body.hostname, text.into())),
+    value("ip", None, network::ip),
+    value("ip6", None, network::ip6),
     value("ipc", None, |run, text, _| set(&mut host(run).ipc_mode, text.into())),
     value("label", Some('l'), label),
+    value("link", None, |run, text, _| push(&mut host(run).links, text)),
+    value("log-driver", None, |run, text, _| set(&mut log(run).typ, text.into())),
+    value("log-opt", None, log_option),
+    value("mac-address", None, network::mac_address),
     value("memory", Some('m'), |run, text, _| set(&mut host(run).memory, bytes(text)?)),
+    value("memory-reservation", None, |run, text, _| {
+        set(&mut host(run).memory_reservation, bytes(text)?)
+    }),
+    value("memory-swappiness", None, |run, text, _| {
+        set(&mut host(run).memory_swappiness, number(text)?)
+    }),
     value("memory-swap", None, |run, text, _| {
         set(&mut host(run).memory_swap, if text == "-1" { -1 } else { bytes(text)? })
     }),
+    value("mount", None, mount::mount),
     value("name", None, |run, text, _| set(&mut run.name, text.into())),
-    value("net", None, |run, text, _| set(&mut host(run).network_mode, text.into())),
-    value("network", None, |run, text, _| set(&mut host(run).network_mode, text.into())),
+    value("net", None, network::network),
+    value("net-alias", None, network::alias),
+    value("network", None, network::network),
+    value("network-alias", None, network::alias),
+    switch("no-healthcheck", None, |run, text, _| match boolean(text)? {
+        true => set(&mut health(run).test, vec!["NONE".to_owned()]),
+        false => Ok(()),
+    }),
+    switch("oom-kill-disable", None, |run, text, _| {
+        set(&mut host(run).oom_kill_disable, boolean(text)?)
+    }),
+    value("oom-score-adj", None, |run, text, _| set(&mut host(run).oom_score_adj, number(text)?)),
     value("pid", None, |run, text, _| set(&mut host(run).pid_mode, text.into())),
     value("pids-limit", None, |run, text, _| set(&mut host(run).pids_limit, number(text)?)),
     value("platform", None, |run, text, _| set(&mut run.platform, text.into())),
-    value("publish", Some('p'), publish),
+    value("publish", Some('p'), network::publish),
+    value("restart", None, restart),
     value("runtime", None, |run, text, _| set(&mut host(run).runtime, text.into())),
     value("security-opt", None, |run, text, _| push(&mut host(run).security_opt, text)),
     value("shm-size", None, |run, text, _| set(&mut host(run).shm_size, bytes(text)?)),
     value("stop-signal", None, |run, text, _| set(&mut run.body.stop_signal, text.into())),
+    value("stop-timeout", None, |run, text, _| set(&mut run.body.stop_timeout, number(text)?)),
+    value("storage-opt", None, |run, text, _| {
+        let (name, value) = pair(text)?;
+        host(run).storage_opt.get_or_insert_default().insert(name, value);
+        Ok(())
+    }),
     value("sysctl", None, |run, text, _| {
-        let (name, value) = text.split_once('=').ok_or("this is no `name=value`")?;
-        host(run).sysctls.get_or_insert_default().insert(name.into(), value.into());
+        let (name, value) = pair(text)?;
+        host(run).sysctls.get_or_insert_default().insert(name, value);
         Ok(())
     }),
     value("tmpfs", None, |run, text, _| {
@@ -128,6 +184,7 @@ const FLAGS: &[Flag] = &[
     value("userns", None, |run, text, _| set(&mut host(run).userns_mode, text.into())),
     value("uts", None, |run, text, _| set(&mut host(run).uts_mode, text.into())),
     value("volume", Some('v'), volume),
+    value("volume-driver", None, |run, text, _| set(&mut host(run).volume_driver, text.into())),
     value("volumes-from", None, |run, text, _| push(&mut host(run).volumes_from, text)),
     value("workdir", Some('w'), |run, text, _| set(&mut run.body.working_dir, text.into())),
 ];
@@ -152,6 +209,7 @@ impl Run {
             let takes_next = run.take(word, words.get(at + 1), environment).map_err(bad)?;
             at += 1 + usize::from(takes_next);
         }
+        run.connect().map_err(|cause| BadArgument { at: at.saturating_sub(1), cause })?;
         match words.get(at) {
             Some(image) if !image.is_empty() => run.body.image = Some(image.clone()),
             _ => {
@@ -179,8 +237,11 @@ impl Run {
 
     /// Whether it sees directories of the host.
     pub fn sees_the_host(&self) -> bool {
-        let host = self.body.host_config.as_ref();
-        host.and_then(|host| host.binds.as_ref()).is_some_and(|binds| !binds.is_empty())
+        let Some(host) = &self.body.host_config else { return false };
+        let is_bound =
+            |mounts: &Vec<_>| mounts.iter().any(|one: &Mount| one.typ == Some(MountType::BIND));
+        host.binds.as_ref().is_some_and(|binds| !binds.is_empty())
+            || host.mounts.as_ref().is_some_and(is_bound)
     }
 
     /// Takes one word of flags; whether `next` is the value of the last.
@@ -234,49 +295,6 @@ impl Run {
 
 fn unknown(flag: &str) -> String {
     format!("`{flag}` is no flag of `docker run` that imgbake knows")
-}
-
-fn host(run: &mut Run) -> &mut HostConfig {
-    run.body.host_config.get_or_insert_default()
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the table's functions end with it")]
-fn set<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
-    *place = Some(value);
-    Ok(())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the table's functions end with it")]
-fn push(place: &mut Option<Vec<String>>, text: &str) -> Result<(), String> {
-    place.get_or_insert_default().push(text.to_owned());
-    Ok(())
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
-        "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false")),
-    }
-}
-
-fn number(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| format!("`{text}` is no whole number"))
-}
-
-/// A number of bytes: `512m`.
-fn bytes(text: &str) -> Result<i64, String> {
-    let lower = text.to_ascii_lowercase();
-    let lower = lower.strip_suffix('b').unwrap_or(&lower);
-    let (digits, factor) = match lower.chars().next_back() {
-        Some('k') => (&lower[..lower.len() - 1], 1 << 10),
-        Some('m') => (&lower[..lower.len() - 1], 1 << 20),
-        Some('g') => (&lower[..lower.len() - 1], 1 << 30),
-        Some('t') => (&lower[..lower.len() - 1], 1_i64 << 40),
-        _ => (lower, 1),
-    };
-    let number = digits.trim().parse::<i64>().ok().and_then(|number| number.checked_mul(factor));
-    number.filter(|n| *n >= 0).ok_or_else(|| format!("`{text}` is no size such as `512m`"))
 }
 
 fn cpus(run: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
@@ -385,119 +403,33 @@ fn volume(run: &mut Run, text: &str, environment: &Environment) -> Result<(), St
     push(&mut host(run).binds, &bound)
 }
 
-fn with_protocol(port: &str) -> String {
-    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
+/// What becomes of a container that ends: it is removed, with the build.
+fn restart(_: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
+    match text {
+        "no" => Ok(()),
+        _ => Err("the container is removed as soon as it ends: leave it away".to_owned()),
+    }
 }
 
-/// `80`, `8080:80`, `127.0.0.1:8080:80`, each with `/udp` at its end.
-fn publish(run: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
-    let mut parts = text.rsplitn(3, ':');
-    let inside = with_protocol(parts.next().unwrap_or_default());
-    let digits = inside.split('/').next().unwrap_or_default();
-    if digits.parse::<u16>().is_err() {
-        return Err(format!("`{text}` is no port such as `8080:80`: ranges are not built"));
-    }
-    let binding = PortBinding {
-        host_port: Some(parts.next().unwrap_or_default().to_owned()),
-        host_ip: parts.next().map(str::to_owned),
-    };
-    push(&mut run.body.exposed_ports, &inside)?;
-    let bindings: &mut HashMap<_, _> = host(run).port_bindings.get_or_insert_default();
-    bindings.entry(inside).or_default().get_or_insert_default().push(binding);
+fn log_option(run: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
+    let (name, value) = pair(text)?;
+    log(run).config.get_or_insert_default().insert(name, value);
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use jiff::Timestamp;
-
-    use super::*;
-
-    fn parse(words: &[&str]) -> Result<Run, String> {
-        let vars = BTreeMap::from([
-            ("HOME".to_owned(), "/home/me".to_owned()),
-            ("TOKEN".to_owned(), "abc".to_owned()),
-        ]);
-        let environment = Environment::new(vars, "/here".into(), Timestamp::UNIX_EPOCH);
-        let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
-        Run::parse(&words, &environment).map_err(|bad| format!("{}: {bad}", bad.at))
-    }
-
-    #[test]
-    fn the_usual_arguments_make_a_container_that_waits() {
-        let run = parse(&["-d", "-i", "-t", "--entrypoint=/bin/sh", "--", "debian:12"]).unwrap();
-        assert_eq!(run.body.image.as_deref(), Some("debian:12"));
-        assert_eq!(run.body.entrypoint, Some(vec!["/bin/sh".to_owned()]));
-        assert_eq!((run.body.tty, run.body.open_stdin), (Some(true), Some(true)));
-        assert_eq!(run.body.cmd, None);
-    }
-
-    #[test]
-    fn flags_are_read_as_dockers_own_program_reads_them() {
-        let run = parse(&[
-            "-dit",
-            "-eA=1",
-            "-e",
-            "TOKEN",
-            "--env=UNSET",
-            "-v",
-            "~/x:/x:ro",
-            "--volume=/data",
-            "--network",
-            "host",
-            "-m512m",
-            "--cpus=1.5",
-            "--cgroupns=host",
-            "-p",
-            "8080:80",
-            "--device=/dev/fuse",
-            "--privileged=false",
-            "--name",
-            "web",
-            "img",
-            "sleep",
-            "-1",
-        ])
-        .unwrap();
-        let host = run.body.host_config.unwrap();
-        assert_eq!(run.body.env.unwrap(), ["A=1", "TOKEN=abc"]);
-        assert_eq!(host.binds.unwrap(), ["/home/me/x:/x:ro"]);
-        assert_eq!(run.body.volumes.unwrap(), ["/data"]);
-        assert_eq!(host.network_mode.as_deref(), Some("host"));
-        assert_eq!((host.memory, host.nano_cpus), (Some(512 << 20), Some(1_500_000_000)));
-        assert_eq!(host.cgroupns_mode, Some(HostConfigCgroupnsModeEnum::HOST));
-        assert_eq!(host.privileged, Some(false));
-        assert!(host.port_bindings.unwrap().contains_key("80/tcp"));
-        assert_eq!(run.name.as_deref(), Some("web"));
-        assert_eq!(run.body.cmd.unwrap(), ["sleep", "-1"]);
-    }
-
-    #[test]
-    fn an_argument_that_is_not_understood_is_named() {
-        for (words, expected) in [
-            (&["-d", "--bogus", "img"][..], "1: `--bogus` is no flag of `docker run`"),
-            (&["-dx", "img"], "0: `-x` is no flag"),
-            (&["-d", "--memory"], "1: `--memory`: its value is missing"),
-            (&["--memory=much", "img"], "0: `--memory`: `much` is no size"),
-            (&["-d", "-i"], "1: no image follows the flags"),
-        ] {
-            let refused = parse(words).unwrap_err();
-            assert!(refused.starts_with(expected), "{refused}");
-        }
-    }
-
-    #[test]
-    fn a_device_has_a_place_and_rights() {
-        let parts = |text| {
-            let device = device(text);
-            [device.path_on_host, device.path_in_container, device.cgroup_permissions]
-                .map(Option::unwrap)
-        };
-        assert_eq!(parts("/dev/a"), ["/dev/a", "/dev/a", "rwm"]);
-        assert_eq!(parts("/dev/a:/dev/b"), ["/dev/a", "/dev/b", "rwm"]);
-        assert_eq!(parts("/dev/a:r"), ["/dev/a", "/dev/a", "r"]);
-        assert_eq!(parts("/dev/a:/dev/b:rw"), ["/dev/a", "/dev/b", "rw"]);
-    }
+fn log(run: &mut Run) -> &mut HostConfigLogConfig {
+    host(run).log_config.get_or_insert_default()
 }
+
+fn health(run: &mut Run) -> &mut HealthConfig {
+    run.body.healthcheck.get_or_insert_default()
+}
+
+/// A duration such as `30s`, in nanoseconds.
+fn nanoseconds(text: &str) -> Result<i64, String> {
+    let time = GoDuration::parse(text)?;
+    i64::try_from(time.get().as_nanos()).map_err(|_| format!("`{text}` is too long"))
+}
+
+#[cfg(test)]
+mod tests;
