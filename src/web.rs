@@ -1,6 +1,8 @@
 //! HTTP requests to servers of others: how long a connection may take, and what went wrong, in the
 //! words of whoever has to mend it.
 
+pub mod netrc;
+
 use std::error::Error;
 use std::io;
 use std::time::Duration;

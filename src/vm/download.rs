@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::fmt::rfc2822::DateTimePrinter;
-use reqwest::{Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha1::Digest as _;
@@ -23,9 +23,10 @@ use crate::event::{Message, Progress, Ui};
 use crate::fault::{Fault, Kind};
 use crate::peer::{self, Allowance};
 use crate::retry::{Backoff, Cancelled, or_cancelled, sleep};
+use crate::secret::Redactor;
 use crate::vm::checksum::{Checksum, Digest, find_in_sums};
 use crate::vm::shared::Turn;
-use crate::web;
+use crate::web::{self, netrc};
 
 /// A server that is silent for this long is given up.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -42,7 +43,8 @@ const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Options {
-    /// Path or URL (`http`, `https`, `file`) of the image.
+    /// Path or URL (`http`, `https`, `file`) of the image. What `.netrc` (or the file that `NETRC` names)
+    /// knows of the server is sent to it over `https`.
     pub iso_url: String,
     /// Paths or URLs of the image, tried in this order. Not together with `iso_url`.
     pub iso_urls: Vec<String>,
@@ -59,6 +61,14 @@ pub struct Options {
     /// asks for. Nothing checks it then. QEMU needs its driver for that (Debian's package
     /// `qemu-block-extra`), and the server must give out parts of files.
     pub iso_skip_cache: bool,
+}
+
+/// Nobody is shown the password in `url`.
+fn register_password(url: &str, redactor: &Redactor) {
+    let url = Url::parse(url).ok();
+    if let Some(password) = url.as_ref().and_then(Url::password) {
+        redactor.register(password);
+    }
 }
 
 fn is_remote(url: &str) -> bool {
@@ -104,6 +114,10 @@ impl Options {
                 None
             }
         };
+        let sums = self.iso_checksum.strip_prefix("file:");
+        for url in urls.iter().flatten().map(String::as_str).chain(sums) {
+            register_password(url, check.redactor);
+        }
         for url in urls.iter().flatten() {
             let option = if self.iso_url.is_empty() { "iso_urls" } else { "iso_url" };
             match Place::of(url) {
@@ -323,7 +337,7 @@ impl Download {
             Place::Local(path) => peer::read_regular_text(&path, SUMS.bytes)
                 .with_context(|| format!("cannot read the sums file {}", path.display()))?,
             Place::Remote(url) => {
-                let listed = or_cancelled(&cx.cancel, sums_text(&url)).await?;
+                let listed = or_cancelled(&cx.cancel, sums_text(&url, cx)).await?;
                 listed.with_context(|| format!("cannot download the sums file {url}"))?
             }
         };
@@ -372,7 +386,7 @@ impl Download {
         }
         let allowance = allowance(&cx.facts.scope.environment)?;
         let download = allowance.in_time(async {
-            let Some(response) = request(url, since).await? else { return Ok(None) };
+            let Some(response) = request(url, since, cx).await? else { return Ok(None) };
             let transfer = Transfer { url, expected, allowance, ui: &cx.ui };
             transfer.receive(response, dir).await.map(Some)
         });
@@ -465,13 +479,30 @@ fn allowance(environment: &Environment) -> anyhow::Result<Allowance> {
     Ok(Allowance { time: time.get(), ..IMAGE })
 }
 
+/// A request for `url`, with the login that `.netrc` has for its server. It goes nowhere in the clear.
+fn get(client: &Client, url: &Url, cx: &BuildContext) -> anyhow::Result<RequestBuilder> {
+    let request = client.get(url.clone());
+    let (environment, redactor) = (&cx.facts.scope.environment, &cx.redactor);
+    let Some(login) = netrc::login(url, environment, redactor)? else { return Ok(request) };
+    if web::safe(url.as_str()).is_err() {
+        let server = url.host_str().unwrap_or_default();
+        cx.ui.say(format!(
+            "The login that .netrc has for {server} is not sent over {}",
+            url.scheme()
+        ));
+        return Ok(request);
+    }
+    Ok(request.basic_auth(login.user, Some(login.password.expose())))
+}
+
 /// Asks for `url`; `None` if what was downloaded at `since` is still the same.
 async fn request(
     url: &Url,
     since: Option<std::time::SystemTime>,
+    cx: &BuildContext,
 ) -> anyhow::Result<Option<Response>> {
     let client = web::client().read_timeout(SILENCE).build().context("no HTTP client")?;
-    let mut request = client.get(url.clone());
+    let mut request = get(&client, url, cx)?;
     if let Some(since) = since {
         let since = jiff::Timestamp::try_from(since)?;
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&since)?;
@@ -499,10 +530,10 @@ async fn gives_parts(url: &Url) -> anyhow::Result<()> {
 }
 
 /// The sums file at `url`.
-async fn sums_text(url: &Url) -> anyhow::Result<String> {
+async fn sums_text(url: &Url, cx: &BuildContext) -> anyhow::Result<String> {
     let download = async {
         let client = web::client().build().context("no HTTP client")?;
-        let response = client.get(url.clone()).send().await.map_err(web::cause)?;
+        let response = get(&client, url, cx)?.send().await.map_err(web::cause)?;
         web::body(web::success(response)?, SUMS).await
     };
     let text = SUMS.in_time(download).await??;

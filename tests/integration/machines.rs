@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+
 use crate::support::{
-    GREETING, Program, Run, Sshd, Then, debian_disk, debian_source, image_info, pause,
+    GREETING, Program, Run, Served, Sshd, Then, debian_disk, debian_source, image_info, pause,
     processes_with, signal, small_disk, wait_for_the_end_of,
 };
 
@@ -487,4 +491,40 @@ fn a_download_that_cannot_be_says_why() {
         let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
         assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
     }
+}
+
+/// Serves a disk to whoever logs in.
+fn guarded(disk: Vec<u8>) -> Served {
+    // `me:hunter22`
+    const LOGIN: &str = "Basic bWU6aHVudGVyMjI=";
+    let answer = move |headers: HeaderMap| {
+        let is_known = headers.get("authorization").is_some_and(|login| login == LOGIN);
+        let answer = if is_known { Ok(disk.clone()) } else { Err(StatusCode::UNAUTHORIZED) };
+        async move { answer }
+    };
+    Served::start(Router::new().route("/small.raw", get(answer)))
+}
+
+#[test]
+fn an_image_is_fetched_with_the_login_that_netrc_or_its_url_has() {
+    let server = guarded(small_disk(Then::PowerOff));
+    let program = Program::new().with([("PACKER_CACHE_DIR", "cache")]);
+    let options = |url: &str| {
+        small_template(&format!(
+            "communicator = \"none\"\niso_url = \"{url}/small.raw\"\niso_checksum = \"none\"\n"
+        ))
+    };
+    program.write("small.pkr.hcl", options(&server.url()));
+    let run = build(&program).failed_with(1);
+    assert!((run.stdout + &run.stderr).contains("the server answers 401"));
+    program.write(".netrc", "machine 127.0.0.1\n  login me\n  password hunter22\n");
+    build(&program).succeeded();
+    std::fs::remove_file(program.path(".netrc")).unwrap();
+    std::fs::remove_dir_all(program.path("cache")).unwrap();
+    let url = server.url().replace("http://", "http://me:hunter22@");
+    program.write("small.pkr.hcl", options(&url));
+    let args = ["build", "-force", "-color=false", "small.pkr.hcl"];
+    let run = program.run(args).succeeded();
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("Trying http://me:<sensitive>@") && !said.contains("hunter22"), "{said}");
 }
