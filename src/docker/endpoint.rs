@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -40,8 +40,9 @@ impl Endpoint {
             return Ok(Self(host.to_owned()));
         }
         if let Some(context) = chosen_context(environment)? {
-            return of_context(environment, &context)
-                .with_context(|| format!("cannot use Docker's context `{context}`"));
+            let found = Context::read(environment, &context);
+            let found = found.with_context(|| format!("cannot use Docker's context `{context}`"));
+            return Ok(Self(found?.host));
         }
         let user =
             environment.get("XDG_RUNTIME_DIR").map(|dir| format!("{dir}/podman/podman.sock"));
@@ -49,6 +50,15 @@ impl Endpoint {
         let there = sockets.into_iter().flatten().find(|path| Path::new(path).exists());
         Ok(Self::of_socket(Path::new(&there.unwrap_or_else(|| USUAL.to_owned()))))
     }
+}
+
+/// Where the certificates are for the engine at `endpoint`, if it is that of the chosen context and the
+/// context has any.
+pub(super) fn certificates(endpoint: &Endpoint, environment: &Environment) -> Option<PathBuf> {
+    let is_context = environment.get("DOCKER_HOST").is_none();
+    let chosen = chosen_context(environment).ok().flatten().filter(|_| is_context)?;
+    let context = Context::read(environment, &chosen).ok()?;
+    context.certificates.filter(|_| context.host == endpoint.0)
 }
 
 /// The directory of Docker's own configuration.
@@ -92,6 +102,15 @@ struct Endpoints {
 #[serde(rename_all = "PascalCase")]
 struct DockerEndpoint {
     host: String,
+    #[serde(default, rename = "SkipTLSVerify")]
+    skip_verify: bool,
+}
+
+/// A context of Docker's own program.
+struct Context {
+    host: String,
+    /// Where its certificates are, if it has any.
+    certificates: Option<PathBuf>,
 }
 
 fn chosen_context(environment: &Environment) -> anyhow::Result<Option<String>> {
@@ -107,18 +126,22 @@ fn chosen_context(environment: &Environment) -> anyhow::Result<Option<String>> {
     Ok(chosen.filter(|name| !name.is_empty() && name != "default"))
 }
 
-fn of_context(environment: &Environment, name: &str) -> anyhow::Result<Endpoint> {
-    let dir = config_dir(environment).context("nobody says where contexts are: set HOME")?;
-    let id = hex::encode(Sha256::digest(name));
-    let meta = read_config::<Meta>(&dir.join("contexts/meta").join(&id).join("meta.json"))?;
-    let meta = meta.context("there is no such context")?;
-    if dir.join("contexts/tls").join(&id).exists() {
-        bail!(
-            "it has certificates of its own, which are not read: set DOCKER_HOST, \
-             DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH instead"
+impl Context {
+    /// The one called `name`.
+    fn read(environment: &Environment, name: &str) -> anyhow::Result<Self> {
+        let dir = config_dir(environment).context("nobody says where contexts are: set HOME")?;
+        let id = hex::encode(Sha256::digest(name));
+        let meta = read_config::<Meta>(&dir.join("contexts/meta").join(&id).join("meta.json"))?;
+        let DockerEndpoint { host, skip_verify } =
+            meta.context("there is no such context")?.endpoints.docker;
+        ensure!(
+            !skip_verify,
+            "it skips the check of its engine's certificate (`skip-tls-verify`), which imgbake does not: \
+             give it the authority, `docker context update --docker host=…,ca=…`"
         );
+        let certificates = Some(dir.join("contexts/tls").join(&id).join("docker"));
+        Ok(Self { host, certificates: certificates.filter(|dir| dir.exists()) })
     }
-    Ok(Endpoint(meta.endpoints.docker.host))
 }
 
 #[cfg(test)]
@@ -160,7 +183,16 @@ mod tests {
         assert!(usual(&[("HOME", home), ("DOCKER_CONTEXT", "default")]).starts_with("unix://"));
         let refused = "refused: cannot use Docker's context `gone`: there is no such context";
         assert_eq!(usual(&[("HOME", home), ("DOCKER_CONTEXT", "gone")]), refused);
-        std::fs::create_dir_all(config.join("contexts/tls").join(&id)).unwrap();
-        assert!(usual(&[("HOME", home)]).contains("set DOCKER_HOST"));
+        let far = Endpoint("tcp://far:2375".to_owned());
+        let certificates = |vars: &[_]| certificates(&far, &environment(vars));
+        assert_eq!(certificates(&[("HOME", home)]), None);
+        let tls = config.join("contexts/tls").join(&id).join("docker");
+        std::fs::create_dir_all(&tls).unwrap();
+        assert_eq!(certificates(&[("HOME", home)]), Some(tls));
+        assert_eq!(certificates(&[("HOME", home), ("DOCKER_HOST", "tcp://far:2375")]), None);
+        let unchecked =
+            r#"{"Endpoints": {"docker": {"Host": "tcp://far:1", "SkipTLSVerify": true}}}"#;
+        std::fs::write(meta.join("meta.json"), unchecked).unwrap();
+        assert!(usual(&[("HOME", home)]).contains("which imgbake does not: give it the authority"));
     }
 }

@@ -127,10 +127,11 @@ fn out_of_reach(endpoint: &Endpoint, error: anyhow::Error) -> anyhow::Error {
 fn connect(endpoint: &Endpoint, environment: &Environment) -> anyhow::Result<Docker> {
     let host = endpoint.0.as_str();
     let scheme = host.split_once("://").map_or("", |(scheme, _)| scheme);
-    let wants_tls = environment.get("DOCKER_TLS_VERIFY").is_some();
+    let own = super::endpoint::certificates(endpoint, environment);
+    let wants_tls = own.is_some() || environment.get("DOCKER_TLS_VERIFY").is_some();
     match scheme {
         "unix" => Ok(Docker::connect_with_unix(host, QUICK, API_DEFAULT_VERSION)?),
-        "tcp" | "https" if wants_tls || scheme == "https" => connect_by_tls(host, environment),
+        "tcp" | "https" if wants_tls || scheme == "https" => connect_by_tls(host, own, environment),
         "tcp" | "http" => Ok(Docker::connect_with_http(host, QUICK, API_DEFAULT_VERSION)?),
         "ssh" => bail!(
             "connections through SSH are not built: forward its socket, `ssh -L \
@@ -140,9 +141,13 @@ fn connect(endpoint: &Endpoint, environment: &Environment) -> anyhow::Result<Doc
     }
 }
 
-fn connect_by_tls(host: &str, environment: &Environment) -> anyhow::Result<Docker> {
-    let given = environment.get("DOCKER_CERT_PATH").map(|dir| environment.cwd.join(dir));
-    let dir = given.or_else(|| super::endpoint::config_dir(environment));
+fn connect_by_tls(
+    host: &str,
+    own: Option<PathBuf>,
+    environment: &Environment,
+) -> anyhow::Result<Docker> {
+    let given = || environment.get("DOCKER_CERT_PATH").map(|dir| environment.cwd.join(dir));
+    let dir = own.or_else(given).or_else(|| super::endpoint::config_dir(environment));
     let dir = dir.context("nobody says where the certificates are: set DOCKER_CERT_PATH")?;
     let file = |name| dir.join(name);
     let (key, certificate, authority) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
