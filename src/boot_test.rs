@@ -81,10 +81,11 @@ impl Scripts {
         Some(Self { posix, windows })
     }
 
-    async fn run(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
+    /// Those that the machine understands.
+    fn of(&self, cx: &ProvisionContext) -> &dyn Provisioner {
         match cx.communicator.shell().is_posix() {
-            true => self.posix.provision(cx).await,
-            false => self.windows.provision(cx).await,
+            true => &self.posix,
+            false => &self.windows,
         }
     }
 }
@@ -190,7 +191,7 @@ impl Provisioner for Checks {
             note(url.clone(), self.until(cx, Question::Gets(url)).await);
         }
         if let Some(scripts) = &self.scripts {
-            note("scripts".to_owned(), scripts.run(cx).await);
+            note("scripts".to_owned(), scripts.of(cx).provision(cx).await);
         }
         if let Some(file) = &self.own.goss_file {
             note(file.display().to_string(), self.goss(cx, file).await);

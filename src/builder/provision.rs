@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::communicator::{Chosen, Target};
@@ -54,10 +55,11 @@ pub fn no_image(image: &str) -> anyhow::Error {
     Fault::lasting(Kind::Template).mark(anyhow::anyhow!("there is no image `{image}`"))
 }
 
-/// Awaits `work`, which has the finished image tested; nothing is done where there are no tests.
+/// Awaits `work`, which has the finished image tested; nothing is done where there are no tests. It is a
+/// whole machine's life within that of another: on the heap, so that a thread's stack has room for it.
 pub async fn tested(
     cx: &BuildContext,
-    work: impl Future<Output = anyhow::Result<()>>,
+    work: BoxFuture<'_, anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     if !cx.provisioning.has_tests() {
         return Ok(());

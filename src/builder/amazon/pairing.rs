@@ -299,7 +299,7 @@ impl AtWork {
         steps: &Steps<'_>,
         image: &MadeImage,
     ) -> anyhow::Result<()> {
-        let test = machine::test(cx, steps, &self.machine, &image.id);
+        let test = Box::pin(machine::test(cx, steps, &self.machine, &image.id));
         let tested = provision::tested(cx, test).await;
         if tested.is_err() && self.imaging.keeps_failed(cx) {
             cx.ui.say(format!(

@@ -94,7 +94,8 @@ impl Component for Docker {
 impl Builder for Docker {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let steps = Steps::new(cx);
-        steps.finish(self.run(cx, &steps)).await
+        // On the heap: a thread's stack has no room for all its steps, one within the other.
+        steps.finish(Box::pin(self.run(cx, &steps))).await
     }
 
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
@@ -325,7 +326,8 @@ impl Docker {
                 let commit = commit.signed(author, message);
                 let finish = commit.finish(source);
                 let id = steps.run(commit).await?;
-                provision::tested(cx, self.test_image(cx, steps, engine, &id)).await?;
+                let test = Box::pin(self.test_image(cx, steps, engine, &id));
+                provision::tested(cx, test).await?;
                 steps.run(finish).await?;
                 Ok(Some(recorded(committed(engine, id, build_data), made_from)))
             }

@@ -47,7 +47,8 @@ impl Qemu {
             steps.run(Compact { disks: self.disks.clone(), path }).await?;
         }
         let (paths, format) = (self.disk_paths(), self.disks.format.name());
-        provision::tested(cx, self.test_disks(cx, steps, accelerator, (&paths, format))).await?;
+        let test = self.test_disks(cx, steps, accelerator, (&paths, format));
+        provision::tested(cx, Box::pin(test)).await?;
         Ok((accelerator, data))
     }
 

@@ -75,7 +75,8 @@ pub struct Hardware {
     /// Arguments for QEMU, each a list of a switch and its value. A switch that is given here
     /// replaces all that the builder would have given it. `{{ .HTTPIP }}`, `{{ .HTTPPort }}`,
     /// `{{ .HTTPDir }}`, `{{ .HTTPContent }}`, `{{ .OutputDir }}`, `{{ .Name }}` and
-    /// `{{ .SSHHostPort }}` may be used.
+    /// `{{ .SSHHostPort }}` may be used. A machine that tests an image (`boot-test`) has those rows, too,
+    /// with overlays for the disks of the image, and without what an installer was booted from.
     pub qemuargs: Vec<Vec<MachineText>>,
     /// Whether QEMU also opens a control socket for others.
     pub qmp_enable: bool,
