@@ -162,8 +162,8 @@ impl Engine {
     ) -> Result<Option<String>, EngineError> {
         let is_ours = |name: &String| name.strip_prefix(CONTAINER).is_some_and(is_token);
         let names = container.names.unwrap_or_default();
-        let names = names.iter().map(|name| name.trim_start_matches('/').to_owned());
-        if let Some(name) = names.into_iter().find(is_ours) {
+        let mut names = names.iter().map(|name| name.trim_start_matches('/').to_owned());
+        if let Some(name) = names.find(is_ours) {
             return Ok(Some(name));
         }
         // The list does not tell of annotations in every engine.
