@@ -139,6 +139,25 @@ pub trait Connector: fmt::Debug + Send + Sync {
     async fn build_data(&self, target: &Target) -> BuildData;
 }
 
+/// What a machine without a login says of itself. Other machines say more, and each says all of it: a
+/// plugin's provisioner may take every name for granted.
+pub(super) fn no_login(connection: &str) -> BuildData {
+    let texts = [
+        "Host",
+        "User",
+        "Password",
+        "SSHPublicKey",
+        "SSHPrivateKey",
+        "SSHPrivateKeyFile",
+        "WinRMPassword",
+    ];
+    let mut data: BuildData = texts.into_iter().map(|name| (name.to_owned(), "".into())).collect();
+    data.insert("Port".into(), 0.into());
+    data.insert("ConnType".into(), connection.into());
+    data.insert("SSHAgentAuth".into(), false.into());
+    data
+}
+
 /// How a builder has found out that it can log in.
 #[derive(Clone, Debug)]
 pub struct FoundLogin {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Target;
-use super::connector::{Connector, Pause};
+use super::connector::{Connector, Pause, no_login};
 use crate::component::{BuildContext, Check, Command, Communicator, Exit, Input, Upload};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
@@ -47,12 +47,9 @@ impl Connector for NoOptions {
     }
 
     async fn build_data(&self, target: &Target) -> BuildData {
-        let nothing = ["User", "Password", "SSHPublicKey", "SSHPrivateKey"];
-        let mut data: BuildData =
-            nothing.into_iter().map(|name| (name.to_owned(), "".into())).collect();
+        let mut data = no_login(self.name());
         data.insert("Host".into(), target.host.as_str().into());
         data.insert("Port".into(), target.port.unwrap_or(0).into());
-        data.insert("ConnType".into(), self.name().into());
         data
     }
 }

@@ -94,7 +94,7 @@ pub const BUILD_DATA: &[&str] = &[
 ];
 
 /// What only a provisioner of a running machine knows beside [`BUILD_DATA`].
-const CONNECTION_DATA: &[&str] = &["SSHPrivateKeyFile", "SSHAgentAuth"];
+pub const CONNECTION_DATA: &[&str] = &["SSHPrivateKeyFile", "SSHAgentAuth"];
 
 /// What the functions may know.
 #[derive(Clone, Debug)]

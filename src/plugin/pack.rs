@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rmp::encode;
 use rmpv::Value;
 use serde_json::{Map, Number, Value as Json};
 use tokio::io::{AsyncBufRead, AsyncReadExt as _};
@@ -84,9 +85,54 @@ pub fn write(values: &[Value]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for value in values {
         // Memory takes all that it is given.
-        let _ = rmpv::encode::write_value(&mut bytes, value);
+        let _ = put(&mut bytes, value);
     }
     bytes
+}
+
+/// Writes `value` the way that Go does, which is not the shortest: what a plugin reads into a value of
+/// any type is an `int64` only where it was written with a sign, and text only where it was a string.
+fn put(to: &mut Vec<u8>, value: &Value) -> Result<(), rmpv::encode::Error> {
+    match value {
+        Value::Integer(number) => match number.as_i64() {
+            Some(number) => put_signed(to, number)?,
+            None => rmpv::encode::write_value(to, value)?,
+        },
+        Value::String(text) => {
+            encode::write_str_len(to, count(text.as_bytes().len()))?;
+            to.extend_from_slice(text.as_bytes());
+        }
+        Value::Array(items) => {
+            encode::write_array_len(to, count(items.len()))?;
+            items.iter().try_for_each(|item| put(to, item))?;
+        }
+        Value::Map(entries) => {
+            encode::write_map_len(to, count(entries.len()))?;
+            entries
+                .iter()
+                .try_for_each(|(key, value)| put(to, key).and_then(|()| put(to, value)))?;
+        }
+        _ => rmpv::encode::write_value(to, value)?,
+    }
+    Ok(())
+}
+
+fn put_signed(to: &mut Vec<u8>, number: i64) -> Result<(), rmpv::encode::Error> {
+    // What fits one byte with its sign has the same form by both ways.
+    if i8::try_from(number).is_ok() {
+        return rmpv::encode::write_value(to, &number.into());
+    }
+    match (i16::try_from(number), i32::try_from(number)) {
+        (Ok(number), _) => encode::write_i16(to, number)?,
+        (_, Ok(number)) => encode::write_i32(to, number)?,
+        _ => encode::write_i64(to, number)?,
+    }
+    Ok(())
+}
+
+/// A length; nothing that is sent has more than 4 GiB.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// A struct of Go: its fields by name.
@@ -198,6 +244,30 @@ mod tests {
         assert_eq!(text(&read(&mut from).await.unwrap()).unwrap(), "\u{fffd}x");
         assert!(read(&mut from).await.is_err());
         assert_eq!(to_json(&first), value);
+    }
+
+    #[test]
+    fn numbers_have_a_sign_and_texts_are_texts_as_go_programs_expect_it() {
+        let cases: [(Value, &[u8]); 9] = [
+            (127.into(), &[0x7f]),
+            (128.into(), &[0xd1, 0x00, 0x80]),
+            (2222.into(), &[0xd1, 0x08, 0xae]),
+            (40_000.into(), &[0xd2, 0, 0, 0x9c, 0x40]),
+            (3_000_000_000_u64.into(), &[0xd3, 0, 0, 0, 0, 0xb2, 0xd0, 0x5e, 0]),
+            (u64::MAX.into(), &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255]),
+            ((-1).into(), &[0xff]),
+            ((-129).into(), &[0xd1, 0xff, 0x7f]),
+            (read_back(&[0xa1, 0xff]), &[0xa1, 0xff]),
+        ];
+        for (value, bytes) in cases {
+            let within = Value::Array(vec![object([("a", value.clone())])]);
+            assert_eq!(write(std::slice::from_ref(&value)), bytes, "{value}");
+            assert!(write(&[within]).ends_with(bytes), "{value} in a list");
+        }
+    }
+
+    fn read_back(mut bytes: &[u8]) -> Value {
+        rmpv::decode::read_value(&mut bytes).unwrap()
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::connector::{Connector, Pause};
+use super::connector::{Connector, Pause, no_login};
 use super::pack::Owner;
 use super::{Target, quoting};
 use crate::component::{BuildContext, Check, Command, Communicator, ContainerAccess, Exit, Upload};
@@ -82,12 +82,7 @@ impl Connector for DockerExec {
     }
 
     async fn build_data(&self, _: &Target) -> BuildData {
-        let texts = ["Host", "User", "Password", "SSHPublicKey", "SSHPrivateKey"];
-        let mut data: BuildData =
-            texts.into_iter().map(|name| (name.to_owned(), "".into())).collect();
-        data.insert("Port".into(), 0.into());
-        data.insert("ConnType".into(), self.name().into());
-        data
+        no_login(self.name())
     }
 }
 

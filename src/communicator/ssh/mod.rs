@@ -44,6 +44,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::server::{Connection, LoginError, Patience, Server};
 use self::tunnel::Tunnel;
+use crate::communicator::connector::no_login;
 use crate::communicator::{Connector, FoundLogin, KeyRequest, Pause, Target, TemporaryKey, key};
 use crate::component::{
     Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Input, Upload,
@@ -163,15 +164,19 @@ impl Connector for SshOptions {
         };
         let password = self.ssh_password.as_ref().map_or("", Secret::expose);
         let (host, port) = self.address(target);
-        BuildData::from([
+        let key_file = self.ssh_private_key_file.as_deref().unwrap_or(Path::new(""));
+        let mut data = no_login(self.name());
+        data.extend([
             ("Host".into(), host.into()),
             ("Port".into(), port.into()),
             ("User".into(), self.ssh_username.as_str().into()),
             ("Password".into(), password.into()),
-            ("ConnType".into(), self.name().into()),
             ("SSHPublicKey".into(), public.into()),
             ("SSHPrivateKey".into(), private.expose().into()),
-        ])
+            ("SSHPrivateKeyFile".into(), key_file.to_string_lossy().into()),
+            ("SSHAgentAuth".into(), self.ssh_agent_auth.into()),
+        ]);
+        data
     }
 }
 

@@ -22,7 +22,7 @@ use self::http::Endpoint;
 use self::link::{Login, Service};
 use self::ntlm::Account;
 use self::shell::Input;
-use super::connector::{Connector, KeyRequest, PasswordKey, Pause};
+use super::connector::{Connector, KeyRequest, PasswordKey, Pause, no_login};
 use super::{KeyType, Target};
 use crate::component::{
     self, BuildContext, Check, Command, Communicator, Exit, Upload, WindowsAccess,
@@ -142,16 +142,17 @@ impl Connector for WinRmOptions {
             Some(key) => (key.public_openssh(), key.private_openssh()),
             None => Default::default(),
         };
-        BuildData::from([
+        let mut data = no_login(self.name());
+        data.extend([
             ("Host".into(), host.into()),
             ("Port".into(), port.into()),
             ("User".into(), self.winrm_username.as_str().into()),
             ("Password".into(), password.expose().into()),
             ("WinRMPassword".into(), password.expose().into()),
-            ("ConnType".into(), self.name().into()),
             ("SSHPublicKey".into(), public.into()),
             ("SSHPrivateKey".into(), private.expose().into()),
-        ])
+        ]);
+        data
     }
 }
 

@@ -132,6 +132,37 @@ fn every_kind_of_a_plugins_components_works_with_ours() {
 }
 
 #[test]
+fn what_a_plugins_machine_and_data_source_tell_in_secret_is_not_shown() {
+    let body = r#"
+data "probe-facts" "it" {
+  key = "k"
+}
+build {
+  sources = ["source.probe-box.web"]
+  provisioner "shell" {
+    inline        = ["echo data ${data.probe-facts.it.api_token}, machine ${build.Password}."]
+    remote_folder = "."
+  }
+}
+"#;
+    let Some(program) = with_probe(&format!("{BOX}{body}")) else { return };
+    let run = program.run(["build", "t.pkr.hcl"]).succeeded();
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("data <sensitive>, machine <sensitive>."), "{said}");
+    assert!(!said.contains("made-by-the-machine") && !said.contains("token-of-the-source"));
+}
+
+#[test]
+fn a_plugins_provisioner_finds_all_that_it_takes_for_granted_of_our_machine() {
+    let sshd = Sshd::start();
+    let touch = "  provisioner \"probe-touch\" {\n    feed = \"x\"\n  }\n";
+    let Some(program) = with_probe(&on_our_machine(&sshd, touch)) else { return };
+    let run = program.run(["build", "t.pkr.hcl"]).succeeded();
+    let known = format!("ssh port={} agent=false file=true", sshd.port);
+    assert!(run.stdout.contains(&known), "{known}: {}{}", run.stdout, run.stderr);
+}
+
+#[test]
 fn a_plugins_post_processor_takes_an_artifact_of_ours_and_may_give_it_back() {
     let body = r#"
 source "file" "f" {
