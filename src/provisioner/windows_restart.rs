@@ -78,7 +78,11 @@ impl Provisioner for WindowsRestart {
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         cx.ui.say("Restarting Machine");
         let remote = Remote::patient(cx, self.0.restart_timeout);
-        let command = Command::Template(&self.0.restart_command);
+        let own = &self.0.restart_command;
+        let command = match *own == RestartOptions::default().restart_command {
+            true => Command::Ours(own),
+            false => Command::Template(own),
+        };
         match remote.run("restart the machine", command).await? {
             Exit::Disconnected | Exit::Status(0 | 1115 | 1190) => {}
             Exit::Status(status) => bail!("`restart_command` exited with status {status}"),
@@ -98,7 +102,7 @@ impl WindowsRestart {
     async fn wait(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         until_down(cx).await;
         if let Some(command) = &self.0.restart_check_command {
-            until_run(cx, command).await;
+            until_shown(cx, command).await;
         }
         while !self.is_back(cx).await {
             tokio::time::sleep(WHILE_STARTING).await;
@@ -127,9 +131,16 @@ impl WindowsRestart {
     }
 }
 
+/// The same for a command of the template, which may take its time and have much to say.
+async fn until_shown(cx: &ProvisionContext, command: &str) {
+    while cx.communicator.run_shown(Command::Template(command), &cx.ui).await.is_err() {
+        tokio::time::sleep(WHILE_STARTING).await;
+    }
+}
+
 /// Runs `command` as soon as the machine takes it, whatever its status is.
-async fn until_run(cx: &ProvisionContext, command: &str) {
-    while cx.communicator.run_captured(Command::Template(command)).await.is_err() {
+async fn until_run(cx: &ProvisionContext, command: Command<'_>) {
+    while cx.communicator.run_captured(command).await.is_err() {
         tokio::time::sleep(WHILE_STARTING).await;
     }
 }
@@ -137,13 +148,13 @@ async fn until_run(cx: &ProvisionContext, command: &str) {
 /// Waits until the machine is down, or is up again already.
 async fn until_down(cx: &ProvisionContext) {
     loop {
-        match cx.communicator.run_captured(Command::Template(TEST)).await {
+        match cx.communicator.run_captured(TEST).await {
             Ok((Exit::Status(status), _)) if SHUTTING_DOWN.contains(&status) => {
                 tokio::time::sleep(WHILE_DOWN).await;
             }
             Ok((Exit::Status(0), _)) => {
                 // It is up; what was to restart it once more is taken back.
-                return until_run(cx, ABORT).await;
+                return until_run(cx, Command::Ours(ABORT)).await;
             }
             Ok(_) | Err(_) => return,
         }
@@ -152,7 +163,7 @@ async fn until_down(cx: &ProvisionContext) {
 
 /// What `command` prints, if it runs.
 async fn printed(cx: &ProvisionContext, command: &str) -> Option<String> {
-    let (_, output) = cx.communicator.run_captured(Command::Template(command)).await.ok()?;
+    let (_, output) = cx.communicator.run_captured(command).await.ok()?;
     Some(guest::harmless(&output.stdout))
 }
 

@@ -29,6 +29,21 @@ pub(super) async fn own(ssh: &Ssh) -> anyhow::Result<Option<Access>> {
         [Method::Agent(_)] => (None, None),
         _ => return Ok(None),
     };
+    to_machine(ssh, key, certificate).await.map(Some)
+}
+
+/// The same for an `ssh` whose user gives it what lets it in.
+pub(super) async fn unaided(ssh: &Ssh) -> anyhow::Result<Access> {
+    // Which keys the machine shows is known once it was connected to.
+    ssh.connection().await?;
+    to_machine(ssh, None, None).await
+}
+
+async fn to_machine(
+    ssh: &Ssh,
+    key: Option<Secret>,
+    certificate: Option<String>,
+) -> anyhow::Result<Access> {
     let server = &ssh.server;
     let known = server.host_keys.known();
     let host_keys = known.iter().map(|key| key.to_openssh()).collect::<Result<_, _>>()?;
@@ -39,7 +54,7 @@ pub(super) async fn own(ssh: &Ssh) -> anyhow::Result<Option<Access>> {
             (LOOPBACK.to_owned(), port, Some(leads))
         }
     };
-    Ok(Some(Access { host, port, user: server.user.clone(), key, certificate, host_keys, leads }))
+    Ok(Access { host, port, user: server.user.clone(), key, certificate, host_keys, leads })
 }
 
 /// Where only programs of this machine connect to.

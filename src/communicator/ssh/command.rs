@@ -14,15 +14,6 @@ pub(super) fn line(command: Command<'_>) -> String {
     }
 }
 
-/// `command` as one line for the shell of a Windows machine, which is `cmd` or PowerShell: ours goes
-/// to `cmd` in either, a template's is for what the machine has.
-pub(super) fn windows(command: Command<'_>) -> String {
-    match command {
-        Command::Ours(text) => format!("cmd /d /c \"{text}\""),
-        Command::Template(text) => text.to_owned(),
-    }
-}
-
 /// Runs `text` in `sh`.
 ///
 /// All shells agree on one thing: a word in single quotes, without a quote, a backslash, a `!` or a

@@ -43,7 +43,16 @@ pub(super) async fn run(
     input: Option<Input<'_>>,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<Exit> {
-    let line = ssh.line(command).await?;
+    run_line(ssh, ssh.line(command).await?, input, output).await
+}
+
+/// The same for a `line` that the login shell can read as it is.
+pub(super) async fn run_line(
+    ssh: &Ssh,
+    line: String,
+    input: Option<Input<'_>>,
+    output: &mut dyn GuestOutput,
+) -> anyhow::Result<Exit> {
     // A terminal would change what goes in.
     let channel = ssh.channel(ssh.pty && input.is_none()).await?;
     let lost = "the connection was lost as the command started";

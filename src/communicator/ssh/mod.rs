@@ -5,7 +5,7 @@
 //! | `options`, `check`, `settings` | what the template says, what can be wrong with it, and the server that it means |
 //! | `server`, `dial`, `session`, `handler` | one server, the way to it, and what it says |
 //! | `algorithm`, `host_key`, `auth` | whether it is the right one, and whether it lets us in |
-//! | `command`, `exec` | commands, and the shell that takes them |
+//! | `command`, `windows`, `exec` | commands, and the shell that takes them |
 //! | `transfer` | files and directories, both ways |
 //! | `access`, `share`, `passage`, `tunnel` | other programs on our connection, and ports that lead through it |
 //! | `words` | what is said of all that |
@@ -27,6 +27,7 @@ mod settings;
 pub(super) mod share;
 mod transfer;
 mod tunnel;
+mod windows;
 mod words;
 
 use std::path::Path;
@@ -198,6 +199,7 @@ async fn connect(
         connection: Mutex::new(Link::Down),
         closed: CancellationToken::new(),
         probed_shell: OnceCell::new(),
+        windows_shell: OnceCell::new(),
         tunnels: OnceLock::new(),
         ends: TaskTracker::new(),
     });
@@ -231,6 +233,8 @@ struct Ssh {
     closed: CancellationToken,
     /// What the machine's shell can do for transfers; found out when first needed.
     probed_shell: OnceCell<transfer::Probed>,
+    /// What reads our lines, where the machine is one of Windows; found out when first needed.
+    windows_shell: OnceCell<windows::LoginShell>,
     tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
     /// What is being taken back on the machine, though nobody waits for it.
     ends: TaskTracker,
@@ -384,6 +388,7 @@ impl Communicator for Ssh {
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         match by {
             Entrance::OwnLogin => access::own(self).await,
+            Entrance::Unaided => access::unaided(self).await.map(Some),
             Entrance::OurConnection(sharing) => {
                 let far = Arc::new(passage::SshUpstream(self.me.clone()));
                 share::open(far, &self.server.user, sharing).await.map(Some)

@@ -122,13 +122,15 @@ async fn a_server_for_files_alone_runs_no_command_and_does_not_seem_to() {
     assert!(Path::new(&script).exists());
 }
 
-/// A server that says that it is Windows', with a log of what it is told to run.
-fn like_windows(dir: &Path) -> Sshd {
+/// A server that says that it is Windows', with a log of what it is told to run. Asked for its shell, it
+/// says `answer`.
+fn like_windows(dir: &Path, answer: &str) -> Sshd {
     fs::create_dir_all(dir.join("c:/Windows/Temp")).unwrap();
     let dir = dir.display();
     Sshd::start_with(&format!(
         "VersionAddendum OpenSSH_for_Windows_9.5\nForceCommand case $SSH_ORIGINAL_COMMAND in \
-         internal-sftp) exec /usr/lib/openssh/sftp-server -d {dir};; esac; \
+         internal-sftp) exec /usr/lib/openssh/sftp-server -d {dir};; \
+         *imgbake-shell*) printf '%s\\n' '{answer}'; exit;; esac; \
          printf '%s\\n' \"$SSH_ORIGINAL_COMMAND\" >>{dir}/log; exit 3"
     ))
 }
@@ -136,7 +138,7 @@ fn like_windows(dir: &Path) -> Sshd {
 #[tokio::test]
 async fn windows_gets_files_over_sftp_and_commands_in_its_own_language() {
     let dir = tempfile::tempdir().unwrap();
-    let sshd = like_windows(dir.path());
+    let sshd = like_windows(dir.path(), "imgbake-shell=$PSHOME=Windows_NT");
     let (build, machine) = machine(&sshd).await;
     let script = "c:/Windows/Temp/script.ps1";
     let text = Upload::Text { content: b"Get-Date", mode: 0o644 };
@@ -151,6 +153,32 @@ async fn windows_gets_files_over_sftp_and_commands_in_its_own_language() {
         fs::read_to_string(dir.path().join("log")).unwrap(),
         "powershell -file \"x\"\ncmd /d /c \"del /f /q \"c:\\Windows\\Temp\\script.ps1\" 2>nul\"\n"
     );
+}
+
+/// It would replace `$env:COMPUTERNAME` and `$LastExitCode` before `cmd` or another PowerShell sees them.
+#[tokio::test]
+async fn powershell_as_login_shell_changes_nothing_of_what_we_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let answer = r"imgbake-shell=C:\Windows\System32\WindowsPowerShell\v1.0=%OS%";
+    let sshd = like_windows(dir.path(), answer);
+    let (_build, machine) = machine(&sshd).await;
+    let ours = "set \"A=it's\" && powershell -Command \"exit $LastExitCode\"";
+    for command in [Command::Ours(ours), Command::Template("Get-Date; exit $LastExitCode")] {
+        let (exit, _) = soon(machine.run_captured(command)).await.unwrap();
+        assert_eq!(exit, Exit::Status(3));
+    }
+    let log = fs::read_to_string(dir.path().join("log")).unwrap();
+    let (first, second) = log.trim_end().split_once('\n').unwrap();
+    assert_eq!(second, "Get-Date; exit $LastExitCode");
+    assert!(!first.contains(['$', '"', '&', '\'']), "{first}");
+    let encoded = first.rsplit(' ').next().unwrap();
+    let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, encoded).unwrap();
+    let units: Vec<u16> =
+        bytes.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    let script = String::from_utf16(&units).unwrap();
+    let quoted = ours.replace('\'', "''");
+    assert!(script.starts_with(&format!("$command = '{quoted}'\n")), "{script}");
+    assert!(script.contains("exit $process.ExitCode"), "{script}");
 }
 
 #[tokio::test]

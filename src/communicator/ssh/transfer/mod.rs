@@ -22,7 +22,7 @@ use anyhow::Context as _;
 
 use self::file::NoShell;
 use super::options::TransferMethod;
-use super::{Ssh, command};
+use super::{Ssh, command, windows};
 use crate::communicator::{local, progress};
 use crate::component::{Command, Input, Upload};
 use crate::event::Ui;
@@ -69,7 +69,8 @@ impl Ssh {
     /// nothing is probed here.
     pub(super) async fn line(&self, command: Command<'_>) -> anyhow::Result<String> {
         if self.is_windows() {
-            return Ok(command::windows(command));
+            let shell = self.windows_shell.get_or_try_init(|| windows::ask(self)).await?;
+            return Ok(shell.line(command));
         }
         let probed = match self.method {
             TransferMethod::Sftp => Some(self.probed().await?),
