@@ -191,7 +191,7 @@ impl HcpSbom {
             self.fetch(cx, output).await
         };
         let made = made.await;
-        remote.clean_up(&remote.shell().remove_files(&[path, output])).await;
+        remote.clean_up(&made, &remote.shell().remove_files(&[path, output])).await;
         made?;
         cx.ui.say("Automatic SBOM generation completed successfully");
         Ok(())

@@ -20,22 +20,28 @@ const TRIES: Backoff =
 /// as a rule; where it lives on, nothing secret may stay.
 const LAST_CLEANUP: Duration = Duration::from_secs(5);
 
+/// For how long cleaning up is tried after a run that was well: what stays goes into the image, and the
+/// machine may be restarting.
+const CLEANUP: Duration = Duration::from_secs(60);
+
 /// The machine, as one provisioner works on it.
 pub(super) struct Remote<'a> {
     cx: &'a ProvisionContext,
     /// For how long a thing is tried again; `None`: once is enough.
     within: Option<GoDuration>,
+    /// For how long cleaning up is tried after a run that was well.
+    cleanup: Duration,
 }
 
 impl<'a> Remote<'a> {
     /// What fails fails at once.
     pub(super) fn new(cx: &'a ProvisionContext) -> Self {
-        Self { cx, within: None }
+        Self { cx, within: None, cleanup: CLEANUP }
     }
 
     /// What cannot be started is tried again for so long: the machine may be rebooting.
     pub(super) fn patient(cx: &'a ProvisionContext, within: GoDuration) -> Self {
-        Self { cx, within: Some(within) }
+        Self { cx, within: Some(within), cleanup: CLEANUP }
     }
 
     /// What the commands for it are written in.
@@ -76,10 +82,47 @@ impl<'a> Remote<'a> {
         Ok(())
     }
 
-    /// Runs a command that cleans up after a run that has failed: its error is the one to report.
-    pub(super) async fn clean_up(&self, command: &str) {
-        let cleaning = self.cx.communicator.run_captured(command);
-        let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
+    /// Runs a command that takes away what `run` has needed on the machine. After one that has failed it
+    /// is tried once: the run's error is the one to report.
+    pub(super) async fn clean_up<T>(&self, run: &anyhow::Result<T>, command: &str) {
+        match run {
+            Ok(_) => self.clean_up_for_good(command).await,
+            Err(_) => {
+                let cleaning = self.cx.communicator.run_captured(command);
+                let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
+            }
+        }
+    }
+
+    async fn clean_up_for_good(&self, command: &str) {
+        let mut last = "it has not ended".to_owned();
+        let mut waits = TRIES.waits();
+        let mut tries = async || {
+            loop {
+                match self.cx.communicator.run_captured(command).await {
+                    Ok((Exit::Status(0), _)) => return,
+                    Ok((Exit::Status(status), output)) => {
+                        let said = guest::harmless(&output.stderr);
+                        let why = format!("it exited with status {status}: {}", said.trim());
+                        return self.cannot_clean_up(command, &why);
+                    }
+                    Ok((Exit::Disconnected, _)) => last = "the connection was lost".to_owned(),
+                    Err(error) => last = format!("{error:#}"),
+                }
+                tokio::time::sleep(waits.next().unwrap_or(TRIES.longest)).await;
+            }
+        };
+        let tried = tokio::time::timeout(self.cleanup, tries());
+        // Whoever interrupts the run does not want the image.
+        if let Ok(Err(_)) = or_cancelled(&self.cx.cancel, tried).await {
+            self.cannot_clean_up(command, &last);
+        }
+    }
+
+    fn cannot_clean_up(&self, command: &str, why: &str) {
+        self.cx.ui.error(format!(
+            "Warning: what was uploaded is still on the machine, and goes into the image (`{command}`: {why})"
+        ));
     }
 
     /// Waits as long as `pause_after` says.
@@ -117,6 +160,35 @@ impl<'a> Remote<'a> {
                 self.cx.ui.say(text);
             }
             retry::sleep(&self.cx.cancel, wait).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provisioner::fake::{self, Answer, Machine};
+
+    #[tokio::test]
+    async fn what_is_uploaded_is_removed_when_the_machine_is_back_or_it_is_said() {
+        let run = async |answers: Vec<Answer>, run: anyhow::Result<()>| {
+            let machine = Machine::answering(answers);
+            let (cx, mut said) = fake::context(machine.clone());
+            let cleanup = Duration::from_secs(2);
+            Remote { cleanup, ..Remote::new(&cx) }.clean_up(&run, "rm -f x").await;
+            (machine.log().len(), fake::said(&mut said).join("\n"))
+        };
+        let restarting = || vec![Answer::Disconnect, Answer::Refuse, Answer::Exit(0)];
+        assert_eq!(run(restarting(), Ok(())).await, (3, String::new()));
+        let failed = Err(anyhow::anyhow!("failed"));
+        assert_eq!(run(restarting(), failed).await, (1, String::new()));
+        for (answers, why) in [
+            (vec![Answer::Refuse, Answer::Hang], "(`rm -f x`: no route to host)"),
+            (vec![Answer::Exit(5)], "(`rm -f x`: it exited with status 5: )"),
+        ] {
+            let (_, said) = run(answers, Ok(())).await;
+            assert!(said.contains("is still on the machine, and goes into the image"), "{said}");
+            assert!(said.contains(why), "{said}");
         }
     }
 }

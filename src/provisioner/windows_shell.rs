@@ -30,7 +30,7 @@ late_fields! {
 pub struct BatchOptions {
     /// How `{{.Vars}}` writes one variable: two `%s`, for the name and the value, which is not
     /// changed. With the default, a value that `cmd` cannot say in its command line (one with `%`,
-    /// quotes, or several lines) is set by PowerShell before.
+    /// quotes, or several lines) and a secret are set by PowerShell before.
     #[default(r#"set "%s=%s" && "#.to_owned())]
     pub env_var_format: String,
     /// The command that runs a script, for `cmd`: `{{.Path}}` is where it is on the machine,
@@ -79,7 +79,7 @@ impl Provisioner for WindowsShell {
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let remote = Remote::patient(cx, self.own.start_retry_timeout);
         let run = self.run_scripts(cx, &remote).await;
-        remote.clean_up(&Cmd.remove_files(&[&self.own.remote_path])).await;
+        remote.clean_up(&run, &Cmd.remove_files(&[&self.own.remote_path])).await;
         run
     }
 }
@@ -122,7 +122,9 @@ impl WindowsShell {
         let from = Upload::Text { content: text, mode: 0o644 };
         remote.upload("upload it", from, &self.own.remote_path).await?;
         let variables = self.scripts.variables(&cx.facts);
-        let exit = match self.is_standard() && !variables.values().all(|v| cmd_can_say(v)) {
+        // All users of a machine see the command lines of its processes.
+        let is_open = |value: &String| cmd_can_say(value) && !cx.redactor.holds(value);
+        let exit = match self.is_standard() && !variables.values().all(is_open) {
             true => self.run_in_environment(remote, &variables).await?,
             false => {
                 let mut dot: Dot = cx.facts.scope.build_data.clone().unwrap_or_default();
@@ -130,7 +132,17 @@ impl WindowsShell {
                 dot.insert("Path".into(), self.own.remote_path.as_str().into());
                 let template = &self.own.execute_command;
                 let command = rendered_with(cx, "execute_command", template, &dot)?;
-                remote.run("start it", Command::Template(&command)).await?
+                if cx.redactor.holds(&command) {
+                    cx.ui.say(
+                        "`execute_command` puts a secret on a command line, which all users of the \
+                         machine see while it runs.",
+                    );
+                }
+                let command = match *template == BatchOptions::default().execute_command {
+                    true => Command::Ours(&command),
+                    false => Command::Template(&command),
+                };
+                remote.run("start it", command).await?
             }
         };
         self.scripts.accept(exit.status()).map_err(anyhow::Error::msg)
@@ -155,9 +167,10 @@ impl WindowsShell {
         let (text, line) = environment::windows(&path, &command, variables);
         let from = Upload::Text { content: text.as_bytes(), mode: 0o600 };
         remote.upload("upload its variables", from, &path).await?;
-        let exit = remote.run("start it", Command::Template(&line)).await;
+        let exit = remote.run("start it", Command::Ours(&line)).await;
+        // It has removed itself where it was started.
         if exit.is_err() {
-            remote.clean_up(&Cmd.remove_files(&[&path])).await;
+            remote.clean_up(&exit, &Cmd.remove_files(&[&path])).await;
         }
         exit
     }
@@ -182,9 +195,42 @@ mod tests {
             machine.log(),
             [
                 "write 644 c:/Windows/Temp/script.bat\na\r\nb\r\n",
-                r#"login set "A=it's" && set "PACKER_BUILDER_TYPE=null" && set "PACKER_BUILD_NAME=web" && "c:/Windows/Temp/script.bat""#,
+                r#"run set "A=it's" && set "PACKER_BUILDER_TYPE=null" && set "PACKER_BUILD_NAME=web" && "c:/Windows/Temp/script.bat""#,
                 r#"run del /f /q "c:\Windows\Temp\script.bat" 2>nul"#,
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn the_script_is_removed_once_the_machine_that_it_restarts_is_back() {
+        let answers = [Answer::Exit(0), Answer::Disconnect, Answer::Refuse, Answer::Exit(0)];
+        let machine = Machine::answering(answers);
+        let (cx, _said) = fake::context(machine.clone());
+        let shell = fake::prepare::<WindowsShell>(json!({"inline": ["a"]})).unwrap();
+        shell.provision(&cx).await.unwrap();
+        let removals = machine.log().iter().filter(|line| line.starts_with("run del ")).count();
+        assert_eq!(removals, 3);
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_on_no_command_line_of_the_machine() {
+        let secret = "hunter22-and-more";
+        let run = async |options: serde_json::Value| {
+            let machine = Machine::answering([]);
+            let (cx, mut said) = fake::context(machine.clone());
+            cx.redactor.register(secret);
+            fake::prepare::<WindowsShell>(options).unwrap().provision(&cx).await.unwrap();
+            (machine.log(), fake::said(&mut said).join("\n"))
+        };
+        let (log, said) = run(json!({"inline": ["a"], "env": {"PW": secret}})).await;
+        let open = log.iter().filter(|line| !line.starts_with("write ") && line.contains(secret));
+        assert_eq!(open.count(), 0, "{log:?}");
+        assert!(log.iter().any(|line| line.starts_with("write 600 ") && line.contains(secret)));
+        assert!(!said.contains("command line"), "{said}");
+        let own = json!({
+            "inline": ["a"], "env": {"PW": secret}, "execute_command": "{{.Vars}}call {{.Path}}"
+        });
+        let (_, said) = run(own).await;
+        assert!(said.contains("`execute_command` puts a secret on a command line"), "{said}");
     }
 }

@@ -81,7 +81,7 @@ async fn run_as(
     let run = async {
         remote.upload("upload the elevated run", from, &path).await?;
         let line = format!("powershell -executionpolicy bypass -file \"{path}\"");
-        remote.run("start the elevated run", Command::Template(&line)).await
+        remote.run("start the elevated run", Command::Ours(&line)).await
     };
     let run = run.await;
     let mut removal = Cmd.remove_files(&[&path]);
@@ -93,6 +93,6 @@ async fn run_as(
              schtasks /delete /f /tn {name} >nul 2>nul & {removal} & {log}"
         );
     }
-    remote.clean_up(&removal).await;
+    remote.clean_up(&run, &removal).await;
     run
 }

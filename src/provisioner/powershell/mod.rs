@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::component::{Check, Command, Component, ProvisionContext, Provisioner, Upload};
 use crate::config::{GoDuration, Late, late_fields};
-use crate::guest::shell::{Cmd, Shell as _, escape_powershell};
+use crate::guest::shell::{Cmd, Shell as _, escape_powershell, quote_powershell};
 use crate::interpolate::Dot;
 use crate::peer;
 use crate::provisioner::base_name;
@@ -178,7 +178,7 @@ impl Provisioner for PowerShell {
         if self.own.skip_clean {
             return run;
         }
-        remote.clean_up(&Cmd.remove_files(&[&self.remote_path, &self.variable_file])).await;
+        remote.clean_up(&run, &Cmd.remove_files(&[&self.remote_path, &self.variable_file])).await;
         run?;
         remote.pause_after(self.own.pause_after).await
     }
@@ -216,9 +216,21 @@ impl PowerShell {
     }
 
     async fn upload_variables(&self, remote: &Remote<'_>, variables: &str) -> anyhow::Result<()> {
-        let file = format!("{MARK}{variables}\r\n");
+        let file = format!("{MARK}{variables}\r\n{}", self.removal_of_variables());
         let from = Upload::Text { content: file.as_bytes(), mode: 0o600 };
         remote.upload("upload the variables", from, &self.variable_file).await
+    }
+
+    /// What has the file with the variables remove itself once it is read: it may have secrets in it, and
+    /// nobody may be there at the end. A command of the template may want to read it twice.
+    fn removal_of_variables(&self) -> String {
+        match self.own.skip_clean || self.given_command().1.is_some() {
+            true => String::new(),
+            false => {
+                let path = quote_powershell(&self.variable_file);
+                format!("Remove-Item -LiteralPath {path} -Force -ErrorAction SilentlyContinue\r\n")
+            }
+        }
     }
 
     /// The option that says how a script is run, and what the template has for it.
@@ -262,7 +274,11 @@ impl PowerShell {
         let own = Late::new(self.standard());
         let template = given.unwrap_or(&own);
         let command = rendered_with(cx, option, template, &dot)?;
-        let exit = self.elevation.run(cx, remote, Command::Template(&command)).await?;
+        let command = match given {
+            Some(_) => Command::Template(&command),
+            None => Command::Ours(&command),
+        };
+        let exit = self.elevation.run(cx, remote, command).await?;
         self.scripts.accept(exit.status()).map_err(anyhow::Error::msg)
     }
 
@@ -306,7 +322,7 @@ mod tests {
         .await;
         assert!(log[0].starts_with("write 600 c:/s.ps1\n\u{feff}if (Test-Path"), "{}", log[0]);
         assert!(log[0].contains("$env:A=\"```$`\"`' %\n€\"; $env:PACKER_BUILDER_TYPE=\"null\"; "));
-        assert_eq!(log[1], "login powershell -executionpolicy bypass -file c:/s.ps1");
+        assert_eq!(log[1], "run powershell -executionpolicy bypass -file c:/s.ps1");
         assert!(log[2].starts_with(r#"run del /f /q "c:\s.ps1" "#), "{}", log[2]);
     }
 
@@ -318,6 +334,7 @@ mod tests {
         }))
         .await;
         assert!(log[0].starts_with("write 600 c:/v.ps1\n\u{feff}$env:PACKER_BUILDER_TYPE="));
+        assert!(!log[0].contains("Remove-Item"), "the command may read it twice: {}", log[0]);
         assert!(log[1].starts_with("write 600 c:/s.ps1\n"), "{}", log[1]);
         assert_eq!(log[2], "login powershell \". c:/v.ps1; &'c:/s.ps1'\"");
     }
@@ -331,11 +348,14 @@ mod tests {
         }))
         .await;
         assert!(log[0].starts_with("write 600 c:/v.ps1\n\u{feff}$env:PACKER_BUILDER_TYPE="));
+        let removal =
+            "\r\nRemove-Item -LiteralPath 'c:/v.ps1' -Force -ErrorAction SilentlyContinue\r\n";
+        assert!(log[0].ends_with(removal), "{}", log[0]);
         assert_eq!(log[1], "write 600 c:/t/x.ps1\nexit 0\r\n");
         assert_eq!(
             log[2],
             format!(
-                "login pwsh -command \"& {{ {QUIET};Set-PsDebug -Trace 1;. c:/v.ps1; \
+                "run pwsh -command \"& {{ {QUIET};Set-PsDebug -Trace 1;. c:/v.ps1; \
                  &'c:/t/x.ps1'; exit $LastExitCode }}\""
             )
         );
@@ -351,7 +371,7 @@ mod tests {
         let (path, text) = log[1].strip_prefix("write 600 ").unwrap().split_once('\n').unwrap();
         assert!(text.contains("$password = 'it''s `$'\n"), "{text}");
         assert!(text.contains("$command = 'powershell -executionpolicy bypass -file c:/s.ps1'\n"));
-        assert_eq!(log[2], format!("login powershell -executionpolicy bypass -file \"{path}\""));
+        assert_eq!(log[2], format!("run powershell -executionpolicy bypass -file \"{path}\""));
         assert!(log[3].starts_with("run del ") && !log[2..].concat().contains("it's"));
     }
 

@@ -234,8 +234,12 @@ impl SaltMasterless {
         }
         let installer =
             staging.os.choose("/tmp/install_salt.sh", "C:/Windows/Temp/bootstrap-salt.ps1");
-        staging.remote().clean_up(&staging.remote().shell().remove_files(&[installer])).await;
-        Ok(())
+        let done = Ok(());
+        staging
+            .remote()
+            .clean_up(&done, &staging.remote().shell().remove_files(&[installer]))
+            .await;
+        done
     }
 
     /// What Salt needs on Windows before it knows any package.
