@@ -10,7 +10,7 @@ use super::{Exit, Session, plugins};
 use crate::event::Ui;
 use crate::plan;
 use crate::plugin::install::{self, Done, Wish};
-use crate::plugin::installed::{self, Installed, platform};
+use crate::plugin::installed::{self, Installed};
 use crate::plugin::lock::{self, Lock, Pinned};
 use crate::plugin::version::Constraints;
 use crate::source::SourceMap;
@@ -54,15 +54,17 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         return Exit::Success;
     }
     let path = lock::path_for(&session.environment.cwd.join(&arguments.template.template));
-    let locked = match (Lock::read(&path), arguments.upgrade) {
-        (Ok(locked), false) => locked,
-        (_, true) => Lock::default(),
+    let before = match (Lock::read(&path), arguments.upgrade) {
+        (Ok(before), _) => before,
+        (Err(_), true) => Lock::default(),
         (Err(error), false) => {
             ui.error(format!("Error: {error:#}"));
             return Exit::Failure;
         }
     };
-    let installed = Installing { session, ui, arguments, locked, failed: false }.all(&template);
+    let locked = if arguments.upgrade { Lock::default() } else { before.clone() };
+    let installing = Installing { session, ui, arguments, before, locked, failed: false };
+    let installed = installing.all(&template);
     let path = (!arguments.keeps_lock).then_some(path.as_path());
     finish(session, ui, path, installed, &template, &sources)
 }
@@ -107,6 +109,9 @@ struct Installing<'a> {
     session: &'a Session,
     ui: &'a Ui,
     arguments: &'a Arguments,
+    /// What the lock file said.
+    before: Lock,
+    /// What it will say.
     locked: Lock,
     failed: bool,
 }
@@ -132,7 +137,7 @@ impl Installing<'_> {
             match done {
                 Ok(Done { found, pinned, signature }) => {
                     self.ui.say(plugins::said(&found, &signature));
-                    self.locked.pin(source, pinned);
+                    self.locked.pin(source, pinned.with_others_of(self.before.of(source)));
                 }
                 Err(error) => self.fail(source, &error),
             }
@@ -148,7 +153,6 @@ impl Installing<'_> {
     /// What is to be fetched for `required`; nothing if what is installed will do. That is locked, too.
     fn wish(&mut self, required: &RequiredPlugin) -> anyhow::Result<Option<Wish>> {
         let source = &required.source.value;
-        install::parts(source)?;
         let constraints =
             Constraints::parse(&required.version.value).map_err(anyhow::Error::msg)?;
         let pinned = self.locked.of(source).cloned();
@@ -164,17 +168,10 @@ impl Installing<'_> {
             installed.pop().filter(|_| !self.arguments.upgrade && !self.arguments.force)
         {
             let sum = found.check()?;
-            match pinned {
-                Some(pinned) => pinned.check_sum(source, &sum)?,
-                None => self.locked.pin(
-                    source,
-                    Pinned {
-                        version: found.version.text().to_owned(),
-                        programs: [(platform(), sum)].into(),
-                        ..Pinned::default()
-                    },
-                ),
-            }
+            let version = found.version.text().to_owned();
+            let pinned = pinned.unwrap_or_else(|| Pinned { version, ..Pinned::default() });
+            pinned.check_sum(source, &sum)?;
+            self.locked.pin(source, pinned.with_program(sum));
             return Ok(None);
         }
         // The directory must be known before anything is fetched.

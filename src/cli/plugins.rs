@@ -28,7 +28,7 @@ pub enum Task {
         /// Install this program, not a release.
         #[arg(long, value_name = "FILE", conflicts_with = "version")]
         path: Option<PathBuf>,
-        /// Install it even if it is installed.
+        /// Install it even if the newest version that would do is installed.
         #[arg(long)]
         force: bool,
         /// Which plugin: `github.com/hashicorp/docker`.
@@ -96,13 +96,14 @@ fn install(
     force: bool,
 ) -> anyhow::Result<()> {
     let constraints = constraints(version)?;
-    if !force
-        && let Some(found) = installed::fitting(source, &constraints, &session.environment)?.pop()
+    let found = installed::fitting(source, &constraints, &session.environment)?.pop();
+    let wish = Wish { source: source.to_owned(), constraints, pinned: None };
+    if let Some(found) = found.filter(|_| !force)
+        && install::is_newest(&wish, &found, &session.environment, ui)?
     {
         ui.say(format!("{source} is installed: {}", found.path.display()));
         return Ok(());
     }
-    let wish = Wish { source: source.to_owned(), constraints, pinned: None };
     for done in install::all(vec![wish], &session.environment, ui) {
         let done = done?;
         ui.say(said(&done.found, &done.signature));

@@ -2,7 +2,7 @@
 //! template whose plugins are known is read without starting them.
 //!
 //! It belongs to one file as it is: when the file changes in any way that its directory shows, all is
-//! asked anew.
+//! asked anew. Who may change the file, and the sum beside it, are looked at each time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,6 +65,7 @@ impl Cache {
         let fits =
             |kept: &Kept| kept.format == FORMAT && kept.program == found.path && kept.seen == now;
         if let Some(kept) = kept.filter(fits) {
+            found.check_known(&kept.sum)?;
             return Ok(Self { file, kept: Arc::new(Mutex::new(kept)) });
         }
         let sum = found.check()?;

@@ -125,23 +125,37 @@ impl Installed {
 
     /// Whether it may be run: the sum beside it is right, and no user outside its group can change it.
     pub fn check(&self) -> anyhow::Result<String> {
+        self.check_rights()?;
+        let sum = sum_of(&self.path)?;
+        self.check_sum(&sum)?;
+        Ok(sum)
+    }
+
+    /// The same for a program whose SHA-256 is known to be `sum`: all is looked at but the program.
+    pub fn check_known(&self, sum: &str) -> anyhow::Result<()> {
+        self.check_rights()?;
+        self.check_sum(sum)
+    }
+
+    fn check_rights(&self) -> anyhow::Result<()> {
         // The file, and all directories up to the plugin directory: whoever writes to one of them can put
         // another file in its place.
         let above = self.source.split('/').count() + 2;
-        for path in self.path.ancestors().take(above) {
-            check_owner_and_mode(path)?;
-        }
+        self.path.ancestors().take(above).try_for_each(check_owner_and_mode)
+    }
+
+    /// Whether the file beside it says `sum`.
+    fn check_sum(&self, sum: &str) -> anyhow::Result<()> {
         let beside = sum_path(&self.path);
         let wanted = read_regular_text(&beside, 1024)
             .with_context(|| format!("its sum in {} cannot be read", beside.display()))?;
-        let sum = sum_of(&self.path)?;
         ensure!(
-            wanted.trim().eq_ignore_ascii_case(&sum),
+            wanted.trim().eq_ignore_ascii_case(sum),
             "its SHA-256 is {sum}, but {} says {}",
             beside.display(),
             wanted.trim()
         );
-        Ok(sum)
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use hcl::Value;
 
 use super::installed::platform;
@@ -107,6 +107,44 @@ impl Lock {
 }
 
 impl Pinned {
+    /// The same, with what is known of other platforms by `before`, which was locked until now. A program
+    /// whose archive has changed is not the one of this release any more.
+    pub fn with_others_of(mut self, before: Option<&Self>) -> Self {
+        let Some(before) = before.filter(|before| before.version == self.version) else {
+            return self;
+        };
+        for (platform, sum) in &before.programs {
+            let archives = before.archives.get(platform).zip(self.archives.get(platform));
+            if archives.is_none_or(|(old, new)| old == new) {
+                self.programs.entry(platform.clone()).or_insert_with(|| sum.clone());
+            }
+        }
+        for (platform, sum) in &before.archives {
+            self.archives.entry(platform.clone()).or_insert_with(|| sum.clone());
+        }
+        self
+    }
+
+    /// The same, with the program of this platform, if nothing was known of that.
+    pub fn with_program(mut self, sum: String) -> Self {
+        self.programs.entry(platform()).or_insert(sum);
+        self
+    }
+
+    /// Whether the archives of a release, whose `sums` these are, are the locked ones: for all platforms,
+    /// as the file is kept for all.
+    pub fn check_archives(&self, sums: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        for (platform, locked) in &self.archives {
+            let Some(sum) = sums.get(platform).filter(|sum| *sum != locked) else { continue };
+            bail!(
+                "the archive of version {} for {platform} has the SHA-256 {sum}, but the lock file names \
+                 {locked}: the release was swapped. If you trust the new one, `imgbake init -upgrade` locks it",
+                self.version
+            );
+        }
+        Ok(())
+    }
+
     /// Whether the locked version is one that the template allows.
     pub fn check_constraints(&self, source: &str, constraints: &Constraints) -> anyhow::Result<()> {
         let version = Version::parse(&self.version).map_err(anyhow::Error::msg)?;
@@ -149,5 +187,34 @@ mod tests {
         assert!(pinned.check_constraints("x", &constraints).is_err());
         assert_eq!(Lock::parse("").unwrap(), Lock::default());
         assert!(Lock::parse("plugin \"x\" {}").is_err());
+    }
+
+    #[test]
+    fn what_is_known_of_other_platforms_stays_as_long_as_the_release_is_the_same() {
+        let sums = |all: &[(&str, &str)]| {
+            all.iter().map(|(platform, sum)| ((*platform).to_owned(), (*sum).to_owned())).collect()
+        };
+        let pinned = |version: &str, archives: &[(&str, &str)], programs: &[(&str, &str)]| Pinned {
+            version: version.to_owned(),
+            archives: sums(archives),
+            programs: sums(programs),
+        };
+        let archives = [("darwin_arm64", "d"), ("linux_amd64", "l")];
+        let before = pinned("1.0.0", &archives, &[("darwin_arm64", "mac")]);
+        let now = pinned("1.0.0", &archives, &[("linux_amd64", "here")]);
+        let both = now.clone().with_others_of(Some(&before));
+        assert_eq!(both.programs, sums(&[("darwin_arm64", "mac"), ("linux_amd64", "here")]));
+        assert_eq!(now.clone().with_others_of(None), now);
+        let newer = pinned("1.0.1", &archives, &[("linux_amd64", "here")]);
+        assert_eq!(newer.clone().with_others_of(Some(&before)), newer);
+        let swapped = pinned("1.0.0", &[("darwin_arm64", "other")], &[("linux_amd64", "here")]);
+        let joined = swapped.clone().with_others_of(Some(&before));
+        assert_eq!(joined.programs, swapped.programs);
+        let error = before.check_archives(&swapped.archives).unwrap_err().to_string();
+        assert!(error.contains("for darwin_arm64") && error.contains("swapped"), "{error}");
+        assert!(before.check_archives(&now.archives).is_ok());
+        let known = before.clone().with_program("new".to_owned());
+        assert_eq!(known.programs.len(), 2);
+        assert_eq!(known.clone().with_program("other".to_owned()), known);
     }
 }

@@ -14,7 +14,7 @@ mod site;
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use tempfile::{NamedTempFile, TempPath};
 
 pub use self::place::{from_file, remove};
@@ -48,23 +48,27 @@ pub struct Done {
     pub signature: String,
 }
 
-/// Takes a source apart: where it is, whose it is, and what it is called.
-pub fn parts(source: &str) -> anyhow::Result<[&str; 3]> {
+/// Takes a source apart: where it is, whose it is, and at the end what it is called. Other hosts than
+/// GitHub may have more parts between.
+pub fn parts(source: &str) -> anyhow::Result<Vec<&str>> {
     let is_word = |part: &&str| {
         !part.is_empty()
             && !part.starts_with(['.', '-'])
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
     let parts: Vec<&str> = source.split('/').collect();
-    match parts.as_slice() {
-        [host, owner, name] if parts.iter().all(is_word) && !name.starts_with("packer-") => {
-            Ok([host, owner, name])
-        }
-        _ => bail!(
-            "`{source}` is no source of a plugin; they are written like `github.com/hashicorp/docker`, \
-             without `packer-plugin-`"
-        ),
-    }
+    let is_named = parts.last().is_some_and(|name| !name.starts_with("packer-"));
+    ensure!(
+        (3..=16).contains(&parts.len()) && parts.iter().all(is_word) && is_named,
+        "`{source}` is no source of a plugin; they are written like `github.com/hashicorp/docker`, \
+         without `packer-plugin-`"
+    );
+    Ok(parts)
+}
+
+/// What the plugin of `source` is called.
+fn name(source: &str) -> anyhow::Result<&str> {
+    Ok(parts(source)?.last().copied().unwrap_or_default())
 }
 
 /// The program of Packer for machines of `platform` (`linux_arm64`) in a file of its own, and its
@@ -105,25 +109,43 @@ pub fn all(
         .unwrap_or_else(|error| (0..count).map(|_| Err(anyhow!("{error:#}"))).collect())
 }
 
+/// Whether `found` is as new as the newest release that would do.
+pub fn is_newest(
+    wish: &Wish,
+    found: &Installed,
+    environment: &Arc<Environment>,
+    ui: &Ui,
+) -> anyhow::Result<bool> {
+    let (wish, environment, ui) = (wish.clone(), environment.clone(), ui.clone());
+    let looked = async move { release(&wish, &environment, &ui).await };
+    let (_, release) = runtime::finish(looked)??;
+    Ok(release.version <= found.version)
+}
+
 async fn one(wish: &Wish, environment: &Arc<Environment>, ui: &Ui) -> anyhow::Result<Done> {
-    let sites = Site::of(&wish.source, environment)?;
+    let (site, release) = release(wish, environment, ui).await?;
+    install(wish, &site, release, environment, ui).await
+}
+
+/// The newest release that would do, at the first site that has one.
+async fn release(
+    wish: &Wish,
+    environment: &Arc<Environment>,
+    ui: &Ui,
+) -> anyhow::Result<(Site, Release)> {
     let mut refusals = Vec::new();
-    for site in sites {
-        match site.versions().await {
-            Ok(versions) => return from_site(wish, &site, versions, environment, ui).await,
+    for site in Site::of(&wish.source, environment)? {
+        match newest(wish, &site, ui).await {
+            Ok(release) => return Ok((site, release)),
             Err(error) => refusals.push(format!("{site}: {error:#}")),
         }
     }
-    bail!("its versions cannot be listed: {}", refusals.join("; "))
+    bail!("{}", refusals.join("; "))
 }
 
-async fn from_site(
-    wish: &Wish,
-    site: &Site,
-    versions: Vec<Version>,
-    environment: &Arc<Environment>,
-    ui: &Ui,
-) -> anyhow::Result<Done> {
+/// The newest release at `site` that would do.
+async fn newest(wish: &Wish, site: &Site, ui: &Ui) -> anyhow::Result<Release> {
+    let versions = site.versions().await.context("its versions cannot be listed")?;
     let mut fitting: Vec<Version> = versions
         .into_iter()
         .filter(|version| !version.is_prerelease() && wish.constraints.allow(version))
@@ -132,19 +154,26 @@ async fn from_site(
     fitting.sort();
     let mut last = None;
     for version in fitting.iter().rev() {
-        match site.release(version).await.with_context(|| format!("version {}", version.text()))? {
-            Some(release) => return install(wish, site, release, environment, ui).await,
-            None => last = Some(version),
+        let v = version.text();
+        match site.release(version).await {
+            Ok(Some(release)) => return Ok(release),
+            Ok(None) => {}
+            // A release may be tagged before its files are there.
+            Err(error) if site::is_absent(&error) => {
+                let source = &wish.source;
+                ui.say(format!("{source}: version {v} has no files at {site} (yet)."));
+            }
+            Err(error) => return Err(error.context(format!("version {v}"))),
         }
+        last = Some(v);
     }
     match last {
         Some(version) => bail!(
-            "no version at {site} is for {} and speaks the protocol 5.0; the last that was looked at is {}",
-            platform(),
-            version.text()
+            "no version is for {} and speaks the protocol 5.0; the last that was looked at is {version}",
+            platform()
         ),
         None => bail!(
-            "{site} has no version that the template allows{}",
+            "it has no version that the template allows{}",
             match &wish.pinned {
                 Some(pinned) => format!(" and the lock file names ({})", pinned.version),
                 None => String::new(),
@@ -160,15 +189,8 @@ async fn install(
     environment: &Arc<Environment>,
     ui: &Ui,
 ) -> anyhow::Result<Done> {
-    let platform = platform();
-    let locked = wish.pinned.as_ref().and_then(|pinned| pinned.archives.get(&platform));
-    if let Some(locked) = locked.filter(|locked| **locked != release.sum) {
-        bail!(
-            "the archive of version {} has the SHA-256 {}, but the lock file names {locked}: the release was \
-             swapped. If you trust the new one, `imgbake init -upgrade` locks it",
-            release.version.text(),
-            release.sum
-        );
+    if let Some(pinned) = &wish.pinned {
+        pinned.check_archives(&release.sums)?;
     }
     let signature = site.signature(&release, environment).await?;
     let archive = site.download(&release, ui).await?;
@@ -184,7 +206,7 @@ async fn install(
     let pinned = Pinned {
         version: release.version.text().to_owned(),
         archives: release.sums,
-        programs: [(platform, sum)].into(),
+        programs: [(platform(), sum)].into(),
     };
     Ok(Done { found, pinned, signature })
 }

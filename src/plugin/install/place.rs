@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use tempfile::NamedTempFile;
 
-use super::parts;
+use super::{name, parts};
 use crate::env::Environment;
 use crate::peer::open_regular;
 use crate::plugin::installed::{self, Description, Installed, platform, sum_of, sum_path};
@@ -17,7 +17,7 @@ use crate::plugin::version::Version;
 
 /// Where the plugin `source` in this version is installed below `root`.
 pub(super) fn path(root: &Path, source: &str, version: &Version) -> anyhow::Result<PathBuf> {
-    let [_, _, name] = parts(source)?;
+    let name = name(source)?;
     let file = format!("packer-plugin-{name}_v{}_x5.0_{}", version.text(), platform());
     Ok(root.join(source).join(file))
 }
@@ -59,7 +59,7 @@ pub fn from_file(
     source: &str,
     environment: &Arc<Environment>,
 ) -> anyhow::Result<Installed> {
-    let [_, _, _] = parts(source)?;
+    parts(source)?;
     let description = Description::ask_blocking(file, environment)
         .with_context(|| format!("{} does not say what it is", file.display()))?;
     let version = Version::parse(&description.version).map_err(anyhow::Error::msg)?;

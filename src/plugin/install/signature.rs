@@ -20,19 +20,24 @@ pub(super) const KEYS: &str = "IMGBAKE_PLUGIN_KEYS";
 /// How long a check may take. `gpgv` is a program of this machine, and prints a few lines.
 const CHECK: Duration = Duration::from_secs(30);
 
-/// What is to be said of the signature of `sums`; an error if it is not by a trusted key.
+/// What is to be said of the `signature` of `sums`, which may be none; an error if it is not by a trusted
+/// key.
 pub(super) async fn check(
     sums: &[u8],
-    signature: Option<&[u8]>,
+    signature: anyhow::Result<Option<Vec<u8>>>,
     environment: &Environment,
 ) -> anyhow::Result<String> {
     let (keys, signature) = match (environment.get(KEYS), signature) {
-        (Some(keys), Some(signature)) => (environment.cwd.join(keys), signature),
-        (Some(_), None) => bail!("its sums are not signed, and {KEYS} asks for a signature"),
-        (None, Some(_)) => {
+        (Some(keys), Ok(Some(signature))) => (environment.cwd.join(keys), signature),
+        (Some(_), Ok(None)) => bail!("its sums are not signed, and {KEYS} asks for a signature"),
+        (Some(_), Err(error)) => return Err(error.context("the signature of its sums")),
+        (None, Ok(Some(_))) => {
             return Ok(format!("its signature was not checked, as {KEYS} names no keys"));
         }
-        (None, None) => return Ok("its publisher does not sign".to_owned()),
+        (None, Ok(None)) => return Ok("its publisher does not sign".to_owned()),
+        (None, Err(error)) => {
+            return Ok(format!("its signature was not checked, and cannot be had: {error:#}"));
+        }
     };
     let dir = tempfile::tempdir()?;
     let (sums_file, signature_file) = (dir.path().join("sums"), dir.path().join("sums.sig"));

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use octocrab::Octocrab;
+use reqwest::StatusCode;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
@@ -92,7 +94,8 @@ pub(super) struct Release {
 impl Site {
     /// The sites that have the plugin `source`, the first to be asked first.
     pub fn of(source: &str, environment: &Arc<Environment>) -> anyhow::Result<Vec<Self>> {
-        let [host, owner, name] = parts(source)?;
+        let parts = parts(source)?;
+        let name = parts.last().copied().unwrap_or_default();
         let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
         let product = format!("packer-plugin-{name}");
         let site = |kind| Self {
@@ -110,10 +113,11 @@ impl Site {
             };
             return Ok(vec![site(kind)]);
         }
-        ensure!(
-            host == "github.com",
-            "plugins are fetched from github.com only; `imgbake plugins install -path FILE {source}` installs a file"
-        );
+        let &["github.com", owner, _] = parts.as_slice() else {
+            bail!(
+                "plugins are fetched from github.com only; `imgbake plugins install -path FILE {source}` installs a file"
+            );
+        };
         let base = |name: &str, usual: &str| base(environment, name, usual);
         let token = ["PACKER_GITHUB_API_TOKEN", "GITHUB_TOKEN"];
         let github = Kind::GitHub {
@@ -227,8 +231,12 @@ impl Site {
         release: &Release,
         environment: &Environment,
     ) -> anyhow::Result<String> {
-        let signature = self.get(&format!("{}.sig", release.sums_name)).await.ok();
-        signature::check(&release.sums_text, signature.as_deref(), environment).await
+        let signature = match self.get(&format!("{}.sig", release.sums_name)).await {
+            Ok(signature) => Ok(Some(signature)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        };
+        signature::check(&release.sums_text, signature, environment).await
     }
 
     /// A small file.
@@ -239,6 +247,9 @@ impl Site {
             }
             Address::Url(url) => {
                 let response = self.client.get(&url).send().await.map_err(web::cause)?;
+                if response.status() == StatusCode::NOT_FOUND {
+                    return Err(anyhow::Error::from(Absent).context(url));
+                }
                 let response = web::success(response).with_context(|| url.clone())?;
                 web::body(response, SMALL).await.with_context(|| url)
             }
@@ -315,6 +326,17 @@ impl Site {
     }
 }
 
+/// What a site says that has no such file.
+#[derive(Debug, thiserror::Error)]
+#[error("the server answers 404 Not Found")]
+struct Absent;
+
+/// Whether a site says that it has no such file.
+pub fn is_absent(error: &anyhow::Error) -> bool {
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    error.is::<Absent>() || error.downcast_ref().is_some_and(is_missing)
+}
+
 enum Address {
     File(PathBuf),
     Url(String),
@@ -328,9 +350,18 @@ fn sums(text: &str, prefix: &str) -> BTreeMap<String, String> {
         let (sum, name) = (words.next()?, words.next()?);
         let platform = name.strip_prefix(prefix)?.strip_suffix(".zip")?;
         let is_sum = sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit());
-        (is_sum && words.next().is_none()).then(|| (platform.to_owned(), sum.to_lowercase()))
+        let is_right = is_sum && is_platform(platform) && words.next().is_none();
+        is_right.then(|| (platform.to_owned(), sum.to_lowercase()))
     };
     text.lines().filter_map(line).collect()
+}
+
+/// Whether a system and a kind of processor may be called so: `linux_arm64`.
+fn is_platform(name: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    name.split_once('_').is_some_and(|(system, processor)| is_word(system) && is_word(processor))
 }
 
 /// A client of GitHub's interface at `api`.
@@ -384,7 +415,10 @@ mod tests {
              {a} packer-plugin-x_v1.0.0_x6.0_linux_amd64.zip\n\
              {a} packer-plugin-x_v1.0.0_manifest.json\n\
              short packer-plugin-x_v1.0.0_x5.0_linux_arm64.zip\n\
-             {a} packer-plugin-x_v1.0.0_x5.0_linux_386.zip third\n"
+             {a} packer-plugin-x_v1.0.0_x5.0_linux_386.zip third\n\
+             {a} packer-plugin-x_v1.0.0_x5.0_a\"{{.zip\n\
+             {a} packer-plugin-x_v1.0.0_x5.0_linux_amd64_v2.zip\n\
+             {a} packer-plugin-x_v1.0.0_x5.0_../linux_amd64.zip\n"
         );
         let found = sums(&text, "packer-plugin-x_v1.0.0_x5.0_");
         let wanted = [("linux_amd64", a), ("darwin_arm64", b.to_lowercase())];

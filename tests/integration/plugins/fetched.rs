@@ -80,6 +80,34 @@ fn a_plugin_of_hashicorp_comes_from_its_own_site() {
 }
 
 #[test]
+fn install_takes_the_newest_version_though_an_older_one_is_installed() {
+    let files = Files::default();
+    files.publish("1.0.0", &good("1.0.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    program.run(["plugins", "install", SOURCE]).succeeded();
+    files.publish("1.1.0", &good("1.1.0"));
+    let run = program.run(["plugins", "install", SOURCE]).succeeded();
+    assert!(run.stdout.contains(&format!("Installed plugin {SOURCE} v1.1.0")), "{}", run.stdout);
+    let run = program.run(["plugins", "install", SOURCE]).succeeded();
+    assert!(run.stdout.contains(&format!("{SOURCE} is installed: ")), "{}", run.stdout);
+}
+
+#[test]
+fn a_plugin_of_any_host_is_installed_from_a_file_and_serves_its_template() {
+    let program = with_plugins();
+    let source = "gitlab.corp/team/infra/x";
+    let file = program.write("x", script("1.0.0"));
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    program.run(["plugins", "install", "-path", "x", source]).succeeded();
+    program.write("t.pkr.hcl", requiring("x", source, ">= 1", ""));
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    program.write("t.pkr.hcl", requiring("x", source, ">= 2", ""));
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("plugins are fetched from github.com only"), "{}", said(&run));
+}
+
+#[test]
 fn an_archive_that_is_not_what_its_sum_says_is_refused() {
     let files = Files::default();
     files.publish("1.1.0", &good("1.1.0"));
@@ -266,6 +294,89 @@ fn the_lock_holds_the_sums_of_all_platforms() {
     program.write("imgbake.lock.hcl", lock.replace(&here, &"1".repeat(64)));
     let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
     assert!(said(&run).contains("the release was swapped"), "{}", said(&run));
+}
+
+#[test]
+fn a_lock_keeps_what_other_platforms_have_put_into_it() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    let lock = program.read("imgbake.lock.hcl");
+    let here = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(script("1.1.0")));
+    assert!(lock.contains(&here), "{lock}");
+    // As it comes from a colleague with another system.
+    let theirs =
+        lock.replace(&format!("{} = \"{here}\"", super::platform()), "plan9_mips = \"77\"");
+    assert_ne!(theirs, lock);
+    let installed: [&[&str]; 3] = [&["init"], &["init", "-force"], &["init", "-upgrade"]];
+    for arguments in installed {
+        program.write("imgbake.lock.hcl", &theirs);
+        program.run(arguments.iter().copied().chain(["t.pkr.hcl"])).succeeded();
+        let both = program.read("imgbake.lock.hcl");
+        assert!(both.contains(&here) && both.contains("\"77\""), "{arguments:?}: {both}");
+    }
+    // A release that was swapped for one of the platforms is wrong for all that have the lock.
+    std::fs::remove_dir_all(program.path("plugins")).unwrap();
+    program.write("imgbake.lock.hcl", theirs.replace(&"0".repeat(64), &"1".repeat(64)));
+    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("for plan9_mips has the SHA-256"), "{}", said(&run));
+}
+
+#[test]
+fn init_goes_on_to_the_version_before_where_the_newest_has_no_files_yet() {
+    let files = Files::default();
+    // 1.1.0 is a tag there, too.
+    files.publish("1.0.0", &good("1.0.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains(&format!("Installed plugin {SOURCE} v1.0.0")), "{}", run.stdout);
+    assert!(run.stdout.contains("version 1.1.0 has no files at"), "{}", run.stdout);
+    // A site that does not answer as it should is no reason to take an older version.
+    let sums = "/acme/packer-plugin-x/releases/download/v1.1.0/packer-plugin-x_v1.1.0_SHA256SUMS";
+    files.answer(sums, StatusCode::BAD_GATEWAY, "");
+    let run = program.run(["init", "-upgrade", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("version 1.1.0: "), "{}", said(&run));
+    assert!(said(&run).contains("the server answers 502"), "{}", said(&run));
+}
+
+#[test]
+fn init_goes_on_to_github_where_the_other_site_has_no_version_that_would_do() {
+    let files = Files::default();
+    files.publish_there("2.0.0", &good("2.0.0"));
+    files.publish("1.1.0", &good("1.1.0"));
+    files.also_of("hashicorp");
+    let server = files.serve();
+    let program = asking(&server);
+    let source = "github.com/hashicorp/x";
+    program.write("t.pkr.hcl", requiring("x", source, "~> 1.1.0", ""));
+    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains(&format!("Installed plugin {source} v1.1.0")), "{}", run.stdout);
+    program.write("t.pkr.hcl", requiring("x", source, "~> 3.0", ""));
+    let run = program.run(["init", "-upgrade", "t.pkr.hcl"]).failed_with(1);
+    let all = said(&run);
+    assert_eq!(all.matches("it has no version that the template allows").count(), 2, "{all}");
+}
+
+#[test]
+fn only_a_site_that_has_no_signature_says_that_its_publisher_does_not_sign() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    files.answer(&format!("{SUMS}.sig"), StatusCode::SERVICE_UNAVAILABLE, "");
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains("was not checked, and cannot be had: "), "{}", run.stdout);
+    program.write("keys.gpg", "");
+    let program = program.with([("IMGBAKE_PLUGIN_KEYS", "keys.gpg")]);
+    let run = program.run(["init", "-force", "t.pkr.hcl"]).failed_with(1);
+    assert!(said(&run).contains("the signature of its sums: "), "{}", said(&run));
+    assert!(said(&run).contains("the server answers 503"), "{}", said(&run));
 }
 
 #[test]

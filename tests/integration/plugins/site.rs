@@ -88,6 +88,16 @@ impl Files {
         self.put("/repos/acme/packer-plugin-x/git/matching-refs/tags", tags);
     }
 
+    /// All that `acme` has published at GitHub, `owner` has, too.
+    pub(super) fn also_of(&self, owner: &str) {
+        let mut files = self.files.lock().unwrap();
+        let theirs: Vec<_> = files
+            .iter()
+            .map(|(path, answer)| (path.replace("/acme/", &format!("/{owner}/")), answer.clone()))
+            .collect();
+        files.extend(theirs);
+    }
+
     /// Publishes a release of `hashicorp/packer-plugin-x` at HashiCorp's site.
     pub(super) fn publish_there(&self, version: &str, archive: &[u8]) {
         let base = "/packer-plugin-x";
