@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use imgbake::env::{self, sealed};
-use imgbake::{action, cli, init};
+use imgbake::{action, cli, init, plugin};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -24,8 +24,10 @@ fn main() -> ExitCode {
     if init::is_needed() {
         return init::run(args_os());
     }
-    match entry {
-        Some(entry) => action::main(entry).into(),
-        None => cli::main(args.into_iter().skip(1).collect()).into(),
-    }
+    let exit = match entry {
+        Some(entry) => action::main(entry),
+        None => cli::main(args.into_iter().skip(1).collect()),
+    };
+    plugin::end_all();
+    exit.into()
 }

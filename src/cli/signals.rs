@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::Exit;
 use super::build::LAST_WORDS;
 use crate::peer;
+use crate::plugin;
 
 /// All that ask a process to end, with their names in messages. Some are rarely sent by people;
 /// but schedulers and `timeout -s` do send them, and whoever does not listen dies of them without
@@ -70,6 +71,7 @@ async fn guard(mut signals: Vec<(unix::Signal, &'static str)>, run: UnboundedSen
         }
     }
     tokio::time::sleep(last_words).await;
+    plugin::end_all();
     std::process::exit(Exit::Interrupted as i32);
 }
 

@@ -8,14 +8,16 @@ use rmpv::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::artifact::{self, Made};
+use super::login::WinRm;
 use super::machine::Machine;
+use super::options;
 use super::pack::{self, field, id_in, text_in};
 use super::prepare::Options;
 use super::process::Process;
 use super::remote::Remote;
 use super::rpc::{Service, no_such_method};
 use super::voice::Voice;
-use super::work::{Unfinished, Work};
+use super::work::{Deaf, Unfinished, Work};
 use crate::component::{Artifact, BuildContext, Builder, Communicator};
 use crate::template::ast::Role;
 
@@ -28,13 +30,14 @@ const RUN: Work =
 pub struct PluginBuilder {
     remote: Remote,
     options: Options,
+    winrm: WinRm,
     generated: Vec<String>,
 }
 
 impl PluginBuilder {
-    /// The builder `remote` with `options`, which it has accepted.
-    pub fn new(remote: Remote, options: Options, generated: Vec<String>) -> Self {
-        Self { remote, options, generated }
+    /// The builder `remote` with `options`, which it has accepted, and which say `winrm` of that.
+    pub fn new(remote: Remote, options: Options, winrm: WinRm, generated: Vec<String>) -> Self {
+        Self { remote, options, winrm, generated }
     }
 }
 
@@ -43,18 +46,23 @@ impl Builder for PluginBuilder {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         let process = Arc::new(self.options.ready(&self.remote, cx.on_error).await?);
         let unfinished = Unfinished::new(cx.ui.clone(), process.called());
-        let hosted = Arc::new(Hosted::new(process.clone(), cx));
+        let hosted = Arc::new(Hosted::new(process.clone(), self.winrm, cx));
         let run = tokio::select! {
             run = RUN.run(&process, hosted, Value::from, &cx.cancel) => run,
             never = unfinished.warns_when(&cx.cancel) => match never {},
         };
-        if process.is_alive() {
+        let is_deaf = run.as_ref().is_err_and(|error| error.is::<Deaf>());
+        if process.is_alive() && !is_deaf {
             unfinished.ended();
         }
         let (answer, served) = run?;
         match pack::id(&answer) {
             0 => Ok(None),
-            id => Ok(Some(Arc::new(Made::take(process, id, vec![served]).await?))),
+            id => {
+                let made = Made::take(process, id, vec![served]).await?;
+                options::hide_secret_data(&made.build_data(), &cx.redactor);
+                Ok(Some(Arc::new(made)))
+            }
         }
     }
 
@@ -66,6 +74,7 @@ impl Builder for PluginBuilder {
 /// What a builder may call while it runs: our provisioners, and our voice.
 struct Hosted {
     process: Arc<Process>,
+    winrm: WinRm,
     cx: BuildContext,
     voice: Voice,
     /// Stops the provisioners where the builder says so.
@@ -73,16 +82,17 @@ struct Hosted {
 }
 
 impl Hosted {
-    fn new(process: Arc<Process>, cx: &BuildContext) -> Self {
+    fn new(process: Arc<Process>, winrm: WinRm, cx: &BuildContext) -> Self {
         let stop = cx.cancel.child_token();
         let cx = BuildContext { cancel: stop.clone(), ..cx.clone() };
-        Self { process, voice: Voice::new(cx.ui.clone()), cx, stop }
+        Self { process, winrm, voice: Voice::new(cx.ui.clone()), cx, stop }
     }
 
     async fn provision(&self, argument: &Value) -> anyhow::Result<()> {
         let id = id_in(argument, "StreamId");
         let data = field(argument, "Data").map(artifact::data).unwrap_or_default();
-        let machine = Machine::connect(self.process.clone(), id, &data).await?;
+        options::hide_secret_data(&data, &self.cx.redactor);
+        let machine = Machine::connect(self.process.clone(), id, &data, self.winrm).await?;
         let machine: Arc<dyn Communicator> = Arc::new(machine);
         self.cx.provisioning.provision(&self.cx, machine, data).await
     }

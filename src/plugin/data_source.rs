@@ -9,12 +9,14 @@ use rmpv::Value;
 use serde_json::Value as Json;
 
 use super::gob_cty;
+use super::options::is_secret;
 use super::pack::{self, error_in, field};
 use super::prepare::Options;
 use super::remote::Remote;
 use super::spec::Type;
 use crate::component::{DataSource, OnError, Output, Outputs};
 use crate::guest::harmless;
+use crate::secret::Secret;
 
 /// How long a data source may take to answer.
 const ANSWER: Duration = Duration::from_secs(10 * 60);
@@ -51,9 +53,17 @@ impl DataSource for PluginDataSource {
         let (Type::Object(_), Json::Object(fields)) = (ty, value) else {
             bail!("its answer is no object");
         };
-        let fields = fields.into_iter().map(|(name, value)| (name, Output::Public(value)));
-        Ok(Outputs(fields.collect()))
+        Ok(Outputs(fields.into_iter().map(output).collect()))
     }
+}
+
+/// Plugins do not say which of their outputs are secret.
+fn output((name, value): (String, Json)) -> (String, Output) {
+    let output = match value {
+        Json::String(text) if is_secret(&name) => Output::Secret(Secret::new(text)),
+        value => Output::Public(value),
+    };
+    (name, output)
 }
 
 /// A value with its type: a list of the type as JSON, and the value.

@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::data_source::PluginDataSource;
 use super::installed::{self, Description, Installed};
 use super::lock::Lock;
+use super::login::WinRm;
 use super::options;
 use super::post_processor::PluginPostProcessor;
 use super::prepare::{self, Accepted, Options};
@@ -166,25 +167,26 @@ impl Host {
 impl Remote {
     /// As the registry knows a builder.
     pub fn builder(&self) -> Descriptor<dyn Builder> {
-        self.descriptor(|remote, options, accepted| {
-            Box::new(PluginBuilder::new(remote, options, accepted.generated))
+        self.descriptor(|remote, options, accepted, body| {
+            let winrm = WinRm::of(body);
+            Box::new(PluginBuilder::new(remote, options, winrm, accepted.generated))
         })
     }
 
     /// As the registry knows a provisioner.
     pub fn provisioner(&self) -> Descriptor<dyn Provisioner> {
-        self.descriptor(|remote, options, _| Box::new(PluginProvisioner::new(remote, options)))
+        self.descriptor(|remote, options, _, _| Box::new(PluginProvisioner::new(remote, options)))
     }
 
     /// As the registry knows a post-processor.
     pub fn post_processor(&self) -> Descriptor<dyn PostProcessor> {
-        self.descriptor(|remote, options, _| Box::new(PluginPostProcessor::new(remote, options)))
+        self.descriptor(|remote, options, _, _| Box::new(PluginPostProcessor::new(remote, options)))
     }
 
     /// As the registry knows a data source.
     pub fn data_source(&self) -> Descriptor<dyn DataSource> {
-        let mut descriptor: Descriptor<dyn DataSource> =
-            self.descriptor(|remote, options, _| Box::new(PluginDataSource::new(remote, options)));
+        let mut descriptor: Descriptor<dyn DataSource> = self
+            .descriptor(|remote, options, _, _| Box::new(PluginDataSource::new(remote, options)));
         match self.output_spec() {
             Ok(outputs) => {
                 let outputs = outputs.iter().map(|(name, item)| (name.clone(), output_type(item)));
@@ -203,7 +205,7 @@ impl Remote {
     /// The component with its schema. One whose schema cannot be had says so where it is used.
     fn descriptor<T: ?Sized + 'static>(
         &self,
-        make: fn(Self, Options, Accepted) -> Box<T>,
+        make: fn(Self, Options, Accepted, &Node) -> Box<T>,
     ) -> Descriptor<T> {
         let spec = self.spec().unwrap_or_default();
         let Identity { name, source, version, .. } = self.identity();
@@ -222,7 +224,7 @@ impl Remote {
                 true => Default::default(),
                 false => options.check(&remote, body)?,
             };
-            Ok((make(remote.clone(), options, accepted), warnings))
+            Ok((make(remote.clone(), options, accepted, body), warnings))
         };
         Descriptor {
             description,

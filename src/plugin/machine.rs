@@ -12,8 +12,10 @@ use futures::StreamExt as _;
 use rmpv::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
 
 use super::gob;
+use super::login::{Login, WinRm};
 use super::mux::{Accept, Channel};
 use super::pack::object;
 use super::process::Process;
@@ -21,6 +23,7 @@ use super::rpc::Client;
 use crate::communicator::lend;
 use crate::component::{
     Access, Command, Communicator, DISCONNECTED_STATUS, Entrance, Exit, Input, Upload,
+    WindowsAccess,
 };
 use crate::event::{Stream, Ui};
 use crate::guest::GuestOutput;
@@ -34,31 +37,38 @@ const CHUNK: usize = 256 * 1024;
 /// How long a plugin may take to start a command, and to say how it ended once its output is over.
 const START: Duration = Duration::from_secs(120);
 
+/// How long it may take to move a file or a directory: nobody knows how much that is, nor how slow the
+/// machine's connection.
+const TRANSFER: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// The machine that a builder's process is connected to.
 #[derive(Clone, Debug)]
 pub struct Machine {
     process: Arc<Process>,
     client: Arc<Client>,
     is_windows: bool,
-    /// Who the plugin has logged in as.
-    user: String,
+    login: Login,
 }
 
 impl Machine {
-    /// The one that the builder in `process` serves as `id`, of which it says `data`.
-    pub async fn connect(process: Arc<Process>, id: u32, data: &BuildData) -> anyhow::Result<Self> {
+    /// The one that the builder in `process` serves as `id`, of which it says `data`, and its template
+    /// `winrm`.
+    pub async fn connect(
+        process: Arc<Process>,
+        id: u32,
+        data: &BuildData,
+        winrm: WinRm,
+    ) -> anyhow::Result<Self> {
         let channel = process.session.dial(id).await.context("the machine cannot be reached")?;
         // Only Windows is spoken with in that way.
         let is_windows = data.get("ConnType").is_some_and(|kind| kind == "winrm");
-        // Where nobody says it, other programs need a name all the same.
-        let user = data.get("User").and_then(|user| user.as_str()).filter(|user| !user.is_empty());
-        let user = user.unwrap_or("packer").to_owned();
-        Ok(Self { process, client: Arc::new(Client::new(channel)), is_windows, user })
+        let login = Login::of(data, winrm);
+        Ok(Self { process, client: Arc::new(Client::new(channel)), is_windows, login })
     }
 
-    async fn call(&self, method: &str, argument: Value) -> anyhow::Result<Value> {
+    async fn call(&self, method: &str, argument: Value, limit: Duration) -> anyhow::Result<Value> {
         let method = format!("Communicator.{method}");
-        let answer = self.client.call_unlimited(&method, argument).await;
+        let answer = self.client.call(&method, argument, limit).await;
         self.process.explained(&method, answer).await.map_err(|error| {
             match self.process.is_alive() {
                 true => error,
@@ -83,9 +93,7 @@ impl Machine {
             ("StderrStreamId", stderr.into()),
             ("ResponseStreamId", end.into()),
         ]);
-        let started = tokio::time::timeout(START, self.call("Start", argument)).await;
-        started.context("the plugin did not start the command in time")??;
-        Ok(())
+        self.call("Start", argument, START).await.map(drop)
     }
 
     /// Runs `command`, which reads `input` if it is given any.
@@ -100,9 +108,13 @@ impl Machine {
         let ids = [streams[0].id, streams[1].id, streams[2].id];
         let fed = input.map(|input| (session.accept(), input));
         let stdin = fed.as_ref().map_or(0, |(stream, _)| stream.id);
-        let work = async {
-            tokio::try_join!(self.start(command.text(), stdin, ids), follow(streams, output))
+        let started = CancellationToken::new();
+        let start = async {
+            self.start(command.text(), stdin, ids).await?;
+            started.cancel();
+            Ok(())
         };
+        let work = async { tokio::try_join!(start, follow(streams, &started, output)) };
         let followed = tokio::select! {
             followed = work => followed,
             Err(error) = give(fed) => Err(error),
@@ -125,7 +137,7 @@ impl Machine {
         write: impl AsyncFnOnce(&mut Channel) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let stream = self.process.session.accept();
-        let call = self.call("Upload", argument(stream.id));
+        let call = self.call("Upload", argument(stream.id), TRANSFER);
         let feed = async {
             let mut channel = stream.channel().await?;
             let written = write(&mut channel).await;
@@ -145,7 +157,7 @@ impl Machine {
 
     async fn transfer_dir(&self, method: &str, from: &str, to: &str) -> anyhow::Result<()> {
         let argument = object([("Dst", to.into()), ("Src", from.into()), ("Exclude", Value::Nil)]);
-        self.call(method, argument).await.map(drop)
+        self.call(method, argument, TRANSFER).await.map(drop)
     }
 }
 
@@ -169,9 +181,11 @@ async fn give(input: Option<(Accept, Input<'_>)>) -> anyhow::Result<()> {
 /// Passes on both outputs of a command, then says how it ended.
 async fn follow(
     [stdout, stderr, end]: [Accept; 3],
+    started: &CancellationToken,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<i64> {
-    let (mut stdout, mut stderr) = (stdout.channel().await?, stderr.channel().await?);
+    let mut stdout = stdout.channel_of(started).await.context("the command's output")?;
+    let mut stderr = stderr.channel_of(started).await.context("the command's errors")?;
     let (mut from_stdout, mut from_stderr) = (vec![0; CHUNK], vec![0; CHUNK]);
     let (mut stdout_open, mut stderr_open) = (true, true);
     while stdout_open || stderr_open {
@@ -258,9 +272,14 @@ impl Communicator for Machine {
     async fn download(&self, from: &str, to: &Path, _ui: &Ui) -> anyhow::Result<()> {
         let stream = self.process.session.accept();
         let argument = object([("Path", from.into()), ("WriterStreamId", stream.id.into())]);
-        let call = self.call("Download", argument);
+        let answered = CancellationToken::new();
+        let call = async {
+            self.call("Download", argument, TRANSFER).await?;
+            answered.cancel();
+            anyhow::Ok(())
+        };
         let take = async {
-            let mut channel = stream.channel().await?;
+            let mut channel = stream.channel_of(&answered).await.context("the file's content")?;
             let mut file = tokio::fs::File::create(to).await?;
             tokio::io::copy(&mut channel, &mut file).await?;
             file.flush().await?;
@@ -277,14 +296,20 @@ impl Communicator for Machine {
     }
 
     /// The plugin's connection is the only one that we know to work: it may have logged in with a
-    /// password, or through hosts that it alone knows.
+    /// password, or through hosts that it alone knows. Whoever wants another gets what the builder tells.
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
-        match by {
-            Entrance::OurConnection(sharing) if !self.is_windows => {
-                lend(Arc::new(self.clone()), &self.user, sharing).await.map(Some)
+        Ok(match by {
+            _ if self.is_windows => None,
+            Entrance::OwnLogin => self.login.by_key(),
+            Entrance::Unaided => self.login.unaided(),
+            Entrance::OurConnection(sharing) => {
+                Some(lend(Arc::new(self.clone()), self.login.user(), sharing).await?)
             }
-            _ => Ok(None),
-        }
+        })
+    }
+
+    fn windows_access(&self) -> Option<WindowsAccess> {
+        self.login.windows().filter(|_| self.is_windows)
     }
 
     /// The builder closes it when it is done.

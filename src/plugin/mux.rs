@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::runtime::{self, guard};
 
@@ -159,6 +160,21 @@ impl Accept {
     pub async fn channel(mut self) -> io::Result<Channel> {
         (&mut self.receiver).await.map_err(|_| gone())
     }
+
+    /// The same for a stream that a call is to have dialled once it has `answered`.
+    pub async fn channel_of(self, answered: &CancellationToken) -> io::Result<Channel> {
+        let late = async {
+            answered.cancelled().await;
+            tokio::time::sleep(DIAL).await;
+        };
+        tokio::select! {
+            channel = self.channel() => channel,
+            () = late => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it has answered, and did not open the stream within {DIAL:?}"),
+            )),
+        }
+    }
 }
 
 impl Drop for Accept {
@@ -174,7 +190,10 @@ async fn drive<T: Socket>(
     slots: Slots,
 ) {
     let mut asked = VecDeque::new();
-    poll_fn(|cx| drive_once(cx, &mut connection, &mut opens, &mut asked, &slots)).await;
+    tokio::select! {
+        () = poll_fn(|cx| drive_once(cx, &mut connection, &mut opens, &mut asked, &slots)) => {}
+        () = runtime::closing() => {}
+    }
     opens.close();
     guard(&slots).clear();
 }

@@ -16,6 +16,7 @@ use crate::config::{
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::PACKER_VERSION;
+use crate::interpolate::BuildData;
 use crate::secret::Redactor;
 use crate::template::ast::Role;
 
@@ -207,13 +208,27 @@ const SECRETS: [&str; 11] = [
     "token",
 ];
 
+/// Whether what is called `name` is a secret: an option, an output, or what a machine says of itself,
+/// whose names are written like `SSHPrivateKey`.
+pub fn is_secret(name: &str) -> bool {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "");
+    let name = plain(name);
+    SECRETS.iter().any(|end| name.ends_with(&plain(end)))
+}
+
+/// Has `redactor` hide the secrets in what a machine says of itself.
+pub fn hide_secret_data(data: &BuildData, redactor: &Redactor) {
+    let secrets = data.iter().filter(|(name, _)| is_secret(name));
+    let texts = secrets.filter_map(|(_, value)| value.as_str()).filter(|text| !text.is_empty());
+    texts.for_each(|text| redactor.register(text));
+}
+
 /// Has `redactor` hide what is a secret by its option's name: plugins do not say which options hold
 /// one.
 pub fn hide_secrets(body: &Node, redactor: &Redactor) {
     for (name, entry) in body.entries().into_iter().flatten() {
-        let is_secret = SECRETS.iter().any(|end| name.ends_with(end));
         match &entry.value.kind {
-            NodeKind::String(text) if is_secret && text != UNKNOWN => redactor.register(text),
+            NodeKind::String(text) if is_secret(name) && text != UNKNOWN => redactor.register(text),
             NodeKind::List(items) => items.iter().for_each(|item| hide_secrets(item, redactor)),
             _ => hide_secrets(&entry.value, redactor),
         }

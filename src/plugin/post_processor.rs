@@ -14,7 +14,7 @@ use super::remote::Remote;
 use super::rpc::Service;
 use super::voice::Voice;
 use super::work::Work;
-use crate::component::{Artifact, OnError, PostProcessContext, PostProcessor, Processed};
+use crate::component::{Artifact, PostProcessContext, PostProcessor, Processed};
 use crate::guest::harmless;
 use crate::template::ast::Role;
 
@@ -58,7 +58,7 @@ impl PostProcessor for PluginPostProcessor {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let process = Arc::new(self.options.ready(&self.remote, OnError::Cleanup).await?);
+        let process = Arc::new(self.options.ready(&self.remote, cx.on_error).await?);
         let given = Arc::new(Given { artifact: Lent(input), voice: Voice::new(cx.ui.clone()) });
         let done = POST_PROCESS.run(&process, given, Value::from, &cx.cancel);
         let (answer, served) = done.await?;

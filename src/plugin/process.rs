@@ -1,10 +1,10 @@
 //! One plugin process: started, greeted, watched, ended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::mux::Session;
@@ -31,6 +31,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a plugin that was let go may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long plugins may take to end by themselves at the end of this program.
+const AT_THE_END: Duration = Duration::from_secs(1);
 
 /// How many lines of a plugin's log are kept for the case that it dies, and how long they may be.
 const TAIL: usize = 200;
@@ -75,18 +78,12 @@ pub struct Process {
     called: String,
     tail: Tail,
     ended: watch::Receiver<Option<String>>,
-    let_go: Arc<Notify>,
+    _hold: Hold,
 }
 
 impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Process").field("called", &self.called).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.let_go.notify_one();
     }
 }
 
@@ -110,24 +107,17 @@ impl Process {
         };
         let session = match connected {
             Ok(session) => session,
-            Err(error) => {
-                watched.let_go.notify_one();
-                // What it says of itself is worth more than what is missing.
-                tail.read_whole().await;
-                return Err(error.context(format!(
-                    "{} cannot be used{}",
-                    start.called,
-                    tail.shown()
-                )));
-            }
+            Err(error) => return Err(watched.useless(start, "cannot be used", error, &tail).await),
         };
         runtime::spawn(async move { drain(stdout).await });
-        let main = session.dial(0).await;
-        let main =
-            main.with_context(|| format!("{} does not answer{}", start.called, tail.shown()))?;
-        let Watched { ended, let_go } = watched;
-        let called = start.called.clone();
-        Ok(Self { session, main: Client::new(main), called, tail, ended, let_go })
+        let main = match session.dial(0).await {
+            Ok(main) => Client::new(main),
+            Err(error) => {
+                return Err(watched.useless(start, "does not answer", error.into(), &tail).await);
+            }
+        };
+        let Watched { ended, hold } = watched;
+        Ok(Self { session, main, called: start.called.clone(), tail, ended, _hold: hold })
     }
 
     /// How people call its component.
@@ -214,15 +204,35 @@ pub(super) fn is_withheld(name: &str) -> bool {
 /// A child that somebody waits for.
 struct Watched {
     ended: watch::Receiver<Option<String>>,
-    let_go: Arc<Notify>,
+    hold: Hold,
 }
+
+/// What keeps a child: when it is dropped, the child is let go. What is sent through it kills the child.
+type Hold = oneshot::Sender<()>;
 
 impl Watched {
     fn over(child: Child) -> Self {
         let (sender, ended) = watch::channel(None);
-        let let_go = Arc::new(Notify::new());
-        runtime::spawn(watch_over(child, sender, let_go.clone()));
-        Self { ended, let_go }
+        let (hold, held) = oneshot::channel();
+        runtime::spawn(watch_over(child, sender, held));
+        Self { ended, hold }
+    }
+
+    /// Kills a child that is of no use, and says why it is none.
+    async fn useless(
+        self,
+        start: &Start,
+        what: &str,
+        error: anyhow::Error,
+        tail: &Tail,
+    ) -> anyhow::Error {
+        let Self { mut ended, hold } = self;
+        // One that has ended already is not there to be killed.
+        let _ = hold.send(());
+        let _ = timeout(LAST_WORDS, ended.wait_for(Option::is_some)).await;
+        // What it says of itself is worth more than what is missing.
+        tail.read_whole().await;
+        error.context(format!("{} {what}{}", start.called, tail.shown()))
     }
 
     async fn status(&mut self) -> String {
@@ -231,23 +241,72 @@ impl Watched {
     }
 }
 
-/// Waits for the end of `child`. When it was let go it may end by itself; then it is killed, with all
-/// that it started.
-async fn watch_over(mut child: Child, ended: watch::Sender<Option<String>>, let_go: Arc<Notify>) {
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+/// Waits for the end of `child`. One that was let go may end by itself; then it is killed, with all that
+/// it started.
+async fn watch_over(
+    mut child: Child,
+    ended: watch::Sender<Option<String>>,
+    held: oneshot::Receiver<()>,
+) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok());
+    let listed = Listed::of(group);
     let status = tokio::select! {
         status = child.wait() => status,
-        () = let_go.notified() => match timeout(GRACE, child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                // What has ended meanwhile needs no signal.
-                let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-                child.wait().await
+        killed = held => {
+            let grace = if killed.is_ok() { Duration::ZERO } else { GRACE };
+            match timeout(grace, child.wait()).await {
+                Ok(status) => status,
+                Err(_) => {
+                    group.into_iter().for_each(kill);
+                    child.wait().await
+                }
             }
         },
     };
+    drop(listed);
     let text = |status: ExitStatus| status.to_string();
     ended.send_replace(Some(status.map_or_else(|error| error.to_string(), text)));
+}
+
+fn kill(group: i32) {
+    if let Some(group) = Pid::from_raw(group) {
+        // What has ended meanwhile needs no signal.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// The process groups of the plugins that run, and who waits until there are none.
+static RUNNING: (Mutex<BTreeSet<i32>>, Condvar) = (Mutex::new(BTreeSet::new()), Condvar::new());
+
+/// A process group that stands among [`RUNNING`] as long as this lives.
+struct Listed(Option<i32>);
+
+impl Listed {
+    fn of(group: Option<i32>) -> Self {
+        guard(&RUNNING.0).extend(group);
+        Self(group)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut running = guard(&RUNNING.0);
+        running.retain(|group| Some(*group) != self.0);
+        RUNNING.1.notify_all();
+    }
+}
+
+/// Ends all plugins, at the end of this program: they have process groups of their own, and one that
+/// hangs would stay. Most end by themselves as soon as their connection does.
+pub fn end_all() {
+    let running = guard(&RUNNING.0);
+    if running.is_empty() {
+        return;
+    }
+    runtime::close();
+    let waited = RUNNING.1.wait_timeout_while(running, AT_THE_END, |running| !running.is_empty());
+    let (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    running.iter().copied().for_each(kill);
 }
 
 /// Reads the greeting, and connects to where it says.

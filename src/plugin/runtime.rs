@@ -8,12 +8,26 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 static RUNTIME: LazyLock<Result<Runtime, String>> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let builder = builder.worker_threads(2).thread_name("plugins").enable_all();
     builder.build().map_err(|error| error.to_string())
 });
+
+/// Fires at the end of this program.
+static CLOSING: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
+
+/// Has all connections end: the program does.
+pub(super) fn close() {
+    CLOSING.cancel();
+}
+
+/// Waits for [`close`].
+pub(super) async fn closing() {
+    CLOSING.cancelled().await;
+}
 
 /// What `mutex` guards, even if a thread has died with it.
 pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
 use async_trait::async_trait;
 use rmpv::Value;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,14 @@ const BEGIN: Duration = Duration::from_millis(250);
 
 /// How long it may take to hear that it shall stop.
 const HEAR: Duration = Duration::from_secs(10);
+
+/// A plugin that did not stop when it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error("{called} was told to stop and did not within {patience}; it was ended")]
+pub struct Deaf {
+    called: String,
+    patience: GoDuration,
+}
 
 /// A service that notes when it is called first: then the plugin has begun.
 struct Noting {
@@ -85,11 +92,10 @@ impl Work {
                 Err(_) if process.is_alive() => Err(Cancelled.into()),
                 Err(death) => Err(death),
             },
-            () = stopped => bail!(
-                "{} was told to stop and did not within {}; it was ended",
-                process.called(),
-                GoDuration::from(self.patience)
-            ),
+            () = stopped => {
+                let (called, patience) = (process.called().to_owned(), self.patience.into());
+                Err(Deaf { called, patience }.into())
+            }
         }
     }
 }

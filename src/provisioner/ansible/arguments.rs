@@ -51,6 +51,19 @@ pub(super) fn without_secrets(
     Ok(safe)
 }
 
+/// Whether `argument` gives a password or a key that lets Ansible in.
+pub(super) fn lets_in(argument: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "ansible_password",
+        "ansible_ssh_pass",
+        "ansible_ssh_private_key_file",
+        "ansible_private_key_file",
+        "--private-key",
+        "--key-file",
+    ];
+    WORDS.iter().any(|word| argument.contains(word))
+}
+
 /// The extra variables that `argument` gives; an empty text: the next one does.
 fn extra_variables(argument: &str) -> Option<&str> {
     if let Some(rest) = argument.strip_prefix("--extra-vars") {

@@ -18,6 +18,8 @@ pub(super) struct Login {
     pub(super) key: Option<PathBuf>,
     certificate: Option<PathBuf>,
     known_hosts: PathBuf,
+    /// Whether it is known which keys the machine has.
+    knows_keys: bool,
 }
 
 impl Login {
@@ -28,15 +30,16 @@ impl Login {
         let certificate =
             certificate.map(|text| private.write("key-cert.pub", text)).transpose()?;
         let known = private.write("known_hosts", &known_hosts(access))?;
-        Ok(Self { key, certificate, known_hosts: known })
+        let knows_keys = !access.host_keys.is_empty();
+        Ok(Self { key, certificate, known_hosts: known, knows_keys })
     }
 
     /// Options of `ssh`, as one text that Ansible splits into words. Where they are `for_all` hosts,
-    /// others than ours are known by what they show first.
+    /// others than ours are known by what they show first; so is ours where nobody knows its keys.
     pub(super) fn ssh_options(&self, own: &Options, for_all: bool) -> String {
         let known_hosts = format!("-o UserKnownHostsFile={}", self.known_hosts.display());
         let mut all = vec![known_hosts];
-        if for_all {
+        if for_all || !self.knows_keys {
             all.push("-o StrictHostKeyChecking=accept-new".to_owned());
         } else {
             all.push("-o GlobalKnownHostsFile=/dev/null".to_owned());
@@ -170,7 +173,7 @@ mod tests {
 
     fn login() -> Login {
         let known_hosts = "/p/known_hosts".into();
-        Login { key: Some("/p/key".into()), certificate: None, known_hosts }
+        Login { key: Some("/p/key".into()), certificate: None, known_hosts, knows_keys: true }
     }
 
     fn access() -> Access {
@@ -224,5 +227,8 @@ mod tests {
         let options = login().ssh_options(&Options::default(), false);
         assert!(options.contains("-o StrictHostKeyChecking=yes"), "{options}");
         assert!(options.contains("-o IdentitiesOnly=yes"), "{options}");
+        let unknown =
+            Login { knows_keys: false, ..login() }.ssh_options(&Options::default(), false);
+        assert!(unknown.contains("-o StrictHostKeyChecking=accept-new"), "{unknown}");
     }
 }

@@ -31,6 +31,7 @@ use crate::component::{
     Access, Check, Component, ContainerAccess, Entrance, Exit, ProvisionContext, Provisioner,
     Sharing, WindowsAccess,
 };
+use crate::config::Late;
 use crate::provisioner::must_be_file;
 use crate::provisioner::private::Private;
 use crate::provisioner::program::read_key;
@@ -165,11 +166,12 @@ impl Ansible {
                 {
                     return Ok(access);
                 }
-                (None, _, Some(false)) => bail!(
-                    "Ansible cannot log in to the machine itself: it can over SSH with one key or an \
-                     agent, and imgbake tells no password to another program. Leave out `use_proxy = \
-                     false`, and it uses imgbake's own connection"
-                ),
+                (None, user, Some(false)) => {
+                    if let Some(access) = self.unaided(cx).await? {
+                        let user = user.clone().unwrap_or(access.user);
+                        return Ok(Access { user, ..access });
+                    }
+                }
                 _ => {}
             }
         }
@@ -181,6 +183,22 @@ impl Ansible {
         )?;
         cx.ui.say(format!("Ansible uses imgbake's connection, on port {}", access.port));
         Ok(access)
+    }
+
+    /// Where the machine is, if the template gives Ansible what lets it in.
+    async fn unaided(&self, cx: &ProvisionContext) -> anyhow::Result<Option<Access>> {
+        let mut extra = self.own.extra_arguments.iter().map(Late::raw);
+        if extra.any(arguments::lets_in)
+            && let Some(access) = cx.communicator.access(Entrance::Unaided).await?
+        {
+            return Ok(Some(access));
+        }
+        cx.ui.error(
+            "Warning: Ansible cannot log in to the machine itself, as `use_proxy = false` asks for: imgbake \
+             tells no password to another program. It goes over imgbake's own connection instead. Give it the \
+             password (`extra_arguments = [\"-e\", \"ansible_password=…\"]`), or leave out `use_proxy`.",
+        );
+        Ok(None)
     }
 
     fn sharing(&self, cx: &ProvisionContext) -> anyhow::Result<Sharing> {

@@ -20,7 +20,8 @@ use crate::support::{Program, Run, pause, signal};
 
 const SOURCE: &str = "github.com/acme/fake";
 
-/// Where the plugin finds what it is to do: `FAULT` is a method at which it dies, or what else it does.
+/// Where the plugin finds what it is to do: `FAULT` is a method at which it dies, `hang:` and one at which
+/// it never answers, or what else it does.
 const START: &str = "IMGBAKE_TEST_PLUGIN";
 /// Where it finds its version.
 const VERSION: &str = "IMGBAKE_TEST_PLUGIN_VERSION";
@@ -113,6 +114,9 @@ async fn listen(mut out: File, fault: String) {
     if fault == "close" {
         return;
     }
+    if fault == "mute" {
+        return tokio::time::sleep(Duration::from_secs(600)).await;
+    }
     let (session, main) = Session::of_plugin(socket);
     let plugin = Arc::new(Fake { session: session.clone(), fault });
     let _served = Served::on(main, plugin);
@@ -144,7 +148,7 @@ impl Fake {
         if ["deaf", "Builder.Cancel"].contains(&self.fault.as_str()) {
             return hang(&host).await;
         }
-        if self.fault.starts_with("Communicator.") {
+        if self.fault.contains("Communicator.") {
             let machine = self.session.accept();
             let argument = object([
                 ("Name", "packer_provision".into()),
@@ -180,7 +184,7 @@ struct Machine {
 #[async_trait]
 impl Service for Machine {
     async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
-        die_at(&self.fault, &format!("{service}.{method}"));
+        end_at(&self.fault, &format!("{service}.{method}")).await;
         if method == "Upload" {
             let id = pack::id_in(&argument, "ReaderStreamId");
             let mut from = self.session.dial(id).await.map_err(|error| error.to_string())?;
@@ -190,18 +194,23 @@ impl Service for Machine {
     }
 }
 
-fn die_at(fault: &str, called: &str) {
+/// Where `fault` is `called`, the plugin dies; where it is to hang there, it does.
+async fn end_at(fault: &str, called: &str) {
     if fault == called {
         let last_words = format!("panic: died at {called}\n");
         std::io::stderr().write_all(last_words.as_bytes()).unwrap();
         std::process::exit(2);
+    }
+    if fault.strip_prefix("hang:") == Some(called) {
+        std::fs::write("hangs", called).unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
     }
 }
 
 #[async_trait]
 impl Service for Fake {
     async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
-        die_at(&self.fault, &format!("{service}.{method}"));
+        end_at(&self.fault, &format!("{service}.{method}")).await;
         let works = ["Provision", "PostProcess"].contains(&method);
         if works && self.fault == format!("{service}.Cancel") {
             // It dies when it is told to stop: so it must work until then.
@@ -235,7 +244,7 @@ struct Made {
 #[async_trait]
 impl Service for Made {
     async fn call(&self, service: &str, method: &str, argument: Value) -> Result<Value, String> {
-        die_at(&self.fault, &format!("{service}.{method}"));
+        end_at(&self.fault, &format!("{service}.{method}")).await;
         Ok(match method {
             "State" => {
                 assert!(text(&argument).is_some());
@@ -329,15 +338,15 @@ fn a_plugin_that_dies_at_any_call_is_named_with_its_last_words() {
     }
 }
 
-#[test]
-fn a_plugin_whose_machine_dies_at_any_call_is_named_with_its_last_words() {
+/// Each call of a machine, with a template that makes it.
+fn calls_of_a_machine() -> [(&'static str, String); 5] {
     let file = |options: &str| {
         format!("  provisioner \"file\" {{\n    only = [\"fake.web\"]\n{options}\n  }}\n")
     };
     let shell =
         "  provisioner \"shell\" {\n    only = [\"fake.web\"]\n    inline = [\"true\"]\n  }\n";
     let down = "    direction = \"download\"\n";
-    for (call, provisioner) in [
+    let calls = [
         ("Communicator.Upload", shell.to_owned()),
         ("Communicator.Start", shell.to_owned()),
         (
@@ -349,9 +358,69 @@ fn a_plugin_whose_machine_dies_at_any_call_is_named_with_its_last_words() {
             "Communicator.DownloadDir",
             file(&format!("{down}    source = \"/a/\"\n    destination = \"a/\"")),
         ),
-    ] {
-        let template = TEMPLATE
-            .replace("  provisioner \"fake\"", &format!("{provisioner}  provisioner \"fake\""));
+    ];
+    calls.map(|(call, provisioner)| {
+        let both = format!("{provisioner}  provisioner \"fake\"");
+        (call, TEMPLATE.replace("  provisioner \"fake\"", &both))
+    })
+}
+
+/// How many processes work in the directory of `program`, as plugins do.
+fn left(program: &Program) -> usize {
+    let dir = program.dir().canonicalize().unwrap();
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let is_there = |process: &std::fs::DirEntry| {
+        std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == dir)
+    };
+    all.filter(is_there).count()
+}
+
+#[test]
+fn a_plugin_that_answers_but_opens_no_stream_is_not_waited_for() {
+    for (call, template) in calls_of_a_machine() {
+        if ["Communicator.Start", "Communicator.Download"].contains(&call) {
+            let (run, took) = built_of(&template, &format!("silent:{call}"));
+            let run = run.failed_with(1);
+            let said = format!("{}{}", run.stdout, run.stderr);
+            assert!(said.contains("did not open the stream within 5s"), "{call}: {said}");
+            assert!(took < Duration::from_secs(30), "{call}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_plugin_that_hangs_at_a_call_is_ended_with_the_run() {
+    let calls = calls_of_a_machine().into_iter();
+    let others = ["Provisioner.Provision", "PostProcessor.PostProcess", "Artifact.Files"];
+    let all = calls.chain(others.map(|call| (call, TEMPLATE.to_owned())));
+    for (call, template) in all {
+        let program = with_fake(&template).with([("FAULT", &*format!("hang:{call}"))]);
+        program.write("dir/file", "x");
+        let child = program.start(["build", "-cleanup-timeout=2s", "t.pkr.hcl"]);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !program.path("hangs").exists() {
+            assert!(Instant::now() < deadline, "{call}");
+            pause(20);
+        }
+        let asked = Instant::now();
+        signal(&child, "INT");
+        assert_eq!(Program::finish(child).code, Some(1), "{call}");
+        assert!(asked.elapsed() < Duration::from_secs(20), "{call}: {:?}", asked.elapsed());
+        assert_eq!(left(&program), 0, "{call}: the plugin is still there");
+    }
+}
+
+#[test]
+fn a_plugin_that_takes_no_stream_is_ended() {
+    let program = with_fake(TEMPLATE).with([("FAULT", "mute")]);
+    let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+    assert!(format!("{}{}", run.stdout, run.stderr).contains("does not answer"));
+    assert_eq!(left(&program), 0, "the plugin is still there");
+}
+
+#[test]
+fn a_plugin_whose_machine_dies_at_any_call_is_named_with_its_last_words() {
+    for (call, template) in calls_of_a_machine() {
         let (run, took) = built_of(&template, call);
         let run = run.failed_with(1);
         let said = format!("{}{}", run.stdout, run.stderr);
@@ -461,9 +530,22 @@ fn a_fork_of_what_is_built_in_is_used_only_if_it_is_installed() {
 #[test]
 fn a_plugin_is_run_only_as_it_was_installed() {
     let program = with_fake(TEMPLATE);
+    // What is known of the program by then is no reason not to look.
+    program.run(["validate", "t.pkr.hcl"]).succeeded();
+    let refused = |cause: &str| {
+        let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(cause), "{cause}: {said}");
+    };
     let file = format!("plugins/{SOURCE}/{}", super::file_name("fake", "1.0.0"));
+    let sum = program.read(&format!("{file}_SHA256SUM"));
     program.write(&format!("{file}_SHA256SUM"), "0".repeat(64));
-    let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
-    let said = format!("{}{}", run.stdout, run.stderr);
-    assert!(said.contains("SHA-256"), "{said}");
+    refused("SHA-256");
+    std::fs::remove_file(program.path(&format!("{file}_SHA256SUM"))).unwrap();
+    refused("_SHA256SUM cannot be read");
+    program.write(&format!("{file}_SHA256SUM"), sum);
+    program.run(["validate", "t.pkr.hcl"]).succeeded();
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(program.path("plugins"), mode(0o777)).unwrap();
+    refused("everybody may write to");
 }
