@@ -123,6 +123,18 @@ fn files_and_directories_arrive_whole_and_come_back() {
 }
 
 #[test]
+fn a_service_that_takes_only_small_envelopes_gets_small_ones() {
+    let machine = WinRm::start(&["--envelope", "153600"]);
+    let program = Program::new();
+    let random: Vec<u8> =
+        (0..120_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_le_bytes()).collect();
+    program.write("file", &random);
+    let upload = json!([{"type": "file", "source": "file", "destination": "C:/file"}]);
+    provision(&program, &machine, json!({}), upload).succeeded();
+    assert!(fs::read(machine.file("file")).unwrap() == random);
+}
+
+#[test]
 fn a_file_that_is_changed_on_its_way_is_an_error() {
     let (program, machine) = (Program::new(), WinRm::basic());
     fs::write(machine.file("corrupt"), "").unwrap();

@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::link::Service;
-use super::soap::{Answer, Fault, LARGEST_INPUT, Received, Request};
+use super::soap::{Answer, Fault, LARGEST_INPUT, Received, Request, SMALLEST_INPUT};
 use crate::component::Exit;
 use crate::guest::GuestOutput;
 use crate::retry::Permanent;
@@ -112,24 +112,32 @@ async fn receive(
     }
 }
 
-/// Gives `command` all of `input`, in envelopes as large as the service takes.
+/// Gives `command` all of `input`, in envelopes as large as the service takes: its administrator may have
+/// set less than is usual. What it refuses it has not read.
 async fn send(shell: &Shell, command: &str, mut input: Input<'_>) -> anyhow::Result<()> {
-    let mut ready = Vec::with_capacity(LARGEST_INPUT);
+    let mut most = LARGEST_INPUT;
+    let mut ready = Vec::with_capacity(most);
     let mut is_open = true;
     loop {
-        while is_open && ready.len() <= LARGEST_INPUT {
+        while is_open && ready.len() <= most {
             match input.next().await {
                 Some(bytes) => ready.extend_from_slice(&bytes?),
                 None => is_open = false,
             }
         }
-        let rest = ready.split_off(ready.len().min(LARGEST_INPUT));
+        let rest = ready.split_off(ready.len().min(most));
         let last = !is_open && rest.is_empty();
         let request = Request::Send { shell: &shell.id, command, input: &ready, last };
-        Answer::parse(&shell.service.ask(request, WORK).await?)?;
-        if last {
-            return Ok(());
+        let text = shell.service.ask(request, WORK).await?;
+        match Answer::parse(&text) {
+            Ok(_) if last => return Ok(()),
+            Ok(_) => ready = rest,
+            Err(error) if error.is::<Fault>() && ready.len() > SMALLEST_INPUT => {
+                tracing::info!("the service takes no {} bytes at once: {error:#}", ready.len());
+                most = ready.len() / 2;
+                ready.extend(rest);
+            }
+            Err(error) => return Err(error),
         }
-        ready = rest;
     }
 }

@@ -17,6 +17,9 @@ const AROUND_INPUT: usize = 4096;
 /// How much of a stream fits into one envelope: base64 makes four bytes of three.
 pub(super) const LARGEST_INPUT: usize = (LARGEST_ENVELOPE - AROUND_INPUT) / 4 * 3;
 
+/// So much every server takes.
+pub(super) const SMALLEST_INPUT: usize = 16 * 1024;
+
 const SHELL: &str = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell";
 const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
 

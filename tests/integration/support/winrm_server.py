@@ -406,7 +406,7 @@ class Machine:
     # What a client asks for.
 
     def answer(self, text):
-        if len(text) > ENVELOPE:
+        if len(text) > ARGUMENTS.envelope:
             raise Fault("2150858818", "the envelope is too large")
         header, body = ET.fromstring(text)
         of = {node.tag.split("}")[1]: node for node in header.iter()}
@@ -638,6 +638,7 @@ for name in ["port_file", "root", "log", "scripts"]:
     parser.add_argument(name)
 parser.add_argument("--cert")
 parser.add_argument("--no-basic", action="store_true")
+parser.add_argument("--envelope", type=int, default=ENVELOPE)
 parser.add_argument("--kerberos", action="store_true")
 parser.add_argument("--delay", type=float, default=0)
 parser.add_argument("--idle", type=float, default=7200)
