@@ -1,5 +1,6 @@
 //! The machine of a plugin's builder: its communicator, as ours.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -26,8 +27,8 @@ use crate::component::{
     WindowsAccess,
 };
 use crate::event::{Stream, Ui};
-use crate::guest::GuestOutput;
-use crate::guest::shell::{Cmd, Posix, Shell};
+use crate::guest::shell::{Cmd, LoginShell, Posix, Shell};
+use crate::guest::{Capture, GuestOutput};
 use crate::interpolate::BuildData;
 use crate::peer::open_regular;
 
@@ -41,12 +42,44 @@ const START: Duration = Duration::from_secs(120);
 /// machine's connection.
 const TRANSFER: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// How long a machine may take to say which shell it has.
+const ASK: Duration = Duration::from_secs(20);
+
+/// What reads the commands that a plugin takes to its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `cmd` of Windows, by WinRM.
+    WinRm,
+    /// This shell.
+    Shell(LoginShell),
+}
+
+impl Kind {
+    /// `command` as the machine takes it.
+    fn line(self, command: Command<'_>) -> Cow<'_, str> {
+        match (self, command) {
+            (
+                Self::Shell(shell @ (LoginShell::Cmd | LoginShell::PowerShell)),
+                Command::Ours(text),
+            ) => shell.line_for_cmd(text).into(),
+            _ => command.text().into(),
+        }
+    }
+
+    fn shell(self) -> &'static dyn Shell {
+        match self {
+            Self::Shell(LoginShell::Posix) => &Posix,
+            Self::WinRm | Self::Shell(_) => &Cmd,
+        }
+    }
+}
+
 /// The machine that a builder's process is connected to.
 #[derive(Clone, Debug)]
 pub struct Machine {
     process: Arc<Process>,
     client: Arc<Client>,
-    is_windows: bool,
+    kind: Kind,
     login: Login,
 }
 
@@ -60,10 +93,31 @@ impl Machine {
         winrm: WinRm,
     ) -> anyhow::Result<Self> {
         let channel = process.session.dial(id).await.context("the machine cannot be reached")?;
-        // Only Windows is spoken with in that way.
-        let is_windows = data.get("ConnType").is_some_and(|kind| kind == "winrm");
+        let is_by = |name: &str| data.get("ConnType").is_some_and(|kind| kind == name);
+        let kind = match is_by("winrm") {
+            // Only Windows is spoken with in that way.
+            true => Kind::WinRm,
+            false => Kind::Shell(LoginShell::Posix),
+        };
         let login = Login::of(data, winrm);
-        Ok(Self { process, client: Arc::new(Client::new(channel)), is_windows, login })
+        let mut machine = Self { process, client: Arc::new(Client::new(channel)), kind, login };
+        if is_by("ssh") {
+            machine.kind = Kind::Shell(machine.login_shell().await);
+        }
+        Ok(machine)
+    }
+
+    /// The shell that whoever logs in by SSH gets: the machine may be one of Windows. One that does not say
+    /// it is none.
+    async fn login_shell(&self) -> LoginShell {
+        let mut said = Capture::default();
+        let asked = self.run_command(Command::Template(LoginShell::QUESTION), None, &mut said);
+        match tokio::time::timeout(ASK, asked).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::info!("the machine's shell is not known: {error:#}"),
+            Err(_) => tracing::info!("the machine did not say which shell it has"),
+        }
+        LoginShell::of(&String::from_utf8_lossy(&said.stdout)).unwrap_or(LoginShell::Posix)
     }
 
     async fn call(&self, method: &str, argument: Value, limit: Duration) -> anyhow::Result<Value> {
@@ -110,7 +164,7 @@ impl Machine {
         let stdin = fed.as_ref().map_or(0, |(stream, _)| stream.id);
         let started = CancellationToken::new();
         let start = async {
-            self.start(command.text(), stdin, ids).await?;
+            self.start(&self.kind.line(command), stdin, ids).await?;
             started.cancel();
             Ok(())
         };
@@ -222,7 +276,7 @@ async fn follow(
 #[async_trait]
 impl Communicator for Machine {
     fn shell(&self) -> &dyn Shell {
-        if self.is_windows { &Cmd } else { &Posix }
+        self.kind.shell()
     }
 
     async fn run(
@@ -299,7 +353,7 @@ impl Communicator for Machine {
     /// password, or through hosts that it alone knows. Whoever wants another gets what the builder tells.
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         Ok(match by {
-            _ if self.is_windows => None,
+            _ if self.kind == Kind::WinRm => None,
             Entrance::OwnLogin => self.login.by_key(),
             Entrance::Unaided => self.login.unaided(),
             Entrance::OurConnection(sharing) => {
@@ -309,7 +363,7 @@ impl Communicator for Machine {
     }
 
     fn windows_access(&self) -> Option<WindowsAccess> {
-        self.login.windows().filter(|_| self.is_windows)
+        self.login.windows().filter(|_| self.kind == Kind::WinRm)
     }
 
     /// The builder closes it when it is done.
@@ -325,4 +379,23 @@ fn upload(path: &str, id: u32, size: u64, mode: u32) -> Value {
         ("T", Value::Nil),
     ]);
     object([("Path", path.into()), ("ReaderStreamId", id.into()), ("FileInfo", info)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_of_windows_has_what_we_say_as_we_say_it_whatever_its_shell_is() {
+        let (ours, theirs) = (Command::Ours("echo $a"), Command::Template("echo $a"));
+        let line = |kind: Kind, command| kind.line(command).into_owned();
+        assert_eq!(line(Kind::WinRm, ours), "echo $a");
+        assert_eq!(line(Kind::Shell(LoginShell::Posix), ours), "echo $a");
+        assert_eq!(line(Kind::Shell(LoginShell::Cmd), ours), "cmd /d /c \"echo $a\"");
+        let through = line(Kind::Shell(LoginShell::PowerShell), ours);
+        assert!(through.contains("-EncodedCommand") && !through.contains('$'), "{through}");
+        assert_eq!(line(Kind::Shell(LoginShell::PowerShell), theirs), "echo $a");
+        assert!(Kind::Shell(LoginShell::Posix).shell().is_posix());
+        assert!(!Kind::Shell(LoginShell::PowerShell).shell().is_posix());
+    }
 }

@@ -52,7 +52,7 @@ use crate::component::{
 };
 use crate::event::Ui;
 use crate::guest::GuestOutput;
-use crate::guest::shell::{Cmd, Posix, Shell, in_quotes as quote};
+use crate::guest::shell::{Cmd, LoginShell, Posix, Shell, in_quotes as quote};
 use crate::interpolate::BuildData;
 use crate::retry;
 use crate::secret::Secret;
@@ -234,7 +234,7 @@ struct Ssh {
     /// What the machine's shell can do for transfers; found out when first needed.
     probed_shell: OnceCell<transfer::Probed>,
     /// What reads our lines, where the machine is one of Windows; found out when first needed.
-    windows_shell: OnceCell<windows::LoginShell>,
+    windows_shell: OnceCell<LoginShell>,
     tunnels: OnceLock<Vec<AbortOnDropHandle<()>>>,
     /// What is being taken back on the machine, though nobody waits for it.
     ends: TaskTracker,

@@ -4,6 +4,7 @@
 //! They ask no connector: the same shell may be behind several.
 
 mod cmd;
+mod login;
 mod posix;
 mod powershell;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use cmd::Cmd;
+pub use login::LoginShell;
 pub use posix::{Posix, in_quotes, quote, quote_path};
 pub use powershell::{
     encoded_powershell, escape_powershell, powershell_variables, quote_powershell,

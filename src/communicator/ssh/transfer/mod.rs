@@ -70,7 +70,7 @@ impl Ssh {
     pub(super) async fn line(&self, command: Command<'_>) -> anyhow::Result<String> {
         if self.is_windows() {
             let shell = self.windows_shell.get_or_try_init(|| windows::ask(self)).await?;
-            return Ok(shell.line(command));
+            return Ok(windows::line(*shell, command));
         }
         let probed = match self.method {
             TransferMethod::Sftp => Some(self.probed().await?),
