@@ -343,8 +343,7 @@ fn calls_of_a_machine() -> [(&'static str, String); 5] {
     let file = |options: &str| {
         format!("  provisioner \"file\" {{\n    only = [\"fake.web\"]\n{options}\n  }}\n")
     };
-    let shell =
-        "  provisioner \"shell\" {\n    only = [\"fake.web\"]\n    inline = [\"true\"]\n  }\n";
+    let shell = "  provisioner \"shell\" {\n    only = [\"fake.web\"]\n    inline = [\"true\"]\n    start_retry_timeout = \"1s\"\n  }\n";
     let down = "    direction = \"download\"\n";
     let calls = [
         ("Communicator.Upload", shell.to_owned()),
@@ -365,14 +364,20 @@ fn calls_of_a_machine() -> [(&'static str, String); 5] {
     })
 }
 
-/// How many processes work in the directory of `program`, as plugins do.
+/// How many processes work in the directory of `program`, as plugins do, once those that were killed are
+/// gone.
 fn left(program: &Program) -> usize {
     let dir = program.dir().canonicalize().unwrap();
-    let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let is_there = |process: &std::fs::DirEntry| {
         std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == dir)
     };
-    all.filter(is_there).count()
+    let count =
+        || std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).filter(is_there).count();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while count() > 0 && Instant::now() < deadline {
+        pause(20);
+    }
+    count()
 }
 
 #[test]

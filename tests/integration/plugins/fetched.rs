@@ -103,7 +103,7 @@ fn a_plugin_of_any_host_is_installed_from_a_file_and_serves_its_template() {
     program.write("t.pkr.hcl", requiring("x", source, ">= 1", ""));
     program.run(["init", "t.pkr.hcl"]).succeeded();
     program.write("t.pkr.hcl", requiring("x", source, ">= 2", ""));
-    let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
+    let run = program.run(["init", "-upgrade", "t.pkr.hcl"]).failed_with(1);
     assert!(said(&run).contains("plugins are fetched from github.com only"), "{}", said(&run));
 }
 
