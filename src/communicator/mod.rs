@@ -14,6 +14,7 @@ mod connectors;
 mod docker;
 mod key;
 mod lent;
+mod listening;
 mod local;
 mod none;
 mod options;

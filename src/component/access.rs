@@ -53,6 +53,8 @@ pub struct WindowsAccess {
     pub is_ntlm: bool,
     /// Whether no proxy of the environment leads there.
     pub is_direct: bool,
+    /// What leads to the machine, and ends with this value.
+    pub leads: Option<AbortOnDropHandle<()>>,
 }
 
 /// What a program must know to run commands in a container.

@@ -135,8 +135,8 @@ pub trait Communicator: Send + Sync {
         Ok(None)
     }
     /// How another program of this machine gets to the other one by WinRM; `None` if it cannot.
-    fn windows_access(&self) -> Option<WindowsAccess> {
-        None
+    async fn windows_access(&self) -> anyhow::Result<Option<WindowsAccess>> {
+        Ok(None)
     }
     /// How another program of this machine gets to the other one, which is a container; `None` if it is
     /// none, or cannot be reached so.

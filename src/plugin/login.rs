@@ -102,6 +102,7 @@ impl Login {
             is_verified: !self.winrm.is_unverified,
             is_ntlm: self.winrm.is_ntlm,
             is_direct: self.winrm.is_direct,
+            leads: None,
         })
     }
 

@@ -362,8 +362,8 @@ impl Communicator for Machine {
         })
     }
 
-    fn windows_access(&self) -> Option<WindowsAccess> {
-        self.login.windows().filter(|_| self.kind == Kind::WinRm)
+    async fn windows_access(&self) -> anyhow::Result<Option<WindowsAccess>> {
+        Ok(self.login.windows().filter(|_| self.kind == Kind::WinRm))
     }
 
     /// The builder closes it when it is done.

@@ -15,8 +15,9 @@ use russh::server::{
 use russh::{Channel, MethodKind, MethodSet};
 use tokio::net::TcpStream;
 
-use super::access::{LOOPBACK, listen, private_text};
+use super::access::private_text;
 use crate::communicator::key::{self, KeyType, TemporaryKey};
+use crate::communicator::listening::{LOOPBACK, listen};
 use crate::component::{Access, Sharing};
 
 /// How long a program must wait after a login that is refused.

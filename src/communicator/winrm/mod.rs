@@ -1,5 +1,6 @@
 //! The machine's WinRM service: waiting for it, running commands, moving files.
 
+mod access;
 mod http;
 mod link;
 mod ntlm;
@@ -23,7 +24,8 @@ use self::link::{Login, Service};
 use self::ntlm::Account;
 use self::shell::Input;
 use super::connector::{Connector, KeyRequest, PasswordKey, Pause, no_login};
-use super::{KeyType, Target};
+use super::listening::LOOPBACK;
+use super::{KeyType, Target, Way};
 use crate::component::{
     self, BuildContext, Check, Command, Communicator, Exit, Upload, WindowsAccess,
 };
@@ -119,10 +121,11 @@ impl Connector for WinRmOptions {
             true => Login::Ntlm(Account::new(user, password)),
             false => Login::Basic { user: user.to_owned(), password },
         };
-        let has_address = target.way.is_none();
         let winrm = WinRm {
             service: Arc::new(Service::new(endpoint, login)),
-            reached: has_address.then(|| (self.clone(), host.to_owned(), port)),
+            own: self.clone(),
+            address: (host.to_owned(), port),
+            way: target.way.clone(),
             ends: TaskTracker::new(),
         };
         cx.ui.say(format!("Using WinRM communicator to connect: {host}"));
@@ -186,8 +189,12 @@ impl WinRmOptions {
 /// A machine that let us in.
 struct WinRm {
     service: Arc<Service>,
-    /// The options that it was reached with, and where; `None` if no address leads there.
-    reached: Option<(WinRmOptions, String, u16)>,
+    /// The options that it was reached with.
+    own: WinRmOptions,
+    /// Where it is.
+    address: (String, u16),
+    /// What leads there, if no address does.
+    way: Option<Arc<dyn Way>>,
     /// The shells that are being deleted.
     ends: TaskTracker,
 }
@@ -274,18 +281,28 @@ impl Communicator for WinRm {
         transfer::download_dir(self, from, to, ui).await
     }
 
-    fn windows_access(&self) -> Option<WindowsAccess> {
-        let (own, host, port) = self.reached.as_ref()?;
-        Some(WindowsAccess {
-            host: host.clone(),
-            port: *port,
+    async fn windows_access(&self) -> anyhow::Result<Option<WindowsAccess>> {
+        let own = &self.own;
+        let ((host, port), leads) = match &self.way {
+            None => (self.address.clone(), None),
+            // Its certificate is not one of the address that we would say.
+            Some(_) if own.winrm_use_ssl && !own.winrm_insecure => return Ok(None),
+            Some(way) => {
+                let (port, leads) = access::lead_over(way.clone()).await?;
+                ((LOOPBACK.to_owned(), port), Some(leads))
+            }
+        };
+        Ok(Some(WindowsAccess {
+            host,
+            port,
             user: own.winrm_username.clone(),
             password: own.password(),
             is_https: own.winrm_use_ssl,
             is_verified: !own.winrm_insecure,
             is_ntlm: own.winrm_use_ntlm,
-            is_direct: own.winrm_no_proxy,
-        })
+            is_direct: own.winrm_no_proxy || leads.is_some(),
+            leads,
+        }))
     }
 
     async fn close(&self) {

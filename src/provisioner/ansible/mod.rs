@@ -125,7 +125,7 @@ impl Ansible {
 
     /// How Ansible gets to the machine.
     async fn way(&self, cx: &ProvisionContext) -> anyhow::Result<Way> {
-        if let Some(access) = cx.communicator.windows_access() {
+        if let Some(access) = cx.communicator.windows_access().await? {
             if self.own.wants_proxy() {
                 bail!(
                     "Ansible works over imgbake's own connection by SSH only, and this machine is \
@@ -179,7 +179,7 @@ impl Ansible {
         let access = cx.communicator.access(Entrance::OurConnection(&sharing)).await?;
         let access = access.context(
             "Ansible cannot get to the machine: this connection is none that it could use. It needs \
-             SSH, WinRM to an address, or a container",
+             SSH, WinRM (over HTTPS only to an address, or with `winrm_insecure`), or a container",
         )?;
         cx.ui.say(format!("Ansible uses imgbake's connection, on port {}", access.port));
         Ok(access)
