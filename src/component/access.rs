@@ -11,7 +11,8 @@ use crate::secret::Secret;
 pub enum Entrance<'a> {
     /// It logs in there itself, with the key that let us in.
     OwnLogin,
-    /// It logs in there itself, by what its own user gives it; it is told where the machine is.
+    /// It logs in there itself, by what its own user gives it, or by a key that may let it in: all that is
+    /// sure is where the machine is.
     Unaided,
     /// It logs in to an SSH server on loopback, which leads to the machine over our connection.
     OurConnection(&'a Sharing),

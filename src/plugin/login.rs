@@ -70,21 +70,16 @@ impl Login {
         &self.user
     }
 
-    /// With the key that the builder tells; `None` if it tells none, or no address.
-    pub fn by_key(&self) -> Option<Access> {
+    /// By SSH, with the key that the builder tells, if it tells one; `None` if it tells no address. Which
+    /// host keys the machine has nobody knows.
+    pub fn ssh(&self) -> Option<Access> {
         let key = self.key.expose().trim_end();
-        // `ssh` takes no key whose last line has no end.
-        let key = (!key.is_empty()).then(|| Secret::new(format!("{key}\n")))?;
-        self.unaided().map(|access| Access { key: Some(key), ..access })
-    }
-
-    /// Only where the machine is; `None` if it has no address. Which host keys it has nobody knows.
-    pub fn unaided(&self) -> Option<Access> {
         self.has_address().then(|| Access {
             host: self.host.clone(),
             port: self.port,
             user: self.user.clone(),
-            key: None,
+            // `ssh` takes no key whose last line has no end.
+            key: (!key.is_empty()).then(|| Secret::new(format!("{key}\n"))),
             certificate: None,
             host_keys: Vec::new(),
             leads: None,
@@ -137,13 +132,12 @@ mod tests {
     fn a_machine_is_entered_with_its_key_if_it_tells_one_and_an_address() {
         let mut told = data(json!({"Host": "h", "Port": "2222", "SSHPrivateKey": "key"}));
         let login = Login::of(&told, WinRm::default());
-        let access = login.by_key().unwrap();
+        let access = login.ssh().unwrap();
         assert_eq!((access.port, access.key.unwrap().expose()), (2222, "key\n"));
         assert_eq!(login.user(), "packer");
         told.remove("SSHPrivateKey");
-        let login = Login::of(&told, WinRm::default());
-        assert!(login.by_key().is_none() && login.unaided().is_some());
+        assert!(Login::of(&told, WinRm::default()).ssh().unwrap().key.is_none());
         told.remove("Host");
-        assert!(Login::of(&told, WinRm::default()).unaided().is_none());
+        assert!(Login::of(&told, WinRm::default()).ssh().is_none());
     }
 }

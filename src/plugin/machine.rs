@@ -350,12 +350,13 @@ impl Communicator for Machine {
     }
 
     /// The plugin's connection is the only one that we know to work: it may have logged in with a
-    /// password, or through hosts that it alone knows. Whoever wants another gets what the builder tells.
+    /// password, or through hosts that it alone knows. Whoever wants to do without it gets what the
+    /// builder tells.
     async fn access(&self, by: Entrance<'_>) -> anyhow::Result<Option<Access>> {
         Ok(match by {
             _ if self.kind == Kind::WinRm => None,
-            Entrance::OwnLogin => self.login.by_key(),
-            Entrance::Unaided => self.login.unaided(),
+            Entrance::OwnLogin => None,
+            Entrance::Unaided => self.login.ssh(),
             Entrance::OurConnection(sharing) => {
                 Some(lend(Arc::new(self.clone()), self.login.user(), sharing).await?)
             }

@@ -185,13 +185,13 @@ impl Ansible {
         Ok(access)
     }
 
-    /// Where the machine is, if the template gives Ansible what lets it in.
+    /// Where the machine is, if a key of it or the template may let Ansible in.
     async fn unaided(&self, cx: &ProvisionContext) -> anyhow::Result<Option<Access>> {
+        let access = cx.communicator.access(Entrance::Unaided).await?;
         let mut extra = self.own.extra_arguments.iter().map(Late::raw);
-        if extra.any(arguments::lets_in)
-            && let Some(access) = cx.communicator.access(Entrance::Unaided).await?
-        {
-            return Ok(Some(access));
+        let access = access.filter(|access| access.key.is_some() || extra.any(arguments::lets_in));
+        if access.is_some() {
+            return Ok(access);
         }
         cx.ui.error(
             "Warning: Ansible cannot log in to the machine itself, as `use_proxy = false` asks for: imgbake \
