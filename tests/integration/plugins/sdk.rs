@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{link, requiring, with_plugins};
-use crate::support::{Program, Sshd, cache_dir, fixture, pause, processes_with, signal};
+use crate::support::{
+    PASSWORD, Program, Sshd, WinRm, cache_dir, fixture, pause, processes_with, signal,
+};
 
 const SOURCE: &str = "github.com/acme/probe";
 
@@ -458,6 +460,61 @@ fn our_ansible_works_on_a_plugins_machine() {
     );
     let run = program.run(["build", "t.pkr.hcl"]).succeeded();
     assert_eq!(program.read("there"), "by Ansible\nraw\n", "{}", run.stdout);
+}
+
+/// The plugin's machine, of which the builder tells this, too.
+fn told(data: &[(&str, &str)], provisioner: &str) -> String {
+    let label = |(name, value): &(&str, &str)| format!("\"data.{name}\" = {value}");
+    let labels: Vec<String> = data.iter().map(label).collect();
+    let labels = format!("labels = {{ {} }}", labels.join(", "));
+    on_its_machine(provisioner).replace("labels = { k = \"v\" }", &labels)
+}
+
+#[test]
+fn ansible_goes_to_a_plugins_machine_itself_where_it_is_told_to_and_can() {
+    let sshd = Sshd::start();
+    let ansible = "  provisioner \"ansible\" {\n    playbook_file = \"site.yml\"\n    use_proxy = false\n  }\n";
+    let port = format!("\"{}\"", sshd.port);
+    let user = format!("\"{}\"", sshd.user);
+    let key = format!("file(\"{}\")", sshd.key("ed25519").display());
+    let address = [("Host", "\"127.0.0.1\""), ("Port", port.as_str()), ("User", user.as_str())];
+    let by_key = [&address[..], &[("SSHPrivateKey", key.as_str())]].concat();
+    let over_ours = "Ansible uses imgbake's connection";
+    for (data, is_direct) in [(by_key, true), (address.to_vec(), false)] {
+        let Some(program) = with_probe(&told(&data, ansible)) else { return };
+        program.write(
+            "site.yml",
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    - raw: echo \"client ${SSH_CONNECTION:-none}\"\n      register: it\n    - debug:\n        var: it.stdout\n",
+        );
+        let run = program.run(["build", "t.pkr.hcl"]).succeeded();
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(!said.contains(over_ours), is_direct, "{said}");
+        assert_eq!(said.contains("Warning: Ansible cannot log in to the machine"), !is_direct);
+        assert_eq!(said.contains("client 127.0.0.1"), is_direct, "{said}");
+    }
+}
+
+#[test]
+fn a_plugins_machine_of_windows_is_reached_by_winrm() {
+    let windows = WinRm::basic();
+    let password = serde_json::json!(PASSWORD).to_string();
+    let ansible = "  provisioner \"ansible\" {\n    playbook_file = \"site.yml\"\n  }\n";
+    let port = format!("\"{}\"", windows.port);
+    let data = [
+        ("ConnType", "\"winrm\""),
+        ("Host", "\"127.0.0.1\""),
+        ("Port", port.as_str()),
+        ("User", "\"vagrant\""),
+        ("WinRMPassword", password.as_str()),
+    ];
+    let Some(program) = with_probe(&told(&data, ansible)) else { return };
+    let program = program.with([("PYTHONPATH", &*WinRm::site_packages())]);
+    program.write(
+        "site.yml",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - raw: Write-Output hello\n      register: it\n    - debug:\n        var: it.stdout\n",
+    );
+    let run = program.run(["build", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains("hello"), "{}", run.stdout);
 }
 
 /// How long an upload of `mebibytes` takes that `body` makes of `here`, beside one of a byte.
