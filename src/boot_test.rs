@@ -147,6 +147,10 @@ impl PostProcessor for BootTest {
         Ok(Processed { artifact: Some(input), keep_input: true, keep_forced: true })
     }
 
+    fn makes(&self, input: Option<&'static str>) -> Option<&'static str> {
+        input
+    }
+
     fn image_test(&self) -> Option<ImageTest<'_>> {
         Some(ImageTest { checks: &self.checks, keep_failed: self.keep_failed })
     }

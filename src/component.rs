@@ -182,6 +182,11 @@ pub trait Builder: Send + Sync {
         Err("this builder does not look for what it has made before")
     }
 
+    /// The builder id of what it makes; `None`: only its artifact says that.
+    fn makes(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether it can start a machine from what it makes, to have it tested.
     fn can_test(&self) -> bool {
         false
@@ -363,6 +368,23 @@ pub trait PostProcessor: Send + Sync {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed>;
+
+    /// Finds out before anything is built whether it will be let in where it works in the end: a build
+    /// may take hours.
+    async fn try_out(&self, _cx: &BuildContext) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Why it can make nothing of an artifact of this builder id. The plan asks where it knows the id,
+    /// and the run where it does not.
+    fn refuses(&self, _builder_id: &str) -> Option<String> {
+        None
+    }
+
+    /// The builder id of what it makes of an artifact with the id `input`; `None`: not known.
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        None
+    }
 
     /// What must succeed on a machine that was started from the image of the builder, before anybody
     /// else sees that; `None` if it tests nothing.

@@ -92,6 +92,10 @@ impl Builder for File {
         steps.finish(self.write_and_provision(cx, &steps)).await?;
         Ok(Some(Arc::new(Stored { target: self.target.clone() })))
     }
+
+    fn makes(&self) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
 }
 
 impl File {

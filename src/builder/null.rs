@@ -48,6 +48,10 @@ impl Builder for Null {
         steps.finish(provision(&steps, &self.communicator, target, data)).await?;
         Ok(Some(Arc::new(Nothing)))
     }
+
+    fn makes(&self) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
 }
 
 /// The artifact: what was done is on the machine.

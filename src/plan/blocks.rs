@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::component::{PostProcessor, Provisioner};
 use crate::config::{Decoding, Node, OptionGroups};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::BuildData;
 use crate::plan::candidate::{self, Candidate};
 use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
@@ -22,6 +22,8 @@ pub(super) struct Blocks<'a> {
     pub(super) registry: &'a Registry,
     /// What the components of all blocks are made from, but for their bodies.
     pub(super) ingredients: ComponentInputs,
+    /// The builder id of the builder's artifact, where it is known.
+    pub(super) built: Option<&'static str>,
     pub(super) found: &'a mut Diagnostics,
     /// What their lints find.
     pub(super) lints: &'a mut Vec<Diagnostic>,
@@ -81,9 +83,11 @@ impl Blocks<'_> {
         let names = meta::POST_PROCESSOR_NAMES;
         let strict = self.dialect == Dialect::Json;
         let mut planned = Vec::new();
+        let mut input = self.built;
         for block in chain {
             let Some((meta, ingredients)) = self.parts::<PostProcessorMeta>(block, names, strict)
             else {
+                input = None;
                 continue;
             };
             let name = meta.own.name.as_deref().unwrap_or(&block.kind.value);
@@ -91,7 +95,12 @@ impl Blocks<'_> {
                 break;
             }
             if meta.filter.takes(&self.candidate.names.filtered) {
-                planned.extend(self.post_processor(block, meta.own, ingredients));
+                let one = self.post_processor(block, meta.own, ingredients);
+                if let Some(one) = &one {
+                    self.found.extend(input.and_then(|input| misfit(one, input)));
+                }
+                input = one.as_ref().and_then(|one| one.first.makes(input));
+                planned.extend(one);
             }
         }
         planned
@@ -175,4 +184,11 @@ impl Blocks<'_> {
         let recipe = Arc::new(move |data: &BuildData| ingredients.make(&descriptor, Some(data)));
         Some((recipe, options, first))
     }
+}
+
+/// What is wrong with `one` after a component that makes artifacts of this builder id.
+fn misfit(one: &PlannedPostProcessor, input: &str) -> Option<Diagnostic> {
+    let cause = one.first.refuses(input)?;
+    let summary = format!("`{}` can make nothing of what comes before it", one.kind);
+    Some(Diagnostic::error(code::OPTION_VALUE, summary).at(one.span).because(cause))
 }

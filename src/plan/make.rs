@@ -166,6 +166,7 @@ impl<'a> Planner<'a> {
         let ingredients = self.builder(candidate, facts.clone(), found);
         let builder = ingredients.first(&descriptor, found, lints);
         // Some of it only the checked builder knows.
+        let built = builder.as_ref().and_then(|(_, builder)| builder.makes());
         let told = builder.as_ref().map(|(_, builder)| builder.build_data()).unwrap_or_default();
         let generated: Arc<[String]> = generated.iter().cloned().chain(told).collect();
         let build_name = candidate.build.name.as_ref().map(|name| name.value.clone());
@@ -182,6 +183,7 @@ impl<'a> Planner<'a> {
                 generated,
                 redactor: self.redactor.clone(),
             },
+            built,
             found,
             lints,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::diagnostic::{Diagnostics, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::env::Environment;
 use crate::eval::{self, Inputs};
 use crate::interpolate::BuildData;
@@ -61,6 +61,51 @@ fn a_build_needs_a_source() {
     let (plan, found) = hcl("build {\n}\n");
     assert!(plan.is_none());
     assert_eq!(summaries(&found), ["this build has no source"]);
+}
+
+/// What the plan finds where `chain` follows `builder`, each with its options.
+fn found_after(builder: &str, chain: &[&str]) -> Vec<String> {
+    let chain: Vec<_> = chain.iter().map(|one| format!("{{{one}}}")).collect();
+    let (_, found) = json(&format!(
+        r#"{{"builders": [{{{builder}}}], "post-processors": [[{}]]}}"#,
+        chain.join(", ")
+    ));
+    let line = |found: &Diagnostic| {
+        let cause = found.cause.clone().unwrap_or_default();
+        format!("{}: {}", found.summary, cause.lines().next().unwrap_or_default())
+    };
+    found.0.iter().map(line).collect()
+}
+
+#[test]
+fn what_a_post_processor_cannot_take_is_refused_before_the_build() {
+    let null = r#""type": "null", "communicator": "none""#;
+    let file = r#""type": "file", "content": "x", "target": "x.txt""#;
+    let artifice = r#""type": "artifice", "files": ["x.vmx"]"#;
+    let (vagrant, manifest) = (r#""type": "vagrant""#, r#""type": "manifest""#);
+    let tag = r#""type": "docker-tag", "repository": "acme/web""#;
+    for (builder, chain, wanted) in [
+        (null, vec![vagrant], "Unknown artifact type, can't build box: fnoeding.null"),
+        (null, vec![manifest, vagrant], "Unknown artifact type, can't build box: fnoeding.null"),
+        (null, vec![artifice, vagrant], "name it in `provider_override`"),
+        (file, vec![vagrant, vagrant], "mitchellh.post-processor.vagrant"),
+        (file, vec![tag], "Unknown artifact type: packer.file"),
+    ] {
+        let found = found_after(builder, &chain);
+        assert!(found.len() == 1 && found[0].contains(wanted), "{chain:?}: {found:?}");
+        assert!(found[0].contains("can make nothing of what comes before it"), "{found:?}");
+    }
+    let named = r#""type": "vagrant", "provider_override": "vmware""#;
+    for (builder, chain) in [
+        (file, vec![vagrant, manifest]),
+        (null, vec![artifice, named]),
+        // A post-processor that is wrong itself is not blamed for those after it.
+        (null, vec![r#""type": "artifice""#, vagrant]),
+    ] {
+        let found = found_after(builder, &chain);
+        let misfit = found.iter().any(|found| found.contains("comes before it"));
+        assert!(!misfit, "{chain:?}: {found:?}");
+    }
 }
 
 fn json(text: &str) -> (Option<Plan>, Diagnostics) {

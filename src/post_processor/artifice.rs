@@ -76,6 +76,10 @@ impl PostProcessor for Artifice {
         };
         Ok(Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: false })
     }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
 }
 
 fn listed(files: &[PathBuf]) -> String {

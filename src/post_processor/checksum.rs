@@ -118,6 +118,10 @@ impl PostProcessor for Checksum {
         };
         Ok(Processed { artifact: Some(Arc::new(artifact)), keep_input: true, keep_forced: true })
     }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
 }
 
 impl Checksum {

@@ -162,6 +162,10 @@ impl PostProcessor for Compress {
         };
         Ok(Processed { artifact: Some(Arc::new(artifact)), keep_input: false, keep_forced: false })
     }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
 }
 
 fn pack(

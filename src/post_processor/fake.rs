@@ -21,6 +21,7 @@ pub(crate) struct Made {
     pub(crate) builder_id: &'static str,
     pub(crate) id: &'static str,
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) description: String,
     pub(crate) state: serde_json::Map<String, Json>,
 }
 
@@ -36,7 +37,7 @@ impl Artifact for Made {
         self.files.clone()
     }
     fn describe(&self) -> String {
-        "made up".to_owned()
+        self.description.clone()
     }
     fn state(&self, name: &str) -> Option<Json> {
         self.state.get(name).cloned()
@@ -90,7 +91,11 @@ pub(crate) async fn run_for<C: Component + PostProcessor>(
         journal: Default::default(),
         made_from: None,
     };
-    let processed = prepare::<C>(options).unwrap().post_process(&cx, Arc::new(input)).await;
+    let component = prepare::<C>(options).unwrap();
+    let processed = match component.refuses(input.builder_id) {
+        Some(why) => Err(anyhow::anyhow!(why)),
+        None => component.post_process(&cx, Arc::new(input)).await,
+    };
     let mut said = Vec::new();
     while let Ok(event) = events.try_recv() {
         if let Message::Say(text) = event.message {

@@ -110,6 +110,10 @@ impl PostProcessor for ManifestFile {
         Ok(passed_on(input))
     }
 
+    fn makes(&self, input: Option<&'static str>) -> Option<&'static str> {
+        input
+    }
+
     fn manifest(&self) -> Option<PathBuf> {
         Some(PathBuf::from(&self.0.output))
     }

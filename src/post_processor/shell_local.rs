@@ -37,4 +37,8 @@ impl PostProcessor for ShellLocal {
         self.0.run(&cx.facts, &cx.ui, &cx.cancel).await?;
         Ok(passed_on(input))
     }
+
+    fn makes(&self, input: Option<&'static str>) -> Option<&'static str> {
+        input
+    }
 }

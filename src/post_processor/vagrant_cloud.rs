@@ -10,7 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::boxes::api::{Api, Upload};
 use super::boxes::{self, BoxToPublish, PublishedBox, UrlFields, check_sum};
-use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
+use crate::component::{
+    Artifact, BuildContext, Check, Component, PostProcessContext, PostProcessor, Processed,
+};
 use crate::config::Late;
 use crate::event::Ui;
 use crate::retry::or_cancelled;
@@ -115,14 +117,37 @@ impl PostProcessor for VagrantCloud {
         if self.warns {
             cx.ui.error("Warning: the token is the one in ATLAS_TOKEN; set VAGRANT_CLOUD_TOKEN");
         }
-        let insecure = self.own.insecure_skip_tls_verify && self.url != VAGRANT_CLOUD;
-        let api = Api::new(&self.url, self.token.clone(), insecure)?;
+        let api = self.api()?;
         self.publish(cx, &api, &published).await?;
         Ok(PublishedBox::processed(BUILDER_ID, &published.provider, &self.own.box_tag))
+    }
+
+    /// Another server need not know this request.
+    async fn try_out(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.token.is_none() {
+            return Ok(());
+        }
+        let api = self.api()?;
+        let known = or_cancelled(&cx.cancel, api.find("authenticate")).await?;
+        known.map(drop).with_context(|| format!("the token is not verified by {}", self.url))
+    }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        boxes::not_a_box(builder_id)
+    }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
     }
 }
 
 impl VagrantCloud {
+    /// The server.
+    fn api(&self) -> anyhow::Result<Api> {
+        let insecure = self.own.insecure_skip_tls_verify && self.url != VAGRANT_CLOUD;
+        Api::new(&self.url, self.token.clone(), insecure)
+    }
+
     async fn publish(
         &self,
         cx: &PostProcessContext,

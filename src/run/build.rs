@@ -147,6 +147,12 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         // What changes while it is baked is not in the image. An error is told where it is asked for.
         let _ = cx.fingerprint.record().await;
     }
+    if shared.request.tested.is_none()
+        && let Err(error) = tried_out(&cx, &shared.request.sources, &post_processors).await
+    {
+        let fault = fault_of(&error).unwrap_or(Fault::lasting(Kind::Environment));
+        return (Vec::new(), Some((error, fault)));
+    }
     let built = match &shared.request.tested {
         Some(image) => builder.test(&cx, image).await.map(|()| None),
         None => builder.build(&cx).await,
@@ -164,6 +170,25 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     }
     survey.tell(&cx, &name, &*built);
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
+}
+
+/// Has each post-processor find out whether it can work when its time comes.
+async fn tried_out(
+    cx: &BuildContext,
+    sources: &SourceMap,
+    chains: &[Vec<PlannedPostProcessor>],
+) -> anyhow::Result<()> {
+    for planned in chains.iter().flatten() {
+        if let Err(error) = planned.first.try_out(cx).await {
+            let fault = fault_of(&error).unwrap_or(Fault::lasting(Kind::Environment));
+            let (place, what) = (
+                sources.locate(planned.span),
+                format!("`{}` could not work when the build is done", planned.kind),
+            );
+            return Err(error.context(Located { place, what, fault }));
+        }
+    }
+    Ok(())
 }
 
 /// What of `-keep-failed` the builder does; it is said where that is not all.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use super::ending::{bullet_list, or_dropped, unusable};
 use super::outcome::{Located, fault_of};
@@ -136,6 +136,9 @@ impl PostProcessing {
             _ => format!("Running post-processor: {kind}"),
         });
         let (component, _shown_by_the_plan) = (planned.recipe)(&self.data).map_err(unusable)?;
+        if let Some(why) = component.refuses(input.builder_id()) {
+            bail!("{why}");
+        }
         let context = PostProcessContext {
             facts: self.facts.clone(),
             ui: self.ui.for_part(kind.as_str()),

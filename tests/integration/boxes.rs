@@ -83,8 +83,14 @@ impl Server {
 
 /// A build whose box goes to the post-processor `name` with these `options`.
 fn publish_with(name: &str, options: &str, variables: &[(&str, &str)]) -> Run {
+    let of_box = r#"{"provider": "vmware_desktop", "architecture": "amd64"}"#;
+    publish_box(name, options, variables, of_box)
+}
+
+/// The same for a box that says `of_box` of itself.
+fn publish_box(name: &str, options: &str, variables: &[(&str, &str)], of_box: &str) -> Run {
     let program = Program::new();
-    program.write("metadata.json", r#"{"provider": "vmware_desktop", "architecture": "amd64"}"#);
+    program.write("metadata.json", of_box);
     // Larger than what is read at a time, and what cannot be packed.
     let mut disk = vec![0; 3 << 20];
     std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut disk).unwrap();

@@ -13,7 +13,7 @@ use super::machine::{
     self, Bake, FindNetwork, Machine, MachineOptions, MachineSettings, SetAttributes,
 };
 use super::snapshot_volumes::SnapshotVolumes;
-use super::volumes::{HandOverVolumes, TagVolumes, Volumes, VolumesOptions};
+use super::volumes::{self, HandOverVolumes, TagVolumes, Volumes, VolumesOptions};
 use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags::SOURCE_AMI_DATA;
@@ -55,6 +55,10 @@ impl Component for AmazonEbsVolume {
 impl Builder for AmazonEbsVolume {
     fn blame(&self, error: &anyhow::Error) -> Fault {
         aws::error::blame(error)
+    }
+
+    fn makes(&self) -> Option<&'static str> {
+        Some(volumes::BUILDER_ID)
     }
 
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {

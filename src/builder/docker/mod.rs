@@ -31,7 +31,7 @@ use crate::component::{
     PastQuery, SkipUnchanged,
 };
 use crate::diagnostic::code;
-use crate::docker::artifact::{IMPORTED, Image};
+use crate::docker::artifact::{EXPORTED, IMPORTED, Image};
 use crate::docker::cleanup::DockerCleaner;
 use crate::docker::label::Labelled;
 use crate::docker::login::Login;
@@ -100,6 +100,14 @@ impl Builder for Docker {
 
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
         self.login.permissions(false)
+    }
+
+    fn makes(&self) -> Option<&'static str> {
+        match self.keep {
+            Keep::Nothing => None,
+            Keep::Export(_) => Some(EXPORTED),
+            Keep::Commit { .. } => Some(IMPORTED),
+        }
     }
 
     fn can_test(&self) -> bool {

@@ -177,6 +177,10 @@ impl Builder for Qemu {
         steps.finish(self.bake(cx, &steps)).await
     }
 
+    fn makes(&self) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
+
     fn can_test(&self) -> bool {
         self.communicator.connects()
     }

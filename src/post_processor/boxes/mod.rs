@@ -20,6 +20,7 @@ use super::{artifice, blocking, dot, vagrant};
 use crate::component::{Artifact, Check, PostProcessContext, Processed};
 use crate::config::{Late, late_fields};
 use crate::event::Ui;
+use crate::peer::PeerName;
 
 /// What the builder `vagrant` calls its boxes.
 const VAGRANT_BUILDER: &str = "vagrant";
@@ -28,6 +29,17 @@ late_fields! {
     /// The fields of `box_download_url`.
     pub UrlFields =
         ["BuildName", "BuilderType", "Provider", "ArtifactId", "Architecture"] and the build;
+}
+
+/// Why no artifact of this builder id is a box, if that is so.
+pub(super) fn not_a_box(builder_id: &str) -> Option<String> {
+    let is_box = [artifice::BUILDER_ID, vagrant::BUILDER_ID, VAGRANT_BUILDER].contains(&builder_id);
+    (!is_box).then(|| {
+        format!(
+            "Unknown artifact type: this post-processor requires an input artifact from the artifice \
+             post-processor, vagrant post-processor, or vagrant builder: {builder_id}"
+        )
+    })
 }
 
 /// A box that is published.
@@ -48,12 +60,6 @@ impl BoxToPublish {
         url: Option<&Late<UrlFields>>,
     ) -> anyhow::Result<Self> {
         let is_artifice = input.builder_id() == artifice::BUILDER_ID;
-        ensure!(
-            is_artifice || [vagrant::BUILDER_ID, VAGRANT_BUILDER].contains(&input.builder_id()),
-            "Unknown artifact type: this post-processor requires an input artifact from the artifice \
-             post-processor, vagrant post-processor, or vagrant builder: {}",
-            input.builder_id()
-        );
         let files = input.files();
         let file = files.first().filter(|file| file.extension().is_some_and(|end| end == "box"));
         let file = file.context(
@@ -80,6 +86,8 @@ impl BoxToPublish {
             false if input.id() == "vmware" => "vmware_desktop".to_owned(),
             false => input.id(),
         };
+        let architecture = in_address("architecture", architecture)?;
+        let provider = in_address("provider", provider)?;
         let mut dot = dot(&cx.facts);
         dot.insert("Provider".into(), provider.clone().into());
         dot.insert("ArtifactId".into(), input.id().into());
@@ -105,6 +113,18 @@ impl BoxToPublish {
         }
         Ok(is_straight)
     }
+}
+
+/// `name`, which becomes part of the address of requests that bear the user's token: it must not lead
+/// to another address, and the box may be anybody's.
+fn in_address(what: &str, name: String) -> anyhow::Result<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    PeerName::new(&name).with_context(|| format!("the box's {what} cannot be used"))?;
+    ensure!(
+        name.chars().all(is_plain),
+        "the box's {what} {name:?} cannot be used: it may have letters, digits and `-_.+`"
+    );
+    Ok(name)
 }
 
 /// Reports what is missing of the name of what is published.

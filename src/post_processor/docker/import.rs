@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -88,14 +88,6 @@ impl PostProcessor for Import {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        if ![EXPORTED, artifice::BUILDER_ID].contains(&input.builder_id()) {
-            bail!(
-                "Unknown artifact type: {}\n{} takes what the builder `docker` exports \
-                 (`export_path`), and files of `artifice`",
-                input.builder_id(),
-                Self::TYPE
-            );
-        }
         let files = input.files();
         ensure!(!files.is_empty(), "the artifact has no file to import");
         let (path, engine) = (&files[0], engine(&self.program, cx).await?);
@@ -110,6 +102,21 @@ impl PostProcessor for Import {
         let (build_data, tags) = (input.build_data(), Vec::new());
         let image = Image { engine, builder_id: IMPORTED, id, tags, build_data };
         Ok(Processed { artifact: Some(Arc::new(image)), keep_input: false, keep_forced: false })
+    }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        let is_file = [EXPORTED, artifice::BUILDER_ID].contains(&builder_id);
+        (!is_file).then(|| {
+            format!(
+                "Unknown artifact type: {builder_id}\n{} takes what the builder `docker` exports \
+                 (`export_path`), and files of `artifice`",
+                Self::TYPE
+            )
+        })
+    }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(IMPORTED)
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {

@@ -6,7 +6,7 @@ pub mod push;
 pub mod save;
 pub mod tag;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 
 use crate::component::{Artifact, Check, PostProcessContext};
 use crate::docker::artifact::{IMPORTED, TAGGED, TAGS};
@@ -24,6 +24,17 @@ async fn engine(program: &Program, cx: &PostProcessContext) -> anyhow::Result<En
     Engine::open(&cx.facts.scope.environment, program).await
 }
 
+/// Why `component` can make nothing of an artifact of this builder id, if that is so.
+fn not_an_image(builder_id: &str, component: &str) -> Option<String> {
+    let is_image = [IMPORTED, TAGGED].contains(&builder_id);
+    (!is_image).then(|| {
+        format!(
+            "Unknown artifact type: {builder_id}\n{component} takes images of the builder `docker` \
+             with `commit = true`, of `docker-import` and of `docker-tag`"
+        )
+    })
+}
+
 /// An image that a builder or a post-processor left.
 struct Input {
     /// What it is known by: `sha256:…`, or a name.
@@ -34,14 +45,7 @@ struct Input {
 
 impl Input {
     /// The image that `artifact` is.
-    fn of(artifact: &dyn Artifact, component: &str) -> anyhow::Result<Self> {
-        if ![IMPORTED, TAGGED].contains(&artifact.builder_id()) {
-            bail!(
-                "Unknown artifact type: {}\n{component} takes images of the builder `docker` with \
-                 `commit = true`, of `docker-import` and of `docker-tag`",
-                artifact.builder_id()
-            );
-        }
+    fn of(artifact: &dyn Artifact) -> anyhow::Result<Self> {
         let tags = artifact.state(TAGS);
         let tags = tags.map(serde_json::from_value).transpose();
         let tags = tags.map_err(|error| anyhow!("the names of the image are odd: {error}"))?;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Input, engine};
+use super::{Input, engine, not_an_image};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::docker::artifact::{IMPORTED, Image};
 use crate::docker::login::Login;
@@ -57,7 +57,7 @@ impl PostProcessor for Push {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let image = Input::of(&*input, Self::TYPE)?;
+        let image = Input::of(&*input)?;
         let names = image.names()?;
         ensure!(
             !names.is_empty(),
@@ -77,6 +77,14 @@ impl PostProcessor for Push {
 
     fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
         self.login.permissions(true)
+    }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        not_an_image(builder_id, Self::TYPE)
+    }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(IMPORTED)
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Input, engine};
+use super::{Input, engine, not_an_image};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::docker::{Program, check_file, write_file};
 use crate::retry::or_cancelled;
@@ -54,12 +54,20 @@ impl PostProcessor for Save {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let image = Input::of(&*input, Self::TYPE)?;
+        let image = Input::of(&*input)?;
         let engine = engine(&self.program, cx).await?;
         cx.ui.say(format!("Saving image: {}", image.id));
         let save = write_file(engine.save(&image.id), &self.path);
         let saved = or_cancelled(&cx.cancel, save).await?;
         saved.with_context(|| format!("cannot save {}", image.id))?;
         Ok(Processed { artifact: Some(input), keep_input: true, keep_forced: false })
+    }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        not_an_image(builder_id, Self::TYPE)
+    }
+
+    fn makes(&self, input: Option<&'static str>) -> Option<&'static str> {
+        input
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Input, engine, name};
+use super::{Input, engine, name, not_an_image};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::diagnostic::code;
 use crate::docker::Program;
@@ -85,7 +85,7 @@ impl PostProcessor for Tag {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let image = Input::of(&*input, Self::TYPE)?;
+        let image = Input::of(&*input)?;
         let engine = engine(&self.program, cx).await?;
         for (name, given) in &self.names {
             cx.ui.say(format!("Tagging image: {}", image.id));
@@ -98,5 +98,13 @@ impl PostProcessor for Tag {
         let build_data = input.build_data();
         let image = Image { engine, builder_id: TAGGED, id, tags, build_data };
         Ok(Processed { artifact: Some(Arc::new(image)), keep_input: true, keep_forced: true })
+    }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        not_an_image(builder_id, Self::TYPE)
+    }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(TAGGED)
     }
 }

@@ -185,6 +185,10 @@ impl PostProcessor for Provenance {
         }
         Ok(passed_on(input))
     }
+
+    fn makes(&self, input: Option<&'static str>) -> Option<&'static str> {
+        input
+    }
 }
 
 impl Provenance {

@@ -13,7 +13,9 @@ use serde_json::{Value as Json, json};
 use self::login::Login;
 use super::boxes::api::{Api, Upload};
 use super::boxes::{self, BoxToPublish, PublishedBox, UrlFields, check_sum};
-use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
+use crate::component::{
+    Artifact, BuildContext, Check, Component, PostProcessContext, PostProcessor, Processed,
+};
 use crate::config::Late;
 use crate::event::Ui;
 use crate::peer::PeerName;
@@ -156,6 +158,21 @@ impl PostProcessor for VagrantRegistry {
         let published = BoxToPublish::of(cx, &*input, &self.own.architecture, url).await?;
         or_cancelled(&cx.cancel, self.publish(cx, &published)).await??;
         Ok(PublishedBox::processed(BUILDER_ID, &published.provider, &self.own.box_tag))
+    }
+
+    async fn try_out(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        let Some(login) = &self.login else { return Ok(()) };
+        let token = login.token(self.own.insecure_skip_tls_verify);
+        cx.redactor.register(or_cancelled(&cx.cancel, token).await??.expose());
+        Ok(())
+    }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        boxes::not_a_box(builder_id)
+    }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
     }
 }
 

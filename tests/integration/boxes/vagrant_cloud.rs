@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Server, publish_with};
+use super::{Server, publish_box, publish_with};
 use crate::support::{Program, Run, Served};
 
 /// A server that has the box, and takes all.
@@ -117,6 +117,42 @@ fn a_box_that_is_elsewhere_is_not_uploaded() {
     let provider = cloud.body("POST /box/me/box/version/1.0.0/providers");
     assert_eq!(provider["provider"]["url"], "https://example.test/vmware_desktop-amd64.box");
     assert!(!cloud.whats().iter().any(|what| what.contains("upload")));
+}
+
+#[test]
+fn a_token_that_is_not_taken_is_told_before_the_build() {
+    let cloud = Server::default();
+    let server = cloud.serve();
+    cloud.answer("GET /authenticate", 401, json!({"errors": ["Invalid authentication token"]}));
+    working(&cloud, &server.url());
+    let run = publish(&server, "").failed_with(1);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("Invalid authentication token"), "{said}");
+    assert!(said.contains("t.pkr.hcl:11:20: `vagrant-cloud` could not work"), "{said}");
+    assert!(!said.contains("Running post-processor"), "{said}");
+    assert_eq!(cloud.whats(), ["GET /authenticate"]);
+}
+
+#[test]
+fn a_box_whose_names_lead_elsewhere_is_not_published() {
+    for of_box in [
+        r#"{"provider": "../../../../x?y=", "architecture": "amd64"}"#,
+        r#"{"provider": "virtualbox", "architecture": "a/b"}"#,
+        r#"{"provider": "virtualbox#x", "architecture": "amd64"}"#,
+    ] {
+        let cloud = Server::default();
+        let server = cloud.serve();
+        working(&cloud, &server.url());
+        let options = format!(
+            "box_tag = \"me/box\"\n version = \"1.0.0\"\n vagrant_cloud_url = \"{}\"",
+            server.url()
+        );
+        let variables = [("VAGRANT_CLOUD_TOKEN", TOKEN)];
+        let run = publish_box("vagrant-cloud", &options, &variables, of_box).failed_with(1);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains("cannot be used"), "{said}");
+        assert_eq!(cloud.whats(), ["GET /authenticate"], "{of_box}");
+    }
 }
 
 #[test]

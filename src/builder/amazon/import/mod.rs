@@ -87,6 +87,10 @@ impl PostProcessor for AmazonImport {
         Ok(Processed { artifact: Some(Arc::new(amis)), keep_input: false, keep_forced: false })
     }
 
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
+
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
         let at = self.build.regions(environment, &[]);
         let mut all = self.build.permissions();

@@ -92,6 +92,10 @@ impl Builder for AmazonInstance {
         aws::error::blame(error)
     }
 
+    fn makes(&self) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
+
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
         Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
     }

@@ -12,6 +12,9 @@ use crate::builder::amazon::volumes::tag_volumes::AttachedVolume;
 use crate::component::Artifact;
 use crate::interpolate::BuildData;
 
+/// The builder id.
+pub(crate) const BUILDER_ID: &str = "mitchellh.amazon.ebsvolume";
+
 /// Volumes and snapshots, in the region of the build.
 pub(crate) struct Volumes {
     account: Handle,
@@ -46,7 +49,7 @@ impl Volumes {
 #[async_trait]
 impl Artifact for Volumes {
     fn builder_id(&self) -> &str {
-        "mitchellh.amazon.ebsvolume"
+        BUILDER_ID
     }
 
     fn id(&self) -> String {

@@ -6,7 +6,7 @@ mod hand_over;
 mod options;
 mod tag_volumes;
 
-pub(super) use self::artifact::Volumes;
+pub(super) use self::artifact::{BUILDER_ID, Volumes};
 pub(super) use self::hand_over::HandOverVolumes;
 pub(super) use self::options::VolumesOptions;
 pub(super) use self::tag_volumes::TagVolumes;
