@@ -4,7 +4,7 @@ mod blocks;
 mod pack;
 
 pub(super) use blocks::{Algorithm, BlockWriter};
-pub(super) use pack::{Entry, Source, tar, zip};
+pub(super) use pack::{Entry, Part, Source, tar, zip};
 
 use std::fs::File;
 use std::path::Path;

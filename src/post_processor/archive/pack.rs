@@ -1,7 +1,7 @@
 //! Many files in one: tar and zip.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -21,11 +21,37 @@ pub(crate) struct Entry {
 }
 
 /// Where the content of an entry comes from.
+#[derive(Debug)]
 pub(crate) enum Source {
     /// A file, with its permissions and times.
     File(PathBuf),
     /// A text made here.
     Text(String),
+    /// Some of a file: what an archive that is not compressed has of one of its files.
+    Part(Part),
+}
+
+/// Some of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Where the part begins.
+    pub(crate) start: u64,
+    /// How long it is.
+    pub(crate) length: u64,
+    /// When it was modified, in seconds since 1970.
+    pub(crate) modified: u64,
+}
+
+impl Part {
+    /// The part, to be read.
+    pub(crate) fn open(&self) -> anyhow::Result<impl Read + use<>> {
+        let (mut file, _) = open(&self.path)?;
+        file.seek(SeekFrom::Start(self.start))
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(file.take(self.length))
+    }
 }
 
 /// Writes `entries` to `out` as a GNU tar archive.
@@ -53,6 +79,16 @@ pub(crate) fn tar<W: Write>(
                     .with_context(|| format!("cannot pack {}", path.display()))?;
                 ensure!(content.count == found.len(), "{} shrank meanwhile", path.display());
             }
+            Source::Part(part) => {
+                header.set_size(part.length);
+                header.set_mode(0o644);
+                header.set_mtime(part.modified);
+                let mut content = Stoppable::new(part.open()?, cancel);
+                archive
+                    .append_data(&mut header, &entry.name, &mut content)
+                    .with_context(|| format!("cannot pack {}", entry.name))?;
+                ensure!(content.count == part.length, "{} is cut short", part.path.display());
+            }
         }
     }
     archive.into_inner().context("cannot end the archive")
@@ -78,6 +114,11 @@ pub(crate) fn zip<W: Write + Seek>(
                 archive.start_file(&entry.name, file_options(options, &found))?;
                 io::copy(&mut Stoppable::new(file, cancel), &mut archive)
                     .with_context(|| format!("cannot pack {}", path.display()))?;
+            }
+            Source::Part(part) => {
+                archive.start_file(&entry.name, options)?;
+                io::copy(&mut Stoppable::new(part.open()?, cancel), &mut archive)
+                    .with_context(|| format!("cannot pack {}", entry.name))?;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::config::{Late, late_fields};
 use crate::interpolate::{Dot, Template};
 use crate::peer;
 use crate::post_processor::archive::{self, Algorithm, BlockWriter, Entry, Source};
-use crate::post_processor::{Files, artifice, base_name, blocking, dot};
+use crate::post_processor::{Files, base_name, blocking, dot};
 
 use self::provider::{Contents, Provider};
 
@@ -109,7 +109,7 @@ impl Component for Vagrant {
             }
         }
         for name in own.r#override.keys() {
-            if let Err(cause) = Provider::known(name) {
+            if let Err(cause) = Provider::named(name) {
                 check.error("override", cause);
             }
         }
@@ -236,19 +236,24 @@ impl PostProcessor for Vagrant {
             keep_forced: keep,
         })
     }
+
+    fn refuses(&self, builder_id: &str) -> Option<String> {
+        match self.provider {
+            Some(_) => None,
+            None => Provider::of(builder_id).err(),
+        }
+    }
+
+    fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {
+        Some(BUILDER_ID)
+    }
 }
 
 impl Vagrant {
     /// Whom the box is for.
     fn provider_of(&self, input: &dyn Artifact) -> anyhow::Result<Provider> {
-        if let Some(provider) = self.provider {
-            return Ok(provider);
-        }
-        let builder_id = input.builder_id();
-        if builder_id == artifice::BUILDER_ID {
-            bail!("after `artifice` the provider is not known: name it in `provider_override`");
-        }
-        Provider::of(builder_id).map_err(anyhow::Error::msg)
+        let known = self.provider.map_or_else(|| Provider::of(input.builder_id()), Ok);
+        known.map_err(anyhow::Error::msg)
     }
 }
 
@@ -266,10 +271,9 @@ impl Effective {
 
 /// What is in the box, sorted by name.
 fn entries(contents: Contents, custom: &str, own: &Effective) -> Vec<Entry> {
-    let mut files = BTreeMap::new();
-    files.extend(contents.files.into_iter().map(|(name, path)| (name, Source::File(path))));
     let include = own.include.iter().map(|path| (base_name(path), Source::File(path.clone())));
-    files.extend(include);
+    let mut files: BTreeMap<_, _> = include.collect();
+    files.extend(contents.files);
     let mut metadata = contents.metadata;
     metadata.insert("architecture".into(), own.architecture.clone().into());
     let metadata = Json::Object(metadata).to_string();
@@ -301,120 +305,4 @@ fn write_box(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::post_processor::fake::{self, Made};
-
-    fn ami() -> Made {
-        Made { builder_id: "mitchellh.amazonebs", id: "us-east-1:ami-1", ..Made::default() }
-    }
-
-    /// A machine that the qemu builder could have made, with a real disk.
-    fn machine(dir: &Path) -> Made {
-        let disk = dir.join("packer-vm");
-        let mut create = Command::new("qemu-img");
-        create.args(["create", "-qf", "qcow2"]).arg(&disk).arg("64M");
-        assert!(create.status().unwrap().success());
-        let state = [("diskName", "packer-vm"), ("diskType", "qcow2"), ("domainType", "tcg")];
-        let state =
-            state.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
-        Made { builder_id: "transcend.qemu", id: "VM", files: vec![disk], state }
-    }
-
-    /// Adds the box with the real Vagrant, which checks it; returns what it then has of it.
-    fn add(file: &Path, provider: &str) -> PathBuf {
-        let home = file.parent().unwrap().join("vagrant-home");
-        let added = Command::new("vagrant")
-            .args(["box", "add", "--name", "imgbake-test"])
-            .arg(file)
-            .env("VAGRANT_HOME", &home)
-            .env("VAGRANT_CHECKPOINT_DISABLE", "1")
-            .output()
-            .unwrap();
-        assert!(added.status.success(), "{added:?}");
-        home.join("boxes/imgbake-test/0").join(provider)
-    }
-
-    #[tokio::test]
-    async fn vagrant_takes_a_box_of_an_ami() {
-        let dir = tempfile::tempdir().unwrap();
-        let (include, template) = (dir.path().join("LICENSE"), dir.path().join("Vagrantfile.tpl"));
-        std::fs::write(&include, "free").unwrap();
-        std::fs::write(&template, "# {{ .Provider }} of {{ .SourceAMI }}").unwrap();
-        let output = dir.path().join("out/{{.Provider}}.box");
-        let options = json!({
-            "output": output, "include": [include], "vagrantfile_template": template,
-            "architecture": "386", "compression_level": 9
-        });
-        let (processed, said) = fake::run::<Vagrant>(options, ami()).await;
-        let processed = processed.unwrap();
-        assert!(processed.keep_input && processed.keep_forced);
-        assert_eq!(said[0], "Creating Vagrant box for 'aws' provider");
-        let artifact = processed.artifact.unwrap();
-        let file = dir.path().join("out/aws.box");
-        assert_eq!((artifact.files(), artifact.id()), (vec![file.clone()], "aws".to_owned()));
-        let added = add(&file, "aws");
-        let read = |name: &str| std::fs::read_to_string(added.join(name)).unwrap();
-        assert_eq!(read("metadata.json"), r#"{"provider":"aws","architecture":"i386"}"#);
-        assert_eq!(read("LICENSE"), "free");
-        let vagrantfile = read("Vagrantfile");
-        assert!(vagrantfile.contains("aws.region_config \"us-east-1\", ami: \"ami-1\""));
-        assert!(vagrantfile.contains("# aws of ami-0"), "{vagrantfile}");
-    }
-
-    #[tokio::test]
-    async fn vagrant_takes_a_box_of_a_machine_with_its_disk() {
-        let dir = tempfile::tempdir().unwrap();
-        let output = dir.path().join("vm.box");
-        for level in [0, -1] {
-            let options = json!({"output": output, "override": {
-                "libvirt": {"compression_level": level}, "aws": {"output": "/nowhere"}
-            }});
-            let (processed, said) = fake::run::<Vagrant>(options, machine(dir.path())).await;
-            let processed = processed.unwrap();
-            assert!(!processed.keep_input && !processed.keep_forced);
-            let names = ["Vagrantfile", "box_0.img", "metadata.json"];
-            assert_eq!(said[1..], names.map(|name| format!("Compressing: {name}")));
-            let added = add(&output, "libvirt");
-            let metadata = std::fs::read_to_string(added.join("metadata.json")).unwrap();
-            let metadata: Json = serde_json::from_str(&metadata).unwrap();
-            assert_eq!(metadata["disks"], json!([{"path": "box_0.img", "format": "qcow2"}]));
-            let check = Command::new("qemu-img").arg("check").arg(added.join("box_0.img")).output();
-            assert!(check.unwrap().status.success());
-            std::fs::remove_dir_all(dir.path().join("vagrant-home")).unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn an_artifact_that_nobody_boxes_is_refused() {
-        for (builder_id, reason) in [
-            ("mitchellh.vmware", "boxes for `vmware` are not built yet"),
-            (artifice::BUILDER_ID, "name it in `provider_override`"),
-        ] {
-            let made = Made { builder_id, ..Made::default() };
-            let (ended, _) = fake::run::<Vagrant>(json!({}), made).await;
-            let error = ended.err().unwrap().to_string();
-            assert!(error.contains(reason), "{error}");
-        }
-    }
-
-    #[test]
-    fn all_that_is_wrong_with_the_options_is_said_at_once() {
-        let wrong = json!({
-            "provider_override": "virtualbox", "compression_level": 10,
-            "vagrantfile_template": "/no/such",
-            "override": {"vagrnt": {}, "aws": {"compression_level": -2}}
-        });
-        insta::assert_snapshot!(fake::prepare::<Vagrant>(wrong).unwrap_err().join("\n"), @r"
-        the value of `provider_override` cannot be used: boxes for `virtualbox` are not built yet
-        the value of `override` cannot be used: `vagrnt` is no provider; there are aws, azure, digitalocean, docker, file, google, hyperv, libvirt, lxc, parallels, scaleway, virtualbox, vmware, vmware_desktop
-        the value of `compression_level` cannot be used: it must be from -1 to 9
-        the value of `vagrantfile_template` cannot be used: cannot read /no/such: No such file or directory (os error 2)
-        the value of `override.aws.compression_level` cannot be used: it must be from -1 to 9
-        ");
-    }
-}
+mod tests;

@@ -250,7 +250,11 @@ impl Service for Made {
                 assert!(text(&argument).is_some());
                 Value::Nil
             }
-            "Files" => Value::Array(Vec::new()),
+            "Files" => {
+                let files = variable("MADE_FILES").unwrap_or_default();
+                Value::Array(files.split_terminator(':').map(Value::from).collect())
+            }
+            "BuilderId" => variable("MADE_BY").unwrap_or_else(|| method.to_owned()).into(),
             _ => method.into(),
         })
     }
@@ -305,6 +309,45 @@ fn a_plugin_that_works_builds() {
     // Its post-processor makes nothing of the artifact: then there is none.
     assert!(run.stdout.contains("Destroying the artifact Id"), "{}", run.stdout);
     assert!(run.stdout.contains("--> fake.web: <nothing>"), "{}", run.stdout);
+}
+
+#[test]
+fn what_a_plugin_makes_for_virtualbox_becomes_a_box() {
+    let body = r#"
+source "fake" "web" {}
+build {
+  sources = ["source.fake.web"]
+  post-processors {
+    post-processor "vagrant" {
+      output = "{{ .BuildName }}.box"
+    }
+    post-processor "manifest" {
+      output = "manifest.json"
+    }
+  }
+}
+"#;
+    let program = with_fake(body);
+    let ovf = r#"<Adapter slot="0" enabled="true" MACAddress="080027AB12CD"/>"#;
+    let files = [program.write("web.ovf", ovf), program.write("web-disk001.vmdk", "disk")];
+    let files = files.map(|file| file.display().to_string()).join(":");
+    let program =
+        program.with([("MADE_BY", "mitchellh.virtualbox"), ("MADE_FILES", files.as_str())]);
+    let run = program.run(["build", "-color=false", "t.pkr.hcl"]).succeeded();
+    assert!(
+        run.stdout.contains("Creating Vagrant box for 'virtualbox' provider"),
+        "{}",
+        run.stdout
+    );
+    let unpacked = std::process::Command::new("tar")
+        .args(["xzf", "web.box", "--one-top-level=box"])
+        .current_dir(program.dir())
+        .status();
+    assert!(unpacked.unwrap().success());
+    assert_eq!(program.read("box/box.ovf"), ovf);
+    assert_eq!(program.read("box/web-disk001.vmdk"), "disk");
+    assert!(program.read("box/Vagrantfile").contains("base_mac = \"080027AB12CD\""));
+    assert!(program.read("manifest.json").contains("web.box"));
 }
 
 #[test]
