@@ -213,10 +213,6 @@ fn what_cannot_be_is_said_before_anything_runs() {
         ("source_path = \"x.box\"\ntemplate = \"missing\"", "there is no file"),
         ("source_path = \"x.box\"\nteardown_method = \"burn\"", "teardown_method"),
         ("source_path = \"x.box\"\ncommunicator = \"winrm\"", "this builder does not take it"),
-        (
-            "source_path = \"x.box\"\nboot_wait = \"1s\"",
-            "`boot_wait` of `vagrant` is not built yet",
-        ),
     ] {
         program.write("t.pkr.hcl", format!(
             "source \"vagrant\" \"x\" {{\n{options}\n}}\nbuild {{\n  sources = [\"source.vagrant.x\"]\n}}\n"
@@ -224,5 +220,20 @@ fn what_cannot_be_is_said_before_anything_runs() {
         let run = program.run(["validate", "t.pkr.hcl"]).failed_with(1);
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains(why), "{why}: {said}");
+    }
+}
+
+#[test]
+fn options_of_installers_change_nothing_and_are_warned_of() {
+    let program = Program::new();
+    let options = "source_path = \"a/b\"\n  boot_wait = \"1s\"\n  http_directory = \"http\"\n  \
+                   iso_url = \"x.iso\"\n  iso_checksum = \"none\"\n  floppy_files = [\"x\"]";
+    program.write("t.pkr.hcl", format!(
+        "source \"vagrant\" \"x\" {{\n  {options}\n}}\nbuild {{\n  sources = [\"source.vagrant.x\"]\n}}\n"
+    ));
+    let run = program.run(["validate", "t.pkr.hcl"]).succeeded();
+    let said = format!("{}{}", run.stdout, run.stderr);
+    for option in ["boot_wait", "http_directory", "iso_url", "iso_checksum", "floppy_files"] {
+        assert!(said.contains(&format!("`{option}` changes nothing")), "{option}: {said}");
     }
 }

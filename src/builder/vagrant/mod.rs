@@ -31,6 +31,7 @@ use crate::interpolate::BuildData;
 use crate::step::Steps;
 use crate::vm::checksum::Checksum;
 use crate::vm::download::{self, Download, Source};
+use crate::vm::{boot, floppy, http_server};
 
 pub use self::cleaner::VagrantCleaner;
 
@@ -71,9 +72,16 @@ impl Component for Vagrant {
     const TYPE: &'static str = "vagrant";
     const ABOUT: &'static str =
         "Starts a machine from a Vagrant box, provisions it, and packs it into a new box.";
-    type Options = (Options, communicator::Options);
+    type Options = (
+        Options,
+        communicator::Options,
+        http_server::Options,
+        download::Options,
+        floppy::Options,
+        boot::Options,
+    );
 
-    fn prepare((mut own, communicator): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+    fn prepare((mut own, communicator, ..): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let from = check_source(&own, check);
         check_files(&mut own, check);
         warn_of_idle(&own, check);
@@ -150,6 +158,32 @@ fn warn_of_idle(own: &Options, check: &mut Check<'_>) {
         "add_force",
         "add_insecure",
     ];
+    // Packer's takes them, too, and uses none.
+    const OF_INSTALLERS: &[&str] = &[
+        "boot_command",
+        "boot_key_interval",
+        "boot_keygroup_interval",
+        "boot_steps",
+        "boot_wait",
+        "floppy_content",
+        "floppy_dirs",
+        "floppy_files",
+        "floppy_label",
+        "http_bind_address",
+        "http_content",
+        "http_directory",
+        "http_interface",
+        "http_network_protocol",
+        "http_port_max",
+        "http_port_min",
+        "iso_checksum",
+        "iso_skip_cache",
+        "iso_target_extension",
+        "iso_target_path",
+        "iso_url",
+        "iso_urls",
+    ];
+    check.idle(OF_INSTALLERS, "for a machine that Vagrant starts from a box");
     let has_id = !own.global_id.is_empty();
     if has_id {
         let of_box = ["skip_add", "checksum", "synced_folder", "insert_key", "template"];
@@ -212,6 +246,10 @@ impl Builder for Vagrant {
         let file = (!self.own.skip_package).then(|| self.directory.join(BOX));
         let provider = self.own.provider.clone();
         Ok(Some(Arc::new(Packed { provider, file, data })))
+    }
+
+    fn makes(&self) -> Option<&'static str> {
+        Some(BUILDER_ID)
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {

@@ -9,12 +9,6 @@ pub(super) const BOX: &str = "package.box";
 /// The options of `vagrant`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("x-not-built" = [
-    "boot_command", "boot_keygroup_interval", "boot_wait", "floppy_content", "floppy_dirs", "floppy_files",
-    "floppy_label", "http_bind_address", "http_content", "http_directory", "http_interface",
-    "http_network_protocol", "http_port_max", "http_port_min", "iso_checksum", "iso_target_extension",
-    "iso_target_path", "iso_url", "iso_urls"
-]))]
 pub struct Options {
     /// The box to start from: its name, or the path or URL of a `.box` file. This or `global_id` is
     /// required.
