@@ -10,7 +10,7 @@ use super::manifest::Manifest;
 use super::outputs::{Outputs, files_of_contents, screens};
 use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
-use crate::cli::build::{How, bake};
+use crate::cli::build::{Baked, How, bake};
 use crate::cli::front::{self, PlanOptions, Planned};
 use crate::cli::{init, several};
 use crate::diagnostic::{Diagnostics, Severity};
@@ -48,7 +48,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
 
 /// How long a step that is cancelled may clean up: the runner asks a second time after 7.5 s, and
 /// kills it after 10 s. The end of the job does the rest.
-const CANCELLED_STEP: Duration = Duration::from_secs(7);
+pub(super) const CANCELLED_STEP: Duration = Duration::from_secs(7);
 
 fn bake_all(
     action: &Action,
@@ -57,7 +57,6 @@ fn bake_all(
     ui: &Ui,
     outputs: &mut Outputs,
 ) -> Exit {
-    remember(action, ui);
     let how = How {
         parallel: action.inputs.parallel,
         debug: false,
@@ -70,15 +69,11 @@ fn bake_all(
         time_limit: action.inputs.timeout,
         cleanup: Some(CANCELLED_STEP),
     };
-    let baked = bake(plan, sources, &action.session, &how, ui);
-    if let Some(outcome) = &baked.outcome {
-        left(outcome, ui);
-        outputs.cancelled = outcome.stopped.is_some();
-        if baked.left.is_none() {
-            forget(action, ui);
-        }
+    let baked = baked(action, plan, sources, &how, ui, outputs);
+    if how.skip_unchanged.is_some_and(|wanted| wanted.only_explains) {
+        // Nothing was made: the manifest stays as it is.
+        return baked.exit;
     }
-    ui.settle();
     let record = so_far(&action.record);
     outputs.add_builds(&record);
     let root = action.context.in_repository(&action.session.environment.cwd);
@@ -90,6 +85,28 @@ fn bake_all(
         Err(error) => annotate(ui, Severity::Warning, "imgbake", format!("{error:#}")),
     }
     baked.exit
+}
+
+/// Bakes, or tests, so that the end of the job finds what is left.
+pub(super) fn baked(
+    action: &Action,
+    plan: Plan,
+    sources: SourceMap,
+    how: &How,
+    ui: &Ui,
+    outputs: &mut Outputs,
+) -> Baked {
+    remember(action, ui);
+    let baked = bake(plan, sources, &action.session, how, ui);
+    if let Some(outcome) = &baked.outcome {
+        left(outcome, ui);
+        outputs.cancelled = outcome.stopped.is_some();
+        if baked.left.is_none() {
+            forget(action, ui);
+        }
+    }
+    ui.settle();
+    baked
 }
 
 /// Tells the end of the job where journals are, before the first is written.

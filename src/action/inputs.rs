@@ -75,7 +75,7 @@ pub struct Inputs {
     pub manifests: Vec<PathBuf>,
     /// What the plan has said of their builds.
     pub matrix: Option<String>,
-    /// Which channel is changed, or whose old AMIs go.
+    /// Which image and channel are meant, and what goes.
     pub channel: Option<ChannelInputs>,
     /// What templates may have read beside the workspace: files and directories.
     pub allow_files: Vec<PathBuf>,
@@ -130,6 +130,12 @@ pub enum Command {
     Rollback,
     /// Deregisters old AMIs.
     Retire,
+    /// Says what is in the channels of an image.
+    Channels,
+    /// Tests an image that is there.
+    Test,
+    /// Removes what runs have left anywhere in an account.
+    Reap,
 }
 
 const COMMANDS: &[(&str, Command)] = &[
@@ -144,6 +150,9 @@ const COMMANDS: &[(&str, Command)] = &[
     ("promote", Command::Promote),
     ("rollback", Command::Rollback),
     ("retire", Command::Retire),
+    ("channels", Command::Channels),
+    ("test", Command::Test),
+    ("reap", Command::Reap),
 ];
 
 impl fmt::Display for Command {
@@ -224,10 +233,16 @@ struct Texts {
     keep: Option<String>,
     older_than: Option<String>,
     grace: Option<String>,
+    regions: Option<String>,
+    prefix: Option<String>,
+    release: Option<String>,
+    untested: Option<String>,
+    shared: Option<String>,
+    explain_changes: Option<String>,
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 37] = [
+pub const NAMES: [&str; 43] = [
     "command",
     "templates",
     "only",
@@ -265,6 +280,12 @@ pub const NAMES: [&str; 37] = [
     "keep",
     "older-than",
     "grace",
+    "regions",
+    "prefix",
+    "release",
+    "untested",
+    "shared",
+    "explain-changes",
 ];
 
 const PREFIX: &str = "INPUT_";
@@ -373,13 +394,10 @@ impl Reader {
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
         let keep_failed = self.keep_failed(&texts);
         let report = text(&texts.report).map(PathBuf::from);
-        if report.is_some() && command.is_some_and(|command| command != Command::Build) {
-            self.refuse("report", "it is for `command: build`");
-        }
-        if dry_run
-            && matches!(command, Some(Command::Publish | Command::Promote | Command::Rollback))
-        {
-            self.refuse("dry-run", "it is for `build`, `fmt`, `cleanup` and `retire`");
+        const SHOWS: [Command; 5] =
+            [Command::Build, Command::Fmt, Command::Cleanup, Command::Retire, Command::Reap];
+        if dry_run && command.is_some_and(|command| !SHOWS.contains(&command)) {
+            self.refuse("dry-run", "it is for `build`, `fmt`, `cleanup`, `retire` and `reap`");
         }
         let only = list(texts.only.as_deref());
         if command == Some(Command::Publish) && only.len() > 1 {
@@ -433,11 +451,12 @@ impl Reader {
     fn skip_unchanged(&mut self, texts: &Texts) -> Option<SkipUnchanged> {
         let is_wanted = self.boolean("skip-unchanged", texts.skip_unchanged.as_deref());
         let max_age = self.age("max-age", texts.max_age.as_deref());
-        if max_age.is_some() && !is_wanted {
+        let explains = self.boolean("explain-changes", texts.explain_changes.as_deref());
+        if max_age.is_some() && !is_wanted && !explains {
             self.refuse("max-age", "it is for `skip-unchanged: true`");
         }
         let max_age = max_age.map(GoDuration::get);
-        is_wanted.then_some(SkipUnchanged { max_age, only_explains: false })
+        (is_wanted || explains).then_some(SkipUnchanged { max_age, only_explains: explains })
     }
 
     fn keep_failed(&mut self, texts: &Texts) -> Option<KeepFailed> {

@@ -4,8 +4,8 @@
 //! | file | what is there |
 //! |---|---|
 //! | `inputs` | `INPUT_*` → values |
-//! | `build`, `validate`, `fmt`, `plan`, `merge` | the commands that are more than a call |
-//! | `channel` | what is published, promoted, rolled back and retired |
+//! | `build`, `test`, `validate`, `fmt`, `plan`, `merge` | the commands that are more than a call |
+//! | `channel` | what is published, promoted, rolled back, retired and listed |
 //! | `keys` | a warning where a long-lived AWS key is used |
 //! | `outputs`, `manifest` | what later steps read |
 //! | `comment`, `release` | what a pull request and a release are told |
@@ -28,6 +28,7 @@ mod page;
 mod plan;
 mod post;
 mod release;
+mod test;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -37,11 +38,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use self::inputs::{Account, Command, Inputs, RoleInputs};
+use self::inputs::{Account, ChannelInputs, Command, Inputs, RoleInputs};
 use self::outputs::Outputs;
 use crate::cli::front::{Language, TemplateArguments};
 use crate::cli::several::share;
-use crate::cli::{Exit, Session, cleanup, inspect};
+use crate::cli::{Exit, Session, cleanup, inspect, reap};
 use crate::diagnostic::{Diagnostics, Frontend, Severity};
 use crate::env::{Environment, sealed};
 use crate::event::{Annotation, Message, Ui};
@@ -341,7 +342,10 @@ fn needs_credentials(command: Command) -> bool {
         | Command::Publish
         | Command::Promote
         | Command::Rollback
-        | Command::Retire => true,
+        | Command::Retire
+        | Command::Channels
+        | Command::Test
+        | Command::Reap => true,
         Command::Validate | Command::Fmt | Command::Inspect | Command::Plan | Command::Merge => {
             false
         }
@@ -376,10 +380,14 @@ impl Action {
             Command::Merge => merge::run(self, ui, &mut outputs),
             Command::Inspect => self.inspect(ui),
             Command::Cleanup => self.cleanup(ui),
+            Command::Test => test::run(self, ui, &mut outputs),
+            Command::Reap => self.reap(ui),
             #[cfg(feature = "aws")]
-            Command::Publish | Command::Promote | Command::Rollback | Command::Retire => {
-                channel::run(self, ui)
-            }
+            Command::Publish
+            | Command::Promote
+            | Command::Rollback
+            | Command::Retire
+            | Command::Channels => channel::run(self, ui),
             #[cfg(not(feature = "aws"))]
             command => {
                 refuse(ui, &[format!("`{command}` needs AWS, which is not in this program")]);
@@ -526,6 +534,20 @@ impl Action {
             true => Exit::Success,
             false => Exit::Failure,
         }
+    }
+
+    fn reap(&self, ui: &Ui) -> Exit {
+        let ChannelInputs { older_than, regions, .. } =
+            self.inputs.channel.clone().unwrap_or_default();
+        // Without it, the inputs are refused.
+        let Some(older_than) = older_than else { return Exit::Failure };
+        let arguments = reap::Arguments {
+            older_than,
+            dry_run: self.inputs.dry_run,
+            region: regions,
+            state_dir: self.state_dir.clone(),
+        };
+        reap::run(&self.session, ui, &arguments)
     }
 
     fn cleanup(&self, ui: &Ui) -> Exit {

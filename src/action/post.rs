@@ -92,14 +92,18 @@ fn journals(step_context: &StepContext, ui: &Ui) -> Option<PathBuf> {
             if other.is_none() {
                 let what = "nobody can know whether the step has left anything";
                 let why = format!(
-                    "{what}: its journals in `{dir}` are gone; `imgbake reap` finds by their tags what is left in an account"
+                    "{what}: its journals in `{dir}` are gone; `command: reap` finds by their tags what is left in an account"
                 );
                 annotate(ui, Severity::Warning, "imgbake", why);
             }
             other
         }
         // What it had to say may be lost.
-        None if inputs::command(&step_context.environment) == Some(Command::Build) => {
+        None if matches!(
+            inputs::command(&step_context.environment),
+            Some(Command::Build | Command::Test)
+        ) =>
+        {
             found_journals(step_context)
         }
         None => None,

@@ -35,7 +35,7 @@ pub struct Arguments {
     pub state_dir: Option<PathBuf>,
 }
 
-pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+pub(crate) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     let Some(dir) = journal_dir(session, arguments.state_dir.as_deref()) else {
         ui.error(format!("Error: {NO_JOURNALS}"));
         return Exit::Failure;

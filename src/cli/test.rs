@@ -42,7 +42,7 @@ fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
         .one()
         .and_then(|template| front::plan(session, ui, &template, options, &mut sources));
     let Planned { plan, .. } = session.shown(ui, planned, &sources)?;
-    let plan = only_one(plan).map_err(|wrong| ui.error(format!("Error: {wrong}"))).ok()?;
+    let plan = only_one(plan, "-only").map_err(|wrong| ui.error(format!("Error: {wrong}"))).ok()?;
     let how = How {
         tested: Some(arguments.image.clone()),
         state_dir: arguments.state_dir.clone(),
@@ -52,8 +52,8 @@ fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
     Some(build::bake(plan, sources, session, &how, ui))
 }
 
-/// The build that the image is of.
-fn only_one(mut plan: Plan) -> Result<Plan, String> {
+/// The build that the image is of; `option` says which, where there are several.
+pub(crate) fn only_one(mut plan: Plan, option: &str) -> Result<Plan, String> {
     plan.builds.retain(PlannedBuild::has_tests);
     match plan.builds.as_slice() {
         [_] => Ok(plan),
@@ -62,7 +62,7 @@ fn only_one(mut plan: Plan) -> Result<Plan, String> {
         }
         several => {
             let names: Vec<_> = several.iter().map(|build| build.name.as_str()).collect();
-            Err(format!("say with -only of which build the image is: {}", names.join(", ")))
+            Err(format!("say with {option} of which build the image is: {}", names.join(", ")))
         }
     }
 }

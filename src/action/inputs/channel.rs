@@ -1,9 +1,9 @@
-//! The inputs about channels.
+//! The inputs about images and channels, and which command takes which input.
 
 use super::{Command, Reader, Texts};
 use crate::config::GoDuration;
 
-/// Which channel is changed, or whose old AMIs go.
+/// Which image and channel are meant, and what goes.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelInputs {
     /// The image.
@@ -20,63 +20,109 @@ pub struct ChannelInputs {
     pub older_than: Option<GoDuration>,
     /// How long they are deprecated before.
     pub grace: Option<GoDuration>,
+    /// Where; what the release says, or the step's own region, if none is given.
+    pub regions: Vec<String>,
+    /// What the names of the parameters of channels begin with.
+    pub prefix: Option<String>,
+    /// The release that a channel goes back to.
+    pub release: Option<String>,
+    /// Whether AMIs are promoted, too, that have passed no test.
+    pub untested: bool,
+    /// Whether AMIs go, too, that are shared with other accounts.
+    pub shared: bool,
 }
 
-/// Which command takes which input; whether it needs it.
-const NEEDS: [(&str, Command, bool); 12] = [
-    ("image", Command::Publish, true),
-    ("image", Command::Promote, true),
-    ("image", Command::Rollback, true),
-    ("image", Command::Retire, true),
-    ("channel", Command::Publish, true),
-    ("channel", Command::Promote, true),
-    ("channel", Command::Rollback, true),
-    ("from-channel", Command::Promote, true),
-    ("artifact", Command::Publish, false),
-    ("keep", Command::Retire, false),
-    ("older-than", Command::Retire, false),
-    ("grace", Command::Retire, false),
-];
+/// The inputs that only some commands take, with these; and those of them that need it.
+const TAKEN: &[(&str, &[Command], &[Command])] = {
+    use Command::{Build, Channels, Promote, Publish, Reap, Retire, Rollback, Test};
+    &[
+        ("image", &[], &[Publish, Promote, Rollback, Retire, Channels, Test]),
+        ("channel", &[], &[Publish, Promote, Rollback]),
+        ("from-channel", &[], &[Promote]),
+        ("artifact", &[Publish], &[]),
+        ("keep", &[Retire], &[]),
+        ("older-than", &[Retire], &[Reap]),
+        ("grace", &[Retire], &[]),
+        ("regions", &[Publish, Promote, Rollback, Retire, Channels, Reap], &[]),
+        ("prefix", &[Publish, Promote, Rollback, Retire, Channels], &[]),
+        ("release", &[Rollback], &[]),
+        ("untested", &[Promote], &[]),
+        ("shared", &[Retire], &[]),
+        ("parallel", &[Build], &[]),
+        ("timeout", &[Build, Test], &[]),
+        ("skip-unchanged", &[Build], &[]),
+        ("max-age", &[Build], &[]),
+        ("explain-changes", &[Build], &[]),
+        ("sbom", &[Build], &[]),
+        ("report", &[Build], &[]),
+        ("keep-failed", &[Build], &[]),
+        ("checkpoints", &[Build], &[]),
+    ]
+};
+
+/// The text of the input `name`, if it says anything: `false` is what a switch says anyway.
+fn said<'t>(texts: &'t Texts, name: &str) -> Option<&'t str> {
+    let text = match name {
+        "image" => &texts.image,
+        "channel" => &texts.channel,
+        "from-channel" => &texts.from_channel,
+        "artifact" => &texts.artifact,
+        "keep" => &texts.keep,
+        "older-than" => &texts.older_than,
+        "grace" => &texts.grace,
+        "regions" => &texts.regions,
+        "prefix" => &texts.prefix,
+        "release" => &texts.release,
+        "untested" => &texts.untested,
+        "shared" => &texts.shared,
+        "parallel" => &texts.parallel,
+        "timeout" => &texts.timeout,
+        "skip-unchanged" => &texts.skip_unchanged,
+        "max-age" => &texts.max_age,
+        "explain-changes" => &texts.explain_changes,
+        "sbom" => &texts.sbom,
+        "report" => &texts.report,
+        "keep-failed" => &texts.keep_failed,
+        "checkpoints" => &texts.checkpoints,
+        _ => return None,
+    };
+    let text = text.as_deref()?.trim();
+    (!text.eq_ignore_ascii_case("false")).then_some(text)
+}
 
 impl Reader {
+    /// None is read and then ignored.
+    fn check_taken(&mut self, command: Command, texts: &Texts) {
+        for (name, takes, needs) in TAKEN {
+            let is_given = said(texts, name).is_some();
+            if needs.contains(&command) && !is_given {
+                self.refuse(name, format!("say it for `command: {command}`"));
+            } else if is_given && !takes.contains(&command) && !needs.contains(&command) {
+                self.refuse(name, format!("it is not for `command: {command}`"));
+            }
+        }
+    }
+
     pub(super) fn channel(
         &mut self,
         command: Option<Command>,
         texts: &Texts,
     ) -> Option<ChannelInputs> {
-        let given = [
-            ("image", &texts.image),
-            ("channel", &texts.channel),
-            ("from-channel", &texts.from_channel),
-            ("artifact", &texts.artifact),
-            ("keep", &texts.keep),
-            ("older-than", &texts.older_than),
-            ("grace", &texts.grace),
-        ];
-        let command = command?;
-        for (name, text) in given {
-            let takes = NEEDS.iter().find(|(input, of, _)| *input == name && *of == command);
-            match (takes, text) {
-                (Some((_, _, true)), None) => {
-                    self.refuse(name, format!("say it for `command: {command}`"));
-                }
-                (None, Some(_)) => {
-                    self.refuse(name, format!("it is not for `command: {command}`"));
-                }
-                _ => {}
-            }
-        }
-        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().trim().to_owned();
-        let artifact = texts.artifact.as_ref().map(|_| text(&texts.artifact));
-        let inputs = ChannelInputs {
-            image: text(&texts.image),
-            channel: text(&texts.channel),
-            from: text(&texts.from_channel),
-            artifact,
+        self.check_taken(command?, texts);
+        let text = |name| said(texts, name).map(str::to_owned);
+        Some(ChannelInputs {
+            image: text("image").unwrap_or_default(),
+            channel: text("channel").unwrap_or_default(),
+            from: text("from-channel").unwrap_or_default(),
+            artifact: text("artifact"),
             keep: self.number("keep", texts.keep.as_deref()),
             older_than: self.age("older-than", texts.older_than.as_deref()),
             grace: self.age("grace", texts.grace.as_deref()),
-        };
-        NEEDS.iter().any(|(_, of, _)| *of == command).then_some(inputs)
+            regions: super::list(texts.regions.as_deref()),
+            prefix: text("prefix"),
+            release: text("release"),
+            untested: self.boolean("untested", texts.untested.as_deref()),
+            shared: self.boolean("shared", texts.shared.as_deref()),
+        })
     }
 }

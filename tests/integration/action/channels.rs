@@ -17,7 +17,10 @@ fn what_a_job_has_built_is_published_and_nothing_goes_unless_it_is_said() {
         let said = format!("/images/web/beta in {region} is {ami}");
         assert!(published.log.raw.contains(&said), "{}", published.log.raw);
     }
-    let runner = runner.with("command", "rollback");
+    let runner = runner.with("command", "channels").with("channel", "");
+    let listed = runner.run().succeeded();
+    assert!(listed.log.raw.contains(&built.outputs["ami-us-east-1"]), "{}", listed.log.raw);
+    let runner = runner.with("command", "rollback").with("channel", "beta");
     let first = runner.run().failed();
     assert!(first.log.raw.contains("`beta` had no other AMI before in us-east-1"), "{first:#?}");
 
@@ -27,6 +30,42 @@ fn what_a_job_has_built_is_published_and_nothing_goes_unless_it_is_said() {
     assert!(shown.log.raw.contains("stays: in the channel /images/web/beta"), "{shown:#?}");
     let done = runner.with("dry-run", "false").run().succeeded();
     assert!(done.log.raw.contains("0 AMIs are gone."), "{}", done.log.raw);
+}
+
+#[test]
+fn what_only_some_commands_take_is_refused_by_the_others() {
+    let refused = |runner: Runner| runner.run().failed().log.raw;
+    for (input, value) in [
+        ("sbom", "dir"),
+        ("parallel", "2"),
+        ("skip-unchanged", "true"),
+        ("explain-changes", "true"),
+        ("keep-failed", "2h"),
+        ("timeout", "1h"),
+        ("report", "report.html"),
+        ("regions", "us-east-1"),
+        ("untested", "true"),
+        ("shared", "true"),
+        ("prefix", "/x"),
+        ("release", "3"),
+    ] {
+        let said = refused(Runner::new("validate").with(input, value));
+        let why = format!("the input `{input}`: it is not for `command: validate`");
+        assert!(said.contains(&why), "{why}: {said}");
+    }
+    let said = refused(Runner::new("reap"));
+    assert!(said.contains("the input `older-than`: say it for `command: reap`"), "{said}");
+    let said = refused(Runner::new("test"));
+    assert!(said.contains("the input `image`: say it for `command: test`"), "{said}");
+}
+
+#[test]
+fn what_is_left_in_an_account_is_reaped_also_without_a_journal() {
+    let bed = Bed::new();
+    let runner = Runner::new("reap").vars(bed.moto.environment()).with("aws-region", "us-east-1");
+    let runner = runner.with("older-than", "6h").with("regions", "us-east-1, eu-west-1");
+    let reaped = runner.run().succeeded();
+    assert!(reaped.log.raw.contains("Nothing is left that is old enough."), "{}", reaped.log.raw);
 }
 
 #[test]

@@ -235,5 +235,5 @@ fn the_page_of_a_run_is_where_the_workflow_wants_it_however_the_run_ends() {
     assert_eq!(step.outputs["report"], "");
     assert!(step.log.open().contains("no/report.html cannot be written"), "{:#?}", step.log);
     let step = Runner::new("validate").with("report", "report.html").run().failed();
-    assert!(step.log.open().contains("it is for `command: build`"), "{:#?}", step.log);
+    assert!(step.log.open().contains("it is not for `command: validate`"), "{:#?}", step.log);
 }
