@@ -1,31 +1,26 @@
-//! Images of Dockerfiles, by the builder that every engine has. BuildKit is not spoken with: it asks for
-//! credentials, and tells how far it is, through gRPC in a session, whose client is some thirty crates
-//! more for everybody; without a session no image of a private registry could be built on.
+//! Images of Dockerfiles: by BuildKit, where the engine would take it itself, else by the builder that
+//! every engine has.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, ensure};
-use bollard::query_parameters::BuildImageOptions;
+use anyhow::{Context as _, bail};
+use bollard::models::{BuildInfoAux, SystemVersion};
+use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 
+use super::build_log::BuildLog;
 use super::credentials::Credentials;
+use super::directory::{Directory, LARGEST_TEXT};
 use super::engine::Engine;
 use super::image::{full_id, next_told};
 use super::name::ImageName;
-use crate::event::{Stream, Ui};
-use crate::guest::{GuestOutput as _, ShowLines};
+use crate::env::Environment;
+use crate::event::Ui;
 use crate::peer;
 
 /// How much may wait between the packing and the sending.
 const WAITING: usize = 256 * 1024;
-
-/// How much a Dockerfile and a `.dockerignore` may say.
-const LARGEST_TEXT: u64 = 1024 * 1024;
-
-/// Where a Dockerfile goes that is not in the directory.
-const OUTSIDE: &str = ".dockerfile.imgbake";
 
 /// What an image is to be built of.
 #[derive(Clone, Debug)]
@@ -67,9 +62,13 @@ pub fn registries_of(dockerfile: &Path) -> anyhow::Result<BTreeSet<String>> {
 impl Engine {
     /// Builds an image; its id.
     pub async fn build(&self, recipe: Recipe<'_>, ui: &Ui) -> anyhow::Result<String> {
-        let context = Context::of(recipe.dockerfile, recipe.directory)?;
+        let directory = Directory::of(recipe.dockerfile, recipe.directory)?;
+        let version = self.builder;
+        let session = (version == BuilderVersion::BuilderBuildKit).then(new_session);
         let options = BuildImageOptions {
-            dockerfile: context.dockerfile.clone(),
+            version,
+            session,
+            dockerfile: directory.dockerfile().to_owned(),
             t: Some(recipe.name.to_string()),
             pull: recipe.pull.then(|| "true".to_owned()),
             rm: true,
@@ -83,193 +82,111 @@ impl Engine {
         let (to, from) = tokio::io::duplex(WAITING);
         let compress = recipe.compress;
         let packing = tokio::task::spawn_blocking(move || {
-            context
+            directory
                 .write(std::io::BufWriter::with_capacity(WAITING, SyncIoBridge::new(to)), compress)
         });
         let body = bollard::body_try_stream(ReaderStream::with_capacity(from, WAITING));
         let client = self.patient();
         let told = client.build_image(options, Some(credentials), Some(body));
-        let mut id = None;
+        let (mut id, mut log) = (None, BuildLog::new(ui));
         let mut told = std::pin::pin!(told);
-        let mut lines = ShowLines::new(ui.clone());
         let built = async {
             while let Some(told) = next_told(&mut told).await? {
-                id = told.aux.and_then(|aux| aux.id).or(id.take());
+                match told.aux {
+                    Some(BuildInfoAux::Default(image)) => id = image.id.or(id.take()),
+                    Some(BuildInfoAux::BuildKit(news)) => log.news(news).await,
+                    None => {}
+                }
                 if let Some(text) = told.stream.or(told.status.map(|line| line + "\n")) {
-                    lines.chunk(Stream::Stdout, text.as_bytes()).await;
+                    log.text(&text).await;
                 }
             }
             anyhow::Ok(())
         };
         let built = built.await;
-        lines.finish().await;
+        log.finish().await;
         built?;
         packing.await??;
         id.map(full_id).context("the engine does not say what the image is called")
     }
 }
 
-/// A directory that is sent to an engine.
-struct Context {
-    directory: PathBuf,
-    /// Where the Dockerfile is in what is sent.
-    dockerfile: String,
-    /// Its text, if it is not in the directory.
-    outside: Option<Vec<u8>>,
-    ignored: Ignored,
+/// The name of the connection by which BuildKit asks for what it needs.
+fn new_session() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
-impl Context {
-    fn of(dockerfile: &Path, directory: &Path) -> anyhow::Result<Self> {
-        let read = |path: &Path| format!("cannot read {}", path.display());
-        let root = directory.canonicalize().with_context(|| read(directory))?;
-        ensure!(root.is_dir(), "{} is no directory", directory.display());
-        let file = dockerfile.canonicalize().with_context(|| read(dockerfile))?;
-        let inside = file.strip_prefix(&root).ok().map(|path| path.to_string_lossy().into_owned());
-        let outside = match inside {
-            Some(_) => None,
-            None => {
-                let text = peer::read_regular(&file, LARGEST_TEXT);
-                Some(text.with_context(|| read(dockerfile))?)
-            }
-        };
-        let ignored = Ignored::read(&root, &file)?;
-        let dockerfile = inside.unwrap_or_else(|| OUTSIDE.to_owned());
-        Ok(Self { directory: root, dockerfile, outside, ignored })
-    }
+/// Engines of this version of the interface and later take BuildKit by themselves; those of the other one
+/// and later have it.
+const TAKES_BUILDKIT: (u32, u32) = (1, 42);
+const HAS_BUILDKIT: (u32, u32) = (1, 39);
 
-    fn write(&self, to: impl Write, compress: bool) -> anyhow::Result<()> {
-        match compress {
-            false => self.pack(to)?.flush()?,
-            true => {
-                let packed = flate2::write::GzEncoder::new(to, flate2::Compression::default());
-                self.pack(packed)?.finish()?.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Packs what is not ignored. Links stay links, as a Dockerfile's author expects.
-    fn pack<W: Write>(&self, to: W) -> anyhow::Result<W> {
-        let mut archive = tar::Builder::new(to);
-        archive.follow_symlinks(false);
-        let walk = walkdir::WalkDir::new(&self.directory).min_depth(1).sort_by_file_name();
-        for entry in walk {
-            let entry = entry?;
-            let name = entry.path().strip_prefix(&self.directory)?;
-            let is_needed = name == Path::new(&self.dockerfile);
-            if !is_needed && self.ignored.has(name) {
-                continue;
-            }
-            let kind = entry.file_type();
-            if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
-                tracing::warn!("{} is no file: left out", entry.path().display());
-                continue;
-            }
-            let packed = archive.append_path_with_name(entry.path(), name);
-            packed.with_context(|| format!("cannot read {}", entry.path().display()))?;
-        }
-        if let Some(text) = &self.outside {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_mode(0o600);
-            archive.append_data(&mut header, OUTSIDE, text.as_slice())?;
-        }
-        archive.into_inner().map_err(Into::into)
-    }
-}
-
-/// What a `.dockerignore` leaves out: the last pattern that fits decides.
-#[derive(Debug, Default)]
-struct Ignored(Vec<(bool, glob::Pattern)>);
-
-/// A star does not match a slash.
-const MATCHING: glob::MatchOptions = glob::MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: false,
-};
-
-impl Ignored {
-    /// The file beside the Dockerfile that is called like it wins over that of the directory.
-    fn read(root: &Path, dockerfile: &Path) -> anyhow::Result<Self> {
-        let own = PathBuf::from(format!("{}.dockerignore", dockerfile.display()));
-        for path in [own, root.join(".dockerignore")] {
-            match peer::read_regular_text(&path, LARGEST_TEXT) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                text => {
-                    let parsed = text.map_err(Into::into).and_then(|text| Self::parse(&text));
-                    return parsed.with_context(|| format!("cannot use {}", path.display()));
-                }
-            }
-        }
-        Ok(Self::default())
-    }
-
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let mut patterns = Vec::new();
-        for line in text.lines().map(str::trim) {
-            let (leaves_out, pattern) = match line.strip_prefix('!') {
-                Some(kept) => (false, kept.trim()),
-                None => (true, line),
-            };
-            let pattern = pattern.trim_start_matches('/').trim_end_matches('/');
-            let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
-            if !pattern.is_empty() && !line.starts_with('#') {
-                let parsed = glob::Pattern::new(pattern);
-                patterns.push((leaves_out, parsed.with_context(|| format!("the line `{line}`"))?));
-            }
-        }
-        Ok(Self(patterns))
-    }
-
-    /// Whether `name`, or a directory that it is in, is left out.
-    fn has(&self, name: &Path) -> bool {
-        let fits = |pattern: &glob::Pattern| {
-            let above = name.ancestors().filter(|path| !path.as_os_str().is_empty());
-            above.into_iter().any(|path| pattern.matches_path_with(path, MATCHING))
-        };
-        let last = self.0.iter().rev().find(|(_, pattern)| fits(pattern));
-        last.is_some_and(|(leaves_out, _)| *leaves_out)
+/// Who builds images in an engine that says `version` of itself: as Docker's own program decides it.
+///
+/// # Errors
+/// If `DOCKER_BUILDKIT` says neither yes nor no.
+pub(super) fn builder(
+    version: &SystemVersion,
+    environment: &Environment,
+) -> anyhow::Result<BuilderVersion> {
+    let is_podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
+    let knows = |least: (u32, u32)| {
+        let said = version.api_version.as_deref().unwrap_or_default().split_once('.');
+        let said = said.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        said.is_some_and(|said: (u32, u32)| said >= least)
+    };
+    let can = !is_podman && version.os.as_deref() == Some("linux") && knows(HAS_BUILDKIT);
+    let wants = match environment.get("DOCKER_BUILDKIT") {
+        None | Some("") => knows(TAKES_BUILDKIT),
+        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => true,
+        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => false,
+        Some(other) => bail!("DOCKER_BUILDKIT is `{other}`: it is 1 or 0"),
+    };
+    match can && wants {
+        true => Ok(BuilderVersion::BuilderBuildKit),
+        false => Ok(BuilderVersion::BuilderV1),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use bollard::models::SystemVersionComponents;
+    use jiff::Timestamp;
+
     use super::*;
 
-    #[test]
-    fn the_last_pattern_that_fits_says_what_is_left_out() {
-        let ignored = Ignored::parse("# no\n*.log\n!keep.log\n/target/\n**/*.tmp\n").unwrap();
-        for (name, is_ignored) in [
-            ("a.log", true),
-            ("keep.log", false),
-            ("dir/a.log", false),
-            ("target/debug/x", true),
-            ("a/b/c.tmp", true),
-            ("src/main.rs", false),
-        ] {
-            assert_eq!(ignored.has(Path::new(name)), is_ignored, "{name}");
-        }
+    fn environment(wanted: Option<&str>) -> Environment {
+        let vars = wanted.map(|value| ("DOCKER_BUILDKIT".to_owned(), value.to_owned()));
+        let vars: BTreeMap<_, _> = vars.into_iter().collect();
+        Environment::new(vars, "/".into(), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
-    fn a_dockerfile_beside_its_directory_is_sent_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let context = dir.path().join("context");
-        std::fs::create_dir(&context).unwrap();
-        std::fs::write(context.join("a"), "a").unwrap();
-        std::fs::write(context.join("b"), "b").unwrap();
-        std::fs::write(context.join(".dockerignore"), "b\n").unwrap();
-        std::fs::write(dir.path().join("Dockerfile"), "FROM scratch").unwrap();
-        let context = Context::of(&dir.path().join("Dockerfile"), &context).unwrap();
-        assert_eq!(context.dockerfile, OUTSIDE);
-        let packed = context.pack(Vec::new()).unwrap();
-        let mut archive = tar::Archive::new(packed.as_slice());
-        let names = archive
-            .entries()
-            .unwrap()
-            .map(|entry| entry.unwrap().path().unwrap().display().to_string());
-        assert_eq!(names.collect::<Vec<_>>(), [".dockerignore", "a", OUTSIDE]);
+    fn buildkit_is_taken_where_docker_takes_it() {
+        let linux = |version: &str| SystemVersion {
+            api_version: Some(version.to_owned()),
+            os: Some("linux".to_owned()),
+            ..SystemVersion::default()
+        };
+        let windows = SystemVersion { os: Some("windows".to_owned()), ..linux("1.50") };
+        let name = "Podman Engine".to_owned();
+        let podman = SystemVersionComponents { name, ..SystemVersionComponents::default() };
+        let podman = SystemVersion { components: Some(vec![podman]), ..linux("1.41") };
+        for (version, given, takes_it) in [
+            (linux("1.41"), None, false),
+            (linux("1.42"), None, true),
+            (linux("1.41"), Some("1"), true),
+            (linux("1.50"), Some("0"), false),
+            (linux("1.38"), Some("true"), false),
+            (windows, Some("1"), false),
+            (podman, Some("1"), false),
+        ] {
+            let environment = environment(given);
+            let taken = builder(&version, &environment).unwrap();
+            assert_eq!(taken == BuilderVersion::BuilderBuildKit, takes_it, "{version:?} {given:?}");
+        }
+        assert!(builder(&linux("1.50"), &environment(Some("maybe"))).is_err());
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use bollard::query_parameters::BuilderVersion;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper::header::HeaderValue;
 
+use super::build;
 use super::endpoint::Endpoint;
 use super::podman::Service;
 use crate::component::Check;
@@ -59,6 +61,8 @@ impl Program {
 pub struct Engine {
     pub(super) client: Docker,
     pub(super) endpoint: Endpoint,
+    /// Who builds images of Dockerfiles there.
+    pub(super) builder: BuilderVersion,
     /// Ends with the last clone.
     _service: Option<Arc<Service>>,
 }
@@ -102,9 +106,10 @@ impl Engine {
         let client = connect(&endpoint, environment);
         let client = client.map_err(|error| out_of_reach(&endpoint, error))?;
         let client = client.with_request_modifier(url_safe);
-        let asked = client.version().await.map_err(EngineError::from);
-        asked.map_err(|error| out_of_reach(&endpoint, error.into()))?;
-        Ok(Self { client, endpoint, _service: None })
+        let version = client.version().await.map_err(EngineError::from);
+        let version = version.map_err(|error| out_of_reach(&endpoint, error.into()))?;
+        let builder = build::builder(&version, environment)?;
+        Ok(Self { client, endpoint, builder, _service: None })
     }
 
     /// The client for calls that take as long as an image is large.

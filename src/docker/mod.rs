@@ -10,6 +10,7 @@
 //! | `image` | images: pulled, made, named, removed |
 //! | `label` | what images say of what they were made from |
 //! | `build` | images of Dockerfiles |
+//! | `directory`, `build_log` | what is sent for that, and what the engine tells of it |
 //! | `stream` | what an engine sends, kept in a file |
 //! | `run` | what the arguments of `docker run` mean |
 //! | `name` | names of images |
@@ -23,9 +24,11 @@
 mod archive;
 pub mod artifact;
 mod build;
+mod build_log;
 pub mod cleanup;
 mod container;
 mod credentials;
+mod directory;
 mod endpoint;
 mod engine;
 mod exec;

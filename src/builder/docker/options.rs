@@ -30,8 +30,8 @@ pub struct Source {
     pub build: Option<Build>,
 }
 
-/// A Dockerfile to build the image from. The engine's own builder does it, not BuildKit: what only that
-/// knows, such as `RUN --mount`, is refused by the engine.
+/// A Dockerfile to build the image from: by BuildKit, where the engine takes it by itself (Docker 23 and
+/// later, unless `DOCKER_BUILDKIT=0`) or is told to (`DOCKER_BUILDKIT=1`), else by the builder of old.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Build {

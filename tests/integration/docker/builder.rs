@@ -271,6 +271,35 @@ fn an_image_is_built_from_a_dockerfile_first() {
 }
 
 #[test]
+fn buildkit_builds_the_image_where_it_is_wanted() {
+    let engine = Dockerd::start();
+    let environment = engine.environment().into_iter();
+    let environment = environment.chain([("DOCKER_BUILDKIT", "1".to_owned())]);
+    let program = Program::new().with(environment);
+    let before = engine.images();
+    // Only BuildKit leaves out stages that nobody needs, and gives files a mode.
+    program.write(
+        "ctx/Dockerfile",
+        "FROM base:1 AS unused\nRUN exit 7\nFROM base:1\nARG WORD\nLABEL word=$WORD\n\
+         COPY --chmod=0751 a /a\n",
+    );
+    program.write("ctx/a", "copied");
+    let options = "discard = true\nbuild {\n  path = \"ctx/Dockerfile\"\n  build_dir = \"ctx\"\n  \
+                   pull = false\n  arguments = { WORD = \"given\" }\n}";
+    let look = "  provisioner \"shell\" {\n    inline = [\"cat /a; stat -c %a /a\"]\n  }";
+    let run = build(&program, &template(options, look)).succeeded();
+    for says in ["[stage-1 2/2] COPY --chmod=0751 a /a", "copied", "751"] {
+        assert!(run.stdout.contains(says), "{says}: {}", run.stdout);
+    }
+    assert!(engine.has_no_containers());
+    assert_eq!(engine.images(), before, "the image goes with the build");
+    program.write("ctx/Dockerfile", "FROM base:1\nCOPY missing /x\n");
+    let run = build(&program, &template(options, look)).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("cannot build ctx/Dockerfile") && said.contains("/missing"), "{said}");
+}
+
+#[test]
 fn a_failed_build_leaves_nothing_in_the_engine() {
     let engine = Dockerd::start();
     let before = (engine.images(), engine.volumes());
