@@ -242,7 +242,7 @@ fn an_exported_container_becomes_a_file_that_others_go_on_with() {
 #[test]
 fn an_image_is_built_from_a_dockerfile_first() {
     let engine = Dockerd::shared();
-    let program = program();
+    let program = program().with([("DOCKER_BUILDKIT", "0")]);
     program.write("ctx/Dockerfile", "FROM base:1\nARG WORD\nCOPY a /a\nRUN echo $WORD >/word\n");
     program.write("ctx/a", "copied");
     program.write("ctx/secret", "no");
