@@ -123,6 +123,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_line_of_an_earlier_version_is_understood_and_written_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let line = json!({ "directory": path });
+        assert_eq!(thing("the output directory", &path).unwrap().details(), Some(&line));
+        std::fs::create_dir(&path).unwrap();
+        let read = Thing::new("the output directory", "out").with_details(line);
+        assert_eq!(DirectoryCleaner::find(&read).unwrap(), Some(path));
+    }
+
+    #[test]
     fn only_the_directory_that_was_made_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");

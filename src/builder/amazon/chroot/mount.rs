@@ -138,6 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_line_of_an_earlier_version_is_understood_and_written_as_it_was() {
+        let line = json!({"mount": {"path": "/mnt/x", "boot": "c1"}});
+        let read = Mount::of(&Thing::new("mount", "/mnt/x").with_details(line.clone())).unwrap();
+        assert_eq!(read, Mount { path: "/mnt/x".into(), boot: "c1".to_owned() });
+        assert_eq!(read.thing().details(), Some(&line));
+    }
+
+    #[test]
     fn the_kernels_list_says_where_something_is_mounted() {
         let line = "36 35 98:0 / /mnt/with\\040space rw,noatime shared:1 - ext4 /dev/root rw";
         assert_eq!(place(line), Some(PathBuf::from("/mnt/with space")));
