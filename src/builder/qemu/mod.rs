@@ -52,6 +52,7 @@ use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
     PastQuery,
 };
+use crate::diagnostic::code;
 use crate::step::Steps;
 use crate::vm::accelerator::{self, Kvm};
 use crate::vm::boot::Boot;
@@ -138,11 +139,12 @@ impl Component for Qemu {
         let communicator = communicator.choose(&Taken::of(communicator::ANY), check);
         let download = image.check(check)?;
         if hardware.memory < 10 {
-            tracing::warn!("memory = {} cannot be meant: using 512", hardware.memory);
-            hardware.memory = Hardware::default().memory;
+            let usual = Hardware::default().memory;
+            let cause = format!("no machine runs with so few MiB: it gets {usual}");
+            check.warn(code::OPTION_VALUE, "memory", cause);
+            hardware.memory = usual;
         }
-        let facts = check.facts;
-        let build = facts.scope.build_name.as_ref().unwrap_or(&facts.build_name);
+        let build = check.facts.source_name();
         let name = match output.vm_name.as_str() {
             "" => format!("packer-{build}"),
             given => given.to_owned(),
