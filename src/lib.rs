@@ -16,7 +16,7 @@
 //! | **front** | **who asks, and who is told** |
 //! | `init` | the first process of a container: signals and orphans |
 //! | `action` | the GitHub Action: inputs → the same commands → outputs |
-//! | `cli` | one file per command: arguments in, exit code out |
+//! | `cli` | the commands: arguments in, exit code out |
 //! | `report` | events → people and machines: terminal, machine-readable, the page of a run; diagnostics drawn |
 //! | `explain` | what a code, a component, an option or a function is |
 //! | `lint` | what a template may do, but its author rarely wants |
@@ -24,7 +24,7 @@
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `channel` | where users find an image: AMIs published, promoted, rolled back, retired; behind the feature `aws` |
-//! | `registry` | the only file that names every component; which plugins are built in |
+//! | `registry` | names every component; which plugins are built in |
 //! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `amazon-instance`, `qemu`, `docker`, `vagrant`, `null`, `file`: a machine started, provisioned, imaged; the post-processor `amazon-import` is here, too: it shares the AWS code of the builders |
 //! | `boot_test` | `boot-test`: what must hold of a machine that is started from the image |

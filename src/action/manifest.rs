@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::history;
 use crate::event::{Contents, Finished, Product};
 use crate::fault::Fault;
 use crate::github::Context;
@@ -18,7 +19,7 @@ use crate::report::github::summary::Change;
 use crate::source::{Place, Position};
 
 /// The file, in the working directory.
-pub(super) const FILE: &str = "imgbake-manifest.json";
+pub(super) const FILE: &str = history::OF_ACTION;
 
 /// No manifest is larger: it lists builds.
 const LARGEST: u64 = 64 << 20;

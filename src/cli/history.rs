@@ -14,6 +14,8 @@ use clap::Args;
 use self::manifest::Entry;
 use self::rows::{Row, Told};
 use super::answer::{self, Format};
+#[cfg(feature = "aws")]
+use super::channel::PREFIX;
 use super::cleanup::on_runtime;
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session};
@@ -24,7 +26,7 @@ use crate::plan::{Plan, PlannedBuild};
 use crate::source::SourceMap;
 
 /// The manifest of the action, which is read if it is there.
-const OF_ACTION: &str = "imgbake-manifest.json";
+pub const OF_ACTION: &str = "imgbake-manifest.json";
 
 /// `imgbake history [flags] TEMPLATE`
 #[derive(Args, Clone, Debug)]
@@ -37,7 +39,7 @@ pub struct Arguments {
     pub manifest: Vec<PathBuf>,
     /// What the names of the parameters of channels begin with.
     #[cfg(feature = "aws")]
-    #[arg(long, value_name = "PATH", default_value = "/images")]
+    #[arg(long, value_name = "PATH", default_value = PREFIX)]
     pub prefix: String,
     /// Prints the IAM policy that this command needs, and does nothing.
     #[arg(long)]

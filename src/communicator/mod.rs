@@ -1,7 +1,7 @@
 //! The connection to a machine.
 //!
-//! A [`Connector`] is one way to talk to machines; `connectors.rs` lists them all, and each has a
-//! folder with its options. A builder has [`Options`] among its own, [chooses](Options::choose) one
+//! A [`Connector`] is one way to talk to machines; `connectors.rs` lists those that any builder may
+//! take, and each has its options. `docker` brings its own. A builder has [`Options`] among its own, [chooses](Options::choose) one
 //! of those that it [takes](Taken), starts a machine, and [opens](Chosen::open) a connection to the
 //! [`Target`] that it knows. What comes back is a
 //! [`Communicator`](crate::component::Communicator) for the provisioners.
