@@ -42,8 +42,10 @@ const START: Duration = Duration::from_secs(120);
 /// machine's connection.
 const TRANSFER: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How long a machine may take to say which shell it has.
-const ASK: Duration = Duration::from_secs(20);
+/// How long a machine may take to say which shell it has, and how often it is asked: the first command on
+/// a busy Windows takes its time.
+const ASK: Duration = Duration::from_secs(30);
+const TRIES: usize = 3;
 
 /// What reads the commands that a plugin takes to its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,14 +112,23 @@ impl Machine {
     /// The shell that whoever logs in by SSH gets: the machine may be one of Windows. One that does not say
     /// it is none.
     async fn login_shell(&self) -> LoginShell {
-        let mut said = Capture::default();
-        let asked = self.run_command(Command::Template(LoginShell::QUESTION), None, &mut said);
-        match tokio::time::timeout(ASK, asked).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::info!("the machine's shell is not known: {error:#}"),
-            Err(_) => tracing::info!("the machine did not say which shell it has"),
+        for _ in 0..TRIES {
+            let mut said = Capture::default();
+            let asked = self.run_command(Command::Template(LoginShell::QUESTION), None, &mut said);
+            match tokio::time::timeout(ASK, asked).await {
+                Ok(Ok(Exit::Status(_))) => {
+                    let shell = LoginShell::of(&String::from_utf8_lossy(&said.stdout));
+                    return shell.unwrap_or(LoginShell::Posix);
+                }
+                Ok(Ok(Exit::Disconnected)) => tracing::info!("the machine has not said its shell"),
+                Ok(Err(error)) => tracing::info!("the machine's shell is not known: {error:#}"),
+                Err(_) => tracing::info!("the machine does not say which shell it has"),
+            }
+            if !self.process.is_alive() {
+                break;
+            }
         }
-        LoginShell::of(&String::from_utf8_lossy(&said.stdout)).unwrap_or(LoginShell::Posix)
+        LoginShell::Posix
     }
 
     async fn call(&self, method: &str, argument: Value, limit: Duration) -> anyhow::Result<Value> {
@@ -394,6 +405,7 @@ mod tests {
         assert_eq!(line(Kind::Shell(LoginShell::Posix), ours), "echo $a");
         assert_eq!(line(Kind::Shell(LoginShell::Cmd), ours), "cmd /d /c \"echo $a\"");
         let through = line(Kind::Shell(LoginShell::PowerShell), ours);
+        let through = through.strip_suffix("; exit $LASTEXITCODE").unwrap();
         assert!(through.contains("-EncodedCommand") && !through.contains('$'), "{through}");
         assert_eq!(line(Kind::Shell(LoginShell::PowerShell), theirs), "echo $a");
         assert!(Kind::Shell(LoginShell::Posix).shell().is_posix());

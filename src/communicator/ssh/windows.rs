@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use super::{Ssh, exec};
-use crate::component::Command;
+use crate::component::{Command, Exit};
 use crate::guest::Capture;
 use crate::guest::shell::LoginShell;
 use crate::peer::Allowance;
@@ -16,7 +18,11 @@ const ANSWER: Allowance =
 pub(super) async fn ask(ssh: &Ssh) -> anyhow::Result<LoginShell> {
     let mut said = Capture::default();
     let asked = exec::run_line(ssh, LoginShell::QUESTION.to_owned(), None, &mut said);
-    ANSWER.in_time(asked).await??;
+    let exit = ANSWER.in_time(asked).await??;
+    ensure!(
+        exit != Exit::Disconnected,
+        "the connection was lost when the machine was asked for its shell"
+    );
     ANSWER.check(said.printed())?;
     let shell = LoginShell::of(&String::from_utf8_lossy(&said.stdout)).unwrap_or(LoginShell::Cmd);
     tracing::info!("commands of {} are read by {shell:?}", ssh.server.host);

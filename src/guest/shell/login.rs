@@ -45,17 +45,47 @@ impl LoginShell {
     /// this one reads itself.
     pub fn line_for_cmd(self, text: &str) -> String {
         match self {
-            Self::Cmd => format!("cmd /d /c \"{text}\""),
-            Self::PowerShell | Self::Posix => {
-                encoded_powershell(&(powershell_variables(&[("command", text)]) + IN_CMD))
-            }
+            Self::Cmd => format!("cmd /d /c \"{}\"", kept_from_outer(text)),
+            // By itself, it ends with 0 or 1.
+            Self::PowerShell => in_cmd(text) + "; exit $LASTEXITCODE",
+            Self::Posix => in_cmd(text),
         }
     }
+}
+
+fn in_cmd(text: &str) -> String {
+    encoded_powershell(&(powershell_variables(&[("command", text)]) + IN_CMD))
+}
+
+/// `text` as it stands in quotes in a line for `cmd`: they turn each of its own quoted parts into one
+/// without, where `cmd` would act on these signs.
+fn kept_from_outer(text: &str) -> String {
+    let (mut kept, mut is_quoted) = (String::with_capacity(text.len()), false);
+    for c in text.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            '&' | '|' | '<' | '>' | '^' if is_quoted => kept.push('^'),
+            _ => {}
+        }
+        kept.push(c);
+    }
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_line_has_in_quotes_reaches_the_inner_cmd_as_it_is() {
+        for (text, line) in [
+            ("del \"a\" && dir", "cmd /d /c \"del \"a\" && dir\""),
+            ("powershell \"& { 'a' | b }\"", "cmd /d /c \"powershell \"^& { 'a' ^| b }\"\""),
+            ("set \"U=a&b^c\" && u.bat", "cmd /d /c \"set \"U=a^&b^^c\" && u.bat\""),
+        ] {
+            assert_eq!(LoginShell::Cmd.line_for_cmd(text), line);
+        }
+    }
 
     #[test]
     fn each_shell_is_known_by_its_answer() {
