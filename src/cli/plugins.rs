@@ -98,11 +98,16 @@ fn install(
     let constraints = constraints(version)?;
     let found = installed::fitting(source, &constraints, &session.environment)?.pop();
     let wish = Wish { source: source.to_owned(), constraints, pinned: None };
-    if let Some(found) = found.filter(|_| !force)
-        && install::is_newest(&wish, &found, &session.environment, ui)?
-    {
-        ui.say(format!("{source} is installed: {}", found.path.display()));
-        return Ok(());
+    if let Some(found) = found.filter(|_| !force) {
+        let newest = install::is_newest(&wish, &found, &session.environment, ui);
+        let newest = newest.unwrap_or_else(|error| {
+            ui.say(format!("Whether there is a newer version is not known: {error:#}"));
+            true
+        });
+        if newest {
+            ui.say(format!("{source} is installed: {}", found.path.display()));
+            return Ok(());
+        }
     }
     for done in install::all(vec![wish], &session.environment, ui) {
         let done = done?;

@@ -214,7 +214,9 @@ impl Watched {
     fn over(child: Child) -> Self {
         let (sender, ended) = watch::channel(None);
         let (hold, held) = oneshot::channel();
-        runtime::spawn(watch_over(child, sender, held));
+        let group = child.id().and_then(|id| i32::try_from(id).ok());
+        let listed = Listed::of(group);
+        runtime::spawn(watch_over((child, group, listed), sender, held));
         Self { ended, hold }
     }
 
@@ -242,14 +244,12 @@ impl Watched {
 }
 
 /// Waits for the end of `child`. One that was let go may end by itself; then it is killed, with all that
-/// it started.
+/// it started. It is `listed` as long as it lives.
 async fn watch_over(
-    mut child: Child,
+    (mut child, group, listed): (Child, Option<i32>, Listed),
     ended: watch::Sender<Option<String>>,
     held: oneshot::Receiver<()>,
 ) {
-    let group = child.id().and_then(|id| i32::try_from(id).ok());
-    let listed = Listed::of(group);
     let status = tokio::select! {
         status = child.wait() => status,
         killed = held => {

@@ -87,11 +87,13 @@ impl<'a> Remote<'a> {
     pub(super) async fn clean_up<T>(&self, run: &anyhow::Result<T>, command: &str) {
         match run {
             Ok(_) => self.clean_up_for_good(command).await,
-            Err(_) => {
-                let cleaning = self.cx.communicator.run_captured(command);
-                let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
-            }
+            Err(_) => self.clean_up_once(command).await,
         }
+    }
+
+    async fn clean_up_once(&self, command: &str) {
+        let cleaning = self.cx.communicator.run_captured(command);
+        let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
     }
 
     async fn clean_up_for_good(&self, command: &str) {
@@ -113,9 +115,11 @@ impl<'a> Remote<'a> {
             }
         };
         let tried = tokio::time::timeout(self.cleanup, tries());
-        // Whoever interrupts the run does not want the image.
-        if let Ok(Err(_)) = or_cancelled(&self.cx.cancel, tried).await {
-            self.cannot_clean_up(command, &last);
+        match or_cancelled(&self.cx.cancel, tried).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => self.cannot_clean_up(command, &last),
+            // The machine may live on.
+            Err(_) => self.clean_up_once(command).await,
         }
     }
 

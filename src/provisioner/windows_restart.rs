@@ -131,7 +131,8 @@ impl WindowsRestart {
     }
 }
 
-/// The same for a command of the template, which may take its time and have much to say.
+/// Runs `command` of the template as soon as the machine takes it, and shows what it prints: it may take its
+/// time and have much to say.
 async fn until_shown(cx: &ProvisionContext, command: &str) {
     while cx.communicator.run_shown(Command::Template(command), &cx.ui).await.is_err() {
         tokio::time::sleep(WHILE_STARTING).await;

@@ -112,6 +112,12 @@ async fn receive(
     }
 }
 
+/// Whether it may be the size that a service refuses.
+fn is_too_large(error: &anyhow::Error) -> bool {
+    let fault = error.downcast_ref::<Fault>();
+    fault.is_some_and(|fault| !fault.is_timeout() && !fault.is_gone())
+}
+
 /// Gives `command` all of `input`, in envelopes as large as the service takes: its administrator may have
 /// set less than is usual. What it refuses it has not read.
 async fn send(shell: &Shell, command: &str, mut input: Input<'_>) -> anyhow::Result<()> {
@@ -132,7 +138,7 @@ async fn send(shell: &Shell, command: &str, mut input: Input<'_>) -> anyhow::Res
         match Answer::parse(&text) {
             Ok(_) if last => return Ok(()),
             Ok(_) => ready = rest,
-            Err(error) if error.is::<Fault>() && ready.len() > SMALLEST_INPUT => {
+            Err(error) if is_too_large(&error) && ready.len() > SMALLEST_INPUT => {
                 tracing::info!("the service takes no {} bytes at once: {error:#}", ready.len());
                 most = ready.len() / 2;
                 ready.extend(rest);
