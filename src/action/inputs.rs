@@ -394,9 +394,10 @@ impl Reader {
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
         let keep_failed = self.keep_failed(&texts);
         let report = text(&texts.report).map(PathBuf::from);
-        const SHOWS: [Command; 5] =
-            [Command::Build, Command::Fmt, Command::Cleanup, Command::Retire, Command::Reap];
-        if dry_run && command.is_some_and(|command| !SHOWS.contains(&command)) {
+        // What changes nothing takes it, too.
+        const ACTS: [Command; 4] =
+            [Command::Publish, Command::Promote, Command::Rollback, Command::Test];
+        if dry_run && command.is_some_and(|command| ACTS.contains(&command)) {
             self.refuse("dry-run", "it is for `build`, `fmt`, `cleanup`, `retire` and `reap`");
         }
         let only = list(texts.only.as_deref());

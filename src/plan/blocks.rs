@@ -95,9 +95,10 @@ impl Blocks<'_> {
                 break;
             }
             if meta.filter.takes(&self.candidate.names.filtered) {
-                let one = self.post_processor(block, meta.own, ingredients);
-                if let Some(one) = &one {
-                    self.found.extend(input.and_then(|input| misfit(one, input)));
+                let mut one = self.post_processor(block, meta.own, ingredients);
+                if let Some(one) = &mut one {
+                    one.misfit = input.and_then(|input| one.first.refuses(input));
+                    self.found.extend(misfit(one));
                 }
                 input = one.as_ref().and_then(|one| one.first.makes(input));
                 planned.extend(one);
@@ -122,6 +123,7 @@ impl Blocks<'_> {
             first,
             recipe,
             keep_input_artifact: meta.keep_input_artifact,
+            misfit: None,
         })
     }
 
@@ -186,9 +188,9 @@ impl Blocks<'_> {
     }
 }
 
-/// What is wrong with `one` after a component that makes artifacts of this builder id.
-fn misfit(one: &PlannedPostProcessor, input: &str) -> Option<Diagnostic> {
-    let cause = one.first.refuses(input)?;
+/// What `one` cannot make anything of. A warning: Packer takes such a template for valid.
+fn misfit(one: &PlannedPostProcessor) -> Option<Diagnostic> {
+    let cause = one.misfit.clone()?;
     let summary = format!("`{}` can make nothing of what comes before it", one.kind);
-    Some(Diagnostic::error(code::OPTION_VALUE, summary).at(one.span).because(cause))
+    Some(Diagnostic::warning(code::OPTION_VALUE, summary).at(one.span).because(cause))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::component::ImageTest;
+use crate::config::NodeKind;
 use crate::env::{Environment, FINGERPRINT_KEY};
 use crate::fingerprint::{Fingerprint, Ingredients, Kind};
 use crate::interpolate::Scope;
@@ -83,8 +84,12 @@ impl PlannedBuild {
         let all = self.post_processors.iter().flatten();
         let tests = all.filter_map(|one| Some((one, one.first.image_test()?)));
         let of = |(one, test): (&PlannedPostProcessor, ImageTest<'_>)| {
-            let mut found = Ingredients::default();
-            found.add_component(Kind::Test, &one.kind, &one.options, scope);
+            let (mut found, mut options) = (Ingredients::default(), one.options.clone());
+            if let NodeKind::Map(entries) = &mut options.kind {
+                // It says nothing of an image that has passed.
+                entries.shift_remove("keep_failed");
+            }
+            found.add_component(Kind::Test, &one.kind, &options, scope);
             match test.checks.reads() {
                 Some(files) => found.add_files(files),
                 None => found.add_unseen(format!("the test `{}`", one.kind)),

@@ -111,4 +111,6 @@ pub struct PlannedPostProcessor {
     pub recipe: Recipe<dyn PostProcessor>,
     /// `keep_input_artifact`, if given.
     pub keep_input_artifact: Option<bool>,
+    /// Why it can make nothing of what comes before it, where that is known: then nothing is built.
+    pub misfit: Option<String>,
 }

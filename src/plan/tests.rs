@@ -78,7 +78,7 @@ fn found_after(builder: &str, chain: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn what_a_post_processor_cannot_take_is_refused_before_the_build() {
+fn what_a_post_processor_cannot_take_is_told_before_the_build() {
     let null = r#""type": "null", "communicator": "none""#;
     let file = r#""type": "file", "content": "x", "target": "x.txt""#;
     let artifice = r#""type": "artifice", "files": ["x.vmx"]"#;

@@ -147,23 +147,13 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         // What changes while it is baked is not in the image. An error is told where it is asked for.
         let _ = cx.fingerprint.record().await;
     }
-    if shared.request.tested.is_none()
-        && let Err(error) = tried_out(&cx, &shared.request.sources, &post_processors).await
-    {
-        let fault = fault_of(&error).unwrap_or(Fault::lasting(Kind::Environment));
-        return (Vec::new(), Some((error, fault)));
+    if let Err(failed) = tried_out(&cx, &shared.request, &post_processors).await {
+        return (Vec::new(), Some(failed));
     }
-    let built = match &shared.request.tested {
-        Some(image) => builder.test(&cx, image).await.map(|()| None),
-        None => builder.build(&cx).await,
-    };
-    let built = match built {
+    let built = match built(&*builder, &cx, &shared.request).await {
         Ok(Some(artifact)) => artifact,
         Ok(None) => return (Vec::new(), None),
-        Err(error) => {
-            let fault = fault_of(&error).unwrap_or_else(|| builder.blame(&error));
-            return (Vec::new(), Some((error, fault)));
-        }
+        Err(failed) => return (Vec::new(), Some(failed)),
     };
     if let Some(cause) = cx.stop.cause() {
         return (vec![built], Some((cause.into(), INTERRUPTED)));
@@ -172,20 +162,43 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
 }
 
-/// Has each post-processor find out whether it can work when its time comes.
+/// What the builder makes; nothing where it only tests what is there.
+async fn built(
+    builder: &dyn Builder,
+    cx: &BuildContext,
+    request: &RunRequest,
+) -> Result<Option<Arc<dyn Artifact>>, Failed> {
+    let ended = match &request.tested {
+        Some(image) => builder.test(cx, image).await.map(|()| None),
+        None => builder.build(cx).await,
+    };
+    ended.map_err(|error| {
+        let fault = fault_of(&error).unwrap_or_else(|| builder.blame(&error));
+        (error, fault)
+    })
+}
+
+/// Has each post-processor find out whether it can work when its time comes. Where nothing is built, none
+/// will.
 async fn tried_out(
     cx: &BuildContext,
-    sources: &SourceMap,
+    request: &RunRequest,
     chains: &[Vec<PlannedPostProcessor>],
-) -> anyhow::Result<()> {
+) -> Result<(), Failed> {
+    let only_explains = cx.skip_unchanged.is_some_and(|wanted| wanted.only_explains);
+    if request.tested.is_some() || only_explains {
+        return Ok(());
+    }
     for planned in chains.iter().flatten() {
-        if let Err(error) = planned.first.try_out(cx).await {
+        let tried = match &planned.misfit {
+            Some(cause) => Err(Fault::lasting(Kind::Template).mark(anyhow!("{cause}"))),
+            None => planned.first.try_out(cx).await,
+        };
+        if let Err(error) = tried {
             let fault = fault_of(&error).unwrap_or(Fault::lasting(Kind::Environment));
-            let (place, what) = (
-                sources.locate(planned.span),
-                format!("`{}` could not work when the build is done", planned.kind),
-            );
-            return Err(error.context(Located { place, what, fault }));
+            let place = request.sources.locate(planned.span);
+            let what = format!("`{}` could not work when the build is done", planned.kind);
+            return Err((error.context(Located { place, what, fault }), fault));
         }
     }
     Ok(())

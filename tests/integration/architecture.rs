@@ -107,6 +107,7 @@ const CIRCLES: &[(&str, &str)] = &[
     ("interpolate", "templates, their functions and their fields are about each other"),
     ("lint", "the rules need the roof's findings, and the roof lists them"),
     ("plugin", "installing a plugin and placing it share how its name is split"),
+    ("post_processor::vagrant", "each provider is one of the roof's, and the roof lists them"),
     ("registry", "what plugins bring is registered as what is built in"),
     ("report", "the reports need the roof's styles, and the roof lists them"),
     ("script", "the nesting of shells is checked with the roof's shell"),

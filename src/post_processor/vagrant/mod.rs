@@ -108,7 +108,8 @@ impl Component for Vagrant {
                 }
             }
         }
-        for name in own.r#override.keys() {
+        // Packer looks at no name; this one is in templates.
+        for name in own.r#override.keys().filter(|name| *name != "vmware_desktop") {
             if let Err(cause) = Provider::named(name) {
                 check.error("override", cause);
             }

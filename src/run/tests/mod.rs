@@ -210,6 +210,7 @@ where
             Ok((Box::new(Processes(work.clone())), Diagnostics::default()))
         }),
         keep_input_artifact,
+        misfit: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::outputs::amazon;
 use super::runner::Runner;
 use crate::amazon_ebs::bed::Bed;
+use crate::amazon_ebs::proxy::Proxy;
 
 #[test]
 fn what_a_job_has_built_is_published_and_nothing_goes_unless_it_is_said() {
@@ -59,12 +60,17 @@ fn what_only_some_commands_take_is_refused_by_the_others() {
     assert!(said.contains("the input `image`: say it for `command: test`"), "{said}");
 }
 
-#[test]
-fn what_is_left_in_an_account_is_reaped_also_without_a_journal() {
-    let bed = Bed::new();
-    let runner = Runner::new("reap").vars(bed.moto.environment()).with("aws-region", "us-east-1");
-    let runner = runner.with("older-than", "6h").with("regions", "us-east-1, eu-west-1");
-    let reaped = runner.run().succeeded();
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_in_an_account_is_reaped_also_without_a_journal() {
+    let bed = tokio::task::spawn_blocking(Bed::new).await.unwrap();
+    // It answers what moto does not know.
+    let proxy = Proxy::before(bed.moto.endpoint()).with_manners().start().await;
+    let vars = proxy.environment();
+    let reap = move || {
+        let runner = Runner::new("reap").vars(vars).with("aws-region", "us-east-1");
+        runner.with("older-than", "6h").with("regions", "us-east-1, eu-west-1").run()
+    };
+    let reaped = tokio::task::spawn_blocking(reap).await.unwrap().succeeded();
     assert!(reaped.log.raw.contains("Nothing is left that is old enough."), "{}", reaped.log.raw);
 }
 

@@ -68,7 +68,7 @@ fn is_unneeded(name: &str) -> bool {
 }
 
 /// `path` from the first part on that `begins`.
-fn path_from<'a>(path: &'a Path, begins: impl Fn(&str) -> bool) -> Option<&'a Path> {
+fn path_from(path: &Path, begins: impl Fn(&str) -> bool) -> Option<&Path> {
     let above =
         path.components().take_while(|part| !part.as_os_str().to_str().is_some_and(&begins));
     let inside = path.strip_prefix(above.collect::<PathBuf>()).ok()?;
