@@ -4,20 +4,22 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use bollard::models::{BuildInfoAux, SystemVersion};
+use anyhow::Context as _;
+use bollard::models::BuildInfoAux;
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 
 use super::build_log::BuildLog;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, HUB_KEY};
 use super::directory::{Directory, LARGEST_TEXT};
 use super::engine::Engine;
 use super::image::{full_id, next_told};
-use super::name::ImageName;
-use crate::env::Environment;
+use super::name::{HUB, ImageName};
 use crate::event::Ui;
 use crate::peer;
+
+/// The server of Docker Hub.
+const HUB_HOST: &str = "registry-1.docker.io";
 
 /// How much may wait between the packing and the sending.
 const WAITING: usize = 256 * 1024;
@@ -50,13 +52,22 @@ pub struct Recipe<'a> {
 pub fn registries_of(dockerfile: &Path) -> anyhow::Result<BTreeSet<String>> {
     let text = peer::read_regular_text(dockerfile, LARGEST_TEXT);
     let text = text.with_context(|| format!("cannot read {}", dockerfile.display()))?;
-    let image = |line: &str| {
+    Ok(registries_in(&text))
+}
+
+fn registries_in(dockerfile: &str) -> BTreeSet<String> {
+    let base = |line: &str| {
         let mut words = line.split_whitespace();
         words.next().filter(|word| word.eq_ignore_ascii_case("from"))?;
-        let name = words.find(|word| !word.starts_with("--"))?;
-        Some(ImageName::parse(name).ok()?.registry().to_owned())
+        words.find(|word| !word.starts_with("--")).map(str::to_owned)
     };
-    Ok(text.lines().filter_map(image).collect())
+    // What is copied from another image; stages and their numbers name no registry.
+    let copied = dockerfile.split(|c: char| c.is_whitespace() || c == ',').filter_map(|word| {
+        let name = word.strip_prefix("--from=").or_else(|| word.strip_prefix("from="))?;
+        name.contains('/').then(|| name.to_owned())
+    });
+    let registry = |name: String| Some(ImageName::parse(&name).ok()?.registry().to_owned());
+    dockerfile.lines().filter_map(base).chain(copied).filter_map(registry).collect()
 }
 
 impl Engine {
@@ -78,7 +89,8 @@ impl Engine {
             ..BuildImageOptions::default()
         };
         let credentials = recipe.credentials.iter();
-        let credentials = credentials.map(|(host, who)| (host.clone(), who.for_engine())).collect();
+        let credentials =
+            credentials.map(|(host, who)| (asked_as(host, version), who.for_engine())).collect();
         let (to, from) = tokio::io::duplex(WAITING);
         let compress = recipe.compress;
         let packing = tokio::task::spawn_blocking(move || {
@@ -111,82 +123,36 @@ impl Engine {
     }
 }
 
+/// What who builds calls the registry `host` when it asks for credentials.
+fn asked_as(host: &str, builder: BuilderVersion) -> String {
+    match builder {
+        _ if host != HUB => host,
+        BuilderVersion::BuilderBuildKit => HUB_HOST,
+        BuilderVersion::BuilderV1 => HUB_KEY,
+    }
+    .to_owned()
+}
+
 /// The name of the connection by which BuildKit asks for what it needs.
 fn new_session() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Engines of this version of the interface and later take BuildKit by themselves; those of the other one
-/// and later have it.
-const TAKES_BUILDKIT: (u32, u32) = (1, 42);
-const HAS_BUILDKIT: (u32, u32) = (1, 39);
-
-/// Who builds images in an engine that says `version` of itself: as Docker's own program decides it.
-///
-/// # Errors
-/// If `DOCKER_BUILDKIT` says neither yes nor no.
-pub(super) fn builder(
-    version: &SystemVersion,
-    environment: &Environment,
-) -> anyhow::Result<BuilderVersion> {
-    let is_podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
-    let knows = |least: (u32, u32)| {
-        let said = version.api_version.as_deref().unwrap_or_default().split_once('.');
-        let said = said.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        said.is_some_and(|said: (u32, u32)| said >= least)
-    };
-    let can = !is_podman && version.os.as_deref() == Some("linux") && knows(HAS_BUILDKIT);
-    let wants = match environment.get("DOCKER_BUILDKIT") {
-        None | Some("") => knows(TAKES_BUILDKIT),
-        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => true,
-        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => false,
-        Some(other) => bail!("DOCKER_BUILDKIT is `{other}`: it is 1 or 0"),
-    };
-    match can && wants {
-        true => Ok(BuilderVersion::BuilderBuildKit),
-        false => Ok(BuilderVersion::BuilderV1),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use bollard::models::SystemVersionComponents;
-    use jiff::Timestamp;
-
     use super::*;
 
-    fn environment(wanted: Option<&str>) -> Environment {
-        let vars = wanted.map(|value| ("DOCKER_BUILDKIT".to_owned(), value.to_owned()));
-        let vars: BTreeMap<_, _> = vars.into_iter().collect();
-        Environment::new(vars, "/".into(), Timestamp::UNIX_EPOCH)
-    }
-
     #[test]
-    fn buildkit_is_taken_where_docker_takes_it() {
-        let linux = |version: &str| SystemVersion {
-            api_version: Some(version.to_owned()),
-            os: Some("linux".to_owned()),
-            ..SystemVersion::default()
-        };
-        let windows = SystemVersion { os: Some("windows".to_owned()), ..linux("1.50") };
-        let name = "Podman Engine".to_owned();
-        let podman = SystemVersionComponents { name, ..SystemVersionComponents::default() };
-        let podman = SystemVersion { components: Some(vec![podman]), ..linux("1.41") };
-        for (version, given, takes_it) in [
-            (linux("1.41"), None, false),
-            (linux("1.42"), None, true),
-            (linux("1.41"), Some("1"), true),
-            (linux("1.50"), Some("0"), false),
-            (linux("1.38"), Some("true"), false),
-            (windows, Some("1"), false),
-            (podman, Some("1"), false),
-        ] {
-            let environment = environment(given);
-            let taken = builder(&version, &environment).unwrap();
-            assert_eq!(taken == BuilderVersion::BuilderBuildKit, takes_it, "{version:?} {given:?}");
-        }
-        assert!(builder(&linux("1.50"), &environment(Some("maybe"))).is_err());
+    fn registries_are_those_of_bases_and_of_what_is_copied_from() {
+        let found = registries_in(
+            "FROM --platform=linux/amd64 ghcr.io/acme/base:1 AS build\nFROM debian\n\
+             COPY --from=build /a /a\nCOPY --from=quay.io/acme/tools /b /b\n\
+             RUN --mount=type=bind,from=registry.example.com:5000/x,target=/x true\n",
+        );
+        let all = ["docker.io", "ghcr.io", "quay.io", "registry.example.com:5000"];
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), all);
+        assert_eq!(asked_as("docker.io", BuilderVersion::BuilderV1), HUB_KEY);
+        assert_eq!(asked_as("docker.io", BuilderVersion::BuilderBuildKit), HUB_HOST);
+        assert_eq!(asked_as("ghcr.io", BuilderVersion::BuilderBuildKit), "ghcr.io");
     }
 }

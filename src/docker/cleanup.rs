@@ -89,7 +89,15 @@ impl Cleaner for DockerCleaner {
         let mut known: Vec<_> = alive.map(|made| made.kind).collect();
         let mut left = Vec::new();
         for program in [Program::Docker, Program::Podman("podman".into())] {
-            for thing in self.old(&program, wanted.before).await? {
+            let found = match self.old(&program, wanted.before).await {
+                Err(error) if program != Program::Docker => {
+                    let ui = &self.cx.ui;
+                    ui.error(format!("Warning: Podman's engine is not searched: {error:#}"));
+                    continue;
+                }
+                found => found?,
+            };
+            for thing in found {
                 let Ok(Made { kind, .. }) = Made::of(&thing) else { continue };
                 if !known.contains(&kind) {
                     known.push(kind);

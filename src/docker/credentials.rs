@@ -21,7 +21,7 @@ use crate::peer::Allowance;
 use crate::secret::{Redactor, Secret};
 
 /// How Docker's configuration calls Docker Hub.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// What a credential helper may answer.
 const ANSWER: Allowance =

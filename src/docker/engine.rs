@@ -9,7 +9,7 @@ use bollard::query_parameters::BuilderVersion;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper::header::HeaderValue;
 
-use super::build;
+use super::buildkit;
 use super::endpoint::Endpoint;
 use super::podman::Service;
 use crate::component::Check;
@@ -108,7 +108,7 @@ impl Engine {
         let client = client.with_request_modifier(url_safe);
         let version = client.version().await.map_err(EngineError::from);
         let version = version.map_err(|error| out_of_reach(&endpoint, error.into()))?;
-        let builder = build::builder(&version, environment)?;
+        let builder = buildkit::builder(&version, environment)?;
         Ok(Self { client, endpoint, builder, _service: None })
     }
 

@@ -10,6 +10,7 @@
 //! | `image` | images: pulled, made, named, removed |
 //! | `label` | what images say of what they were made from |
 //! | `build` | images of Dockerfiles |
+//! | `buildkit` | who builds them |
 //! | `directory`, `build_log` | what is sent for that, and what the engine tells of it |
 //! | `stream` | what an engine sends, kept in a file |
 //! | `run` | what the arguments of `docker run` mean |
@@ -25,6 +26,7 @@ mod archive;
 pub mod artifact;
 mod build;
 mod build_log;
+mod buildkit;
 pub mod cleanup;
 mod container;
 mod credentials;

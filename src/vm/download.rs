@@ -44,7 +44,7 @@ const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 #[serde(default)]
 pub struct Options {
     /// Path or URL (`http`, `https`, `file`) of the image. What `.netrc` (or the file that `NETRC` names)
-    /// knows of the server is sent to it over `https`.
+    /// knows of the server is sent to it over `https`; not with `iso_skip_cache`, where QEMU asks itself.
     pub iso_url: String,
     /// Paths or URLs of the image, tried in this order. Not together with `iso_url`.
     pub iso_urls: Vec<String>,

@@ -233,7 +233,7 @@ fn after_a_kill_nothing_is_taken_for_unchanged_that_is_not_whole() {
     let knife = Knife::before(&engine.socket());
     let program = Program::new().with(knife.environment());
     // What a killed run has left does not stand in the way of the next one.
-    program.write("t.pkr.hcl", TEMPLATE);
+    program.write("t.pkr.hcl", TEMPLATE.replace("\"--name=swept\", ", ""));
     program.write("tree/a", "a");
     let before = engine.images();
     let remove_all = || {
@@ -262,7 +262,18 @@ fn a_container_whose_journal_is_gone_is_reaped() {
     let proxy = runtime.block_on(Proxy::before(moto.endpoint()).with_manners().start());
     let program = Program::new().with(knife.environment()).with(proxy.environment());
     let program = program.with([("AWS_REGION", "us-east-1")]);
-    program.write("t.pkr.hcl", TEMPLATE.replace("\"--name=swept\", ", ""));
+    // Not the Podman of this machine.
+    program.write("bin/podman", "#!/bin/sh\nexit 1\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(program.path("bin/podman"), executable).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", program.path("bin").display());
+    let program = program.with([("PATH", path)]);
+    // Engines before Docker 24 keep no annotation, by which a container with another name is found.
+    let version = engine.get("/version")["ApiVersion"].as_str().unwrap().to_owned();
+    let minor: u32 = version.rsplit('.').next().unwrap().parse().unwrap();
+    let named = if minor < 43 { "\"--name=swept\", " } else { "" };
+    program.write("t.pkr.hcl", TEMPLATE.replace(named, ""));
     program.write("tree/a", "a");
     let calls = knife.build(&program, None);
     let exec = calls.iter().position(|call| call.contains("/exec")).unwrap() + 1;
