@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::cleanup::{journal_dir, run_name};
+use super::cleanup::{journal_dir, run_name, runtime};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session, refuse, signals};
 use crate::component::{KeepFailed, OnError, SkipUnchanged};
@@ -325,7 +325,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         ui.error(format!("{what}: {error}"));
         Baked { exit: Exit::Failure, outcome: None, left: None }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed("cannot start the threads that run builds", error),
     };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
+use tokio::runtime::Runtime;
 
 use super::front::{self, Language, PlanOptions, Planned, TemplateArguments, assignment};
 use super::{Exit, Session};
@@ -133,9 +134,19 @@ fn sweep(session: &Session, ui: &Ui, arguments: &Arguments) {
     }
 }
 
+/// The stack of each thread, as large as that of the thread that the program starts in: a build is one
+/// future, with all that its steps await.
+const STACK: usize = 8 << 20;
+
+/// Threads that work is done on.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.thread_stack_size(STACK).enable_all().build()
+}
+
 /// Awaits `work` on threads of its own.
 pub(super) fn on_runtime(ui: &Ui, work: impl Future<Output = Exit>) -> Exit {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match runtime() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             ui.error(format!("Error: the program's threads cannot be started: {error}"));

@@ -73,7 +73,8 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
             exit
         })
     });
-    match arguments.iam_policy {
+    // Where nothing could be read, nothing is known of what was baked.
+    match arguments.iam_policy || (rows.is_empty() && exit != Exit::Success) {
         true => exit,
         false => exit.max(tell(ui, arguments.format, &rows)),
     }

@@ -59,6 +59,11 @@ impl DataSource for AmazonParameterstore {
     }
 
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        if self.options.name.starts_with("arn:") {
+            // A seventh part is a version or a label.
+            let arn: Vec<&str> = self.options.name.split(':').take(6).collect();
+            return vec![Permission::new(["ssm:GetParameter"]).on([arn.join(":")])];
+        }
         let name = self.options.name.trim_start_matches('/');
         // A version or a label is no part of the name.
         let name = name.split(':').next().unwrap_or_default();
