@@ -156,7 +156,8 @@ fn is_left_out(path: &Path, root: &Path, whole: &str, excluded: &[String]) -> bo
     let Ok(below) = path.strip_prefix(root) else { return false };
     let as_known = Path::new(whole).join(below);
     let is_it = |one: &Path| [below, path, &as_known].contains(&one);
-    excluded.iter().map(Path::new).any(is_it)
+    // All of it is never meant.
+    !below.as_os_str().is_empty() && excluded.iter().map(Path::new).any(is_it)
 }
 
 /// What is uploaded of a directory of which parts are left out: links to all the rest.

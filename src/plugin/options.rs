@@ -192,28 +192,27 @@ fn untyped(node: &Node) -> Json {
     }
 }
 
-/// How the names of options end that hold a secret. Others speak of one: `secret_name`,
-/// `password_timeout`.
+/// How the names of options end that hold a secret, without case and underscores. Others speak of one:
+/// `secret_name`, `password_timeout`.
 const SECRETS: [&str; 11] = [
-    "access_key",
-    "api_key",
-    "credentials_json",
+    "accesskey",
+    "apikey",
+    "credentialsjson",
     "jwt",
     "passphrase",
     "passwd",
     "password",
-    "private_key",
+    "privatekey",
     "secret",
-    "secret_key",
+    "secretkey",
     "token",
 ];
 
 /// Whether what is called `name` is a secret: an option, an output, or what a machine says of itself,
 /// whose names are written like `SSHPrivateKey`.
 pub fn is_secret(name: &str) -> bool {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "");
-    let name = plain(name);
-    SECRETS.iter().any(|end| name.ends_with(&plain(end)))
+    let name = name.to_ascii_lowercase().replace('_', "");
+    SECRETS.iter().any(|end| name.ends_with(end))
 }
 
 /// Has `redactor` hide the secrets in what a machine says of itself.

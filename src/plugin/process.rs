@@ -214,9 +214,8 @@ impl Watched {
     fn over(child: Child) -> Self {
         let (sender, ended) = watch::channel(None);
         let (hold, held) = oneshot::channel();
-        let group = child.id().and_then(|id| i32::try_from(id).ok());
-        let listed = Listed::of(group);
-        runtime::spawn(watch_over((child, group, listed), sender, held));
+        let listed = Listed::of(child.id().and_then(|id| i32::try_from(id).ok()));
+        runtime::spawn(watch_over(child, listed, sender, held));
         Self { ended, hold }
     }
 
@@ -246,7 +245,8 @@ impl Watched {
 /// Waits for the end of `child`. One that was let go may end by itself; then it is killed, with all that
 /// it started. It is `listed` as long as it lives.
 async fn watch_over(
-    (mut child, group, listed): (Child, Option<i32>, Listed),
+    mut child: Child,
+    listed: Listed,
     ended: watch::Sender<Option<String>>,
     held: oneshot::Receiver<()>,
 ) {
@@ -257,7 +257,7 @@ async fn watch_over(
             match timeout(grace, child.wait()).await {
                 Ok(status) => status,
                 Err(_) => {
-                    group.into_iter().for_each(kill);
+                    listed.0.into_iter().for_each(kill);
                     child.wait().await
                 }
             }

@@ -50,7 +50,7 @@ pub struct Done {
 
 /// Takes a source apart: where it is, whose it is, and at the end what it is called. Other hosts than
 /// GitHub may have more parts between.
-pub fn parts(source: &str) -> anyhow::Result<Vec<&str>> {
+fn parts(source: &str) -> anyhow::Result<Vec<&str>> {
     let is_word = |part: &&str| {
         !part.is_empty()
             && !part.starts_with(['.', '-'])

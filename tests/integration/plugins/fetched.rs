@@ -6,12 +6,20 @@ use axum::http::StatusCode;
 
 use super::site::{Files, asking, script, zipped};
 use super::{file_name, put, requiring, with_plugins};
-use crate::support::{Program, Run};
+use crate::support::{Program, Run, Served};
 
 const SOURCE: &str = "github.com/acme/x";
 
 fn template(program: &Program, constraint: &str) {
     program.write("t.pkr.hcl", requiring("x", SOURCE, constraint, ""));
+}
+
+/// A site with `files`, and a program that asks it, with a template that wants any version.
+fn wanting(files: &Files) -> (Served, Program) {
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    (server, program)
 }
 
 fn said(run: &Run) -> String {
@@ -26,9 +34,7 @@ fn good(version: &str) -> Vec<u8> {
 fn init_with(archive: &[u8]) -> (Program, Run) {
     let files = Files::default();
     files.publish("1.1.0", archive);
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     let run = program.run(["init", "t.pkr.hcl"]);
     (program, run)
 }
@@ -114,9 +120,7 @@ fn an_archive_that_is_not_what_its_sum_says_is_refused() {
     let zip =
         format!("/acme/packer-plugin-x/releases/download/v1.1.0/{}.zip", file_name("x", "1.1.0"));
     files.put(&zip, good("1.0.0"));
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
     assert!(said(&run).contains("damaged or swapped"), "{}", said(&run));
     assert!(said(&run).contains(&format!("Failed getting the \"{SOURCE}\" plugin:")));
@@ -142,9 +146,7 @@ fn a_rate_limit_is_said_with_what_helps() {
     let tags = "/repos/acme/packer-plugin-x/git/matching-refs/tags";
     let message = r#"{"message":"API rate limit exceeded for 127.0.0.1.","documentation_url":"x"}"#;
     files.answer(tags, StatusCode::FORBIDDEN, message);
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
     let text = said(&run);
     assert!(text.contains("rate limit") && text.contains("PACKER_GITHUB_API_TOKEN"), "{text}");
@@ -154,9 +156,7 @@ fn a_rate_limit_is_said_with_what_helps() {
 fn a_release_that_is_swapped_under_its_version_is_an_error() {
     let files = Files::default();
     files.publish("1.1.0", &good("1.1.0"));
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     program.run(["init", "t.pkr.hcl"]).succeeded();
     let mut other = script("1.1.0");
     other.extend(b"# other\n");
@@ -236,9 +236,7 @@ fn init_signed(signature: Option<&[u8]>, keys: Option<&[u8]>) -> Run {
     if let Some(signature) = signature {
         files.put(&format!("{SUMS}.sig"), signature);
     }
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     match keys {
         Some(keys) => {
             program.write("keys.gpg", keys);
@@ -281,9 +279,7 @@ fn only_a_signature_of_a_trusted_key_over_the_sums_is_good() {
 fn the_lock_holds_the_sums_of_all_platforms() {
     let files = Files::default();
     files.publish("1.1.0", &good("1.1.0"));
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     program.run(["init", "t.pkr.hcl"]).succeeded();
     let lock = program.read("imgbake.lock.hcl");
     let here = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(good("1.1.0")));
@@ -300,9 +296,7 @@ fn the_lock_holds_the_sums_of_all_platforms() {
 fn a_lock_keeps_what_other_platforms_have_put_into_it() {
     let files = Files::default();
     files.publish("1.1.0", &good("1.1.0"));
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     program.run(["init", "t.pkr.hcl"]).succeeded();
     let lock = program.read("imgbake.lock.hcl");
     let here = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(script("1.1.0")));
@@ -330,9 +324,7 @@ fn init_goes_on_to_the_version_before_where_the_newest_has_no_files_yet() {
     let files = Files::default();
     // 1.1.0 is a tag there, too.
     files.publish("1.0.0", &good("1.0.0"));
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     let run = program.run(["init", "t.pkr.hcl"]).succeeded();
     assert!(run.stdout.contains(&format!("Installed plugin {SOURCE} v1.0.0")), "{}", run.stdout);
     assert!(run.stdout.contains("version 1.1.0 has no files at"), "{}", run.stdout);
@@ -367,9 +359,7 @@ fn only_a_site_that_has_no_signature_says_that_its_publisher_does_not_sign() {
     let files = Files::default();
     files.publish("1.1.0", &good("1.1.0"));
     files.answer(&format!("{SUMS}.sig"), StatusCode::SERVICE_UNAVAILABLE, "");
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (_server, program) = wanting(&files);
     let run = program.run(["init", "t.pkr.hcl"]).succeeded();
     assert!(run.stdout.contains("was not checked, and cannot be had: "), "{}", run.stdout);
     program.write("keys.gpg", "");
@@ -382,9 +372,7 @@ fn only_a_site_that_has_no_signature_says_that_its_publisher_does_not_sign() {
 #[test]
 fn without_a_network_what_is_installed_serves_and_what_is_not_is_named() {
     let files = Files::default();
-    let server = files.serve();
-    let program = asking(&server);
-    template(&program, ">= 1");
+    let (server, program) = wanting(&files);
     drop(server);
     let run = program.run(["init", "t.pkr.hcl"]).failed_with(1);
     let words = said(&run);
