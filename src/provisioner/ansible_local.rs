@@ -170,7 +170,7 @@ impl Provisioner for AnsibleLocal {
         };
         let result = or_cancelled(&cx.cancel, run).await.map_err(Into::into).flatten();
         if self.own.clean_staging_directory {
-            let removed = self.remove_staging(cx, &result).await;
+            let removed = self.remove_staging(cx, result.is_ok()).await;
             return result.and(removed);
         }
         result
@@ -339,18 +339,14 @@ impl AnsibleLocal {
         run_ansible(cx, &command, "command", &self.own.command).await
     }
 
-    async fn remove_staging(
-        &self,
-        cx: &ProvisionContext,
-        run: &anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    async fn remove_staging(&self, cx: &ProvisionContext, succeeded: bool) -> anyhow::Result<()> {
         let remote = Remote::new(cx);
         let command = remote.shell().remove_directory(&self.staging);
-        if run.is_ok() {
+        if succeeded {
             cx.ui.say("Removing the Ansible staging directory...");
             return remote.must_succeed("remove the staging directory", &command).await;
         }
-        remote.clean_up(run, &command).await;
+        remote.clean_up_once(&command).await;
         Ok(())
     }
 }

@@ -82,21 +82,22 @@ impl<'a> Remote<'a> {
         Ok(())
     }
 
-    /// Runs a command that takes away what `run` has needed on the machine. After one that has failed it
-    /// is tried once: the run's error is the one to report.
-    pub(super) async fn clean_up<T>(&self, run: &anyhow::Result<T>, command: &str) {
+    /// Runs a command that takes away what `run` has needed on the machine.
+    pub(super) async fn clean_up(&self, run: &anyhow::Result<()>, command: &str) {
         match run {
-            Ok(_) => self.clean_up_for_good(command).await,
+            Ok(()) => self.clean_up_for_good(command).await,
             Err(_) => self.clean_up_once(command).await,
         }
     }
 
-    async fn clean_up_once(&self, command: &str) {
+    /// Tries that once, after a run that has failed: the run's error is the one to report.
+    pub(super) async fn clean_up_once(&self, command: &str) {
         let cleaning = self.cx.communicator.run_captured(command);
         let _ = tokio::time::timeout(LAST_CLEANUP, cleaning).await;
     }
 
-    async fn clean_up_for_good(&self, command: &str) {
+    /// Tries that for a while, after a run that was well, and says if it does not work.
+    pub(super) async fn clean_up_for_good(&self, command: &str) {
         let mut last = "it has not ended".to_owned();
         let mut waits = TRIES.waits();
         let mut tries = async || {

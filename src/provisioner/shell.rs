@@ -135,7 +135,7 @@ impl Provisioner for Shell {
         }
         let run = self.run_scripts(cx, &remote).await;
         if run.is_err() && !self.own.skip_clean {
-            remote.clean_up(&run, &self.removal(true)).await;
+            remote.clean_up_once(&self.removal(true)).await;
         }
         run?;
         remote.pause_after(self.own.pause_after).await

@@ -170,7 +170,7 @@ impl WindowsShell {
         let exit = remote.run("start it", Command::Ours(&line)).await;
         // It has removed itself where it was started.
         if exit.is_err() {
-            remote.clean_up(&exit, &Cmd.remove_files(&[&path])).await;
+            remote.clean_up_once(&Cmd.remove_files(&[&path])).await;
         }
         exit
     }

@@ -190,15 +190,14 @@ impl Ansible {
         let access = cx.communicator.access(Entrance::Unaided).await?;
         let mut extra = self.own.extra_arguments.iter().map(Late::raw);
         let access = access.filter(|access| access.key.is_some() || extra.any(arguments::lets_in));
-        if access.is_some() {
-            return Ok(access);
+        if access.is_none() {
+            cx.ui.error(
+                "Warning: Ansible cannot log in to the machine itself, as `use_proxy = false` asks for: imgbake \
+                 tells no password to another program. It goes over imgbake's own connection instead. Give it the \
+                 password (`extra_arguments = [\"-e\", \"ansible_password=…\"]`), or leave out `use_proxy`.",
+            );
         }
-        cx.ui.error(
-            "Warning: Ansible cannot log in to the machine itself, as `use_proxy = false` asks for: imgbake \
-             tells no password to another program. It goes over imgbake's own connection instead. Give it the \
-             password (`extra_arguments = [\"-e\", \"ansible_password=…\"]`), or leave out `use_proxy`.",
-        );
-        Ok(None)
+        Ok(access)
     }
 
     fn sharing(&self, cx: &ProvisionContext) -> anyhow::Result<Sharing> {

@@ -93,11 +93,10 @@ async fn run_as(
              schtasks /delete /f /tn {name} >nul 2>nul & {removal} & {log}"
         );
     }
-    // Nobody waits for a machine that has gone: the run's end says so.
-    let ended = match run {
-        Ok(Exit::Status(_)) => Ok(()),
-        _ => Err(anyhow::anyhow!("it did not end")),
-    };
-    remote.clean_up(&ended, &removal).await;
+    match run {
+        Ok(Exit::Status(_)) => remote.clean_up_for_good(&removal).await,
+        // Nobody waits for a machine that has gone: the run's end says so.
+        _ => remote.clean_up_once(&removal).await,
+    }
     run
 }

@@ -234,12 +234,9 @@ impl SaltMasterless {
         }
         let installer =
             staging.os.choose("/tmp/install_salt.sh", "C:/Windows/Temp/bootstrap-salt.ps1");
-        let done = Ok(());
-        staging
-            .remote()
-            .clean_up(&done, &staging.remote().shell().remove_files(&[installer]))
-            .await;
-        done
+        let remote = staging.remote();
+        remote.clean_up_for_good(&remote.shell().remove_files(&[installer])).await;
+        Ok(())
     }
 
     /// What Salt needs on Windows before it knows any package.

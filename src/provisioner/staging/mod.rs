@@ -239,7 +239,7 @@ impl<'a> Staging<'a> {
         let done = or_cancelled(&self.cx.cancel, work).await.map_err(Into::into).flatten();
         let removal = self.removal(all);
         if done.is_err() {
-            self.remote.clean_up(&done, &removal).await;
+            self.remote.clean_up_once(&removal).await;
             return done;
         }
         if all {
