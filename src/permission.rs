@@ -5,6 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 
+/// `aws`, or what AWS's other half is called that has `region`.
+pub fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
 /// Some calls on some things, on some conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {

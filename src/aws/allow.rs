@@ -1,7 +1,7 @@
 //! What the account must allow, in the words of EC2 and IAM: where things are, and which are ours.
 
 use crate::aws::build_tags::RUN_TAG;
-use crate::permission::Permission;
+use crate::permission::{Permission, partition};
 
 /// The regions that a build works in, as far as they are known.
 #[derive(Clone, Debug)]
@@ -22,11 +22,7 @@ impl Regions {
 
     /// `aws`, or what AWS's other halves are called.
     fn partition(&self) -> &'static str {
-        match self.own.as_deref() {
-            Some(region) if region.starts_with("cn-") => "aws-cn",
-            Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        partition(self.own())
     }
 
     /// The region of the build; `*` if nobody knows it yet.

@@ -1,9 +1,10 @@
 //! Who builds images of Dockerfiles in an engine: BuildKit, or the builder of old.
 
-use anyhow::bail;
+use anyhow::Context as _;
 use bollard::models::SystemVersion;
 use bollard::query_parameters::BuilderVersion;
 
+use crate::config::bool_of_text;
 use crate::env::Environment;
 
 /// Engines of this version of the interface and later take BuildKit by themselves; those of the other one
@@ -26,11 +27,10 @@ pub(super) fn builder(
         said.is_some_and(|said: (u32, u32)| said >= least)
     };
     let can = !is_podman && version.os.as_deref() == Some("linux") && knows(HAS_BUILDKIT);
-    let wants = match environment.get("DOCKER_BUILDKIT") {
-        None | Some("") => knows(TAKES_BUILDKIT),
-        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => true,
-        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => false,
-        Some(other) => bail!("DOCKER_BUILDKIT is `{other}`: it is 1 or 0"),
+    let wants = match environment.get("DOCKER_BUILDKIT").filter(|text| !text.is_empty()) {
+        None => knows(TAKES_BUILDKIT),
+        Some(given) => bool_of_text(given)
+            .with_context(|| format!("DOCKER_BUILDKIT is `{given}`: it is 1 or 0"))?,
     };
     match can && wants {
         true => Ok(BuilderVersion::BuilderBuildKit),

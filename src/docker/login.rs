@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::component::Check;
 use crate::diagnostic::code;
-use crate::permission::Permission;
+use crate::permission::{Permission, partition};
 use crate::secret::Secret;
 
 /// How to log in to a registry. What is not given here, Docker's own configuration says
@@ -65,7 +65,7 @@ impl Login {
             ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"];
         const PUSH: [&str; 4] =
             ["CompleteLayerUpload", "InitiateLayerUpload", "PutImage", "UploadLayerPart"];
-        let partition = if region.starts_with("cn-") { "aws-cn" } else { "aws" };
+        let partition = partition(region);
         let account = host_of(&self.login_server).split('.').next().unwrap_or_default();
         let repositories = format!("arn:{partition}:ecr:{region}:{account}:repository/*");
         let calls = PULL.iter().chain(PUSH.iter().filter(|_| pushes));

@@ -15,8 +15,8 @@ use bollard::models::{
 
 pub use self::asked::Run;
 
-use self::asked::{host, push, set};
-use self::words::{boolean, bytes, number, pair};
+use self::asked::{host, insert, push, set};
+use self::words::{boolean, bytes, number};
 
 use crate::config::GoDuration;
 use crate::env::Environment;
@@ -74,11 +74,7 @@ const FLAGS: &[Flag] = &[
         set(&mut host(run).publish_all_ports, boolean(text)?)
     }),
     value("add-host", None, |run, text, _| push(&mut host(run).extra_hosts, text)),
-    value("annotation", None, |run, text, _| {
-        let (name, value) = pair(text)?;
-        host(run).annotations.get_or_insert_default().insert(name, value);
-        Ok(())
-    }),
+    value("annotation", None, |run, text, _| insert(&mut host(run).annotations, text)),
     value("blkio-weight", None, |run, text, _| {
         let weight = text.parse().map_err(|_| format!("`{text}` is no weight"))?;
         set(&mut host(run).blkio_weight, weight)
@@ -128,7 +124,7 @@ const FLAGS: &[Flag] = &[
     value("label", Some('l'), label),
     value("link", None, |run, text, _| push(&mut host(run).links, text)),
     value("log-driver", None, |run, text, _| set(&mut log(run).typ, text.into())),
-    value("log-opt", None, log_option),
+    value("log-opt", None, |run, text, _| insert(&mut log(run).config, text)),
     value("mac-address", None, network::mac_address),
     value("memory", Some('m'), |run, text, _| set(&mut host(run).memory, bytes(text)?)),
     value("memory-reservation", None, |run, text, _| {
@@ -164,16 +160,8 @@ const FLAGS: &[Flag] = &[
     value("shm-size", None, |run, text, _| set(&mut host(run).shm_size, bytes(text)?)),
     value("stop-signal", None, |run, text, _| set(&mut run.body.stop_signal, text.into())),
     value("stop-timeout", None, |run, text, _| set(&mut run.body.stop_timeout, number(text)?)),
-    value("storage-opt", None, |run, text, _| {
-        let (name, value) = pair(text)?;
-        host(run).storage_opt.get_or_insert_default().insert(name, value);
-        Ok(())
-    }),
-    value("sysctl", None, |run, text, _| {
-        let (name, value) = pair(text)?;
-        host(run).sysctls.get_or_insert_default().insert(name, value);
-        Ok(())
-    }),
+    value("storage-opt", None, |run, text, _| insert(&mut host(run).storage_opt, text)),
+    value("sysctl", None, |run, text, _| insert(&mut host(run).sysctls, text)),
     value("tmpfs", None, |run, text, _| {
         let (path, options) = text.split_once(':').unwrap_or((text, ""));
         host(run).tmpfs.get_or_insert_default().insert(path.into(), options.into());
@@ -409,12 +397,6 @@ fn restart(_: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
         "no" => Ok(()),
         _ => Err("the container is removed as soon as it ends: leave it away".to_owned()),
     }
-}
-
-fn log_option(run: &mut Run, text: &str, _: &Environment) -> Result<(), String> {
-    let (name, value) = pair(text)?;
-    log(run).config.get_or_insert_default().insert(name, value);
-    Ok(())
 }
 
 fn log(run: &mut Run) -> &mut HostConfigLogConfig {

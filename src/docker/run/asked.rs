@@ -1,6 +1,10 @@
 //! The container that is asked for, as its flags are read.
 
+use std::collections::HashMap;
+
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig};
+
+use super::words::pair;
 
 /// A container that is asked for.
 #[derive(Clone, Debug, Default)]
@@ -30,5 +34,15 @@ pub(super) fn set<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
 #[expect(clippy::unnecessary_wraps, reason = "the table's functions end with it")]
 pub(super) fn push(place: &mut Option<Vec<String>>, text: &str) -> Result<(), String> {
     place.get_or_insert_default().push(text.to_owned());
+    Ok(())
+}
+
+/// Adds `name=value`.
+pub(super) fn insert(
+    place: &mut Option<HashMap<String, String>>,
+    text: &str,
+) -> Result<(), String> {
+    let (name, value) = pair(text)?;
+    place.get_or_insert_default().insert(name, value);
     Ok(())
 }

@@ -7,8 +7,8 @@ use bollard::models::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::asked::{Run, host};
-use super::words::{boolean, bytes, pair};
+use super::asked::{Run, host, insert};
+use super::words::{boolean, bytes};
 use crate::env::Environment;
 
 /// `type=bind,source=./src,target=/src,readonly`.
@@ -50,14 +50,8 @@ fn field(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String
         "volume-nocopy" => volume(mount).no_copy = Some(switch()?),
         "volume-subpath" => volume(mount).subpath = Some(text()?.to_owned()),
         "volume-driver" => driver(mount).name = Some(text()?.to_owned()),
-        "volume-opt" => {
-            let (name, value) = pair(text()?)?;
-            driver(mount).options.get_or_insert_default().insert(name, value);
-        }
-        "volume-label" => {
-            let (name, value) = pair(text()?)?;
-            volume(mount).labels.get_or_insert_default().insert(name, value);
-        }
+        "volume-opt" => insert(&mut driver(mount).options, text()?)?,
+        "volume-label" => insert(&mut volume(mount).labels, text()?)?,
         "tmpfs-size" => tmpfs(mount).size_bytes = Some(bytes(text()?)?),
         "tmpfs-mode" => {
             let mode = i64::from_str_radix(text()?, 8);

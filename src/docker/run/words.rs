@@ -1,11 +1,10 @@
 //! What a text means as the value of a flag.
 
+use crate::config::bool_of_text;
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
-        "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false")),
-    }
+    let known = bool_of_text(text).filter(|_| !text.is_empty());
+    known.ok_or_else(|| format!("`{text}` is neither true nor false"))
 }
 
 pub(super) fn number(text: &str) -> Result<i64, String> {
