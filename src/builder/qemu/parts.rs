@@ -238,14 +238,10 @@ impl Qemu {
     }
 
     pub(super) fn disk_paths(&self) -> Vec<PathBuf> {
-        self.disk_paths_in(&self.directory)
-    }
-
-    /// Where its disks would be in this `directory`.
-    pub(super) fn disk_paths_in(&self, directory: &Path) -> Vec<PathBuf> {
         let additional = 1..=self.disks.disk_additional_size.len();
         let names = additional.map(|number| format!("{}-{number}", self.name));
-        std::iter::once(self.name.clone()).chain(names).map(|name| directory.join(name)).collect()
+        let names = std::iter::once(self.name.clone()).chain(names);
+        names.map(|name| self.directory.join(name)).collect()
     }
 
     /// The control socket for others, if the template wants one.

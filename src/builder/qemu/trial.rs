@@ -36,11 +36,10 @@ impl Qemu {
                 .say("Testing the image: a machine is started from it, which writes to an overlay");
             let directory = steps.run(ScratchDirectory::default()).await?;
             let trial = self.of_image(&directory, disks);
-            let overlays = trial.disk_paths();
-            let of = disks.iter().cloned().zip(overlays.iter().cloned()).collect();
+            let of: Vec<_> = disks.iter().cloned().zip(trial.disk_paths()).collect();
+            let overlays = of.iter().map(|(_, overlay)| overlay.clone()).collect();
             steps.run(MakeOverlays { of, format }).await?;
-            let disks = overlays[..disks.len().min(overlays.len())].to_vec();
-            self.try_machine(cx, &steps, accelerator, &trial, disks).await?;
+            self.try_machine(cx, &steps, accelerator, &trial, overlays).await?;
             cx.ui.say("The image has passed");
             Ok(())
         };
@@ -81,7 +80,7 @@ impl Qemu {
     fn of_image(&self, directory: &Path, disks: &[PathBuf]) -> Self {
         let variables = disks.first().map(|main| main.with_file_name(firmware::VARIABLES));
         let variables = variables.filter(|path| path.exists());
-        Self {
+        let mut trial = Self {
             disks: Disks { disk_image: true, format: Format::Qcow2, ..self.disks.clone() },
             firmware: Firmware {
                 efi_firmware_vars: variables.or(self.firmware.efi_firmware_vars.clone()),
@@ -89,14 +88,15 @@ impl Qemu {
             },
             boot: None,
             directory: directory.to_owned(),
-            under_test: Some(UnderTest {
-                output: self.directory.clone(),
-                directory: directory.to_owned(),
-                disks: self.disk_paths_in(directory),
-                was_installed: self.installs(),
-            }),
             ..self.clone()
-        }
+        };
+        trial.under_test = Some(UnderTest {
+            output: self.directory.clone(),
+            directory: directory.to_owned(),
+            disks: trial.disk_paths(),
+            was_installed: self.installs(),
+        });
+        trial
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 
-use super::{Contents, quoted, vagrantfile};
+use super::{Contents, provider, quoted};
 
 /// A line for each `region:ami-…` of the artifact's id.
 pub(super) fn aws(id: &str) -> anyhow::Result<Contents> {
@@ -60,14 +60,6 @@ pub(super) fn docker(image: &str) -> Contents {
 pub(super) fn google(image: &str) -> Contents {
     let lines = [format!("google.image = {}", quoted(image))];
     Contents::of("google").with_vagrantfile(provider("google", "", &lines))
-}
-
-/// A Vagrantfile whose `lines` are about the provider `name`; `more` is what its block takes beside it.
-fn provider(name: &str, more: &str, lines: &[String]) -> String {
-    let mut all = vec![format!("config.vm.provider :{name} do |{name}{more}|")];
-    all.extend(lines.iter().map(|line| format!("  {line}")));
-    all.push("end".to_owned());
-    vagrantfile(&all)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value as Json, json};
 
-use super::{Contents, vagrantfile};
+use super::{Contents, provider};
 use crate::component::Artifact;
 use crate::peer;
 use crate::post_processor::archive::Source;
@@ -99,12 +99,8 @@ pub(super) fn libvirt(artifact: &dyn Artifact) -> anyhow::Result<Contents> {
         listed.push(json!({"path": name, "format": format}));
         files.push((name, Source::File(disk)));
     }
-    let lines = [
-        "config.vm.provider :libvirt do |libvirt|".to_owned(),
-        format!("  libvirt.driver = \"{driver}\""),
-        "end".to_owned(),
-    ];
-    let mut contents = Contents::of("libvirt").with_vagrantfile(vagrantfile(&lines));
+    let lines = [format!("libvirt.driver = \"{driver}\"")];
+    let mut contents = Contents::of("libvirt").with_vagrantfile(provider("libvirt", "", &lines));
     contents.metadata.insert("disks".into(), listed.into());
     Ok(contents.with_files(files))
 }

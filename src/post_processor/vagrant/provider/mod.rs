@@ -177,6 +177,14 @@ fn quoted(text: &str) -> String {
     quoted + "\""
 }
 
+/// A Vagrantfile whose `lines` are about the provider `name`; `more` is what its block takes beside it.
+fn provider(name: &str, more: &str, lines: &[String]) -> String {
+    let mut all = vec![format!("config.vm.provider :{name} do |{name}{more}|")];
+    all.extend(lines.iter().map(|line| format!("  {line}")));
+    all.push("end".to_owned());
+    vagrantfile(&all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
