@@ -360,6 +360,7 @@ impl Inputs {
             }
             known
         });
+        reader.given.clone_from(&given);
         let inputs = reader.inputs(texts(given)?);
         match inputs {
             Some(inputs) if reader.wrong.is_empty() => Ok(inputs),
@@ -371,6 +372,8 @@ impl Inputs {
 /// Texts → values. What is wrong is collected, and what may be.
 #[derive(Default)]
 struct Reader {
+    /// All that are known, as they came.
+    given: BTreeMap<String, String>,
     wrong: Vec<String>,
     remarks: Vec<String>,
 }

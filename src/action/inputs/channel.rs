@@ -60,41 +60,17 @@ const TAKEN: &[(&str, &[Command], &[Command])] = {
     ]
 };
 
-/// The text of the input `name`, if it says anything: `false` is what a switch says anyway.
-fn said<'t>(texts: &'t Texts, name: &str) -> Option<&'t str> {
-    let text = match name {
-        "image" => &texts.image,
-        "channel" => &texts.channel,
-        "from-channel" => &texts.from_channel,
-        "artifact" => &texts.artifact,
-        "keep" => &texts.keep,
-        "older-than" => &texts.older_than,
-        "grace" => &texts.grace,
-        "regions" => &texts.regions,
-        "prefix" => &texts.prefix,
-        "release" => &texts.release,
-        "untested" => &texts.untested,
-        "shared" => &texts.shared,
-        "parallel" => &texts.parallel,
-        "timeout" => &texts.timeout,
-        "skip-unchanged" => &texts.skip_unchanged,
-        "max-age" => &texts.max_age,
-        "explain-changes" => &texts.explain_changes,
-        "sbom" => &texts.sbom,
-        "report" => &texts.report,
-        "keep-failed" => &texts.keep_failed,
-        "checkpoints" => &texts.checkpoints,
-        _ => return None,
-    };
-    let text = text.as_deref()?.trim();
+/// The text of an input, if it says anything: `false` is what a switch says anyway.
+fn said(text: &str) -> Option<&str> {
+    let text = text.trim();
     (!text.eq_ignore_ascii_case("false")).then_some(text)
 }
 
 impl Reader {
     /// None is read and then ignored.
-    fn check_taken(&mut self, command: Command, texts: &Texts) {
+    fn check_taken(&mut self, command: Command) {
         for (name, takes, needs) in TAKEN {
-            let is_given = said(texts, name).is_some();
+            let is_given = self.given.get(*name).map(String::as_str).and_then(said).is_some();
             if needs.contains(&command) && !is_given {
                 self.refuse(name, format!("say it for `command: {command}`"));
             } else if is_given && !takes.contains(&command) && !needs.contains(&command) {
@@ -108,19 +84,19 @@ impl Reader {
         command: Option<Command>,
         texts: &Texts,
     ) -> Option<ChannelInputs> {
-        self.check_taken(command?, texts);
-        let text = |name| said(texts, name).map(str::to_owned);
+        self.check_taken(command?);
+        let text = |text: &Option<String>| text.as_deref().and_then(said).map(str::to_owned);
         Some(ChannelInputs {
-            image: text("image").unwrap_or_default(),
-            channel: text("channel").unwrap_or_default(),
-            from: text("from-channel").unwrap_or_default(),
-            artifact: text("artifact"),
+            image: text(&texts.image).unwrap_or_default(),
+            channel: text(&texts.channel).unwrap_or_default(),
+            from: text(&texts.from_channel).unwrap_or_default(),
+            artifact: text(&texts.artifact),
             keep: self.number("keep", texts.keep.as_deref()),
             older_than: self.age("older-than", texts.older_than.as_deref()),
             grace: self.age("grace", texts.grace.as_deref()),
             regions: super::list(texts.regions.as_deref()),
-            prefix: text("prefix"),
-            release: text("release"),
+            prefix: text(&texts.prefix),
+            release: text(&texts.release),
             untested: self.boolean("untested", texts.untested.as_deref()),
             shared: self.boolean("shared", texts.shared.as_deref()),
         })
