@@ -86,10 +86,11 @@ fn write_block<'a>(
 /// `value` in a few words, for the notes of an error: `"eu-north-1"`, `list of 4 elements`.
 pub fn brief(value: &Value, redactor: &Redactor) -> String {
     const LONGEST: usize = 60;
-    if value.sensitive || value.as_str().is_some_and(|text| redactor.taint(text).part) {
+    let taint = value.as_str().map(|text| redactor.taint(text)).unwrap_or_default();
+    if value.sensitive || taint.part {
         return "a sensitive value".to_owned();
     }
-    if value.as_str().is_some_and(|text| redactor.taint(text).content) {
+    if taint.content {
         return "the content of a file".to_owned();
     }
     let kind = match &value.data {
