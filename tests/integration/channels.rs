@@ -429,18 +429,22 @@ async fn what_anybody_uses_stays_and_the_rest_goes_with_its_snapshots() {
     assert!(done.contains("1 AMIs are gone.") && !office.inventory().await.contains(&shared));
 }
 
+/// AMIs are described as made and deprecated then, and deprecating one, which moto cannot, works.
+fn described_as(dates: &'static str) -> impl Fn(&str, usize) -> Fate {
+    move |action, before| match (action, before) {
+        ("EnableImageDeprecation", _) => Fate::Done,
+        ("DescribeImages", 1..) => Fate::Rewritten("<creationDate>[^<]*</creationDate>", dates),
+        _ => Fate::Passes,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ami_may_be_deprecated_before_it_goes() {
-    let rule = |action: &str, before| match (action, before) {
-        ("EnableImageDeprecation", _) => Fate::Done,
-        ("DescribeImages", 1..) => Fate::Rewritten(
-            "<creationDate>[^<]*</creationDate>",
-            "<creationDate>2026-01-01T00:00:00.000Z</creationDate>\
-             <deprecationTime>2026-02-01T00:00:00.000Z</deprecationTime>",
-        ),
-        _ => Fate::Passes,
-    };
-    let office = Office::with(rule).await;
+    let office = Office::with(described_as(
+        "<creationDate>2026-01-01T00:00:00.000Z</creationDate>\
+         <deprecationTime>2026-02-01T00:00:00.000Z</deprecationTime>",
+    ))
+    .await;
     let ami = published(&office, "old").await;
     let first = office.ok("retire -image web -keep 0 -grace 14d").await;
     assert!(first.contains("is deprecated now, and goes later"), "{first}");
@@ -452,16 +456,11 @@ async fn an_ami_may_be_deprecated_before_it_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ami_that_will_be_deprecated_some_day_is_deprecated_now() {
-    let rule = |action: &str, before| match (action, before) {
-        ("EnableImageDeprecation", _) => Fate::Done,
-        ("DescribeImages", 1..) => Fate::Rewritten(
-            "<creationDate>[^<]*</creationDate>",
-            "<creationDate>2026-01-01T00:00:00.000Z</creationDate>\
-             <deprecationTime>2999-01-01T00:00:00.000Z</deprecationTime>",
-        ),
-        _ => Fate::Passes,
-    };
-    let office = Office::with(rule).await;
+    let office = Office::with(described_as(
+        "<creationDate>2026-01-01T00:00:00.000Z</creationDate>\
+         <deprecationTime>2999-01-01T00:00:00.000Z</deprecationTime>",
+    ))
+    .await;
     let ami = published(&office, "old").await;
     let said = office.ok("retire -image web -keep 0 -grace 14d").await;
     assert!(said.contains("is deprecated now, and goes later"), "{said}");
