@@ -304,6 +304,38 @@ fn a_playbook_that_fails_says_its_status() {
 }
 
 #[test]
+fn a_python_that_is_too_old_is_said_before_the_playbook_runs() {
+    let program = program();
+    for (name, python) in [("old", Some("3.4")), ("none", None)] {
+        let path = program.path(name);
+        fs::create_dir_all(&path).unwrap();
+        for tool in ["sh", "cat", "mkdir", "chmod", "rm"] {
+            std::os::unix::fs::symlink(format!("/bin/{tool}"), path.join(tool)).unwrap();
+        }
+        if let Some(version) = python {
+            let python =
+                program.write(&format!("{name}/python3"), format!("#!/bin/sh\necho {version}\n"));
+            fs::set_permissions(python, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .unwrap();
+        }
+        let sshd = Sshd::start_with(&format!(
+            "ForceCommand PATH={} exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"",
+            path.display()
+        ));
+        program.write("site.yml", "- hosts: all\n  tasks:\n    - ansible.builtin.ping:\n");
+        let run = play(&program, &sshd, json!({})).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(
+            said.contains("Ansible cannot ask the machine for facts: the machine has "),
+            "{said}"
+        );
+        assert!(said.contains(python.map_or("no Python", |_| "Python 3.4, and Ansible")), "{said}");
+        assert!(!said.contains("Executing Ansible"), "{said}");
+        assert_nothing_left(&program);
+    }
+}
+
+#[test]
 fn a_missing_ansible_is_said_before_the_build() {
     let (program, sshd) = (program().with([("PATH", "/nowhere")]), Sshd::start());
     playbook(&program, "");

@@ -3,7 +3,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `options`, `check` | what templates may say, and what is wrong with it |
-//! | `version` | which Ansible is here, and whether the machine's Python will do |
+//! | `version`, `python` | which Ansible is here, and whether the machine's Python will do |
 //! | `inventory` | how Ansible finds the machine and logs in |
 //! | `arguments` | what it is told, without telling secrets to others |
 //! | `play` | one run of Ansible's programs |
@@ -15,11 +15,11 @@ pub(super) mod galaxy;
 mod inventory;
 mod options;
 mod play;
+mod python;
 mod version;
 
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -28,8 +28,8 @@ pub use self::options::{InventoryFields, Options, ProxyKey};
 use self::play::{Play, Way};
 use self::version::Version;
 use crate::component::{
-    Access, Check, Component, ContainerAccess, Entrance, Exit, ProvisionContext, Provisioner,
-    Sharing, WindowsAccess,
+    Access, Check, Component, ContainerAccess, Entrance, ProvisionContext, Provisioner, Sharing,
+    WindowsAccess,
 };
 use crate::config::Late;
 use crate::provisioner::must_be_file;
@@ -89,9 +89,6 @@ impl Provisioner for Ansible {
     }
 }
 
-/// How long the machine may take to say which Python it has.
-const PYTHON: Duration = Duration::from_secs(10);
-
 impl Ansible {
     /// The version, asked for now if it was not before.
     async fn version_now(&self, cx: &ProvisionContext) -> anyhow::Result<Option<Version>> {
@@ -111,6 +108,7 @@ impl Ansible {
         version: Option<Version>,
     ) -> anyhow::Result<()> {
         let way = or_cancelled(&cx.cancel, self.way(cx)).await??;
+        or_cancelled(&cx.cancel, self.look_for_python(cx, version)).await??;
         let play = Play { own: &self.own, cx, private };
         play.install_requirements().await?;
         let ready = play.ready(&self.playbook, &way)?;
@@ -121,6 +119,22 @@ impl Ansible {
             return Ok(());
         }
         bail!("{}", explain(cx, version, status).await)
+    }
+
+    /// Says at once what a playbook would fail of as it begins.
+    async fn look_for_python(
+        &self,
+        cx: &ProvisionContext,
+        version: Option<Version>,
+    ) -> anyhow::Result<()> {
+        let playbook = cx.facts.scope.environment.cwd.join(&self.playbook);
+        if !python::is_needed_first(&self.own, &playbook, cx) {
+            return Ok(());
+        }
+        match python::trouble(version, &*cx.communicator).await {
+            Some(trouble) => bail!("Ansible cannot ask the machine for facts: {trouble}"),
+            None => Ok(()),
+        }
     }
 
     /// How Ansible gets to the machine.
@@ -220,20 +234,7 @@ async fn explain(cx: &ProvisionContext, version: Option<Version>, status: ExitSt
         return format!("Ansible was ended by a signal ({status})");
     };
     let ended = format!("Ansible exited with non-zero exit status: {code}");
-    if !cx.communicator.shell().is_posix() {
-        return ended;
-    }
-    let asked = cx.communicator.run_captured(version::FIND_PYTHON);
-    let Ok(Ok((exit, printed))) = tokio::time::timeout(PYTHON, asked).await else {
-        return ended;
-    };
-    let printed = String::from_utf8_lossy(&printed.stdout);
-    let python = match exit {
-        Exit::Status(0) => Some(&*printed),
-        Exit::Status(127) => None,
-        _ => return ended,
-    };
-    match version::python_trouble(version, python) {
+    match python::trouble(version, &*cx.communicator).await {
         Some(trouble) => format!("{ended}; {trouble}"),
         None => ended,
     }

@@ -1,4 +1,4 @@
-//! Which Ansible is on this machine, and what it needs of the other one.
+//! Which Ansible is on this machine.
 
 use std::collections::HashMap;
 use std::io;
@@ -82,49 +82,12 @@ fn run(program: &str, environment: &Environment) -> io::Result<Option<(bool, Str
 }
 
 /// Reads `ansible-playbook [core 2.14.18]` or `ansible-playbook 2.9.6`.
-fn read(line: &str) -> Option<Version> {
+pub(super) fn read(line: &str) -> Option<Version> {
     let words = line.split(|c: char| !c.is_ascii_digit() && c != '.');
     words.filter(|word| word.contains('.')).find_map(|word| {
         let mut numbers = word.split('.').map(str::parse);
         Some(Version(numbers.next()?.ok()?, numbers.next()?.ok()?))
     })
-}
-
-/// The oldest Python 3 that each Ansible takes on the machines that it changes, as its support matrix
-/// says; Python 2.7 went with 2.17.
-const OLDEST_PYTHON: [(Version, Version); 5] = [
-    (Version(2, 20), Version(3, 9)),
-    (Version(2, 18), Version(3, 8)),
-    (Version(2, 17), Version(3, 7)),
-    (Version(2, 16), Version(3, 6)),
-    (Version(2, 4), Version(3, 5)),
-];
-
-/// A command for the machine that prints the version of its Python, and ends with 127 if it has none.
-pub(super) const FIND_PYTHON: &str = "for python in python3 /usr/libexec/platform-python python \
-    python2; do if command -v $python >/dev/null 2>&1; then exec $python -c \
-    'import sys; print(\"%d.%d\" % sys.version_info[:2])'; fi; done; exit 127";
-
-/// What is said of a machine whose Python (if it has one) is not one that this Ansible can use.
-pub(super) fn python_trouble(ansible: Option<Version>, python: Option<&str>) -> Option<String> {
-    let Some(printed) = python else {
-        return Some(
-            "the machine has no Python, which nearly all of Ansible's modules need there: install it \
-             first, with a `shell` provisioner or with a `raw` task"
-                .to_owned(),
-        );
-    };
-    let (ansible, python) = (ansible?, read(printed)?);
-    let (_, oldest) = OLDEST_PYTHON.into_iter().find(|(since, _)| ansible >= *since)?;
-    let is_old_two = python >= Version(2, 7) && python < Version(3, 0) && ansible < Version(2, 17);
-    if python >= oldest || is_old_two {
-        return None;
-    }
-    Some(format!(
-        "the machine has Python {}.{}, and Ansible {}.{} needs {}.{} there: use an older Ansible here \
-         or a newer Python there",
-        python.0, python.1, ansible.0, ansible.1, oldest.0, oldest.1
-    ))
 }
 
 #[cfg(test)]
@@ -136,19 +99,6 @@ mod tests {
         assert_eq!(read("ansible-playbook [core 2.14.18]"), Some(Version(2, 14)));
         assert_eq!(read("ansible-playbook 2.9.6"), Some(Version(2, 9)));
         assert_eq!(read("hello 7"), None);
-    }
-
-    #[test]
-    fn a_python_that_ansible_cannot_use_is_named() {
-        let trouble = |ansible, python| python_trouble(Some(ansible), python);
-        assert!(trouble(Version(2, 14), None).unwrap().contains("no Python"));
-        assert!(python_trouble(None, None).is_some());
-        let old = trouble(Version(2, 17), Some("3.6\n")).unwrap();
-        assert!(old.contains("Python 3.6, and Ansible 2.17 needs 3.7 there"), "{old}");
-        assert_eq!(trouble(Version(2, 16), Some("3.6\n")), None);
-        assert_eq!(trouble(Version(2, 14), Some("2.7\n")), None);
-        assert!(trouble(Version(2, 17), Some("2.7\n")).is_some());
-        assert_eq!(python_trouble(None, Some("2.7\n")), None);
     }
 
     #[test]
