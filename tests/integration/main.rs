@@ -62,6 +62,7 @@ mod tutorial;
 mod typing;
 mod unchanged;
 mod vagrant;
+mod wine;
 mod winrm;
 
 #[test]
