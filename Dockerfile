@@ -41,7 +41,7 @@ RUN mkdir -p /slim/bin /slim/etc /slim/root \
 FROM system AS full
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      ansible git jq openssh-client qemu-utils rsync sudo unzip xorriso zstd \
+      ansible git gpgv jq openssh-client qemu-utils rsync sudo unzip xorriso zstd \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=tree /slim/usr/local/bin/ /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/imgbake"]

@@ -142,7 +142,34 @@ impl Installing<'_> {
                 Err(error) => self.fail(source, &error),
             }
         }
+        if !self.failed && !self.arguments.keeps_lock {
+            self.complete(template);
+        }
         (!self.failed).then_some(self.locked)
+    }
+
+    /// Adds the sums of the archives to what was locked without them: of programs that were installed
+    /// otherwise.
+    fn complete(&mut self, template: &Template) {
+        let sources = template.required_plugins.iter().map(|required| &required.source.value);
+        let lacking: Vec<(String, Pinned)> = sources
+            .filter_map(|source| Some((source.clone(), self.locked.of(source)?.clone())))
+            .filter(|(_, pinned)| pinned.archives.is_empty())
+            .collect();
+        let wanted =
+            lacking.iter().map(|(source, pinned)| (source.clone(), pinned.version.clone()));
+        let found = install::sums(wanted.collect(), &self.session.environment);
+        for ((source, pinned), archives) in lacking.iter().zip(found) {
+            match archives {
+                Ok(archives) => self.locked.pin(source, Pinned { archives, ..pinned.clone() }),
+                Err(error) => self.ui.say(format!(
+                    "{} locks {source} {} for this platform alone, as the sums of its release are not \
+                     known: {error:#}",
+                    lock::NAME,
+                    pinned.version
+                )),
+            }
+        }
     }
 
     fn fail(&mut self, source: &str, error: &anyhow::Error) {

@@ -12,6 +12,7 @@ mod place;
 mod signature;
 mod site;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -107,6 +108,46 @@ pub fn all(
     };
     runtime::finish(work)
         .unwrap_or_else(|error| (0..count).map(|_| Err(anyhow!("{error:#}"))).collect())
+}
+
+/// The sums of the archives that the release `version` of each plugin has, for all platforms: a lock file
+/// wants them, and a program that is installed does not tell them.
+pub fn sums(
+    plugins: Vec<(String, String)>,
+    environment: &Arc<Environment>,
+) -> Vec<anyhow::Result<BTreeMap<String, String>>> {
+    let (count, environment) = (plugins.len(), environment.clone());
+    let work = async move {
+        let one = |(source, version): &(String, String)| {
+            sums_of(source.clone(), version.clone(), environment.clone())
+        };
+        futures::future::join_all(plugins.iter().map(one)).await
+    };
+    runtime::finish(work)
+        .unwrap_or_else(|error| (0..count).map(|_| Err(anyhow!("{error:#}"))).collect())
+}
+
+async fn sums_of(
+    source: String,
+    version: String,
+    environment: Arc<Environment>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let version = Version::parse(&version).map_err(anyhow::Error::msg)?;
+    ensure!(!version.is_prerelease(), "it is no release");
+    let mut refusals = Vec::new();
+    for site in Site::of(&source, &environment)? {
+        let found = async {
+            let release = site.release_for(&version, &platform()).await?;
+            let release = release.context("its release is not for this machine")?;
+            site.signature(&release, &environment).await?;
+            anyhow::Ok(release.sums)
+        };
+        match found.await {
+            Ok(sums) => return Ok(sums),
+            Err(error) => refusals.push(format!("{site}: {error:#}")),
+        }
+    }
+    bail!("{}", refusals.join("; "))
 }
 
 /// Whether `found` is as new as the newest release that would do.

@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{parts, signature};
+use super::parts;
+use super::signature::{self, Publisher};
 use crate::env::Environment;
 use crate::event::{Message, Progress, Ui};
 use crate::peer::{Allowance, open_regular, read_regular};
@@ -42,6 +43,7 @@ pub(super) struct Site {
     name: String,
     /// What its files are called: `packer-plugin-NAME`, or [`TOOL`].
     product: String,
+    publisher: Publisher,
     client: reqwest::Client,
 }
 
@@ -56,10 +58,35 @@ enum Kind {
     MirrorDir { dir: PathBuf },
 }
 
+/// The variable that another server is named by which stands for [`HASHICORP`].
+const HASHICORP_URL: &str = "IMGBAKE_RELEASES_URL";
+const HASHICORP: &str = "https://releases.hashicorp.com";
+
+/// The same for GitHub's pages.
+const GITHUB_URL: &str = "IMGBAKE_GITHUB_URL";
+const GITHUB: &str = "https://github.com";
+
 impl Kind {
     fn hashicorp(environment: &Environment) -> Self {
-        let usual = "https://releases.hashicorp.com";
-        Self::HashiCorp { base: base(environment, "IMGBAKE_RELEASES_URL", usual) }
+        Self::HashiCorp { base: base(environment, HASHICORP_URL, HASHICORP) }
+    }
+
+    /// Whether another server stands for the one that the publisher has.
+    fn is_mirror(&self) -> bool {
+        match self {
+            Self::HashiCorp { base } => base != HASHICORP,
+            Self::GitHub { pages, .. } => pages != GITHUB,
+            Self::MirrorUrl { .. } | Self::MirrorDir { .. } => true,
+        }
+    }
+
+    /// Who has published what is there, if it is HashiCorp's as `is_hashicorp` says.
+    fn publisher(&self, is_hashicorp: bool) -> Publisher {
+        match (is_hashicorp, self.is_mirror()) {
+            (true, false) => Publisher::HashiCorp,
+            (true, true) => Publisher::HashiCorpMirrored,
+            (false, _) => Publisher::Other,
+        }
     }
 }
 
@@ -98,7 +125,9 @@ impl Site {
         let name = parts.last().copied().unwrap_or_default();
         let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
         let product = format!("packer-plugin-{name}");
-        let site = |kind| Self {
+        let is_hashicorp = parts.starts_with(&["github.com", "hashicorp"]);
+        let site = |kind: Kind| Self {
+            publisher: kind.publisher(is_hashicorp),
             kind,
             name: name.to_owned(),
             product: product.clone(),
@@ -122,12 +151,12 @@ impl Site {
         let token = ["PACKER_GITHUB_API_TOKEN", "GITHUB_TOKEN"];
         let github = Kind::GitHub {
             api: base("IMGBAKE_GITHUB_API_URL", "https://api.github.com"),
-            pages: base("IMGBAKE_GITHUB_URL", "https://github.com"),
+            pages: base(GITHUB_URL, GITHUB),
             owner: owner.to_owned(),
             token: token.iter().find_map(|name| environment.get(name)).map(Secret::new),
         };
         // The other site knows no owners: only HashiCorp's own plugins are there.
-        let hashicorp = (owner == "hashicorp").then(|| Kind::hashicorp(environment));
+        let hashicorp = is_hashicorp.then(|| Kind::hashicorp(environment));
         Ok(hashicorp.into_iter().chain([github]).map(site).collect())
     }
 
@@ -135,7 +164,8 @@ impl Site {
     pub fn of_tool(environment: &Environment) -> anyhow::Result<Self> {
         let client = web::client().read_timeout(Duration::from_secs(60)).build()?;
         let (name, product) = (TOOL.to_owned(), TOOL.to_owned());
-        Ok(Self { kind: Kind::hashicorp(environment), name, product, client })
+        let kind = Kind::hashicorp(environment);
+        Ok(Self { publisher: kind.publisher(true), kind, name, product, client })
     }
 
     /// All versions that it has.
@@ -236,7 +266,7 @@ impl Site {
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
         };
-        signature::check(&release.sums_text, signature, environment).await
+        signature::check(self.publisher, &release.sums_text, signature, environment).await
     }
 
     /// A small file.

@@ -370,6 +370,73 @@ fn only_a_site_that_has_no_signature_says_that_its_publisher_does_not_sign() {
 }
 
 #[test]
+fn a_lock_of_what_is_installed_has_the_sums_of_all_platforms_too() {
+    let files = Files::default();
+    files.publish("1.1.0", &good("1.1.0"));
+    let server = files.serve();
+    let program = asking(&server);
+    template(&program, ">= 1");
+    put(&program, SOURCE, "1.1.0", &script("1.1.0"));
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    let lock = program.read("imgbake.lock.hcl");
+    let here = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(script("1.1.0")));
+    assert!(lock.contains("plan9_mips") && lock.contains(&here), "{lock}");
+    assert!(!files.asked().iter().any(|asked| asked.ends_with(".zip")), "{:?}", files.asked());
+    // It is whole: nobody is asked again.
+    let asked = files.asked().len();
+    program.run(["init", "t.pkr.hcl"]).succeeded();
+    assert_eq!(files.asked().len(), asked);
+    // Where the release cannot be asked for, that is said, and the program is locked.
+    std::fs::remove_file(program.path("imgbake.lock.hcl")).unwrap();
+    drop(server);
+    let run = program.run(["init", "t.pkr.hcl"]).succeeded();
+    assert!(run.stdout.contains("for this platform alone"), "{}", run.stdout);
+    assert!(program.read("imgbake.lock.hcl").contains(&here));
+}
+
+#[test]
+fn versions_that_are_no_releases_are_left_out_on_request() {
+    let program = with_plugins();
+    template(&program, ">= 1");
+    let body = "source \"null\" \"n\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"source.null.n\"]\n  provisioner \"x\" {}\n}\n";
+    program.write("t.pkr.hcl", requiring("x", SOURCE, ">= 1", body));
+    for version in ["1.1.0", "1.2.0-dev"] {
+        let asked = [&script(version)[..], format!("echo {version} >>asked\n").as_bytes()].concat();
+        put(&program, SOURCE, version, &asked);
+    }
+    let asked = |flags: &[&str]| {
+        program.write("asked", "");
+        program.run(["validate"].iter().chain(flags).chain(&["t.pkr.hcl"]).copied());
+        let asked = program.read("asked");
+        (asked.contains("1.1.0"), asked.contains("1.2.0-dev"))
+    };
+    assert_eq!(asked(&[]), (false, true));
+    assert_eq!(asked(&["-ignore-prerelease-plugins"]), (true, false));
+}
+
+#[test]
+fn a_release_of_hashicorps_that_somebody_else_has_signed_is_refused() {
+    let Some(stranger) = Publisher::new() else { return };
+    let files = Files::default();
+    files.publish_there("1.2.0", &good("1.2.0"));
+    let sums = "/packer-plugin-x/1.2.0/packer-plugin-x_1.2.0_SHA256SUMS";
+    files.put(&format!("{sums}.sig"), stranger.signature(&files.content(sums)));
+    let server = files.serve();
+    let program = asking(&server);
+    let install = ["plugins", "install", "github.com/hashicorp/x"];
+    let run = program.run(install).failed_with(1);
+    assert!(said(&run).contains("the signature of its sums is wrong"), "{}", said(&run));
+    // Who trusts somebody else says so.
+    program.write("keys.gpg", stranger.key());
+    let run = program.with([("IMGBAKE_PLUGIN_KEYS", "keys.gpg")]).run(install).succeeded();
+    assert!(
+        run.stdout.contains("its signature is by a key of IMGBAKE_PLUGIN_KEYS"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
 fn without_a_network_what_is_installed_serves_and_what_is_not_is_named() {
     let files = Files::default();
     let (server, program) = wanting(&files);
