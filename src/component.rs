@@ -12,6 +12,7 @@ mod descriptor;
 mod facts;
 mod past;
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ use crate::stop::Stop;
 pub use access::{Access, ContainerAccess, Entrance, Sharing, WindowsAccess};
 pub use check::Check;
 pub use cleaner::{Cleaner, CleanupContext, Wanted};
-pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Input, Upload};
+pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Incoming, Input, Upload};
 pub use descriptor::{Component, Declared, Described, Description, Descriptor, Prepare, prepare};
 pub use facts::Facts;
 pub use past::{PastImage, PastQuery};
@@ -263,6 +264,8 @@ pub struct ProvisionContext {
     pub cancel: CancellationToken,
     /// The connection to the machine.
     pub communicator: Arc<dyn Communicator>,
+    /// What the build does when a step fails.
+    pub on_error: OnError,
     /// Takes secrets that turn up on the way.
     pub redactor: Redactor,
 }
@@ -427,7 +430,7 @@ pub trait DataSource: Send + Sync {
 
 /// What a builder or post-processor leaves.
 #[async_trait]
-pub trait Artifact: Send + Sync {
+pub trait Artifact: Any + Send + Sync {
     /// Which kind of component made it, e.g. `mitchellh.amazonebs`; post-processors go by it.
     fn builder_id(&self) -> &str;
     /// Its identity: `us-east-1:ami-…`, or a fixed word where files say it all.

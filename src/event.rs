@@ -168,7 +168,7 @@ pub enum Message {
     /// A build ended.
     BuildFinished(Box<Finished>),
     /// A machine-readable record: its type and its fields.
-    Record(&'static str, Vec<String>),
+    Record(Cow<'static, str>, Vec<String>),
     /// Answered when everything that was said before was shown.
     Settle(std::sync::mpsc::Sender<()>),
     /// Nothing more will be said.
@@ -341,6 +341,7 @@ impl Message {
                 Self::BuildFinished(Box::new(finished.redacted(redactor)))
             }
             Self::Record(kind, fields) => {
+                let kind = clean(kind.into_owned()).into();
                 Self::Record(kind, fields.into_iter().map(clean).collect())
             }
             Self::Annotation(annotation) => Self::Annotation(annotation.redacted(redactor)),

@@ -29,7 +29,7 @@ use crate::component::{
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::Environment;
-use crate::plugin::Host;
+use crate::plugin::{Choice, Host};
 use crate::post_processor;
 use crate::provisioner;
 use crate::registry::plugins::Plugins;
@@ -56,6 +56,8 @@ pub struct Registry {
     plugins: Plugins,
     /// The plugins that are installed.
     host: Arc<Host>,
+    /// Which of their versions count.
+    choice: Choice,
 }
 
 fn builders() -> Kind<dyn Builder> {
@@ -149,7 +151,13 @@ impl Registry {
             data_sources: data_sources(),
             plugins: Plugins::default(),
             host: Arc::default(),
+            choice: Choice::default(),
         }
+    }
+
+    /// The same, for which only this `choice` of the installed plugins is there.
+    pub fn choosing(&self, choice: Choice) -> Self {
+        Self { choice, ..self.clone() }
     }
 
     /// Adds a component. One of the same kind and name gives way to it.

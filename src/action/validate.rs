@@ -12,6 +12,7 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
     let mut sources = SourceMap::default();
     let (templates, mut found) = action.templates();
     let arguments = validate::Arguments {
+        ignore_prerelease_plugins: false,
         syntax_only: false,
         evaluate_datasources: false,
         no_warn_undeclared_var: false,

@@ -70,7 +70,7 @@ pub(crate) fn tell(cx: &BuildContext, wanted: &SkipUnchanged, verdict: &Result<S
         Ok(why) => ("unchanged", why),
         Err(why) => ("baked", why),
     };
-    cx.ui.send(Message::Record("skip-unchanged", vec![word.to_owned(), why.clone()]));
+    cx.ui.send(Message::Record("skip-unchanged".into(), vec![word.to_owned(), why.clone()]));
     cx.ui.say(match verdict {
         Ok(why) => format!("Not baked: {why}"),
         Err(why) if wanted.only_explains => format!("It would be baked: {why}"),

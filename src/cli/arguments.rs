@@ -114,8 +114,7 @@ pub enum Command {
 const NOT_BUILT_COMMANDS: &[&str] = &["verify-attestation"];
 
 /// Flags of Packer that are not built yet.
-const NOT_BUILT_FLAGS: &[&str] =
-    &["ignore-prerelease-plugins", "skip-enforcement", "use-sequential-evaluation"];
+const NOT_BUILT_FLAGS: &[&str] = &["skip-enforcement", "use-sequential-evaluation"];
 
 /// Reads the arguments (without the program's own name).
 pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {

@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Removes what stands in the way of the new artifact.
     #[arg(long)]
     pub force: bool,
+    /// Leaves out installed plugins whose version is no release, like `1.2.3-dev`.
+    #[arg(long)]
+    pub ignore_prerelease_plugins: bool,
     /// Keeps a machine on which a provisioner has failed, stopped, for this long, e.g. 2h or 1d. The next
     /// run with this flag goes on there, if all that was done before is unchanged.
     #[arg(long, value_parser = GoDuration::parse_time_to_live, value_name = "DURATION")]

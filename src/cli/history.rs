@@ -84,7 +84,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
 fn tell(ui: &Ui, format: Format, rows: &[Row]) -> Exit {
     for row in rows {
         let target = ui.for_target(row.build.as_str());
-        target.send(Message::Record("baked-image", row.fields()));
+        target.send(Message::Record("baked-image".into(), row.fields()));
     }
     let told: Vec<Told> = rows.iter().map(Row::told).collect();
     answer::write(ui, format, &told, || {

@@ -37,6 +37,7 @@ pub use self::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::event::{Message, Ui};
+use crate::plugin::Choice;
 use crate::registry::{self, Registry};
 use crate::report::Reporter;
 use crate::report::{Style, diagnostics, listing, log};
@@ -90,9 +91,12 @@ fn style_of(invocation: &Invocation) -> Style {
 
 fn run(session: &Session, command: &Command) -> Exit {
     match command {
-        Command::Build(arguments) => build::run(session, arguments),
+        Command::Build(arguments) => {
+            build::run(&session.choosing(arguments.ignore_prerelease_plugins), arguments)
+        }
         Command::Test(arguments) => test::run(session, arguments),
         Command::Validate(arguments) => {
+            let session = &session.choosing(arguments.ignore_prerelease_plugins);
             session.reporting(|ui| validate::run(session, ui, arguments))
         }
         Command::Cleanup(arguments) => session.reporting(|ui| cleanup::run(session, ui, arguments)),
@@ -144,6 +148,12 @@ fn run(session: &Session, command: &Command) -> Exit {
 }
 
 impl Session {
+    /// The same, with all installed plugins or only with `releases`.
+    fn choosing(&self, releases: bool) -> Self {
+        let choice = if releases { Choice::Releases } else { Choice::All };
+        Self { registry: self.registry.choosing(choice), ..self.clone() }
+    }
+
     /// Runs a command whose result is what it says: where that cannot be written, it has failed.
     fn reporting(&self, command: impl FnOnce(&Ui) -> Exit) -> Exit {
         let (exit, is_shown) = self.showing(command);

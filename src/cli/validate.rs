@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Asks the data sources too; otherwise they are only checked, and what they answer is unknown.
     #[arg(long)]
     pub evaluate_datasources: bool,
+    /// Leaves out installed plugins whose version is no release, like `1.2.3-dev`.
+    #[arg(long)]
+    pub ignore_prerelease_plugins: bool,
     /// Does not warn of variables that a var file sets and nothing declares.
     #[arg(long)]
     pub no_warn_undeclared_var: bool,

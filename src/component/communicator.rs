@@ -84,6 +84,15 @@ impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Command<'a> {
 const ANSWER: Allowance =
     Allowance::new("the machine's answer", 1024 * 1024, Duration::from_secs(120));
 
+/// What is known of a stream before it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    /// The permissions of the file that it becomes.
+    pub mode: u32,
+    /// How much it is, where its sender has said that.
+    pub size: Option<u64>,
+}
+
 /// A connection to a machine.
 #[async_trait]
 pub trait Communicator: Send + Sync {
@@ -114,11 +123,11 @@ pub trait Communicator: Send + Sync {
     async fn upload_stream(
         &self,
         from: Input<'_>,
-        mode: u32,
+        about: Incoming,
         to: &str,
         ui: &Ui,
     ) -> anyhow::Result<()> {
-        let file = kept(from, mode).await?;
+        let file = kept(from, about.mode).await?;
         self.upload(Upload::File(file.path()), to, ui).await
     }
     /// Uploads a directory: its contents into `to` if `from` ends in a slash, or if `to` is not there

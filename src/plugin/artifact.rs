@@ -1,5 +1,6 @@
 //! Artifacts, in both directions: a plugin's as one of ours, and ours for a plugin.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,12 @@ impl Made {
         let client = Arc::new(client);
         Ok(Self { process, client, _served: served, builder_id, id, files, description, data })
     }
+
+    /// What the plugin says of `name`, as it says it. One that cannot say it does not know it.
+    async fn told(client: Arc<Client>, name: String) -> Option<Value> {
+        let answer = client.call("Artifact.State", name.into(), ANSWER).await.ok()?;
+        (!answer.is_nil()).then_some(answer)
+    }
 }
 
 /// What a machine said of itself, as a plugin tells it.
@@ -90,11 +97,8 @@ impl Artifact for Made {
     }
 
     fn state(&self, name: &str) -> Option<Json> {
-        let (client, name) = (self.client.clone(), name.to_owned());
-        let asked = async move { client.call("Artifact.State", name.into(), ANSWER).await };
-        // A plugin that cannot say it does not know it.
-        let answer = runtime::finish(asked).ok()?.ok()?;
-        (!answer.is_nil()).then(|| pack::to_json(&answer))
+        let told = runtime::finish(Self::told(self.client.clone(), name.to_owned()));
+        told.ok().flatten().as_ref().map(pack::to_json)
     }
 
     fn build_data(&self) -> BuildData {
@@ -138,15 +142,22 @@ impl Service for Lent {
     }
 }
 
+/// The plugin that has made `artifact`, if one has.
+fn made(artifact: &dyn Any) -> Option<Arc<Client>> {
+    artifact.downcast_ref::<Made>().map(|made| made.client.clone())
+}
+
 async fn state(artifact: Arc<dyn Artifact>, name: String) -> Value {
-    if name == GENERATED {
-        let data = artifact.build_data().into_iter();
-        return Value::Map(
-            data.map(|(name, value)| (name.into(), pack::from_json(&value))).collect(),
-        );
+    // What one plugin tells another is theirs: bytes and types of their own have no other form.
+    if let Some(theirs) = made(&*artifact) {
+        return Made::told(theirs, name).await.unwrap_or(Value::Nil);
     }
-    // An artifact of another plugin asks that one, and waits for it.
-    let asked = tokio::task::spawn_blocking(move || artifact.state(&name));
-    let state = asked.await.ok().flatten();
-    state.map_or(Value::Nil, |state| pack::from_json(&state))
+    match name.as_str() {
+        GENERATED => {
+            let data = artifact.build_data().into_iter();
+            let data = data.map(|(name, value)| (name.into(), pack::from_json(&value)));
+            Value::Map(data.collect())
+        }
+        _ => artifact.state(&name).map_or(Value::Nil, |state| pack::from_json(&state)),
+    }
 }

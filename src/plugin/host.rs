@@ -36,6 +36,22 @@ pub struct Host {
     remotes: Mutex<HashMap<(PathBuf, Role, String), Remote>>,
 }
 
+/// Which of the installed versions count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// All of them.
+    #[default]
+    All,
+    /// Releases: none whose version ends in `-dev` or the like.
+    Releases,
+}
+
+impl Choice {
+    fn has(self, found: &Installed) -> bool {
+        self == Self::All || !found.version.is_prerelease()
+    }
+}
+
 /// An installed plugin as one template calls it.
 #[derive(Clone, Debug)]
 pub struct Plugin {
@@ -91,6 +107,7 @@ impl Host {
         accessor: &str,
         source: &str,
         constraints: &Constraints,
+        choice: Choice,
         locked: &Lock,
         environment: &Environment,
     ) -> anyhow::Result<Option<Plugin>> {
@@ -99,7 +116,10 @@ impl Host {
             pinned.check_constraints(source, constraints)?;
         }
         let mut fitting = installed::fitting(source, constraints, environment)?;
-        fitting.retain(|found| pinned.is_none_or(|pinned| pinned.version == found.version.text()));
+        fitting.retain(|found| {
+            let is_locked = pinned.is_none_or(|pinned| pinned.version == found.version.text());
+            is_locked && choice.has(found)
+        });
         let Some(found) = fitting.pop() else { return Ok(None) };
         let plugin = self.open(found, accessor, environment)?;
         if let Some(pinned) = pinned {
@@ -109,9 +129,10 @@ impl Host {
     }
 
     /// The best of each plugin that is installed, by its own name.
-    pub fn newest(&self, environment: &Environment) -> Vec<Installed> {
+    pub fn newest(&self, choice: Choice, environment: &Environment) -> Vec<Installed> {
         let Ok(root) = installed::directory(environment) else { return Vec::new() };
         let mut all = installed::all(&root);
+        all.retain(|found| choice.has(found));
         all.reverse();
         all.dedup_by(|a, b| a.source == b.source);
         all

@@ -17,7 +17,7 @@ use super::mux::{Channel, Session};
 use super::pack::{self, field, id_in, text_in};
 use super::rpc::{Service, no_such_method};
 use super::voice::Voice;
-use crate::component::{Command, Communicator, Upload};
+use crate::component::{Command, Communicator, Incoming, Upload};
 use crate::event::{Stream, Ui};
 use crate::guest::GuestOutput;
 use crate::peer::open_regular;
@@ -85,12 +85,14 @@ impl Lent {
     }
 
     async fn upload(&self, argument: &Value) -> anyhow::Result<()> {
-        let mode = field(argument, "FileInfo").and_then(|info| field(info, "M"));
-        let mode = mode.and_then(Value::as_u64).map_or(0o644, |mode| mode as u32 & 0o777);
+        let info = field(argument, "FileInfo");
+        let number = |name| info.and_then(|info| field(info, name)).and_then(Value::as_u64);
+        let mode = number("M").map_or(0o644, |mode| mode as u32 & 0o777);
+        let about = Incoming { mode, size: number("S") };
         let path = text_in(argument, "Path");
         match self.dial(argument, "ReaderStreamId").await? {
             Some(mut from) => {
-                self.communicator.upload_stream(&mut from, mode, &path, &self.ui).await
+                self.communicator.upload_stream(&mut from, about, &path, &self.ui).await
             }
             None => {
                 let nothing = Upload::Text { content: &[], mode };

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use rmpv::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use super::process::Process;
 use super::rpc::Client;
 use crate::communicator::lend;
 use crate::component::{
-    Access, Command, Communicator, DISCONNECTED_STATUS, Entrance, Exit, Input, Upload,
+    Access, Command, Communicator, DISCONNECTED_STATUS, Entrance, Exit, Incoming, Input, Upload,
     WindowsAccess,
 };
 use crate::event::{Stream, Ui};
@@ -307,27 +307,36 @@ impl Communicator for Machine {
         self.run_command(command, Some(input), output).await
     }
 
-    async fn upload(&self, from: Upload<'_>, to: &str, _ui: &Ui) -> anyhow::Result<()> {
+    async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
         match from {
             Upload::Text { content, mode } => {
                 let size = content.len() as u64;
-                let argument = |id| upload(to, id, size, mode);
+                let about = Incoming { mode, size: Some(size) };
+                let argument = |id| upload(to, id, about);
                 self.upload_from(argument, async |to| Ok(to.write_all(content).await?)).await
             }
             Upload::File(path) => {
                 let file = open_regular(path).with_context(|| path.display().to_string())?;
                 let metadata = file.metadata()?;
-                let (size, mode) = (metadata.len(), metadata.permissions().mode());
+                let (size, mode) = (Some(metadata.len()), metadata.permissions().mode());
                 let mut file = tokio::fs::File::from_std(file);
-                let argument = |id| upload(to, id, size, mode);
-                let copy = async |to: &mut Channel| {
-                    let mut from = tokio::io::BufReader::with_capacity(CHUNK, &mut file);
-                    tokio::io::copy_buf(&mut from, to).await?;
-                    Ok(())
-                };
-                self.upload_from(argument, copy).await
+                self.upload_stream(&mut file, Incoming { mode, size }, to, ui).await
             }
         }
+    }
+
+    async fn upload_stream(
+        &self,
+        from: Input<'_>,
+        about: Incoming,
+        to: &str,
+        _ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let copy = async move |to: &mut Channel| {
+            tokio::io::copy_buf(&mut BufReader::with_capacity(CHUNK, from), to).await?;
+            Ok(())
+        };
+        self.upload_from(|id| upload(to, id, about), copy).await
     }
 
     async fn upload_dir(&self, from: &str, to: &str, _ui: &Ui) -> anyhow::Result<()> {
@@ -344,9 +353,9 @@ impl Communicator for Machine {
             anyhow::Ok(())
         };
         let take = async {
-            let mut channel = stream.channel_of(&answered).await.context("the file's content")?;
+            let channel = stream.channel_of(&answered).await.context("the file's content")?;
             let mut file = tokio::fs::File::create(to).await?;
-            tokio::io::copy(&mut channel, &mut file).await?;
+            tokio::io::copy_buf(&mut BufReader::with_capacity(CHUNK, channel), &mut file).await?;
             file.flush().await?;
             anyhow::Ok(())
         };
@@ -382,14 +391,18 @@ impl Communicator for Machine {
     async fn close(&self) {}
 }
 
-fn upload(path: &str, id: u32, size: u64, mode: u32) -> Value {
+fn upload(path: &str, id: u32, about: Incoming) -> Value {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let info = object([
-        ("N", name.into()),
-        ("S", size.into()),
-        ("M", (mode & 0o777).into()),
-        ("T", Value::Nil),
-    ]);
+    let info = |size: u64| {
+        object([
+            ("N", name.into()),
+            ("S", size.into()),
+            ("M", (about.mode & 0o777).into()),
+            ("T", Value::Nil),
+        ])
+    };
+    // A plugin that is told a size counts on it.
+    let info = about.size.map_or(Value::Nil, info);
     object([("Path", path.into()), ("ReaderStreamId", id.into()), ("FileInfo", info)])
 }
 

@@ -54,7 +54,7 @@ pub mod version;
 mod voice;
 mod work;
 
-pub use self::host::{Host, Plugin};
+pub use self::host::{Choice, Host, Plugin};
 pub use self::process::end_all;
 
 #[cfg(test)]

@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::Stream as _;
 use futures::future::poll_fn;
 use futures::io::{AsyncRead as StreamRead, AsyncWrite as StreamWrite};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::runtime::{self, guard};
@@ -27,6 +29,9 @@ const DIAL: Duration = Duration::from_secs(5);
 
 /// How much is sent of one stream before another has its turn.
 const FRAME: usize = 64 * 1024;
+
+/// How much is read from the socket at a time, and written to it: whole frames with their heads.
+const FRAMES: usize = 2 * FRAME;
 
 /// The channels of one connection. Clones share it; it ends when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -44,8 +49,14 @@ pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl Socket for UnixStream {}
 impl Socket for TcpStream {}
 
-/// A socket as yamux reads and writes it.
-struct Wire<T>(T);
+/// A socket as yamux reads and writes it: a head of a few bytes, then a body.
+struct Wire<T: AsyncRead + AsyncWrite>(BufStream<T>);
+
+impl<T: Socket> Wire<T> {
+    fn new(socket: T) -> Self {
+        Self(BufStream::with_capacity(FRAMES, FRAMES, socket))
+    }
+}
 
 impl<T: Socket> StreamRead for Wire<T> {
     fn poll_read(
@@ -97,7 +108,7 @@ impl Session {
         let (opens, asked) = mpsc::unbounded_channel();
         let mut config = yamux::Config::default();
         config.set_split_send_size(FRAME);
-        let connection = yamux::Connection::new(Wire(socket), config, mode);
+        let connection = yamux::Connection::new(Wire::new(socket), config, mode);
         runtime::spawn(drive(connection, asked, slots.clone()));
         Self { opens, slots, next: Arc::default() }
     }
@@ -251,12 +262,14 @@ async fn deliver(mut channel: Channel, slots: Slots) {
 pub struct Channel {
     /// `None` only while it is dropped.
     stream: Option<yamux::Stream>,
+    /// What has come, and nobody has read yet.
+    rest: Bytes,
     is_closed: bool,
 }
 
 impl Channel {
     fn new(stream: yamux::Stream) -> Self {
-        Self { stream: Some(stream), is_closed: false }
+        Self { stream: Some(stream), rest: Bytes::new(), is_closed: false }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut yamux::Stream>> {
@@ -270,8 +283,18 @@ impl AsyncRead for Channel {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = ready!(self.stream()?.poll_read(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(read);
+        let before = buffer.remaining();
+        while buffer.remaining() > 0 {
+            if self.rest.is_empty() {
+                match self.stream()?.poll_next(cx) {
+                    Poll::Ready(Some(packet)) => self.rest = Bytes::from_owner(packet?),
+                    Poll::Pending if buffer.remaining() == before => return Poll::Pending,
+                    Poll::Ready(None) | Poll::Pending => break,
+                }
+            }
+            let fits = self.rest.len().min(buffer.remaining());
+            buffer.put_slice(&self.rest.split_to(fits));
+        }
         Poll::Ready(Ok(()))
     }
 }

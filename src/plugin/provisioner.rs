@@ -12,7 +12,7 @@ use super::prepare::Options;
 use super::remote::Remote;
 use super::voice::Voice;
 use super::work::Work;
-use crate::component::{OnError, ProvisionContext, Provisioner};
+use crate::component::{ProvisionContext, Provisioner};
 use crate::template::ast::Role;
 
 const PROVISION: Work =
@@ -40,7 +40,7 @@ impl Provisioner for PluginProvisioner {
     }
 
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
-        let process = self.options.ready(&self.remote, OnError::Cleanup).await?;
+        let process = self.options.ready(&self.remote, cx.on_error).await?;
         let lent = Arc::new(Lent {
             session: process.session.clone(),
             communicator: cx.communicator.clone(),

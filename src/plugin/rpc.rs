@@ -1,8 +1,8 @@
 //! Calls over a channel: Go's `net/rpc`, its messages written as MessagePack.
 //!
 //! A message is a header and a body, two values without a length before them. Answers may come in
-//! any order, and many calls may be open at a time, in both directions: every call is served by a
-//! task of its own.
+//! any order, and many calls may be open at a time, in both directions: every call that is not answered
+//! at once has a task of its own.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use rmpv::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf, split};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot};
@@ -156,12 +157,16 @@ async fn serve(channel: Channel, service: Arc<dyn Service>) {
     {
         let Ok(place) = room.clone().acquire_owned().await else { return };
         let (service, writer) = (service.clone(), writer.clone());
-        open.spawn(async move {
-            let message = answer(&*service, &header, argument).await;
-            // A caller that is gone needs no answer.
-            let _ = send(&writer, &message).await;
-            drop(place);
-        });
+        let mut answering = Box::pin(async move { answer(&*service, &header, argument).await });
+        // A plugin that tells its progress does so for each 32 KiB, and waits for the answer.
+        // A caller that is gone needs none.
+        match (&mut answering).now_or_never() {
+            Some(message) => drop(send(&writer, &message).await),
+            None => drop(open.spawn(async move {
+                let _ = send(&writer, &answering.await).await;
+                drop(place);
+            })),
+        }
         while open.try_join_next().is_some() {}
     }
     while open.join_next().await.is_some() {}

@@ -199,6 +199,7 @@ async fn the_shell_provisioner_of_packer_works_on_a_machine_of_ours() {
         ui: ui.for_target("web"),
         cancel: Default::default(),
         communicator: machine.clone(),
+        on_error: Default::default(),
         redactor: Redactor::default(),
     };
     provisioner.provision(&cx).await.unwrap();

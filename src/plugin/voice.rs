@@ -93,8 +93,9 @@ impl Voice {
             "Error" => self.ui.error(said()),
             "Machine" => {
                 let arguments = field(&argument, "Args").map(pack::texts).unwrap_or_default();
-                let category = pack::text_in(&argument, "Category");
-                tracing::debug!("machine-readable: {category} {arguments:?}");
+                let category = harmless(pack::text_in(&argument, "Category").as_bytes());
+                let fields = arguments.iter().map(|field| harmless(field.as_bytes())).collect();
+                self.ui.send(Message::Record(category.into(), fields));
             }
             "Ask" => {
                 let answer = self.ui.ask(said()).await;

@@ -174,6 +174,7 @@ pub(crate) fn context(machine: Arc<Machine>) -> (ProvisionContext, mpsc::Unbound
         ui,
         cancel: CancellationToken::new(),
         communicator: machine,
+        on_error: Default::default(),
         redactor: Redactor::default(),
     };
     (cx, said)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::Registry;
 use super::plugins::{self, Plugins, Served, is_of};
 use crate::env::Environment;
+use crate::plugin::Plugin;
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::version::{Constraints, Version};
-use crate::plugin::{Host, Plugin};
 use crate::template::ast::{ComponentBlock, RequiredPlugin, Role, Template};
 
 /// Adds what `template` uses of installed plugins; how those are served that it asks for.
@@ -29,7 +29,7 @@ pub(super) fn add(
         let found = locked
             .as_ref()
             .map_err(|error| anyhow::anyhow!("{error:#}"))
-            .and_then(|locked| find(&host, required, locked, environment));
+            .and_then(|locked| find(registry, required, locked, environment));
         match found {
             Ok(Some(plugin)) => {
                 // What is built in wins where the template allows it.
@@ -52,7 +52,9 @@ pub(super) fn add(
     if missing.is_empty() {
         return served;
     }
-    for found in host.newest(environment).into_iter().filter(|found| unasked(&found.source)) {
+    for found in
+        host.newest(registry.choice, environment).into_iter().filter(|found| unasked(&found.source))
+    {
         let name = found.name.clone();
         if !missing.iter().any(|(_, missing)| is_of(missing, &name)) {
             continue;
@@ -68,7 +70,7 @@ pub(super) fn add(
 /// Adds the components that are called `name`.
 pub(super) fn add_named(registry: &mut Registry, name: &str, environment: &Arc<Environment>) {
     let host = registry.host.clone();
-    for found in host.newest(environment) {
+    for found in host.newest(registry.choice, environment) {
         let accessor = found.name.clone();
         if !is_of(name, &accessor) {
             continue;
@@ -87,7 +89,7 @@ pub(super) fn installed(
     environment: &Environment,
 ) -> Vec<(Role, String, String)> {
     let mut all = Vec::new();
-    for found in registry.host.newest(environment) {
+    for found in registry.host.newest(registry.choice, environment) {
         let (accessor, source) = (found.name.clone(), found.source.clone());
         // One that cannot be used says so where it is used.
         let Ok(plugin) = registry.host.open(found, &accessor, environment) else { continue };
@@ -109,14 +111,16 @@ fn is_built_in(required: &RequiredPlugin) -> bool {
 }
 
 fn find(
-    host: &Host,
+    registry: &Registry,
     required: &RequiredPlugin,
     locked: &Lock,
     environment: &Environment,
 ) -> anyhow::Result<Option<Plugin>> {
     // A constraint that cannot be read is an error of the template, which others say.
     let Ok(constraints) = Constraints::parse(&required.version.value) else { return Ok(None) };
-    host.find(&required.name.value, &required.source.value, &constraints, locked, environment)
+    let (name, source) = (&required.name.value, &required.source.value);
+    let choice = registry.choice;
+    registry.host.find(name, source, &constraints, choice, locked, environment)
 }
 
 /// Whether `registry` has a component that is called `name`.

@@ -31,11 +31,11 @@ fn errors(outcome: &Outcome, ui: &Ui) {
     if failed.is_empty() {
         return;
     }
-    ui.send(Message::Record("error-count", vec![failed.len().to_string()]));
+    ui.send(Message::Record("error-count".into(), vec![failed.len().to_string()]));
     ui.error("\n==> Some builds didn't complete successfully and had errors:");
     for (name, error, fault) in failed {
         let target = ui.for_target(name.as_str());
-        target.send(Message::Record("error", vec![error.clone()]));
+        target.send(Message::Record("error".into(), vec![error.clone()]));
         ui.error(format!("--> {name}: {error}"));
         if let Some(fault) = fault {
             target.send(fault_record(fault));
@@ -46,7 +46,7 @@ fn errors(outcome: &Outcome, ui: &Ui) {
 
 /// Whose fault an error is, for programs: the word, and whether trying again can help.
 pub fn fault_record(fault: Fault) -> Message {
-    Message::Record("fault", vec![fault.kind.word().to_owned(), fault.can_retry.to_string()])
+    Message::Record("fault".into(), vec![fault.kind.word().to_owned(), fault.can_retry.to_string()])
 }
 
 fn artifacts(outcome: &Outcome, ui: &Ui) {
@@ -69,7 +69,7 @@ fn of_build(build: &BuildOutcome, ui: &Ui) {
     let target = ui.for_target(build.name.as_str());
     // A build that made nothing has one artifact that is nothing.
     let count = build.artifacts.len().max(1);
-    target.send(Message::Record("artifact-count", vec![count.to_string()]));
+    target.send(Message::Record("artifact-count".into(), vec![count.to_string()]));
     for (index, artifact) in build.artifacts.iter().enumerate() {
         records(index, &**artifact, &target);
         ui.say(format!("--> {}: {}", build.name, artifact.describe()));
@@ -96,7 +96,7 @@ fn records(index: usize, artifact: &dyn Artifact, target: &Ui) {
 
 fn record(target: &Ui, index: usize, fields: impl IntoIterator<Item = String>) {
     let fields = std::iter::once(index.to_string()).chain(fields).collect();
-    target.send(Message::Record("artifact", fields));
+    target.send(Message::Record("artifact".into(), fields));
 }
 
 /// What nobody removed, so that a person can.

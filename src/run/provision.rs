@@ -228,6 +228,7 @@ impl Machine {
             ui: cx.ui.clone(),
             cancel: cx.cancel.child_token(),
             communicator: self.communicator.clone(),
+            on_error: cx.on_error,
             redactor: cx.redactor.clone(),
         }
     }

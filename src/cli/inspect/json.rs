@@ -91,7 +91,7 @@ fn show_provisioners(ui: &Ui, template: &Template) {
 }
 
 fn record(ui: &Ui, kind: &'static str, fields: &[&str]) {
-    ui.send(Message::Record(kind, fields.iter().map(|&field| field.to_owned()).collect()));
+    ui.send(Message::Record(kind.into(), fields.iter().map(|&field| field.to_owned()).collect()));
 }
 
 /// In bytes, as Packer counts its columns.

@@ -48,7 +48,7 @@ use self::tunnel::Tunnel;
 use crate::communicator::connector::no_login;
 use crate::communicator::{Connector, FoundLogin, KeyRequest, Pause, Target, TemporaryKey, key};
 use crate::component::{
-    Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Input, Upload,
+    Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Incoming, Input, Upload,
 };
 use crate::event::Ui;
 use crate::guest::GuestOutput;
@@ -366,11 +366,11 @@ impl Communicator for Ssh {
     async fn upload_stream(
         &self,
         from: Input<'_>,
-        mode: u32,
+        about: Incoming,
         to: &str,
         ui: &Ui,
     ) -> anyhow::Result<()> {
-        transfer::upload_stream(self, from, mode, to, ui).await
+        transfer::upload_stream(self, from, about, to, ui).await
     }
 
     async fn upload_dir(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {

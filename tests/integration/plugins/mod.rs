@@ -2,6 +2,8 @@
 
 mod fake;
 mod fetched;
+mod machines;
+mod measured;
 mod sdk;
 mod site;
 

@@ -1,19 +1,18 @@
 //! A plugin that is written with the public SDK and compiled here.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::machines::{on_its_machine, on_our_machine};
 use super::{link, requiring, with_plugins};
-use crate::support::{
-    PASSWORD, Program, Sshd, WinRm, cache_dir, fixture, pause, processes_with, signal,
-};
+use crate::support::{Program, Sshd, cache_dir, fixture, pause, processes_with, signal};
 
-const SOURCE: &str = "github.com/acme/probe";
+pub(super) const SOURCE: &str = "github.com/acme/probe";
 
 /// The plugin's program; `None`, and said, where there is no Go.
-fn probe() -> Option<PathBuf> {
+pub(super) fn probe() -> Option<PathBuf> {
     static PROBE: OnceLock<Option<PathBuf>> = OnceLock::new();
     PROBE.get_or_init(build).clone()
 }
@@ -42,14 +41,14 @@ fn build() -> Option<PathBuf> {
 }
 
 /// A program that has the plugin, and the template `t.pkr.hcl` with `body`.
-fn with_probe(body: &str) -> Option<Program> {
+pub(super) fn with_probe(body: &str) -> Option<Program> {
     let program = with_plugins();
     link(&program, SOURCE, "1.2.3", &probe()?);
     program.write("t.pkr.hcl", requiring("probe", SOURCE, "~> 1.2", body));
     Some(program)
 }
 
-const BOX: &str = r#"
+pub(super) const BOX: &str = r#"
 source "probe-box" "web" {
   name   = "web"
   output = "out.txt"
@@ -258,6 +257,93 @@ fn a_failed_provisioner_of_a_plugin_fails_the_build() {
     assert!(said.contains("asked to fail"), "{said}");
 }
 
+/// A build of the plugin's machine, with a provisioner of `options`, and what is to be done `beside`.
+fn touched(options: &str, beside: &str) -> String {
+    on_its_machine(&format!("  provisioner \"probe-touch\" {{\n{options}\n  }}\n{beside}"))
+}
+
+#[test]
+fn a_plugin_is_told_what_a_failure_leads_to() {
+    let label = "  post-processor \"probe-label\" {}\n";
+    let Some(program) = with_probe(&touched("target = \"t\"", label)) else { return };
+    for (flags, word) in [
+        (&[][..], "cleanup"),
+        (&["-on-error=abort"], "abort"),
+        (&["-on-error=run-cleanup-provisioner"], "run-cleanup-provisioner"),
+    ] {
+        let arguments = ["-machine-readable", "build"].iter().chain(flags).chain(&["t.pkr.hcl"]);
+        let said = program.run(arguments.copied()).succeeded().stdout;
+        let record = format!(",probe-box.web,probe-fact,a%!(PACKER_COMMA)b,on-error {word}\n");
+        assert!(said.contains(&record), "{record}: {said}");
+        assert!(said.contains(&format!("on_error={word}")), "{said}");
+    }
+}
+
+#[test]
+fn the_error_cleanup_provisioner_works_on_a_plugins_machine_unless_all_is_to_stay() {
+    let cleanup = "  error-cleanup-provisioner \"probe-touch\" {\n    note   = \"cleaning\"\n    target = \"x\"\n  }\n";
+    let Some(program) = with_probe(&touched("fail = true", cleanup)) else { return };
+    for (flag, cleans) in [
+        ("-on-error=cleanup", true),
+        ("-on-error=run-cleanup-provisioner", true),
+        ("-on-error=abort", false),
+    ] {
+        let run = program.run(["build", flag, "t.pkr.hcl"]).failed_with(1);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(said.contains("note=cleaning ID=box-1"), cleans, "{flag}: {said}");
+        assert!(said.contains("asked to fail"), "{said}");
+    }
+}
+
+#[test]
+fn a_debug_run_waits_before_a_plugins_provisioner() {
+    let sshd = Sshd::start();
+    let provisioner = "  provisioner \"probe-touch\" {\n    command = \"true\"\n  }\n";
+    let Some(program) = with_probe(&on_our_machine(&sshd, provisioner)) else { return };
+    let run = program.run(["build", "-color=false", "-debug", "t.pkr.hcl"]).succeeded();
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("Pausing before the next provisioner"), "{said}");
+    assert!(said.contains("note= ID="), "{said}");
+}
+
+#[test]
+fn the_options_of_a_plugins_provisioner_differ_by_source_where_the_template_says_so() {
+    let options = "    note   = \"for all\"\n    target = \"t\"\n    override = {\n      web = {\n        note = \"for web\"\n      }\n    }";
+    let body = touched(options, "").replace(
+        "sources = [\"source.probe-box.web\"]",
+        "sources = [\"source.probe-box.web\", \"source.probe-box.other\"]",
+    ) + &BOX.replace("\"web\" {", "\"other\" {");
+    let Some(program) = with_probe(&body) else { return };
+    let said = program.run(["build", "-parallel-builds=1", "t.pkr.hcl"]).succeeded().stdout;
+    for line in ["probe-box.web: note=for web", "probe-box.other: note=for all"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!(said.matches("note=for").count(), 2, "{said}");
+}
+
+#[test]
+fn a_plugins_provisioner_has_as_long_as_the_template_says() {
+    let sshd = Sshd::start();
+    let slow =
+        "  provisioner \"probe-touch\" {\n    command = \"sleep 60\"\n    timeout = \"1s\"\n  }\n";
+    for body in [on_our_machine(&sshd, slow), on_its_machine(slow)] {
+        let Some(program) = with_probe(&body) else { return };
+        let begun = Instant::now();
+        let run = program.run(["build", "t.pkr.hcl"]).failed_with(1);
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.to_lowercase().contains("timeout") || said.contains("1s"), "{said}");
+    }
+}
+
+#[test]
+fn what_one_plugin_tells_another_of_an_artifact_stays_as_it_is() {
+    let chain = "  post-processors {\n    post-processor \"probe-label\" {\n      suffix = \"-1\"\n    }\n    post-processor \"probe-label\" {\n      suffix = \"-2\"\n    }\n  }\n";
+    let Some(program) = with_probe(&on_its_machine(chain)) else { return };
+    let said = program.run(["build", "t.pkr.hcl"]).succeeded().stdout;
+    assert_eq!(said.matches("blob=[]uint8 [255 0 127]").count(), 2, "{said}");
+}
+
 #[test]
 fn a_legacy_template_has_a_plugins_components() {
     let Some(program) = with_probe("") else { return };
@@ -304,7 +390,7 @@ fn what_a_machine_says_reaches_a_plugin_in_a_legacy_template() {
 
 /// A program whose template has `count` sources of the plugin; each takes `slow` milliseconds to be
 /// checked.
-fn with_sources(count: usize, slow: u32) -> Option<Program> {
+pub(super) fn with_sources(count: usize, slow: u32) -> Option<Program> {
     let slow = format!("slow = {slow}\n  output");
     let source = |n| BOX.replace("\"web\" {", &format!("\"web{n}\" {{")).replace("output", &slow);
     let sources: String = (0..count).map(source).collect();
@@ -314,13 +400,18 @@ fn with_sources(count: usize, slow: u32) -> Option<Program> {
 
 /// How long `validate` takes, and how many processes of the plugin there are at most.
 fn validated(program: &Program) -> (Duration, usize) {
+    // Its file names are in the directory of this test alone.
+    let marker = format!("{}/plugins", program.dir().display());
+    watched(program.start(["validate", "t.pkr.hcl"]), &marker)
+}
+
+/// How long `child` takes, which must succeed, and how many processes with `marker` in their command lines
+/// there are at most meanwhile.
+pub(super) fn watched(mut child: Child, marker: &str) -> (Duration, usize) {
     let started = Instant::now();
-    let mut child = program.start(["validate", "t.pkr.hcl"]);
     let mut most = 0;
     while child.try_wait().unwrap().is_none() {
-        // Its file names are in the directory of this test alone.
-        let marker = format!("{}/plugins", program.dir().display());
-        most = most.max(processes_with(&marker).len());
+        most = most.max(processes_with(marker).len());
         pause(2);
     }
     let took = started.elapsed();
@@ -347,281 +438,6 @@ fn sources_that_take_long_to_check_are_checked_side_by_side() {
     // One after the other they take twelve seconds.
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert!(most <= 8, "{most}");
-}
-
-/// A template with our machine, which is `sshd`, and a provisioner of the plugin.
-fn on_our_machine(sshd: &Sshd, provisioner: &str) -> String {
-    format!(
-        "source \"null\" \"ours\" {{\n{}\n}}\nbuild {{\n  sources = [\"source.null.ours\"]\n{provisioner}}}\n",
-        sshd.hcl_options()
-    )
-}
-
-/// The same with the plugin's own machine.
-fn on_its_machine(provisioner: &str) -> String {
-    format!("{BOX}build {{\n  sources = [\"source.probe-box.web\"]\n{provisioner}}}\n")
-}
-
-#[test]
-fn a_plugins_provisioner_feeds_a_command_whosever_machine_it_is() {
-    let sshd = Sshd::start();
-    let feeding = "  provisioner \"probe-touch\" {\n    feed = \"fed by a plugin\"\n  }\n";
-    for body in [on_our_machine(&sshd, feeding), on_its_machine(feeding)] {
-        let Some(program) = with_probe(&body) else { return };
-        let run = program.run(["build", "t.pkr.hcl"]).succeeded();
-        assert!(run.stdout.contains("fed by a plugin-end"), "{}{}", run.stdout, run.stderr);
-    }
-}
-
-#[test]
-fn what_a_plugin_leaves_out_of_a_directory_is_not_uploaded() {
-    let sshd = Sshd::start();
-    for slash in ["", "/"] {
-        let there = tempfile::tempdir().unwrap();
-        let provisioner = format!(
-            "  provisioner \"probe-touch\" {{\n    dir = \"from{slash}\"\n    target = \"{}\"\n    exclude = [\"secret\", \"sub/two\"]\n  }}\n",
-            there.path().display()
-        );
-        let Some(program) = with_probe(&on_our_machine(&sshd, &provisioner)) else { return };
-        for file in ["from/one", "from/secret/key", "from/sub/two", "from/sub/three"] {
-            program.write(file, "x");
-        }
-        program.run(["build", "t.pkr.hcl"]).succeeded();
-        let root = if slash.is_empty() { there.path().join("from") } else { there.path().into() };
-        let is_there = |name: &str| root.join(name).exists();
-        assert!(is_there("one") && is_there("sub/three"), "{slash}");
-        assert!(!is_there("secret") && !is_there("sub/two"), "{slash}");
-    }
-}
-
-/// It may know a part by its whole path, however it calls the directory.
-#[test]
-fn what_a_plugin_leaves_out_by_its_whole_path_is_not_uploaded() {
-    let sshd = Sshd::start();
-    let there = tempfile::tempdir().unwrap();
-    let Some(program) = with_probe("") else { return };
-    program.write("from/one", "x");
-    program.write("from/secret/key", "x");
-    let secret = program.path("from/secret").canonicalize().unwrap();
-    let provisioner = format!(
-        "  provisioner \"probe-touch\" {{\n    dir = \"from/\"\n    target = \"{}\"\n    exclude = [\"{}\"]\n  }}\n",
-        there.path().display(),
-        secret.display()
-    );
-    let body = on_our_machine(&sshd, &provisioner);
-    program.write("t.pkr.hcl", requiring("probe", SOURCE, "~> 1.2", &body));
-    program.run(["build", "t.pkr.hcl"]).succeeded();
-    assert!(there.path().join("one").exists() && !there.path().join("secret").exists());
-}
-
-#[test]
-fn what_a_plugin_leaves_out_of_a_directory_is_not_downloaded() {
-    let sshd = Sshd::start();
-    for slash in ["", "/"] {
-        let there = tempfile::tempdir().unwrap();
-        for file in ["one", "secret/key", "sub/two", "sub/three"] {
-            let path = there.path().join("from").join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, file).unwrap();
-        }
-        let from = there.path().join("from").display().to_string();
-        let provisioner = format!(
-            "  provisioner \"probe-touch\" {{\n    fetch = \"{from}{slash}\"\n    target = \"here\"\n    exclude = [\"secret\", \"{from}/sub/two\"]\n  }}\n"
-        );
-        let Some(program) = with_probe(&on_our_machine(&sshd, &provisioner)) else { return };
-        program.write("here/one", "old");
-        program.write("here/secret/mine", "stays");
-        program.run(["build", "t.pkr.hcl"]).succeeded();
-        let root = program.path("here");
-        let text = |name: &str| std::fs::read_to_string(root.join(name)).ok();
-        assert_eq!(text("one").as_deref(), Some("one"), "{slash}");
-        assert_eq!(text("sub/three").as_deref(), Some("sub/three"), "{slash}");
-        assert_eq!((text("secret/key"), text("sub/two")), (None, None), "{slash}");
-        assert_eq!(text("secret/mine").as_deref(), Some("stays"));
-        let names = std::fs::read_dir(program.path("here")).unwrap();
-        assert_eq!(names.count(), 3, "nothing of ours stays");
-    }
-}
-
-#[test]
-fn our_ansible_works_on_a_plugins_machine() {
-    let Some(program) = with_probe(&on_its_machine(
-        "  provisioner \"ansible\" {\n    playbook_file = \"site.yml\"\n  }\n",
-    )) else {
-        return;
-    };
-    program.write("from", "by Ansible\n");
-    let target = program.path("there").display().to_string();
-    program.write(
-        "site.yml",
-        format!(
-            "- hosts: all\n  gather_facts: false\n  tasks:\n    - copy:\n        src: from\n        dest: {target}\n    - raw: echo raw >> {target}\n"
-        ),
-    );
-    let run = program.run(["build", "t.pkr.hcl"]).succeeded();
-    assert_eq!(program.read("there"), "by Ansible\nraw\n", "{}", run.stdout);
-}
-
-/// The plugin's machine, of which the builder tells this, too.
-fn told(data: &[(&str, &str)], provisioner: &str) -> String {
-    let label = |(name, value): &(&str, &str)| format!("\"data.{name}\" = {value}");
-    let labels: Vec<String> = data.iter().map(label).collect();
-    let labels = format!("labels = {{ {} }}", labels.join(", "));
-    on_its_machine(provisioner).replace("labels = { k = \"v\" }", &labels)
-}
-
-#[test]
-fn ansible_goes_to_a_plugins_machine_itself_where_it_is_told_to_and_can() {
-    let sshd = Sshd::start();
-    let ansible = "  provisioner \"ansible\" {\n    playbook_file = \"site.yml\"\n    use_proxy = false\n  }\n";
-    let port = format!("\"{}\"", sshd.port);
-    let user = format!("\"{}\"", sshd.user);
-    let key = format!("file(\"{}\")", sshd.key("ed25519").display());
-    let address = [("Host", "\"127.0.0.1\""), ("Port", port.as_str()), ("User", user.as_str())];
-    let by_key = [&address[..], &[("SSHPrivateKey", key.as_str())]].concat();
-    let over_ours = "Ansible uses imgbake's connection";
-    for (data, is_direct) in [(by_key, true), (address.to_vec(), false)] {
-        let Some(program) = with_probe(&told(&data, ansible)) else { return };
-        program.write(
-            "site.yml",
-            "- hosts: all\n  gather_facts: false\n  tasks:\n    - raw: echo \"client ${SSH_CONNECTION:-none}\"\n      register: it\n    - debug:\n        var: it.stdout\n",
-        );
-        let run = program.run(["build", "t.pkr.hcl"]).succeeded();
-        let said = format!("{}{}", run.stdout, run.stderr);
-        assert_eq!(!said.contains(over_ours), is_direct, "{said}");
-        assert_eq!(said.contains("Warning: Ansible cannot log in to the machine"), !is_direct);
-        assert_eq!(said.contains("client 127.0.0.1"), is_direct, "{said}");
-    }
-}
-
-#[test]
-fn a_plugins_machine_of_windows_is_reached_by_winrm() {
-    let windows = WinRm::basic();
-    let password = serde_json::json!(PASSWORD).to_string();
-    let ansible = "  provisioner \"ansible\" {\n    playbook_file = \"site.yml\"\n  }\n";
-    let port = format!("\"{}\"", windows.port);
-    let data = [
-        ("ConnType", "\"winrm\""),
-        ("Host", "\"127.0.0.1\""),
-        ("Port", port.as_str()),
-        ("User", "\"vagrant\""),
-        ("WinRMPassword", password.as_str()),
-    ];
-    let Some(program) = with_probe(&told(&data, ansible)) else { return };
-    let program = program.with([("PYTHONPATH", &*WinRm::site_packages())]);
-    program.write(
-        "site.yml",
-        "- hosts: all\n  gather_facts: false\n  tasks:\n    - raw: Write-Output hello\n      register: it\n    - debug:\n        var: it.stdout\n",
-    );
-    let run = program.run(["build", "t.pkr.hcl"]).succeeded();
-    assert!(run.stdout.contains("hello"), "{}", run.stdout);
-}
-
-/// How long an upload of `mebibytes` takes that `body` makes of `here`, beside one of a byte.
-fn uploaded(program: &Program, body: &str, mebibytes: usize) -> Duration {
-    program.write("t.pkr.hcl", requiring("probe", SOURCE, "~> 1.2", body));
-    let best_of = |content: &[u8]| {
-        program.write("here", content);
-        let once = |_| {
-            let started = Instant::now();
-            program.run(["build", "t.pkr.hcl"]).succeeded();
-            started.elapsed()
-        };
-        (0..3).map(once).min().unwrap()
-    };
-    let large: Vec<u8> = (0..mebibytes << 20).map(|n| (n % 251) as u8).collect();
-    best_of(&large).saturating_sub(best_of(b"x"))
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn relays_are_nearly_as_fast_as_our_own_upload() {
-    let Some(program) = with_probe("") else { return };
-    let sshd = Sshd::start();
-    let there = program.path("there").display().to_string();
-    let ours = format!(
-        "  provisioner \"file\" {{\n    source = \"here\"\n    destination = \"{there}\"\n  }}\n"
-    );
-    let its = format!(
-        "  provisioner \"probe-touch\" {{\n    big = \"here\"\n    target = \"{there}\"\n  }}\n"
-    );
-    let own = uploaded(&program, &on_our_machine(&sshd, &ours), 100);
-    for (what, body) in [
-        ("our provisioner on a plugin's machine", on_its_machine(&ours)),
-        ("a plugin's provisioner on our machine", on_our_machine(&sshd, &its)),
-        ("a plugin's provisioner on a plugin's machine", on_its_machine(&its)),
-    ] {
-        let relayed = uploaded(&program, &body, 100);
-        let ratio = own.as_secs_f64() / relayed.as_secs_f64();
-        println!("100 MiB, {what}: {relayed:?}; ours over SSH {own:?}; {ratio:.2} of its speed");
-    }
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn a_template_with_one_plugin_costs_little_beside_the_plugin() {
-    let Some(program) = with_sources(1, 0) else { return };
-    let best = |arguments: &[&str]| {
-        let once = |_| {
-            let started = Instant::now();
-            program.run(arguments.iter().copied()).succeeded();
-            started.elapsed()
-        };
-        (0..20).map(once).min().unwrap()
-    };
-    let whole = best(&["validate", "t.pkr.hcl"]);
-    let version = best(&["version"]);
-    let plugin = (0..20).map(|_| started_and_prepared(&probe().unwrap())).min().unwrap();
-    println!(
-        "validate {whole:?}; imgbake's own start {version:?}; the plugin's start and Prepare {plugin:?}"
-    );
-}
-
-/// How long the plugin takes to start and to check options, if it is asked for nothing else.
-fn started_and_prepared(program: &std::path::Path) -> Duration {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let started = Instant::now();
-    let mut child = Command::new(program)
-        .args(["start", "builder", "--protobuf", "box"])
-        .env(
-            "PACKER_PLUGIN_MAGIC_COOKIE",
-            "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
-        )
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-    let socket = line.trim().rsplit('|').next().unwrap();
-    runtime.block_on(async {
-        let socket = tokio::net::UnixStream::connect(socket).await.unwrap();
-        let session = imgbake::plugin::mux::Session::over(socket, yamux::Mode::Client);
-        let client = imgbake::plugin::rpc::Client::new(session.dial(0).await.unwrap());
-        let options = imgbake::plugin::pack::object([("name", "web".into())]);
-        let configs = rmpv::Value::Array(vec![options]);
-        let argument = imgbake::plugin::pack::object([("Configs", configs)]);
-        client.call("Builder.Prepare", argument, Duration::from_secs(10)).await.unwrap();
-    });
-    let took = started.elapsed();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    took
-}
-
-#[test]
-fn a_large_upload_arrives_through_both_relays() {
-    let body = on_its_machine(
-        "  provisioner \"probe-touch\" {\n    target = \"there\"\n    big = \"here\"\n  }\n",
-    );
-    let Some(program) = with_probe(&body) else { return };
-    let large: Vec<u8> = (0..16_u32 << 20).map(|n| (n % 251) as u8).collect();
-    program.write("here", &large);
-    let started = Instant::now();
-    program.run(["build", "t.pkr.hcl"]).succeeded();
-    println!("16 MiB through both relays: {:?}", started.elapsed());
-    assert!(std::fs::read(program.path("there")).unwrap() == large);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::progress::Counter;
 use super::script::{self, command, word};
 use super::unfinished::{Unfinished, beside};
 use crate::communicator::ssh::Ssh;
-use crate::component::{Exit, Input, Upload};
+use crate::component::{Exit, Incoming, Input, Upload};
 use crate::event::Ui;
 use crate::guest::listing;
 use crate::retry::Permanent;
@@ -83,16 +83,16 @@ pub(super) async fn upload_path(
 pub(super) async fn upload_stream(
     ssh: &Ssh,
     from: Input<'_>,
-    mode: u32,
+    about: Incoming,
     to: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let counter = Counter::new(ui, to, None);
+    let counter = Counter::new(ui, to, about.size);
     let unfinished = Unfinished::file(ssh, to).await?;
     let input = ReaderStream::with_capacity(from, CHUNK);
     let command = command(script::WRITE_ALL, &[&word(&unfinished.at)]);
     let writing = async { pipe::feed(ssh, &command, input, Some(&counter)).await?.success() };
-    unfinished.keep_after(writing, Some(mode)).await
+    unfinished.keep_after(writing, Some(about.mode)).await
 }
 
 async fn upload_text(

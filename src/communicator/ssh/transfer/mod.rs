@@ -24,7 +24,7 @@ use self::file::NoShell;
 use super::options::TransferMethod;
 use super::{Ssh, command, windows};
 use crate::communicator::{local, progress};
-use crate::component::{Command, Input, Upload};
+use crate::component::{Command, Incoming, Input, Upload};
 use crate::event::Ui;
 use crate::retry::Permanent;
 
@@ -103,13 +103,13 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
 pub(super) async fn upload_stream(
     ssh: &Ssh,
     from: Input<'_>,
-    mode: u32,
+    about: Incoming,
     to: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
     match ssh.way().await? {
-        Via::Shell(_) => file::upload_stream(ssh, from, mode, to, ui).await,
-        Via::Sftp => sftp::upload_stream(ssh, from, mode, to, ui).await,
+        Via::Shell(_) => file::upload_stream(ssh, from, about, to, ui).await,
+        Via::Sftp => sftp::upload_stream(ssh, from, about, to, ui).await,
     }
     .with_context(|| format!("cannot upload to {to}"))
 }

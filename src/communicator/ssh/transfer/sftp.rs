@@ -22,7 +22,7 @@ use super::progress::Counter;
 use super::script::LISTED;
 use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::server::Connection;
-use crate::component::{Input, Upload};
+use crate::component::{Incoming, Input, Upload};
 use crate::event::Ui;
 use crate::guest::listing::DirectoryListing;
 use crate::peer;
@@ -101,13 +101,13 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
 pub(super) async fn upload_stream(
     ssh: &Ssh,
     from: Input<'_>,
-    mode: u32,
+    about: Incoming,
     to: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let session = open(ssh).await?;
-    let counter = Counter::new(ui, to, None);
-    put(&session, from, mode, path(to), &counter).await
+    let counter = Counter::new(ui, to, about.size);
+    put(&session, from, about.mode, path(to), &counter).await
 }
 
 async fn put(
