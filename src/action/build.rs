@@ -26,6 +26,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
         ask_data_sources: true,
         builds: true,
         fingerprints: true,
+        force: action.inputs.force,
         ..PlanOptions::default()
     };
     let mut sources = SourceMap::default();

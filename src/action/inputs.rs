@@ -24,6 +24,8 @@ use crate::component::{KeepFailed, OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::diagnostic::did_you_mean;
 use crate::env::Environment;
+use crate::github::artifacts::ArtifactName;
+use crate::lint::Wish;
 use crate::secret::Secret;
 
 /// What the action is asked for.
@@ -67,11 +69,19 @@ pub struct Inputs {
     pub sbom: Option<PathBuf>,
     /// Where the page of the run is written.
     pub report: Option<PathBuf>,
+    /// The artifact of the run that page, pictures and packages become.
+    pub upload: Option<ArtifactName>,
     /// Whether a machine on which a provisioner has failed stays.
     pub keep_failed: Option<KeepFailed>,
+    /// Whether images that are there are replaced.
+    pub force: bool,
+    /// Which lints count, and how much.
+    pub lint: Vec<Wish>,
+    /// Whether machines go, too, that wait for a next run.
+    pub delete_kept: bool,
     /// Whether nothing is made, written or removed.
     pub dry_run: bool,
-    /// The manifests to merge: files, directories, patterns.
+    /// The manifests to merge, or to look into: files, directories, patterns.
     pub manifests: Vec<PathBuf>,
     /// What the plan has said of their builds.
     pub matrix: Option<String>,
@@ -136,6 +146,8 @@ pub enum Command {
     Test,
     /// Removes what runs have left anywhere in an account.
     Reap,
+    /// Lists what was baked before.
+    History,
 }
 
 const COMMANDS: &[(&str, Command)] = &[
@@ -153,6 +165,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("channels", Command::Channels),
     ("test", Command::Test),
     ("reap", Command::Reap),
+    ("history", Command::History),
 ];
 
 impl fmt::Display for Command {
@@ -220,6 +233,7 @@ struct Texts {
     max_age: Option<String>,
     sbom: Option<String>,
     report: Option<String>,
+    upload: Option<String>,
     keep_failed: Option<String>,
     checkpoints: Option<String>,
     dry_run: Option<String>,
@@ -239,10 +253,13 @@ struct Texts {
     untested: Option<String>,
     shared: Option<String>,
     explain_changes: Option<String>,
+    force: Option<String>,
+    lint: Option<String>,
+    delete_kept: Option<String>,
 }
 
 /// The names of all inputs, as `action.yml` declares them.
-pub const NAMES: [&str; 43] = [
+pub const NAMES: [&str; 47] = [
     "command",
     "templates",
     "only",
@@ -267,6 +284,7 @@ pub const NAMES: [&str; 43] = [
     "max-age",
     "sbom",
     "report",
+    "upload",
     "keep-failed",
     "checkpoints",
     "dry-run",
@@ -286,6 +304,9 @@ pub const NAMES: [&str; 43] = [
     "untested",
     "shared",
     "explain-changes",
+    "force",
+    "lint",
+    "delete-kept",
 ];
 
 const PREFIX: &str = "INPUT_";
@@ -396,6 +417,11 @@ impl Reader {
         let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
         let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
         let keep_failed = self.keep_failed(&texts);
+        let force = self.boolean("force", texts.force.as_deref());
+        let delete_kept = self.boolean("delete-kept", texts.delete_kept.as_deref());
+        let upload = self.parsed("upload", texts.upload.as_deref());
+        let lint = list(texts.lint.as_deref());
+        let lint = lint.iter().filter_map(|wish| self.parsed("lint", Some(wish))).collect();
         let report = text(&texts.report).map(PathBuf::from);
         // What changes nothing takes it, too.
         const ACTS: [Command; 4] =
@@ -408,7 +434,6 @@ impl Reader {
             self.refuse("only", "one build is published");
         }
         let templates = paths(texts.templates.as_deref());
-        let manifests = self.manifests(command, &texts);
         let channel = self.channel(command, &texts);
         Some(Inputs {
             command: command?,
@@ -431,25 +456,16 @@ impl Reader {
             sbom: text(&texts.sbom).map(PathBuf::from),
             report,
             keep_failed,
+            upload,
+            force,
+            lint,
+            delete_kept,
             dry_run,
-            manifests,
+            manifests: paths(texts.manifests.as_deref()),
             matrix: text(&texts.matrix),
             channel,
             allow_files: paths(texts.allow_files.as_deref()),
         })
-    }
-
-    fn manifests(&mut self, command: Option<Command>, texts: &Texts) -> Vec<PathBuf> {
-        let manifests = paths(texts.manifests.as_deref());
-        let merges = command == Some(Command::Merge);
-        if merges && manifests.is_empty() {
-            self.refuse("manifests", "say where the manifests are that are merged");
-        }
-        let given = [("manifests", !manifests.is_empty()), ("matrix", texts.matrix.is_some())];
-        for (name, _) in given.into_iter().filter(|(_, given)| *given && !merges) {
-            self.refuse(name, "it is for `command: merge`");
-        }
-        manifests
     }
 
     fn skip_unchanged(&mut self, texts: &Texts) -> Option<SkipUnchanged> {
@@ -501,6 +517,14 @@ impl Reader {
             self.refuse(name, format!("it must be one of {}{hint}", words(known)));
         }
         found.map(|(_, value)| *value)
+    }
+
+    fn parsed<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &str,
+        text: Option<&str>,
+    ) -> Option<T> {
+        text?.trim().parse().map_err(|why| self.refuse(name, why)).ok()
     }
 
     fn boolean(&mut self, name: &str, text: Option<&str>) -> bool {

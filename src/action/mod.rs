@@ -10,6 +10,8 @@
 //! | `outputs`, `manifest` | what later steps read |
 //! | `comment`, `release` | what a pull request and a release are told |
 //! | `page` | the page of the run |
+//! | `upload` | page, pictures and packages, as an artifact of the run |
+//! | `history` | what was baked before |
 //! | `owner` | what was made in the workspace, belongs to its owner |
 //! | `post` | what is left when the job ends, is removed |
 
@@ -18,6 +20,7 @@ mod build;
 mod channel;
 mod comment;
 mod fmt;
+mod history;
 pub mod inputs;
 mod keys;
 mod manifest;
@@ -29,6 +32,7 @@ mod plan;
 mod post;
 mod release;
 mod test;
+mod upload;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -85,6 +89,8 @@ impl Entry {
 struct Action {
     inputs: Inputs,
     session: Session,
+    /// The environment with what belongs to the runner and to us, for calls of the runner's own services.
+    runner: Environment,
     context: Context,
     files: Files,
     record: Arc<Mutex<RunRecord>>,
@@ -237,6 +243,7 @@ impl StepContext {
         Ok(Action {
             inputs,
             session,
+            runner: self.environment.clone(),
             context: self.context.clone(),
             files: self.files.clone(),
             record: self.record.clone(),
@@ -345,6 +352,7 @@ fn needs_credentials(command: Command) -> bool {
         | Command::Retire
         | Command::Channels
         | Command::Test
+        | Command::History
         | Command::Reap => true,
         Command::Validate | Command::Fmt | Command::Inspect | Command::Plan | Command::Merge => {
             false
@@ -382,6 +390,7 @@ impl Action {
             Command::Cleanup => self.cleanup(ui),
             Command::Test => test::run(self, ui, &mut outputs),
             Command::Reap => self.reap(ui),
+            Command::History => history::run(self, ui),
             #[cfg(feature = "aws")]
             Command::Publish
             | Command::Promote
@@ -394,12 +403,13 @@ impl Action {
                 Exit::Failure
             }
         };
+        upload::run(self, ui, &mut outputs);
         outputs.duration = Timestamp::now().duration_since(started).unsigned_abs();
         self.explain(exit, ui);
         ui.settle();
         outputs.add_step(&so_far(&self.record), exit);
         outputs.write(&self.files, &self.session.redactor, exit, ui);
-        owner::give_to_owner(self.context.workspace(&self.session.environment), started);
+        owner::give_to_owner(&self.workspace(), started);
         // Where this cannot be written, it was said when the step began.
         let _ = post::remember_end(&self.files);
         ui.settle();
@@ -449,6 +459,11 @@ impl Action {
         }
     }
 
+    /// The directory of the checkout, to which paths in outputs are relative.
+    fn workspace(&self) -> PathBuf {
+        self.context.workspace(&self.session.environment).to_owned()
+    }
+
     /// Waits for what GitHub answers.
     fn ask_github<T>(&self, asked: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -466,6 +481,7 @@ impl Action {
             root: root.to_owned(),
             changes: outputs.manifest.as_ref().and_then(|written| written.changes.clone()),
             brief: false,
+            artifact: outputs.artifact_url.clone(),
         }
     }
 
@@ -554,7 +570,7 @@ impl Action {
         let arguments = cleanup::Arguments {
             dry_run: self.inputs.dry_run,
             delete_finished: false,
-            delete_kept: false,
+            delete_kept: self.inputs.delete_kept,
             run: None,
             state_dir: self.state_dir.clone(),
             template: None,

@@ -40,6 +40,8 @@ pub(super) struct Outputs {
     pub sbom: Vec<String>,
     /// The page of the run, relative to the checkout.
     pub report: String,
+    /// The artifact of the run with all of these; empty if there is none.
+    pub artifact_url: String,
     /// Whether the builds were interrupted.
     pub cancelled: bool,
     /// What `strategy.matrix` takes.
@@ -127,6 +129,7 @@ impl Outputs {
             ("screens", self.screens.join("\n")),
             ("sbom", self.sbom.join("\n")),
             ("report", self.report.clone()),
+            ("artifact-url", self.artifact_url.clone()),
             ("matrix", self.matrix.clone().unwrap_or_else(|| json!({"include": []})).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -17,7 +17,7 @@ pub(super) fn run(action: &Action, ui: &Ui) -> Exit {
         evaluate_datasources: false,
         no_warn_undeclared_var: false,
         format: FormatFlag::Human,
-        lint: Vec::new(),
+        lint: action.inputs.lint.clone(),
         template: action.template(Path::new("")),
     };
     let check = Check { session: &action.session, ui, arguments: &arguments };

@@ -49,7 +49,8 @@ pub struct Arguments {
     pub template: TemplateArguments,
 }
 
-pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
+/// Shows what was baked.
+pub fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     #[cfg(feature = "aws")]
     if let Err(error) = crate::channel::check_prefix(&arguments.prefix) {
         ui.error(format!("Error: {error:#}"));

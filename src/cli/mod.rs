@@ -1,6 +1,6 @@
 //! One file per command: arguments in, exit code out.
 
-mod answer;
+pub mod answer;
 pub mod arguments;
 pub mod build;
 #[cfg(feature = "aws")]

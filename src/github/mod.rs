@@ -8,9 +8,11 @@
 //! | `comments` | one comment on a pull request |
 //! | `reviews` | suggestions beside the lines of a pull request |
 //! | `releases` | a part of a release's notes, and an asset |
+//! | `artifacts` | files that the page of the run offers for download |
 //! | `oidc` | identity tokens: who the job is |
 //! | `files` | outputs, state and summary: files that the runner reads when the step ends |
 
+pub mod artifacts;
 pub mod comments;
 pub mod context;
 pub mod files;

@@ -1,5 +1,6 @@
 //! The GitHub Action, run as GitHub's runner runs it.
 
+mod artifacts;
 mod cancel;
 mod channels;
 mod commands;

@@ -34,7 +34,10 @@ pub struct ChannelInputs {
 
 /// The inputs that only some commands take, with these; and those of them that need it.
 const TAKEN: &[(&str, &[Command], &[Command])] = {
-    use Command::{Build, Channels, Promote, Publish, Reap, Retire, Rollback, Test};
+    use Command::{
+        Build, Channels, Cleanup, History, Merge, Promote, Publish, Reap, Retire, Rollback, Test,
+        Validate,
+    };
     &[
         ("image", &[], &[Publish, Promote, Rollback, Retire, Channels, Test]),
         ("channel", &[], &[Publish, Promote, Rollback]),
@@ -44,7 +47,7 @@ const TAKEN: &[(&str, &[Command], &[Command])] = {
         ("older-than", &[Retire], &[Reap]),
         ("grace", &[Retire], &[]),
         ("regions", &[Publish, Promote, Rollback, Retire, Channels, Reap], &[]),
-        ("prefix", &[Publish, Promote, Rollback, Retire, Channels], &[]),
+        ("prefix", &[Publish, Promote, Rollback, Retire, Channels, History], &[]),
         ("release", &[Rollback], &[]),
         ("untested", &[Promote], &[]),
         ("shared", &[Retire], &[]),
@@ -57,6 +60,12 @@ const TAKEN: &[(&str, &[Command], &[Command])] = {
         ("report", &[Build], &[]),
         ("keep-failed", &[Build], &[]),
         ("checkpoints", &[Build], &[]),
+        ("upload", &[Build, Merge], &[]),
+        ("force", &[Build], &[]),
+        ("lint", &[Validate], &[]),
+        ("delete-kept", &[Cleanup], &[]),
+        ("manifests", &[History], &[Merge]),
+        ("matrix", &[Merge], &[]),
     ]
 };
 

@@ -98,7 +98,7 @@ fn manifests_are_for_who_merges_them() {
     assert!(read(&[]).unwrap_err()[0].contains("say one of `build`"));
     let merge = ("command", "merge");
     let wrong = read(&[merge]).unwrap_err();
-    assert_eq!(wrong, ["the input `manifests`: say where the manifests are that are merged"]);
+    assert_eq!(wrong, ["the input `manifests`: say it for `command: merge`"]);
     let inputs = read(&[merge, ("manifests", "a\nb/*.json"), ("matrix", "{}")]).unwrap();
     assert_eq!(inputs.manifests, ["a", "b/*.json"].map(PathBuf::from));
     assert_eq!(inputs.matrix.as_deref(), Some("{}"));

@@ -26,6 +26,8 @@ pub struct About {
     pub changes: Option<Vec<Change>>,
     /// Whether it stands between what people write: without a diagram, and with details folded.
     pub brief: bool,
+    /// Where page, pictures and packages can be downloaded; empty if nowhere.
+    pub artifact: String,
 }
 
 /// What became of a build's artifacts.
@@ -73,6 +75,10 @@ const CUT: &str = "\n\nThere is more than fits here: the log has all of it.\n";
 fn with(record: &RunRecord, about: &About, now: Timestamp, detail: Detail) -> String {
     let mut out = heading(record, about);
     out.push_str(&builds(record, now, detail));
+    if !about.artifact.is_empty() {
+        let url = &about.artifact;
+        out.push_str(&format!("\n[Manifest, page of the run, pictures and packages]({url})\n"));
+    }
     out.push_str(&findings(record, about, detail));
     out.push_str(&failures(record, about, detail));
     out.push_str(&packages(record, about, detail));
@@ -243,7 +249,9 @@ fn failures(record: &RunRecord, about: &About, detail: Detail) -> String {
         let fate = end.fate();
         out.push_str(&format!("\n### {} {fate}{during}\n\n{}", code(name), told(error)));
         if let Some(fault) = end.fault {
-            out.push_str(&format!("\n**{fault}.**\n"));
+            let mut heading = fault.to_string();
+            heading[..1].make_ascii_uppercase();
+            out.push_str(&format!("\n**{heading}.**\n"));
         }
         let skipped = lines.len().saturating_sub(detail.last_lines);
         if detail.last_lines > 0 && !lines.is_empty() {
@@ -339,9 +347,12 @@ fn screens(record: &RunRecord, about: &About, detail: Detail) -> String {
         let first = (skipped > 0).then(|| "…".to_owned());
         let strip = first.into_iter().chain(last).collect::<Vec<_>>().join(" → ");
         let directory = in_repository(&about.root, build.pictures[0].directory());
+        let kept = match about.artifact.is_empty() {
+            true => ": the input `upload` keeps them".to_owned(),
+            false => format!(" of [the artifact]({})", about.artifact),
+        };
         out.push_str(&format!(
-            "\n### The screen of {}\n\n{strip}\n\nThe pictures are in {}: `actions/upload-artifact` \
-             keeps them.\n",
+            "\n### The screen of {}\n\n{strip}\n\nThe pictures are in {}{kept}.\n",
             code(name),
             code(&directory)
         ));

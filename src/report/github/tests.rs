@@ -171,6 +171,7 @@ fn about() -> About {
             now: vec!["eu-west-1:ami-1".into()],
         }]),
         brief: false,
+        artifact: String::new(),
     }
 }
 

@@ -111,6 +111,57 @@ fn a_key_that_is_stored_is_warned_of() {
 }
 
 #[test]
+fn history_lists_what_was_baked_before() {
+    let template = "source \"file\" \"notes\" {\n  content = \"x\"\n  target = \"notes.txt\"\n}\nbuild { sources = [\"file.notes\"] }\n";
+    let runner = Runner::new("history").file("web.pkr.hcl", template);
+    let step = runner.run().succeeded();
+    assert!(step.log.open().contains("Nothing is known to have been baked"), "{:#?}", step.log);
+    let manifest = json!({"builds": [{
+        "name": "notes", "builder_type": "file", "artifact_id": "File", "build_time": 1_790_000_000,
+        "files": [{"name": "notes.txt", "size": 1}], "packer_run_uuid": "u", "custom_data": null,
+    }], "last_run_uuid": "u"});
+    let runner = runner.with("manifests", "m.json").file("m.json", manifest.to_string());
+    let step = runner.run().succeeded();
+    assert!(step.log.open().contains("notes.txt"), "{:#?}", step.log);
+}
+
+#[test]
+fn validate_takes_the_lints_that_count() {
+    let unlocked = "packer {\n  required_plugins {\n    docker = {\n      version = \">= 1\"\n      source = \"github.com/hashicorp/docker\"\n    }\n  }\n}\n";
+    let runner = Runner::new("validate").file("web.pkr.hcl", format!("{unlocked}{GOOD}"));
+    let count = |step: super::runner::Step| step.log.annotations.len();
+    let all = count(runner.with("lint", "pedantic").run());
+    let none = Runner::new("validate").with("lint", "off");
+    let none = count(none.file("web.pkr.hcl", format!("{unlocked}{GOOD}")).run());
+    assert!(all > none, "{all} {none}");
+    let wrong = Runner::new("validate").with("lint", "L9999").file("web.pkr.hcl", GOOD).run();
+    assert!(wrong.failed().log.annotations[0].message.contains("the input `lint`"));
+}
+
+/// GitHub evaluates every text of `action.yml`: an expression that is only an example in a description
+/// keeps the whole action from being loaded.
+#[test]
+fn no_text_of_the_action_is_an_expression_but_the_default_of_the_token() {
+    fn expressions(at: &str, value: &serde_yaml::Value, found: &mut Vec<String>) {
+        match value {
+            serde_yaml::Value::String(text) if text.contains("${{") => found.push(at.to_owned()),
+            serde_yaml::Value::Mapping(fields) => fields.iter().for_each(|(name, value)| {
+                expressions(&format!("{at}/{}", name.as_str().unwrap()), value, found);
+            }),
+            serde_yaml::Value::Sequence(items) => {
+                items.iter().for_each(|item| expressions(at, item, found));
+            }
+            _ => {}
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("action.yml")).unwrap();
+    let mut found = Vec::new();
+    expressions("", &serde_yaml::from_str(&text).unwrap(), &mut found);
+    assert_eq!(found, ["/inputs/github-token/default"]);
+}
+
+#[test]
 fn the_problem_matcher_reads_what_validate_draws() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("examples/workflows/problem-matcher.json"));
