@@ -170,7 +170,10 @@ async fn each_change_is_named_as_what_it_is() {
     is("where a file goes", "provisioner 3 (file)").await;
     room.write("", &format!("provisioner \"sleep\" {{ duration = \"1s\" }}\n{more}"));
     is("a new provisioner", "provisioner 3 (sleep)").await;
-    room.write("", more.split("# imgbake").next().unwrap());
+    let (upload, local) = more.split_at(more.find("# imgbake").unwrap());
+    room.write("", &format!("{local}{upload}"));
+    is("another order", "the order of the provisioners").await;
+    room.write("", upload);
     is("fewer provisioners", "a provisioner that is gone, a file that is not used any more and a variable that is not used any more").await;
     untouched();
     write("setup.sh", "false\n");

@@ -29,9 +29,25 @@ pub fn entry(program: &Program) -> serde_json::Value {
 }
 
 /// Provisioners that work without a machine, and after one.
-pub const DECLARED: &str = r#"
+const DECLARED: [&str; 2] = [
+    r#"
     # imgbake:inputs(lib/**, COLOUR)
     provisioner "shell-local" { inline = ["echo ${var.greeting}"] }
+"#,
+    r#"
+    # imgbake:inputs(lib/**)
+    provisioner "shell-local" { inline = ["test -n '${var.password}'"] }
+"#,
+];
+
+/// The variables of all templates here.
+const VARIABLES: &str = r#"
+variable "greeting" { default = "hello" }
+variable "idle" { default = "1" }
+variable "password" {
+  default   = "hunter22"
+  sensitive = true
+}
 "#;
 
 /// A template, and what changes in it.
@@ -50,15 +66,15 @@ impl Changes<'_> {
     /// Writes the template with these options, provisioners and post-processors.
     pub fn write(&self, options: &str, more: &str) {
         let text = self.template.replace("{options}", options).replace("{more}", more);
-        let variables = "variable \"greeting\" { default = \"hello\" }\nvariable \"idle\" { default = \"1\" }\n";
-        self.program.write("t.pkr.hcl", format!("{variables}{text}"));
+        self.program.write("t.pkr.hcl", format!("{VARIABLES}{text}"));
     }
 
-    /// `build` with these flags.
+    /// `build` with these flags. There is a key, so that secrets count.
     pub fn build(&self, flags: &[&str], colour: &str) -> Run {
         let args = ["build", "-color=false"].iter().chain(flags).chain([&"t.pkr.hcl"]).copied();
         let mut command = self.program.command(args);
-        Run::of(command.env("COLOUR", colour).output().expect("imgbake starts"))
+        command.env("IMGBAKE_FINGERPRINT_KEY", "correct horse").env("COLOUR", colour);
+        Run::of(command.output().expect("imgbake starts"))
     }
 
     /// What `-explain-changes` says of this state.
@@ -86,14 +102,36 @@ impl Changes<'_> {
         self.is("a test with a file", "the test `boot-test` and test.sh");
     }
 
+    /// Provisioners are known by their places.
+    fn each_provisioner_is_named(&self, base: &str) {
+        let [first, second] = DECLARED;
+        let before = base.matches("provisioner \"").count();
+        let name = |at: usize, kind: &str| format!("provisioner {} ({kind})", before + at);
+        self.write("", &format!("{base}{second}{first}"));
+        self.is("another order", "the order of the provisioners");
+        let sleep = "provisioner \"sleep\" { duration = \"1s\" }\n";
+        self.write("", &format!("{base}{first}{sleep}{second}"));
+        self.is("a new provisioner", &name(2, "sleep"));
+        self.write("", &format!("{base}{first}"));
+        self.is("one provisioner less", "a provisioner that is gone");
+        self.write("", &format!("{base}{first}{second}"));
+        let given = |value: &str| self.explain(&["-var", value], "red");
+        // Others may use it, too.
+        assert!(given("greeting=bye").ends_with(&name(1, "shell-local")));
+        assert_eq!(given("password=hunter23"), name(2, "shell-local"), "a secret");
+        assert!(given("idle=2").ends_with(SAME));
+    }
+
     /// Bakes with the provisioners `base`, and goes through all changes that each builder must name.
     pub fn each_is_named(&self, base: &str) {
-        let base = &format!("{base}{DECLARED}");
+        let own = base;
+        let base = &format!("{base}{}", DECLARED.concat());
         let write = |name: &str, text: &str| drop(self.program.write(name, text));
         write("lib/a.sh", "true");
         self.write("", base);
         self.build(&["-skip-unchanged"], "red").succeeded();
         self.is("nothing", SAME);
+        self.each_provisioner_is_named(own);
         self.write("# a comment", base);
         self.is("a comment", SAME);
         self.write("", &format!("\n\n{base}  "));
@@ -120,8 +158,6 @@ impl Changes<'_> {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("a file");
         self.is("who may read it here", SAME);
         assert_eq!(self.explain(&[], "blue"), "the variable COLOUR");
-        assert!(self.explain(&["-var", "idle=2"], "red").ends_with(SAME));
-        assert!(self.explain(&["-var", "greeting=bye"], "red").contains("(shell-local)"));
         assert!(self.explain(&["-skip-unchanged", "-max-age=1ms"], "red").ends_with("old"));
         self.is("nothing again", SAME);
     }
