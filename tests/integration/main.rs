@@ -48,6 +48,7 @@ mod lint;
 mod machines;
 mod output;
 mod patterns;
+mod old_journals;
 mod plugins;
 mod provisioners;
 mod quickstart;

@@ -153,8 +153,39 @@ fn a_build_that_fails_ends_its_machine_and_leaves_no_directory() {
     assert_eq!(stage.told(), ["up", "destroy"]);
 }
 
+/// As the first version with the builder wrote it (1a9d9bc).
+const JOURNAL: &str = r#"{"imgbake":{"journal":1}}
+{"intent":{"entry":0,"build":"vagrant.x","thing":{"kind":"Vagrant machine","name":"source","place":"$DIR","clue":{"vagrant":{"directory":"$DIR","machine":"source","teardown":"destroy"}}}}}
+{"made":{"entry":0,"id":"source"}}
+"#;
+
 #[test]
 fn the_machine_of_a_killed_build_is_destroyed_by_cleanup() {
+    let stage = with_the_machine_of_a_killed_build();
+    let run = stage.program.run(["cleanup", "-dry-run", "-state-dir=state"]).succeeded();
+    assert!(run.stdout.contains("Vagrant machine source in "), "{}", run.stdout);
+    assert_eq!(stage.told(), ["up"]);
+    stage.program.run(["cleanup", "-state-dir=state"]).succeeded();
+    assert_eq!(stage.told(), ["up", "destroy"]);
+    assert_eq!(stage.journals(), [] as [PathBuf; 0]);
+    stage.program.run(["cleanup", "-state-dir=state"]).succeeded();
+    assert_eq!(stage.told(), ["up", "destroy"]);
+}
+
+#[test]
+fn so_is_one_of_an_earlier_version() {
+    let stage = with_the_machine_of_a_killed_build();
+    let directory = stage.program.path("output-x").display().to_string();
+    for journal in stage.journals() {
+        std::fs::write(journal, JOURNAL.replace("$DIR", &directory)).unwrap();
+    }
+    stage.program.run(["cleanup", "-state-dir=state"]).succeeded();
+    assert_eq!(stage.told(), ["up", "destroy"]);
+    assert_eq!(stage.journals(), [] as [PathBuf; 0]);
+}
+
+/// Its provisioner waits when the build is killed.
+fn with_the_machine_of_a_killed_build() -> Stage {
     let stage = Stage::new();
     let started = stage.program.path("started");
     stage.write(FILE, &format!("touch {}; sleep 60", started.display()));
@@ -166,14 +197,7 @@ fn the_machine_of_a_killed_build_is_destroyed_by_cleanup() {
     signal(&child, "KILL");
     child.wait().unwrap();
     assert_eq!(stage.told(), ["up"]);
-    let run = stage.program.run(["cleanup", "-dry-run", "-state-dir=state"]).succeeded();
-    assert!(run.stdout.contains("Vagrant machine source in "), "{}", run.stdout);
-    assert_eq!(stage.told(), ["up"]);
-    stage.program.run(["cleanup", "-state-dir=state"]).succeeded();
-    assert_eq!(stage.told(), ["up", "destroy"]);
-    assert_eq!(stage.journals(), [] as [PathBuf; 0]);
-    stage.program.run(["cleanup", "-state-dir=state"]).succeeded();
-    assert_eq!(stage.told(), ["up", "destroy"]);
+    stage
 }
 
 #[test]

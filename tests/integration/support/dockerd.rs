@@ -119,6 +119,16 @@ impl Dockerd {
         serde_json::from_str(&self.call("GET", path)).expect("JSON")
     }
 
+    /// Makes a container called `name`, which does not run: its id.
+    pub fn create_container(&self, name: &str) -> String {
+        let body = r#"{"Image":"base:1","Cmd":["true"]}"#;
+        let more = ["-H", "Content-Type: application/json", "-d", body];
+        let output = self.curl("POST", &format!("/containers/create?name={name}"), &more);
+        assert!(output.status.success(), "{output:?}");
+        let made: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+        made["Id"].as_str().expect("an id").to_owned()
+    }
+
     /// Makes the image `name` of a directory.
     pub fn import(&self, dir: &Path, name: &str) {
         let archive = self.dir.path().join("import.tar");
