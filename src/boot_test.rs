@@ -4,31 +4,32 @@
 //! and connects to it; here is what is looked at then. Only an image that has passed is copied, shared
 //! and given to the post-processors. As a post-processor it has nothing left to do.
 
+mod goss;
 mod question;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{anyhow, bail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smart_default::SmartDefault;
 
 use crate::component::{
-    Artifact, Check, Command, Component, Exit, ImageTest, PostProcessContext, PostProcessor,
-    Processed, ProvisionContext, Provisioner, Upload,
+    Artifact, Check, Component, Exit, ImageTest, PostProcessContext, PostProcessor, Processed,
+    ProvisionContext, Provisioner,
 };
 use crate::config::GoDuration;
 use crate::guest::harmless;
-use crate::guest::shell::{Posix, Shell as _};
 use crate::provisioner::check_file;
 use crate::provisioner::powershell::PowerShell;
 use crate::provisioner::shell::{self, Shell};
 use crate::retry::{self, Backoff};
 use crate::script;
 
+use self::goss::Goss;
 use self::question::Question;
 
 /// The options of `boot-test`, beside those that say which scripts are run.
@@ -46,7 +47,8 @@ pub struct Options {
     pub patience: GoDuration,
     /// A file of `goss`, which says what must hold of the machine.
     pub goss_file: Option<PathBuf>,
-    /// The program `goss` for the machine, which is uploaded; if not given, the machine has its own.
+    /// The program `goss` for the machine, which is uploaded; if not given, the machine has its own. For
+    /// Windows it is that of Windows (`goss-windows-amd64.exe`).
     pub goss_program: Option<PathBuf>,
     /// Whether an image that fails stays, to be looked at. It is not copied, shared or published. An AMI does
     /// not stay where `force_deregister` would have it replace another.
@@ -198,7 +200,8 @@ impl Provisioner for Checks {
             note("scripts".to_owned(), scripts.of(cx).provision(cx).await);
         }
         if let Some(file) = &self.own.goss_file {
-            note(file.display().to_string(), self.goss(cx, file).await);
+            let goss = Goss { file, program: self.own.goss_program.as_deref() };
+            note(file.display().to_string(), goss.test(cx).await);
         }
         retry::or_cancelled(&cx.cancel, std::future::ready(())).await?;
         match failed.as_slice() {
@@ -230,37 +233,6 @@ impl Checks {
             retry::sleep(&cx.cancel, wait).await?;
         }
     }
-
-    /// Has `goss` test what `file` says.
-    async fn goss(&self, cx: &ProvisionContext, file: &Path) -> anyhow::Result<()> {
-        let machine = &cx.communicator;
-        ensure!(
-            machine.shell().is_posix(),
-            "the machine has no POSIX shell, which `goss` needs here: use a script"
-        );
-        let number = uuid::Uuid::new_v4().simple().to_string();
-        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or("yaml");
-        let tests = format!("/tmp/imgbake-{number}.{ending}");
-        let mut files = vec![tests.as_str()];
-        machine.upload(Upload::File(file), &tests, &cx.ui).await?;
-        let uploaded = format!("/tmp/imgbake-{number}-goss");
-        let program = match &self.own.goss_program {
-            Some(program) => {
-                machine.upload(Upload::File(program), &uploaded, &cx.ui).await?;
-                files.push(&uploaded);
-                format!("{} && {}", Posix.make_executable(&uploaded), Posix.path(&uploaded))
-            }
-            None => "goss".to_owned(),
-        };
-        let test = format!("({program} -g {} validate --no-color)", Posix.path(&tests));
-        let command = Posix.and_after(&test, &Posix.remove_files(&files));
-        let run = machine.run_shown(Command::Ours(&command), &cx.ui);
-        match retry::or_cancelled(&cx.cancel, run).await?? {
-            Exit::Status(0) => Ok(()),
-            Exit::Status(127) => bail!("the machine has no `goss`: give `goss_program`"),
-            exit => bail!("goss ended with status {}: its lines above say why", exit.status()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -290,6 +262,37 @@ mod tests {
         assert!(asked[1].contains("-Uri 'http://localhost/it''s'"), "{log:?}");
         let script = log.iter().find(|line| line.contains("Get-Service W32Time")).unwrap();
         assert!(script.contains(".ps1") && !script.contains("#!/bin/sh"), "{script}");
+    }
+
+    #[tokio::test]
+    async fn goss_tests_a_machine_of_windows_and_nothing_of_it_stays() {
+        let (dir, file) = fake::local_file("web.yml", b"port: {}");
+        let program = dir.path().join("goss-windows-amd64.exe");
+        std::fs::write(&program, "MZ").unwrap();
+        for (program, status, said) in [
+            (Some(&program), 0, ""),
+            (None, 127, "the machine has no `goss`: give `goss_program`"),
+            (None, 1, "goss ended with status 1"),
+        ] {
+            let mut options = json!({ "goss_file": file });
+            if let Some(program) = program {
+                options["goss_program"] = json!(program);
+            }
+            let test = fake::prepare::<BootTest>(options).unwrap();
+            let machine = Machine::windows_answering(fake::Answer::Exit(status));
+            let (cx, _) = fake::context(machine.clone());
+            let tested = test.checks.provision(&cx).await;
+            let tested = tested.err().map(|error| format!("{error:#}")).unwrap_or_default();
+            assert!(tested.contains(said) && tested.is_empty() == said.is_empty(), "{tested}");
+            let log = machine.log();
+            assert!(log[0].starts_with(&format!("upload {} c:/Windows/Temp", file.display())));
+            assert_eq!(log.len(), 2 + usize::from(program.is_some()), "{log:?}");
+            let asked = decoded(log.last().unwrap()).unwrap();
+            let uploaded = log[0].rsplit(' ').next().unwrap();
+            assert_eq!(asked.matches(uploaded).count(), 2, "{asked}");
+            assert_eq!(asked.contains("-goss.exe' -g '"), program.is_some(), "{asked}");
+            assert!(asked.contains("$env:GOSS_USE_ALPHA = '1'"), "{asked}");
+        }
     }
 
     /// What an encoded command of PowerShell says.

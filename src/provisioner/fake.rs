@@ -64,6 +64,12 @@ impl Machine {
         Arc::new(Self { is_windows: true, ..Self::default() })
     }
 
+    /// The same, which answers its first command so.
+    pub(crate) fn windows_answering(answer: Answer) -> Arc<Self> {
+        let answers = Mutex::new([answer].into());
+        Arc::new(Self { is_windows: true, answers, ..Self::default() })
+    }
+
     /// What was asked, in order.
     pub(crate) fn log(&self) -> Vec<String> {
         lock(&self.log).clone()
