@@ -35,9 +35,9 @@
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |
 //! | **platforms** | **clients of the outside, and the template options that are about them; they know no builder** |
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
+//! | `vm` | QEMU: disks, process, QMP, ports; what is typed at a machine, and what its screen shows |
 //! | `aws` | an AWS account: credentials, clients, waiters; `aws/resource` has each kind of thing that a build makes; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |
-//! | `vm` | QEMU: disks, process, QMP, ports; what is typed at a machine, and what its screen shows |
 //! | **contract** | **what a component is, what it gets and what it leaves** |
 //! | `script` | what all shells share: variables, statuses; scripts on this machine |
 //! | `step` | do + undo |

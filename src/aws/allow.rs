@@ -142,7 +142,12 @@ impl Regions {
 
     /// Calls of S3 about the objects in this bucket.
     pub fn objects(&self, bucket: &str, calls: &[&str]) -> Permission {
-        s3(calls).on([format!("arn:{}:s3:::{bucket}/*", self.partition())])
+        self.object(bucket, "*", calls)
+    }
+
+    /// Calls of S3 about the object `key` in this bucket.
+    pub fn object(&self, bucket: &str, key: &str, calls: &[&str]) -> Permission {
+        s3(calls).on([format!("arn:{}:s3:::{bucket}/{key}", self.partition())])
     }
 
     /// That EC2 copies AMIs whose bundles are in this bucket, in the caller's name: into buckets that it

@@ -27,6 +27,7 @@ mod diagnostics;
 #[cfg(feature = "docker")]
 mod docker;
 mod dynamic_blocks;
+mod downloads;
 mod explain;
 mod expressions;
 mod faults;

@@ -27,7 +27,9 @@ use crate::component::{
     Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
 };
 use crate::config::GoDuration;
+use crate::env::Environment;
 use crate::interpolate::BuildData;
+use crate::permission::Permission;
 use crate::step::Steps;
 use crate::vm::checksum::Checksum;
 use crate::vm::download::{self, Download, Source};
@@ -113,10 +115,8 @@ fn check_source(own: &Options, check: &mut Check<'_>) -> Option<From> {
         given => Checksum::parse(given),
     };
     let checksum = checksum.map_err(|cause| _ = check.error("checksum", cause)).ok()?;
-    if let Checksum::SumsFile(sums) = &checksum
-        && let Some(sums) = download::local(sums)
-    {
-        check.may_read("checksum", sums);
+    if let Checksum::SumsFile(sums) = &checksum {
+        download::may_read(sums, "checksum", check);
     }
     match (own.source_path.as_str(), own.global_id.as_str()) {
         ("", "") => {
@@ -129,8 +129,8 @@ fn check_source(own: &Options, check: &mut Check<'_>) -> Option<From> {
             None
         }
         (path, _) if path.ends_with(".box") => {
-            if let Some(file) = download::local(path)
-                && check.may_read("source_path", &file)
+            if download::may_read(path, "source_path", check)
+                && let Some(file) = download::local(path)
                 && !file.is_file()
             {
                 check.error("source_path", format!("there is no box {}", file.display()));
@@ -250,6 +250,13 @@ impl Builder for Vagrant {
 
     fn makes(&self) -> Option<&'static str> {
         Some(BUILDER_ID)
+    }
+
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        match &self.from {
+            From::File(download) => download.permissions(environment),
+            _ => Vec::new(),
+        }
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
