@@ -190,14 +190,16 @@ fn size(written: &str) -> anyhow::Result<String> {
     disk::parse_size(written).with_context(|| format!("`{written}` is no disk size"))
 }
 
-/// Writes the finished main disk without what it does not need.
+/// Writes a finished disk without what it does not need.
 pub(super) struct Compact {
     pub disks: Disks,
     pub path: PathBuf,
+    /// In which form.
+    pub to: Format,
 }
 
 impl Compact {
-    /// Whether `disks` ask for that.
+    /// Whether `disks` ask for that; it is about the main disk.
     pub fn is_wanted(disks: &Disks) -> bool {
         let keeps_all = disks.skip_compaction && !disks.disk_compression;
         disks.format == Format::Qcow2 && !disks.use_backing_file && !keeps_all
@@ -220,12 +222,12 @@ impl Step for Compact {
         cx.ui.say("Converting hard drive...");
         let converted = beside(&self.path, ".convert");
         let mut extra = self.disks.qemu_img_args.convert.clone();
-        if self.disks.disk_compression {
+        if self.disks.disk_compression && self.to == Format::Qcow2 {
             extra.insert(0, "-c".to_owned());
         }
-        let format = self.disks.format.name();
+        let (from, to) = (self.disks.format.name(), self.to.name());
         let qemu_img = QemuImg::new(&cx.cancel);
-        qemu_img.convert((&self.path, format), (&converted, format), &extra).await?;
+        qemu_img.convert((&self.path, from), (&converted, to), &extra).await?;
         let renamed = tokio::fs::rename(&converted, &self.path).await;
         renamed.with_context(|| format!("cannot replace {}", self.path.display()))
     }

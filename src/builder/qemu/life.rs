@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -42,11 +41,15 @@ impl Qemu {
             let (disks, inside) = (disks.clone(), self.directory.join(kept::INSIDE));
             steps.run(ForgetCheckpoints { checkpoints, disks, inside }).await?;
         }
-        if Compact::is_wanted(&self.disks) {
-            let path = disks.into_iter().next().context("there is no disk")?;
-            steps.run(Compact { disks: self.disks.clone(), path }).await?;
+        let to = self.finished;
+        let written_anew = match (to == self.disks.format, Compact::is_wanted(&self.disks)) {
+            (false, _) => disks.len(),
+            (true, wanted) => usize::from(wanted),
+        };
+        for path in disks.into_iter().take(written_anew) {
+            steps.run(Compact { disks: self.disks.clone(), path, to }).await?;
         }
-        let (paths, format) = (self.disk_paths(), self.disks.format.name());
+        let (paths, format) = (self.disk_paths(), self.finished.name());
         let test = self.test_disks(cx, steps, accelerator, (&paths, format));
         provision::tested(cx, Box::pin(test)).await?;
         Ok((accelerator, data))

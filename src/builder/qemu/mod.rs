@@ -44,7 +44,7 @@ pub use self::boot::ScreenAndKeys;
 pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
-use self::options::Accelerator;
+use self::options::{Accelerator, Format, QemuImgArgs};
 use self::trial_rows::UnderTest;
 use crate::builder::{DirectoryCleaner, provision};
 use crate::communicator::{self, Chosen, Taken};
@@ -53,6 +53,8 @@ use crate::component::{
     PastQuery,
 };
 use crate::diagnostic::code;
+use crate::env::Environment;
+use crate::permission::Permission;
 use crate::step::Steps;
 use crate::vm::accelerator::{self, Kvm};
 use crate::vm::boot::Boot;
@@ -69,7 +71,10 @@ pub struct Qemu {
     architecture: Architecture,
     hardware: Hardware,
     firmware: Firmware,
+    /// The machine's disks, in the form in which it writes to them.
     disks: Disks,
+    /// The form of the finished image.
+    finished: Format,
     network: Network,
     output: Output,
     download: Download,
@@ -155,6 +160,7 @@ impl Component for Qemu {
             architecture,
             hardware,
             firmware,
+            finished: disks.format,
             disks,
             network,
             output,
@@ -202,6 +208,10 @@ impl Builder for Qemu {
         Some(self.files_read())
     }
 
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        self.download.permissions(environment)
+    }
+
     fn cleaner(&self, _cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
         Some(Box::new(DirectoryCleaner))
     }
@@ -242,6 +252,24 @@ struct Begin {
 }
 
 impl Qemu {
+    /// The same, for a machine that may be kept: only qcow2 has room for its states.
+    fn with_room_for_states(&self) -> Self {
+        let disks = match self.disks.format {
+            Format::Qcow2 => self.disks.clone(),
+            Format::Raw => Disks {
+                format: Format::Qcow2,
+                // It is written anew in the end, and what is said of it is about that.
+                skip_compaction: false,
+                qemu_img_args: QemuImgArgs {
+                    convert: self.disks.qemu_img_args.convert.clone(),
+                    ..QemuImgArgs::default()
+                },
+                ..self.disks.clone()
+            },
+        };
+        Self { disks, ..self.clone() }
+    }
+
     /// The program that is QEMU.
     fn binary(&self) -> anyhow::Result<PathBuf> {
         let name = &self.hardware.qemu_binary;

@@ -61,7 +61,8 @@ impl Qemu {
                 Left::Nothing => {}
             }
         }
-        let (accelerator, data) = self.run(cx, steps, begin).await?;
+        let machine = cx.keep_failed.map(|_| self.with_room_for_states());
+        let (accelerator, data) = machine.as_ref().unwrap_or(self).run(cx, steps, begin).await?;
         let image = self.artifact(accelerator.name(), data)?;
         if cx.skip_unchanged.is_none() {
             return Ok(Some(Arc::new(image)));
@@ -123,7 +124,7 @@ impl Qemu {
             files: Vec::new(),
             disks: self.disk_paths(),
             disk_name: self.name.clone(),
-            format: self.disks.format.name(),
+            format: self.finished.name(),
             size: self.disks.disk_size.clone(),
             accelerator: accelerator.to_owned(),
             build_data,
