@@ -11,6 +11,7 @@ use hyper::header::HeaderValue;
 
 use super::buildkit;
 use super::endpoint::Endpoint;
+use super::over_ssh::{Address, Tunnel};
 use super::podman::Service;
 use crate::component::Check;
 use crate::env::Environment;
@@ -64,7 +65,15 @@ pub struct Engine {
     /// Who builds images of Dockerfiles there.
     pub(super) builder: BuilderVersion,
     /// Ends with the last clone.
-    _service: Option<Arc<Service>>,
+    _way: Option<Way>,
+}
+
+/// What must live as long as an engine is spoken with.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "held for its end")]
+enum Way {
+    Podman(Arc<Service>),
+    Ssh(Arc<Tunnel>),
 }
 
 impl Engine {
@@ -99,17 +108,30 @@ impl Engine {
         let service = Service::start(program).await?;
         let engine = Self::at(Endpoint::of_socket(service.socket()), environment).await?;
         let endpoint = Endpoint(PODMAN.to_owned());
-        Ok(Self { endpoint, _service: Some(Arc::new(service)), ..engine })
+        Ok(Self { endpoint, _way: Some(Way::Podman(Arc::new(service))), ..engine })
     }
 
     async fn at(endpoint: Endpoint, environment: &Environment) -> anyhow::Result<Self> {
-        let client = connect(&endpoint, environment);
-        let client = client.map_err(|error| out_of_reach(&endpoint, error))?;
-        let client = client.with_request_modifier(url_safe);
-        let version = client.version().await.map_err(EngineError::from);
-        let version = version.map_err(|error| out_of_reach(&endpoint, error.into()))?;
+        let opened = match endpoint.0.starts_with("ssh://") {
+            true => Self::over_ssh(&endpoint, environment).await,
+            false => Self::reached(&endpoint, environment).await,
+        };
+        let engine = opened.map_err(|error| out_of_reach(&endpoint, error))?;
+        Ok(Self { endpoint, ..engine })
+    }
+
+    async fn over_ssh(endpoint: &Endpoint, environment: &Environment) -> anyhow::Result<Self> {
+        let tunnel = Tunnel::open(Address::parse(&endpoint.0)?)?;
+        let engine = Self::reached(&Endpoint::of_socket(tunnel.socket()), environment).await;
+        let engine = engine.map_err(|error| tunnel.explain(error))?;
+        Ok(Self { _way: Some(Way::Ssh(Arc::new(tunnel))), ..engine })
+    }
+
+    async fn reached(endpoint: &Endpoint, environment: &Environment) -> anyhow::Result<Self> {
+        let client = connect(endpoint, environment)?.with_request_modifier(url_safe);
+        let version = client.version().await.map_err(EngineError::from)?;
         let builder = buildkit::builder(&version, environment)?;
-        Ok(Self { client, endpoint, builder, _service: None })
+        Ok(Self { client, endpoint: endpoint.clone(), builder, _way: None })
     }
 
     /// The client for calls that take as long as an image is large.
@@ -138,10 +160,6 @@ fn connect(endpoint: &Endpoint, environment: &Environment) -> anyhow::Result<Doc
         "unix" => Ok(Docker::connect_with_unix(host, QUICK, API_DEFAULT_VERSION)?),
         "tcp" | "https" if wants_tls || scheme == "https" => connect_by_tls(host, own, environment),
         "tcp" | "http" => Ok(Docker::connect_with_http(host, QUICK, API_DEFAULT_VERSION)?),
-        "ssh" => bail!(
-            "connections through SSH are not built: forward its socket, `ssh -L \
-             ./docker.sock:/var/run/docker.sock …`, and set DOCKER_HOST=unix://$PWD/docker.sock"
-        ),
         _ => bail!("this is no address such as unix:///var/run/docker.sock"),
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `endpoint` | where an engine listens |
 //! | `engine` | the connection to it, and the errors of its calls |
+//! | `over_ssh` | an engine on another machine: `DOCKER_HOST=ssh://…` |
 //! | `podman` | an engine that lives as long as we need it: `docker_path = "podman"` |
 //! | `container`, `exec` | containers, and commands in them |
 //! | `archive` | files of containers |
@@ -39,6 +40,7 @@ pub mod label;
 pub mod login;
 pub mod made;
 pub mod name;
+mod over_ssh;
 mod podman;
 pub mod registry;
 pub mod run;

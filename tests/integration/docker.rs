@@ -5,6 +5,7 @@ mod builder;
 mod knife;
 mod measure;
 mod options;
+mod over_ssh;
 mod podman;
 mod post_processors;
 mod registry;
