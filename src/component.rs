@@ -307,6 +307,17 @@ pub struct PostProcessContext {
     pub journal: Journal,
     /// What the builder's artifact was made from, if that travels with it.
     pub made_from: Option<MadeFrom>,
+    /// What is in it, if somebody [wants](PostProcessor::wants_packages) to know and the machine has said it.
+    pub packages: Option<Arc<PackageDocuments>>,
+}
+
+/// The packages of a machine, as documents that others read.
+#[derive(Clone, Debug, Default)]
+pub struct PackageDocuments {
+    /// CycloneDX.
+    pub cyclonedx: serde_json::Value,
+    /// SPDX.
+    pub spdx: serde_json::Value,
 }
 
 impl PostProcessContext {
@@ -393,6 +404,11 @@ pub trait PostProcessor: Send + Sync {
     /// else sees that; `None` if it tests nothing.
     fn image_test(&self) -> Option<ImageTest<'_>> {
         None
+    }
+
+    /// Whether it must be told which packages are in the image. The machine is asked for them then.
+    fn wants_packages(&self) -> bool {
+        false
     }
 
     /// The manifest that it writes, if it writes one.

@@ -170,6 +170,20 @@ impl Regions {
         permission.when("StringLike", "kms:ViaService", ["s3.*.amazonaws.com*"]).made_by_service()
     }
 
+    /// That this KMS key signs.
+    pub fn sign_with(&self, key: &str) -> Permission {
+        let permission = Permission::new(["kms:GetPublicKey", "kms:Sign"]).on([self.key(key)]);
+        match key.rsplit_once("alias/") {
+            // A policy cannot name a key by its alias.
+            Some((_, alias)) => permission.when(
+                "ForAnyValue:StringEquals",
+                "kms:ResourceAliases",
+                [format!("alias/{alias}")],
+            ),
+            None => permission,
+        }
+    }
+
     /// Calls of IAM about this instance profile.
     pub fn profile(&self, name: &str, calls: &[&str]) -> Permission {
         iam(calls).on([format!("arn:{}:iam::*:instance-profile/{name}", self.partition())])

@@ -154,8 +154,25 @@ impl Clients {
         self.api("sts", self.made.sts.get_or_init(make), cancel)
     }
 
+    /// The keys that sign calls.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.calls.keys
+    }
+
+    /// The URL of `api` in [`region`](Self::region).
+    pub(super) fn url_of(&self, api: &str) -> String {
+        let region = &self.calls.region;
+        let usual = || format!("https://{api}.{region}.{}", suffix(region));
+        self.endpoint_of(api, region).unwrap_or_else(usual)
+    }
+
     /// `api` in [`region`](Self::region), through `client`.
-    fn api<C: Clone>(&self, api: &'static str, client: &C, cancel: &CancellationToken) -> Api<C> {
+    pub(super) fn api<C: Clone>(
+        &self,
+        api: &'static str,
+        client: &C,
+        cancel: &CancellationToken,
+    ) -> Api<C> {
         Api::new(client.clone(), self.context(api, &self.calls.region, cancel))
     }
 
@@ -231,9 +248,11 @@ pub(super) fn host(api: &str, region: &str, endpoint: Option<String>) -> Arc<str
 pub(super) fn endpoint(environment: &Environment, api: &str) -> Option<String> {
     let of_service = match api {
         "api.ecr" => "AWS_ENDPOINT_URL_ECR",
+        "api.ecr-public" => "AWS_ENDPOINT_URL_ECR_PUBLIC",
         "autoscaling" => "AWS_ENDPOINT_URL_AUTO_SCALING",
         "ec2" => "AWS_ENDPOINT_URL_EC2",
         "iam" => "AWS_ENDPOINT_URL_IAM",
+        "kms" => "AWS_ENDPOINT_URL_KMS",
         "s3" => "AWS_ENDPOINT_URL_S3",
         "secretsmanager" => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
         "ssm" => "AWS_ENDPOINT_URL_SSM",

@@ -13,6 +13,8 @@
 //! | `insecure` | connections that trust any certificate |
 //! | `address` | this machine's address, as instances see it |
 //! | `ecr` | logging in to container registries |
+//! | `kms` | keys that sign |
+//! | `json` | services without a client of their own |
 //! | `error` | what a call's failure says, and means |
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
@@ -54,7 +56,9 @@ pub mod image_users;
 pub mod image_uses;
 mod insecure;
 pub mod instance;
+mod json;
 mod keys;
+pub mod kms;
 pub mod metadata;
 pub mod name;
 mod pace;

@@ -256,6 +256,7 @@ async fn the_manifest_of_packer_takes_an_artifact_of_ours() {
         on_error: Default::default(),
         journal: Default::default(),
         made_from: None,
+        packages: None,
     };
     let processed = post_processor.post_process(&cx, Arc::new(Box1(file))).await.unwrap();
     assert!(processed.keep_input && processed.keep_forced);

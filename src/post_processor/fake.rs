@@ -90,6 +90,7 @@ pub(crate) async fn run_for<C: Component + PostProcessor>(
         on_error: Default::default(),
         journal: Default::default(),
         made_from: None,
+        packages: None,
     };
     let component = prepare::<C>(options).unwrap();
     let processed = match component.refuses(input.builder_id) {

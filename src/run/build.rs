@@ -12,7 +12,7 @@ use super::contents::PackageSurvey;
 use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
 use super::provision::{PlannedTest, Provisioners};
-use crate::component::{Artifact, BuildContext, Builder, KeepFailed};
+use crate::component::{Artifact, BuildContext, Builder, KeepFailed, PackageDocuments};
 use crate::event::{Finished, Message, Product, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::Fingerprint;
@@ -125,7 +125,8 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         }
         skip_unchanged = None;
     }
-    let survey = Arc::new(PackageSurvey::new(shared.request.sbom.clone()));
+    let is_wanted = post_processors.iter().flatten().any(|planned| planned.first.wants_packages());
+    let survey = Arc::new(PackageSurvey::new(shared.request.sbom.clone(), is_wanted));
     let request = shared.request.clone();
     let tests = PlannedTest::of(&post_processors);
     let provisioners =
@@ -158,8 +159,9 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
     if let Some(cause) = cx.stop.cause() {
         return (vec![built], Some((cause.into(), INTERRUPTED)));
     }
-    survey.tell(&cx, &name, &*built);
-    post_processed(&cx, shared.request.sources.clone(), built, post_processors).await
+    let packages = survey.tell(&cx, &name, &*built);
+    let sources = shared.request.sources.clone();
+    post_processed(&cx, sources, (built, packages), post_processors).await
 }
 
 /// What the builder makes; nothing where it only tests what is there.
@@ -229,7 +231,7 @@ fn always_baked(builder: &dyn Builder, fingerprint: &Fingerprint) -> Option<Stri
 async fn post_processed(
     cx: &BuildContext,
     sources: Arc<SourceMap>,
-    built: Arc<dyn Artifact>,
+    (built, packages): (Arc<dyn Artifact>, Option<Arc<PackageDocuments>>),
     chains: Vec<Vec<PlannedPostProcessor>>,
 ) -> (Vec<Arc<dyn Artifact>>, Option<Failed>) {
     let data = built.build_data();
@@ -242,6 +244,7 @@ async fn post_processed(
         on_error: cx.on_error,
         journal: cx.journal.clone(),
         made_from: built.made_from(),
+        packages,
         sources,
     };
     let post_process::Results { artifacts, errors } = phase.run(built, chains).await;

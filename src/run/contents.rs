@@ -2,12 +2,12 @@
 //! is written and told once there is an image.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 
-use crate::component::{Artifact, BuildContext, Communicator};
+use crate::component::{Artifact, BuildContext, Communicator, PackageDocuments};
 use crate::diagnostic::Severity;
 use crate::event::{Annotation, Contents, Message, told};
 use crate::peer;
@@ -24,8 +24,10 @@ const LARGEST: u64 = 256 << 20;
 /// What is known of a build's machine.
 #[derive(Debug)]
 pub(super) struct PackageSurvey {
-    /// Where SBOMs are written; nobody asks for any if not given.
+    /// Where SBOMs are written.
     dir: Option<PathBuf>,
+    /// Whether anybody wants to know.
+    is_wanted: bool,
     seen: Mutex<Seen>,
 }
 
@@ -49,8 +51,9 @@ pub(super) enum Moment {
 }
 
 impl PackageSurvey {
-    pub fn new(dir: Option<PathBuf>) -> Self {
-        Self { dir, seen: Mutex::default() }
+    /// One whose documents are written in `dir`, if that is given; somebody else may want them, too.
+    pub fn new(dir: Option<PathBuf>, is_wanted: bool) -> Self {
+        Self { is_wanted: is_wanted || dir.is_some(), dir, seen: Mutex::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -60,7 +63,7 @@ impl PackageSurvey {
     /// Asks the machine, if anybody wants to know. What goes wrong with that fails no build, but is
     /// told with its end.
     pub async fn look(&self, cx: &BuildContext, machine: &dyn Communicator, moment: Moment) {
-        if self.dir.is_none() || (moment == Moment::After && self.seen().wrong.is_some()) {
+        if !self.is_wanted || (moment == Moment::After && self.seen().wrong.is_some()) {
             return;
         }
         let tell = || cx.ui.say("Waiting for the machine's list of packages ...");
@@ -79,24 +82,36 @@ impl PackageSurvey {
         }
     }
 
-    /// Writes the documents of the image of the build `name`, and tells what has changed.
-    pub fn tell(&self, cx: &BuildContext, name: &str, image: &dyn Artifact) {
-        let Some(dir) = &self.dir else { return };
+    /// Makes the documents of the image of the build `name`, writes them where somebody wants files, and
+    /// tells what has changed.
+    pub fn tell(
+        &self,
+        cx: &BuildContext,
+        name: &str,
+        image: &dyn Artifact,
+    ) -> Option<Arc<PackageDocuments>> {
+        if !self.is_wanted {
+            return None;
+        }
         if image.was_there() {
             let why = "an earlier run has made this image, and what it wrote is still true";
-            return cx.ui.say(format!("No new SBOM: {why}."));
+            cx.ui.say(format!("No new SBOM: {why}."));
+            return None;
         }
         let Seen { before, after, wrong } = std::mem::take(&mut *self.seen());
-        let written = match (after, wrong) {
-            (Some(now), None) => contents(cx, name, dir, image, before.as_ref(), &now),
-            (_, wrong) => Err(anyhow::Error::msg(
-                wrong.unwrap_or_else(|| "this run has provisioned no machine for it".to_owned()),
-            )),
+        let (Some(now), None) = (after, &wrong) else {
+            let none = || "this run has provisioned no machine for it".to_owned();
+            warn(cx, name, &anyhow::Error::msg(wrong.unwrap_or_else(none)));
+            return None;
         };
-        match written {
-            Ok(contents) => say(cx, contents),
-            Err(error) => warn(cx, name, &error),
+        let documents = documents(cx, name, image, &now);
+        if let Some(dir) = &self.dir {
+            match written(dir, name, &documents, before.as_ref(), &now) {
+                Ok(contents) => say(cx, contents),
+                Err(error) => warn(cx, name, &error),
+            }
         }
+        Some(Arc::new(documents))
     }
 }
 
@@ -114,24 +129,35 @@ pub fn make_sbom_directory(dir: &Path) -> anyhow::Result<()> {
     made.map(drop).with_context(shown)
 }
 
-fn contents(
+/// What is in `image`, of the build `name`.
+fn documents(
     cx: &BuildContext,
     name: &str,
-    dir: &Path,
     image: &dyn Artifact,
+    now: &Inventory,
+) -> PackageDocuments {
+    let (id, at) = (image.id(), cx.facts.scope.environment.started);
+    let about = Subject { name, id: &id, builder: &cx.facts.builder_type, at };
+    let (cyclonedx, spdx) = (cyclonedx::document(now, &about), spdx::document(now, &about));
+    PackageDocuments { cyclonedx, spdx }
+}
+
+/// Writes the `documents` of the build `name` in `dir`.
+fn written(
+    dir: &Path,
+    name: &str,
+    documents: &PackageDocuments,
     before: Option<&Inventory>,
     now: &Inventory,
 ) -> anyhow::Result<Contents> {
     let file = |ending: &str| dir.join(format!("{}.{ending}", file_name(name)));
     let (mine, other) = (file("cdx.json"), file("spdx.json"));
     let previous = previous(&mine)?;
-    let (id, at) = (image.id(), cx.facts.scope.environment.started);
-    let about = Subject { name, id: &id, builder: &cx.facts.builder_type, at };
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let documents = [cyclonedx::document(now, &about), spdx::document(now, &about)];
+    let documents = [&documents.cyclonedx, &documents.spdx];
     let mut files = Vec::new();
     for (path, document) in [mine, other].into_iter().zip(documents) {
-        let mut text = serde_json::to_vec_pretty(&document)?;
+        let mut text = serde_json::to_vec_pretty(document)?;
         text.push(b'\n');
         // As a whole: whoever reads it meanwhile sees the one before.
         whole_file::write(&path, 0o644, &text)

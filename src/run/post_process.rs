@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 
 use super::ending::{bullet_list, or_dropped, unusable};
 use super::outcome::{Located, fault_of};
-use crate::component::{Artifact, Facts, OnError, PostProcessContext, Processed};
+use crate::component::{Artifact, Facts, OnError, PackageDocuments, PostProcessContext, Processed};
 use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::MadeFrom;
@@ -39,6 +39,8 @@ pub(super) struct PostProcessing {
     pub journal: Journal,
     /// What the builder's artifact was made from, if that travels with it.
     pub made_from: Option<MadeFrom>,
+    /// What is in it, if that is known.
+    pub packages: Option<Arc<PackageDocuments>>,
 }
 
 /// What is left of a build after all chains.
@@ -148,6 +150,7 @@ impl PostProcessing {
             on_error: self.on_error,
             journal: self.journal.clone(),
             made_from: self.made_from.clone(),
+            packages: self.packages.clone(),
         };
         let begun = Instant::now();
         let work = component.post_process(&context, input);

@@ -63,6 +63,11 @@ impl Sbom {
         Self::parse(bytes)
     }
 
+    /// This `document`.
+    pub fn of(format: Format, document: Json) -> anyhow::Result<Self> {
+        Ok(Self { format, bytes: serde_json::to_vec_pretty(&document)?, document })
+    }
+
     fn parse(bytes: Vec<u8>) -> anyhow::Result<Self> {
         let document: Json = serde_json::from_slice(&bytes)
             .map_err(|error| anyhow::anyhow!("it is no SBOM, for it is no JSON: {error}"))?;

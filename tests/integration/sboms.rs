@@ -46,6 +46,117 @@ fn an_sbom_of_a_machine_is_fetched_and_attested() {
     assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
 }
 
+/// Without a file to attest, the machine says what is in it.
+#[test]
+fn the_packages_of_the_machine_are_attested() {
+    let (program, sshd) = (Program::new(), Sshd::start());
+    program.write("disk.img", "abc");
+    for (format, file, list) in [("cyclonedx", "cdx", "components"), ("spdx", "spdx", "packages")] {
+        let post_processors = json!([[
+            {"type": "artifice", "files": ["disk.img"]},
+            {"type": "provenance", "sbom": true, "sbom_format": format, "sbom_scope": "squashed"}
+        ]]);
+        let run = build(
+            &program,
+            &sshd,
+            &json!({"type": "shell-local", "inline": ["true"]}),
+            &post_processors,
+        );
+        run.succeeded();
+        let written = program.read(&format!("web.disk.img.sbom.{file}.json"));
+        let written: Json = serde_json::from_str(&written).unwrap();
+        let names =
+            written[list].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
+        assert!(
+            names.clone().any(|name| name == "openssh-server"),
+            "{:?}",
+            names.collect::<Vec<_>>()
+        );
+        let attested: Json =
+            serde_json::from_str(&program.read("web.disk.img.sbom.att.json")).unwrap();
+        assert_eq!(attested["predicate"], written);
+    }
+    // Where there is no machine, there is no list.
+    let template = json!({
+        "builders": [{"type": "file", "content": "x", "target": "x.img"}],
+        "post-processors": [{"type": "provenance", "sbom": true}]
+    });
+    program.write("template.json", template.to_string());
+    let run = program.run(["build", "-color=false", "template.json"]).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("name an SBOM's file with `sbom_scan_path`"), "{said}");
+}
+
+#[cfg(feature = "aws")]
+mod kms {
+    use std::process::Command;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::support::Moto;
+
+    /// Whether OpenSSL accepts the signature in `envelope` with the public key in `der`.
+    fn openssl_accepts(program: &Program, envelope: &Json, der: &[u8], digest: &str) -> bool {
+        let decode = |text: &Json| STANDARD.decode(text.as_str().unwrap()).unwrap();
+        let payload = decode(&envelope["payload"]);
+        let kind = envelope["payloadType"].as_str().unwrap();
+        let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
+        program.write("message", [head.as_bytes(), &payload].concat());
+        program.write("signature", decode(&envelope["signatures"][0]["sig"]));
+        program.write("public.der", der);
+        let mut openssl = Command::new("openssl");
+        openssl.args(["dgst", digest, "-keyform", "DER", "-verify", "public.der"]);
+        openssl.args(["-signature", "signature", "message"]).current_dir(program.dir());
+        openssl.status().unwrap().success()
+    }
+
+    #[test]
+    fn a_key_of_kms_signs_and_openssl_accepts_it() {
+        let moto = Moto::start();
+        let program = Program::new().with(moto.environment()).with([("AWS_REGION", "us-east-1")]);
+        program.write("disk.img", "abc");
+        let write = |signer: &str| {
+            let template = json!({
+                "builders": [{"type": "null", "communicator": "none"}],
+                "post-processors": [[
+                    {"type": "artifice", "files": ["disk.img"]},
+                    {"type": "provenance", "signing_mode": "kms", "signer": signer}
+                ]]
+            });
+            program.write("template.json", template.to_string());
+        };
+        let call =
+            |name: &str, input: Json| moto.json("kms", &format!("TrentService.{name}"), &input);
+        for (spec, digest) in
+            [("ECC_NIST_P256", "-sha256"), ("ECC_NIST_P384", "-sha384"), ("RSA_2048", "-sha256")]
+        {
+            let made = call("CreateKey", json!({"KeySpec": spec, "KeyUsage": "SIGN_VERIFY"}));
+            let id = made["KeyMetadata"]["KeyId"].as_str().unwrap();
+            let alias = format!("alias/{spec}");
+            call("CreateAlias", json!({"AliasName": alias, "TargetKeyId": id}));
+            write(&format!("awskms:///{alias}"));
+            program.run(["build", "-color=false", "template.json"]).succeeded();
+            let public = call("GetPublicKey", json!({"KeyId": id}));
+            let public = STANDARD.decode(public["PublicKey"].as_str().unwrap()).unwrap();
+            let envelope = program.read("null.disk.img.provenance.json");
+            let envelope: Json = serde_json::from_str(&envelope).unwrap();
+            assert!(openssl_accepts(&program, &envelope, &public, digest), "{spec}: {envelope}");
+        }
+        // A key that is not there is known before anything is built.
+        write("awskms:///alias/none");
+        let run = program.run(["build", "-color=false", "template.json"]).failed_with(1);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("the key alias/none of KMS: GetPublicKey failed"), "{said}");
+        assert!(said.contains("`provenance` could not work when the build is done"), "{said}");
+        let policy = program.run(["iam-policy", "template.json"]).succeeded().stdout;
+        for words in ["kms:Sign", "kms:GetPublicKey", "kms:ResourceAliases", "alias/none"] {
+            assert!(policy.contains(words), "{words}: {policy}");
+        }
+    }
+}
+
 #[test]
 fn a_build_goes_on_without_its_sbom() {
     let (program, sshd) = (Program::new(), Sshd::start());

@@ -21,21 +21,36 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use smart_default::SmartDefault;
+use tokio_util::sync::CancellationToken;
 
 use self::sign::Signer;
 use self::statement::Subjects;
 use super::{base_name, passed_on, replace};
+#[cfg(feature = "aws")]
+use crate::aws::access::Access;
+#[cfg(feature = "aws")]
+use crate::aws::account::{Account, Haste};
+#[cfg(feature = "aws")]
+use crate::aws::allow::Regions;
+#[cfg(feature = "aws")]
+use crate::aws::kms::{KeyName, SigningKey};
+#[cfg(feature = "aws")]
+use crate::component::BuildContext;
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::diagnostic::code;
-use crate::env::PACKER_VERSION;
+use crate::env::{Environment, PACKER_VERSION};
+use crate::event::Ui;
+#[cfg(feature = "aws")]
+use crate::permission::Permission;
 use crate::sbom::{Format, Sbom};
+use crate::secret::Redactor;
 use crate::whole_file::directory_of;
 
 /// The options of `provenance`.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("x-not-built" = [
-    "fulcio_url", "keyless_identity", "keyless_oidc_issuer", "rekor_url", "sbom_exclude", "sbom_scope",
+    "fulcio_url", "keyless_identity", "keyless_oidc_issuer", "rekor_url", "sbom_exclude",
     "trusted_root_path", "upload_tlog"
 ]))]
 pub struct Options {
@@ -58,17 +73,23 @@ pub struct Options {
     /// Where the template comes from: a URI. Default: the repository that GitHub or GitLab runs for, or
     /// the Git repository of the working directory.
     pub source_uri: String,
-    /// Attests an SBOM, too: that of `sbom_scan_path`.
+    /// Attests an SBOM, too: the packages of the machine, which is asked for them after its last
+    /// provisioner, or the file `sbom_scan_path`.
     pub sbom: bool,
     /// The format of the SBOM.
     pub sbom_format: Format,
-    /// The SBOM: a file in JSON, as `hcp-sbom` leaves it in its `destination`. imgbake scans no image
-    /// itself.
+    /// An SBOM that is there: a file in JSON, as `hcp-sbom` leaves it in its `destination`. imgbake looks
+    /// into no image itself.
     pub sbom_scan_path: String,
-    /// How statements are signed: `none`, or `key` with a private key in a file. `kms` and `keyless` are
-    /// not built yet.
+    /// Which packages the SBOM of the machine has: `squashed`, those that are in the image. `all-layers`,
+    /// with those that an earlier layer of a container had, is not built.
+    pub sbom_scope: SbomScope,
+    /// How statements are signed: `none`, `key` with a private key in a file, or `kms` by a key of AWS's
+    /// KMS. `keyless` is not built yet.
     pub signing_mode: SigningMode,
-    /// The private key in PEM: Ed25519, ECDSA (P-256, P-521) or RSA.
+    /// The private key: a file in PEM (Ed25519, ECDSA with P-256, P-384 or P-521, RSA); with
+    /// `signing_mode = "kms"`, `awskms:///` and the key's id, its ARN or its `alias/…`. KMS signs over
+    /// SHA-256, with P-384 over SHA-384, with P-521 over SHA-512.
     pub signer: String,
     /// The same as `signer`.
     pub key: String,
@@ -92,6 +113,17 @@ pub enum SigningMode {
     Keyless,
 }
 
+/// Which packages an SBOM has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SbomScope {
+    /// Those of the image.
+    #[default]
+    Squashed,
+    /// Those of each layer.
+    AllLayers,
+}
+
 /// What stands in the place of a sensitive variable.
 const REDACTED: &str = "[sensitive value redacted]";
 
@@ -102,8 +134,17 @@ const VARIABLE: &str = "PKR_VAR_";
 #[derive(Debug)]
 pub struct Provenance {
     own: Options,
-    /// The private key's file.
-    signer: Option<PathBuf>,
+    signer: Option<SignedBy>,
+}
+
+/// Who has the private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum SignedBy {
+    /// This file.
+    File(PathBuf),
+    /// AWS.
+    #[cfg(feature = "aws")]
+    Kms(KeyName),
 }
 
 impl Component for Provenance {
@@ -114,11 +155,15 @@ impl Component for Provenance {
 
     fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let signer = check_signing(&own, check);
-        if own.sbom && own.sbom_scan_path.is_empty() {
-            check.missing("sbom_scan_path", "name the SBOM's file: imgbake scans no image itself");
+        if own.sbom_scope == SbomScope::AllLayers {
+            let found =
+                check.error("sbom_scope", "what was in earlier layers only is not looked for");
+            found.code = code::NOT_BUILT;
+            let help = "have a scanner write the SBOM, and name its file with `sbom_scan_path`";
+            found.help = Some(help.to_owned());
         }
         if !own.sbom {
-            check.idle(&["sbom_scan_path", "sbom_format"], "without `sbom`");
+            check.idle(&["sbom_scan_path", "sbom_format", "sbom_scope"], "without `sbom`");
         }
         if !own.sbom_scan_path.is_empty() {
             check.may_read("sbom_scan_path", &own.sbom_scan_path);
@@ -127,37 +172,33 @@ impl Component for Provenance {
     }
 }
 
-/// The file of the private key, if there is one to sign with.
-fn check_signing(own: &Options, check: &mut Check<'_>) -> Option<PathBuf> {
+/// Who signs, if anybody does.
+fn check_signing(own: &Options, check: &mut Check<'_>) -> Option<SignedBy> {
     let given = if own.signer.is_empty() { &own.key } else { &own.signer };
-    let mut refuse = |cause: &str, help: &str| {
-        let found = check.error("signing_mode", cause);
-        (found.code, found.help) = (code::NOT_BUILT, Some(help.to_owned()));
-    };
     match own.signing_mode {
-        SigningMode::Kms => refuse(
-            "signing by a key management service is not built yet",
-            "sign with a key in a file (`key`), or have your service sign what `none` writes",
-        ),
-        SigningMode::Keyless => refuse(
-            "keyless signing is not built yet: nothing here checks Sigstore's certificates",
-            "in GitHub Actions, actions/attest signs with the identity of the job",
-        ),
-        SigningMode::Key if given.is_empty() => {
-            check.missing("signer", "`signing_mode = \"key\"` signs with a private key");
+        SigningMode::Keyless => {
+            let cause =
+                "keyless signing is not built yet: nothing here checks Sigstore's certificates";
+            let found = check.error("signing_mode", cause);
+            let help = "in GitHub Actions, actions/attest signs with the identity of the job";
+            (found.code, found.help) = (code::NOT_BUILT, Some(help.to_owned()));
+            None
         }
-        SigningMode::Key => {
+        SigningMode::Key | SigningMode::Kms if given.is_empty() => {
+            check.missing("signer", "say which private key signs");
+            None
+        }
+        mode @ (SigningMode::Key | SigningMode::Kms) => {
             if !own.key.is_empty() && *given != own.key {
-                check.error(
-                    "key",
-                    "it is another name of `signer`, which is given with another value",
-                );
+                let cause = "it is another name of `signer`, which is given with another value";
+                check.error("key", cause);
             }
-            let mut readable = check.may_read("signer", given);
-            if !own.verifier.is_empty() {
-                readable &= check.may_read("verifier", &own.verifier);
-            }
-            return readable.then(|| PathBuf::from(given));
+            let readable = own.verifier.is_empty() || check.may_read("verifier", &own.verifier);
+            let signer = match mode {
+                SigningMode::Kms => check_kms(given, check),
+                _ => check.may_read("signer", given).then(|| SignedBy::File(given.into())),
+            };
+            signer.filter(|_| readable)
         }
         SigningMode::None => {
             for (option, value) in
@@ -168,8 +209,33 @@ fn check_signing(own: &Options, check: &mut Check<'_>) -> Option<PathBuf> {
                     check.warn(code::OPTION_VALUE, option, text);
                 }
             }
+            None
         }
     }
+}
+
+/// The services whose keys Packer knows, but not imgbake.
+const OTHER_SERVICES: [&str; 3] = ["azurekms", "gcpkms", "hashivault"];
+
+/// The key of KMS that `given` names.
+fn check_kms(given: &str, check: &mut Check<'_>) -> Option<SignedBy> {
+    let scheme = given.split_once("://").map_or("", |(scheme, _)| scheme);
+    if OTHER_SERVICES.contains(&scheme) {
+        let cause = format!("signing by keys of `{scheme}` is not built yet");
+        let found = check.error("signer", cause);
+        let help = "sign with a key of AWS (`awskms://`) or in a file, or have your service sign what \
+                    `signing_mode = \"none\"` writes";
+        (found.code, found.help) = (code::NOT_BUILT, Some(help.to_owned()));
+        return None;
+    }
+    #[cfg(feature = "aws")]
+    match KeyName::parse(given) {
+        Ok(key) if scheme == "awskms" => return Some(SignedBy::Kms(key)),
+        Ok(_) => _ = check.error("signer", "keys of AWS's KMS are named `awskms:///…`"),
+        Err(cause) => _ = check.error("signer", cause),
+    }
+    #[cfg(not(feature = "aws"))]
+    check.error("signer", "this imgbake was compiled without the feature `aws`");
     None
 }
 
@@ -186,48 +252,93 @@ impl PostProcessor for Provenance {
         Ok(passed_on(input))
     }
 
+    /// A key of KMS that cannot be used is known before anything is built. A file may come later.
+    #[cfg(feature = "aws")]
+    async fn try_out(&self, cx: &BuildContext) -> anyhow::Result<()> {
+        if self.own.provenance && matches!(self.signer, Some(SignedBy::Kms(_))) {
+            self.signer(&cx.facts.scope.environment, &cx.redactor, &cx.cancel).await?;
+        }
+        Ok(())
+    }
+
     fn makes(&self, input: Option<&'static str>) -> Option<&'static str> {
         input
+    }
+
+    fn wants_packages(&self) -> bool {
+        self.own.provenance && self.own.sbom && self.own.sbom_scan_path.is_empty()
+    }
+
+    #[cfg(feature = "aws")]
+    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+        let Some(SignedBy::Kms(key)) = &self.signer else { return Vec::new() };
+        let region = key.region().map(str::to_owned);
+        let region = region.or_else(|| Access::default().region_given(environment));
+        vec![Regions::new(region, &[]).sign_with(key.name())]
     }
 }
 
 impl Provenance {
     async fn attest(&self, cx: &PostProcessContext, input: &dyn Artifact) -> anyhow::Result<()> {
-        let signer = self.signer()?;
-        let sbom = self.sbom()?;
+        let signer = self.signer(&cx.facts.scope.environment, &cx.redactor, &cx.cancel).await?;
+        let sbom = self.sbom(cx, input)?;
         let subjects = Subjects::of(input, &cx.cancel).await?;
         let outputs = self.outputs(cx, input)?;
         let predicate = self.predicate(cx, &subjects).await?;
-        let write = |statement: Json, end: &str| -> anyhow::Result<()> {
-            let path = outputs.with(end);
-            write(&path, sign::sealed(&statement, signer.as_ref())?.as_bytes())?;
-            cx.ui.say(format!("Wrote attestation to {}", path.display()));
-            Ok(())
-        };
-        write(subjects.statement(statement::PROVENANCE, predicate), "provenance.json")?;
+        let signer = signer.as_ref();
+        let statement = subjects.statement(statement::PROVENANCE, predicate);
+        outputs.attest(&statement, "provenance.json", signer, &cx.ui).await?;
         let Some(sbom) = sbom else { return Ok(()) };
         let (kind, end) = match sbom.format {
             Format::CycloneDx => ("https://cyclonedx.org/bom", "sbom.cdx.json"),
             Format::Spdx => ("https://spdx.dev/Document", "sbom.spdx.json"),
         };
         let copy = outputs.with(end);
-        self::write(&copy, &sbom.bytes)?;
-        write(subjects.statement(kind, sbom.document), "sbom.att.json")?;
+        write(&copy, &sbom.bytes)?;
+        let statement = subjects.statement(kind, sbom.document);
+        outputs.attest(&statement, "sbom.att.json", signer, &cx.ui).await?;
         cx.ui.say(format!("Wrote SBOM to {}", copy.display()));
         Ok(())
     }
 
-    fn signer(&self) -> anyhow::Result<Option<Signer>> {
-        let Some(path) = &self.signer else { return Ok(None) };
-        let verifier = Some(&self.own.verifier).filter(|path| !path.is_empty());
-        let signer = Signer::read(path, verifier.map(Path::new));
+    /// What signs, if anything does.
+    async fn signer(
+        &self,
+        environment: &Arc<Environment>,
+        redactor: &Redactor,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Option<Signer>> {
+        let verifier = Some(&self.own.verifier).filter(|path| !path.is_empty()).map(Path::new);
+        let signer = match &self.signer {
+            None => return Ok(None),
+            Some(SignedBy::File(path)) => Signer::read(path, verifier),
+            #[cfg(feature = "aws")]
+            Some(SignedBy::Kms(key)) => kms(key, environment, redactor, cancel)
+                .await
+                .and_then(|key| Signer::of_kms(key, verifier)),
+        };
         signer.map(Some).context("cannot sign the attestations")
     }
 
-    fn sbom(&self) -> anyhow::Result<Option<Sbom>> {
+    /// The SBOM to attest.
+    fn sbom(&self, cx: &PostProcessContext, input: &dyn Artifact) -> anyhow::Result<Option<Sbom>> {
         let own = &self.own;
         if !own.sbom {
             return Ok(None);
+        }
+        if self.wants_packages() {
+            if input.was_there() {
+                cx.ui.say("The SBOM of this image is what the run wrote that has made it");
+                return Ok(None);
+            }
+            let packages = cx.packages.as_deref().context(
+                "there is no list of the machine's packages: name an SBOM's file with `sbom_scan_path`",
+            )?;
+            let document = match own.sbom_format {
+                Format::CycloneDx => packages.cyclonedx.clone(),
+                Format::Spdx => packages.spdx.clone(),
+            };
+            return Sbom::of(own.sbom_format, document).map(Some);
         }
         let sbom = Sbom::read(Path::new(&own.sbom_scan_path));
         let sbom = sbom.with_context(|| {
@@ -324,6 +435,20 @@ impl Provenance {
     }
 }
 
+/// The `key` that signs, as whoever runs this may use it.
+#[cfg(feature = "aws")]
+async fn kms(
+    key: &KeyName,
+    environment: &Arc<Environment>,
+    redactor: &Redactor,
+    cancel: &CancellationToken,
+) -> anyhow::Result<SigningKey> {
+    let region = key.region().unwrap_or_default().to_owned();
+    let access = Access { region, ..Access::default() };
+    let account = Account::open(&access, environment, redactor, Haste::Patient).await?;
+    SigningKey::open(&account, key, cancel).await
+}
+
 /// Where the files of one artifact go.
 struct Outputs {
     dir: PathBuf,
@@ -333,6 +458,20 @@ struct Outputs {
 impl Outputs {
     fn with(&self, end: &str) -> PathBuf {
         self.dir.join(format!("{}.{end}", self.stem))
+    }
+
+    /// Writes the `statement` to the file with this `end`, signed if there is a `signer`.
+    async fn attest(
+        &self,
+        statement: &Json,
+        end: &str,
+        signer: Option<&Signer>,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let path = self.with(end);
+        write(&path, sign::sealed(statement, signer).await?.as_bytes())?;
+        ui.say(format!("Wrote attestation to {}", path.display()));
+        Ok(())
     }
 }
 

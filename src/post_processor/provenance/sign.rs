@@ -7,16 +7,21 @@ use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA256_ASN1,
-    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA256_ASN1_SIGNING,
+    ECDSA_P521_SHA512_ASN1, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
     VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+use p384::pkcs8::EncodePublicKey as _;
 use rustls::pki_types::pem::{self, SectionKind};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
+#[cfg(feature = "aws")]
+use crate::aws::kms::SigningKey;
 use crate::peer;
 
 /// What a statement is, for who opens the envelope.
@@ -29,19 +34,22 @@ const LARGEST: u64 = 1 << 20;
 const LINE: usize = 64;
 
 /// The kinds of public keys. Each accepts only signatures of its own kind.
-const ALGORITHMS: [&dyn VerificationAlgorithm; 5] = [
+const ALGORITHMS: [&dyn VerificationAlgorithm; 7] = [
     &ED25519,
     &ECDSA_P256_SHA256_ASN1,
     &ECDSA_P384_SHA256_ASN1,
+    // KMS signs with the longer curves so.
+    &ECDSA_P384_SHA384_ASN1,
     &ECDSA_P521_SHA256_ASN1,
+    &ECDSA_P521_SHA512_ASN1,
     &RSA_PKCS1_2048_8192_SHA256,
 ];
 
 /// `statement` as it is written: by itself, or signed in its envelope.
-pub(super) fn sealed(statement: &Json, signer: Option<&Signer>) -> anyhow::Result<String> {
+pub(super) async fn sealed(statement: &Json, signer: Option<&Signer>) -> anyhow::Result<String> {
     let Some(signer) = signer else { return Ok(serde_json::to_string_pretty(statement)?) };
     let payload = statement.to_string();
-    let signature = signer.sign(&encoded(payload.as_bytes()))?;
+    let signature = signer.sign(&encoded(payload.as_bytes())).await?;
     let envelope = json!({
         "payloadType": PAYLOAD,
         "payload": STANDARD.encode(payload),
@@ -68,31 +76,50 @@ pub(super) struct Signer {
 enum Key {
     Ed25519(Ed25519KeyPair),
     Ecdsa(EcdsaKeyPair),
+    /// The library of the others signs with such keys over SHA-384 only.
+    P384(p384::ecdsa::SigningKey),
     Rsa(RsaKeyPair),
+    #[cfg(feature = "aws")]
+    Kms(SigningKey),
 }
 
 impl Signer {
     /// One with the private key in the file `private`, whose signatures the key in the file `verifier`
     /// must accept; without that, its own public key.
     pub(super) fn read(private: &Path, verifier: Option<&Path>) -> anyhow::Result<Self> {
-        let about = |path: &Path| format!("the key in {}", path.display());
-        let key = Key::read(private).with_context(|| about(private))?;
-        let public = key.public().map_err(|_| anyhow!("its public key cannot be written"))?;
-        let id = hex::encode(Sha256::digest(public_pem(public.as_ref())));
+        Self::of(Key::read(private).with_context(|| about(private))?, verifier)
+    }
+
+    /// The same with a private key that KMS has.
+    #[cfg(feature = "aws")]
+    pub(super) fn of_kms(key: SigningKey, verifier: Option<&Path>) -> anyhow::Result<Self> {
+        Self::of(Key::Kms(key), verifier)
+    }
+
+    fn of(key: Key, verifier: Option<&Path>) -> anyhow::Result<Self> {
+        let public = key.public().context("its public key cannot be written")?;
+        let id = hex::encode(Sha256::digest(public_pem(&public)));
         let verifier = match verifier {
             Some(path) => public_key(path).with_context(|| about(path))?,
-            None => public.as_ref().to_vec(),
+            None => public,
         };
         Ok(Self { key, id, verifier })
     }
 
     /// The signature of `message`, which the verifier has accepted.
-    fn sign(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
+    async fn sign(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
         let random = SystemRandom::new();
         let failed = |_| anyhow!("the key does not sign");
         let signature = match &self.key {
             Key::Ed25519(key) => key.sign(message).as_ref().to_vec(),
             Key::Ecdsa(key) => key.sign(&random, message).map_err(failed)?.as_ref().to_vec(),
+            Key::P384(key) => {
+                let signature: p384::ecdsa::Signature =
+                    key.sign_prehash(&Sha256::digest(message)).context("the key does not sign")?;
+                signature.to_der().as_bytes().to_vec()
+            }
+            #[cfg(feature = "aws")]
+            Key::Kms(key) => key.sign(message).await?,
             Key::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
@@ -127,18 +154,38 @@ impl Key {
         let rsa = || RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).ok();
         ed25519()
             .or_else(|| ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING).map(Self::Ecdsa))
+            .or_else(|| p384(&der).map(Self::P384))
             .or_else(|| ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING).map(Self::Ecdsa))
             .or_else(|| rsa().map(Self::Rsa))
-            .context("it is none of Ed25519, ECDSA (P-256, P-521) and RSA (2048 to 8192 bits)")
+            .context(
+                "it is none of Ed25519, ECDSA (P-256, P-384, P-521) and RSA (2048 to 8192 bits)",
+            )
     }
 
-    fn public(&self) -> Result<PublicKeyX509Der<'static>, aws_lc_rs::error::Unspecified> {
-        match self {
-            Self::Ed25519(key) => key.public_key().as_der(),
-            Self::Ecdsa(key) => key.public_key().as_der(),
-            Self::Rsa(key) => key.public_key().as_der(),
-        }
+    /// The public key, as X.509 writes it.
+    fn public(&self) -> Option<Vec<u8>> {
+        let der: PublicKeyX509Der<'static> = match self {
+            Self::Ed25519(key) => key.public_key().as_der().ok()?,
+            Self::Ecdsa(key) => key.public_key().as_der().ok()?,
+            Self::Rsa(key) => key.public_key().as_der().ok()?,
+            Self::P384(key) => {
+                return Some(key.verifying_key().to_public_key_der().ok()?.into_vec());
+            }
+            #[cfg(feature = "aws")]
+            Self::Kms(key) => return Some(key.public().to_vec()),
+        };
+        Some(der.as_ref().to_vec())
     }
+}
+
+/// A key of the curve P-384 in PKCS #8 or SEC 1.
+fn p384(der: &[u8]) -> Option<p384::ecdsa::SigningKey> {
+    p384::SecretKey::from_der(der).ok().map(Into::into)
+}
+
+/// What an error is about.
+fn about(path: &Path) -> String {
+    format!("the key in {}", path.display())
 }
 
 /// The public key in the file `path`.

@@ -183,6 +183,13 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> String {
     pem("PRIVATE KEY", key.as_ref())
 }
 
+/// A key of this curve, as OpenSSL writes it in SEC 1.
+fn sec1(curve: &str) -> String {
+    let made =
+        Command::new("openssl").args(["ecparam", "-genkey", "-noout", "-name", curve]).output();
+    String::from_utf8(made.unwrap().stdout).unwrap()
+}
+
 /// Whether OpenSSL accepts the signature in `envelope` with the key in `private`.
 fn openssl_accepts(dir: &Path, envelope: &Json, private: &Path) -> bool {
     use base64::Engine as _;
@@ -231,6 +238,8 @@ async fn openssl_accepts_what_keys_of_every_kind_sign() {
     for key in [
         pem("PRIVATE KEY", ed25519.as_ref()),
         ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
+        ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        sec1("secp384r1"),
         ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING),
         rsa("test-only"),
         rsa("test-only-pkcs8"),
@@ -272,11 +281,13 @@ async fn nothing_is_written_that_the_verifier_does_not_accept() {
         assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{said}");
         assert_eq!(output.exists(), why.is_empty());
     }
-    fs::write(&key, ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING)).unwrap();
+    let unknown =
+        Command::new("openssl").args(["genpkey", "-algorithm", "X25519"]).output().unwrap();
+    fs::write(&key, unknown.stdout).unwrap();
     let options = json!({"signing_mode": "key", "signer": key});
     let run = fake::run_for::<Provenance>(facts(dir.path(), &[]), options, made).await;
     let said = format!("{:#}", run.0.map(drop).unwrap_err());
-    assert!(said.contains("it is none of Ed25519, ECDSA (P-256, P-521)"), "{said}");
+    assert!(said.contains("it is none of Ed25519, ECDSA (P-256, P-384, P-521)"), "{said}");
 }
 
 #[tokio::test]
@@ -305,13 +316,15 @@ async fn an_sbom_is_attested_in_its_own_format() {
 fn what_is_not_built_or_missing_is_said_before_anything_runs() {
     let refused = |options: Json| fake::prepare::<Provenance>(options).unwrap_err().join("\n");
     for (options, why) in [
-        (json!({"signing_mode": "kms", "signer": "awskms://a"}), "is not built yet"),
+        (json!({"signing_mode": "kms", "signer": "gcpkms://a"}), "of `gcpkms` is not built yet"),
+        (json!({"signing_mode": "kms", "signer": "awskms://a"}), "names no key"),
+        (json!({"signing_mode": "kms", "signer": "x://a/b"}), "are named `awskms:///…`"),
         (json!({"signing_mode": "keyless"}), "keyless signing is not built yet"),
         (json!({"keyless_identity": "x"}), "`keyless_identity` of `provenance` is not built yet"),
-        (json!({"sbom_scope": "squashed"}), "`sbom_scope` of `provenance` is not built yet"),
+        (json!({"sbom_exclude": ["x"]}), "`sbom_exclude` of `provenance` is not built yet"),
+        (json!({"sbom": true, "sbom_scope": "all-layers"}), "what was in earlier layers only"),
         (json!({"signing_mode": "key"}), "needs `signer`"),
         (json!({"signing_mode": "key", "signer": "a", "key": "b"}), "given with another value"),
-        (json!({"sbom": true}), "needs `sbom_scan_path`"),
     ] {
         let said = refused(options.clone());
         assert!(said.contains(why), "{options}: {said}");

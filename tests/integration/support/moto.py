@@ -9,10 +9,13 @@ import os
 import signal
 import sys
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from werkzeug.serving import run_simple
 from werkzeug.test import Client
 
 from moto.ec2.models.amis import Ami
+from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -39,6 +42,18 @@ def made_of_a_volume(init):
     return wrapped
 
 
+def signs_digests(sign, of_hash):
+    """KMS signs what is a digest already as it is; moto would make a digest of it."""
+
+    def wrapped(self, message, signing_algorithm):
+        digest = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}[signing_algorithm[-3:]]()
+        if len(message) != digest.digest_size:
+            return sign(self, message, signing_algorithm)
+        return self.private_key.sign(message, *of_hash(utils.Prehashed(digest)))
+
+    return wrapped
+
+
 def serve(app, port):
     ctypes.CDLL(None).prctl(KILL_WITH_PARENT, signal.SIGKILL)
     os.close(0)
@@ -47,6 +62,8 @@ def serve(app, port):
 
 def main():
     Ami.__init__ = made_of_a_volume(Ami.__init__)
+    ECDSAPrivateKey.sign = signs_digests(ECDSAPrivateKey.sign, lambda digest: [ec.ECDSA(digest)])
+    RSAPrivateKey.sign = signs_digests(RSAPrivateKey.sign, lambda digest: [padding.PKCS1v15(), digest])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     app = DomainDispatcherApplication(create_backend_app)
     app.debug = True

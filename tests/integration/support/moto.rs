@@ -187,4 +187,23 @@ impl Moto {
         assert!(output.status.success(), "{action}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+
+    /// The answer of a service that is called in JSON, e.g. `kms`'s to `TrentService.CreateKey`.
+    pub fn json(
+        &self,
+        service: &str,
+        target: &str,
+        input: &serde_json::Value,
+    ) -> serde_json::Value {
+        let scope = format!("Credential={ACCESS_KEY}/20260101/us-east-1/{service}/aws4_request");
+        let output = Command::new("curl")
+            .args(["-fsS", "-H", &format!("Authorization: AWS4-HMAC-SHA256 {scope}")])
+            .args(["-H", &format!("X-Amz-Target: {target}")])
+            .args(["-H", "Content-Type: application/x-amz-json-1.1", "-d", &input.to_string()])
+            .arg(self.endpoint())
+            .output()
+            .expect("curl is installed (tests/run does)");
+        assert!(output.status.success(), "{target}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
 }
