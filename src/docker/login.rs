@@ -23,8 +23,8 @@ pub struct Login {
     /// The registry, e.g. `registry.example.com:5000`; Docker Hub if not given.
     pub login_server: String,
     /// Whether to log in to Amazon's registry `login_server`
-    /// (`123456789012.dkr.ecr.us-east-1.amazonaws.com`) with a token that AWS gives out for the
-    /// credentials of the options `aws_…`, or those that AWS's own tools find.
+    /// (`123456789012.dkr.ecr.us-east-1.amazonaws.com`, or `public.ecr.aws/…`) with a token that AWS gives
+    /// out for the credentials of the options `aws_…`, or those that AWS's own tools find.
     pub ecr_login: bool,
     /// The access key for `ecr_login`.
     pub aws_access_key: Secret,
@@ -34,10 +34,16 @@ pub struct Login {
     pub aws_token: Secret,
     /// A profile of the shared AWS config and credentials files, for `ecr_login`.
     pub aws_profile: String,
-    /// Whether `login_server` is a registry of Amazon's public ones. They need no login to be pulled
-    /// from; to log in to them is not built.
+    /// Whether `login_server` has Amazon's public images, though it is not called `public.ecr.aws`: a
+    /// mirror, for example. Nobody must log in to pull them.
     pub aws_force_use_public_ecr: bool,
 }
+
+/// Amazon's public registry.
+const PUBLIC: &str = "public.ecr.aws";
+
+/// The one region that gives out tokens for it.
+pub const PUBLIC_REGION: &str = "us-east-1";
 
 /// The region of the registry at `server`, if it is one of an AWS account.
 pub fn ecr_region(server: &str) -> Option<&str> {
@@ -58,13 +64,21 @@ impl Login {
     /// What the AWS account must allow, so that images of its registry are pulled; and pushed, if somebody
     /// does.
     pub fn permissions(&self, pushes: bool) -> Vec<Permission> {
-        let Some(region) = ecr_region(&self.login_server).filter(|_| self.ecr_login) else {
-            return Vec::new();
-        };
         const PULL: [&str; 3] =
             ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"];
         const PUSH: [&str; 4] =
             ["CompleteLayerUpload", "InitiateLayerUpload", "PutImage", "UploadLayerPart"];
+        if self.ecr_login && self.is_public() {
+            let token = ["ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"];
+            let calls = ["BatchCheckLayerAvailability"].iter().chain(&PUSH);
+            let calls = Permission::new(calls.map(|call| format!("ecr-public:{call}")))
+                .on(["arn:aws:ecr-public::*:repository/*"]);
+            let pushed = pushes.then(|| calls.made_by_service());
+            return [Permission::new(token)].into_iter().chain(pushed).collect();
+        }
+        let Some(region) = ecr_region(&self.login_server).filter(|_| self.ecr_login) else {
+            return Vec::new();
+        };
         let partition = partition(region);
         let account = host_of(&self.login_server).split('.').next().unwrap_or_default();
         let repositories = format!("arn:{partition}:ecr:{region}:{account}:repository/*");
@@ -72,6 +86,11 @@ impl Login {
         let calls = Permission::new(calls.map(|call| format!("ecr:{call}"))).on([repositories]);
         // The engine makes them.
         vec![Permission::new(["ecr:GetAuthorizationToken"]), calls.made_by_service()]
+    }
+
+    /// Whether the registry is Amazon's public one.
+    pub fn is_public(&self) -> bool {
+        self.aws_force_use_public_ecr || host_of(&self.login_server) == PUBLIC
     }
 
     /// Reports what is wrong.
@@ -120,15 +139,11 @@ impl Login {
         if self.login {
             check.error("ecr_login", "`login` excludes it: there is one way to log in");
         }
-        if self.aws_force_use_public_ecr || host_of(&self.login_server) == "public.ecr.aws" {
-            let cause = "to log in to Amazon's public registries is not built";
-            check.error("ecr_login", cause).help =
-                Some("to pull from them, leave `ecr_login` away".to_owned());
-        } else if self.login_server.is_empty() {
+        if self.login_server.is_empty() {
             check.missing("login_server", "`ecr_login` needs the registry to log in to");
-        } else if ecr_region(&self.login_server).is_none() {
+        } else if !self.is_public() && ecr_region(&self.login_server).is_none() {
             let cause = "this is no registry of Amazon's, such as \
-                         `123456789012.dkr.ecr.us-east-1.amazonaws.com`";
+                         `123456789012.dkr.ecr.us-east-1.amazonaws.com` or `public.ecr.aws`";
             check.error("login_server", cause);
         }
         if self.aws_access_key.is_empty() != self.aws_secret_key.is_empty() {
@@ -170,5 +185,24 @@ mod tests {
         ] {
             assert_eq!(ecr_region(server), expected, "{server}");
         }
+    }
+
+    #[test]
+    fn amazons_public_registry_needs_permissions_of_its_own() {
+        let login = |server: &str, force: bool| Login {
+            ecr_login: true,
+            login_server: server.to_owned(),
+            aws_force_use_public_ecr: force,
+            ..Login::default()
+        };
+        for login in [login("public.ecr.aws/me", false), login("mirror.example.com", true)] {
+            let pulled = login.permissions(false);
+            let [token] = pulled.as_slice() else { panic!("{pulled:?}") };
+            assert!(token.actions.contains("sts:GetServiceBearerToken"), "{token:?}");
+            let pushed = login.permissions(true);
+            assert!(pushed[1].actions.contains("ecr-public:PutImage"), "{pushed:?}");
+            assert!(pushed[1].resources.contains("arn:aws:ecr-public::*:repository/*"));
+        }
+        assert_eq!(login("mirror.example.com", false).permissions(true), []);
     }
 }

@@ -34,12 +34,16 @@ async fn ecr(
     use anyhow::Context as _;
     use tokio_util::sync::CancellationToken;
 
-    use super::login::ecr_region;
+    use super::login::{PUBLIC_REGION, ecr_region};
     use crate::aws::access::Access;
     use crate::aws::account::{Account, Haste};
+    use crate::aws::ecr;
 
-    let region =
-        ecr_region(registry).with_context(|| format!("{registry} is no registry of Amazon's"))?;
+    let region = match login.is_public() {
+        true => PUBLIC_REGION,
+        false => ecr_region(registry)
+            .with_context(|| format!("{registry} is no registry of Amazon's"))?,
+    };
     let access = Access {
         access_key: login.aws_access_key.clone(),
         secret_key: login.aws_secret_key.clone(),
@@ -50,7 +54,11 @@ async fn ecr(
     };
     let account = Account::open(&access, environment, redactor, Haste::Patient).await?;
     // Whoever logs in is cancelled as a whole.
-    let (user, password) = crate::aws::ecr::login(&account, &CancellationToken::new()).await?;
+    let cancel = CancellationToken::new();
+    let (user, password) = match login.is_public() {
+        true => ecr::login_to_public(&account, &cancel).await?,
+        false => ecr::login(&account, &cancel).await?,
+    };
     redactor.register(password.expose());
     Ok(Credentials::of_user(registry, &user, password))
 }

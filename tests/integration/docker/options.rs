@@ -38,8 +38,8 @@ fn a_container_is_kept_in_one_way_and_made_of_one_image() {
         ("image = \"a\"\ncommit = true\nrun_command = [\"-d\", \"{{.Imgae}}\"]", "Imgae"),
         ("image = \"a\"\ncommit = true\necr_login = true", "`docker` needs `login_server`"),
         (
-            "image = \"a\"\ncommit = true\necr_login = true\nlogin_server = \"public.ecr.aws\"",
-            "to log in to Amazon's public registries is not built",
+            "image = \"a\"\ncommit = true\necr_login = true\nlogin_server = \"ecr.example.com\"",
+            "this is no registry of Amazon's",
         ),
         (
             "image = \"a\"\ncommit = true\nlogin = true\nlogin_username = \"me\"",

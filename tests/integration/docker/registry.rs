@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use axum::Router;
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::support::registry::Registry;
-use crate::support::{Dockerd, Moto, Program, Run};
+use crate::support::{ACCESS_KEY, Dockerd, Moto, Program, Run, SECRET_KEY, Served};
 
 fn program() -> Program {
     Program::new().with(Dockerd::shared().environment())
@@ -128,4 +130,40 @@ fn amazons_registry_is_logged_in_to_with_a_token_of_the_account() {
     let login = format!("{login}\naws_access_key = \"AKIAIOSFODNN7EXAMPLE\"");
     let run = push(&program, &format!("{server}/web"), &login).failed_with(1);
     assert!((run.stdout + &run.stderr).contains("`docker-push` needs `aws_secret_key`"));
+}
+
+/// Amazon's public registry gives out a token for [`LOGIN`]; as it is documented, for moto knows nothing of it.
+fn public_registry() -> Served {
+    let answer = |headers: HeaderMap| async move {
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        assert_eq!(header("x-amz-target"), "SpencerFrontendService.GetAuthorizationToken");
+        assert_eq!(header("content-type"), "application/x-amz-json-1.1");
+        let scope = header("authorization");
+        assert!(scope.contains("/us-east-1/ecr-public/aws4_request"), "{scope}");
+        assert!(
+            scope.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-target"),
+            "{scope}"
+        );
+        let token = STANDARD.encode(LOGIN);
+        serde_json::json!({"authorizationData": {"authorizationToken": token}}).to_string()
+    };
+    Served::start(Router::new().route("/", axum::routing::post(answer)))
+}
+
+#[test]
+fn amazons_public_registry_is_logged_in_to_with_a_token_of_its_one_region() {
+    let (registry, tokens) = (Registry::start_with_login(LOGIN), public_registry());
+    let program = program().with([
+        ("AWS_ENDPOINT_URL_ECR_PUBLIC", tokens.url().as_str()),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        ("AWS_REGION", "eu-west-1"),
+    ]);
+    let server = &registry.host;
+    let login =
+        format!("ecr_login = true\naws_force_use_public_ecr = true\nlogin_server = \"{server}\"");
+    let run = push(&program, &format!("{server}/alias/web"), &login).succeeded();
+    let (_, password) = LOGIN.split_once(':').unwrap();
+    assert!(!run.stdout.contains(password), "{}", run.stdout);
+    assert_eq!(registry.manifests(), ["alias/web/1", "alias/web/2"]);
 }
