@@ -63,7 +63,8 @@ pub struct Options {
     /// The digest that `vagrant` should find: `sha256:…`.
     pub box_checksum: String,
     /// Uploads through the server, and not straight to where it stores boxes. What is larger than 5 GiB
-    /// goes that way anyway.
+    /// goes that way anyway. Either way takes a box in one piece: one that breaks off is sent again from
+    /// its start.
     pub no_direct_upload: bool,
     /// Another server with the same interface: `host:port`, or a URL. Default: `HCP_API_ADDRESS` of the
     /// environment, or `api.cloud.hashicorp.com:443`.
