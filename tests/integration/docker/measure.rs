@@ -107,6 +107,7 @@ fn a_directory_goes_as_fast_as_by_dockers_own_program() {
         let output = command.envs(engine.environment()).args(args).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     };
+    let (mut ours_best, mut theirs_best) = (Duration::MAX, Duration::MAX);
     for round in 0..3 {
         let ours = bake(upload).saturating_sub(bake(""));
         let name = format!("copy{round}");
@@ -116,5 +117,8 @@ fn a_directory_goes_as_fast_as_by_dockers_own_program() {
         let theirs = begun.elapsed();
         docker(&["rm", "-f", &name]);
         println!("10,000 files: imgbake {ours:?}, docker cp {theirs:?}");
+        (ours_best, theirs_best) = (ours_best.min(ours), theirs_best.min(theirs));
     }
+    let speed = theirs_best.as_secs_f64() / ours_best.as_secs_f64();
+    assert!(speed >= 0.9, "{speed:.2} x as fast as docker cp");
 }
