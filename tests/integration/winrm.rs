@@ -135,6 +135,30 @@ fn a_service_that_takes_only_small_envelopes_gets_small_ones() {
 }
 
 #[test]
+fn a_large_file_goes_in_several_parts_at_a_time_where_the_service_has_shells_for_them() {
+    let large: Vec<u8> = (0..33_u32 << 20).map(|n| (n % 251) as u8).collect();
+    let upload = json!([{"type": "file", "source": "file", "destination": "C:/sub/file"}]);
+    for (shells, parts) in [("30", 4), ("4", 0)] {
+        let (program, machine) = (Program::new(), WinRm::start(&["--shells", shells]));
+        program.write("file", &large);
+        provision(&program, &machine, json!({}), upload.clone()).succeeded();
+        assert!(fs::read(machine.file("sub/file")).unwrap() == large, "{shells}");
+        let log = machine.log();
+        let whole = log.iter().filter(|line| line.starts_with("powershell receive ")).count();
+        let found = log.iter().filter(|line| line.starts_with("powershell part ")).count();
+        assert_eq!(whole, usize::from(parts == 0), "{log:#?}");
+        assert!(parts == 0 || found == parts, "{log:#?}");
+        assert_eq!(fs::read_dir(machine.file("Users/vagrant/Temp")).unwrap().count(), 0);
+    }
+    let (program, machine) = (Program::new(), WinRm::basic());
+    fs::write(machine.file("corrupt"), "").unwrap();
+    program.write("file", &large);
+    let run = provision(&program, &machine, json!({}), upload).failed_with(1);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("it was changed on its way"), "{said}");
+}
+
+#[test]
 fn a_file_that_is_changed_on_its_way_is_an_error() {
     let (program, machine) = (Program::new(), WinRm::basic());
     fs::write(machine.file("corrupt"), "").unwrap();
@@ -387,9 +411,18 @@ fn an_upload_is_twenty_times_as_fast_as_by_echo() {
         begun.elapsed().as_secs_f64()
     };
     let nothing = time(json!([]));
-    let with = time(json!([{"type": "file", "source": "file", "destination": "C:/file"}]));
-    let ours = with - nothing;
+    let upload = json!([{"type": "file", "source": "file", "destination": "C:/file"}]);
+    let ours = time(upload.clone()) - nothing;
     assert!(fs::read(machine.file("file")).unwrap() == random);
+    // From 32 MiB on it goes in parts.
+    for mebibytes in [31, 33] {
+        program.write(
+            "file",
+            random.iter().cycle().take(mebibytes << 20).copied().collect::<Vec<_>>(),
+        );
+        println!("{mebibytes} MiB: {:.2} s", time(upload.clone()) - nothing);
+    }
+    program.write("file", &random);
     let begun = Instant::now();
     let output = machine.upload_by_echo(&program.path("file"));
     let theirs = begun.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@ mod http;
 mod link;
 mod ntlm;
 mod options;
+mod parts;
 mod shell;
 mod soap;
 mod transfer;
@@ -22,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use self::http::Endpoint;
 use self::link::{Login, Service};
 use self::ntlm::Account;
-use self::shell::Input;
+use self::shell::{Input, Shell as Opened};
 use super::connector::{Connector, KeyRequest, PasswordKey, Pause, no_login};
 use super::listening::LOOPBACK;
 use super::{KeyType, Target, Way};
@@ -237,7 +238,18 @@ impl WinRm {
         input: Option<Input<'_>>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
-        shell::run(&self.service, &self.ends, line, input, output).await
+        self.open().await?.run(line, input, output).await
+    }
+
+    async fn open(&self) -> anyhow::Result<Opened> {
+        Opened::open(&self.service, &self.ends).await
+    }
+
+    /// Waits until the shells are deleted that nobody needs any more.
+    async fn settle(&self) {
+        self.ends.close();
+        let _ = tokio::time::timeout(GOODBYE, self.ends.wait()).await;
+        self.ends.reopen();
     }
 }
 

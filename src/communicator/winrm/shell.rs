@@ -28,7 +28,7 @@ pub(super) type Input<'a> =
     std::pin::Pin<Box<dyn Chunks<Item = anyhow::Result<Bytes>> + Send + 'a>>;
 
 /// A shell. It is deleted when it is dropped, and its command with it.
-struct Shell {
+pub(super) struct Shell {
     service: Arc<Service>,
     id: String,
     ends: TaskTracker,
@@ -46,26 +46,31 @@ impl Drop for Shell {
     }
 }
 
-/// Runs `line` in `cmd`; `output` gets what it prints as it comes. Dropping the future ends it.
-pub(super) async fn run(
-    service: &Arc<Service>,
-    ends: &TaskTracker,
-    line: &str,
-    input: Option<Input<'_>>,
-    output: &mut dyn GuestOutput,
-) -> anyhow::Result<Exit> {
-    let text = service.ask(Request::Create, WORK).await?;
-    let id = Answer::parse(&text)?.shell_id()?;
-    let shell = Shell { service: service.clone(), id, ends: ends.clone() };
-    let takes_input = input.is_some();
-    let request = Request::Command { shell: &shell.id, line, takes_input };
-    let text = service.ask(request, WORK).await?;
-    let command = Answer::parse(&text)?.command_id()?;
-    let Some(input) = input else { return receive(&shell, &command, output).await };
-    tokio::select! {
-        exit = receive(&shell, &command, output) => exit,
-        // Where all is sent, only the end of the command is waited for.
-        Err(error) = send(&shell, &command, input) => Err(error),
+impl Shell {
+    /// A new one, whose end is one of `ends`.
+    pub(super) async fn open(service: &Arc<Service>, ends: &TaskTracker) -> anyhow::Result<Self> {
+        let text = service.ask(Request::Create, WORK).await?;
+        let id = Answer::parse(&text)?.shell_id()?;
+        Ok(Self { service: service.clone(), id, ends: ends.clone() })
+    }
+
+    /// Runs `line` in `cmd`; `output` gets what it prints as it comes. Dropping the future ends it.
+    pub(super) async fn run(
+        self,
+        line: &str,
+        input: Option<Input<'_>>,
+        output: &mut dyn GuestOutput,
+    ) -> anyhow::Result<Exit> {
+        let takes_input = input.is_some();
+        let request = Request::Command { shell: &self.id, line, takes_input };
+        let text = self.service.ask(request, WORK).await?;
+        let command = Answer::parse(&text)?.command_id()?;
+        let Some(input) = input else { return receive(&self, &command, output).await };
+        tokio::select! {
+            exit = receive(&self, &command, output) => exit,
+            // Where all is sent, only the end of the command is waited for.
+            Err(error) = send(&self, &command, input) => Err(error),
+        }
     }
 }
 

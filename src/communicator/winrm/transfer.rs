@@ -17,7 +17,8 @@ use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::shell::Input;
-use super::{WinRm, encoded};
+use super::soap::Fault as Refused;
+use super::{WinRm, encoded, parts};
 use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::local::{self, Tree};
 use crate::communicator::progress::Counter;
@@ -43,7 +44,7 @@ const IS_DIRECTORY: u32 = 64;
 /// How much is read at a time.
 const CHUNK: usize = 128 * 1024;
 /// What a machine may say of a transfer.
-const LONGEST_WORDS: usize = 64 * 1024;
+pub(super) const LONGEST_WORDS: usize = 64 * 1024;
 
 /// Uploads to the file `to`.
 pub(super) async fn upload(
@@ -60,8 +61,20 @@ pub(super) async fn upload(
         }
         Upload::File(path) => {
             let file = local::open(path).await?.into_std().await;
-            let size = file.metadata()?.len();
-            (Box::new(file), path.display().to_string(), size)
+            let (size, what) = (file.metadata()?.len(), path.display().to_string());
+            if size >= parts::LARGE {
+                match parts::upload(winrm, path, size, to, Counter::new(ui, &what, Some(size)))
+                    .await
+                {
+                    // Its administrator may allow one user fewer shells.
+                    Err(error) if error.is::<Refused>() => {
+                        tracing::info!("the service takes no parts at a time: {error:#}");
+                        winrm.settle().await;
+                    }
+                    uploaded => return uploaded,
+                }
+            }
+            (Box::new(file), what, size)
         }
     };
     let counter = Counter::new(ui, what, Some(size));
@@ -93,7 +106,11 @@ async fn give(
 }
 
 /// Writes all of `reader` as base64 of its compressed bytes, and gives the digest of it.
-fn pack(mut reader: impl Read, to: BlockWriter, counter: &Counter) -> anyhow::Result<String> {
+pub(super) fn pack(
+    mut reader: impl Read,
+    to: BlockWriter,
+    counter: &Counter,
+) -> anyhow::Result<String> {
     let text = EncoderWriter::new(BufWriter::with_capacity(CHUNK, to), &BASE64);
     let mut packed = GzEncoder::new(text, Compression::fast());
     let mut digest = Sha256::new();
@@ -112,8 +129,15 @@ fn pack(mut reader: impl Read, to: BlockWriter, counter: &Counter) -> anyhow::Re
     Ok(hex::encode(digest.finalize()))
 }
 
+/// The digest of all of `reader`.
+pub(super) fn digest(mut reader: impl Read) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    io::copy(&mut reader, &mut digest)?;
+    Ok(hex::encode(digest.finalize()))
+}
+
 /// An error unless one of our scripts, which has `said` that, succeeded.
-fn success(said: &Capture, exit: Exit) -> anyhow::Result<()> {
+pub(super) fn success(said: &Capture, exit: Exit) -> anyhow::Result<()> {
     let said = guest::harmless(&said.stderr);
     match exit {
         Exit::Status(0) => Ok(()),

@@ -1,6 +1,7 @@
 """A WinRM service for tests: MS-WSMV's shells over HTTP or HTTPS, Basic and NTLM (pyspnego).
 
     winrm.py PORT-FILE ROOT LOG SCRIPTS [--cert FILE] [--no-basic] [--delay SECONDS] [--idle SECONDS]
+        [--envelope BYTES] [--shells COUNT]
 
 It serves the user `vagrant` with the password of NTLM_USER_FILE. ROOT is the machine's drive C:.
 LOG gets one line for each request and each command. SCRIPTS are directories of the PowerShell
@@ -279,6 +280,30 @@ class Machine:
         command.print("stdout", hashlib.sha256(data).hexdigest().encode())
         return 0
 
+    def script_hold(self, command, to):
+        place = self.path(to)
+        if os.path.isdir(place):
+            command.print("stderr", f"{to} is a directory\r\n".encode())
+            return 64
+        with self.held() as held:
+            command.print("stdout", f"{held.name}\r\n".encode())
+            command.read()
+            data = held.read()
+            if os.path.exists(os.path.join(self.root, "corrupt")):
+                data = data[:-1] + b"?"
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "wb") as file:
+                file.write(data)
+        command.print("stdout", hashlib.sha256(data).hexdigest().encode())
+        return 0
+
+    def script_part(self, command, held, at):
+        data = gzip.decompress(base64.b64decode(command.read(), validate=True))
+        with open(held, "r+b") as file:
+            file.seek(int(at))
+            file.write(data)
+        return 0
+
     def script_send(self, command, packs, **values):
         path = values["from"]
         if packs:
@@ -427,6 +452,8 @@ class Machine:
             self.used[shell] = (time.time(), self.used[shell][1])
 
     def do_Create(self, _, body):
+        if len(self.shells) >= ARGUMENTS.shells:
+            raise Fault("2150859174", "this user has as many shells as it may")
         shell = str(uuid.uuid4()).upper()
         self.shells[shell] = {}
         idle = body.find(f".//{{{RSP}}}IdleTimeOut")
@@ -639,6 +666,7 @@ for name in ["port_file", "root", "log", "scripts"]:
 parser.add_argument("--cert")
 parser.add_argument("--no-basic", action="store_true")
 parser.add_argument("--envelope", type=int, default=ENVELOPE)
+parser.add_argument("--shells", type=int, default=30)
 parser.add_argument("--kerberos", action="store_true")
 parser.add_argument("--delay", type=float, default=0)
 parser.add_argument("--idle", type=float, default=7200)
