@@ -32,10 +32,12 @@ const CHECK: Duration = Duration::from_secs(30);
 /// Whose signature the sums should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Publisher {
-    /// HashiCorp, which signs all that it publishes.
+    /// HashiCorp at its own site: it signs all that is there.
     HashiCorp,
-    /// HashiCorp, from a mirror: it may have no signatures.
+    /// The same from a mirror, which may have no signatures.
     HashiCorpMirrored,
+    /// HashiCorp's teams at GitHub: the first releases there were signed with other keys, if at all.
+    HashiCorpsTeams,
     /// Somebody of whom no key is known.
     Other,
 }
@@ -75,7 +77,15 @@ pub(super) async fn check(
     }
     let (sums, signature) = (file("sums", sums)?, file("sums.sig", &signature)?);
     match gpgv(&keyrings, &signature, &sums).await? {
-        Some(output) => verdict(&output),
+        Some(output) => {
+            let may_be_unknown = own.is_none() && publisher == Publisher::HashiCorpsTeams;
+            match unknown_key(&output).filter(|_| may_be_unknown) {
+                Some(key) => {
+                    Ok(format!("its signature is by a key that is not known here ({key})"))
+                }
+                None => verdict(&output),
+            }
+        }
         None if own.is_some() => bail!("{KEYS} is set, but there is no `gpgv`"),
         None => Ok("its signature was not checked, as there is no `gpgv`".to_owned()),
     }
@@ -86,8 +96,16 @@ fn unsigned(publisher: Publisher) -> anyhow::Result<String> {
     match publisher {
         Publisher::HashiCorp => bail!("its sums are not signed, and HashiCorp signs all of them"),
         Publisher::HashiCorpMirrored => Ok("the mirror has no signature of it".to_owned()),
+        Publisher::HashiCorpsTeams => Ok("it has no signature".to_owned()),
         Publisher::Other => Ok("its publisher does not sign".to_owned()),
     }
+}
+
+/// The key of a signature that none of the keys has made.
+fn unknown_key(output: &Output) -> Option<String> {
+    let status = String::from_utf8_lossy(&output.stdout);
+    let key = status.lines().find_map(|line| line.strip_prefix("[GNUPG:] NO_PUBKEY "))?;
+    Some(harmless(key.as_bytes()))
 }
 
 /// What `gpgv` has found.
@@ -164,14 +182,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_hashicorp_has_signed_is_taken_and_nothing_else() {
-        use Publisher::{HashiCorp, HashiCorpMirrored, Other};
+        use Publisher::{HashiCorp, HashiCorpMirrored, HashiCorpsTeams, Other};
         let said = checked(HashiCorp, SUMS, Some(SIGNATURE)).await.unwrap();
         if said.contains("there is no `gpgv`") {
-            println!("no gpgv here: signatures are not tested");
+            #[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
+            {
+                println!("no gpgv here: signatures are not tested");
+            }
             return;
         }
         assert_eq!(said, "its signature is HashiCorp's");
-        for publisher in [HashiCorp, HashiCorpMirrored] {
+        for publisher in [HashiCorp, HashiCorpMirrored, HashiCorpsTeams] {
             let swapped = [SUMS, b"\n"].concat();
             let error = checked(publisher, &swapped, Some(SIGNATURE)).await.unwrap_err();
             assert!(error.contains("is wrong") && error.contains("BAD signature"), "{error}");
@@ -180,6 +201,7 @@ mod tests {
         assert!(error.contains("HashiCorp signs all of them"), "{error}");
         let said = checked(HashiCorpMirrored, SUMS, None).await.unwrap();
         assert_eq!(said, "the mirror has no signature of it");
+        assert_eq!(checked(HashiCorpsTeams, SUMS, None).await.unwrap(), "it has no signature");
         assert_eq!(checked(Other, SUMS, None).await.unwrap(), "its publisher does not sign");
     }
 }

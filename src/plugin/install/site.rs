@@ -58,34 +58,24 @@ enum Kind {
     MirrorDir { dir: PathBuf },
 }
 
-/// The variable that another server is named by which stands for [`HASHICORP`].
-const HASHICORP_URL: &str = "IMGBAKE_RELEASES_URL";
+/// HashiCorp's site, unless `IMGBAKE_RELEASES_URL` names another server.
 const HASHICORP: &str = "https://releases.hashicorp.com";
-
-/// The same for GitHub's pages.
-const GITHUB_URL: &str = "IMGBAKE_GITHUB_URL";
-const GITHUB: &str = "https://github.com";
 
 impl Kind {
     fn hashicorp(environment: &Environment) -> Self {
-        Self::HashiCorp { base: base(environment, HASHICORP_URL, HASHICORP) }
-    }
-
-    /// Whether another server stands for the one that the publisher has.
-    fn is_mirror(&self) -> bool {
-        match self {
-            Self::HashiCorp { base } => base != HASHICORP,
-            Self::GitHub { pages, .. } => pages != GITHUB,
-            Self::MirrorUrl { .. } | Self::MirrorDir { .. } => true,
-        }
+        Self::HashiCorp { base: base(environment, "IMGBAKE_RELEASES_URL", HASHICORP) }
     }
 
     /// Who has published what is there, if it is HashiCorp's as `is_hashicorp` says.
     fn publisher(&self, is_hashicorp: bool) -> Publisher {
-        match (is_hashicorp, self.is_mirror()) {
-            (true, false) => Publisher::HashiCorp,
-            (true, true) => Publisher::HashiCorpMirrored,
-            (false, _) => Publisher::Other,
+        match self {
+            _ if !is_hashicorp => Publisher::Other,
+            Self::HashiCorp { base } if base == HASHICORP => Publisher::HashiCorp,
+            Self::HashiCorp { .. } => Publisher::HashiCorpMirrored,
+            // A mirror may have what was at either of them.
+            Self::GitHub { .. } | Self::MirrorUrl { .. } | Self::MirrorDir { .. } => {
+                Publisher::HashiCorpsTeams
+            }
         }
     }
 }
@@ -151,7 +141,7 @@ impl Site {
         let token = ["PACKER_GITHUB_API_TOKEN", "GITHUB_TOKEN"];
         let github = Kind::GitHub {
             api: base("IMGBAKE_GITHUB_API_URL", "https://api.github.com"),
-            pages: base(GITHUB_URL, GITHUB),
+            pages: base("IMGBAKE_GITHUB_URL", "https://github.com"),
             owner: owner.to_owned(),
             token: token.iter().find_map(|name| environment.get(name)).map(Secret::new),
         };

@@ -426,6 +426,13 @@ fn a_release_of_hashicorps_that_somebody_else_has_signed_is_refused() {
     let install = ["plugins", "install", "github.com/hashicorp/x"];
     let run = program.run(install).failed_with(1);
     assert!(said(&run).contains("the signature of its sums is wrong"), "{}", said(&run));
+    // At GitHub, where HashiCorp's teams had other keys, it is said.
+    let teams = Files::default();
+    teams.publish("1.1.0", &good("1.1.0"));
+    teams.put(&format!("{SUMS}.sig"), stranger.signature(&teams.content(SUMS)));
+    teams.also_of("hashicorp");
+    let run = asking(&teams.serve()).run(install).succeeded();
+    assert!(run.stdout.contains("by a key that is not known here"), "{}", run.stdout);
     // Who trusts somebody else says so.
     program.write("keys.gpg", stranger.key());
     let run = program.with([("IMGBAKE_PLUGIN_KEYS", "keys.gpg")]).run(install).succeeded();
