@@ -93,7 +93,7 @@ impl Voice {
             "Error" => self.ui.error(said()),
             "Machine" => {
                 let arguments = field(&argument, "Args").map(pack::texts).unwrap_or_default();
-                let category = harmless(pack::text_in(&argument, "Category").as_bytes());
+                let category = record_type(&pack::text_in(&argument, "Category"));
                 let fields = arguments.iter().map(|field| harmless(field.as_bytes())).collect();
                 self.ui.send(Message::Record(category.into(), fields));
             }
@@ -106,6 +106,12 @@ impl Voice {
         }
         Ok(Value::Nil)
     }
+}
+
+/// The type of a record as a plugin names it, which is a field of a line: what could end either is `_`.
+fn record_type(named: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    named.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
 }
 
 #[async_trait]
