@@ -413,9 +413,7 @@ impl Reader {
         let fail_on_warnings = self.boolean("fail-on-warnings", texts.fail_on_warnings.as_deref());
         let timeout = self.duration("timeout", texts.timeout.as_deref());
         let skip_unchanged = self.skip_unchanged(&texts);
-        // What goes is gone: it is shown first.
-        let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
-        let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
+        let dry_run = self.dry_run(command, &texts);
         let keep_failed = self.keep_failed(&texts);
         let force = self.boolean("force", texts.force.as_deref());
         let delete_kept = self.boolean("delete-kept", texts.delete_kept.as_deref());
@@ -423,12 +421,6 @@ impl Reader {
         let lint = list(texts.lint.as_deref());
         let lint = lint.iter().filter_map(|wish| self.parsed("lint", Some(wish))).collect();
         let report = text(&texts.report).map(PathBuf::from);
-        // What changes nothing takes it, too.
-        const ACTS: [Command; 4] =
-            [Command::Publish, Command::Promote, Command::Rollback, Command::Test];
-        if dry_run && command.is_some_and(|command| ACTS.contains(&command)) {
-            self.refuse("dry-run", "it is for `build`, `fmt`, `cleanup`, `retire` and `reap`");
-        }
         let only = list(texts.only.as_deref());
         if command == Some(Command::Publish) && only.len() > 1 {
             self.refuse("only", "one build is published");
@@ -466,6 +458,19 @@ impl Reader {
             channel,
             allow_files: paths(texts.allow_files.as_deref()),
         })
+    }
+
+    fn dry_run(&mut self, command: Option<Command>, texts: &Texts) -> bool {
+        // What goes is gone: it is shown first.
+        let retires = texts.dry_run.is_none() && command == Some(Command::Retire);
+        let dry_run = retires || self.boolean("dry-run", texts.dry_run.as_deref());
+        // What changes nothing takes it, too.
+        const ACTS: [Command; 4] =
+            [Command::Publish, Command::Promote, Command::Rollback, Command::Test];
+        if dry_run && command.is_some_and(|command| ACTS.contains(&command)) {
+            self.refuse("dry-run", "it is for `build`, `fmt`, `cleanup`, `retire` and `reap`");
+        }
+        dry_run
     }
 
     fn skip_unchanged(&mut self, texts: &Texts) -> Option<SkipUnchanged> {
