@@ -352,7 +352,7 @@ mod tests {
             ("git::ext://sh/r//d", "no way to a repository"),
             ("git::ssh://-oProxyCommand/r//d", "names no host"),
             ("git::https://a.example//", "names no file in a repository"),
-            ("git::https://a.example/r//../d", "names no file in a repository"),
+            ("git::https://a.example/r//x%2F..%2F..%2Fd", "names no file in a repository"),
             ("git::https://a.example/r//d?ref=--upload-pack=x", "names no branch"),
             ("git::https://a.example/r//d?sshkey=x", "`sshkey` in the address is not built"),
             ("gcs::https://a.example/b/d", "names no object"),
