@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,6 +20,8 @@ use crate::scratch::Scratch;
 
 /// What is kept of what `ssh` complains of.
 const MOST_WORDS: u64 = 64 << 10;
+/// How long it may take to say it, once it has nothing else to say.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where an engine is: `ssh://[USER@]HOST[:PORT][/SOCKET]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,19 +120,21 @@ async fn listen(listener: UnixListener, address: Address, words: Words) {
 
 async fn connect(client: UnixStream, mut command: Command, words: Words) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let said = match command.process_group(0).kill_on_drop(true).spawn() {
-        Ok(child) => pass_on(client, child).await,
-        Err(error) => Some(error.to_string()),
-    };
-    if let Some(said) = said {
+    let tell = |said: String| {
         *words.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    };
+    match command.process_group(0).kill_on_drop(true).spawn() {
+        Ok(child) => {
+            pass_on(client, child, tell).await;
+        }
+        Err(error) => tell(error.to_string()),
     }
 }
 
-/// Passes on what both sides say, until the engine has said all; what `ssh` complains of, if it fails.
-async fn pass_on(client: UnixStream, mut child: Child) -> Option<String> {
+/// Passes on what both sides say, until the engine has said all; tells what `ssh` complains of, if it fails.
+async fn pass_on(client: UnixStream, mut child: Child, tell: impl Fn(String)) -> Option<()> {
     let (mut input, mut output) = (child.stdin.take()?, child.stdout.take()?);
-    let complaints = child.stderr.take()?;
+    let mut complaints = child.stderr.take()?.take(MOST_WORDS);
     let (mut from, mut to) = client.into_split();
     let up = async {
         let _ = tokio::io::copy(&mut from, &mut input).await;
@@ -139,17 +144,22 @@ async fn pass_on(client: UnixStream, mut child: Child) -> Option<String> {
     };
     let down = async {
         let _ = tokio::io::copy(&mut output, &mut to).await;
-        let _ = to.shutdown().await;
     };
     tokio::select! {
         () = up => {}
         () = down => {}
     }
     let mut said = Vec::new();
-    complaints.take(MOST_WORDS).read_to_end(&mut said).await.ok()?;
+    // Where connections are shared, the one that stays has them open.
+    let _ = tokio::time::timeout(LAST_WORDS, complaints.read_to_end(&mut said)).await;
     let status = child.wait().await.ok()?;
-    let lines: Vec<_> = said.split(|&byte| byte == b'\n').map(harmless).collect();
-    (!status.success()).then(|| lines.join(" ").trim().to_owned())
+    if !status.success() {
+        let lines: Vec<_> = said.split(|&byte| byte == b'\n').map(harmless).collect();
+        tell(lines.join(" ").trim().to_owned());
+    }
+    // Who hears that it is over asks what was told.
+    let _ = to.shutdown().await;
+    Some(())
 }
 
 #[cfg(test)]
