@@ -188,10 +188,10 @@ fn site() -> Served {
         "/packer/{*path}",
         axum::routing::get(move |Path(path): Path<String>| async move {
             match path.as_str() {
-                "index.json" => index.into_bytes(),
-                "1.9.0/packer_1.9.0_SHA256SUMS" => sums.into_bytes(),
-                _ if path.starts_with("1.9.0/packer_1.9.0_linux_") => archive,
-                _ => Vec::new(),
+                "index.json" => Ok(index.into_bytes()),
+                "1.9.0/packer_1.9.0_SHA256SUMS" => Ok(sums.into_bytes()),
+                _ if path.starts_with("1.9.0/packer_1.9.0_linux_") => Ok(archive),
+                _ => Err(axum::http::StatusCode::NOT_FOUND),
             }
         }),
     ))
