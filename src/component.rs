@@ -33,10 +33,10 @@ use crate::stop::Stop;
 
 pub use access::{Access, ContainerAccess, Entrance, Sharing, WindowsAccess};
 pub use check::Check;
-pub use cleaner::{Cleaner, CleanupContext, Wanted};
+pub use cleaner::{Cleaner, CleanupContext, OneByOne, Wanted};
 pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Incoming, Input, Upload};
 pub use descriptor::{Component, Declared, Described, Description, Descriptor, Prepare, prepare};
-pub use facts::Facts;
+pub use facts::{ConnectorOptions, Facts};
 pub use past::{PastImage, PastQuery};
 
 /// `-on-error`: what happens to a build's machine when a step fails.
@@ -160,6 +160,45 @@ pub trait Checkpoints: Send + Sync {
     async fn take(&self, cx: &BuildContext, done: usize);
 }
 
+/// What a builder can do beside building.
+#[derive(Clone, Copy, Debug)]
+pub struct Capabilities {
+    /// Whether it looks for what it has made before, and [skips](SkipUnchanged) what is unchanged; else
+    /// why not.
+    pub skips_unchanged: Result<(), &'static str>,
+    /// Whether it can start a machine from what it makes, to have it [tested](Builder::test).
+    pub tests: bool,
+    /// Whether it [keeps](BuildContext::keep_failed) a machine on which a provisioner has failed, and
+    /// looks for one that an earlier run has kept.
+    pub keeps_failed: bool,
+    /// Whether it takes [checkpoints](Checkpoints) of that machine before each provisioner.
+    pub takes_checkpoints: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self {
+            skips_unchanged: Err("this builder does not look for what it has made before"),
+            tests: false,
+            keeps_failed: false,
+            takes_checkpoints: false,
+        }
+    }
+}
+
+/// What a builder needs the permissions of an account for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To build and to clean up.
+    Build,
+    /// Besides, to [test](Builder::test) an image.
+    Test,
+    /// Besides, to [keep](Capabilities::keeps_failed) a machine and to go on with it.
+    Keep,
+    /// Only to look for [earlier images](Builder::earlier_images).
+    Look,
+}
+
 /// Starts a machine, has it provisioned, and makes an image of it.
 #[async_trait]
 pub trait Builder: Send + Sync {
@@ -177,20 +216,14 @@ pub trait Builder: Send + Sync {
         None
     }
 
-    /// Whether it looks for what it has made before, and [skips](SkipUnchanged) what is unchanged; else
-    /// why not.
-    fn skips(&self) -> Result<(), &'static str> {
-        Err("this builder does not look for what it has made before")
+    /// What it can do beside building.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
     }
 
     /// The builder id of what it makes; `None`: only its artifact says that.
     fn makes(&self) -> Option<&'static str> {
         None
-    }
-
-    /// Whether it can start a machine from what it makes, to have it tested.
-    fn can_test(&self) -> bool {
-        false
     }
 
     /// Has `image`, which it could have made, tested on a machine that is started from it and removed
@@ -199,24 +232,8 @@ pub trait Builder: Send + Sync {
         anyhow::bail!("this builder cannot start what it makes")
     }
 
-    /// What its AWS account must allow besides, so that an image is [tested](Self::test).
-    fn permissions_to_test(&self, _environment: &Environment) -> Vec<Permission> {
-        Vec::new()
-    }
-
-    /// Whether it [keeps](BuildContext::keep_failed) a machine on which a provisioner has failed, and
-    /// looks for one that an earlier run has kept.
-    fn can_keep(&self) -> bool {
-        false
-    }
-
-    /// Whether it takes [checkpoints](Checkpoints) of that machine before each provisioner.
-    fn takes_checkpoints(&self) -> bool {
-        false
-    }
-
     /// Whether this option is only about the image, and not about the machine that it is made of.
-    fn is_of_image(&self, _option: &str) -> bool {
+    fn is_image_option(&self, _option: &str) -> bool {
         false
     }
 
@@ -225,25 +242,14 @@ pub trait Builder: Send + Sync {
         Vec::new()
     }
 
-    /// What its AWS account must allow, so that it can build and clean up; nothing if it needs none.
-    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
+    /// What its AWS account must allow for this `purpose`; nothing if it needs none.
+    fn permissions(&self, _purpose: Purpose, _environment: &Environment) -> Vec<Permission> {
         Vec::new()
     }
 
-    /// What its AWS account must allow besides, so that it can [keep](Self::can_keep) a machine and go on
-    /// with it.
-    fn permissions_to_keep(&self, _environment: &Environment) -> Vec<Permission> {
-        Vec::new()
-    }
-
-    /// What it has made before and is still there; `None` if it does not keep a record of that.
-    async fn past(&self, _query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+    /// The images that it has made before and that are still there; `None` if it keeps no record of that.
+    async fn earlier_images(&self, _query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
         Ok(None)
-    }
-
-    /// What its AWS account must allow, so that it can look for that.
-    fn permissions_to_look(&self, _environment: &Environment) -> Vec<Permission> {
-        Vec::new()
     }
 
     /// Who cleans up after runs of this builder that died, as the user that it builds as; `None`
@@ -279,6 +285,12 @@ pub trait Provisioner: Send + Sync {
     /// The local files that its work depends on beside its options; `None`: not known, or it writes
     /// files here.
     fn reads(&self) -> Option<Vec<PathBuf>> {
+        None
+    }
+
+    /// The option, as a path, by which it waits for a fixed time before it does anything else; empty if it
+    /// does nothing but wait.
+    fn waits_first(&self) -> Option<&'static str> {
         None
     }
 
@@ -382,6 +394,11 @@ pub trait PostProcessor: Send + Sync {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed>;
+
+    /// Whose fault an error of that is that does not say so itself. Most work on this computer.
+    fn blame(&self, _error: &anyhow::Error) -> Fault {
+        Fault::lasting(fault::Kind::Environment)
+    }
 
     /// Finds out before anything is built whether it will be let in where it works in the end: a build
     /// may take hours.

@@ -253,12 +253,12 @@ pub struct Finished {
     /// Where in the template it failed; the source of the build if nothing better is known.
     pub place: Place,
     /// What is left of it.
-    pub products: Vec<Product>,
+    pub products: Vec<ArtifactSummary>,
 }
 
 /// An artifact, as far as it can be told.
 #[derive(Clone, Debug)]
-pub struct Product {
+pub struct ArtifactSummary {
     /// Which kind of component made it.
     pub builder_id: String,
     /// Its identity.

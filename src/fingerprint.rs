@@ -2,9 +2,9 @@
 //! they run: the clock is no part of it. A [`Record`] knows more than the number: which part has
 //! changed since an image was made.
 
-mod beside;
 mod made_from;
 mod record;
+mod record_file;
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -22,9 +22,9 @@ use crate::interpolate::{Dot, Scope, Template};
 use crate::peer;
 use crate::secret::{Redactor, Secret};
 
-pub use beside::Beside;
 pub use made_from::MadeFrom;
 pub use record::{Brief, Kind, Record};
+pub use record_file::RecordFile;
 
 /// The fingerprint of a build. Clones share it.
 #[derive(Clone, Debug)]
@@ -144,10 +144,10 @@ impl Fingerprint {
     }
 
     /// The number of that, in hexadecimal digits; `None` if there is none.
-    pub async fn number(&self) -> Option<String> {
+    pub async fn digest(&self) -> Option<String> {
         let record =
             self.record().await.inspect_err(|error| tracing::info!("no number: {error:#}"));
-        Some(record.ok()?.number().to_owned())
+        Some(record.ok()?.digest().to_owned())
     }
 }
 
@@ -359,7 +359,7 @@ mod tests {
             &Scope::for_tests(),
         );
         ingredients.add_files([file.to_owned()]);
-        Fingerprint::from(ingredients).number().await
+        Fingerprint::from(ingredients).digest().await
     }
 
     #[tokio::test]
@@ -400,9 +400,9 @@ mod tests {
             assert_eq!(ingredients.has_secret(&redactor), secret.starts_with("hunter"));
             Fingerprint::from(ingredients.without_secrets(&redactor))
         };
-        let number = ingredients("hunter22").number().await;
-        assert_eq!(ingredients("hunter23").number().await, number);
-        assert_ne!(ingredients("another").number().await, number);
+        let number = ingredients("hunter22").digest().await;
+        assert_eq!(ingredients("hunter23").digest().await, number);
+        assert_ne!(ingredients("another").digest().await, number);
     }
 
     #[tokio::test]
@@ -411,7 +411,7 @@ mod tests {
             let mut ingredients = Ingredients::default();
             let options = Node::for_tests(&json!({"inline": "echo hunter22"}));
             ingredients.add_component(Kind::Provisioner, "shell", &options, &Scope::for_tests());
-            Fingerprint::from(ingredients.keyed(key.map(Secret::new))).number().await
+            Fingerprint::from(ingredients.keyed(key.map(Secret::new))).digest().await
         };
         assert_eq!(number(Some("one")).await, number(Some("one")).await);
         assert_ne!(number(Some("one")).await, number(Some("two")).await);
@@ -420,11 +420,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_sees_has_no_number() {
-        assert_eq!(Fingerprint::default().number().await, None, "nobody asked");
+        assert_eq!(Fingerprint::default().digest().await, None, "nobody asked");
         let mut ingredients = Ingredients::default();
         ingredients.add_unseen("`shell-local`".to_owned());
         let unknown = Fingerprint::from(ingredients);
-        assert_eq!(unknown.number().await, None);
+        assert_eq!(unknown.digest().await, None);
         assert_eq!(unknown.unseen(), ["`shell-local`"]);
     }
 
@@ -447,7 +447,7 @@ mod tests {
             Fingerprint::from(ingredients)
         };
         let before = async |made_from: Fingerprint, count| {
-            made_from.record_before(count).await.ok().map(|record| record.number().to_owned())
+            made_from.record_before(count).await.ok().map(|record| record.digest().to_owned())
         };
         let first = before(made_from(["a", "b", "c"], "t3", "one"), 2).await;
         assert_eq!(before(made_from(["a", "b", "d"], "t3", "two"), 2).await, first);

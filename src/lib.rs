@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The rooms stand in wings, one below the other. A room imports only rooms below it in this table;
-//! `tests/integration/architecture.rs` holds the `use crate::` lines against it.
+//! `tests/integration/architecture.rs` holds the `use crate::` lines against it. Inside a room, files import
+//! each other in no circle but those that stand there, file by file, with their reasons.
 //!
 //! | room | what happens there |
 //! |---|---|
@@ -24,7 +25,7 @@
 //! | `run` | Plan → Outcome: parallel builds, provisioning, post-processing, signals |
 //! | `plan` | values → Plan: sources meet builds, components are checked, `-only`/`-except` |
 //! | `channel` | where users find an image: AMIs published, promoted, rolled back, retired; behind the feature `aws` |
-//! | `registry` | names every component; which plugins are built in |
+//! | `registry` | has every component of a session; which plugins are built in |
 //! | **components** | **what users name in templates** |
 //! | `builder` | `amazon-chroot`, `amazon-ebs`, `amazon-ebssurrogate`, `amazon-ebsvolume`, `amazon-instance`, `qemu`, `docker`, `vagrant`, `null`, `file`: a machine started, provisioned, imaged; the post-processor `amazon-import` is here, too: it shares the AWS code of the builders |
 //! | `boot_test` | `boot-test`: what must hold of a machine that is started from the image |
@@ -32,7 +33,7 @@
 //! | `post_processor` | `manifest`, `checksum`, `compress`, `artifice`, `shell-local`, `docker-tag`, `docker-push`, `vagrant`, `vagrant-cloud`, `provenance`, … |
 //! | `data_source` | `amazon-ami`, `amazon-secretsmanager`, `amazon-parameterstore`, `http`, `null`: values looked up for a template |
 //! | `plugin` | Packer's plugin programs: found, started, spoken with; each component of them is one of ours |
-//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `docker`, `none` |
+//! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none`; `docker` is its builder's |
 //! | **platforms** | **clients of the outside, and the template options that are about them; they know no builder** |
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
 //! | `vm` | QEMU: disks, process, QMP, ports; what is typed at a machine, and what its screen shows |
@@ -68,6 +69,17 @@
 //! | `fault` | whose fault an error is, and whether trying again can help |
 //! | `source` | texts and places in them |
 //! | `budget` | how much a template may ask of the machine that reads it |
+//!
+//! Words:
+//!
+//! | word | what it is |
+//! |---|---|
+//! | component | what a template names: a builder, a provisioner, a post-processor, a data source, a connector |
+//! | artifact | what a builder or a post-processor leaves: an AMI, a disk, a file |
+//! | thing | a line of the journal: something that exists because of us |
+//! | resource | a thing in AWS, as its line describes it |
+//! | product | a thing that a build is for: it stays if the build ends well |
+//! | facts | what is known of a build before it runs; `build.*` is what its machine says then |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read what they have written"))]
 

@@ -1,5 +1,5 @@
-//! Which components there are: a value that a session owns. This is the only file that names those
-//! that are built in; others are added while the program runs.
+//! Which components there are: a value that a session owns. Those that are built in are listed here, but
+//! for provisioners and connectors, which their rooms list; others are added while the program runs.
 
 #[cfg(feature = "aws")]
 mod aws;
@@ -15,17 +15,20 @@ mod external;
 pub mod plugins;
 mod upgrade;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use crate::boot_test;
 use crate::builder;
 use crate::builder::vagrant::VagrantCleaner;
+use crate::communicator::{self, Connector, Connectors};
 use crate::component::{
-    Builder, Cleaner, CleanupContext, Component, DataSource, Described, Descriptor, PostProcessor,
-    Provisioner,
+    Builder, Cleaner, CleanupContext, Component, ConnectorOptions, DataSource, Described,
+    Descriptor, PostProcessor, Provisioner,
 };
+use crate::config::OptionSchema;
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::Environment;
@@ -41,7 +44,7 @@ pub use self::aws::with_secrets;
 /// Those who clean up after dead runs, with the credentials that their tools find by themselves.
 pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
     let vagrant: Box<dyn Cleaner> = Box::new(VagrantCleaner { cx: cx.clone() });
-    let local = vec![vagrant, Box::new(builder::DirectoryCleaner)];
+    let local = vec![vagrant, Box::new(builder::DirectoryCleaner { cx: cx.clone() })];
     [aws::cleaners(cx), docker::cleaners(cx), local].into_iter().flatten().collect()
 }
 
@@ -52,6 +55,7 @@ pub struct Registry {
     provisioners: Kind<dyn Provisioner>,
     post_processors: Kind<dyn PostProcessor>,
     data_sources: Kind<dyn DataSource>,
+    connectors: Kind<dyn Connector>,
     /// What a template calls the plugins that it asks for.
     plugins: Plugins,
     /// The plugins that are installed.
@@ -82,25 +86,11 @@ fn builders() -> Kind<dyn Builder> {
 }
 
 fn provisioners() -> Kind<dyn Provisioner> {
-    Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with([
-        provisioner::<provisioner::ansible::Ansible>(),
-        provisioner::<provisioner::ansible_local::AnsibleLocal>(),
-        provisioner::<provisioner::breakpoint::Breakpoint>(),
-        provisioner::<provisioner::chef::client::ChefClient>(),
-        provisioner::<provisioner::chef::solo::ChefSolo>(),
-        provisioner::<provisioner::file::File>(),
-        provisioner::<provisioner::hcp_sbom::HcpSbom>(),
-        provisioner::<provisioner::inspec::Inspec>(),
-        provisioner::<provisioner::powershell::PowerShell>(),
-        provisioner::<provisioner::puppet::masterless::PuppetMasterless>(),
-        provisioner::<provisioner::puppet::server::PuppetServer>(),
-        provisioner::<provisioner::salt_masterless::SaltMasterless>(),
-        provisioner::<provisioner::shell::Shell>(),
-        provisioner::<provisioner::shell_local::ShellLocal>(),
-        provisioner::<provisioner::sleep::Sleep>(),
-        provisioner::<provisioner::windows_restart::WindowsRestart>(),
-        provisioner::<provisioner::windows_shell::WindowsShell>(),
-    ])
+    Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with(provisioner::built_in())
+}
+
+fn connectors() -> Kind<dyn Connector> {
+    Kind::new("communicator", communicator::NOT_BUILT).with(communicator::built_in())
 }
 
 fn post_processors() -> Kind<dyn PostProcessor> {
@@ -149,6 +139,7 @@ impl Registry {
             provisioners: provisioners(),
             post_processors: post_processors(),
             data_sources: data_sources(),
+            connectors: connectors(),
             plugins: Plugins::default(),
             host: Arc::default(),
             choice: Choice::default(),
@@ -161,7 +152,7 @@ impl Registry {
     }
 
     /// Adds a component. One of the same kind and name gives way to it.
-    pub fn add<T: Role + ?Sized>(&mut self, descriptor: Descriptor<T>) {
+    pub fn add<T: ComponentKind + ?Sized>(&mut self, descriptor: Descriptor<T>) {
         T::kind_mut(self).add(descriptor);
     }
 
@@ -174,7 +165,7 @@ impl Registry {
     }
 
     /// The same with the components `name` of installed plugins, where nothing else is called so.
-    pub fn knowing(&self, name: &str, environment: &Arc<Environment>) -> Self {
+    pub fn with_installed(&self, name: &str, environment: &Arc<Environment>) -> Self {
         let mut own = self.clone();
         external::add_named(&mut own, name, environment);
         own
@@ -202,7 +193,7 @@ impl Registry {
     }
 
     /// The component that a template calls `name`.
-    pub fn find<T: Role + ?Sized>(
+    pub fn find<T: ComponentKind + ?Sized>(
         &self,
         name: &Spanned<String>,
     ) -> Result<Arc<Descriptor<T>>, Diagnostics> {
@@ -214,13 +205,8 @@ impl Registry {
         }
     }
 
-    /// All components of one role.
-    pub fn kind<T: Role + ?Sized>(&self) -> &Kind<T> {
-        T::kind(self)
-    }
-
-    /// All components of the role that templates and plugins call `role`.
-    fn kind_of(&self, role: ast::Role) -> &dyn AnyKind {
+    /// All components of the role that a block of a template has.
+    pub fn kind_of(&self, role: ast::Role) -> &dyn AnyKind {
         match role {
             ast::Role::Builder => &self.builders,
             ast::Role::Provisioner => &self.provisioners,
@@ -230,8 +216,39 @@ impl Registry {
     }
 
     /// All components, by what they act as.
-    pub fn kinds(&self) -> [&dyn AnyKind; 4] {
-        [&self.builders, &self.provisioners, &self.post_processors, &self.data_sources]
+    pub fn kinds(&self) -> impl Iterator<Item = &dyn AnyKind> {
+        let own: [&dyn AnyKind; 5] = [
+            &self.builders,
+            &self.provisioners,
+            &self.post_processors,
+            &self.data_sources,
+            &self.connectors,
+        ];
+        own.into_iter()
+    }
+
+    /// What builders may connect with.
+    pub fn connectors(&self) -> Arc<dyn ConnectorOptions> {
+        let Kind { known, not_built, .. } = &self.connectors;
+        Arc::new(Connectors::new(known.clone(), *not_built))
+    }
+
+    /// The options of a component, with those that it takes of connectors.
+    pub fn options_of(&self, component: &dyn Described) -> Arc<OptionSchema> {
+        let schema = component.description().options.schema();
+        match schema.takes_others() {
+            true => schema.filled(&self.connectors().schemas()),
+            false => schema,
+        }
+    }
+
+    /// The components of `template` that nobody knows, each in words.
+    pub fn unknown_components(&self, template: &Template) -> Vec<String> {
+        let unknown = template.components().into_iter().filter_map(|(role, name)| {
+            let kind = self.kind_of(role);
+            (!kind.knows(&name)).then(|| format!("there is no {} `{name}`", kind.name()))
+        });
+        unknown.collect()
     }
 }
 
@@ -247,7 +264,7 @@ impl fmt::Debug for Registry {
 /// The components that act as a `T`.
 pub struct Kind<T: ?Sized> {
     name: &'static str,
-    known: Arc<BTreeMap<String, Arc<Descriptor<T>>>>,
+    known: Arc<IndexMap<String, Arc<Descriptor<T>>>>,
     not_built: &'static [&'static str],
 }
 
@@ -332,8 +349,7 @@ impl<T: ?Sized + 'static> Kind<T> {
                 None => refused.help(built_names()),
             };
         }
-        let left_out = |(_, names): &&(&str, &[&str])| names.contains(&wanted);
-        if let Some((feature, _)) = LEFT_OUT.iter().find(left_out) {
+        if let Some(feature) = plugins::left_out(wanted) {
             return refused(code::NOT_BUILT, format!("this imgbake has no {kind} `{wanted}`"))
                 .because(format!("it was compiled without the feature `{feature}`"))
                 .help("compile it with its default features, or take a released program");
@@ -355,17 +371,17 @@ impl<T: ?Sized + 'static> Kind<T> {
 }
 
 /// What a component acts as: the trait by which the rest of the program knows it.
-pub trait Role: 'static {
+pub trait ComponentKind: 'static {
     /// Those of `registry`.
     fn kind(registry: &Registry) -> &Kind<Self>;
     /// The same, to add to them.
     fn kind_mut(registry: &mut Registry) -> &mut Kind<Self>;
 }
 
-/// A role, the registry's field for it, and how a built-in component takes it on.
+/// A role, and the registry's field for it.
 macro_rules! role {
-    ($role:ident, $field:ident, $describe:ident) => {
-        impl Role for dyn $role {
+    ($role:ident, $field:ident) => {
+        impl ComponentKind for dyn $role {
             fn kind(registry: &Registry) -> &Kind<Self> {
                 &registry.$field
             }
@@ -373,37 +389,25 @@ macro_rules! role {
                 &mut registry.$field
             }
         }
-
-        fn $describe<C: Component + $role + 'static>() -> Descriptor<dyn $role> {
-            Descriptor::of::<C>(|component| Box::new(component))
-        }
     };
 }
-role!(Builder, builders, builder);
-role!(Provisioner, provisioners, provisioner);
-role!(PostProcessor, post_processors, post_processor);
-role!(DataSource, data_sources, data_source);
+role!(Builder, builders);
+role!(Provisioner, provisioners);
+role!(PostProcessor, post_processors);
+role!(DataSource, data_sources);
+role!(Connector, connectors);
 
-/// What is left out where a feature is.
-const LEFT_OUT: &[(&str, &[&str])] = &[
-    #[cfg(not(feature = "aws"))]
-    (
-        "aws",
-        &[
-            "amazon-ami",
-            "amazon-chroot",
-            "amazon-ebs",
-            "amazon-ebssurrogate",
-            "amazon-ebsvolume",
-            "amazon-import",
-            "amazon-instance",
-            "amazon-parameterstore",
-            "amazon-secretsmanager",
-        ],
-    ),
-    #[cfg(not(feature = "docker"))]
-    ("docker", &["docker", "docker-import", "docker-push", "docker-save", "docker-tag"]),
-];
+fn builder<C: Component + Builder + 'static>() -> Descriptor<dyn Builder> {
+    Descriptor::of::<C>(|component| Box::new(component))
+}
+
+fn post_processor<C: Component + PostProcessor + 'static>() -> Descriptor<dyn PostProcessor> {
+    Descriptor::of::<C>(|component| Box::new(component))
+}
+
+fn data_source<C: Component + DataSource + 'static>() -> Descriptor<dyn DataSource> {
+    Descriptor::of::<C>(|component| Box::new(component))
+}
 
 const BUILDERS_NOT_BUILT: &[&str] = &[
     "azure-arm",

@@ -326,13 +326,13 @@ impl<'a> Steps<'a> {
         let made = step.makes();
         match undone.with_context(|| format!("cannot undo step \"{name}\"")) {
             Ok(()) => {
-                let gone = made.iter().filter(|thing| !cx.journal.is_kept(thing));
+                let gone = made.iter().filter(|thing| !cx.journal.is_reserved(thing));
                 gone.for_each(|thing| cx.journal.gone(thing));
                 true
             }
             Err(error) => {
                 let why = format!("{error:#}");
-                made.iter().for_each(|thing| cx.journal.stuck(thing, why.as_str()));
+                made.iter().for_each(|thing| cx.journal.mark_failed(thing, why.as_str()));
                 cx.ui.error(why);
                 false
             }
@@ -373,15 +373,15 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 /// A place for what a step holds between its run and its undo.
 #[derive(Debug)]
-pub struct Kept<T>(Mutex<Option<T>>);
+pub struct Slot<T>(Mutex<Option<T>>);
 
-impl<T> Default for Kept<T> {
+impl<T> Default for Slot<T> {
     fn default() -> Self {
         Self(Mutex::new(None))
     }
 }
 
-impl<T> Kept<T> {
+impl<T> Slot<T> {
     /// Puts `thing` there.
     pub fn keep(&self, thing: T) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(thing);

@@ -10,7 +10,7 @@ use super::manifest::Manifest;
 use super::outputs::{Outputs, files_of_contents, screens};
 use super::{Action, annotate, post, so_far};
 use crate::cli::Exit;
-use crate::cli::build::{Baked, How, bake};
+use crate::cli::build::{Baked, RunSettings, bake};
 use crate::cli::front::{self, PlanOptions, Planned};
 use crate::cli::{init, several};
 use crate::diagnostic::{Diagnostics, Severity};
@@ -47,7 +47,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     bake_all(action, plan, sources, ui, outputs)
 }
 
-/// How long a step that is cancelled may clean up: the runner asks a second time after 7.5 s, and
+/// RunSettings long a step that is cancelled may clean up: the runner asks a second time after 7.5 s, and
 /// kills it after 10 s. The end of the job does the rest.
 pub(super) const CANCELLED_STEP: Duration = Duration::from_secs(7);
 
@@ -58,7 +58,7 @@ fn bake_all(
     ui: &Ui,
     outputs: &mut Outputs,
 ) -> Exit {
-    let how = How {
+    let how = RunSettings {
         parallel: action.inputs.parallel,
         debug: false,
         on_error: action.inputs.on_error,
@@ -93,7 +93,7 @@ pub(super) fn baked(
     action: &Action,
     plan: Plan,
     sources: SourceMap,
-    how: &How,
+    how: &RunSettings,
     ui: &Ui,
     outputs: &mut Outputs,
 ) -> Baked {

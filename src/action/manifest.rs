@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::history;
-use crate::event::{Contents, Finished, Product};
+use crate::event::{ArtifactSummary, Contents, Finished};
 use crate::fault::Fault;
 use crate::github::Context;
 use crate::peer::read_regular;
@@ -210,7 +210,7 @@ impl Build {
     }
 }
 
-impl From<Artifact> for Product {
+impl From<Artifact> for ArtifactSummary {
     fn from(artifact: Artifact) -> Self {
         let Artifact { builder_id, id, files, images, facts } = artifact;
         Self { builder_id, id, files, description: String::new(), images, facts }

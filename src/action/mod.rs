@@ -59,7 +59,7 @@ use crate::registry::{self, Registry};
 use crate::report::github::Settings;
 use crate::report::github::record::RunRecord;
 use crate::report::github::summary::{About, summary};
-use crate::report::page::Kept;
+use crate::report::page::Recorder;
 use crate::report::{Reporter, Style, log};
 use crate::secret::{Redactor, Weakness};
 use crate::source::SourceMap;
@@ -95,7 +95,7 @@ struct Action {
     files: Files,
     record: Arc<Mutex<RunRecord>>,
     /// What happens, for a page, if there shall be one.
-    page: Option<Kept>,
+    page: Option<Recorder>,
     /// Where the journal is kept, so that the end of the job finds it.
     state_dir: Option<PathBuf>,
     /// Our directory in the runner's.
@@ -114,7 +114,7 @@ pub fn main(entry: Entry) -> Exit {
         Entry::Post => post::run(&step_context, ui),
     };
     match exit {
-        Exit::Interrupted => reporter.finish_within(crate::cli::build::LAST_WORDS),
+        Exit::Interrupted => reporter.finish_within(crate::cli::signals::LAST_WORDS),
         _ => drop(reporter.finish()),
     }
     exit
@@ -178,7 +178,7 @@ struct StepContext {
     context: Context,
     files: Files,
     record: Arc<Mutex<RunRecord>>,
-    page: Option<Kept>,
+    page: Option<Recorder>,
     redactor: Redactor,
 }
 
@@ -198,7 +198,7 @@ impl StepContext {
         let (record, redactor) = Default::default();
         // Only the step itself writes one.
         let has_page = entry == Entry::Main && inputs::has_report(&environment);
-        let page = has_page.then(Kept::default);
+        let page = has_page.then(Recorder::default);
         (Self { environment, context, files, record, page, redactor }, wrong)
     }
 

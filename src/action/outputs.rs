@@ -12,7 +12,7 @@ use super::annotate;
 use super::manifest::Written;
 use crate::cli::Exit;
 use crate::diagnostic::Severity;
-use crate::event::{Picture, Product, Ui};
+use crate::event::{ArtifactSummary, Picture, Ui};
 use crate::fault::{Fault, Kind};
 use crate::github::Files;
 use crate::report::github::record::{BuildRecord, RunRecord};
@@ -179,7 +179,7 @@ pub(super) fn files_of_contents(record: &RunRecord) -> impl Iterator<Item = &str
     contents.flat_map(|contents| &contents.files).map(String::as_str)
 }
 
-fn products(build: &BuildRecord) -> &[Product] {
+fn products(build: &BuildRecord) -> &[ArtifactSummary] {
     build.finished.as_ref().map_or(&[], |end| end.products.as_slice())
 }
 
@@ -194,9 +194,9 @@ mod tests {
     use crate::event::Finished;
     use crate::source::{Place, Position};
 
-    fn product(images: &[(&str, &str)], region: &str) -> Product {
+    fn product(images: &[(&str, &str)], region: &str) -> ArtifactSummary {
         let text = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
-        Product {
+        ArtifactSummary {
             builder_id: "mitchellh.amazonebs".into(),
             id: "ids".into(),
             files: Vec::new(),
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    fn record(builds: &[(&str, Option<&str>, Vec<Product>)]) -> RunRecord {
+    fn record(builds: &[(&str, Option<&str>, Vec<ArtifactSummary>)]) -> RunRecord {
         let mut record = RunRecord::default();
         for (name, error, products) in builds {
             let place = Place { file: "a".into(), position: Position { line: 1, column: 1 } };

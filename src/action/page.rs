@@ -23,7 +23,7 @@ pub(super) fn of_builds(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit
     };
     let exit = build::run(action, ui, outputs);
     ui.settle();
-    match draft.write_kept(kept, cwd) {
+    match draft.write_recorded(kept, cwd) {
         Ok(()) => {
             let root = action.context.in_repository(cwd);
             outputs.report = in_repository(root, &path.display().to_string());

@@ -4,7 +4,7 @@ use super::build::{self, CANCELLED_STEP};
 use super::outputs::Outputs;
 use super::{Action, annotate};
 use crate::cli::Exit;
-use crate::cli::build::How;
+use crate::cli::build::RunSettings;
 use crate::cli::front::PlanOptions;
 use crate::cli::test::only_one;
 use crate::diagnostic::Severity;
@@ -27,12 +27,12 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
         }
     };
     let image = action.inputs.channel.as_ref().map(|inputs| inputs.image.clone());
-    let how = How {
+    let how = RunSettings {
         tested: image,
         state_dir: action.state_dir.clone(),
         time_limit: action.inputs.timeout,
         cleanup: Some(CANCELLED_STEP),
-        ..How::default()
+        ..RunSettings::default()
     };
     build::baked(action, plan, sources, &how, ui, outputs).exit
 }

@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, AssumeRole};
-use crate::aws::call::{Api, CallContext, Iam, Patience};
+use crate::aws::call::{Api, CallContext, Iam, RetryLimits};
 use crate::aws::clients::{Calls, Clients, endpoint, host, iam_client, sts_client};
 use crate::aws::credentials::{self, Mfa, RoleProvider};
 use crate::aws::error::{ApiError, Meaning};
@@ -51,28 +51,28 @@ impl std::ops::Deref for Account {
 
 /// How much depends on an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Haste {
+pub enum Patience {
     /// Something exists, or is about to be made: a network that fails for a while passes.
-    Patient,
+    Long,
     /// Nothing is made: people want to hear at once that there is no network.
-    Brisk,
+    Short,
 }
 
-impl Haste {
+impl Patience {
     /// How long calls are tried: `tries` times, but as long only as it makes sense.
-    fn patience(self, tries: usize) -> Patience {
+    fn limits(self, tries: usize) -> RetryLimits {
         let secs = Duration::from_secs;
         let (unreachable, unsure) = match self {
-            Self::Patient => (secs(60), secs(180)),
-            Self::Brisk => (Duration::from_millis(1500), secs(10)),
+            Self::Long => (secs(60), secs(180)),
+            Self::Short => (Duration::from_millis(1500), secs(10)),
         };
-        Patience { tries, unreachable, unsure }
+        RetryLimits { tries, unreachable, unsure }
     }
 
     fn timeouts(self) -> TimeoutConfig {
         let (connect, attempt) = match self {
-            Self::Patient => (10, 60),
-            Self::Brisk => (2, 10),
+            Self::Long => (10, 60),
+            Self::Short => (2, 10),
         };
         TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(connect))
@@ -82,7 +82,7 @@ impl Haste {
 }
 
 /// What makes two accesses the same: the run, and all that is asked for.
-type Key = (String, Access, Haste);
+type Key = (String, Access, Patience);
 
 /// Where an account is put as soon as its first build has opened it.
 type Slot = Arc<OnceCell<Arc<Account>>>;
@@ -100,11 +100,11 @@ impl Account {
         access: &Access,
         environment: &Arc<Environment>,
         redactor: &Redactor,
-        haste: Haste,
+        patience: Patience,
     ) -> anyhow::Result<Handle> {
-        let slot = slot((environment.run_uuid.clone(), access.clone(), haste));
+        let slot = slot((environment.run_uuid.clone(), access.clone(), patience));
         let make =
-            || async { Self::make(access, environment, redactor, haste).await.map(Arc::new) };
+            || async { Self::make(access, environment, redactor, patience).await.map(Arc::new) };
         let account = slot.get_or_try_init(make).await?.clone();
         Ok(Handle { account, _slot: slot })
     }
@@ -113,18 +113,18 @@ impl Account {
         access: &Access,
         environment: &Arc<Environment>,
         redactor: &Redactor,
-        haste: Haste,
+        patience: Patience,
     ) -> anyhow::Result<Self> {
         let http = access.insecure_skip_tls_verify.then(insecure::client).transpose();
         let http = http.context("no client for HTTPS can be made")?;
         let region = region(access, environment).await;
         let mut keys = Keys::of(access, environment, region.clone(), http.clone(), redactor);
-        let mut config = sdk_config(access, region, &keys, http, haste).await;
+        let mut config = sdk_config(access, region, &keys, http, patience).await;
         let region = config.region().map(|region| region.as_ref().to_owned()).context(
             "no AWS region: give `region` in the template, or set AWS_REGION or a profile's region",
         )?;
         let (patience, is_unpaced) =
-            (haste.patience(tries(access, environment)?), is_unpaced(environment)?);
+            (patience.limits(tries(access, environment)?), is_unpaced(environment)?);
         let told = environment.role.as_ref().filter(|_| !credentials::are_given(access));
         let roles = told.into_iter().map(RoleToTakeOn::Told);
         let named = access.assume_role.iter();
@@ -308,14 +308,14 @@ async fn sdk_config(
     region: Option<Region>,
     keys: &Keys,
     http: Option<SharedHttpClient>,
-    haste: Haste,
+    patience: Patience,
 ) -> SdkConfig {
     let mut loader = aws_config::from_env()
         .credentials_provider(shared(keys))
         .identity_cache(IdentityCache::no_cache())
         // See `aws/call.rs`.
         .retry_config(RetryConfig::disabled())
-        .timeout_config(haste.timeouts());
+        .timeout_config(patience.timeouts());
     if let Some(http) = http {
         // It sends what it is given at once, and the SDK sees nothing of that.
         let unwatched = StalledStreamProtectionConfig::disabled();

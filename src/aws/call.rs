@@ -50,7 +50,7 @@ pub struct Api<C> {
 #[derive(Clone, Debug)]
 pub(super) struct CallContext {
     /// How often and how long a call is tried.
-    pub patience: Patience,
+    pub patience: RetryLimits,
     /// Who is called: `ec2.us-east-1.amazonaws.com`.
     pub host: Arc<str>,
     /// Through this, people are told of long waits.
@@ -65,7 +65,7 @@ pub(super) struct CallContext {
 
 /// How often and how long a call is tried that is throttled, not answered, or does not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct RetryLimits {
     /// How often.
     pub tries: usize,
     /// No try begins this long after the first, where nobody can be reached.
@@ -74,7 +74,7 @@ pub(super) struct Patience {
     pub unsure: Duration,
 }
 
-impl Patience {
+impl RetryLimits {
     /// Whether there is another try after a failure that means `meaning`, `wait` from now.
     fn allows(&self, meaning: Meaning, tried: &Tried, wait: Duration) -> bool {
         let limit = match meaning {

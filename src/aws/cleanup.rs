@@ -9,7 +9,7 @@ use futures::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Handle, Haste};
+use crate::aws::account::{Account, Handle, Patience};
 use crate::aws::error::Meaning;
 use crate::aws::place::Place;
 use crate::aws::reap::{self, Reach};
@@ -41,12 +41,12 @@ impl Cleaner for Ec2Cleaner {
         self.clean_some(journal, |_| true).await;
     }
 
-    async fn keep(&self, journal: &Journal) {
+    async fn check_products(&self, journal: &Journal) {
         let kept = self.own(journal.product_entries());
         let accounts = self.accounts(&kept).await;
         let each = kept.iter().map(async |entry| {
             let looked = self.with_removal(journal, &accounts, entry, async |removal| {
-                removal.keep(&entry.thing).await
+                removal.check_product(&entry.thing).await
             });
             if let Err(error) = looked.await {
                 self.cx.ui.error(format!("{}: {} ({error:#})", entry.build, entry.thing));
@@ -64,11 +64,11 @@ impl Cleaner for Ec2Cleaner {
             });
             match found.await {
                 Ok(found) => {
-                    journal.free(&entry.thing);
+                    journal.clear_failure(&entry.thing);
                     found.map(|(_, id)| format!("{}: {} ({id})", entry.build, entry.thing))
                 }
                 Err(error) => {
-                    journal.stuck(&entry.thing, format!("{error:#}"));
+                    journal.mark_failed(&entry.thing, format!("{error:#}"));
                     None
                 }
             }
@@ -146,7 +146,7 @@ impl Ec2Cleaner {
             .await
         };
         if let Err(error) = removed.await {
-            journal.stuck(&entry.thing, format!("{error:#}"));
+            journal.mark_failed(&entry.thing, format!("{error:#}"));
         }
     }
 
@@ -192,8 +192,8 @@ impl Ec2Cleaner {
     /// The account that `access` leads to. Whoever only looks hears at once that there is no way.
     async fn account(&self, access: &Access) -> anyhow::Result<Handle> {
         let CleanupContext { environment, redactor, dry_run, .. } = &self.cx;
-        let haste = if *dry_run { Haste::Brisk } else { Haste::Patient };
-        Account::open(access, environment, redactor, haste).await
+        let patience = if *dry_run { Patience::Short } else { Patience::Long };
+        Account::open(access, environment, redactor, patience).await
     }
 
     /// The account at `place`. Another one would not know of our things, as if they were gone.

@@ -13,7 +13,7 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::call::{Api, CallContext, Ec2, Iam, Patience, S3, Ssm};
+use crate::aws::call::{Api, CallContext, Ec2, Iam, RetryLimits, S3, Ssm};
 use crate::aws::keys::Keys;
 use crate::aws::pace::Pace;
 use crate::env::Environment;
@@ -24,7 +24,7 @@ pub(super) struct Calls {
     pub config: SdkConfig,
     pub keys: Keys,
     /// How often and how long a call is tried.
-    pub patience: Patience,
+    pub patience: RetryLimits,
     /// Whether calls come as fast as they are made.
     pub is_unpaced: bool,
     pub region: String,

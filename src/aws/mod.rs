@@ -19,7 +19,7 @@
 //! | `wait` | waiting for a state, without polling blindly |
 //! | `image`, `instance` | AMIs with their snapshots, instances with their volumes |
 //! | `attachment` | volumes come to instances and go |
-//! | `image_users`, `image_uses` | who uses an AMI, and who any of many |
+//! | `image_usage` | who uses an AMI, and who any of many |
 //! | `parameter` | parameters of Systems Manager that name an AMI |
 //! | `metadata` | the instance that we run on |
 //! | `profile` | what instances may do in the account, for a while |
@@ -52,8 +52,7 @@ pub mod ecr;
 pub mod error;
 mod expired;
 pub mod image;
-pub mod image_users;
-pub mod image_uses;
+pub mod image_usage;
 mod insecure;
 pub mod instance;
 mod json;

@@ -10,11 +10,9 @@ use futures::future::join_all;
 
 use crate::aws::build_tags::hand_over;
 pub use crate::aws::resource::context::Removal;
-use crate::aws::resource::context::{Search, Target};
+use crate::aws::resource::context::{Leftovers, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
-use crate::aws::resource::instance::{self, Instance};
 use crate::aws::resource::{Recorded, Resource};
-use crate::aws::resource::{loose_volume, volume};
 use crate::journal::Thing;
 use crate::retry;
 
@@ -49,42 +47,19 @@ impl Removal<'_> {
             let ec2 = self.ec2_in(&place.region);
             let ec2 = if thing.is_new() { ec2.expecting([&id]) } else { ec2 };
             let (region, tokens) = (place.region.as_str(), self.tokens(&*resource));
-            let target = Target { thing, id: &id, region, ec2, tokens };
+            let target = RemovalTarget { thing, id: &id, region, ec2, tokens };
             resource.remove(self, &target).await?;
         }
-        self.remove_loose_volumes(thing, was_there).await?;
+        let Recorded { resource, place } = Recorded::of(thing)?;
+        let leftovers = Leftovers { thing, ec2: self.ec2_in(&place.region), was_there };
+        resource.remove_leftovers(self, &leftovers).await?;
         self.journal.gone(thing);
-        Ok(())
-    }
-
-    /// Removes the volumes of an instance that somebody else has terminated: they have our tag, too.
-    /// Where the instance `was_there`, it is gone by now; else a later run may have gone on with it. What
-    /// only has our tag is no reason to leave them.
-    async fn remove_loose_volumes(&self, thing: &Thing, was_there: bool) -> anyhow::Result<()> {
-        let recorded = Recorded::of(thing)?;
-        let Some(Instance { token, .. }) = recorded.get() else { return Ok(()) };
-        if !thing.is_attempted() || thing.is_of_done_build() {
-            return Ok(());
-        }
-        let ec2 = self.ec2_in(&recorded.place.region);
-        if !was_there && instance::find(&ec2, token, None).await?.is_ours() {
-            return Ok(());
-        }
-        for found in loose_volume::find(&ec2, token).await? {
-            match found {
-                Found::Ours(id) => {
-                    self.ui.say(format!("Deleting the volume {id}, whose instance is gone"));
-                    volume::delete(&ec2, &id).await?;
-                }
-                other => self.mention(&other),
-            }
-        }
         Ok(())
     }
 
     /// Sees whether `thing`, a product that was finished, is still there: then it is handed over, as
     /// its run would have done. It is not, if somebody has removed it since.
-    pub async fn keep(&self, thing: &Thing) -> anyhow::Result<()> {
+    pub async fn check_product(&self, thing: &Thing) -> anyhow::Result<()> {
         let Some((recorded, id)) = self.find(thing).await? else {
             self.journal.gone(thing);
             return Ok(());

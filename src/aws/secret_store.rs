@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Haste};
+use crate::aws::account::{Account, Patience};
 use crate::aws::secrets::{self, CURRENT, Version};
 use crate::env::Environment;
 use crate::secret::{Redactor, Secret, SecretStore};
@@ -42,7 +42,7 @@ impl SecretsManager {
 
     async fn ask(&self, name: &str) -> anyhow::Result<Secret> {
         let account =
-            Account::open(&Access::default(), &self.environment, &self.redactor, Haste::Brisk)
+            Account::open(&Access::default(), &self.environment, &self.redactor, Patience::Short)
                 .await?;
         let version = Version::Stage(CURRENT.to_owned());
         let found = secrets::secret(&account, name, version, &CancellationToken::new()).await?;

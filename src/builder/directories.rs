@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::component::{Cleaner, Wanted};
-use crate::journal::{Entry, Journal, Thing};
+use crate::component::{CleanupContext, OneByOne};
+use crate::journal::{Entry, Thing};
 
 /// What the journal says of a directory.
 #[derive(Serialize, Deserialize)]
@@ -51,70 +51,52 @@ pub(super) async fn remove_directory(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Removes the directories that dead runs have left.
-#[derive(Clone, Copy, Debug)]
-pub struct DirectoryCleaner;
+/// Where `thing` is, if it is there still. One whose making went unanswered can only be empty.
+fn find(thing: &Thing) -> anyhow::Result<Option<PathBuf>> {
+    let details = thing.details().cloned().unwrap_or_default();
+    let Details { directory } = Details::deserialize(details)
+        .with_context(|| format!("{thing} is nothing that this version knows"))?;
+    ensure!(directory.is_absolute(), "{thing} is called as no build calls anything");
+    let is_it = match (thing.id(), identity(&directory)) {
+        (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => false,
+        (_, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => false,
+        (_, Err(error)) => return Err(error.into()),
+        (Some(known), Ok(found)) => known == found,
+        (None, Ok(_)) => std::fs::read_dir(&directory)?.next().is_none(),
+    };
+    Ok(is_it.then_some(directory))
+}
 
-impl DirectoryCleaner {
-    /// Where `thing` is, if it is there still. One whose making went unanswered can only be empty.
-    fn find(thing: &Thing) -> anyhow::Result<Option<PathBuf>> {
-        let details = thing.details().cloned().unwrap_or_default();
-        let Details { directory } = Details::deserialize(details)
-            .with_context(|| format!("{thing} is nothing that this version knows"))?;
-        ensure!(directory.is_absolute(), "{thing} is called as no build calls anything");
-        let is_it = match (thing.id(), identity(&directory)) {
-            (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => false,
-            (_, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => false,
-            (_, Err(error)) => return Err(error.into()),
-            (Some(known), Ok(found)) => known == found,
-            (None, Ok(_)) => std::fs::read_dir(&directory)?.next().is_none(),
-        };
-        Ok(is_it.then_some(directory))
-    }
-
-    async fn remove(thing: &Thing) -> anyhow::Result<()> {
-        match Self::find(thing)? {
-            Some(directory) => remove_directory(&directory).await,
-            None => Ok(()),
-        }
-    }
+/// Removes the directories that dead runs have left. Those without a journal are not told from those of
+/// people.
+#[derive(Clone, Debug)]
+pub struct DirectoryCleaner {
+    /// What it works with.
+    pub cx: CleanupContext,
 }
 
 #[async_trait]
-impl Cleaner for DirectoryCleaner {
-    fn owns(&self, thing: &Thing) -> bool {
+impl OneByOne for DirectoryCleaner {
+    type Found = PathBuf;
+
+    fn context(&self) -> &CleanupContext {
+        &self.cx
+    }
+
+    fn has(&self, thing: &Thing) -> bool {
         thing.details().is_some_and(|details| details.get("directory").is_some())
     }
 
-    async fn clean(&self, journal: &Journal) {
-        for entry in self.own(journal.entries()) {
-            journal.removed(&entry.thing, &Self::remove(&entry.thing).await);
-        }
+    async fn find(&self, thing: &Thing) -> anyhow::Result<Option<PathBuf>> {
+        find(thing)
     }
 
-    async fn keep(&self, journal: &Journal) {
-        for entry in self.own(journal.product_entries()) {
-            if matches!(Self::find(&entry.thing), Ok(None)) {
-                journal.gone(&entry.thing);
-            }
-        }
+    fn describe(&self, thing: &Thing, _: &PathBuf) -> String {
+        thing.in_full()
     }
 
-    async fn would_remove(&self, journal: &Journal) -> Vec<String> {
-        let mut found = Vec::new();
-        for entry in self.own(journal.entries()) {
-            match Self::find(&entry.thing) {
-                Ok(Some(_)) => found.push(format!("{}: {}", entry.build, entry.thing.in_full())),
-                Ok(None) => {}
-                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-            }
-        }
-        found
-    }
-
-    /// Directories without a journal are not told from those of people.
-    async fn search(&self, _wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
-        Ok(Vec::new())
+    async fn remove(&self, _: &Entry, directory: PathBuf) -> anyhow::Result<()> {
+        remove_directory(&directory).await
     }
 }
 
@@ -130,7 +112,7 @@ mod tests {
         assert_eq!(thing("the output directory", &path).unwrap().details(), Some(&line));
         std::fs::create_dir(&path).unwrap();
         let read = Thing::new("the output directory", "out").with_details(line);
-        assert_eq!(DirectoryCleaner::find(&read).unwrap(), Some(path));
+        assert_eq!(find(&read).unwrap(), Some(path));
     }
 
     #[test]
@@ -140,20 +122,20 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let made = thing("the directory", &path).unwrap().known_as(identity(&path).unwrap());
         std::fs::write(path.join("disk"), "").unwrap();
-        assert_eq!(DirectoryCleaner::find(&made).unwrap(), Some(path.clone()));
+        assert_eq!(find(&made).unwrap(), Some(path.clone()));
         // Nobody knows whether it was made: what is in there is not ours.
         let unknown = thing("the directory", &path).unwrap();
-        assert_eq!(DirectoryCleaner::find(&unknown).unwrap(), None);
+        assert_eq!(find(&unknown).unwrap(), None);
         // Somebody else's is there now, even where a file system gives its number again.
         std::fs::remove_dir_all(&path).unwrap();
-        assert_eq!(DirectoryCleaner::find(&made).unwrap(), None);
+        assert_eq!(find(&made).unwrap(), None);
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("diary"), "").unwrap();
-        assert_eq!(DirectoryCleaner::find(&made).unwrap(), None);
+        assert_eq!(find(&made).unwrap(), None);
         let elsewhere = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &elsewhere).unwrap();
         let linked = thing("the directory", &elsewhere).unwrap();
         let linked = linked.known_as(identity(&path).unwrap());
-        assert_eq!(DirectoryCleaner::find(&linked).unwrap(), None);
+        assert_eq!(find(&linked).unwrap(), None);
     }
 }

@@ -26,7 +26,7 @@ impl Component for Null {
     type Options = (communicator::Options,);
 
     fn prepare((communicator,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let communicator = communicator.choose(&Taken::of(communicator::ANY), check)?;
+        let communicator = communicator.choose(&Taken::any(), check)?;
         communicator.check_machine_is_known(check);
         Some(Self { communicator })
     }

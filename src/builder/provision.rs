@@ -13,7 +13,7 @@ use crate::component::{BuildContext, Communicator};
 use crate::event::{Message, Phase, SpentBy};
 use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
-use crate::step::{Ending, Kept, Step, Steps};
+use crate::step::{Ending, Slot, Step, Steps};
 
 /// Connects to the machine at `target`, runs the build's provisioners on it, and takes the
 /// temporary key out of it. `data` is what the builder itself adds to `build.*`, e.g. `ID`.
@@ -104,12 +104,12 @@ struct Connect {
     connector: Chosen,
     target: Target,
     gone: CancellationToken,
-    open: Kept<Arc<dyn Communicator>>,
+    open: Slot<Arc<dyn Communicator>>,
 }
 
 impl Connect {
     fn new(connector: Chosen, target: Target, gone: CancellationToken) -> Self {
-        Self { connector, target, gone, open: Kept::default() }
+        Self { connector, target, gone, open: Slot::default() }
     }
 }
 

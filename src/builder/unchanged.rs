@@ -29,7 +29,7 @@ pub(crate) async fn record(cx: &BuildContext, source: &str) -> anyhow::Result<Re
 }
 
 /// An image that an earlier run has left.
-pub(crate) struct Earlier {
+pub(crate) struct EarlierImage {
     /// For people.
     pub shown: String,
     /// What it says of itself.
@@ -38,7 +38,7 @@ pub(crate) struct Earlier {
     pub made_at: Option<Timestamp>,
 }
 
-impl Earlier {
+impl EarlierImage {
     /// That it is enough (`Ok`), or why it is not.
     pub fn judge(&self, record: &Record, wanted: &SkipUnchanged) -> Result<String, String> {
         match self.changes(record).or_else(|| self.too_old(wanted)) {
@@ -79,7 +79,7 @@ pub(crate) fn tell(cx: &BuildContext, wanted: &SkipUnchanged, verdict: &Result<S
 }
 
 /// An artifact that knows what it was made from.
-pub(crate) struct Recorded<A> {
+pub(crate) struct WithProvenance<A> {
     pub artifact: A,
     pub made_from: MadeFrom,
     /// Whether an earlier run has made it.
@@ -87,7 +87,7 @@ pub(crate) struct Recorded<A> {
 }
 
 #[async_trait]
-impl<A: Artifact> Artifact for Recorded<A> {
+impl<A: Artifact> Artifact for WithProvenance<A> {
     fn builder_id(&self) -> &str {
         self.artifact.builder_id()
     }
@@ -132,7 +132,7 @@ pub(crate) fn recorded(
     made_from: Option<MadeFrom>,
 ) -> Arc<dyn Artifact> {
     match made_from {
-        Some(made_from) => Arc::new(Recorded { artifact, made_from, was_there: false }),
+        Some(made_from) => Arc::new(WithProvenance { artifact, made_from, was_there: false }),
         None => Arc::new(artifact),
     }
 }

@@ -36,7 +36,7 @@ use anyhow::{Context as _, ensure};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::access::{Access, is_region};
-use crate::aws::account::{Account, Handle, Haste};
+use crate::aws::account::{Account, Handle, Patience};
 use crate::aws::call::{Ec2, Ssm};
 use crate::env::Environment;
 use crate::event::Ui;
@@ -64,14 +64,14 @@ pub struct Region {
 
 impl Context {
     /// The account in the region `name`; if there is no name, in the one that AWS's own tools would
-    /// take. `haste` says how long a network may fail.
+    /// take. `patience` says how long a network may fail.
     ///
     /// # Errors
     /// If the name is none of a region, or there is no region at all.
-    pub async fn region(&self, name: Option<&str>, haste: Haste) -> anyhow::Result<Region> {
+    pub async fn region(&self, name: Option<&str>, patience: Patience) -> anyhow::Result<Region> {
         ensure!(name.is_none_or(is_region), "`{}` is no region", name.unwrap_or_default());
         let access = Access { region: name.unwrap_or_default().to_owned(), ..Access::default() };
-        let account = Account::open(&access, &self.environment, &self.redactor, haste).await?;
+        let account = Account::open(&access, &self.environment, &self.redactor, patience).await?;
         let cancel = self.cancel.clone();
         account.check_credentials(&cancel).await?;
         Ok(Region { account, cancel })
@@ -81,10 +81,14 @@ impl Context {
     ///
     /// # Errors
     /// As [`region`](Self::region).
-    pub async fn regions(&self, names: &[String], haste: Haste) -> anyhow::Result<Vec<Region>> {
+    pub async fn regions(
+        &self,
+        names: &[String],
+        patience: Patience,
+    ) -> anyhow::Result<Vec<Region>> {
         let mut regions = Vec::new();
         for name in names {
-            let region = self.region(Some(name), haste).await;
+            let region = self.region(Some(name), patience).await;
             regions.push(region.with_context(|| format!("{name} cannot be used"))?);
         }
         Ok(regions)

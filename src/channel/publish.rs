@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{Image, ImageState};
 use futures::future::join_all;
 use indexmap::IndexSet;
 
-use crate::aws::account::Haste;
+use crate::aws::account::Patience;
 use crate::aws::image::{self, filter};
 use crate::aws::parameter;
 use crate::aws::tags::{self, tag};
@@ -38,7 +38,7 @@ pub struct Aim<'a> {
 pub async fn publish(cx: &Context, aim: &Aim<'_>, amis: &Amis, note: Note) -> anyhow::Result<()> {
     ensure!(aim.regions.is_empty(), "-region: the AMIs say their regions");
     let names: Vec<String> = amis.keys().cloned().collect();
-    let regions = cx.regions(&names, Haste::Patient).await?;
+    let regions = cx.regions(&names, Patience::Long).await?;
     let placed: Vec<Placed> = regions.into_iter().zip(amis.values().cloned()).collect();
     let path = aim.channels.path();
     for ((region, ami), found) in placed.iter().zip(look_at(&placed, true).await?) {
@@ -64,7 +64,7 @@ pub async fn promote(
     untested: bool,
 ) -> anyhow::Result<()> {
     ensure!(from != aim.channel, "`{from}` is promoted to itself");
-    let first = cx.region(aim.regions.first().map(String::as_str), Haste::Patient).await?;
+    let first = cx.region(aim.regions.first().map(String::as_str), Patience::Long).await?;
     let release = history(&first, aim.channels, from).await?.pop();
     let release = release.with_context(|| {
         let image = aim.channels.image();
@@ -104,7 +104,7 @@ pub async fn promote(
 /// # Errors
 /// If it never said anything else, or its AMI is gone, or it cannot be written.
 pub async fn roll_back(cx: &Context, aim: &Aim<'_>, release: Option<&str>) -> anyhow::Result<()> {
-    let first = cx.region(aim.regions.first().map(String::as_str), Haste::Patient).await?;
+    let first = cx.region(aim.regions.first().map(String::as_str), Patience::Long).await?;
     let target = earlier(&first, aim, release).await?;
     let mut placed = Vec::new();
     for region in regions(cx, aim, &first, &target).await? {
@@ -149,7 +149,7 @@ async fn regions(
     let names: Vec<String> = names.into_iter().collect();
     match names.as_slice() {
         [] => Ok(vec![first.clone()]),
-        names => cx.regions(names, Haste::Patient).await,
+        names => cx.regions(names, Patience::Long).await,
     }
 }
 

@@ -5,7 +5,7 @@
 //! - it is one of the newest, or too young;
 //! - a channel has it, or goes back to it;
 //! - an instance, a launch template, a launch configuration, an Auto Scaling group or a spot request
-//!   uses it (see `aws/image_uses`);
+//!   uses it (see `aws/image_usage`);
 //! - it is shared with others, or protected against deregistration;
 //! - nothing proves that it was published: its tag names another AMI.
 
@@ -20,7 +20,7 @@ use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::image::{self, MOST_VALUES, creation, filter, snapshots};
-use crate::aws::image_uses::uses;
+use crate::aws::image_usage::users_of_many;
 use crate::aws::parameter;
 use crate::aws::proof::is_snapshot_for;
 use crate::aws::removal::{INSTANCE_PATIENCE, Removal};
@@ -136,7 +136,7 @@ async fn judge(
     }
     why.add_all(in_channels(region, channels).await?);
     let ids: BTreeSet<String> = why.without(&images).into_iter().map(id).collect();
-    let used = uses(&region.account, &ids, &region.cancel).await;
+    let used = users_of_many(&region.account, &ids, &region.cancel).await;
     let used = used.with_context(|| format!("it is not known who uses AMIs in {}", region.name()));
     why.add_all(used?.into_iter().flat_map(|(ami, all)| {
         all.into_iter().map(move |who| (ami.clone(), format!("used by {who}")))
@@ -369,7 +369,7 @@ async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &T
         removal.ui.error(format!("{ami} cannot be deregistered: {error}"));
         // Nobody knows whether it is gone: then its snapshots would be left.
         match error.meaning.may_be_done() {
-            true => removal.journal.stuck(thing, error.to_string()),
+            true => removal.journal.mark_failed(thing, error.to_string()),
             false => removal.journal.gone(thing),
         }
         return true;
@@ -383,7 +383,7 @@ async fn remove_one(removal: &Removal<'_>, region: &Region, ami: &str, thing: &T
         Ok(()) => false,
         Err(error) => {
             removal.ui.error(format!("{ami} is gone, but not all of its snapshots: {error:#}"));
-            removal.journal.stuck(thing, format!("{error:#}"));
+            removal.journal.mark_failed(thing, format!("{error:#}"));
             true
         }
     }

@@ -12,13 +12,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::cleanup::{journal_dir, run_name, runtime};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
-use super::{Exit, Session, refuse, signals};
+use super::signals::{self, LAST_WORDS};
+use super::{Exit, Session, refuse};
 use crate::component::{KeepFailed, OnError, SkipUnchanged};
 use crate::config::GoDuration;
 use crate::event::Ui;
 use crate::journal::Journal;
 use crate::plan::Plan;
-use crate::report::page::{Draft, Kept};
+use crate::report::page::{Draft, Recorder};
 use crate::report::{Reporter, listing};
 use crate::run::{self, Outcome, RunRequest};
 use crate::secret::Redactor;
@@ -36,7 +37,7 @@ pub struct Arguments {
     /// to the last one before what has failed or changed.
     #[arg(long, requires = "keep_failed")]
     pub checkpoints: bool,
-    /// How long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
+    /// RunSettings long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
     /// long as it takes. Otherwise IMGBAKE_CLEANUP_TIMEOUT, or 20s.
     #[arg(long, value_parser = GoDuration::parse_length, value_name = "DURATION")]
     pub cleanup_timeout: Option<GoDuration>,
@@ -66,7 +67,7 @@ pub struct Arguments {
     /// What happens to a build's machine when a step fails.
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnErrorFlag,
-    /// How many builds run at a time; below 1: all.
+    /// RunSettings many builds run at a time; below 1: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub parallel_builds: i64,
     /// Writes what happened to this file, when the run ends: a page that needs nothing else.
@@ -120,10 +121,10 @@ impl From<OnErrorFlag> for OnError {
     }
 }
 
-/// How builds are run, whoever asks for it.
+/// RunSettings builds are run, whoever asks for it.
 #[derive(Clone, Debug, Default)]
-pub struct How {
-    /// How many run at a time; `None` is all of them.
+pub struct RunSettings {
+    /// RunSettings many run at a time; `None` is all of them.
     pub parallel: Option<usize>,
     /// One at a time, waiting for Enter after each step.
     pub debug: bool,
@@ -141,14 +142,14 @@ pub struct How {
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
     pub time_limit: Option<Duration>,
-    /// How long an interrupted run may clean up; `None` is as long as it takes.
+    /// RunSettings long an interrupted run may clean up; `None` is as long as it takes.
     pub cleanup: Option<Duration>,
 }
 
-/// How long an interrupted run may clean up if nobody says.
+/// RunSettings long an interrupted run may clean up if nobody says.
 const CLEANUP: GoDuration = GoDuration::from_secs(20);
 
-/// How long an interrupted run may clean up: as `given`, or as the environment says; `None` is as long as
+/// RunSettings long an interrupted run may clean up: as `given`, or as the environment says; `None` is as long as
 /// it takes.
 pub(super) fn cleanup_limit(
     given: Option<GoDuration>,
@@ -180,7 +181,7 @@ impl Arguments {
     }
 }
 
-impl How {
+impl RunSettings {
     /// As the arguments say, or the environment; an error is what is wrong with that.
     fn of(arguments: &Arguments, session: &Session) -> Result<Self, String> {
         Ok(Self {
@@ -198,7 +199,7 @@ impl How {
     }
 }
 
-/// How a run ended.
+/// RunSettings a run ended.
 #[derive(Debug)]
 pub struct Baked {
     /// The exit code.
@@ -224,9 +225,10 @@ pub fn run(session: &Session, arguments: &Arguments) -> Exit {
         Ok(draft) => draft,
         Err(error) => return refuse(format!("Error: -report: {error:#}\n")),
     };
-    let kept = draft.as_ref().map(|_| Kept::default());
+    let kept = draft.as_ref().map(|_| Recorder::default());
     let exit = reported(session, kept.clone(), |ui| baked(session, arguments, ui));
-    if let Some(Err(error)) = draft.zip(kept).map(|(draft, kept)| draft.write_kept(&kept, cwd)) {
+    if let Some(Err(error)) = draft.zip(kept).map(|(draft, kept)| draft.write_recorded(&kept, cwd))
+    {
         // The images are there, and nobody is to bake them again for that.
         refuse(format!("Warning: -report: {error:#}\n"));
     }
@@ -237,7 +239,7 @@ pub fn run(session: &Session, arguments: &Arguments) -> Exit {
 /// it; what happens is kept for a `page` if there shall be one.
 pub(super) fn reported(
     session: &Session,
-    page: Option<Kept>,
+    page: Option<Recorder>,
     work: impl FnOnce(&Ui) -> Option<Baked>,
 ) -> Exit {
     let (environment, redactor) = (&session.environment, session.redactor.clone());
@@ -265,13 +267,10 @@ pub(super) fn reported(
 
 /// What came of the builds; `None` after saying why there are none.
 fn baked(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
-    let how = How::of(arguments, session).map_err(|wrong| ui.error(wrong)).ok()?;
+    let how = RunSettings::of(arguments, session).map_err(|wrong| ui.error(wrong)).ok()?;
     let (plan, sources) = plan(session, arguments, ui)?;
     Some(bake(plan, sources, session, &how, ui))
 }
-
-/// How long the last words may take to be read after an interruption.
-pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The front half; `None` after saying what is wrong.
 fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, SourceMap)> {
@@ -307,7 +306,13 @@ fn plan(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<(Plan, Sour
 }
 
 /// Runs `plan`, made from `sources`, on threads of its own.
-pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &Ui) -> Baked {
+pub fn bake(
+    plan: Plan,
+    sources: SourceMap,
+    session: &Session,
+    how: &RunSettings,
+    ui: &Ui,
+) -> Baked {
     if let Some(Err(error)) = how.sbom.as_deref().map(run::make_sbom_directory) {
         ui.error(format!("Error: {error:#}"));
         return Baked { exit: Exit::Failure, outcome: None, left: None };
@@ -342,7 +347,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
         Some(_) => {
             // What is untouched otherwise is so by accident.
             if how.on_error != OnError::Cleanup {
-                request.journal.keep_untouched();
+                request.journal.leave_untouched();
             }
             request.journal.close()
         }
@@ -355,7 +360,7 @@ pub fn bake(plan: Plan, sources: SourceMap, session: &Session, how: &How, ui: &U
 }
 
 /// The journal of the run.
-fn journal(session: &Session, how: &How, ui: &Ui) -> Journal {
+fn journal(session: &Session, how: &RunSettings, ui: &Ui) -> Journal {
     let Some(dir) = journal_dir(session, how.state_dir.as_deref()) else {
         ui.error("There is no place for a journal, and without one nobody can clean up after a run that is killed: set HOME, or give -state-dir");
         return Journal::default();
@@ -366,7 +371,7 @@ fn journal(session: &Session, how: &How, ui: &Ui) -> Journal {
 /// A run that can be interrupted, and has an end.
 struct Watched<'a> {
     signals: UnboundedReceiver<&'static str>,
-    how: &'a How,
+    how: &'a RunSettings,
     ui: &'a Ui,
 }
 
@@ -419,7 +424,7 @@ async fn after(limit: Option<Duration>) -> GoDuration {
     GoDuration::from(limit.unwrap_or_default())
 }
 
-/// How the program ends after a run.
+/// RunSettings the program ends after a run.
 fn exit_of(outcome: &Outcome) -> Exit {
     if !outcome.left_behind.is_empty() {
         Exit::LeftBehind

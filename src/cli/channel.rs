@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cleanup::{NO_JOURNALS, journal_dir, on_runtime, run_name};
 use super::{Exit, Session, signals};
-use crate::aws::account::Haste;
+use crate::aws::account::Patience;
 use crate::aws::allow::Regions;
 use crate::channel::note::Note;
 use crate::channel::publish::{self, Aim};
@@ -131,14 +131,14 @@ pub struct Retire {
 }
 
 /// A command at work.
-struct Desk<'a> {
+struct ChannelCommand<'a> {
     session: &'a Session,
     ui: &'a Ui,
     image: &'a ImageArguments,
     cancel: CancellationToken,
 }
 
-impl<'d> Desk<'d> {
+impl<'d> ChannelCommand<'d> {
     fn new(session: &'d Session, ui: &'d Ui, image: &'d ImageArguments) -> Self {
         Self { session, ui, image, cancel: CancellationToken::new() }
     }
@@ -211,13 +211,13 @@ impl<'d> Desk<'d> {
 
 pub(crate) fn publish(session: &Session, ui: &Ui, arguments: &Publish) -> Exit {
     let Publish { image, channel, build, commit, artifact } = arguments;
-    let desk = Desk::new(session, ui, image);
-    desk.run(allow::publish, async |channels| {
+    let command = ChannelCommand::new(session, ui, image);
+    command.run(allow::publish, async |channels| {
         let environment = &session.environment;
         let amis = artifact::amis(artifact, &environment.cwd, build.as_deref())?;
         let release = run_name(session);
         let note = Note::of_release(&release, commit.as_deref(), environment);
-        publish::publish(&desk.context(), &desk.aim(channels, channel), &amis, note).await?;
+        publish::publish(&command.context(), &command.aim(channels, channel), &amis, note).await?;
         ui.say(format!("Published as the release {release}"));
         Ok(Exit::Success)
     })
@@ -225,29 +225,29 @@ pub(crate) fn publish(session: &Session, ui: &Ui, arguments: &Publish) -> Exit {
 
 pub(crate) fn promote(session: &Session, ui: &Ui, arguments: &Promote) -> Exit {
     let Promote { image, from, to, untested } = arguments;
-    let desk = Desk::new(session, ui, image);
-    desk.run(allow::change, async |channels| {
-        publish::promote(&desk.context(), &desk.aim(channels, to), from, *untested).await?;
+    let command = ChannelCommand::new(session, ui, image);
+    command.run(allow::change, async |channels| {
+        publish::promote(&command.context(), &command.aim(channels, to), from, *untested).await?;
         Ok(Exit::Success)
     })
 }
 
 pub(crate) fn rollback(session: &Session, ui: &Ui, arguments: &Rollback) -> Exit {
     let Rollback { image, channel, release } = arguments;
-    let desk = Desk::new(session, ui, image);
-    desk.run(allow::change, async |channels| {
-        let aim = desk.aim(channels, channel);
-        publish::roll_back(&desk.context(), &aim, release.as_deref()).await?;
+    let command = ChannelCommand::new(session, ui, image);
+    command.run(allow::change, async |channels| {
+        let aim = command.aim(channels, channel);
+        publish::roll_back(&command.context(), &aim, release.as_deref()).await?;
         Ok(Exit::Success)
     })
 }
 
 pub(crate) fn list(session: &Session, ui: &Ui, arguments: &List) -> Exit {
-    let desk = Desk::new(session, ui, &arguments.image);
-    desk.run(allow::list, async |channels| {
-        let cx = desk.context();
-        for name in desk.regions() {
-            let region = cx.region(name, Haste::Brisk).await?;
+    let command = ChannelCommand::new(session, ui, &arguments.image);
+    command.run(allow::list, async |channels| {
+        let cx = command.context();
+        for name in command.regions() {
+            let region = cx.region(name, Patience::Short).await?;
             show(ui, channels, &region).await?;
         }
         Ok(Exit::Success)
@@ -270,8 +270,8 @@ async fn show(ui: &Ui, channels: &Channels, region: &Region) -> anyhow::Result<(
 
 pub(crate) fn retire(session: &Session, ui: &Ui, arguments: &Retire) -> Exit {
     let Retire { image, keep, older_than, grace, shared, dry_run, state_dir } = arguments;
-    let desk = Desk::new(session, ui, image);
-    desk.run(allow::retire, async |channels| {
+    let command = ChannelCommand::new(session, ui, image);
+    command.run(allow::retire, async |channels| {
         ensure!(
             keep.is_some() || older_than.is_some(),
             "give -keep, -older-than or both: otherwise all AMIs of `{}` would go",
@@ -285,7 +285,7 @@ pub(crate) fn retire(session: &Session, ui: &Ui, arguments: &Retire) -> Exit {
         let dir = journal_dir(session, state_dir.as_deref());
         let dir = dir.context(NO_JOURNALS)?;
         let journal = Journal::in_dir(&dir, &run_name(session));
-        let retired = retire_all(&desk, channels, &wanted, &journal, *dry_run).await;
+        let retired = retire_all(&command, channels, &wanted, &journal, *dry_run).await;
         listing::list(ui, "These could not be removed:", &journal.left_behind());
         if let Some(run) = journal.close() {
             ui.error(format!("`imgbake cleanup -run {run}` tries again"));
@@ -297,16 +297,16 @@ pub(crate) fn retire(session: &Session, ui: &Ui, arguments: &Retire) -> Exit {
 
 /// One region after the other.
 async fn retire_all(
-    desk: &Desk<'_>,
+    command: &ChannelCommand<'_>,
     channels: &Channels,
     wanted: &Wanted,
     journal: &Journal,
     dry_run: bool,
 ) -> anyhow::Result<Exit> {
-    let cx = desk.context();
+    let cx = command.context();
     let (mut exit, mut gone) = (Exit::Success, 0);
-    for name in desk.regions() {
-        let region = cx.region(name, Haste::Patient).await?;
+    for name in command.regions() {
+        let region = cx.region(name, Patience::Long).await?;
         let retired = retire::retire(&cx, &region, channels, wanted, journal, dry_run).await?;
         gone += retired.gone;
         if retired.failed {
@@ -314,8 +314,8 @@ async fn retire_all(
         }
     }
     match dry_run {
-        true => desk.ui.say(format!("{gone} AMIs would go; nothing was changed.")),
-        false if exit == Exit::Success => desk.ui.say(format!("{gone} AMIs are gone.")),
+        true => command.ui.say(format!("{gone} AMIs would go; nothing was changed.")),
+        false if exit == Exit::Success => command.ui.say(format!("{gone} AMIs are gone.")),
         false => {}
     }
     Ok(exit)

@@ -114,7 +114,7 @@ pub(crate) fn run_as(
         return Exit::Success;
     }
     let Some(cleaners) = cleaners(session, ui, arguments) else { return Exit::Failure };
-    let all = All { ui, cleaners: &cleaners, arguments, options };
+    let all = CleanupRun { ui, cleaners: &cleaners, arguments, options };
     on_runtime(ui, all.clean(&found))
 }
 
@@ -189,7 +189,7 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
 }
 
 /// The cleaning up after all runs that were found.
-struct All<'a> {
+struct CleanupRun<'a> {
     ui: &'a Ui,
     cleaners: &'a [Box<dyn Cleaner>],
     arguments: &'a Arguments,
@@ -199,7 +199,7 @@ struct All<'a> {
 /// How often to see whether a run is still alive.
 const LOOK: Duration = Duration::from_secs(1);
 
-impl All<'_> {
+impl CleanupRun<'_> {
     /// One run after the other; what stands in the way of one does not stop the others.
     async fn clean(&self, all: &[Found]) -> Exit {
         let mut exit = Exit::Success;
@@ -234,14 +234,14 @@ impl All<'_> {
     /// Whether all that is left of the run shall stay.
     fn spares(&self, run: &str, journal: &Journal) -> bool {
         let on_purpose = match self.options.spares_kept {
-            true => journal.leave_kept(),
+            true => journal.take_left_on_purpose(),
             false => Vec::new(),
         };
         let heading = format!("These were left on purpose by the run {run}, and stay:");
         listing::list(self.ui, &heading, &on_purpose);
         let kept = match self.arguments.delete_kept {
             true => Vec::new(),
-            false => journal.leave_kept_beyond(Timestamp::now()),
+            false => journal.take_reserved(Timestamp::now()),
         };
         let heading = format!("The run {run} keeps these for another one to go on with:");
         listing::list(self.ui, &heading, &kept);
@@ -269,7 +269,7 @@ impl All<'_> {
 fn leave_unknown(cleaners: &[Box<dyn Cleaner>], journal: &Journal) {
     for entry in journal.entries() {
         if !cleaners.iter().any(|cleaner| cleaner.owns(&entry.thing)) {
-            journal.stuck(&entry.thing, UNKNOWN);
+            journal.mark_failed(&entry.thing, UNKNOWN);
         }
     }
 }
@@ -298,7 +298,7 @@ async fn clean(ui: &Ui, cleaners: &[Box<dyn Cleaner>], run: &str, journal: &Jour
 /// Says what the dead run had finished, which stays; whether there is anything.
 async fn keep(ui: &Ui, cleaners: &[Box<dyn Cleaner>], journal: &Journal) -> bool {
     for cleaner in cleaners {
-        cleaner.keep(journal).await;
+        cleaner.check_products(journal).await;
     }
     let kept = journal.product_entries().into_iter();
     let kept: Vec<_> =

@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     };
     let Session { registry, environment, .. } = session;
     let component = topic.split('.').next().unwrap_or(topic);
-    let registry = &registry.knowing(component, environment);
+    let registry = &registry.with_installed(component, environment);
     match explain::find(topic, Known { registry, environment }) {
         Ok(pages) => answer::write(ui, arguments.format, &pages, || {
             pages.iter().map(explain::text).collect::<Vec<_>>().join("\n\n")

@@ -1,6 +1,5 @@
 //! `imgbake hcl2_upgrade`: a legacy template as an HCL2 file.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,11 +8,9 @@ use clap::Args;
 
 use super::front::{self, TemplateArguments};
 use super::{Exit, Session};
-use crate::component::{Builder, PostProcessor, Provisioner};
 use crate::event::Ui;
-use crate::registry::{AnyKind, Registry};
 use crate::source::SourceMap;
-use crate::template::ast::{Dialect, Template};
+use crate::template::ast::Dialect;
 use crate::template::{load, upgrade};
 
 /// `imgbake hcl2_upgrade [flags] TEMPLATE`
@@ -65,7 +62,7 @@ fn upgrade_one(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         ui.error(format!("Error: `{}` cannot be written: {error}", output.display()));
         return Exit::Failure;
     }
-    let unknown = unknown_components(&template, &registry);
+    let unknown = registry.unknown_components(&template);
     for component in &unknown {
         ui.error(format!("Error: {component}: its block is written as it was, unchecked"));
     }
@@ -91,27 +88,4 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(path, text)
-}
-
-/// The components that nobody knows, each in words.
-fn unknown_components(template: &Template, registry: &Registry) -> Vec<String> {
-    let builders = template.sources.iter().map(|source| &source.kind.value);
-    let provisioners = template.builds.iter().flat_map(|build| {
-        build.provisioners.iter().chain(&build.error_cleanup).map(|block| &block.kind.value)
-    });
-    let post_processors = template
-        .builds
-        .iter()
-        .flat_map(|build| build.post_processors.iter().flatten().map(|block| &block.kind.value));
-    let mut unknown = not_in(registry.kind::<dyn Builder>(), builders);
-    unknown.extend(not_in(registry.kind::<dyn Provisioner>(), provisioners));
-    unknown.extend(not_in(registry.kind::<dyn PostProcessor>(), post_processors));
-    unknown
-}
-
-/// Those of `names` that are not of the `kind`, each once.
-fn not_in<'a>(kind: &dyn AnyKind, names: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let unknown = names.filter(|name| !kind.knows(name) && seen.insert(*name));
-    unknown.map(|name| format!("there is no {} `{name}`", kind.name())).collect()
 }

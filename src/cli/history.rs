@@ -19,7 +19,7 @@ use super::channel::PREFIX;
 use super::cleanup::on_runtime;
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session};
-use crate::component::PastQuery;
+use crate::component::{PastQuery, Purpose};
 use crate::event::{Message, Ui};
 use crate::permission::policy;
 use crate::plan::{Plan, PlannedBuild};
@@ -109,7 +109,7 @@ struct HistoryCommand<'a> {
 impl HistoryCommand<'_> {
     fn show_policy(&self, plan: &Plan) -> Exit {
         let environment = &self.session.environment;
-        let of = |build: &PlannedBuild| build.builder.permissions_to_look(environment);
+        let of = |build: &PlannedBuild| build.builder.permissions(Purpose::Look, environment);
         let looks: Vec<_> = plan.builds.iter().flat_map(of).collect();
         if looks.is_empty() {
             self.ui.error("Error: no build of the template has images in an AWS account");
@@ -187,7 +187,7 @@ impl HistoryCommand<'_> {
             redactor: self.session.redactor.clone(),
         };
         let what = format!("the images of {}", build.name);
-        let exit = match self.ui.wait_for(&what, build.builder.past(&query)).await {
+        let exit = match self.ui.wait_for(&what, build.builder.earlier_images(&query)).await {
             Ok(None) => Exit::Success,
             Ok(Some(found)) => {
                 rows::join(&build.name, &self.session.environment.cwd, &mut rows, found);

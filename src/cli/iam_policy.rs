@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session};
+use crate::component::Purpose;
 use crate::event::Ui;
 use crate::permission::policy;
 use crate::source::SourceMap;
@@ -34,12 +35,12 @@ pub(super) fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
     };
     let environment = &session.environment;
     let builds = plan.builds.iter().map(|build| {
-        let mut all = build.builder.permissions(environment);
+        let mut all = build.builder.permissions(Purpose::Build, environment);
         if build.has_tests() {
-            all.extend(build.builder.permissions_to_test(environment));
+            all.extend(build.builder.permissions(Purpose::Test, environment));
         }
         if arguments.keep_failed {
-            all.extend(build.builder.permissions_to_keep(environment));
+            all.extend(build.builder.permissions(Purpose::Keep, environment));
         }
         all
     });

@@ -9,7 +9,6 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Exit;
-use super::build::LAST_WORDS;
 use crate::peer;
 use crate::plugin;
 
@@ -27,6 +26,8 @@ pub const ENDING: [(Signal, &str); 7] = [
 ];
 
 /// How long a run that is over may take to say so after a second signal.
+/// How long the last words may take to be read after an interruption.
+pub const LAST_WORDS: Duration = Duration::from_secs(2);
 const REPORT: Duration = Duration::from_secs(1);
 
 /// Listens for one of them.

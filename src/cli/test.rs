@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::build::{self, Baked, How};
+use super::build::{self, Baked, RunSettings};
 use super::front::{self, PlanOptions, Planned, TemplateArguments};
 use super::{Exit, Session};
 use crate::event::Ui;
@@ -43,11 +43,11 @@ fn tested(session: &Session, arguments: &Arguments, ui: &Ui) -> Option<Baked> {
         .and_then(|template| front::plan(session, ui, &template, options, &mut sources));
     let Planned { plan, .. } = session.shown(ui, planned, &sources)?;
     let plan = only_one(plan, "-only").map_err(|wrong| ui.error(format!("Error: {wrong}"))).ok()?;
-    let how = How {
+    let how = RunSettings {
         tested: Some(arguments.image.clone()),
         state_dir: arguments.state_dir.clone(),
         cleanup,
-        ..How::default()
+        ..RunSettings::default()
     };
     Some(build::bake(plan, sources, session, &how, ui))
 }

@@ -17,13 +17,11 @@ use crate::secret::Secret;
 
 /// One way to talk to machines, with the options that a template gives for it.
 ///
-/// Its options struct implements it. A builder asks what the connector needs (a port, a key, an
+/// Its options struct implements it, and is registered as a component, or a builder brings it. A builder
+/// asks what the connector needs (a port, a key, an
 /// address) and never which one it is, so that a new connector changes no builder.
 #[async_trait]
 pub trait Connector: fmt::Debug + Send + Sync {
-    /// The value of `communicator` that chooses it.
-    fn name(&self) -> &'static str;
-
     /// Reports everything that is wrong with the options.
     fn check(&self, check: &mut Check<'_>);
 
@@ -72,6 +70,12 @@ pub trait Connector: fmt::Debug + Send + Sync {
 
     /// Whether it knows the machine by an SSH host key, so that it is worth looking for one.
     fn checks_host_key(&self) -> bool {
+        false
+    }
+
+    /// Whether its options say which SSH key a machine gets, so that connectors without a key of their own
+    /// go by them, too.
+    fn says_key(&self) -> bool {
         false
     }
 

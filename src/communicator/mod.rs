@@ -1,41 +1,59 @@
 //! The connection to a machine.
 //!
-//! A [`Connector`] is one way to talk to machines; `connectors.rs` lists those that any builder may
-//! take, and each has its options. `docker` brings its own. A builder has [`Options`] among its own, [chooses](Options::choose) one
-//! of those that it [takes](Taken), starts a machine, and [opens](Chosen::open) a connection to the
-//! [`Target`] that it knows. What comes back is a
+//! A [`Connector`] is one way to talk to machines, and a component with options of its own. The registry
+//! has those that any builder may take; the builder `docker` brings its own. A builder has [`Options`]
+//! among its own, [chooses](Options::choose) one of those that it [takes](Taken), starts a machine, and
+//! [opens](Chosen::open) a connection to the [`Target`] that it knows. What comes back is a
 //! [`Communicator`](crate::component::Communicator) for the provisioners.
 
 mod announcement;
 mod bridge;
 mod connector;
-mod connectors;
 #[cfg(feature = "docker")]
 mod docker;
 mod key;
-mod lent;
 mod listening;
 mod local;
-mod none;
 mod options;
 mod pack;
 mod progress;
 mod quoting;
-mod ssh;
+mod registered;
+mod ssh_bridge;
 mod target;
 mod way;
-mod winrm;
+
+use crate::component::Descriptor;
 
 pub use announcement::Announcement;
 pub use connector::{Connector, FoundLogin, KeyRequest, PasswordKey, Pause};
 #[cfg(feature = "docker")]
 pub use docker::DockerExec;
 pub use key::{KeyType, TemporaryKey};
-pub use lent::lend;
 pub use options::{Chosen, Options, Taken};
+pub use registered::Connectors;
 pub use ssh::{SshOptions, TransferMethod};
+pub use ssh_bridge::lend;
 pub use target::{HostKey, Target};
 pub use way::{Transport, Way};
 
-/// The connectors that any machine can be reached by; the first is the default.
-pub const ANY: &[&str] = connectors::NAMES;
+/// A line for each connector: its folder, and the options that are it. The first is the default.
+macro_rules! connectors {
+    ($($module:ident::$options:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        /// The connectors that are built in.
+        pub fn built_in() -> Vec<Descriptor<dyn Connector>> {
+            vec![$(Descriptor::<dyn Connector>::of::<$module::$options>(|own| Box::new(own))),+]
+        }
+    };
+}
+
+connectors! {
+    ssh::SshOptions,
+    winrm::WinRmOptions,
+    none::NoOptions,
+}
+
+/// The connectors of Packer that are refused by name.
+pub const NOT_BUILT: &[&str] = &["dockerWindowsContainer"];

@@ -7,61 +7,49 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::connector::{Connector, FoundLogin, Pause};
-use super::{Target, connectors};
+use super::registered::Connectors;
+use super::target::Target;
 use crate::component::{BuildContext, Check, Communicator};
-use crate::config::{GoDuration, GroupReader, OptionSchema, Part};
+use crate::config::GoDuration;
+use crate::diagnostic::did_you_mean;
 use crate::secret::Secret;
 
-/// The options that all connectors share.
+/// The options that all connectors share. Those of each connector stand beside them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct Shared {
-    /// How the machine is talked to: `ssh`, `winrm`, or `none`: not at all. The default is `ssh`,
-    /// unless the builder has a way of its own (`docker`).
+#[schemars(extend("x-slot" = true))]
+pub struct Options {
+    /// How the machine is talked to: by one of the communicators that `imgbake explain` lists; by
+    /// `none`, not at all. The default is `ssh`, unless the builder has a way of its own (`docker`).
     communicator: Option<String>,
     /// How long to wait after the first connection before connecting again and going on.
     pause_before_connecting: GoDuration,
 }
 
-/// The options of all connectors, read.
-#[derive(Clone, Debug)]
-pub struct Options {
-    shared: Shared,
-    connectors: Vec<Arc<dyn Connector>>,
-}
-
-impl Part for Options {
-    fn read(reader: &mut impl GroupReader) -> Option<Self> {
-        let shared = Shared::read(reader);
-        let connectors = connectors::read(reader);
-        Some(Self { shared: shared?, connectors: connectors? })
-    }
-
-    fn schema() -> Arc<OptionSchema> {
-        let groups = [vec![Shared::schema()], connectors::schemas()].concat();
-        Arc::new(OptionSchema::joined(&groups))
-    }
-}
-
 /// The connectors that a builder takes.
 #[derive(Debug)]
 pub struct Taken {
-    own: Vec<Arc<dyn Connector>>,
-    names: &'static [&'static str],
+    own: Option<(&'static str, Arc<dyn Connector>)>,
+    /// `None`: all that are registered.
+    names: Option<&'static [&'static str]>,
     finds_passwords: bool,
     finds_logins: bool,
 }
 
 impl Taken {
-    /// The registered connectors of these names; the first is the default.
-    pub fn of(names: &'static [&'static str]) -> Self {
-        Self { own: Vec::new(), names, finds_passwords: false, finds_logins: false }
+    /// Every connector that is registered; the first is the default.
+    pub fn any() -> Self {
+        Self { own: None, names: None, finds_passwords: false, finds_logins: false }
     }
 
-    /// One that the builder brings itself, which is the default; beside it the registered connectors
-    /// of these names.
-    pub fn own_or(own: Arc<dyn Connector>, names: &'static [&'static str]) -> Self {
-        Self { own: vec![own], names, finds_passwords: false, finds_logins: false }
+    /// The registered connectors of these names.
+    pub fn only(names: &'static [&'static str]) -> Self {
+        Self { names: Some(names), ..Self::any() }
+    }
+
+    /// RecordFile others one that the builder brings itself, which is the default.
+    pub fn with_own(self, name: &'static str, own: Arc<dyn Connector>) -> Self {
+        Self { own: Some((name, own)), ..self }
     }
 
     /// Passwords that machines make for themselves, the builder finds out.
@@ -74,46 +62,73 @@ impl Taken {
         Self { finds_logins: true, ..self }
     }
 
-    fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.own.iter().map(|own| own.name()).chain(self.names.iter().copied())
+    fn names<'a>(&self, registered: &'a Connectors) -> Vec<&'a str> {
+        let takes = |name: &&str| self.names.is_none_or(|names| names.contains(name));
+        let own = self.own.iter().map(|(name, _)| *name);
+        own.chain(registered.names().filter(takes)).collect()
     }
 
-    /// Why `name` cannot be chosen.
-    fn refuse(&self, name: &str, check: &mut Check<'_>) {
-        let cause = match connectors::NOT_BUILT.iter().find(|(other, _)| *other == name) {
-            Some((_, cause)) => cause,
-            None if connectors::NAMES.contains(&name) => "this builder does not take it",
-            None => "there is no such communicator",
+    /// The connector `name`, one of those that are taken.
+    fn make(
+        &self,
+        name: &str,
+        registered: &Connectors,
+        check: &mut Check<'_>,
+    ) -> Option<Arc<dyn Connector>> {
+        let own = self.own.iter().find(|(own, _)| *own == name);
+        let own = own.map(|(_, connector)| connector.clone());
+        let connector = own.or_else(|| registered.make(name, check))?;
+        let keys = match self.finds_passwords {
+            true => registered.all(check).into_iter().find(|one| one.says_key()),
+            false => None,
         };
-        let quoted: Vec<_> = self.names().map(|name| format!("\"{name}\"")).collect();
-        let help = format!("use {}", quoted.join(" or "));
+        Some(keys.and_then(|keys| connector.finding_password(&*keys)).unwrap_or(connector))
+    }
+
+    /// Says why `name` cannot be chosen.
+    fn refuse(&self, name: &str, registered: &Connectors, check: &mut Check<'_>) {
+        let taken = self.names(registered);
+        let of_others = OF_BUILDERS.iter().find(|(other, _)| *other == name);
+        let (cause, is_known) = match of_others {
+            Some((_, cause)) => (*cause, true),
+            None if registered.is_not_built(name) => ("imgbake does not have it", true),
+            None if registered.names().any(|one| one == name) => {
+                ("this builder does not take it", true)
+            }
+            None => ("there is no such communicator", false),
+        };
+        let meant = did_you_mean(name, taken.iter().copied()).filter(|_| !is_known);
+        let quoted = |name: &&str| format!("\"{name}\"");
+        let help = match meant {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("use {}", taken.iter().map(quoted).collect::<Vec<_>>().join(" or ")),
+        };
         check.error("communicator", cause).help = Some(help);
     }
 }
+
+/// Connectors that a builder brings, and why others do not take them.
+const OF_BUILDERS: &[(&str, &str)] = &[("docker", "this builder starts no container")];
 
 impl Options {
     /// The connector that the template chooses among those that the builder takes. Reports what is
     /// wrong with the choice, or with the options of what was chosen.
     pub fn choose(self, taken: &Taken, check: &mut Check<'_>) -> Option<Chosen> {
-        let default = || taken.names().next().map(str::to_owned);
-        let given = self.shared.communicator.filter(|name| !name.is_empty());
-        let name = given.or_else(default)?;
-        let is_it = |connector: &&Arc<dyn Connector>| connector.name() == name;
-        let registered = self.connectors.iter().filter(|own| taken.names.contains(&own.name()));
-        let Some(connector) = taken.own.iter().chain(registered).find(is_it) else {
-            taken.refuse(&name, check);
+        let registered = Connectors::of(check.facts);
+        let names = taken.names(&registered);
+        let given = self.communicator.filter(|name| !name.is_empty());
+        let name = given.or_else(|| names.first().map(|&name| name.to_owned()));
+        let name = name.unwrap_or_default();
+        if !names.contains(&name.as_str()) {
+            taken.refuse(&name, &registered, check);
             return None;
-        };
-        let keys = self.connectors.iter().find(|own| own.name() == "ssh");
-        let finding = keys.filter(|_| taken.finds_passwords);
-        let finding = finding.and_then(|keys| connector.finding_password(&**keys));
-        let connector = finding.unwrap_or_else(|| connector.clone());
+        }
+        let connector = taken.make(&name, &registered, check)?;
         match taken.finds_logins {
             true => connector.check_but_login(check),
             false => connector.check(check),
         }
-        let pause = Pause(self.shared.pause_before_connecting);
-        Some(Chosen { connector, pause })
+        Some(Chosen { connector, pause: Pause(self.pause_before_connecting) })
     }
 }
 

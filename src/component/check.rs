@@ -17,7 +17,8 @@ pub struct Check<'a> {
     pub facts: &'a Facts,
     /// Takes secrets that are no options, such as the content of a file that an option names.
     pub redactor: &'a Redactor,
-    schema: Option<Arc<OptionSchema>>,
+    /// What its options are, by all who declare some.
+    schemas: Vec<Arc<OptionSchema>>,
     found: Diagnostics,
 }
 
@@ -29,13 +30,20 @@ impl<'a> Check<'a> {
         facts: &'a Facts,
         redactor: &'a Redactor,
     ) -> Self {
-        Self { component, body, facts, redactor, schema: None, found: Diagnostics::default() }
+        Self {
+            component,
+            body,
+            facts,
+            redactor,
+            schemas: Vec::new(),
+            found: Diagnostics::default(),
+        }
     }
 
-    /// The same, where findings can only be about options of `schema`: a mistyped name would point at
+    /// The same, where findings can only be about options of `schemas`: a mistyped name would point at
     /// nothing.
-    pub(super) fn knowing(self, schema: Arc<OptionSchema>) -> Self {
-        Self { schema: Some(schema), ..self }
+    pub(super) fn with_schemas(self, schemas: Vec<Arc<OptionSchema>>) -> Self {
+        Self { schemas, ..self }
     }
 
     /// The value of `option` cannot be used because of `cause`.
@@ -76,38 +84,35 @@ impl<'a> Check<'a> {
 
     /// Whether the template gives `option`, be it with the value that it has anyway.
     pub fn is_given(&self, option: &str) -> bool {
-        let (node, is_itself) = self.place(option);
+        self.assert_has(option);
+        let (node, is_itself) = self.body.place(option);
         is_itself && !matches!(node.kind, NodeKind::Null)
     }
 
-    /// Where `option` (`ami_name`, `source_ami_filter.owners.0`) stands; else its nearest written
-    /// parent, and that it is not itself.
-    fn place(&self, option: &str) -> (&'a Node, bool) {
-        let mut place = self.body;
-        for key in option.split('.') {
-            // Blocks are a list, also where there is only one.
-            let in_block = || place.items().iter().find_map(|block| block.get(key));
-            place = match (place.get(key).or_else(in_block), key.parse::<usize>()) {
-                (Some(entry), _) => &entry.value,
-                // A single value stands for a list of one.
-                (None, Ok(index)) => place.items().get(index).unwrap_or(place),
-                (None, Err(_)) => return (place, false),
-            };
-        }
-        (place, true)
-    }
-
-    /// Adds a finding at the [place](Self::place) of `option`; of the whole component if that is empty.
+    /// Adds a finding at the [place](Node::place) of `option`; of the whole component if that is empty.
     fn push(&mut self, option: &str, diagnostic: Diagnostic) -> &mut Diagnostic {
-        debug_assert!(
-            option.is_empty() || self.schema.as_ref().is_none_or(|schema| schema.has(option)),
-            "`{}` has no option `{option}`, which a check speaks of",
-            self.component
-        );
-        let span = self.place(option).0.span;
+        self.assert_has(option);
+        let span = self.body.place(option).0.span;
         self.found.push(diagnostic.at(span));
         let last = self.found.0.len() - 1;
         &mut self.found.0[last]
+    }
+
+    fn assert_has(&self, option: &str) {
+        let schemas = &self.schemas;
+        debug_assert!(
+            option.is_empty() || schemas.is_empty() || schemas.iter().any(|one| one.has(option)),
+            "`{}` has no option `{option}`, which a check speaks of",
+            self.component
+        );
+    }
+
+    /// What `make` makes of the body, another part of the component; its findings are this check's.
+    pub fn absorb<T>(
+        &mut self,
+        make: impl FnOnce(&Node, &Facts, &Redactor) -> Result<(T, Diagnostics), Diagnostics>,
+    ) -> Option<T> {
+        self.found.absorb(make(self.body, self.facts, self.redactor))
     }
 
     /// Whether `path`, which is the value of `option`, may be read; reports it if not.

@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostics;
 use crate::eval::OutputType;
 use crate::secret::Redactor;
 
-/// A type of builder, provisioner, post-processor or data source, as templates name it.
+/// A type of builder, provisioner, post-processor, data source or connector, as templates name it.
 pub trait Component: Sized {
     /// The name in templates, e.g. `amazon-ebs`.
     const TYPE: &'static str;
@@ -35,9 +35,17 @@ pub fn prepare<C: Component>(
     facts: &Facts,
     redactor: &Redactor,
 ) -> Result<(C, Diagnostics), Diagnostics> {
-    let with = Decoding { component: C::TYPE, scope: &facts.scope, redactor };
-    let options = decode::<C::Options>(body, with)?;
-    let mut check = Check::new(C::TYPE, body, facts, redactor).knowing(C::Options::schema());
+    let schema = C::Options::schema();
+    let beside = facts.options_beside(&schema);
+    let with = Decoding { component: C::TYPE, scope: &facts.scope, redactor, beside: &beside };
+    let mut found = Diagnostics::default();
+    let options = decode::<C::Options>(body, with).map_err(|errors| found.extend(errors)).ok();
+    if schema.takes_others() {
+        found.extend(facts.connectors.find_faults(body, facts, redactor));
+    }
+    let Some(options) = options.filter(|_| !found.has_errors()) else { return Err(found) };
+    let mut check =
+        Check::new(C::TYPE, body, facts, redactor).with_schemas([vec![schema], beside].concat());
     C::lint(&options, &mut check);
     let component = C::prepare(options, &mut check);
     check.into_result(component)
@@ -133,9 +141,11 @@ impl<T: ?Sized + 'static> Descriptor<T> {
             outputs: Arc::default(),
         };
         let prepare: Prepare<T> = Arc::new(move |body, facts, redactor| {
-            let with = Decoding { component: &name, scope: &facts.scope, redactor };
+            let scope = &facts.scope;
+            let with = Decoding { component: &name, scope, redactor, beside: &[] };
             let options = decode_by_schema(&schema, body, with)?;
-            let mut check = Check::new(&name, body, facts, redactor).knowing(schema.clone());
+            let mut check =
+                Check::new(&name, body, facts, redactor).with_schemas(vec![schema.clone()]);
             let component = make(options, &mut check);
             check.into_result(component)
         });

@@ -1,8 +1,37 @@
 //! What is known of a build before it runs.
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
+use crate::config::{Node, OptionSchema};
+use crate::diagnostic::Diagnostics;
 use crate::interpolate::{BuildData, Scope};
+use crate::secret::Redactor;
+
+/// The options of the connectors that the session's registry has: those components take them beside
+/// their own whose schema [says so](OptionSchema::takes_others). This room knows no connector; the room
+/// `communicator` makes one of them.
+pub trait ConnectorOptions: Any + fmt::Debug + Send + Sync {
+    /// What each declares.
+    fn schemas(&self) -> Vec<Arc<OptionSchema>>;
+    /// What of `body` none of them can read, so that one run shows the errors of all.
+    fn find_faults(&self, body: &Node, facts: &Facts, redactor: &Redactor) -> Diagnostics;
+}
+
+/// Where nobody connects to anything.
+#[derive(Debug)]
+struct NoConnectors;
+
+impl ConnectorOptions for NoConnectors {
+    fn schemas(&self) -> Vec<Arc<OptionSchema>> {
+        Vec::new()
+    }
+
+    fn find_faults(&self, _: &Node, _: &Facts, _: &Redactor) -> Diagnostics {
+        Diagnostics::default()
+    }
+}
 
 /// What is known of a build before it runs.
 #[derive(Clone, Debug)]
@@ -23,6 +52,8 @@ pub struct Facts {
     pub sensitive_variables: Arc<[String]>,
     /// What `{{ … }}` texts may know, and through it the environment.
     pub scope: Scope,
+    /// What builders may connect with.
+    pub connectors: Arc<dyn ConnectorOptions>,
 }
 
 impl Facts {
@@ -36,7 +67,18 @@ impl Facts {
             debug: false,
             sensitive_variables: Arc::default(),
             scope,
+            connectors: Arc::new(NoConnectors),
         }
+    }
+
+    /// The same, with these connectors to choose from.
+    pub fn with_connectors(self, connectors: Arc<dyn ConnectorOptions>) -> Self {
+        Self { connectors, ..self }
+    }
+
+    /// What others read from the body of a component with the options `schema`.
+    pub fn options_beside(&self, schema: &OptionSchema) -> Vec<Arc<OptionSchema>> {
+        if schema.takes_others() { self.connectors.schemas() } else { Vec::new() }
     }
 
     /// The same, of a build that is called `name` by everybody.
@@ -45,7 +87,7 @@ impl Facts {
     }
 
     /// The same, with what a running machine (or the one that an artifact was made from) says.
-    pub fn knowing(&self, data: BuildData) -> Self {
+    pub fn with_build_data(&self, data: BuildData) -> Self {
         let scope = Scope { build_data: Some(data), ..self.scope.clone() };
         Self { scope, ..self.clone() }
     }

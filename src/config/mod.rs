@@ -21,8 +21,4 @@ pub use node::{Entry, Form, Node, NodeKind, UNKNOWN, bool_of_text};
 pub use options::{
     Group, GroupReader, OptionDoc, OptionGroups, OptionSchema, Part, block_properties, plain_type,
 };
-#[cfg_attr(
-    not(feature = "aws"),
-    allow(unused_imports, reason = "only Amazon's builders use it")
-)]
 pub(crate) use parts::option_parts;

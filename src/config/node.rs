@@ -71,9 +71,33 @@ impl Node {
         Self::new(span, NodeKind::Map(IndexMap::new()))
     }
 
+    /// The body with those of its entries whose keys `keep` wants.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let entries = self.entries().into_iter().flatten().filter(|(key, _)| keep(key));
+        let entries = entries.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        Self::new(self.span, NodeKind::Map(entries))
+    }
+
     /// The entry of `key`, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries()?.get(key)
+    }
+
+    /// Where `option` (`ami_name`, `source_ami_filter.owners.0`) stands; else its nearest written
+    /// parent, and that it is not itself.
+    pub fn place(&self, option: &str) -> (&Self, bool) {
+        let mut place = self;
+        for key in option.split('.') {
+            // Blocks are a list, also where there is only one.
+            let in_block = || place.items().iter().find_map(|block| block.get(key));
+            place = match (place.get(key).or_else(in_block), key.parse::<usize>()) {
+                (Some(entry), _) => &entry.value,
+                // A single value stands for a list of one.
+                (None, Ok(index)) => place.items().get(index).unwrap_or(place),
+                (None, Err(_)) => return (place, false),
+            };
+        }
+        (place, true)
     }
 
     /// The entries, if this is a map.

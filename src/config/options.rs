@@ -21,6 +21,12 @@ const NOT_BUILT: &str = "x-not-built";
 const SECRET: &str = "writeOnly";
 /// What marks an object that a template writes as an argument although its members are named.
 const ARGUMENT: &str = "x-argument";
+/// What marks a group after which the options come that others bring: of connectors, which are
+/// registered while the program runs.
+const SLOT: &str = "x-slot";
+/// Where the schema of a group says what its options were called once, and are today; `null`: nothing
+/// needs it any more. `#[schemars(extend("x-renamed" = {"ssh_key_path": "ssh_private_key_file"}))]`.
+const RENAMED: &str = "x-renamed";
 
 /// One option, as `explain` shows it and as [`decode()`](super::decode()) checks it.
 #[derive(Clone, Debug)]
@@ -95,6 +101,10 @@ pub struct OptionSchema {
     /// Where each is in `options`.
     places: HashMap<String, usize>,
     not_built: Vec<String>,
+    /// Names of another time, and today's.
+    renamed: Vec<(String, Option<String>)>,
+    /// Before which of `options` those of others come.
+    slot: Option<usize>,
 }
 
 impl OptionSchema {
@@ -103,21 +113,63 @@ impl OptionSchema {
     pub fn of_json(schema: &Json) -> Self {
         let not_built = schema.get(NOT_BUILT).and_then(Json::as_array).into_iter().flatten();
         let not_built = not_built.filter_map(Json::as_str).map(str::to_owned).collect();
-        Self::new(docs_in(schema), not_built)
+        let renamed = schema.get(RENAMED).and_then(Json::as_object).into_iter().flatten();
+        let today =
+            |(name, today): (&String, &Json)| (name.clone(), today.as_str().map(str::to_owned));
+        let renamed = renamed.map(today).collect();
+        let options = docs_in(schema);
+        let slot = schema.get(SLOT).map(|_| options.len());
+        Self { not_built, renamed, slot, ..Self::new(options) }
     }
 
-    fn new(options: Vec<OptionDoc>, not_built: Vec<String>) -> Self {
+    fn new(options: Vec<OptionDoc>) -> Self {
         let places = options.iter().enumerate().map(|(at, option)| (option.name.clone(), at));
         let places: HashMap<_, _> = places.collect();
         debug_assert_eq!(places.len(), options.len(), "two groups declare the same option");
-        Self { options, places, not_built }
+        Self { options, places, ..Self::default() }
     }
 
     /// The options of several groups as those of one component.
     pub fn joined(groups: &[Arc<Self>]) -> Self {
         let options = groups.iter().flat_map(|group| group.options.iter().cloned()).collect();
-        let not_built = groups.iter().flat_map(|group| group.not_built.iter().cloned()).collect();
-        Self::new(options, not_built)
+        let mut before = 0;
+        let mut slot = None;
+        for group in groups {
+            slot = slot.or(group.slot.map(|slot| before + slot));
+            before += group.options.len();
+        }
+        Self {
+            not_built: groups.iter().flat_map(|group| group.not_built.iter().cloned()).collect(),
+            renamed: groups.iter().flat_map(|group| group.renamed.iter().cloned()).collect(),
+            slot,
+            ..Self::new(options)
+        }
+    }
+
+    /// Whether the options of others belong to the component, too.
+    pub fn takes_others(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// These options with those of `others`, where they take them.
+    pub fn filled(self: Arc<Self>, others: &[Arc<Self>]) -> Arc<Self> {
+        let Some(slot) = self.slot.filter(|_| !others.is_empty()) else { return self };
+        let (before, after) = self.options.split_at(slot);
+        let part = |options: &[OptionDoc]| Arc::new(Self::new(options.to_vec()));
+        let mut groups = vec![part(before)];
+        // What one of them needs, is needed only where it is chosen.
+        let others = others.iter().map(|other| {
+            let of = |option: &OptionDoc| OptionDoc { required: false, ..option.clone() };
+            let own = Self::new(other.options.iter().map(of).collect());
+            let (not_built, renamed) = (other.not_built.clone(), other.renamed.clone());
+            Arc::new(Self { not_built, renamed, ..own })
+        });
+        groups.extend(others);
+        groups.push(part(after));
+        let Self { mut not_built, mut renamed, options, places, .. } = Self::joined(&groups);
+        not_built.splice(0..0, self.not_built.iter().cloned());
+        renamed.splice(0..0, self.renamed.iter().cloned());
+        Arc::new(Self { options, places, not_built, renamed, slot: None })
     }
 
     /// In the order of their declaration.
@@ -133,6 +185,17 @@ impl OptionSchema {
     /// Options of the reference that are refused by name.
     pub fn not_built(&self) -> &[String] {
         &self.not_built
+    }
+
+    /// What the option of another time is called today, `None` if nothing needs it any more.
+    pub fn renamed(&self, name: &str) -> Option<Option<&str>> {
+        let known = self.renamed.iter().find(|(old, _)| old == name);
+        known.map(|(_, today)| today.as_deref())
+    }
+
+    /// All names of another time, with today's.
+    pub fn all_renamed(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.renamed.iter().map(|(old, today)| (old.as_str(), today.as_deref()))
     }
 
     /// Whether there is an option at `path` (`ami_name`, `source_ami_filter.owners`), or could be: in

@@ -2,7 +2,6 @@
 
 /// Declares a struct whose fields are groups of options, or again such structs: the part of a
 /// component's options that several components share.
-#[cfg_attr(not(feature = "aws"), allow(unused_macros, reason = "only Amazon's builders use it"))]
 macro_rules! option_parts {
     ($(#[$meta:meta])* $visible:vis struct $name:ident {
         $($(#[$about:meta])* $shown:vis $field:ident: $part:ty),+ $(,)?

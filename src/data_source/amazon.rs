@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Handle, Haste};
+use crate::aws::account::{Account, Handle, Patience};
 use crate::aws::allow::Regions;
 use crate::component::Check;
 use crate::env::Environment;
@@ -31,6 +31,6 @@ impl Caller {
 
     /// The account to ask.
     pub(super) async fn account(&self) -> anyhow::Result<Handle> {
-        Account::open(&self.access, &self.environment, &self.redactor, Haste::Brisk).await
+        Account::open(&self.access, &self.environment, &self.redactor, Patience::Short).await
     }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::bail;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 
 use super::endpoint::Endpoint;
 use super::engine::{Engine, EngineError, Program};
 use super::made::{Made, MadeKind};
-use crate::component::{Cleaner, CleanupContext, Wanted};
-use crate::journal::{Entry, Journal, Thing};
+use crate::component::{CleanupContext, OneByOne, Wanted};
+use crate::journal::{Entry, Thing};
 
 /// How often what a call may still be making is looked for, a second apart.
 const LOOKS: usize = 10;
@@ -22,65 +23,62 @@ const REMOVAL_LOOKS: usize = 200;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Cleans up in container engines.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct DockerCleaner {
-    /// What it works with.
-    pub cx: CleanupContext,
+    cx: CleanupContext,
+    engines: Mutex<Engines>,
 }
 
 /// The engines of a journal, or why they cannot be reached.
 type Engines = HashMap<Endpoint, Result<Engine, String>>;
 
+/// What is there in an engine.
+#[derive(Debug)]
+pub struct InEngine {
+    engine: Engine,
+    kind: MadeKind,
+    id: String,
+}
+
 #[async_trait]
-impl Cleaner for DockerCleaner {
-    fn owns(&self, thing: &Thing) -> bool {
+impl OneByOne for DockerCleaner {
+    type Found = InEngine;
+
+    fn context(&self) -> &CleanupContext {
+        &self.cx
+    }
+
+    fn has(&self, thing: &Thing) -> bool {
         Made::is_one(thing)
     }
 
-    async fn clean(&self, journal: &Journal) {
-        let mut engines = Engines::new();
-        // Images last: a container of one keeps it.
-        for wants_images in [false, true] {
-            for entry in self.own(journal.entries()) {
-                let is_image = Made::of(&entry.thing)
-                    .is_ok_and(|made| matches!(made.kind, MadeKind::Image(_)));
-                if is_image != wants_images {
-                    continue;
-                }
-                journal.removed(&entry.thing, &self.remove(&entry.thing, &mut engines).await);
-            }
-        }
+    /// Images last: a container of one keeps it.
+    fn in_order(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        entries.sort_by_key(|entry| {
+            Made::of(&entry.thing).is_ok_and(|made| matches!(made.kind, MadeKind::Image(_)))
+        });
+        entries
     }
 
-    async fn keep(&self, journal: &Journal) {
-        let mut engines = Engines::new();
-        for entry in self.own(journal.product_entries()) {
-            match self.find(&entry.thing, &mut engines).await {
-                Ok(Some(_)) => {}
-                Ok(None) => journal.gone(&entry.thing),
-                Err(error) => {
-                    self.cx.ui.error(format!("{}: {} ({error:#})", entry.build, entry.thing));
-                }
-            }
-        }
+    async fn find(&self, thing: &Thing) -> anyhow::Result<Option<InEngine>> {
+        let Made { engine, kind } = Made::of(thing)?;
+        let engine = self.engine(&engine).await?;
+        let id = engine.find_made(thing, &kind).await?;
+        Ok(id.map(|id| InEngine { engine, kind, id }))
     }
 
-    async fn would_remove(&self, journal: &Journal) -> Vec<String> {
-        let mut engines = Engines::new();
-        let mut found = Vec::new();
-        for entry in self.own(journal.entries()) {
-            match self.find(&entry.thing, &mut engines).await {
-                Ok(Some(id)) => found.push(format!("{}: {} ({id})", entry.build, entry.thing)),
-                Ok(None) => {}
-                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-            }
-        }
-        found
+    fn describe(&self, thing: &Thing, found: &InEngine) -> String {
+        format!("{thing} ({})", found.id)
+    }
+
+    async fn remove(&self, entry: &Entry, found: InEngine) -> anyhow::Result<()> {
+        self.cx.ui.say(format!("Removing {}", entry.thing));
+        found.engine.remove_made(&entry.thing, &found.kind, &found.id).await
     }
 
     /// Containers and unfinished images in the engine of this environment, and in Podman's, where there are
     /// any. Regions have none.
-    async fn search(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
+    async fn search_all(&self, wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
         if !wanted.places.is_empty() {
             return Ok(Vec::new());
         }
@@ -112,6 +110,11 @@ impl Cleaner for DockerCleaner {
 }
 
 impl DockerCleaner {
+    /// Works with `cx`.
+    pub fn new(cx: &CleanupContext) -> Self {
+        Self { cx: cx.clone(), engines: Mutex::default() }
+    }
+
     /// What is of ours in the engine of `program` and was made before this moment; nothing if there is no
     /// such engine.
     async fn old(&self, program: &Program, before: Timestamp) -> anyhow::Result<Vec<Thing>> {
@@ -128,22 +131,9 @@ impl DockerCleaner {
         Ok(found)
     }
 
-    async fn remove(&self, thing: &Thing, engines: &mut Engines) -> anyhow::Result<()> {
-        let Some(id) = self.find(thing, engines).await? else { return Ok(()) };
-        let made = Made::of(thing)?;
-        let engine = self.engine(&made.engine, engines).await?;
-        self.cx.ui.say(format!("Removing {thing}"));
-        engine.remove_made(thing, &made.kind, &id).await
-    }
-
-    /// The id of `thing`, if it is there.
-    async fn find(&self, thing: &Thing, engines: &mut Engines) -> anyhow::Result<Option<String>> {
-        let made = Made::of(thing)?;
-        let engine = self.engine(&made.engine, engines).await?;
-        engine.find_made(thing, &made.kind).await
-    }
-
-    async fn engine(&self, endpoint: &Endpoint, engines: &mut Engines) -> anyhow::Result<Engine> {
+    /// The engine at `endpoint`, opened the first time.
+    async fn engine(&self, endpoint: &Endpoint) -> anyhow::Result<Engine> {
+        let mut engines = self.engines.lock().await;
         if !engines.contains_key(endpoint) {
             let opened = Engine::of_journal(endpoint, &self.cx.environment).await;
             engines.insert(endpoint.clone(), opened.map_err(|error| format!("{error:#}")));

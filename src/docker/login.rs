@@ -12,6 +12,7 @@ use crate::secret::Secret;
 /// (`~/.docker/config.json`, its credential helpers).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = { "login_email": null }))]
 pub struct Login {
     /// Whether to log in to `login_server` with `login_username` and `login_password`. Nothing of it
     /// is written down: only the calls of this build bear it.

@@ -198,6 +198,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_line_of_an_earlier_version_is_understood_and_written_as_it_was() {
+        let token = "0123456789abcdef0123456789abcdef";
+        for (kind, name) in [("container", "imgbake-"), ("image", "imgbake-build:")] {
+            let line = json!({"engine": "unix:///x", kind: format!("{name}{token}")});
+            let details = json!({ "docker": line });
+            let read = Made::of(&Thing::new("x", "x").with_details(details)).unwrap();
+            assert_eq!(serde_json::to_value(&read).unwrap(), line);
+        }
+    }
+
+    #[test]
     fn nothing_is_removed_that_no_build_makes() {
         let token = "0123456789abcdef0123456789abcdef";
         let of = |made: serde_json::Value| {

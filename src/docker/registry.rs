@@ -36,7 +36,7 @@ async fn ecr(
 
     use super::login::{PUBLIC_REGION, ecr_region};
     use crate::aws::access::Access;
-    use crate::aws::account::{Account, Haste};
+    use crate::aws::account::{Account, Patience};
     use crate::aws::ecr;
 
     let region = match login.is_public() {
@@ -52,7 +52,7 @@ async fn ecr(
         region: region.to_owned(),
         ..Access::default()
     };
-    let account = Account::open(&access, environment, redactor, Haste::Patient).await?;
+    let account = Account::open(&access, environment, redactor, Patience::Long).await?;
     // Whoever logs in is cancelled as a whole.
     let cancel = CancellationToken::new();
     let (user, password) = match login.is_public() {

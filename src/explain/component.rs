@@ -1,5 +1,6 @@
 //! Components and their options.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -12,12 +13,11 @@ use crate::plan::meta_arguments;
 use crate::registry::{AnyKind, Registry};
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
-use crate::template::ast::Role;
 
 /// A component.
 #[derive(Clone, Debug, Serialize)]
 pub struct ComponentPage {
-    /// `builder`, `provisioner`, `post-processor` or `data source`.
+    /// `builder`, `provisioner`, `post-processor`, `data source` or `communicator`.
     pub kind: &'static str,
     /// `amazon-ebs`.
     pub name: String,
@@ -99,7 +99,7 @@ impl OptionPage {
 
 /// The pages of all components, or of options of all components, that `topic` names.
 pub fn pages(topic: &str, known: Known<'_>) -> Vec<Page> {
-    known.registry.kinds().into_iter().flat_map(|kind| pages_of(kind, topic, known)).collect()
+    known.registry.kinds().flat_map(|kind| pages_of(kind, topic, known)).collect()
 }
 
 fn pages_of(kind: &dyn AnyKind, topic: &str, known: Known<'_>) -> Vec<Page> {
@@ -131,7 +131,7 @@ fn inside(option: &OptionPage, path: &str) -> Option<OptionPage> {
 
 fn page_of(kind: &'static str, component: &dyn Described, known: Known<'_>) -> ComponentPage {
     let description = component.description();
-    let (name, schema) = (description.name.as_str(), description.options.schema());
+    let (name, schema) = (description.name.as_str(), known.registry.options_of(component));
     let page = |doc: &OptionDoc| OptionPage::of(kind, name, doc);
     let mut options: Vec<OptionPage> = schema.options().iter().map(page).collect();
     let required = required(component, known);
@@ -155,7 +155,8 @@ fn page_of(kind: &'static str, component: &dyn Described, known: Known<'_>) -> C
 /// What the component says it needs when it is given nothing.
 fn required(component: &dyn Described, known: Known<'_>) -> Vec<String> {
     let nowhere = Span::new(SourceMap::default().add("", ""), 0, 0);
-    let facts = Facts::without_build("", Scope::new(known.environment.clone()));
+    let facts = Facts::without_build("", Scope::new(known.environment.clone()))
+        .with_connectors(known.registry.connectors());
     let found = component.find_faults(&Node::empty(nowhere), &facts, &Redactor::default());
     let missing = found.0.into_iter().filter(|found| found.code == code::MISSING_OPTION);
     missing.map(|found| found.summary).collect()
@@ -163,36 +164,39 @@ fn required(component: &dyn Described, known: Known<'_>) -> Vec<String> {
 
 /// All components by name.
 pub fn names(registry: &Registry) -> impl Iterator<Item = &str> {
-    registry.kinds().into_iter().flat_map(|kind| {
+    registry.kinds().flat_map(|kind| {
         let built = kind.components().map(|component| component.description().name.as_str());
         built.chain(kind.not_built().iter().copied())
     })
 }
 
-/// The components by kind.
-pub fn listed(known: Known<'_>) -> [Vec<Listed>; 4] {
+/// The components by kind, under the names that lists of them have.
+pub fn listed(known: Known<'_>) -> IndexMap<String, Vec<Listed>> {
     let line = |component: &dyn Described| {
         let description = component.description();
         Listed { name: description.name.clone(), title: description.about.clone() }
     };
-    let kinds = known.registry.kinds();
-    let mut listed = kinds.map(|kind| kind.components().map(line).collect::<Vec<_>>());
+    let list = |kind: &dyn AnyKind| (list_name(kind), kind.components().map(line).collect());
+    let mut listed: IndexMap<_, Vec<_>> = known.registry.kinds().map(list).collect();
     // Those of installed plugins: to know their options, the plugins would have to be started.
     for (role, name, source) in known.registry.installed(known.environment) {
-        let place = Role::ALL.iter().position(|one| *one == role);
-        if let Some(kind) = place.and_then(|place| listed.get_mut(place)) {
-            kind.push(Listed { name, title: format!("A component of the plugin {source}.") });
-        }
+        let title = format!("A component of the plugin {source}.");
+        let list = listed.entry(list_name(known.registry.kind_of(role))).or_default();
+        list.push(Listed { name, title });
     }
     listed
+}
+
+fn list_name(kind: &dyn AnyKind) -> String {
+    kind.name().replace(['-', ' '], "_") + "s"
 }
 
 /// The options of the component that `topic` begins with.
 pub fn options_listed(topic: &str, registry: &Registry) -> Vec<Listed> {
     let name = topic.split_once('.').map_or(topic, |(name, _)| name);
-    let components = registry.kinds().into_iter().filter_map(|kind| kind.component(name));
-    let options = components
-        .flat_map(|component| component.description().options.schema().options().to_vec());
+    let components = registry.kinds().filter_map(|kind| kind.component(name));
+    let options =
+        components.flat_map(|component| registry.options_of(component).options().to_vec());
     let line = |option: OptionDoc| Listed {
         name: format!("{name}.{}", option.name),
         title: schema::text_of(&option),
@@ -203,9 +207,8 @@ pub fn options_listed(topic: &str, registry: &Registry) -> Vec<Listed> {
 /// For `component.option` with an option that does not exist: the nearest that does.
 pub fn nearest_option(topic: &str, registry: &Registry) -> Option<String> {
     let (name, path) = topic.split_once('.')?;
-    let components = registry.kinds().into_iter().filter_map(|kind| kind.component(name));
-    let schemas: Vec<_> =
-        components.map(|component| component.description().options.schema()).collect();
+    let components = registry.kinds().filter_map(|kind| kind.component(name));
+    let schemas: Vec<_> = components.map(|component| registry.options_of(component)).collect();
     let names = schemas.iter().flat_map(|schema| {
         let built = schema.options().iter().map(|option| &option.name);
         built.chain(schema.not_built()).map(String::as_str)

@@ -7,6 +7,7 @@ mod text;
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::diagnostic::{Code, code, did_you_mean};
@@ -23,7 +24,7 @@ pub use self::text::{contents_text, text};
 pub enum Page {
     /// A diagnostic's code.
     Code(CodePage),
-    /// A builder, provisioner, post-processor or data source.
+    /// A component: a builder, a provisioner, a communicator, …
     Component(ComponentPage),
     /// One option of a component.
     Option(OptionPage),
@@ -58,14 +59,9 @@ pub struct NotBuilt {
 pub struct Contents {
     /// The codes with their titles.
     pub codes: Vec<Listed>,
-    /// The builders.
-    pub builders: Vec<Listed>,
-    /// The provisioners.
-    pub provisioners: Vec<Listed>,
-    /// The post-processors.
-    pub post_processors: Vec<Listed>,
-    /// Data sources by name.
-    pub data_sources: Vec<Listed>,
+    /// The components by kind: `builders`, `post_processors`, …
+    #[serde(flatten)]
+    pub components: IndexMap<String, Vec<Listed>>,
     /// The functions, with their signatures.
     pub functions: Vec<Listed>,
 }
@@ -122,13 +118,11 @@ fn nearest(topic: &str, known: Known<'_>) -> Option<String> {
 /// options.
 pub fn topics(start: &str, known: Known<'_>) -> Vec<Listed> {
     if let Some((component, _)) = start.split_once('.') {
-        let registry = known.registry.knowing(component, known.environment);
+        let registry = known.registry.with_installed(component, known.environment);
         return component::options_listed(start, &registry);
     }
-    let Contents { codes, builders, provisioners, post_processors, data_sources, functions } =
-        contents(known);
-    let components = [builders, provisioners, post_processors, data_sources].concat();
-    [codes, components, functions].concat()
+    let Contents { codes, components, functions } = contents(known);
+    codes.into_iter().chain(components.into_values().flatten()).chain(functions).collect()
 }
 
 /// The table of contents.
@@ -138,13 +132,9 @@ pub fn contents(known: Known<'_>) -> Contents {
     let function = |name: &str| {
         Some(Listed { name: name.to_owned(), title: eval::signature(name)?.to_string() })
     };
-    let [builders, provisioners, post_processors, data_sources] = component::listed(known);
     Contents {
         codes: code::ALL.iter().map(code).collect(),
-        builders,
-        provisioners,
-        post_processors,
-        data_sources,
+        components: component::listed(known),
         functions: eval::function_names().filter_map(function).collect(),
     }
 }

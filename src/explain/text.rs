@@ -24,22 +24,26 @@ pub fn text(page: &Page) -> String {
 
 /// The table of contents.
 pub fn contents_text(contents: &Contents) -> String {
-    let parts = [
-        ("Codes of diagnostics:", &contents.codes),
-        ("Builders:", &contents.builders),
-        ("Provisioners:", &contents.provisioners),
-        ("Post-processors:", &contents.post_processors),
-        ("Data sources:", &contents.data_sources),
-        ("Functions:", &contents.functions),
-    ];
-    let list = |(title, list): &(&str, &Vec<Listed>)| {
+    let list = |title: &str, list: &[Listed]| {
         let width = list.iter().map(|listed| listed.name.len()).max().unwrap_or(0);
         let line = |listed: &Listed| format!("  {:width$}  {}\n", listed.name, listed.title);
-        format!("{title}\n{}", list.iter().map(line).collect::<String>())
+        format!("{title}:\n{}", list.iter().map(line).collect::<String>())
     };
-    let lists: Vec<String> = parts.iter().map(list).collect();
+    let mut lists = vec![list("Codes of diagnostics", &contents.codes)];
+    lists.extend(contents.components.iter().map(|(kind, listed)| list(&heading(kind), listed)));
+    lists.push(list("Functions", &contents.functions));
     let usage = "imgbake explain TOPIC says more; an option is asked for as COMPONENT.OPTION.";
     format!("{}\n{usage}", lists.join("\n"))
+}
+
+/// How people read the name of a list: `Data sources` of `data_sources`.
+fn heading(list: &str) -> String {
+    let words = match list {
+        "post_processors" => "post-processors".to_owned(),
+        other => other.replace('_', " "),
+    };
+    let (first, rest) = words.split_at(words.len().min(1));
+    first.to_uppercase() + rest
 }
 
 /// A page without Markdown's fences: code is indented, under the name of its file.

@@ -23,12 +23,12 @@ impl MadeFrom {
         let parts = record.brief().to_texts(usize::MAX).concat();
         // With some of them only, all others would seem to be new.
         let parts = if parts.len() > most { String::new() } else { parts };
-        Self { build: build.to_owned(), number: record.number().to_owned(), parts }
+        Self { build: build.to_owned(), number: record.digest().to_owned(), parts }
     }
 
     /// What is different in `record`, in words; `None` if nothing is.
     pub fn changes(&self, record: &Record) -> Option<String> {
-        if self.number == record.number() {
+        if self.number == record.digest() {
             return None;
         }
         if self.parts.is_empty() {

@@ -137,7 +137,7 @@ impl Record {
     }
 
     /// One number for all of it, in hexadecimal digits.
-    pub fn number(&self) -> &str {
+    pub fn digest(&self) -> &str {
         &self.number
     }
 
@@ -358,7 +358,7 @@ mod tests {
         let source = record(&OLD).with_source("ami-2");
         let old = record(&OLD).with_source("ami-1");
         assert_eq!(source.changes_since(&old.brief()), ["the source image"]);
-        assert_ne!(source.number(), old.number());
+        assert_ne!(source.digest(), old.digest());
     }
 
     #[test]

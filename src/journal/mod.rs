@@ -67,7 +67,7 @@ struct Book {
     lines: BTreeMap<u64, Line>,
     /// What builds were for that ended well, or were about to.
     products: BTreeMap<u64, Line>,
-    /// See [`Journal::leave_kept`].
+    /// See [`Journal::take_left_on_purpose`].
     left: Vec<Line>,
     file: Option<Writer>,
 }
@@ -78,14 +78,14 @@ struct Line {
     thing: Arc<Thing>,
     stuck: Option<String>,
     /// Whether it was left on purpose.
-    kept: bool,
+    left_on_purpose: bool,
     /// Until when it stays, for a later run to go on with.
-    until: Option<Timestamp>,
+    reserved_until: Option<Timestamp>,
 }
 
 impl Line {
     fn new(build: String, thing: Arc<Thing>) -> Self {
-        Self { build, thing, stuck: None, kept: false, until: None }
+        Self { build, thing, stuck: None, left_on_purpose: false, reserved_until: None }
     }
 
     fn entry(&self) -> Entry {
@@ -98,12 +98,12 @@ impl Line {
 
     /// Whether nobody has tried to remove it, or said how long it stays.
     fn is_untouched(&self) -> bool {
-        self.stuck.is_none() && self.until.is_none()
+        self.stuck.is_none() && self.reserved_until.is_none()
     }
 
     /// It, with the time that it may stay.
     fn text_until(&self) -> Option<String> {
-        Some(format!("{}, until {}", self.text(), self.until?))
+        Some(format!("{}, until {}", self.text(), self.reserved_until?))
     }
 }
 
@@ -149,7 +149,7 @@ impl Journal {
     pub async fn intend(&self, build: &str, mut things: Vec<Arc<Thing>>) -> io::Result<()> {
         things.retain(|thing| thing.entry().is_none());
         if self.0.place.is_none() || things.iter().all(|thing| thing.details().is_none()) {
-            things.into_iter().for_each(|thing| self.enter(build, thing));
+            things.into_iter().for_each(|thing| self.insert(build, thing));
             return Ok(());
         }
         let (journal, build) = (self.clone(), build.to_owned());
@@ -162,7 +162,7 @@ impl Journal {
     }
 
     /// `thing` of `build` is there. Only this run knows it: nothing is written.
-    pub fn enter(&self, build: &str, thing: Arc<Thing>) {
+    pub fn insert(&self, build: &str, thing: Arc<Thing>) {
         self.book().enter(build, thing);
     }
 
@@ -217,7 +217,7 @@ impl Journal {
 
     /// `thing` stays until then, for a later run to go on with: nobody cleans it up before. When this
     /// returns, that is on the disk.
-    pub async fn keep_until(&self, thing: &Thing, until: Timestamp) -> io::Result<()> {
+    pub async fn reserve_until(&self, thing: &Thing, until: Timestamp) -> io::Result<()> {
         let Some(entry) = thing.entry() else { return Ok(()) };
         self.write_down(Record::KeptUntil { entry, until: until.as_second() }).await?;
         self.book().set_until(entry, Some(until));
@@ -225,35 +225,35 @@ impl Journal {
     }
 
     /// `thing` does not stay after all.
-    pub fn keep_no_longer(&self, thing: &Thing) {
+    pub fn release(&self, thing: &Thing) {
         if let Some(entry) = thing.entry() {
             self.write(thing, |entry| Record::KeptUntil { entry, until: 0 });
             self.book().set_until(entry, None);
         }
     }
 
-    /// See [`keep_until`](Self::keep_until).
-    pub fn is_kept(&self, thing: &Thing) -> bool {
+    /// See [`reserve_until`](Self::reserve_until).
+    pub fn is_reserved(&self, thing: &Thing) -> bool {
         let book = self.book();
         let line = thing.entry().and_then(|entry| book.lines.get(&entry));
-        line.is_some_and(|line| line.until.is_some())
+        line.is_some_and(|line| line.reserved_until.is_some())
     }
 
     /// All that stays for a later run to go on with, and until when.
-    pub fn kept(&self) -> Vec<String> {
+    pub fn reserved(&self) -> Vec<String> {
         self.book().lines.values().filter_map(Line::text_until).collect()
     }
 
     /// Takes what stays beyond `now` for a later run to go on with out of what is there to remove; it
     /// stays in the file. What that is.
-    pub fn leave_kept_beyond(&self, now: Timestamp) -> Vec<String> {
+    pub fn take_reserved(&self, now: Timestamp) -> Vec<String> {
         let mut book = self.book();
-        let left = book.leave(|line| line.until.is_some_and(|until| until > now));
+        let left = book.leave(|line| line.reserved_until.is_some_and(|until| until > now));
         left.iter().filter_map(Line::text_until).collect()
     }
 
     /// `thing` could not be removed. The disk need not know: there it is not gone, which is enough.
-    pub fn stuck(&self, thing: &Thing, why: impl Into<String>) {
+    pub fn mark_failed(&self, thing: &Thing, why: impl Into<String>) {
         let mut book = self.book();
         if let Some(line) = thing.entry().and_then(|entry| book.lines.get_mut(&entry)) {
             line.stuck = Some(why.into());
@@ -264,19 +264,19 @@ impl Journal {
     pub fn removed(&self, thing: &Thing, removed: &anyhow::Result<()>) {
         match removed {
             Ok(()) => self.gone(thing),
-            Err(error) => self.stuck(thing, format!("{error:#}")),
+            Err(error) => self.mark_failed(thing, format!("{error:#}")),
         }
     }
 
     /// Nothing more is done for `build`: all of it that still exists could not be removed.
-    pub fn give_up(&self, build: &str, why: &str) {
+    pub fn fail_rest(&self, build: &str, why: &str) {
         for line in self.book().lines.values_mut().filter(|line| line.build == build) {
             line.stuck.get_or_insert_with(|| why.to_owned());
         }
     }
 
-    /// Somebody else can do what stood in its way.
-    pub fn free(&self, thing: &Thing) {
+    /// Forgets that `thing` could not be removed: somebody else can.
+    pub fn clear_failure(&self, thing: &Thing) {
         let mut book = self.book();
         if let Some(line) = thing.entry().and_then(|entry| book.lines.get_mut(&entry)) {
             line.stuck = None;
@@ -301,7 +301,7 @@ impl Journal {
     pub async fn done(&self, things: &[Arc<Thing>]) -> io::Result<()> {
         let entries: Vec<u64> = things.iter().filter_map(|thing| thing.entry()).collect();
         things.iter().for_each(|thing| thing.change(Change::Done));
-        self.book().put_aside(&entries);
+        self.book().move_to_products(&entries);
         self.write_down(Record::Done { entries }).await
     }
 
@@ -367,11 +367,11 @@ impl Journal {
 
     /// All that nobody has tried to remove stays on purpose: who only cleans up after accidents leaves
     /// it alone.
-    pub fn keep_untouched(&self) {
+    pub fn leave_untouched(&self) {
         let mut book = self.book();
         let untouched = book.lines.iter_mut().filter(|(_, line)| line.is_untouched());
         let mark = |(entry, line): (&u64, &mut Line)| {
-            line.kept = true;
+            line.left_on_purpose = true;
             *entry
         };
         let entries: Vec<u64> = untouched.map(mark).collect();
@@ -384,9 +384,9 @@ impl Journal {
 
     /// Stops listing what was kept on purpose, so that nobody removes it; it stays in the file. Returns
     /// it as texts.
-    pub fn leave_kept(&self) -> Vec<String> {
+    pub fn take_left_on_purpose(&self) -> Vec<String> {
         let mut book = self.book();
-        book.leave(|line| line.kept);
+        book.leave(|line| line.left_on_purpose);
         book.left.iter().map(Line::text).collect()
     }
 
@@ -428,7 +428,7 @@ impl Book {
 
     fn set_until(&mut self, entry: u64, until: Option<Timestamp>) {
         if let Some(line) = self.lines.get_mut(&entry) {
-            line.until = until;
+            line.reserved_until = until;
         }
     }
 
@@ -443,7 +443,7 @@ impl Book {
     }
 
     /// Those of `entries` that are products are nobody's garbage.
-    fn put_aside(&mut self, entries: &[u64]) {
+    fn move_to_products(&mut self, entries: &[u64]) {
         for entry in entries {
             let is_product = |line: &Line| line.thing.is_product();
             if self.lines.get(entry).is_some_and(is_product)

@@ -151,7 +151,7 @@ impl Book {
             }
             Record::Kept { entries } => {
                 for (entry, line) in &mut self.lines {
-                    line.kept |= entries.contains(entry);
+                    line.left_on_purpose |= entries.contains(entry);
                 }
             }
             Record::KeptUntil { entry, until } => {
@@ -159,11 +159,11 @@ impl Book {
             }
             Record::Finished { entries } => {
                 self.change(&entries, Change::Finished);
-                self.put_aside(&entries);
+                self.move_to_products(&entries);
             }
             Record::Done { entries } => {
                 self.change(&entries, Change::Done);
-                self.put_aside(&entries);
+                self.move_to_products(&entries);
             }
         }
     }

@@ -60,7 +60,7 @@ async fn what_could_not_be_removed_is_said_with_its_reason() {
     assert_eq!(journal.entry_texts(), ["web: machine sg-1 in here"]);
     assert_eq!(journal.untouched(), ["web: machine sg-1 in here"]);
     assert!(journal.left_behind().is_empty());
-    journal.stuck(&group, "in use");
+    journal.mark_failed(&group, "in use");
     assert_eq!(journal.left_behind(), ["web: machine sg-1 in here (in use)"]);
     assert!(journal.untouched().is_empty());
 }
@@ -112,7 +112,7 @@ async fn of_dead_runs_only_those_are_held_that_list_what_is_wanted() {
 #[tokio::test]
 async fn nothing_is_written_before_there_is_something_and_nothing_stays_after() {
     let (journal, dir) = journal();
-    journal.enter("web", Arc::new(Thing::new("directory", "output")));
+    journal.insert("web", Arc::new(Thing::new("directory", "output")));
     journal.intend("web", vec![Arc::new(Thing::new("directory", "other"))]).await.unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let key = thing("key");
@@ -276,23 +276,23 @@ async fn what_is_kept_for_another_run_stays_until_its_time_is_over() {
     journal.intend("web", vec![machine.clone(), key.clone()]).await.unwrap();
     journal.made(&machine, "i-1");
     let until: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-    journal.keep_until(&machine, until).await.unwrap();
-    assert!(journal.is_kept(&machine) && !journal.is_kept(&key));
+    journal.reserve_until(&machine, until).await.unwrap();
+    assert!(journal.is_reserved(&machine) && !journal.is_reserved(&key));
     assert_eq!(journal.untouched(), ["web: machine key in here"]);
     let kept = ["web: machine i-1 in here, until 2026-01-01T12:00:00Z"];
-    assert_eq!(journal.kept(), kept);
+    assert_eq!(journal.reserved(), kept);
     drop(journal);
     let hour = jiff::SignedDuration::from_hours(1);
     let journal = after(&dir);
-    assert_eq!(journal.leave_kept_beyond(until - hour), kept);
+    assert_eq!(journal.take_reserved(until - hour), kept);
     assert_eq!(journal.entry_texts(), ["web: machine key in here"]);
     journal.entries().iter().for_each(|entry| journal.gone(&entry.thing));
     assert_eq!(journal.close(), None);
     drop(journal);
     let journal = after(&dir);
-    assert!(journal.leave_kept_beyond(until).is_empty());
+    assert!(journal.take_reserved(until).is_empty());
     assert_eq!(journal.entry_texts(), ["web: machine i-1 in here"], "its time is over");
-    journal.keep_no_longer(&journal.entries()[0].thing);
+    journal.release(&journal.entries()[0].thing);
     drop(journal);
-    assert!(after(&dir).leave_kept_beyond(until - hour).is_empty());
+    assert!(after(&dir).take_reserved(until - hour).is_empty());
 }

@@ -43,8 +43,12 @@ fn in_file((file, source): (FileId, &SourceFile)) -> Vec<Span> {
 
 /// Secret keys that are written where they are used, or as the default of a variable.
 fn secrets<'a>(subject: &Subject<'a>) -> impl Iterator<Item = (&'a str, Span)> {
-    let options = subject.template.sources.iter();
-    let options = options.filter_map(|source| source.body.attributes.get("secret_key"));
+    let template = subject.template;
+    let sources = template.sources.iter().map(|source| &source.body);
+    let data = template.data.iter().map(|block| &block.body);
+    let chains = template.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
+    let bodies = sources.chain(data).chain(chains.map(|block| &block.body));
+    let options = bodies.filter_map(|body| body.attributes.get("secret_key"));
     let variables = subject.template.variables.iter();
     let named = variables.filter(|variable| variable.name.value.contains("secret"));
     let defaults = named.filter_map(|variable| variable.default.as_ref());

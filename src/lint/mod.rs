@@ -15,10 +15,8 @@ mod unlimited_plugin;
 mod unused_local;
 mod unused_variable;
 
-use crate::config::Node;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity, code};
-use crate::interpolate::{self, Dot};
-use crate::plan::{Plan, PlannedBuild};
+use crate::plan::Plan;
 use crate::secret::Redactor;
 use crate::source::{SourceMap, Span};
 use crate::template::ast::Template;
@@ -50,7 +48,7 @@ struct Rule {
 /// Who looks whether a rule is broken.
 #[derive(Clone, Copy)]
 enum Check {
-    /// A file of this folder: it is about the template as a whole.
+    /// A file of this folder: it is about the template as a whole. Components may find more.
     Here(fn(&Subject<'_>) -> Vec<Diagnostic>),
     /// Each component that has such options; see
     /// [`Component::lint`](crate::component::Component::lint).
@@ -72,13 +70,12 @@ impl Rule {
 
     /// What breaks it.
     fn findings(&self, subject: &Subject<'_>) -> Vec<Diagnostic> {
-        match self.check {
+        let of_components = subject.plan.lints.iter().filter(|found| found.code == self.code);
+        let here = match self.check {
             Check::Here(check) => check(subject),
-            Check::OfComponents => {
-                let found = subject.plan.lints.iter();
-                found.filter(|found| found.code == self.code).cloned().collect()
-            }
-        }
+            Check::OfComponents => Vec::new(),
+        };
+        here.into_iter().chain(of_components.cloned()).collect()
     }
 }
 
@@ -118,22 +115,4 @@ pub fn check(subject: &Subject<'_>, levels: &Levels) -> Diagnostics {
 /// A finding of the rule `code`; [`check`] says how bad it is.
 fn finding(code: Code, span: Span, summary: impl Into<String>) -> Diagnostic {
     Diagnostic::warning(code, summary).at(span)
-}
-
-/// The texts in `node` as `build` sees them, with their places: its `{{ … }}` are filled in as far
-/// as they can be before it runs.
-fn texts(node: &Node, build: &PlannedBuild) -> Vec<(String, Span)> {
-    if let Some(text) = node.as_str() {
-        return vec![(rendered(text, build), node.span)];
-    }
-    let items = node.items().iter();
-    let values = node.entries().into_iter().flat_map(|entries| entries.values());
-    items.chain(values.map(|entry| &entry.value)).flat_map(|part| texts(part, build)).collect()
-}
-
-/// `text` as `build` sees it.
-fn rendered(text: &str, build: &PlannedBuild) -> String {
-    let rendered = interpolate::Template::parse(text)
-        .and_then(|template| template.render(&build.facts.scope, &Dot::new()));
-    rendered.unwrap_or_else(|_| text.to_owned())
 }

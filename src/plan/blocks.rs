@@ -7,11 +7,11 @@ use crate::config::{Decoding, Node, OptionGroups};
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::interpolate::BuildData;
 use crate::plan::candidate::{self, Candidate};
-use crate::plan::meta::{self, Filter, Meta, PostProcessorMeta, ProvisionerMeta};
+use crate::plan::meta::{self, Filter, Meta, MetaArguments, PostProcessorMeta, ProvisionerMeta};
 use crate::plan::planned::{PlannedPostProcessor, PlannedProvisioner, Recipe};
 use crate::plan::recipe::ComponentInputs;
 use crate::plan::select::Selection;
-use crate::registry::{Registry, Role};
+use crate::registry::{ComponentKind, Registry};
 use crate::source::Spanned;
 use crate::template::ast::{ComponentBlock, Dialect};
 
@@ -41,18 +41,23 @@ impl Blocks<'_> {
     }
 
     fn provisioner(&mut self, block: &ComponentBlock, strict: bool) -> Option<PlannedProvisioner> {
-        let names = meta::provisioner_names(self.dialect);
-        let (meta, ingredients) = self.parts::<ProvisionerMeta>(block, names, strict)?;
+        let arguments = MetaArguments::of_provisioner(self.dialect);
+        let (meta, ingredients) = self.parts::<ProvisionerMeta>(block, &arguments, strict)?;
         if !meta.filter.takes(&self.candidate.names.filtered) {
             return None;
         }
         let (recipe, options, first) = self.recipe::<dyn Provisioner>(&block.kind, ingredients)?;
+        let waits_first = first.waits_first().map(|option| match option {
+            "" => block.kind.span,
+            option => options.place(option).0.span,
+        });
         Some(PlannedProvisioner {
             kind: block.kind.value.clone(),
             name: meta.own.name.clone(),
             span: block.kind.span,
             options,
             reads: first.reads(),
+            waits_first,
             plugin: first.plugin().map(|(source, version)| (source.to_owned(), version.to_owned())),
             recipe,
             pause_before: meta.own.pause_before.get(),
@@ -80,12 +85,13 @@ impl Blocks<'_> {
         chain: &[ComponentBlock],
         selection: &Selection,
     ) -> Vec<PlannedPostProcessor> {
-        let names = meta::POST_PROCESSOR_NAMES;
+        let arguments = MetaArguments::of_post_processor();
         let strict = self.dialect == Dialect::Json;
         let mut planned = Vec::new();
         let mut input = self.built;
         for block in chain {
-            let Some((meta, ingredients)) = self.parts::<PostProcessorMeta>(block, names, strict)
+            let Some((meta, ingredients)) =
+                self.parts::<PostProcessorMeta>(block, &arguments, strict)
             else {
                 input = None;
                 continue;
@@ -127,20 +133,21 @@ impl Blocks<'_> {
         })
     }
 
-    /// A block's meta-arguments (those called `names`), and what its component is made from.
+    /// A block's meta-`arguments`, and what its component is made from.
     /// `strict`: naming a source that does not exist is an error, not a warning.
     fn parts<M>(
         &mut self,
         block: &ComponentBlock,
-        names: &[&str],
+        arguments: &MetaArguments,
         strict: bool,
     ) -> Option<(Meta<M>, ComponentInputs)>
     where
         (Filter, M): OptionGroups,
     {
-        let (meta_body, body) = meta::split(&block.body, names);
+        let (meta_body, body) = meta::split(&block.body, arguments);
         let ComponentInputs { facts, redactor, .. } = &self.ingredients;
-        let with = Decoding { component: &block.kind.value, scope: &facts.scope, redactor };
+        let (component, scope) = (block.kind.value.as_str(), &facts.scope);
+        let with = Decoding { component, scope, redactor, beside: &[] };
         let meta: Result<Meta<M>, Diagnostics> = self
             .ingredients
             .with_body(meta_body)
@@ -175,7 +182,7 @@ impl Blocks<'_> {
     }
 
     /// Makes the component once, so that its mistakes show: how, of what, and what came out.
-    fn recipe<T: Role + ?Sized>(
+    fn recipe<T: ComponentKind + ?Sized>(
         &mut self,
         name: &Spanned<String>,
         ingredients: ComponentInputs,

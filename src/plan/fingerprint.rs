@@ -57,7 +57,7 @@ impl PlannedBuild {
         let mut machine = Ingredients::default().keyed(key);
         machine.add_text(Kind::Option, "name", &self.name);
         machine.add_text(Kind::Option, "type", &self.facts.builder_type);
-        let is_of_image = |name: &str| self.builder.is_of_image(name);
+        let is_of_image = |name: &str| self.builder.is_image_option(name);
         machine.add_options(Kind::Option, &self.options, scope, |name| !is_of_image(name));
         match self.builder.reads() {
             Some(files) => machine.add_files(files),

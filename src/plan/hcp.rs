@@ -43,9 +43,10 @@ pub(super) fn check(
     let mut found = Diagnostics::default();
     for block in blocks(template) {
         match values.body(&block.body, &Place::default()) {
-            Ok(node) => {
-                found.extend(check_options(&node, Decoding { component: TYPE, scope, redactor }))
-            }
+            Ok(node) => found.extend(check_options(
+                &node,
+                Decoding { component: TYPE, scope, redactor, beside: &[] },
+            )),
             Err(errors) => found.extend(errors),
         }
     }

@@ -231,6 +231,7 @@ impl<'a> Planner<'a> {
             debug,
             sensitive_variables,
             scope,
+            connectors: self.request.registry.connectors(),
         })
     }
 
@@ -267,7 +268,7 @@ fn image_tests(
         }
         let wrong = |summary: String| Diagnostic::error(code::OPTION_VALUE, summary).at(test.span);
         let name = &test.kind;
-        if !builder.can_test() {
+        if !builder.capabilities().tests {
             let summary = format!("`{name}` cannot test what this `{kind}` makes");
             found.push(wrong(summary).because("it cannot be started and connected to").help(
                 "tests need `amazon-ebs`, `amazon-ebssurrogate`, `amazon-instance`, `qemu`, or `docker` with `commit = true`; and a communicator",

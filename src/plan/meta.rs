@@ -1,6 +1,7 @@
 //! Meta-arguments: what a provisioner or post-processor block says about how and where it runs,
 //! beside the options of its component.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -8,7 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::{
-    Decoding, Entry, Form, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, decode,
+    Decoding, Entry, Form, GoDuration, Late, Node, NodeKind, OptionDoc, OptionGroups, OptionSchema,
+    decode,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Spanned;
@@ -78,43 +80,45 @@ impl Filter {
     }
 }
 
-/// The meta-arguments of a provisioner. What is missing in legacy templates is an option of the
-/// component there, if it has one of that name.
-pub(super) fn provisioner_names(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::Json => &["only", "except", "override", "pause_before", "timeout", "max_retries"],
-        Dialect::Hcl => &[
-            "name",
-            "only",
-            "except",
-            "override",
-            "pause_before",
-            "timeout",
-            "max_retries",
-            "continue_on_error",
-        ],
+/// The meta-arguments that a block may have.
+pub(super) struct MetaArguments {
+    schema: Arc<OptionSchema>,
+    /// What is an option of the component where it has one of that name.
+    but: &'static [&'static str],
+}
+
+impl MetaArguments {
+    pub(super) fn of_provisioner(dialect: Dialect) -> Self {
+        let but: &[_] = match dialect {
+            Dialect::Json => &["name", "continue_on_error"],
+            Dialect::Hcl => &[],
+        };
+        Self { schema: <(ProvisionerMeta, Override, Filter)>::schema(), but }
+    }
+
+    pub(super) fn of_post_processor() -> Self {
+        Self { schema: <(PostProcessorMeta, Filter)>::schema(), but: &[] }
+    }
+
+    fn include(&self, name: &str) -> bool {
+        self.schema.get(name).is_some() && !self.but.contains(&name)
     }
 }
 
-/// The meta-arguments of a post-processor.
-pub(super) const POST_PROCESSOR_NAMES: &[&str] = &["name", "only", "except", "keep_input_artifact"];
-
 /// The meta-arguments of a block of the kind `kind` (`provisioner`, `post-processor`) in HCL2.
 pub fn meta_arguments(kind: &str) -> Vec<OptionDoc> {
-    let (schema, names) = match kind {
-        "provisioner" => {
-            (<(ProvisionerMeta, Override, Filter)>::schema(), provisioner_names(Dialect::Hcl))
-        }
-        "post-processor" => (<(PostProcessorMeta, Filter)>::schema(), POST_PROCESSOR_NAMES),
+    let all = match kind {
+        "provisioner" => MetaArguments::of_provisioner(Dialect::Hcl),
+        "post-processor" => MetaArguments::of_post_processor(),
         _ => return Vec::new(),
     };
-    schema.options().iter().filter(|doc| names.contains(&doc.name.as_str())).cloned().collect()
+    all.schema.options().to_vec()
 }
 
 /// Parts `body` into its meta-arguments and the component's own options.
-pub(super) fn split(body: &Body, names: &[&str]) -> (Body, Body) {
+pub(super) fn split(body: &Body, arguments: &MetaArguments) -> (Body, Body) {
     let part = |meta: bool| {
-        let wanted = |(name, _): &(&String, _)| names.contains(&name.as_str()) == meta;
+        let wanted = |(name, _): &(&String, _)| arguments.include(name) == meta;
         body.attributes
             .iter()
             .filter(wanted)

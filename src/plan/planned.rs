@@ -81,6 +81,8 @@ pub struct PlannedProvisioner {
     pub options: Node,
     /// See [`Provisioner::reads`].
     pub reads: Option<Vec<PathBuf>>,
+    /// Where it is written that it waits for a fixed time before it does anything else, if it does.
+    pub waits_first: Option<Span>,
     /// The plugin that it is of, and its version.
     pub plugin: Option<(String, String)>,
     /// Makes it.

@@ -60,6 +60,8 @@ impl ComponentInputs {
             let blocks = blocks.map(|block| (block.kind.value.as_str(), block.kind.span));
             let component = &descriptor.description;
             let schema = component.options.schema();
+            let beside = self.facts.options_beside(&schema);
+            let schema = schema.filled(&beside);
             errors.extend(unknown_options(&component.name, &schema, arguments.chain(blocks)));
             errors
         })

@@ -19,7 +19,7 @@
 //! | `host`, `lock` | the plugins that a template uses; their components, as the registry knows them |
 //! | `remote` | one component of a plugin, and the processes that serve it |
 //! | `builder`, `provisioner`, `post_processor`, `data_source` | the four kinds, each as one of ours |
-//! | `artifact`, `machine`, `login`, `lent`, `voice` | what is passed to and fro while they work |
+//! | `artifact`, `machine`, `login`, `communicator_server`, `voice` | what is passed to and fro while they work |
 //! | `work` | a component does what it is for, calls us meanwhile, and can be told to stop |
 //!
 //! A plugin is a peer: what it says has a size, a time limit and checked names, and its texts are as
@@ -28,13 +28,13 @@
 mod artifact;
 mod builder;
 mod cache;
+mod communicator_server;
 mod data_source;
 mod gob;
 mod gob_cty;
 mod host;
 pub mod install;
 pub mod installed;
-mod lent;
 pub mod lock;
 mod login;
 mod machine;

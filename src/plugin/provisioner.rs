@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rmpv::Value;
 
-use super::lent::Lent;
+use super::communicator_server::Lent;
 use super::pack::{self, object};
 use super::prepare::Options;
 use super::remote::Remote;

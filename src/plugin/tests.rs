@@ -74,7 +74,7 @@ fn facts() -> Facts {
     let data = BuildData::from([("ID".to_owned(), json!("i-1"))]);
     let scope = Scope::for_tests();
     let facts = Facts::without_build("null", scope).named("web");
-    facts.knowing(data)
+    facts.with_build_data(data)
 }
 
 /// Notes the data of the machine that it should provision.

@@ -31,6 +31,7 @@ use crate::whole_file::beside;
 /// The options of `manifest`.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = { "filename": "output" }))]
 pub struct Options {
     /// The file.
     #[default("packer-manifest.json".to_owned())]

@@ -17,6 +17,7 @@ use crate::retry::or_cancelled;
 /// The options of `ansible-local`.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = { "galaxycommand": "galaxy_command" }))]
 pub struct Options {
     /// The playbook. Exactly one of `playbook_file` and `playbook_files` is given.
     pub playbook_file: Option<String>,

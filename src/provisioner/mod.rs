@@ -1,34 +1,49 @@
 //! Provisioners: each changes a running machine.
 
-pub mod ansible;
-pub mod ansible_local;
-pub mod breakpoint;
-pub mod chef;
 pub mod elevated;
 mod environment;
 pub mod fields;
-pub mod file;
-pub mod hcp_sbom;
-pub mod inspec;
-pub mod powershell;
 mod private;
 mod program;
-pub mod puppet;
 mod remote;
-pub mod salt_masterless;
-pub mod shell;
-pub mod shell_local;
-pub mod sleep;
 pub mod staging;
-pub mod windows_restart;
-pub mod windows_shell;
 
 #[cfg(test)]
 pub(crate) mod fake;
 
 use std::path::Path;
 
-use crate::component::Check;
+use crate::component::{Check, Descriptor, Provisioner};
+
+/// A line for each file or folder, with the provisioners in it.
+macro_rules! provisioners {
+    ($($module:ident: $($($part:ident)::+),+;)+) => {
+        $(pub mod $module;)+
+
+        /// The provisioners that are built in.
+        pub fn built_in() -> Vec<Descriptor<dyn Provisioner>> {
+            vec![$($(Descriptor::<dyn Provisioner>::of::<$module::$($part)::+>(|own| Box::new(own))),+),+]
+        }
+    };
+}
+
+provisioners! {
+    ansible: Ansible;
+    ansible_local: AnsibleLocal;
+    breakpoint: Breakpoint;
+    chef: client::ChefClient, solo::ChefSolo;
+    file: File;
+    hcp_sbom: HcpSbom;
+    inspec: Inspec;
+    powershell: PowerShell;
+    puppet: masterless::PuppetMasterless, server::PuppetServer;
+    salt_masterless: SaltMasterless;
+    shell: Shell;
+    shell_local: ShellLocal;
+    sleep: Sleep;
+    windows_restart: WindowsRestart;
+    windows_shell: WindowsShell;
+}
 
 /// The last part of a path as the user wrote it: `app` of `./app/`.
 fn base_name(path: &str) -> &str {

@@ -128,6 +128,10 @@ impl Provisioner for Shell {
         self.work.reads()
     }
 
+    fn waits_first(&self) -> Option<&'static str> {
+        self.scripts.wait_first(&["sleep"])
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let remote = Remote::patient(cx, self.own.start_retry_timeout);
         if self.own.execute_command.is_none() && !remote.shell().is_posix() {

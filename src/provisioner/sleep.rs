@@ -38,6 +38,10 @@ impl Provisioner for Sleep {
         Some(Vec::new())
     }
 
+    fn waits_first(&self) -> Option<&'static str> {
+        Some("")
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         cx.ui.say(format!("Sleeping for {}...", self.0));
         Ok(retry::sleep(&cx.cancel, self.0.get()).await?)

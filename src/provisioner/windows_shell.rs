@@ -76,6 +76,10 @@ impl Provisioner for WindowsShell {
         self.work.reads()
     }
 
+    fn waits_first(&self) -> Option<&'static str> {
+        self.scripts.wait_first(&["timeout"])
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let remote = Remote::patient(cx, self.own.start_retry_timeout);
         let run = self.run_scripts(cx, &remote).await;

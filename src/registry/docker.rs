@@ -5,5 +5,5 @@ use crate::docker::cleanup::DockerCleaner;
 
 /// Who cleans up in the engines that journals name.
 pub fn cleaners(cx: &CleanupContext) -> Vec<Box<dyn Cleaner>> {
-    vec![Box::new(DockerCleaner { cx: cx.clone() })]
+    vec![Box::new(DockerCleaner::new(cx))]
 }

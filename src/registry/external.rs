@@ -11,7 +11,7 @@ use crate::env::Environment;
 use crate::plugin::Plugin;
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::version::{Constraints, Version};
-use crate::template::ast::{ComponentBlock, RequiredPlugin, Role, Template};
+use crate::template::ast::{RequiredPlugin, Role, Template};
 
 /// Adds what `template` uses of installed plugins; how those are served that it asks for.
 pub(super) fn add(
@@ -20,7 +20,7 @@ pub(super) fn add(
     environment: &Arc<Environment>,
 ) -> Plugins {
     let host = registry.host.clone();
-    let used = used(template);
+    let used = template.components();
     let locked = Lock::read(&lock::path_for(&environment.cwd.join(&template.dir)));
     let served = Plugins::of(template, |required| {
         if !lacks(registry, &used, required) {
@@ -141,7 +141,7 @@ pub(super) fn needs_program(
     template: &Template,
     required: &RequiredPlugin,
 ) -> bool {
-    lacks(registry, &used(template), required)
+    lacks(registry, &template.components(), required)
 }
 
 fn lacks(registry: &Registry, used: &[(Role, String)], required: &RequiredPlugin) -> bool {
@@ -182,31 +182,4 @@ fn listed(registry: &Registry, plugin: &Plugin) -> String {
         names.into_iter().map(move |name| format!("the {kind} `{name}`"))
     });
     names.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// The components that `template` names, each once.
-fn used(template: &Template) -> Vec<(Role, String)> {
-    let mut used = Vec::new();
-    let mut add = |role, name: &str| {
-        let one = (role, name.to_owned());
-        if !used.contains(&one) {
-            used.push(one);
-        }
-    };
-    for source in &template.sources {
-        add(Role::Builder, &source.kind.value);
-    }
-    for block in &template.data {
-        if let Some(kind) = block.labels.first() {
-            add(Role::DataSource, &kind.value);
-        }
-    }
-    for build in &template.builds {
-        let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
-        let name = |block: &ComponentBlock| block.kind.value.clone();
-        provisioners.map(name).for_each(|name| add(Role::Provisioner, &name));
-        let post_processors = build.post_processors.iter().flatten();
-        post_processors.map(name).for_each(|name| add(Role::PostProcessor, &name));
-    }
-    used
 }

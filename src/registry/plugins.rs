@@ -13,6 +13,7 @@ pub struct BuiltIn {
 
 /// All plugins that are built in.
 pub const BUILT_IN: &[BuiltIn] = &[
+    #[cfg(feature = "aws")]
     BuiltIn { name: "amazon", version: "1.8.3" },
     BuiltIn { name: "ansible", version: "1.1.7" },
     BuiltIn { name: "chef", version: "1.0.2" },
@@ -25,12 +26,28 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "vagrant", version: "1.1.7" },
 ];
 
+/// The plugins that this program was compiled without, and the features that they are behind.
+const LEFT_OUT: &[(&str, &str)] = &[
+    #[cfg(not(feature = "aws"))]
+    ("amazon", "aws"),
+    #[cfg(not(feature = "docker"))]
+    ("docker", "docker"),
+];
+
+/// The feature that this program was compiled without, if the plugin of `component` is behind one.
+pub fn left_out(component: &str) -> Option<&'static str> {
+    let of = LEFT_OUT.iter().find(|(plugin, _)| is_of(component, plugin))?;
+    Some(of.1)
+}
+
 /// Where the built-in plugins come from in `required_plugins`.
 pub const HOME: &str = "github.com/hashicorp/";
 
 /// Plugins that others keep: the word that their components begin with, and their source.
 const KNOWN: &[(&str, &str)] = &[
     ("alicloud", "github.com/hashicorp/alicloud"),
+    #[cfg(not(feature = "aws"))]
+    ("amazon", "github.com/hashicorp/amazon"),
     ("anka", "github.com/veertuinc/veertu-anka"),
     ("azure", "github.com/hashicorp/azure"),
     ("cloudstack", "github.com/hashicorp/cloudstack"),

@@ -9,11 +9,11 @@ use crate::template::upgrade::Components;
 
 impl Components for Registry {
     fn options(&self, role: Role, name: &str) -> Option<Arc<OptionSchema>> {
-        Some(self.kind_of(role).component(name)?.description().options.schema())
+        Some(self.options_of(self.kind_of(role).component(name)?))
     }
 
     fn have_block(&self, option: &str) -> bool {
-        let components = self.kinds().into_iter().flat_map(AnyKind::components);
+        let components = self.kinds().flat_map(AnyKind::components);
         let mut schemas = components.map(|component| component.description().options.schema());
         schemas.any(|schema| schema.get(option).is_some_and(|option| option.is_block()))
     }

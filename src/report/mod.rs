@@ -43,7 +43,7 @@ use tokio::time::timeout;
 use self::github::log::Log;
 use self::github::record::RunRecord;
 use self::machine_readable::MachineReadable;
-use self::page::Kept;
+use self::page::Recorder;
 use self::progress::ProgressBars;
 use self::prompt::Prompts;
 use self::screen::Screen;
@@ -121,7 +121,7 @@ impl Reporter {
 
     /// Begins to listen, and keeps what happens for a page.
     pub fn start_keeping(
-        page: Option<Kept>,
+        page: Option<Recorder>,
         style: Style,
         environment: &Environment,
         redactor: Redactor,
@@ -142,7 +142,7 @@ impl Reporter {
     pub fn for_github(
         settings: github::Settings,
         record: Arc<Mutex<RunRecord>>,
-        page: Option<Kept>,
+        page: Option<Recorder>,
         redactor: Redactor,
     ) -> Self {
         let out = unbuffered(io::stdout()).unwrap_or_else(|_| Box::new(io::stdout()));
@@ -197,7 +197,7 @@ fn look(style: Style, environment: &Environment) -> Box<dyn Presenter> {
 }
 
 /// `look`, and what happens is kept for a page if there shall be one.
-fn keeping(page: Option<Kept>, look: Box<dyn Presenter>) -> Box<dyn Presenter> {
+fn keeping(page: Option<Recorder>, look: Box<dyn Presenter>) -> Box<dyn Presenter> {
     match page {
         None => look,
         Some(run) => Box::new(Keeping { look, run, records: MachineReadable::default() }),
@@ -208,7 +208,7 @@ fn keeping(page: Option<Kept>, look: Box<dyn Presenter>) -> Box<dyn Presenter> {
 /// the same whether a run makes it or `imgbake report` from the run's log.
 struct Keeping {
     look: Box<dyn Presenter>,
-    run: Kept,
+    run: Recorder,
     records: MachineReadable,
 }
 

@@ -13,7 +13,7 @@ use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
 use super::provision::{PlannedTest, Provisioners};
 use crate::component::{Artifact, BuildContext, Builder, KeepFailed, PackageDocuments};
-use crate::event::{Finished, Message, Product, Ui};
+use crate::event::{ArtifactSummary, Finished, Message, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{PlannedBuild, PlannedPostProcessor};
@@ -52,7 +52,7 @@ pub(super) async fn run(planned: PlannedBuild, shared: Shared) -> BuildOutcome {
             (Vec::new(), Some((error, Fault::lasting(Kind::Imgbake))))
         }),
         () = stop.used(Share::Everything) => {
-            journal.give_up(&owner, OUT_OF_TIME);
+            journal.fail_rest(&owner, OUT_OF_TIME);
             (Vec::new(), Some((Cause::Interrupted.into(), INTERRUPTED)))
         }
     };
@@ -86,14 +86,14 @@ fn stopped(error: &anyhow::Error, stop: &Stop) -> Option<Cause> {
 
 /// What can be told of an artifact. The images are what every builder of machine images says of
 /// its regions.
-fn product(artifact: &dyn Artifact) -> Product {
+fn product(artifact: &dyn Artifact) -> ArtifactSummary {
     let metadata = artifact.state("atlas.artifact.metadata");
     let metadata = metadata.iter().filter_map(Json::as_object).flatten();
     let image = |(key, id): (&String, &Json)| {
         Some((key.strip_prefix("region.")?.to_owned(), id.as_str()?.to_owned()))
     };
     let facts = artifact.build_data().into_iter();
-    Product {
+    ArtifactSummary {
         builder_id: artifact.builder_id().to_owned(),
         id: artifact.id(),
         files: artifact.files().iter().map(|file| file.display().to_string()).collect(),
@@ -197,7 +197,7 @@ async fn tried_out(
             None => planned.first.try_out(cx).await,
         };
         if let Err(error) = tried {
-            let fault = fault_of(&error).unwrap_or(Fault::lasting(Kind::Environment));
+            let fault = fault_of(&error).unwrap_or_else(|| planned.first.blame(&error));
             let place = request.sources.locate(planned.span);
             let what = format!("`{}` could not work when the build is done", planned.kind);
             return Err((error.context(Located { place, what, fault }), fault));
@@ -208,11 +208,11 @@ async fn tried_out(
 
 /// What of `-keep-failed` the builder does; it is said where that is not all.
 fn kept_by(builder: &dyn Builder, wanted: KeepFailed, ui: &Ui) -> Option<KeepFailed> {
-    if !builder.can_keep() {
+    if !builder.capabilities().keeps_failed {
         ui.error("Warning: this builder keeps no machine on which a provisioner has failed");
         return None;
     }
-    let checkpoints = wanted.checkpoints && builder.takes_checkpoints();
+    let checkpoints = wanted.checkpoints && builder.capabilities().takes_checkpoints;
     if wanted.checkpoints && !checkpoints {
         ui.error("Warning: this builder takes no checkpoints: its machine is kept as it fails");
     }
@@ -221,7 +221,7 @@ fn kept_by(builder: &dyn Builder, wanted: KeepFailed, ui: &Ui) -> Option<KeepFai
 
 /// Why a build is baked though nothing may have changed.
 fn always_baked(builder: &dyn Builder, fingerprint: &Fingerprint) -> Option<String> {
-    if let Err(why) = builder.skips() {
+    if let Err(why) = builder.capabilities().skips_unchanged {
         return Some(why.to_owned());
     }
     let unseen = fingerprint.unseen();
@@ -236,7 +236,7 @@ async fn post_processed(
 ) -> (Vec<Arc<dyn Artifact>>, Option<Failed>) {
     let data = built.build_data();
     let phase = PostProcessing {
-        facts: Arc::new(cx.facts.knowing(data.clone())),
+        facts: Arc::new(cx.facts.with_build_data(data.clone())),
         data,
         ui: cx.ui.clone(),
         stop: cx.stop.clone(),

@@ -36,7 +36,7 @@ pub async fn execute(
         took: started.elapsed(),
         stopped: shared.stop.cause(),
         left_behind: request.journal.left_behind(),
-        kept: request.journal.kept(),
+        kept: request.journal.reserved(),
         untouched: request.journal.untouched(),
     }
 }

@@ -158,11 +158,14 @@ impl PostProcessing {
         let processed = processed.unwrap_or_else(|| Err(Cancelled.into()));
         let (whose, what, took) = (SpentBy::Templates, "post-processing", begun.elapsed());
         self.ui.send(Message::Spent { whose, what, took });
-        processed
+        processed.map_err(|error| match fault_of(&error) {
+            Some(_) => error,
+            None => component.blame(&error).mark(error),
+        })
     }
 }
 
-/// Whose fault it is that a post-processor failed: it works on this computer.
+/// Whose fault it is that a post-processor failed. One that could not be made says nothing.
 fn blame(error: &anyhow::Error) -> Fault {
     fault_of(error).unwrap_or(Fault::lasting(Kind::Environment))
 }
@@ -200,7 +203,7 @@ impl Progress<'_> {
         ui.say(format!("Destroying the artifact {}", artifact.id()));
         let what = artifact.describe();
         let thing = Arc::new(Thing::new("artifact", what.as_str()));
-        journal.enter(&facts.unique_name, thing.clone());
+        journal.insert(&facts.unique_name, thing.clone());
         let destroyed = artifact.destroy().await;
         journal.removed(&thing, &destroyed);
         if let Err(error) = destroyed {

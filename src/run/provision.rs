@@ -44,20 +44,24 @@ pub(super) struct Provisioners {
     request: Arc<RunRequest>,
     /// What the machine has inside, before and after.
     survey: Arc<PackageSurvey>,
-    /// The post-processors that test the image before all others see it.
-    tests: Vec<PlannedTest>,
-    /// Whether the first of them has begun.
-    tests_began: AtomicBool,
-    /// Whether the image has failed, and stays.
-    is_kept: AtomicBool,
+    tests: ImageTests,
     /// The machine that provisioning failed on, for the error-cleanup provisioner.
-    failed: Mutex<Option<Machine>>,
+    failed_machine: Mutex<Option<Machine>>,
     /// How many of `planned` have done their work on the machine in an earlier run.
-    before: AtomicUsize,
+    already_done: AtomicUsize,
     /// Takes the machine's state between two of them, if somebody wants that.
     checkpoints: Mutex<Option<Arc<dyn Checkpoints>>>,
     /// How many had done it when the next one failed.
-    failed_after: Mutex<Option<usize>>,
+    done_when_failed: Mutex<Option<usize>>,
+}
+
+/// The post-processors that test the image of one build before all others see it.
+struct ImageTests {
+    planned: Vec<PlannedTest>,
+    /// Whether the first of them has begun.
+    have_begun: AtomicBool,
+    /// Whether the image has failed, and stays.
+    failed_stays: AtomicBool,
 }
 
 /// A post-processor that tests the image.
@@ -102,28 +106,25 @@ impl Provisioners {
         request: Arc<RunRequest>,
         survey: Arc<PackageSurvey>,
     ) -> Self {
-        let (tests_began, is_kept, failed, before, checkpoints, failed_after) = Default::default();
         Self {
             planned,
             error_cleanup,
             request,
             survey,
-            tests,
-            tests_began,
-            is_kept,
-            failed,
-            before,
-            checkpoints,
-            failed_after,
+            tests: ImageTests::of(tests),
+            failed_machine: Mutex::default(),
+            already_done: AtomicUsize::default(),
+            checkpoints: Mutex::default(),
+            done_when_failed: Mutex::default(),
         }
     }
 
-    fn failed(&self) -> MutexGuard<'_, Option<Machine>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failed_machine(&self) -> MutexGuard<'_, Option<Machine>> {
+        self.failed_machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed_after(&self) -> MutexGuard<'_, Option<usize>> {
-        self.failed_after.lock().unwrap_or_else(PoisonError::into_inner)
+    fn done_when_failed(&self) -> MutexGuard<'_, Option<usize>> {
+        self.done_when_failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn checkpoints(&self) -> MutexGuard<'_, Option<Arc<dyn Checkpoints>>> {
@@ -143,35 +144,13 @@ impl Provisioners {
         for (key, stand_in) in NOT_IMPLEMENTED {
             data.entry((*key).to_owned()).or_insert_with(|| (*stand_in).into());
         }
-        let facts = Arc::new(cx.facts.knowing(data.clone()));
+        let facts = Arc::new(cx.facts.with_build_data(data.clone()));
         Machine { communicator, data, facts }
     }
 
-    /// Runs one test of the image.
-    async fn test_one(
-        &self,
-        cx: &BuildContext,
-        machine: &Machine,
-        planned: &PlannedTest,
-    ) -> anyhow::Result<()> {
-        let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
-        let test = component.image_test().context("it tests nothing")?;
-        let context = machine.context(cx);
-        let tested =
-            limited(test.checks.provision(&context), &context.cancel, None, &cx.stop).await;
-        let Err(error) = tested else { return Ok(()) };
-        if test.keep_failed && !cx.cancel.is_cancelled() {
-            self.is_kept.store(true, Ordering::Relaxed);
-        }
-        let place = self.request.sources.locate(planned.span);
-        let what = format!("the image did not pass {}", planned.name);
-        let fault = blame(&error);
-        Err(error.context(Located { place, what, fault }))
-    }
-
     async fn run_all(&self, cx: &BuildContext, machine: &Machine) -> anyhow::Result<()> {
-        let before = self.before.load(Ordering::Relaxed);
-        *self.failed_after() = None;
+        let before = self.already_done.load(Ordering::Relaxed);
+        *self.done_when_failed() = None;
         for (done, planned) in self.planned.iter().enumerate().skip(before) {
             if cx.cancel.is_cancelled() {
                 return Err(Cancelled.into());
@@ -188,7 +167,7 @@ impl Provisioners {
             let result = self.run_one(cx, machine, planned, Phase::Provision(name.clone())).await;
             // One that was stopped has not failed by itself.
             if result.is_err() && !cx.cancel.is_cancelled() {
-                *self.failed_after() = Some(done);
+                *self.done_when_failed() = Some(done);
             }
             result?;
         }
@@ -217,6 +196,65 @@ impl Provisioners {
         let what = format!("the provisioner {} failed", called(planned));
         let fault = blame(&error);
         Err(error.context(Located { place, what, fault }))
+    }
+}
+
+impl ImageTests {
+    fn of(planned: Vec<PlannedTest>) -> Self {
+        Self { planned, have_begun: AtomicBool::default(), failed_stays: AtomicBool::default() }
+    }
+
+    fn begin_anew(&self) {
+        self.have_begun.store(false, Ordering::Relaxed);
+        self.failed_stays.store(false, Ordering::Relaxed);
+    }
+
+    async fn run(
+        &self,
+        cx: &BuildContext,
+        machine: &Machine,
+        request: &RunRequest,
+    ) -> anyhow::Result<()> {
+        self.have_begun.store(true, Ordering::Relaxed);
+        for planned in &self.planned {
+            cx.ui.send(Message::PhaseStarted(Phase::Test(planned.name.clone())));
+            let tested = self.run_one(cx, machine, planned, request).await;
+            cx.ui.send(Message::PhaseFinished { ok: tested.is_ok() });
+            tested?;
+        }
+        Ok(())
+    }
+
+    async fn run_one(
+        &self,
+        cx: &BuildContext,
+        machine: &Machine,
+        planned: &PlannedTest,
+        request: &RunRequest,
+    ) -> anyhow::Result<()> {
+        let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
+        let test = component.image_test().context("it tests nothing")?;
+        let context = machine.context(cx);
+        let tested =
+            limited(test.checks.provision(&context), &context.cancel, None, &cx.stop).await;
+        let Err(error) = tested else { return Ok(()) };
+        if test.keep_failed && !cx.cancel.is_cancelled() {
+            self.failed_stays.store(true, Ordering::Relaxed);
+        }
+        let place = request.sources.locate(planned.span);
+        let what = format!("the image did not pass {}", planned.name);
+        let fault = blame(&error);
+        Err(error.context(Located { place, what, fault }))
+    }
+
+    /// No test could be run at all.
+    fn image_failed(&self, cx: &BuildContext) {
+        // Nobody could look: whoever wants a failed image kept wants this one, too.
+        let have_begun = self.have_begun.load(Ordering::Relaxed);
+        let stays = self.planned.iter().any(|test| test.keep_failed);
+        if !have_begun && !cx.cancel.is_cancelled() && stays {
+            self.failed_stays.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -253,19 +291,19 @@ impl Provisioning for Provisioners {
     ) -> anyhow::Result<()> {
         let machine = self.machine(cx, communicator, data);
         // On the machine of an earlier run, nobody knows how it began.
-        if self.before.load(Ordering::Relaxed) == 0 {
+        if self.already_done.load(Ordering::Relaxed) == 0 {
             self.survey.look(cx, &*machine.communicator, Moment::Before).await;
         }
         let result = self.run_all(cx, &machine).await;
         if result.is_ok() {
             self.survey.look(cx, &*machine.communicator, Moment::After).await;
         }
-        *self.failed() = result.is_err().then_some(machine);
+        *self.failed_machine() = result.is_err().then_some(machine);
         result
     }
 
     fn has_tests(&self) -> bool {
-        !self.tests.is_empty()
+        !self.tests.planned.is_empty()
     }
 
     async fn test(
@@ -275,33 +313,21 @@ impl Provisioning for Provisioners {
         data: BuildData,
     ) -> anyhow::Result<()> {
         let machine = self.machine(cx, communicator, data);
-        self.tests_began.store(true, Ordering::Relaxed);
-        for planned in &self.tests {
-            cx.ui.send(Message::PhaseStarted(Phase::Test(planned.name.clone())));
-            let tested = self.test_one(cx, &machine, planned).await;
-            cx.ui.send(Message::PhaseFinished { ok: tested.is_ok() });
-            tested?;
-        }
-        Ok(())
+        self.tests.run(cx, &machine, &self.request).await
     }
 
     fn image_failed(&self, cx: &BuildContext) {
-        // Nobody could look: whoever wants a failed image kept wants this one, too.
-        let began = self.tests_began.load(Ordering::Relaxed);
-        if !began && !cx.cancel.is_cancelled() && self.tests.iter().any(|test| test.keep_failed) {
-            self.is_kept.store(true, Ordering::Relaxed);
-        }
+        self.tests.image_failed(cx);
     }
 
     fn keeps_failed_image(&self) -> bool {
-        self.is_kept.load(Ordering::Relaxed)
+        self.tests.failed_stays.load(Ordering::Relaxed)
     }
 
     fn begin_after(&self, done: usize) {
-        self.before.store(done, Ordering::Relaxed);
-        *self.failed_after() = None;
-        self.tests_began.store(false, Ordering::Relaxed);
-        self.is_kept.store(false, Ordering::Relaxed);
+        self.already_done.store(done, Ordering::Relaxed);
+        *self.done_when_failed() = None;
+        self.tests.begin_anew();
     }
 
     fn take_checkpoints(&self, checkpoints: Arc<dyn Checkpoints>) {
@@ -309,11 +335,11 @@ impl Provisioning for Provisioners {
     }
 
     fn done_before_failure(&self) -> Option<usize> {
-        *self.failed_after()
+        *self.done_when_failed()
     }
 
     async fn after_failure(&self, cx: &BuildContext) {
-        let failed = self.failed().take();
+        let failed = self.failed_machine().take();
         let (Some(machine), Some(planned)) = (failed, &self.error_cleanup) else { return };
         cx.ui.say("Provisioning step had errors: Running the cleanup provisioner, if present...");
         let cx = BuildContext { cancel: CancellationToken::new(), ..cx.clone() };

@@ -45,9 +45,16 @@ pub struct Options {
 }
 
 impl Options {
-    /// Warns of commands that ask for an image or a package as `latest`.
+    /// Warns of commands that ask for an image or a package as `latest`, and of loops that sleep until
+    /// cloud-init's mark is there.
     pub fn lint(&self, check: &mut Check<'_>) {
         for (at, command) in self.inline.iter().enumerate() {
+            if command.contains(BOOT_FINISHED) && command.contains("sleep") {
+                let option = format!("inline.{at}");
+                let found = check.warn(code::SLEEP_FOR_BOOT, &option, WAITS_FOR_BOOT);
+                found.cause = Some("waits forever if cloud-init fails".to_owned());
+                found.help = Some(WAIT_FOR_WHAT.to_owned());
+            }
             let words = command.split([' ', '\t', '\n', ';', '"', '\'']);
             for word in words.filter(|word| is_latest(word)) {
                 let summary = format!("`{word}` is another thing tomorrow");
@@ -58,6 +65,15 @@ impl Options {
         }
     }
 }
+
+/// The file that cloud-init writes when it is done.
+const BOOT_FINISHED: &str = "boot-finished";
+
+/// What is said of a wait for the boot of a machine, and what to do instead.
+pub const WAITS_FOR_BOOT: &str = "a sleep waits for the machine to finish booting";
+/// See [`WAITS_FOR_BOOT`].
+pub const WAIT_FOR_WHAT: &str = "wait for what is awaited: `cloud-init status --wait`, or \
+                                 `systemctl is-system-running --wait`";
 
 fn is_latest(word: &str) -> bool {
     let name = word.strip_suffix(":latest").or_else(|| word.strip_suffix("@latest"));
@@ -84,6 +100,12 @@ impl Work {
 }
 
 impl Options {
+    /// The option with the first command, if that is one of `sleeps`, whatever its case.
+    pub fn wait_first(&self, sleeps: &[&str]) -> Option<&'static str> {
+        let (name, _) = self.inline.first()?.trim_start().split_once(char::is_whitespace)?;
+        sleeps.iter().any(|sleep| name.eq_ignore_ascii_case(sleep)).then_some("inline.0")
+    }
+
     /// Checks that there is exactly one kind of script, that the files exist, and that every
     /// variable has a name.
     pub fn check(&self, check: &mut Check<'_>) -> Option<Work> {

@@ -61,6 +61,35 @@ pub struct Template {
     pub hcp_registry: Option<Block>,
 }
 
+impl Template {
+    /// The components that it names, each once.
+    pub fn components(&self) -> Vec<(Role, String)> {
+        let mut named = Vec::new();
+        let mut add = |role, name: &str| {
+            let one = (role, name.to_owned());
+            if !named.contains(&one) {
+                named.push(one);
+            }
+        };
+        for source in &self.sources {
+            add(Role::Builder, &source.kind.value);
+        }
+        for block in &self.data {
+            if let Some(kind) = block.labels.first() {
+                add(Role::DataSource, &kind.value);
+            }
+        }
+        for build in &self.builds {
+            let provisioners = build.provisioners.iter().chain(&build.error_cleanup);
+            let name = |block: &ComponentBlock| block.kind.value.clone();
+            provisioners.map(name).for_each(|name| add(Role::Provisioner, &name));
+            let post_processors = build.post_processors.iter().flatten();
+            post_processors.map(name).for_each(|name| add(Role::PostProcessor, &name));
+        }
+        named
+    }
+}
+
 /// One entry of `required_plugins`.
 #[derive(Clone, Debug)]
 pub struct RequiredPlugin {

@@ -1,8 +1,14 @@
 //! `imgbake fix` as a command: what it reads, prints, refuses, and how it ends. What the fixers do is
 //! tested beside them; what Packer prints, in `templates/oracle.rs`.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::Stdio;
+
+use imgbake::registry::Registry;
+use imgbake::source::SourceMap;
+use imgbake::template::fix::{Document, fix};
+use serde_json::{Value as Json, json};
 
 use crate::support::{Program, fixture};
 
@@ -126,4 +132,45 @@ fn what_comes_behind_the_template_is_left_out_with_a_warning() {
         "{}",
         run.stderr
     );
+}
+
+/// The only component of `list` in a template, after all fixers.
+fn fixed(list: &str, component: &Json) -> Json {
+    let mut template = json!({ "builders": [], "post-processors": [{ "type": "manifest" }] });
+    template[list] = json!([component]);
+    let mut sources = SourceMap::default();
+    let file = sources.add("template.json", template.to_string());
+    let (mut document, _) = Document::read(file, &sources).expect("a template");
+    // What is no truth value stops some fixers.
+    let Ok(()) = fix(&mut document) else { return component.clone() };
+    let mut fixed: Json = serde_json::from_str(&document.to_text()).expect("JSON");
+    fixed[list][0].take()
+}
+
+#[test]
+fn whatever_decoding_calls_deprecated_is_fixed() {
+    let (registry, mut seen) = (Registry::built_in(), BTreeSet::new());
+    // A connector's options stand in builders.
+    for kind in registry.kinds().filter(|kind| kind.name() != "communicator") {
+        let list = format!("{}s", kind.name());
+        for component in kind.components() {
+            let name = &component.description().name;
+            let schema = registry.options_of(component);
+            for (old, today) in schema.all_renamed() {
+                seen.insert(old.to_owned());
+                let is_right = |value: Json| {
+                    let mut options = json!({ "type": name, old: value });
+                    if old == "iso_checksum_type" {
+                        options["iso_checksum"] = "0123".into();
+                    }
+                    let fixed = fixed(&list, &options);
+                    let has_today = today.is_none_or(|today| fixed.get(today).is_some());
+                    fixed.get(old).is_none() && has_today
+                };
+                let values = [json!("md5"), json!(true), json!({ "a": "b" })];
+                assert!(values.into_iter().any(is_right), "no fixer knows `{old}` of `{name}`");
+            }
+        }
+    }
+    assert_eq!(seen.len(), 18, "{seen:?}");
 }

@@ -10,7 +10,9 @@
 mod support;
 
 mod action;
+#[cfg(feature = "aws")]
 mod amazon_data_sources;
+#[cfg(feature = "aws")]
 mod amazon_ebs;
 mod ansible;
 mod architecture;
@@ -18,6 +20,7 @@ mod boot_test;
 mod bounds;
 mod boxes;
 mod build;
+#[cfg(feature = "aws")]
 mod channels;
 mod completion;
 mod configuration;
@@ -59,6 +62,7 @@ mod report;
 mod sbom;
 mod sboms;
 mod ssh;
+#[cfg(feature = "aws")]
 mod ssm;
 mod templates;
 mod tutorial;

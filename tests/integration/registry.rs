@@ -1,15 +1,19 @@
-//! A component that is known only while the program runs is like any other.
+//! A component that is known only while the program runs is like any other: a builder, and a connector
+//! that builders take.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use imgbake::component::{Artifact, BuildContext, Builder, Descriptor};
+use imgbake::communicator::{Connector, Pause, Target};
+use imgbake::component::{Artifact, BuildContext, Builder, Check, Communicator, Descriptor};
 use imgbake::diagnostic::Diagnostics;
 use imgbake::env::Environment;
 use imgbake::eval::{self, Inputs};
+use imgbake::event::Ui;
 use imgbake::explain::{self, Known};
+use imgbake::interpolate::BuildData;
 use imgbake::plan::{self, PlanRequest};
 use imgbake::registry::Registry;
 use imgbake::secret::Redactor;
@@ -17,6 +21,8 @@ use imgbake::source::SourceMap;
 use imgbake::template::load::{LoadRequest, load};
 use imgbake::template::upgrade::upgrade;
 use serde_json::{Value as Json, json};
+
+use crate::support::build_context;
 
 /// Builds nothing.
 struct AcmeVm;
@@ -60,7 +66,61 @@ fn registry(given: &Given) -> Registry {
     );
     let mut registry = Registry::built_in();
     registry.add(acme);
+    registry.add(line());
     registry
+}
+
+/// Reaches no machine.
+#[derive(Debug)]
+struct AcmeLine(String);
+
+#[async_trait]
+impl Connector for AcmeLine {
+    fn check(&self, check: &mut Check<'_>) {
+        if self.0.contains(' ') {
+            check.error("acme_line", "a name has no blanks");
+        }
+    }
+
+    fn check_machine_is_known(&self, _: &mut Check<'_>) {}
+
+    fn port(&self) -> Option<u16> {
+        None
+    }
+
+    async fn connect(
+        &self,
+        _: &BuildContext,
+        _: Target,
+        _: Pause,
+    ) -> anyhow::Result<Arc<dyn Communicator>> {
+        anyhow::bail!("nobody answers on {}", self.0)
+    }
+
+    async fn build_data(&self, _: &Target) -> BuildData {
+        BuildData::new()
+    }
+}
+
+/// A connector that needs an option of its own.
+fn line() -> Descriptor<dyn Connector> {
+    let schema = json!({
+        "type": "object",
+        "required": ["acme_line"],
+        "properties": {
+            "acme_line": {"type": "string", "description": "The line to the machine."},
+            "acme_code": {"type": "string", "writeOnly": true},
+        },
+    });
+    Descriptor::<dyn Connector>::by_schema(
+        "acme",
+        "Connects over a line of Acme.",
+        &schema,
+        |options, _| {
+            let line = options.get("acme_line").and_then(Json::as_str).unwrap_or_default();
+            Some(Box::new(AcmeLine(line.to_owned())))
+        },
+    )
 }
 
 fn environment(dir: &Path) -> Arc<Environment> {
@@ -69,10 +129,20 @@ fn environment(dir: &Path) -> Arc<Environment> {
 
 /// What is wrong with the source `acme-vm` that has this body: each finding with its text there.
 fn plan(body: &str, given: &Given, redactor: &Redactor) -> Vec<String> {
+    planned("acme-vm", body, given, redactor).1
+}
+
+/// The builder of the only source, of the type `builder` with this body, and what is wrong with it.
+fn planned(
+    builder: &str,
+    body: &str,
+    given: &Given,
+    redactor: &Redactor,
+) -> (Option<imgbake::plan::Plan>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.pkr.hcl");
     let text = format!(
-        "source \"acme-vm\" \"x\" {{\n{body}\n}}\nbuild {{\n  sources = [\"acme-vm.x\"]\n}}\n"
+        "source \"{builder}\" \"x\" {{\n{body}\n}}\nbuild {{\n  sources = [\"{builder}.x\"]\n}}\n"
     );
     std::fs::write(&path, &text).unwrap();
     let (template, _) =
@@ -89,14 +159,13 @@ fn plan(body: &str, given: &Given, redactor: &Redactor) -> Vec<String> {
     let (values, _) = eval::evaluate(&template, &inputs, redactor).unwrap();
     let (only, except, registry) = (Vec::new(), Vec::new(), registry(given));
     let request = PlanRequest { only, except, force: false, debug: false, environment, registry };
-    let found = match plan::make(&template, values, &request, redactor) {
+    match plan::make(&template, values, &request, redactor) {
         Ok((plan, found)) => {
             assert_eq!(plan.builds.len(), 1);
-            found
+            (Some(plan), said(&found, &text))
         }
-        Err(found) => found,
-    };
-    said(&found, &text)
+        Err(found) => (None, said(&found, &text)),
+    }
 }
 
 fn said(found: &Diagnostics, text: &str) -> Vec<String> {
@@ -165,7 +234,7 @@ fn it_is_explained() {
     let meant = |topic| explain::find(topic, known).unwrap_err().meant;
     assert_eq!(meant("acme-mv").as_deref(), Some("acme-vm"));
     assert_eq!(meant("acme-vm.imgae").as_deref(), Some("acme-vm.image"));
-    let listed = explain::contents(known).builders;
+    let listed = explain::contents(known).components["builders"].clone();
     assert!(listed.iter().any(|builder| builder.name == "acme-vm"), "{listed:?}");
 }
 
@@ -183,4 +252,87 @@ fn it_is_upgraded_as_its_schema_says() {
     for line in ["  disk {\n    size = 1\n  }", "  labels = {\n    a = \"b\"\n  }"] {
         assert!(text.contains(line), "{text}");
     }
+}
+
+#[test]
+fn a_connector_is_explained_with_the_builders_that_take_it() {
+    let registry = registry(&Given::default());
+    let environment = environment(Path::new("/"));
+    let known = Known { registry: &registry, environment: &environment };
+    let text = |topic| {
+        let pages = explain::find(topic, known).unwrap();
+        pages.iter().map(explain::text).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(text("acme"), @"
+    acme (communicator): Connects over a line of Acme.
+
+    Options:
+      acme_line (string, required)
+        The line to the machine.
+      acme_code (string)
+    ");
+    let line = "(builder): string\n\nThe line to the machine.";
+    for builder in ["null", "qemu"] {
+        let topic = format!("{builder}.acme_line");
+        let pages = explain::find(&topic, known).unwrap();
+        let texts: Vec<_> = pages.iter().map(explain::text).collect();
+        assert_eq!(texts, [format!("{topic} {line}")]);
+    }
+    assert!(explain::find("file.acme_line", known).is_err());
+    let meant = |topic| explain::find(topic, known).unwrap_err().meant;
+    assert_eq!(meant("acmee").as_deref(), Some("acme"));
+    let listed = &explain::contents(known).components["communicators"];
+    let names: Vec<_> = listed.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["ssh", "winrm", "none", "acme"]);
+}
+
+#[test]
+fn builders_take_a_connector_with_its_options() {
+    let redactor = Redactor::default();
+    let found = |body: &str| planned("null", body, &Given::default(), &redactor).1;
+    let acme = |rest: &str| found(&format!("communicator = \"acme\"\n{rest}"));
+    assert_eq!(acme("acme_line = \"blue\"\nacme_code = \"correct-horse\""), [""; 0]);
+    assert_eq!(redactor.redact("correct-horse"), "<sensitive>");
+    // Who does not choose it, does not need its options.
+    assert_eq!(found("communicator = \"none\""), [""; 0]);
+    assert_eq!(
+        acme("acme_line = \"a b\""),
+        ["C005 the value of `acme_line` cannot be used at `\"a b\"`: "]
+    );
+    assert_eq!(acme(""), ["C006 `acme` needs `acme_line` at `{`: "]);
+    assert_eq!(
+        acme("acme_lin = \"blue\""),
+        ["C002 `null` has no option `acme_lin` at `acme_lin`: did you mean `acme_line`?",]
+    );
+    // One run shows the errors of all.
+    assert_eq!(
+        found("communicator = \"none\"\nssh_port = \"many\"\nacme_line = [1]"),
+        [
+            "C003 the value of `ssh_port` cannot be used at `\"many\"`: ",
+            "C003 the value of `acme_line` cannot be used at `[1]`: ",
+        ]
+    );
+    assert_eq!(
+        found("communicator = \"amce\""),
+        ["C005 the value of `communicator` cannot be used at `\"amce\"`: did you mean \"acme\"?",]
+    );
+    assert_eq!(
+        found("communicator = \"docker\""),
+        [
+            "C005 the value of `communicator` cannot be used at `\"docker\"`: use \"ssh\" or \"winrm\" or \"none\" or \"acme\"",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_build_connects_with_it() {
+    let body = "communicator = \"acme\"\nacme_line = \"blue\"";
+    let (plan, found) = planned("null", body, &Given::default(), &Redactor::default());
+    let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
+    let (ui, _said) = Ui::new();
+    let environment = Environment::clone(&environment(Path::new("/")));
+    let cx = build_context("null", environment, ui);
+    let ended = plan.builds[0].builder.build(&cx).await;
+    let error = ended.map(drop).unwrap_err();
+    assert!(format!("{error:#}").contains("nobody answers on blue"), "{error:#}");
 }

@@ -57,7 +57,7 @@ fn api(tries: usize) -> Api<()> {
     let environment = Environment::new(Default::default(), "/".into(), jiff::Timestamp::UNIX_EPOCH);
     let environment = Arc::new(environment);
     let long = Duration::from_secs(60);
-    let patience = Patience { tries, unreachable: long, unsure: long };
+    let patience = RetryLimits { tries, unreachable: long, unsure: long };
     let (pace, expired, cancel) = Default::default();
     let host = "ec2.example".into();
     Api::new((), CallContext { patience, host, environment, pace, expired, cancel })

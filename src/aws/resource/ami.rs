@@ -11,7 +11,7 @@ use crate::aws::error::ApiError;
 use crate::aws::image::{self, deregister, filter, own_by_name};
 use crate::aws::instance;
 use crate::aws::proof;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::instance::is_at_work_on;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
@@ -96,7 +96,11 @@ impl Resource for Ami {
         }
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let why = match target.thing.is_finished() && removal.is_of_dead_run {
             true => "its run died before it was used",
             false => "the build failed",
@@ -122,7 +126,7 @@ impl Ami {
     pub async fn remove_with_snapshots(
         &self,
         removal: &Removal<'_>,
-        target: &Target<'_>,
+        target: &RemovalTarget<'_>,
     ) -> anyhow::Result<()> {
         if !self.snapshots.is_empty() {
             if let Some(image) = image::by_id(&target.ec2, target.id).await? {
@@ -224,7 +228,7 @@ pub async fn tagged_origin(
 pub async fn remove_with(
     mut snapshots: Vec<String>,
     removal: &Removal<'_>,
-    target: &Target<'_>,
+    target: &RemovalTarget<'_>,
 ) -> anyhow::Result<()> {
     let (id, ec2, token) = (target.id, &target.ec2, target.token());
     if let Some(image) = image::by_id(ec2, id).await? {

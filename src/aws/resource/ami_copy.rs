@@ -9,7 +9,7 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
 use crate::aws::resource::ami::{named, remove_with, tagged_origin};
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::permission::Permission;
@@ -76,7 +76,11 @@ impl Resource for AmiCopy {
         Ok(best)
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let region = target.region;
         removal.ui.say(format!("Removing the copy in {region}: the build failed"));
         remove_with(Vec::new(), removal, target).await

@@ -44,7 +44,7 @@ impl Search<'_> {
 
 /// A resource that was found and is ours.
 #[derive(Debug)]
-pub struct Target<'a> {
+pub struct RemovalTarget<'a> {
     /// What the journal knows of it.
     pub thing: &'a Thing,
     /// Its id.
@@ -57,12 +57,23 @@ pub struct Target<'a> {
     pub tokens: Vec<String>,
 }
 
-impl Target<'_> {
+impl RemovalTarget<'_> {
     /// The token of the build that made it: of an AMI that was adopted, the first one. A token begins
     /// with its time.
     pub fn token(&self) -> &str {
         self.tokens.iter().min().map(String::as_str).unwrap_or_default()
     }
+}
+
+/// What a resource may have left, which is not there any more.
+#[derive(Debug)]
+pub struct Leftovers<'a> {
+    /// What the journal knows of it.
+    pub thing: &'a Thing,
+    /// EC2 where it was.
+    pub ec2: Ec2,
+    /// Whether it was there until it was removed just now.
+    pub was_there: bool,
 }
 
 /// Removes what one build has made. Everything here may be done twice.

@@ -8,7 +8,7 @@ use crate::aws::build_tags::has_tag;
 use crate::aws::image;
 use crate::aws::proof;
 use crate::aws::resource::ami::tagged_origin;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::permission::Permission;
@@ -69,7 +69,11 @@ impl Resource for FastLaunch {
         Ok(Found::new(found.image_id(), is_ours))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         removal.ui.say(format!("Disabling fast launch of {}", self.image));
         let request = target.ec2.disable_fast_launch().image_id(&self.image).force(true);
         Ok(target.ec2.remove("DisableFastLaunch", |_| request.clone().send()).await?)

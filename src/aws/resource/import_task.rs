@@ -10,7 +10,7 @@ use crate::aws::build_tags::{Mark, has_tag, of_any_build, of_build};
 use crate::aws::call::Ec2;
 use crate::aws::error::{ApiError, Meaning};
 use crate::aws::image;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::aws::resource::s3_object::S3Object;
@@ -87,7 +87,11 @@ impl Resource for ImportTask {
     }
 
     /// Cancels it; what it had made by then is removed.
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let (ec2, id) = (&target.ec2, target.id);
         let Some(mut task) = by_id(ec2, id).await? else { return Ok(()) };
         if let Progress::Active(..) = progress(&task) {
@@ -206,7 +210,7 @@ async fn described(ec2: &Ec2, wanted: Filter) -> Result<Vec<ImportImageTask>, Ap
     Ok(answer.import_image_tasks.unwrap_or_default())
 }
 
-/// Those that go on: what has come of the others may be wanted. Beside their tags their object proves
+/// Those that go on: what has come of the others may be wanted. RecordFile their tags their object proves
 /// them, which says itself that our build uploaded it.
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let s3 = area.account.s3(area.cancel);

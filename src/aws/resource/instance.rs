@@ -13,9 +13,10 @@ use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::instance::{self, state};
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Leftovers, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
+use crate::aws::resource::loose_volume;
 use crate::aws::resource::volume::{self, Volume};
 use crate::aws::tags;
 use crate::aws::wait::{Seen, Wait};
@@ -69,7 +70,11 @@ impl Resource for Instance {
 
     /// Terminates it, and deletes the volumes that came with it and that EC2 would keep; but those
     /// that the template keeps, if the build ended well. What somebody else attached stays.
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let (id, ec2) = (target.id, &target.ec2);
         removal.ui.say(format!("Terminating the instance {id}"));
         let stays = target.thing.is_of_done_build();
@@ -96,6 +101,33 @@ impl Resource for Instance {
             Ok(volume::delete(ec2, &id).await?)
         };
         removal.remove_parts(&deleted, delete).await
+    }
+
+    /// The volumes of an instance that somebody else has terminated: they have our tag, too. One that is
+    /// not found may only be another's by now: a later run has gone on with it. What only has our tag is
+    /// no reason to leave them.
+    async fn remove_leftovers(
+        &self,
+        removal: &Removal<'_>,
+        leftovers: &Leftovers<'_>,
+    ) -> anyhow::Result<()> {
+        let Leftovers { thing, ec2, was_there } = leftovers;
+        if !thing.is_attempted() || thing.is_of_done_build() {
+            return Ok(());
+        }
+        if !was_there && find(ec2, &self.token, None).await?.is_ours() {
+            return Ok(());
+        }
+        for found in loose_volume::find(ec2, &self.token).await? {
+            match found {
+                Found::Ours(id) => {
+                    removal.ui.say(format!("Deleting the volume {id}, whose instance is gone"));
+                    volume::delete(ec2, &id).await?;
+                }
+                other => removal.mention(&other),
+            }
+        }
+        Ok(())
     }
 
     fn permissions(at: &Regions) -> Vec<Permission> {

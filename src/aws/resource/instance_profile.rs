@@ -7,7 +7,7 @@ use crate::aws::allow::Regions;
 use crate::aws::build_tags::{Mark, has_tag};
 use crate::aws::error::ApiError;
 use crate::aws::profile;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::permission::Permission;
@@ -50,7 +50,11 @@ impl Resource for InstanceProfile {
         Ok(Found::certain(has_tag(&tags, &self.token).then(|| self.name.clone())))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, _target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        _target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let name = &self.name;
         removal.ui.say(format!("Deleting the temporary instance profile {name} and its role"));
         profile::remove(&removal.account.iam(removal.cancel), name).await

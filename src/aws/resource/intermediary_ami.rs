@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
 use crate::aws::resource::ami::Ami;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read};
 use crate::permission::Permission;
@@ -46,7 +46,11 @@ impl Resource for IntermediaryAmi {
         self.0.find(search).await
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let id = target.id;
         let parts = if self.0.snapshots.is_empty() { " and its snapshots" } else { "" };
         removal.ui.say(format!("Removing the intermediary AMI {id}{parts}"));

@@ -17,7 +17,7 @@ use crate::aws::allow::Regions;
 use crate::aws::build_tags::Mark;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Leftovers, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::journal::Thing;
 use crate::permission::Permission;
@@ -55,7 +55,17 @@ pub trait Resource: Fields + Any + fmt::Debug + Send + Sync {
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found>;
 
     /// Removes it. It is no error if it is gone already.
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()>;
+    async fn remove(&self, removal: &Removal<'_>, target: &RemovalTarget<'_>)
+    -> anyhow::Result<()>;
+
+    /// Removes what would be left of it, where it was found and removed before, or was not found.
+    async fn remove_leftovers(
+        &self,
+        _removal: &Removal<'_>,
+        _leftovers: &Leftovers<'_>,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// What an account must allow, so that it is found and removed.
     fn permissions(at: &Regions) -> Vec<Permission>

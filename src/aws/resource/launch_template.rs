@@ -10,7 +10,7 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::permission::Permission;
@@ -52,7 +52,11 @@ impl Resource for LaunchTemplate {
         Ok(find(&search.ec2, &self.name, &self.token).await?)
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         removal.ui.say(format!("Deleting the temporary launch template {}", self.name));
         let request = target.ec2.delete_launch_template().launch_template_name(&self.name);
         Ok(target.ec2.remove("DeleteLaunchTemplate", |_| request.clone().send()).await?)

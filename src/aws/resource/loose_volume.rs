@@ -10,7 +10,7 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
 use crate::aws::resource::volume;
@@ -55,7 +55,11 @@ impl Resource for LooseVolume {
         Ok(wanted.map_or(Found::Nothing, |volume| judge(volume, &self.token)))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         removal.ui.say(format!("Deleting the volume {}", target.id));
         Ok(volume::delete(&target.ec2, target.id).await?)
     }

@@ -9,7 +9,7 @@ use crate::aws::build_tags::{BUILD_TAG, by_id_or_build};
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read};
 use crate::aws::resource::volume;
@@ -58,7 +58,11 @@ impl Resource for OwnVolume {
     }
 
     /// Takes it off the instance first.
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let Removal { ui, cancel, patience, .. } = *removal;
         let waiting = Waiting { ui, cancel, patience, memory: &removal.account.memory };
         attachment::detach(&target.ec2, waiting, target.id).await?;

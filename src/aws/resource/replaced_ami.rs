@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::image::{self, delete_snapshot, own_by_name, snapshots};
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
 use crate::aws::resource::snapshot;
@@ -103,7 +103,11 @@ impl Resource for ReplacedAmi {
         Ok(Found::certain(there.is_none().then(|| self.id.clone())))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let (ec2, ui) = (&target.ec2, removal.ui);
         match target.thing.is_of_done_build() {
             true => self.clean_up_after(ec2, target.region, ui, removal.is_of_dead_run).await,

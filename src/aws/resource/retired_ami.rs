@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
 use crate::aws::image;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
 use crate::aws::resource::snapshot;
@@ -55,7 +55,11 @@ impl Resource for RetiredAmi {
         Ok(Found::certain(there.is_none().then(|| self.id.clone())))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         for id in &self.snapshots {
             let Removal { ui, is_of_dead_run, .. } = *removal;
             if snapshot::may_go(&target.ec2, ui, id, &self.id, is_of_dead_run).await? {

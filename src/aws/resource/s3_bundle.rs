@@ -9,7 +9,7 @@ use crate::aws::allow::Regions;
 use crate::aws::call::{S3, all_pages};
 use crate::aws::error::ApiError;
 use crate::aws::proof;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
 use crate::event::Ui;
@@ -70,7 +70,11 @@ impl Resource for S3Bundle {
         Ok(Found::certain((!keys.is_empty()).then(|| Resource::name(self))))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, _target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        _target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         Ok(self.delete(&removal.account.s3(removal.cancel), removal.ui).await?)
     }
 

@@ -7,7 +7,7 @@ use crate::aws::allow::Regions;
 use crate::aws::call::S3;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
 use crate::permission::Permission;
@@ -60,7 +60,11 @@ impl Resource for S3Object {
         Ok(Found::certain(is_there.then(|| Resource::name(self))))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, _target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        _target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let s3 = removal.account.s3(removal.cancel);
         for upload in self.uploads(&s3).await? {
             removal.ui.say(format!("Giving up the upload to {}", Resource::name(self)));

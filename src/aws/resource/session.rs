@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::allow::Regions;
 use crate::aws::error::Meaning;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read};
 use crate::aws::ssm::session;
@@ -56,7 +56,11 @@ impl Resource for Session {
     }
 
     /// Whoever may not end it has to leave it: it ends with its instance.
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         match session::terminate(&removal.account.ssm(removal.cancel), target.id).await {
             Err(error) if error.meaning == Meaning::Denied => {
                 let (id, instance) = (target.id, &self.instance);

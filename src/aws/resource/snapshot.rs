@@ -9,7 +9,7 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::delete_snapshot;
 use crate::aws::proof;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::event::Ui;
@@ -60,7 +60,11 @@ impl Resource for Snapshot {
         Ok(Found::new(Some(id), is_ours))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         Ok(delete(&target.ec2, removal.ui, target.id).await?)
     }
 

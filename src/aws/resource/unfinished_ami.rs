@@ -14,7 +14,7 @@ use crate::aws::instance;
 use crate::aws::proof;
 use crate::aws::resource::ami::{origin, remove_with};
 use crate::aws::resource::ami_copy::AmiCopy;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::instance::is_at_work_on;
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, Tagged, read};
@@ -68,7 +68,11 @@ impl Resource for UnfinishedAmi {
         Ok(best)
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         let id = target.id;
         removal
             .ui

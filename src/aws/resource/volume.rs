@@ -7,7 +7,7 @@ use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::proof;
-use crate::aws::resource::context::{Removal, Search, Target};
+use crate::aws::resource::context::{Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, read, unless_empty};
 use crate::permission::Permission;
@@ -65,7 +65,11 @@ impl Resource for Volume {
         Ok(Found::new(found.volume_id(), is_ours))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         removal.ui.say(format!("Deleting the volume {}", target.id));
         Ok(delete(&target.ec2, target.id).await?)
     }

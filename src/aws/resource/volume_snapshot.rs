@@ -10,7 +10,7 @@ use crate::aws::call::Ec2;
 use crate::aws::error::ApiError;
 use crate::aws::image::filter;
 use crate::aws::proof;
-use crate::aws::resource::context::{Area, Removal, Search, Target};
+use crate::aws::resource::context::{Area, Removal, RemovalTarget, Search};
 use crate::aws::resource::found::Found;
 use crate::aws::resource::kind::{Kind, Order, Parent, Reap, Resource, Tagged, read};
 use crate::aws::resource::snapshot;
@@ -75,7 +75,11 @@ impl Resource for VolumeSnapshot {
         })))
     }
 
-    async fn remove(&self, removal: &Removal<'_>, target: &Target<'_>) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        removal: &Removal<'_>,
+        target: &RemovalTarget<'_>,
+    ) -> anyhow::Result<()> {
         Ok(snapshot::delete(&target.ec2, removal.ui, target.id).await?)
     }
 

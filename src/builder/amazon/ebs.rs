@@ -1,7 +1,6 @@
 //! The `amazon-ebs` builder: an EC2 instance started from an AMI, provisioned, stopped, and
 //! made into an AMI of its own by EC2.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +8,8 @@ use aws_sdk_ec2::types::BlockDeviceMapping;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ami_builder::AmiBuilder;
+use super::ami_plan::{self, AmiPlan, Lookup};
 use super::artifact::Amis;
 use super::block_device::{self, BlockDevice};
 use super::build::{Build, BuildOptions};
@@ -16,22 +17,14 @@ use super::image::{
     self, AbandonedAmi, CheckName, CreateImage, EnableFastLaunch, FastLaunchOptions, ImageOptions,
     ImageRunTags, Imaging, MadeImage,
 };
-use super::machine::{self, Bake, MachineOptions, SetAttributes, Stopped};
-use super::pairing::{AtWork, Decided, Known, Pairing};
+use super::machine::{MachineOptions, SetAttributes, StepList, Stopped};
+use super::pairing::{PairChoices, Pairing, RunningPair};
 use super::source_ami::SourceAmi;
-use crate::aws;
+use crate::aws::allow::Regions;
 use crate::aws::tags::SOURCE_AMI_DATA;
-use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
-    PastQuery,
-};
-use crate::env::Environment;
-use crate::fault::Fault;
+use crate::component::{BuildContext, Check, Component};
 use crate::permission::Permission;
 use crate::step::Steps;
-
-/// What artifacts of this builder are known by.
-const BUILDER_ID: &str = "mitchellh.amazonebs";
 
 /// Makes an AMI from an instance.
 #[derive(Debug)]
@@ -74,100 +67,57 @@ impl Component for AmazonEbs {
     ) -> Option<Self> {
         let devices = own.launch_block_device_mappings.clone();
         devices.iter().for_each(|device| device.check("launch_block_device_mappings", check));
-        let decided = Decided {
+        let choices = PairChoices {
             disks: devices,
             needs_hvm: machine.networking.needs_hvm(),
             tags_image: !run_tags.skip_ami_run_tags,
-            ..Decided::default()
+            ..PairChoices::default()
         };
         own.fast_launch.check(&build.access.region, &image.copies, check);
-        let pair = Pairing::prepare((build, machine, image), decided, check)?;
+        let pair = Pairing::prepare(build, machine, image, choices, check)?;
         Some(Self { pair, own })
     }
 }
 
-#[async_trait]
-impl Builder for AmazonEbs {
-    fn blame(&self, error: &anyhow::Error) -> Fault {
-        aws::error::blame(error)
+impl AmiBuilder for AmazonEbs {
+    const BUILDER_ID: &'static str = "mitchellh.amazonebs";
+
+    fn ami(&self) -> &AmiPlan {
+        &self.pair.ami
     }
 
-    fn makes(&self) -> Option<&'static str> {
-        Some(BUILDER_ID)
+    fn pairing(&self) -> Option<&Pairing> {
+        Some(&self.pair)
     }
 
-    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+    fn makes_no_ami(&self) -> Option<&'static str> {
+        self.own.skip_create_ami.then_some("`skip_create_ami` leaves nothing to compare")
     }
 
-    fn reads(&self) -> Option<Vec<PathBuf>> {
-        Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
-    }
-
-    fn skips(&self) -> Result<(), &'static str> {
-        if self.own.skip_create_ami {
-            Err("`skip_create_ami` leaves nothing to compare")
-        } else {
-            Ok(())
-        }
-    }
-
-    fn can_test(&self) -> bool {
-        !self.own.skip_create_ami && self.pair.connects()
-    }
-
-    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
-        self.pair.test(cx, image).await
-    }
-
-    fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_test(environment)
-    }
-
-    fn can_keep(&self) -> bool {
+    fn keeps_failed(&self) -> bool {
         true
     }
 
-    fn is_of_image(&self, option: &str) -> bool {
-        image::is_option(option)
-    }
-
-    fn permissions_to_keep(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_keep(&self.pair.regions(environment))
-    }
-
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        let Pairing { machine, image, .. } = &self.pair;
-        let at = self.pair.regions(environment);
-        let mut all = self.pair.permissions(&at);
+    fn permissions_to_build(&self, at: &Regions) -> Vec<Permission> {
+        let Pairing { machine, ami } = &self.pair;
+        let mut all = self.pair.permissions(at);
         if !self.own.skip_create_ami {
-            all.extend(SetAttributes::permissions(machine, &at));
-            all.extend(CreateImage::permissions(&image.disks.ami_block_device_mappings, &at));
-            all.extend(EnableFastLaunch::permissions(&self.own.fast_launch, &at));
-            all.extend(self.pair.image_permissions(false, &at));
+            let devices = &ami.image.disks.ami_block_device_mappings;
+            all.extend(SetAttributes::permissions(machine, at));
+            all.extend(CreateImage::permissions(devices, at));
+            all.extend(EnableFastLaunch::permissions(&self.own.fast_launch, at));
+            all.extend(ami.permissions_for_image(false, at));
         }
         all
-    }
-
-    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
-        self.pair.past(query).await
-    }
-
-    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_look(environment)
-    }
-
-    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        self.pair.cleaner(cx)
     }
 }
 
 #[async_trait]
-impl Bake for AmazonEbs {
+impl StepList for AmazonEbs {
     type Made = Option<Amis>;
 
     fn options(&self) -> &Arc<BuildOptions> {
-        &self.pair.build
+        &self.pair.ami.build
     }
 
     /// The steps, in order. Those that do not need each other run at the same time.
@@ -177,16 +127,16 @@ impl Bake for AmazonEbs {
         steps: &Steps<'_>,
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
-        let at_work = &self.pair.at_work(build);
-        let known = match at_work.find_unchanged(cx, steps, BUILDER_ID, true).await? {
-            Known::Artifact(unchanged) => return Ok(unchanged),
-            Known::Source(source) => source,
+        let running = &self.pair.running(build);
+        let known = match running.find_unchanged(cx, steps, Self::BUILDER_ID, true).await? {
+            Lookup::Unchanged(unchanged) => return Ok(unchanged),
+            Lookup::Source(source) => source,
         };
-        let imaging = &at_work.imaging;
+        let imaging = &running.imaging;
         let abandoned = self.abandoned(cx, imaging).await;
         let name = abandoned.as_ref().map(AbandonedAmi::name);
         let name = (!self.own.skip_create_ami).then(|| CheckName::new(imaging, name));
-        let (source, network) = at_work.look_around(steps, name, known, true).await?;
+        let (source, network) = running.look_around(steps, name, known, true).await?;
         let adopted = match abandoned {
             Some(abandoned) => adopt(cx, steps, imaging, &source, abandoned).await?,
             None => None,
@@ -194,17 +144,18 @@ impl Bake for AmazonEbs {
         let (image, instance) = match adopted {
             Some(adopted) => adopted,
             None => {
-                let make = |stopped| self.image(cx, steps, at_work, &source, stopped);
-                let made = at_work.make(cx, steps, (&source, &network), make).await?;
+                let make = |stopped| self.image(cx, steps, running, &source, stopped);
+                let made = running.make(cx, steps, &source, &network, make).await?;
                 let (Some(image), instance) = made else { return Ok(None) };
                 (image, instance)
             }
         };
-        at_work.test(cx, steps, &image).await?;
-        let images = at_work.copy(steps, &source, image).await?;
+        running.test(cx, steps, &image).await?;
+        let images = running.copy(steps, &source, image).await?;
         let fast_launch = &self.own.fast_launch;
         steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;
-        at_work.hand_over(cx, steps, BUILDER_ID, (&source, &instance), images).await
+        let made = (&source, instance.as_str());
+        ami_plan::hand_over(cx, steps, &running.imaging, Self::BUILDER_ID, made, images).await
     }
 }
 
@@ -214,7 +165,7 @@ impl AmazonEbs {
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
-        AtWork { machine, imaging }: &AtWork,
+        RunningPair { machine, imaging }: &RunningPair,
         source: &SourceAmi,
         stopped: Stopped,
     ) -> anyhow::Result<Option<MadeImage>> {
@@ -223,7 +174,7 @@ impl AmazonEbs {
             return Ok(None);
         }
         steps.run(SetAttributes::new(machine, &stopped)).await?;
-        let number = cx.fingerprint.number().await;
+        let number = cx.fingerprint.digest().await;
         let create = |naming| {
             CreateImage::new(imaging, source, &stopped, number.clone(), self.disks(), naming)
         };
@@ -237,7 +188,8 @@ impl AmazonEbs {
 
     /// The disks of the image that differ from those of the machine.
     fn disks(&self) -> Vec<BlockDeviceMapping> {
-        let mut disks = block_device::mappings(&self.pair.image.disks.ami_block_device_mappings);
+        let mut disks =
+            block_device::mappings(&self.pair.ami.image.disks.ami_block_device_mappings);
         if self.own.no_ephemeral {
             disks.extend(('a'..='z').map(|letter| {
                 let device = format!("xvdc{letter}");

@@ -1,11 +1,12 @@
 //! The `amazon-ebssurrogate` builder: an EC2 instance fills volumes beside its own, and an AMI is made
 //! of them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::ami_builder::AmiBuilder;
+use super::ami_plan::{self, AmiPlan, Lookup};
 use super::artifact::Amis;
 use super::block_device::{self, BlockDevice};
 use super::build::{Build, BuildOptions, render_tags};
@@ -13,24 +14,16 @@ use super::image::{
     self, CheckName, CreateImage, ImageOptions, ImageRunTags, MadeImage, RegisterImage,
     Registration, RegistrationOptions, Root, VirtualizationType,
 };
-use super::machine::{self, Bake, EnhancedNetworking, MachineOptions, SetAttributes, Stopped};
-use super::pairing::{AtWork, Decided, Known, Pairing};
+use super::machine::{EnhancedNetworking, MachineOptions, SetAttributes, StepList, Stopped};
+use super::pairing::{PairChoices, Pairing, RunningPair};
 use super::snapshot_volumes::{MadeSnapshot, SnapshotVolumes, WantedSnapshot};
 use super::source_ami::SourceAmi;
 use super::surrogate::{FindVolumes, SurrogateOptions, SwapVolumes, Volume};
-use crate::aws;
+use crate::aws::allow::Regions;
 use crate::aws::tags::SOURCE_AMI_DATA;
-use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
-    PastQuery,
-};
-use crate::env::Environment;
-use crate::fault::Fault;
+use crate::component::{BuildContext, Check, Component};
 use crate::permission::Permission;
 use crate::step::Steps;
-
-/// What artifacts of this builder are known by.
-const BUILDER_ID: &str = "mitchellh.amazon.ebssurrogate";
 
 /// Makes an AMI of volumes that an instance fills.
 #[derive(Debug)]
@@ -76,101 +69,58 @@ impl Component for AmazonEbsSurrogate {
             // A snapshot does not take it over from the machine.
             false => std::mem::take(&mut machine.networking),
         };
-        let decided = Decided {
+        let choices = PairChoices {
             disks: own.devices(),
             later: own.moved(),
             may_be_on_store: false,
             needs_hvm: networking.needs_hvm() || machine.networking.needs_hvm(),
             tags_image: !run_tags.skip_ami_run_tags,
         };
-        let pair = Pairing::prepare((build, machine, image), decided, check);
+        let pair = Pairing::prepare(build, machine, image, choices, check);
         let (pair, virtualization) = (pair?, virtualization?);
         Some(Self { pair, own, registration, virtualization, networking })
     }
 }
 
-#[async_trait]
-impl Builder for AmazonEbsSurrogate {
-    fn blame(&self, error: &anyhow::Error) -> Fault {
-        aws::error::blame(error)
+impl AmiBuilder for AmazonEbsSurrogate {
+    const BUILDER_ID: &'static str = "mitchellh.amazon.ebssurrogate";
+
+    fn ami(&self) -> &AmiPlan {
+        &self.pair.ami
     }
 
-    fn makes(&self) -> Option<&'static str> {
-        Some(BUILDER_ID)
+    fn pairing(&self) -> Option<&Pairing> {
+        Some(&self.pair)
     }
 
-    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
-    }
-
-    fn reads(&self) -> Option<Vec<PathBuf>> {
-        Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
-    }
-
-    fn skips(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    fn can_test(&self) -> bool {
-        self.pair.connects()
-    }
-
-    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
-        self.pair.test(cx, image).await
-    }
-
-    fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_test(environment)
-    }
-
-    fn can_keep(&self) -> bool {
+    fn keeps_failed(&self) -> bool {
         true
     }
 
-    fn is_of_image(&self, option: &str) -> bool {
-        image::is_option(option)
-    }
-
-    fn permissions_to_keep(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_keep(&self.pair.regions(environment))
-    }
-
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        let Pairing { machine, image, .. } = &self.pair;
-        let at = self.pair.regions(environment);
-        let mut all = self.pair.permissions(&at);
-        all.extend(FindVolumes::permissions(&at));
+    fn permissions_to_build(&self, at: &Regions) -> Vec<Permission> {
+        let Pairing { machine, ami } = &self.pair;
+        let mut all = self.pair.permissions(at);
+        all.extend(FindVolumes::permissions(at));
         if self.own.use_create_image {
-            all.extend(SetAttributes::permissions(machine, &at));
-            all.extend(SwapVolumes::permissions(&at));
-            all.extend(CreateImage::permissions(&image.disks.ami_block_device_mappings, &at));
+            let devices = &ami.image.disks.ami_block_device_mappings;
+            all.extend(SetAttributes::permissions(machine, at));
+            all.extend(SwapVolumes::permissions(at));
+            all.extend(CreateImage::permissions(devices, at));
         } else {
-            all.extend(SnapshotVolumes::permissions(false, &at));
-            all.extend(RegisterImage::permissions(&at));
+            all.extend(SnapshotVolumes::permissions(false, at));
+            all.extend(RegisterImage::permissions(at));
         }
-        all.extend(self.pair.image_permissions(!self.own.use_create_image, &at));
+        all.extend(ami.permissions_for_image(!self.own.use_create_image, at));
         all
-    }
-
-    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
-        self.pair.past(query).await
-    }
-
-    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_look(environment)
-    }
-
-    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        self.pair.cleaner(cx)
     }
 }
 
 #[async_trait]
-impl Bake for AmazonEbsSurrogate {
+impl StepList for AmazonEbsSurrogate {
     type Made = Option<Amis>;
 
     fn options(&self) -> &Arc<BuildOptions> {
-        &self.pair.build
+        &self.pair.ami.build
     }
 
     /// The steps, in order. Those that do not need each other run at the same time.
@@ -180,18 +130,19 @@ impl Bake for AmazonEbsSurrogate {
         steps: &Steps<'_>,
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
-        let at_work = &self.pair.at_work(build);
-        let known = match at_work.find_unchanged(cx, steps, BUILDER_ID, false).await? {
-            Known::Artifact(unchanged) => return Ok(unchanged),
-            Known::Source(source) => source,
+        let running = &self.pair.running(build);
+        let known = match running.find_unchanged(cx, steps, Self::BUILDER_ID, false).await? {
+            Lookup::Unchanged(unchanged) => return Ok(unchanged),
+            Lookup::Source(source) => source,
         };
-        let name = CheckName::new(&at_work.imaging, None);
-        let (source, network) = at_work.look_around(steps, Some(name), known, false).await?;
-        let make = |stopped| self.image(cx, steps, at_work, &source, stopped);
-        let (image, instance) = at_work.make(cx, steps, (&source, &network), make).await?;
-        at_work.test(cx, steps, &image).await?;
-        let images = at_work.copy(steps, &source, image).await?;
-        at_work.hand_over(cx, steps, BUILDER_ID, (&source, &instance), images).await
+        let name = CheckName::new(&running.imaging, None);
+        let (source, network) = running.look_around(steps, Some(name), known, false).await?;
+        let make = |stopped| self.image(cx, steps, running, &source, stopped);
+        let (image, instance) = running.make(cx, steps, &source, &network, make).await?;
+        running.test(cx, steps, &image).await?;
+        let images = running.copy(steps, &source, image).await?;
+        let made = (&source, instance.as_str());
+        ami_plan::hand_over(cx, steps, &running.imaging, Self::BUILDER_ID, made, images).await
     }
 }
 
@@ -200,16 +151,16 @@ impl AmazonEbsSurrogate {
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
-        at_work: &AtWork,
+        running: &RunningPair,
         source: &SourceAmi,
         stopped: Stopped,
     ) -> anyhow::Result<MadeImage> {
         let filled = self.filled().map(|device| device.device_name.as_str());
-        let volumes = FindVolumes::new(&at_work.machine.build, &stopped, filled);
+        let volumes = FindVolumes::new(&running.machine.build, &stopped, filled);
         let volumes = steps.run(volumes).await?;
         match self.own.use_create_image {
-            true => self.create(steps, at_work, source, stopped, volumes).await,
-            false => self.register(cx, steps, at_work, source, stopped, volumes).await,
+            true => self.create(steps, running, source, stopped, volumes).await,
+            false => self.register(cx, steps, running, source, stopped, volumes).await,
         }
     }
 
@@ -221,7 +172,7 @@ impl AmazonEbsSurrogate {
     async fn create(
         &self,
         steps: &Steps<'_>,
-        AtWork { machine, imaging }: &AtWork,
+        RunningPair { machine, imaging }: &RunningPair,
         source: &SourceAmi,
         stopped: Stopped,
         volumes: Vec<Volume>,
@@ -238,7 +189,7 @@ impl AmazonEbsSurrogate {
         &self,
         cx: &BuildContext,
         steps: &Steps<'_>,
-        AtWork { machine, imaging }: &AtWork,
+        RunningPair { machine, imaging }: &RunningPair,
         source: &SourceAmi,
         stopped: Stopped,
         volumes: Vec<Volume>,
@@ -273,7 +224,7 @@ impl AmazonEbsSurrogate {
         source: &SourceAmi,
         volumes: Vec<Volume>,
     ) -> anyhow::Result<Vec<WantedSnapshot>> {
-        let ami = &self.pair.image.ami;
+        let ami = &self.pair.ami.image.ami;
         let tags = render_tags(cx, source, "snapshot_tags", &ami.snapshot_tags, &ami.snapshot_tag)?;
         let is_filled = |volume: &Volume| self.filled().any(|one| one.device_name == volume.device);
         let wanted = volumes.into_iter().filter(is_filled).map(|volume| WantedSnapshot {
@@ -289,7 +240,7 @@ impl AmazonEbsSurrogate {
     }
 
     fn disks(&self, snapshots: &[MadeSnapshot]) -> Vec<aws_sdk_ec2::types::BlockDeviceMapping> {
-        let mapped = &self.pair.image.disks.ami_block_device_mappings;
+        let mapped = &self.pair.ami.image.disks.ami_block_device_mappings;
         block_device::mappings(&self.own.disks(mapped, snapshots))
     }
 }

@@ -10,7 +10,7 @@ use tokio::join;
 use super::build::{Build, BuildOptions};
 use super::check_account::CheckAccount;
 use super::machine::{
-    self, Bake, FindNetwork, Machine, MachineOptions, MachineSettings, SetAttributes,
+    self, FindNetwork, Machine, MachineOptions, MachineSettings, SetAttributes, StepList,
 };
 use super::snapshot_volumes::SnapshotVolumes;
 use super::volumes::{self, HandOverVolumes, TagVolumes, Volumes, VolumesOptions};
@@ -18,7 +18,7 @@ use crate::aws;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::tags::SOURCE_AMI_DATA;
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, Purpose,
 };
 use crate::env::Environment;
 use crate::fault::Fault;
@@ -69,7 +69,10 @@ impl Builder for AmazonEbsVolume {
         Some(self.machine.run.user_data_file.iter().cloned().collect())
     }
 
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
+    fn permissions(&self, purpose: Purpose, environment: &Environment) -> Vec<Permission> {
+        if purpose != Purpose::Build {
+            return Vec::new();
+        }
         let at = self.build.regions(environment, &[]);
         let mut all = self.build.permissions();
         all.extend(CheckAccount::permissions(&self.build, false, &at));
@@ -89,7 +92,7 @@ impl Builder for AmazonEbsVolume {
 }
 
 #[async_trait]
-impl Bake for AmazonEbsVolume {
+impl StepList for AmazonEbsVolume {
     type Made = Volumes;
 
     fn options(&self) -> &Arc<BuildOptions> {
@@ -127,6 +130,6 @@ impl Bake for AmazonEbsVolume {
             let data = source.build_data(&stopped.id);
             Ok(Volumes::new(build.account.clone(), &volumes, snapshots, data))
         };
-        machine::explaining(cx, machine, &started.instance, made).await
+        machine::with_cause(cx, machine, &started.instance, made).await
     }
 }

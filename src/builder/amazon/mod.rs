@@ -12,12 +12,15 @@
 //! | `chroot/` | `amazon-chroot`: a volume on this host, an EC2 instance, is provisioned in a chroot, and an AMI is registered from its snapshot |
 //! | `image/` | the AMI: its options, and a file for each step until it is handed over |
 //! | `pairing` | an instance and the AMI that is made of it |
+//! | `ami_plan`, `ami_builder` | the AMI, whatever it is made of, and what all its builders have in common |
 //! | `surrogate/` | the volumes that become an AMI: their options, and a file for each step that only they need |
 //! | `volumes/` | the volumes: their options, and a file for each step until they are handed over |
 //! | `build`, `source_ami`, `record_tags`, `block_device`, `check_account`, `snapshot_volumes`, `share_snapshot` | what they have in common |
 //! | `artifact` | the AMIs that come out |
 //! | `past` | those that came out before |
 
+mod ami_builder;
+mod ami_plan;
 mod artifact;
 mod block_device;
 mod build;

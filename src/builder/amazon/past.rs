@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::BuildOptions;
 use super::image;
 use crate::aws::access::is_region;
-use crate::aws::account::{Account, Haste};
+use crate::aws::account::{Account, Patience};
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
 use crate::aws::image::{MOST_VALUES, creation, filter, matching};
@@ -32,7 +32,8 @@ pub(super) async fn of_build(
     let (access, cancel) = (&options.access, CancellationToken::new());
     let own = access.region_given(&query.environment);
     ensure!(own.as_deref() != Some(UNKNOWN), "its region is what a data source will say");
-    let account = Account::open(access, &query.environment, &query.redactor, Haste::Brisk).await?;
+    let account =
+        Account::open(access, &query.environment, &query.redactor, Patience::Short).await?;
     account.check_credentials(&cancel).await?;
     let own = [account.region()].into_iter().chain(copies.iter().map(String::as_str));
     let mut regions: BTreeMap<&str, Vec<&str>> = own.map(|own| (own, Vec::new())).collect();

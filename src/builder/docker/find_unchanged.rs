@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use async_trait::async_trait;
 
-use crate::builder::unchanged::{Earlier, record, tell};
+use crate::builder::unchanged::{EarlierImage, record, tell};
 use crate::component::{BuildContext, SkipUnchanged};
 use crate::docker::Engine;
 use crate::docker::label::Labelled;
@@ -30,7 +30,7 @@ impl Step for FindLabelled {
         let found = self.engine.labelled(&cx.facts.unique_name).await;
         let mut found = found.context("cannot look for images")?;
         // One of an older state of the template may be newer.
-        let same = found.iter().position(|one| one.made_from.number == record.number());
+        let same = found.iter().position(|one| one.made_from.number == record.digest());
         if found.is_empty() {
             let why = "no finished image of this build was found";
             tell(cx, &self.wanted, &Err(why.to_owned()));
@@ -38,7 +38,7 @@ impl Step for FindLabelled {
         }
         let found = found.swap_remove(same.unwrap_or(0));
         let Labelled { shown, made_from, made_at, .. } = found.clone();
-        let verdict = Earlier { shown, made_from, made_at }.judge(&record, &self.wanted);
+        let verdict = EarlierImage { shown, made_from, made_at }.judge(&record, &self.wanted);
         tell(cx, &self.wanted, &verdict);
         Ok(verdict.is_ok().then_some(found))
     }

@@ -23,12 +23,12 @@ use self::find_unchanged::FindLabelled;
 use self::keep::{CommitContainer, ExportContainer, Exported, record_of};
 use self::run_container::RunContainer;
 use crate::builder::provision::{self, provision};
-use crate::builder::unchanged::beside::{self, FindBeside, Left, WriteBeside};
-use crate::builder::unchanged::{self, Recorded, recorded};
+use crate::builder::unchanged::beside::{self, FindBeside, FoundRecord, WriteBeside};
+use crate::builder::unchanged::{self, WithProvenance, recorded};
 use crate::communicator::{self, Chosen, DockerExec, HostKey, Taken, Target};
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
-    PastQuery, SkipUnchanged,
+    Artifact, BuildContext, Builder, Capabilities, Check, Cleaner, CleanupContext, Component,
+    PastImage, PastQuery, Purpose, SkipUnchanged,
 };
 use crate::diagnostic::code;
 use crate::docker::artifact::{EXPORTED, IMPORTED, Image};
@@ -76,7 +76,7 @@ impl Component for Docker {
         exec.pty = machine.pty;
         exec.fix_upload_owner = machine.fix_upload_owner;
         let exec = Arc::new(exec);
-        let taken = Taken::own_or(exec.clone(), communicator::ANY);
+        let taken = Taken::any().with_own(DockerExec::NAME, exec.clone());
         for option in ["name", "type", "bits"].map(|what| format!("temporary_key_pair_{what}")) {
             if check.is_given(&option) {
                 let text = format!("`{option}` changes nothing: no key is made for a container");
@@ -98,8 +98,11 @@ impl Builder for Docker {
         steps.finish(Box::pin(self.run(cx, &steps))).await
     }
 
-    fn permissions(&self, _environment: &Environment) -> Vec<Permission> {
-        self.login.permissions(false)
+    fn permissions(&self, purpose: Purpose, _environment: &Environment) -> Vec<Permission> {
+        match purpose {
+            Purpose::Build => self.login.permissions(false),
+            _ => Vec::new(),
+        }
     }
 
     fn makes(&self) -> Option<&'static str> {
@@ -110,8 +113,16 @@ impl Builder for Docker {
         }
     }
 
-    fn can_test(&self) -> bool {
-        matches!(self.keep, Keep::Commit { .. }) && self.communicator.connects()
+    fn capabilities(&self) -> Capabilities {
+        let skips_unchanged = match self.keep {
+            Keep::Nothing => Err("`discard = true` leaves nothing to compare"),
+            _ if self.sees_this_host => {
+                Err("the container sees directories of this host (`volumes`)")
+            }
+            _ => Ok(()),
+        };
+        let tests = matches!(self.keep, Keep::Commit { .. }) && self.communicator.connects();
+        Capabilities { skips_unchanged, tests, ..Capabilities::default() }
     }
 
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
@@ -130,17 +141,7 @@ impl Builder for Docker {
         })
     }
 
-    fn skips(&self) -> Result<(), &'static str> {
-        match self.keep {
-            Keep::Nothing => Err("`discard = true` leaves nothing to compare"),
-            _ if self.sees_this_host => {
-                Err("the container sees directories of this host (`volumes`)")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+    async fn earlier_images(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
         match &self.keep {
             Keep::Nothing => Ok(None),
             Keep::Export(path) => beside::past(record_of(path), query).await,
@@ -154,7 +155,7 @@ impl Builder for Docker {
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(DockerCleaner { cx: cx.clone() }))
+        Some(Box::new(DockerCleaner::new(cx)))
     }
 }
 
@@ -206,19 +207,19 @@ impl Docker {
             Keep::Export(path) => {
                 let (record, shown) = (record_of(path), path.display().to_string());
                 let find = FindBeside { path: record, shown, source: id, wanted };
-                let Left::Unchanged { record, .. } = steps.run(find).await? else {
+                let FoundRecord::Unchanged { record, .. } = steps.run(find).await? else {
                     return Ok(None);
                 };
                 let (path, build_data) = (path.clone(), source.build_data());
                 let (artifact, made_from) = (Exported { path, build_data }, record.made_from);
-                Ok(Some(Arc::new(Recorded { artifact, made_from, was_there: true })))
+                Ok(Some(Arc::new(WithProvenance { artifact, made_from, was_there: true })))
             }
             Keep::Commit { .. } => {
                 let find = FindLabelled { engine: engine.clone(), source: id, wanted };
                 let Some(found) = steps.run(find).await? else { return Ok(None) };
                 let artifact = committed(engine, found.id, source.build_data());
                 let made_from = found.made_from;
-                Ok(Some(Arc::new(Recorded { artifact, made_from, was_there: true })))
+                Ok(Some(Arc::new(WithProvenance { artifact, made_from, was_there: true })))
             }
         }
     }

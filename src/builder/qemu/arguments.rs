@@ -12,7 +12,7 @@ use crate::vm::{self, MachineText};
 
 /// Everything that the command line is made of.
 #[derive(Debug)]
-pub(super) struct Given<'a> {
+pub(super) struct CommandLineInputs<'a> {
     pub architecture: Architecture,
     pub hardware: &'a Hardware,
     pub firmware: &'a Firmware,
@@ -49,7 +49,7 @@ pub(super) struct Arguments(IndexMap<String, Vec<String>>);
 
 impl Arguments {
     /// What the options ask for.
-    pub fn of(given: &Given<'_>) -> Self {
+    pub fn of(given: &CommandLineInputs<'_>) -> Self {
         let mut arguments = Self::default();
         arguments.machine(given);
         arguments.firmware(given);
@@ -58,7 +58,7 @@ impl Arguments {
         arguments
     }
 
-    fn machine(&mut self, given: &Given<'_>) {
+    fn machine(&mut self, given: &CommandLineInputs<'_>) {
         let (hardware, architecture) = (given.hardware, given.architecture);
         self.add("-name", given.name);
         let machine_type = some(&hardware.machine_type).unwrap_or(architecture.machine_type());
@@ -93,7 +93,7 @@ impl Arguments {
     }
 
     /// What runs first, and what it is asked to boot. UEFI has an order of its own.
-    fn firmware(&mut self, given: &Given<'_>) {
+    fn firmware(&mut self, given: &CommandLineInputs<'_>) {
         if let Some(path) = &given.firmware.firmware {
             match given.firmware.use_pflash {
                 true => self.flash("readonly=on", path),
@@ -116,7 +116,7 @@ impl Arguments {
         self.add("-drive", format!("if=pflash,format=raw,{how},file={}", escaped(path)));
     }
 
-    fn tpm(&mut self, given: &Given<'_>, socket: &Path) {
+    fn tpm(&mut self, given: &CommandLineInputs<'_>, socket: &Path) {
         let wanted = some(&given.firmware.tpm_device_type);
         let device = wanted.unwrap_or(given.architecture.tpm_device());
         self.add("-chardev", format!("socket,id=vtpm,path={}", escaped(socket)));
@@ -124,7 +124,7 @@ impl Arguments {
         self.add("-device", format!("{device},tpmdev=tpm0"));
     }
 
-    fn network(&mut self, given: &Given<'_>) {
+    fn network(&mut self, given: &CommandLineInputs<'_>) {
         let forward = given.forward.map_or_else(String::new, |(host, guest)| {
             format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}")
         });
@@ -137,7 +137,7 @@ impl Arguments {
         self.add("-device", net_device(given.network, given.mac));
     }
 
-    fn drives(&mut self, given: &Given<'_>) {
+    fn drives(&mut self, given: &CommandLineInputs<'_>) {
         let disks = given.disks;
         let scsi_cds = disks.cdrom_interface == "virtio-scsi" && !given.cds.is_empty();
         if disks.disk_interface == Interface::VirtioScsi || scsi_cds {
@@ -242,7 +242,7 @@ impl Arguments {
     }
 
     /// Whether the machine has no keyboard but the PS/2 one of a PC: others are used instead of it.
-    pub fn have_only_a_ps2_keyboard(&self) -> bool {
+    pub fn has_only_ps2_keyboard(&self) -> bool {
         let added = ["-device", "-usbdevice"].iter().filter_map(|switch| self.0.get(*switch));
         let is_keyboard = |value: &String| value.contains("kbd") || value.contains("keyboard");
         !added.flatten().any(is_keyboard)
@@ -343,8 +343,8 @@ mod tests {
             }
         }
 
-        fn given(&self) -> Given<'_> {
-            Given {
+        fn given(&self) -> CommandLineInputs<'_> {
+            CommandLineInputs {
                 architecture: self.architecture,
                 hardware: &self.hardware,
                 firmware: &self.firmware,
@@ -410,7 +410,7 @@ mod tests {
         machine.paths.push("out/a,b.qcow2-1".into());
         machine.cds.insert(0, Source::File("/cache/installer.iso".into()));
         let floppy = Some(Path::new("/tmp/floppy.img"));
-        let given = Given { installs: true, floppy, ..machine.given() };
+        let given = CommandLineInputs { installs: true, floppy, ..machine.given() };
         let words = Arguments::of(&given).into_words().join(" ");
         assert_eq!(
             words,
@@ -439,7 +439,7 @@ mod tests {
     fn uefi_and_a_tpm_are_devices_and_leave_the_order_of_booting_alone() {
         let mut machine = Machine::new();
         machine.firmware.tpm_device_type = "tpm-crb".into();
-        let given = Given {
+        let given = CommandLineInputs {
             installs: true,
             efi: Some((Path::new("/fw/CODE.fd"), Path::new("out/efivars.fd"))),
             tpm: Some(Path::new("/tmp/tpm/socket")),
@@ -468,7 +468,8 @@ mod tests {
         let mut machine = Machine::new();
         machine.architecture = Architecture::Arm64;
         let tpm = Some(Path::new("/tmp/tpm/socket"));
-        let words = Arguments::of(&Given { tpm, ..machine.given() }).into_words().join(" ");
+        let words =
+            Arguments::of(&CommandLineInputs { tpm, ..machine.given() }).into_words().join(" ");
         for part in [
             "-machine type=virt",
             "-cpu max,pauth-impdef=on",
@@ -488,7 +489,7 @@ mod tests {
         let mut machine = Machine::new();
         machine.network.net_bridge = "br0".into();
         let mac = Some("52:54:00:01:02:03");
-        let mut arguments = Arguments::of(&Given { mac, ..machine.given() });
+        let mut arguments = Arguments::of(&CommandLineInputs { mac, ..machine.given() });
         let words = arguments.clone().into_words().join(" ");
         assert!(
             words.contains(

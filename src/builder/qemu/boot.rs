@@ -12,7 +12,7 @@ use crate::config::{GoDuration, option_parts};
 use crate::event::Phase;
 use crate::interpolate::Dot;
 use crate::retry::{or_cancelled, sleep};
-use crate::step::{Ending, Kept, Step, pause, remove_if_there};
+use crate::step::{Ending, Slot, Step, pause, remove_if_there};
 use crate::vm::album::{Album, Moment};
 use crate::vm::boot::{self, Boot, BootStep, Typist};
 use crate::vm::machine::Machine;
@@ -39,7 +39,7 @@ pub(super) struct ShowScreen {
     vnc: vnc::Options,
     album: Arc<Album>,
     directory: PathBuf,
-    watch: Kept<Arc<Watch>>,
+    watch: Slot<Arc<Watch>>,
 }
 
 /// The directory for the pictures of a build whose image goes into `output`: beside it, since they are no
@@ -90,7 +90,7 @@ impl ShowScreen {
         album: Arc<Album>,
         directory: PathBuf,
     ) -> Self {
-        Self { machine, vnc, album, directory, watch: Kept::default() }
+        Self { machine, vnc, album, directory, watch: Slot::default() }
     }
 
     fn password_file(&self) -> PathBuf {

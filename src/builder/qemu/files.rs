@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::builder::qemu::options::{Disks, Format};
 use crate::component::BuildContext;
 use crate::event::Phase;
-use crate::step::{Ending, Kept, Step};
+use crate::step::{Ending, Slot, Step};
 use crate::vm::cd::{self, Cd};
 use crate::vm::disk::{self, QemuImg};
 use crate::vm::download::{Download, Source};
@@ -37,7 +37,7 @@ impl Step for Fetch {
 /// Makes the CD for the guest, which is there until the build ends.
 pub(super) struct MakeCd {
     pub contents: cd::Contents,
-    pub cd: Kept<Cd>,
+    pub cd: Slot<Cd>,
 }
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Step for MakeCd {
 /// Makes the floppy for the guest, which is there until the build ends.
 pub(super) struct MakeFloppy {
     pub contents: floppy::Contents,
-    pub floppy: Kept<Floppy>,
+    pub floppy: Slot<Floppy>,
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use crate::builder::qemu::architecture::Architecture;
 use crate::builder::qemu::options::Firmware;
 use crate::component::BuildContext;
 use crate::peer;
-use crate::step::{Ending, Kept, Step};
+use crate::step::{Ending, Slot, Step};
 use crate::vm::tpm::Tpm;
 
 /// QEMU's flash memory is smaller for every machine.
@@ -119,7 +119,7 @@ impl Step for PrepareVariables {
 #[derive(Default)]
 pub(super) struct StartTpm {
     pub is_old: bool,
-    pub tpm: Kept<Arc<Tpm>>,
+    pub tpm: Slot<Arc<Tpm>>,
 }
 
 #[async_trait]

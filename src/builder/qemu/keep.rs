@@ -98,7 +98,7 @@ impl KeepMachine {
         remove_directory(&path).await?;
         cx.journal.made(&self.thing, &directories::identity(&inside)?);
         fs::rename(&inside, &path).with_context(|| format!("cannot make {}", path.display()))?;
-        let written = cx.journal.keep_until(&self.thing, until).await;
+        let written = cx.journal.reserve_until(&self.thing, until).await;
         if let Err(error) = written {
             remove_directory(&path).await?;
             return Err(error).context("the journal cannot be written");
@@ -190,7 +190,7 @@ impl Step for KeepMachine {
     async fn undo(&self, cx: &BuildContext, ending: Ending) -> anyhow::Result<()> {
         let Some((done, wanted)) = keep::wanted(cx, ending) else { return Ok(()) };
         if let Err(error) = self.keep(cx, done, wanted.time).await {
-            cx.journal.keep_no_longer(&self.thing);
+            cx.journal.release(&self.thing);
             cx.ui.error(format!("The machine is not kept: {error:#}"));
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::resume::Resume;
 use super::run::{FindMachine, Start};
 use crate::communicator::{HostKey, Target};
 use crate::component::BuildContext;
-use crate::step::{Kept, Steps};
+use crate::step::{Slot, Steps};
 use crate::vm::album::Album;
 use crate::vm::machine::Machine;
 use crate::vm::ports::Port;
@@ -77,13 +77,13 @@ impl Qemu {
         surroundings: &GuestFacts,
     ) -> anyhow::Result<(Start, bool, Option<String>)> {
         let arguments = self.arguments(accelerator, parts, surroundings, cx)?;
-        let (is_ps2, mac) = (arguments.have_only_a_ps2_keyboard(), arguments.mac_of(surroundings));
+        let (is_ps2, mac) = (arguments.has_only_ps2_keyboard(), arguments.mac_of(surroundings));
         let start = Start {
             binary: self.binary()?,
             with_console: !arguments.has("-serial"),
             args: arguments.into_words(),
             installs: self.installs(),
-            machine: Kept::default(),
+            machine: Slot::default(),
         };
         Ok((start, is_ps2, mac))
     }

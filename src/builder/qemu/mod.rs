@@ -9,7 +9,7 @@
 //! | `life` | it is provisioned, and its disk becomes the image |
 //! | `unchanged` | whether there is an image that is enough |
 //! | `checkpoints`, `keep`, `kept`, `resume` | its states, kept for another run that goes on there |
-//! | `trial` | the image is tested in a machine of its own |
+//! | `image_test` | the image is tested in a machine of its own |
 //! | `artifact` | what the builder leaves |
 
 mod architecture;
@@ -20,6 +20,8 @@ mod check;
 mod checkpoints;
 mod files;
 mod firmware;
+mod image_test;
+mod image_test_rows;
 mod keep;
 mod kept;
 mod launch;
@@ -29,8 +31,6 @@ mod parts;
 mod resume;
 mod run;
 mod start;
-mod trial;
-mod trial_rows;
 mod unchanged;
 
 use std::path::{Path, PathBuf};
@@ -44,14 +44,15 @@ pub use self::boot::ScreenAndKeys;
 pub use self::options::{Disks, Firmware, Hardware, Network, Output};
 
 use self::architecture::Architecture;
+use self::image_test_rows::UnderTest;
 use self::options::{Accelerator, Format, QemuImgArgs};
-use self::trial_rows::UnderTest;
 use crate::builder::{DirectoryCleaner, provision};
 use crate::communicator::{self, Chosen, Taken};
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
-    PastQuery,
+    Artifact, BuildContext, Builder, Capabilities, Check, Cleaner, CleanupContext, Component,
+    PastImage, PastQuery, Purpose,
 };
+use crate::config::option_parts;
 use crate::diagnostic::code;
 use crate::env::Environment;
 use crate::permission::Permission;
@@ -64,6 +65,35 @@ use crate::vm::floppy;
 use crate::vm::format;
 use crate::vm::http_server;
 use crate::vm::vnc;
+
+option_parts! {
+    /// The options of `qemu`, in groups.
+    #[derive(Debug)]
+    pub struct QemuOptions {
+        /// The machine.
+        hardware: Hardware,
+        /// What it boots with.
+        firmware: Firmware,
+        /// Its disks.
+        disks: Disks,
+        /// Its network.
+        network: Network,
+        /// What becomes of it.
+        output: Output,
+        /// The image to start from.
+        image: download::Options,
+        /// A CD for it.
+        cd: cd::Options,
+        /// A floppy for it.
+        floppy: floppy::Options,
+        /// Files that it may fetch.
+        http: http_server::Options,
+        /// What it shows, and what is typed at it.
+        screen: ScreenAndKeys,
+        /// How it is talked to.
+        communicator: communicator::Options,
+    }
+}
 
 /// A machine to build.
 #[derive(Clone, Debug)]
@@ -96,38 +126,15 @@ impl Component for Qemu {
     const TYPE: &'static str = "qemu";
     const ABOUT: &'static str =
         "Boots a disk image or an installer in QEMU, provisions the machine, and keeps its disk.";
-    type Options = (
-        Hardware,
-        Firmware,
-        Disks,
-        Network,
-        Output,
-        download::Options,
-        cd::Options,
-        floppy::Options,
-        http_server::Options,
-        ScreenAndKeys,
-        communicator::Options,
-    );
+    type Options = (QemuOptions,);
 
-    fn lint((_, _, _, _, _, image, ..): &Self::Options, check: &mut Check<'_>) {
-        image.lint(check);
+    fn lint((options,): &Self::Options, check: &mut Check<'_>) {
+        options.image.lint(check);
     }
 
-    fn prepare(options: Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let (
-            mut hardware,
-            firmware,
-            disks,
-            mut network,
-            output,
-            image,
-            cd,
-            floppy,
-            http,
-            screen,
-            communicator,
-        ) = options;
+    fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let QemuOptions { mut hardware, firmware, disks, mut network, output, .. } = options;
+        let QemuOptions { image, cd, floppy, http, screen, communicator, .. } = options;
         let architecture = Architecture::of(Path::new(&hardware.qemu_binary));
         check::hardware(&hardware, check);
         check::firmware(&firmware, check);
@@ -141,7 +148,7 @@ impl Component for Qemu {
         screen.vnc.check(check);
         let has_console = !hardware.qemuargs.iter().any(|row| arguments::is_for(row, "-serial"));
         let boot = screen.boot.check(has_console, check);
-        let communicator = communicator.choose(&Taken::of(communicator::ANY), check);
+        let communicator = communicator.choose(&Taken::any(), check);
         let download = image.check(check)?;
         if hardware.memory < 10 {
             let usual = Hardware::default().memory;
@@ -189,8 +196,16 @@ impl Builder for Qemu {
         Some(BUILDER_ID)
     }
 
-    fn can_test(&self) -> bool {
-        self.communicator.connects()
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            skips_unchanged: match self.download.is_streamed() {
+                true => Err("`iso_skip_cache` leaves the image on its server"),
+                false => Ok(()),
+            },
+            tests: self.communicator.connects(),
+            keeps_failed: self.communicator.connects(),
+            takes_checkpoints: true,
+        }
     }
 
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
@@ -208,34 +223,22 @@ impl Builder for Qemu {
         Some(self.files_read())
     }
 
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        self.download.permissions(environment)
-    }
-
-    fn cleaner(&self, _cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(DirectoryCleaner))
-    }
-
-    fn can_keep(&self) -> bool {
-        self.communicator.connects()
-    }
-
-    fn takes_checkpoints(&self) -> bool {
-        true
-    }
-
-    fn is_of_image(&self, option: &str) -> bool {
-        ["shutdown_command", "shutdown_timeout"].contains(&option)
-    }
-
-    fn skips(&self) -> Result<(), &'static str> {
-        match self.download.stays() {
-            true => Err("`iso_skip_cache` leaves the image on its server"),
-            false => Ok(()),
+    fn permissions(&self, purpose: Purpose, environment: &Environment) -> Vec<Permission> {
+        match purpose {
+            Purpose::Build => self.download.permissions(environment),
+            _ => Vec::new(),
         }
     }
 
-    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
+    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
+        Some(Box::new(DirectoryCleaner { cx: cx.clone() }))
+    }
+
+    fn is_image_option(&self, option: &str) -> bool {
+        ["shutdown_command", "shutdown_timeout"].contains(&option)
+    }
+
+    async fn earlier_images(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
         self.past_image(query).await
     }
 }

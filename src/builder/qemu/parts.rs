@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::Qemu;
-use super::arguments::{self, Arguments, Given};
+use super::arguments::{self, Arguments, CommandLineInputs};
 use super::files::{MakeCd, MakeDisks, MakeFloppy};
 use super::firmware::{PrepareVariables, StartTpm, Uefi};
 use super::options::Accelerator;
@@ -17,7 +17,7 @@ use super::run::Serve;
 use crate::communicator::TemporaryKey;
 use crate::component::BuildContext;
 use crate::interpolate::Dot;
-use crate::step::{Kept, Steps};
+use crate::step::{Slot, Steps};
 use crate::vm::MachineText;
 use crate::vm::cd;
 use crate::vm::download::Source;
@@ -104,7 +104,7 @@ impl Qemu {
         surroundings: &GuestFacts,
         cx: &BuildContext,
     ) -> anyhow::Result<Arguments> {
-        let mut arguments = Arguments::of(&Given {
+        let mut arguments = Arguments::of(&CommandLineInputs {
             architecture: self.architecture,
             hardware: &self.hardware,
             firmware: &self.firmware,
@@ -151,7 +151,7 @@ impl Qemu {
             let texts = self.render(self.http.http_content.iter(), cx, &self.dot(&known))?;
             let options = self.http.clone();
             let usual = at_bridge.unwrap_or_else(|| self.usual_http_address().into());
-            let serve = Serve { options, usual, texts, server: Kept::default() };
+            let serve = Serve { options, usual, texts, server: Slot::default() };
             known.http = Some(steps.run(serve).await?);
         }
         let is_forwarded = bridge.is_none() && !self.network.skip_nat_mapping;
@@ -204,7 +204,7 @@ impl Qemu {
             texts: self.render(self.cd.cd_content.iter(), cx, &self.dot(surroundings))?,
             label: self.cd.cd_label.clone(),
         };
-        let made = steps.run(MakeCd { contents, cd: Kept::default() }).await?;
+        let made = steps.run(MakeCd { contents, cd: Slot::default() }).await?;
         Ok(vec![Source::File(made)])
     }
 
@@ -223,7 +223,7 @@ impl Qemu {
             texts: self.render(self.floppy.floppy_content.iter(), cx, &self.dot(surroundings))?,
             label: self.floppy.floppy_label.clone(),
         };
-        steps.run(MakeFloppy { contents, floppy: Kept::default() }).await.map(Some)
+        steps.run(MakeFloppy { contents, floppy: Slot::default() }).await.map(Some)
     }
 
     pub(super) fn uefi(&self) -> anyhow::Result<Option<Uefi>> {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::component::{BuildContext, Command, Communicator};
 use crate::event::{Phase, Stream};
 use crate::retry::{or_cancelled, sleep};
-use crate::step::{Ending, Kept, Step};
+use crate::step::{Ending, Slot, Step};
 use crate::vm::http_server::{HttpServer, Options, Site};
 use crate::vm::machine::Machine;
 use crate::vm::neighbor;
@@ -26,7 +26,7 @@ pub(super) struct Serve {
     pub usual: IpAddr,
     /// The texts of `http_content`, rendered.
     pub texts: Vec<(String, String)>,
-    pub server: Kept<HttpServer>,
+    pub server: Slot<HttpServer>,
 }
 
 #[async_trait]
@@ -75,7 +75,7 @@ pub(super) struct Start {
     pub with_console: bool,
     /// Whether it boots from the installer's CD.
     pub installs: bool,
-    pub machine: Kept<Arc<Machine>>,
+    pub machine: Slot<Arc<Machine>>,
 }
 
 impl Start {

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::artifact::Image;
 use super::files::Fetch;
 use super::{Begin, Qemu, arguments, firmware};
-use crate::builder::unchanged::beside::{self, FindBeside, Left, WriteBeside};
-use crate::builder::unchanged::{self, Recorded, recorded};
+use crate::builder::unchanged::beside::{self, FindBeside, FoundRecord, WriteBeside};
+use crate::builder::unchanged::{self, WithProvenance, recorded};
 use crate::component::{Artifact, BuildContext, PastImage, PastQuery};
 use crate::config::Late;
-use crate::fingerprint::Beside;
+use crate::fingerprint::RecordFile;
 use crate::interpolate::BuildData;
 use crate::step::Steps;
 use crate::vm::MachineText;
@@ -56,9 +56,11 @@ impl Qemu {
             let find = FindBeside { path: path.clone(), shown, source: source.clone(), wanted };
             match steps.run(find).await? {
                 _ if wanted.only_explains => return Ok(None),
-                Left::Unchanged { record, files } => return Ok(Some(self.earlier(*record, files))),
-                Left::Outdated => begin.replaces = true,
-                Left::Nothing => {}
+                FoundRecord::Unchanged { record, files } => {
+                    return Ok(Some(self.earlier(*record, files)));
+                }
+                FoundRecord::Outdated => begin.replaces = true,
+                FoundRecord::Nothing => {}
             }
         }
         let machine = cx.keep_failed.map(|_| self.with_room_for_states());
@@ -132,10 +134,10 @@ impl Qemu {
     }
 
     /// The image that `record` tells of.
-    fn earlier(&self, record: Beside, files: Vec<PathBuf>) -> Arc<dyn Artifact> {
+    fn earlier(&self, record: RecordFile, files: Vec<PathBuf>) -> Arc<dyn Artifact> {
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         let artifact = Image { files, ..self.image(&record.note, data) };
-        Arc::new(Recorded { artifact, made_from: record.made_from, was_there: true })
+        Arc::new(WithProvenance { artifact, made_from: record.made_from, was_there: true })
     }
 
     /// The files of this host that get into the image, or into what the machine boots.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{Earlier, record, tell};
+use super::{EarlierImage, record, tell};
 use crate::component::{BuildContext, PastImage, PastQuery, SkipUnchanged};
 use crate::event::Phase;
-use crate::fingerprint::{Beside, MadeFrom};
+use crate::fingerprint::{MadeFrom, RecordFile};
 use crate::step::{Ending, Step, remove_if_there};
 use crate::whole_file::directory_of;
 
@@ -30,9 +30,10 @@ pub(crate) async fn past(
 ) -> anyhow::Result<Option<Vec<PastImage>>> {
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     let look = move || {
-        let read = Beside::read(&path)?;
-        let is_whole =
-            |read: &Beside| read.told().all(|(name, _)| directory_of(&path).join(name).is_file());
+        let read = RecordFile::read(&path)?;
+        let is_whole = |read: &RecordFile| {
+            read.told().all(|(name, _)| directory_of(&path).join(name).is_file())
+        };
         let is_there = read.as_ref().is_some_and(is_whole);
         anyhow::Ok((read, is_there))
     };
@@ -55,7 +56,7 @@ pub(crate) async fn past(
 
 /// What an earlier run has left.
 #[derive(Debug)]
-pub(crate) enum Left {
+pub(crate) enum FoundRecord {
     /// Nothing that is known to be of this build.
     Nothing,
     /// An image of this build, which is not enough.
@@ -63,32 +64,35 @@ pub(crate) enum Left {
     /// One that is.
     Unchanged {
         /// What its record says.
-        record: Box<Beside>,
+        record: Box<RecordFile>,
         files: Vec<PathBuf>,
     },
 }
 
 impl FindBeside {
-    async fn look(&self, cx: &BuildContext) -> anyhow::Result<(Result<String, String>, Left)> {
+    async fn look(
+        &self,
+        cx: &BuildContext,
+    ) -> anyhow::Result<(Result<String, String>, FoundRecord)> {
         let wanted = record(cx, &self.source).await?;
         let path = self.path.clone();
-        let read = match tokio::task::spawn_blocking(move || Beside::read(&path)).await? {
+        let read = match tokio::task::spawn_blocking(move || RecordFile::read(&path)).await? {
             Ok(Some(read)) => read,
             Ok(None) => {
                 let why = format!("no earlier image of this build is at {}", self.shown);
-                return Ok((Err(why), Left::Nothing));
+                return Ok((Err(why), FoundRecord::Nothing));
             }
-            Err(error) => return Ok((Err(format!("{error:#}")), Left::Nothing)),
+            Err(error) => return Ok((Err(format!("{error:#}")), FoundRecord::Nothing)),
         };
         if read.made_from.build != cx.facts.unique_name {
             let why = format!("{} is of the build {}", self.shown, read.made_from.build);
-            return Ok((Err(why), Left::Nothing));
+            return Ok((Err(why), FoundRecord::Nothing));
         }
         let (shown, made_from) = (self.shown.clone(), read.made_from.clone());
-        let earlier = Earlier { shown, made_from, made_at: read.made_at() };
+        let earlier = EarlierImage { shown, made_from, made_at: read.made_at() };
         let why = match earlier.judge(&wanted, &self.wanted) {
             Ok(why) => why,
-            Err(why) => return Ok((Err(why), Left::Outdated)),
+            Err(why) => return Ok((Err(why), FoundRecord::Outdated)),
         };
         // Only now: this may read a whole image.
         let (path, record) = (self.path.clone(), Box::new(read));
@@ -97,21 +101,21 @@ impl FindBeside {
             (record, files)
         };
         Ok(match tokio::task::spawn_blocking(look).await? {
-            (record, Ok(files)) => (Ok(why), Left::Unchanged { record, files }),
-            (_, Err(why)) => (Err(why), Left::Outdated),
+            (record, Ok(files)) => (Ok(why), FoundRecord::Unchanged { record, files }),
+            (_, Err(why)) => (Err(why), FoundRecord::Outdated),
         })
     }
 }
 
 #[async_trait]
 impl Step for FindBeside {
-    type Output = Left;
+    type Output = FoundRecord;
 
     fn name(&self) -> &'static str {
         "look for an image that was made from the same"
     }
 
-    async fn run(&self, cx: &BuildContext) -> anyhow::Result<Left> {
+    async fn run(&self, cx: &BuildContext) -> anyhow::Result<FoundRecord> {
         let (verdict, left) = self.look(cx).await?;
         tell(cx, &self.wanted, &verdict);
         Ok(left)
@@ -142,7 +146,7 @@ impl Step for WriteBeside {
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<MadeFrom> {
         let (record, build) = (record(cx, &self.source).await?, cx.facts.unique_name.clone());
         let (path, files, note) = (self.path.clone(), self.files.clone(), self.note.clone());
-        let write = move || Beside::write(&path, (&build, &record), &files, &note);
+        let write = move || RecordFile::write(&path, (&build, &record), &files, &note);
         Ok(tokio::task::spawn_blocking(write).await??.made_from)
     }
 

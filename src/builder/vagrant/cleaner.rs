@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::Teardown;
 use super::program::Program;
-use crate::component::{Cleaner, CleanupContext, Wanted};
+use crate::component::{CleanupContext, OneByOne};
 use crate::event::Ui;
-use crate::journal::{Entry, Journal, Thing};
+use crate::journal::{Entry, Thing};
 
 /// What the journal says of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Made {
+pub struct Made {
     /// Where its Vagrantfile is.
     pub directory: PathBuf,
     pub machine: String,
@@ -59,15 +59,26 @@ pub(super) async fn end(
     program.run(arguments, ui, cancel).await
 }
 
-/// Ends the machines of dead runs.
+/// Ends the machines of dead runs. What no journal names is not told from machines of people.
 #[derive(Clone, Debug)]
 pub struct VagrantCleaner {
     /// What it works with.
     pub cx: CleanupContext,
 }
 
-impl VagrantCleaner {
-    /// The machine that is `thing`, if there still is something to end, with the program for it.
+#[async_trait]
+impl OneByOne for VagrantCleaner {
+    /// The machine in which there still is something to end, with the program for it.
+    type Found = (Program, Made);
+
+    fn context(&self) -> &CleanupContext {
+        &self.cx
+    }
+
+    fn has(&self, thing: &Thing) -> bool {
+        thing.details().is_some_and(|details| details.get("vagrant").is_some())
+    }
+
     async fn find(&self, thing: &Thing) -> anyhow::Result<Option<(Program, Made)>> {
         let made = Made::of(thing)?;
         // Without its directory nobody knows it any more but its provider.
@@ -84,42 +95,8 @@ impl VagrantCleaner {
         Ok((!is_ended).then_some((program, made)))
     }
 
-    async fn remove(&self, thing: &Thing) -> anyhow::Result<()> {
-        let Some((program, made)) = self.find(thing).await? else { return Ok(()) };
+    async fn remove(&self, _: &Entry, (program, made): Self::Found) -> anyhow::Result<()> {
         end(&program, &made, &self.cx.ui, &CancellationToken::new()).await
-    }
-}
-
-#[async_trait]
-impl Cleaner for VagrantCleaner {
-    fn owns(&self, thing: &Thing) -> bool {
-        thing.details().is_some_and(|details| details.get("vagrant").is_some())
-    }
-
-    async fn clean(&self, journal: &Journal) {
-        for entry in self.own(journal.entries()) {
-            journal.removed(&entry.thing, &self.remove(&entry.thing).await);
-        }
-    }
-
-    /// A new box is a file; no machine is what a build is for.
-    async fn keep(&self, _journal: &Journal) {}
-
-    async fn would_remove(&self, journal: &Journal) -> Vec<String> {
-        let mut found = Vec::new();
-        for entry in self.own(journal.entries()) {
-            match self.find(&entry.thing).await {
-                Ok(Some(_)) => found.push(format!("{}: {}", entry.build, entry.thing)),
-                Ok(None) => {}
-                Err(error) => journal.stuck(&entry.thing, format!("{error:#}")),
-            }
-        }
-        found
-    }
-
-    /// What no journal names is not told from machines of people.
-    async fn search(&self, _wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
-        Ok(Vec::new())
     }
 }
 
@@ -128,6 +105,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_line_of_an_earlier_version_is_understood_and_written_as_it_was() {
+        let made = json!({"directory": "/a", "machine": "source", "teardown": "halt"});
+        let read = Made::of(&Thing::new("x", "x").with_details(json!({ "vagrant": made })));
+        let read = read.unwrap();
+        let (directory, machine) = ("/a".into(), "source".to_owned());
+        assert_eq!(read, Made { directory, machine, teardown: Teardown::Halt });
+        assert_eq!(serde_json::to_value(&read).unwrap(), made);
+    }
 
     #[test]
     fn nothing_is_ended_that_no_build_starts() {

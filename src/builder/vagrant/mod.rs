@@ -24,7 +24,7 @@ use crate::builder::output::OutputDirectory;
 use crate::builder::provision::provision;
 use crate::communicator::{self, Chosen, FoundLogin, HostKey, Taken, Target};
 use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component,
+    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, Purpose,
 };
 use crate::config::GoDuration;
 use crate::env::Environment;
@@ -88,7 +88,7 @@ impl Component for Vagrant {
         check_files(&mut own, check);
         warn_of_idle(&own, check);
         let has_port = check.is_given("ssh_port");
-        let taken = Taken::of(&["ssh"]).finding_logins();
+        let taken = Taken::only(&["ssh"]).finding_logins();
         let communicator = communicator.choose(&taken, check);
         let facts = check.facts;
         let build = facts.source_name();
@@ -252,9 +252,9 @@ impl Builder for Vagrant {
         Some(BUILDER_ID)
     }
 
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        match &self.from {
-            From::File(download) => download.permissions(environment),
+    fn permissions(&self, purpose: Purpose, environment: &Environment) -> Vec<Permission> {
+        match (&self.from, purpose) {
+            (From::File(download), Purpose::Build) => download.permissions(environment),
             _ => Vec::new(),
         }
     }

@@ -24,14 +24,14 @@ const OLDEST: [u64; 3] = [2, 0, 2];
 
 /// The program, working in one directory.
 #[derive(Clone, Debug)]
-pub(super) struct Program {
+pub struct Program {
     environment: Arc<Environment>,
     directory: PathBuf,
 }
 
 /// How a machine is reached, as `vagrant ssh-config` says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SshConfig {
+pub struct SshConfig {
     pub host: String,
     pub port: u16,
     pub user: String,

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HistoryCommand;
 use super::rows::Row;
-use crate::aws::account::Haste;
+use crate::aws::account::Patience;
 use crate::aws::allow::Regions;
 use crate::channel::releases::{self, Release};
 use crate::channel::{Channels, Context, allow};
@@ -50,7 +50,7 @@ async fn said(
     let cancel = CancellationToken::new();
     let cx = Context { environment, redactor, ui: desk.ui.clone(), cancel };
     let channels = Channels::new(&desk.arguments.prefix, image)?;
-    let region = cx.region(Some(region), Haste::Brisk).await?;
+    let region = cx.region(Some(region), Patience::Short).await?;
     let mut all = Vec::new();
     for channel in releases::all(&region, &channels).await? {
         let history = releases::history(&region, &channels, &channel).await?;

@@ -37,6 +37,9 @@ pub struct DockerExec {
 }
 
 impl DockerExec {
+    /// The value of `communicator` that chooses it.
+    pub const NAME: &'static str = "docker";
+
     /// For containers of the engine that `program` would use.
     pub fn of(program: Program) -> Self {
         Self { program, ..Self::default() }
@@ -54,10 +57,6 @@ impl DockerExec {
 
 #[async_trait]
 impl Connector for DockerExec {
-    fn name(&self) -> &'static str {
-        "docker"
-    }
-
     fn check(&self, _: &mut Check<'_>) {}
 
     fn check_machine_is_known(&self, _: &mut Check<'_>) {}
@@ -82,7 +81,7 @@ impl Connector for DockerExec {
     }
 
     async fn build_data(&self, _: &Target) -> BuildData {
-        no_login(self.name())
+        no_login(Self::NAME)
     }
 }
 

@@ -9,7 +9,6 @@ use super::{algorithm, tunnel};
 use crate::communicator::key::{self, KeyType};
 use crate::component::Check;
 use crate::diagnostic::code;
-use crate::secret::Secret;
 
 impl SshOptions {
     /// Reports everything that is wrong, and hands the private keys to the redactor.
@@ -192,11 +191,6 @@ fn refuse_certificate(certificate: &Certificate, now: u64) -> Option<&'static st
     } else {
         None
     }
-}
-
-/// Whether a password was given that is not empty.
-pub(super) fn given(password: Option<&Secret>) -> Option<&Secret> {
-    password.filter(|password| !password.is_empty())
 }
 
 #[cfg(test)]

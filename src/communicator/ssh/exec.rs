@@ -1,19 +1,24 @@
 //! Running one command.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, Pty, Sig};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig};
+use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
 
 use super::Ssh;
 use super::server::Connection;
-use super::transfer::{CHUNK, write_all};
 use crate::component::{Command, Exit, Input};
 use crate::event::Stream;
 use crate::guest::GuestOutput;
 use crate::retry::Permanent;
+
+/// How much is read and written at a time.
+pub(super) const CHUNK: usize = 256 * 1024;
 
 /// How long a command that has ended may be silent before its output counts as complete: what it
 /// left in the background may hold the channel open for ever.
@@ -140,4 +145,26 @@ fn number(signal: &Sig) -> u32 {
         Sig::TERM => 15,
         Sig::Custom(_) => 0,
     }
+}
+
+/// Writes all of `input`; `moved` is told of every piece. A channel that cannot take it any more is no
+/// error here: how the command ended says why.
+pub(super) async fn write_all<S>(
+    channel: &ChannelWriteHalf<Msg>,
+    mut input: S,
+    moved: impl Fn(usize),
+) -> anyhow::Result<()>
+where
+    S: futures::Stream<Item = io::Result<Bytes>> + Unpin,
+{
+    while let Some(chunk) = input.next().await {
+        let chunk = chunk.context("cannot read what is sent to the machine")?;
+        let length = chunk.len();
+        if channel.data_bytes(chunk).await.is_err() {
+            return Ok(());
+        }
+        moved(length);
+    }
+    let _ = channel.eof().await;
+    Ok(())
 }

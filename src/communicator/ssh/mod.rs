@@ -48,7 +48,8 @@ use self::tunnel::Tunnel;
 use crate::communicator::connector::no_login;
 use crate::communicator::{Connector, FoundLogin, KeyRequest, Pause, Target, TemporaryKey, key};
 use crate::component::{
-    Access, BuildContext, Check, Command, Communicator, Entrance, Exit, Incoming, Input, Upload,
+    Access, BuildContext, Check, Command, Communicator, Component, Entrance, Exit, Incoming, Input,
+    Upload,
 };
 use crate::event::Ui;
 use crate::guest::GuestOutput;
@@ -59,12 +60,18 @@ use crate::secret::Secret;
 
 pub use self::options::{SshOptions, TransferMethod};
 
+impl Component for SshOptions {
+    const TYPE: &'static str = "ssh";
+    const ABOUT: &'static str = "Connects to the SSH server of the machine.";
+    type Options = (Self,);
+
+    fn prepare((own,): Self::Options, _: &mut Check<'_>) -> Option<Self> {
+        Some(own)
+    }
+}
+
 #[async_trait]
 impl Connector for SshOptions {
-    fn name(&self) -> &'static str {
-        "ssh"
-    }
-
     fn check(&self, check: &mut Check<'_>) {
         self.check_all(check);
     }
@@ -102,6 +109,10 @@ impl Connector for SshOptions {
     }
 
     fn checks_host_key(&self) -> bool {
+        true
+    }
+
+    fn says_key(&self) -> bool {
         true
     }
 
@@ -166,7 +177,7 @@ impl Connector for SshOptions {
         let password = self.ssh_password.as_ref().map_or("", Secret::expose);
         let (host, port) = self.address(target);
         let key_file = self.ssh_private_key_file.as_deref().unwrap_or(Path::new(""));
-        let mut data = no_login(self.name());
+        let mut data = no_login(Self::TYPE);
         data.extend([
             ("Host".into(), host.into()),
             ("Port".into(), port.into()),

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
-use super::check::given;
 use crate::communicator::{KeyRequest, KeyType, Target};
 use crate::config::GoDuration;
 use crate::secret::Secret;
@@ -27,7 +26,14 @@ pub enum TransferMethod {
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 // Only Packer's own parts set them.
-#[schemars(extend("x-not-built" = ["ssh_public_key", "ssh_private_key"]))]
+#[schemars(extend(
+    "x-not-built" = ["ssh_public_key", "ssh_private_key"],
+    "x-renamed" = {
+        "ssh_key_path": "ssh_private_key_file",
+        "ssh_disable_agent": "ssh_disable_agent_forwarding",
+        "ssh_wait_timeout": "ssh_timeout",
+    },
+))]
 pub struct SshOptions {
     /// The machine's name or address, instead of the one that the builder finds.
     pub ssh_host: String,
@@ -132,4 +138,9 @@ impl SshOptions {
         let host = if self.ssh_host.is_empty() { &target.host } else { &self.ssh_host };
         (host, target.port.unwrap_or(self.ssh_port))
     }
+}
+
+/// The password, if one was given that is not empty.
+pub(super) fn given(password: Option<&Secret>) -> Option<&Secret> {
+    password.filter(|password| !password.is_empty())
 }

@@ -11,10 +11,10 @@ use russh::{Preferred, compression};
 
 use super::algorithm;
 use super::auth::Method;
-use super::check::given;
 use super::dial::{Bastion, Proxy, Route};
 use super::host_key::HostKeys;
 use super::options::SshOptions;
+use super::options::given;
 use super::server::{LoginError, Patience, Protocol, Server};
 use super::tunnel::Tunnel;
 use super::words::Words;

@@ -28,7 +28,7 @@ use super::connector::{Connector, KeyRequest, PasswordKey, Pause, no_login};
 use super::listening::LOOPBACK;
 use super::{KeyType, Target, Way};
 use crate::component::{
-    self, BuildContext, Check, Command, Communicator, Exit, Upload, WindowsAccess,
+    self, BuildContext, Check, Command, Communicator, Component, Exit, Upload, WindowsAccess,
 };
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
@@ -50,12 +50,18 @@ const TRIES: Backoff =
 /// How long the shells that are deleted in the background may take in the end.
 const GOODBYE: Duration = Duration::from_secs(4);
 
+impl Component for WinRmOptions {
+    const TYPE: &'static str = "winrm";
+    const ABOUT: &'static str = "Connects to the WinRM service of a machine with Windows.";
+    type Options = (Self,);
+
+    fn prepare((own,): Self::Options, _: &mut Check<'_>) -> Option<Self> {
+        Some(own)
+    }
+}
+
 #[async_trait]
 impl Connector for WinRmOptions {
-    fn name(&self) -> &'static str {
-        "winrm"
-    }
-
     fn check(&self, check: &mut Check<'_>) {
         self.check_all(check);
     }
@@ -146,7 +152,7 @@ impl Connector for WinRmOptions {
             Some(key) => (key.public_openssh(), key.private_openssh()),
             None => Default::default(),
         };
-        let mut data = no_login(self.name());
+        let mut data = no_login(Self::TYPE);
         data.extend([
             ("Host".into(), host.into()),
             ("Port".into(), port.into()),

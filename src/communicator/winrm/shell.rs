@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::link::Service;
-use super::soap::{Answer, Fault, LARGEST_INPUT, Received, Request, SMALLEST_INPUT};
+use super::soap::{Answer, LARGEST_INPUT, Received, Request, SMALLEST_INPUT, SoapFault};
 use crate::component::Exit;
 use crate::guest::GuestOutput;
 use crate::retry::Permanent;
@@ -89,7 +89,7 @@ async fn receive(
         };
         let received: Received = match received {
             Ok(received) => received,
-            Err(error) => match (error.downcast_ref::<Fault>(), lost_at) {
+            Err(error) => match (error.downcast_ref::<SoapFault>(), lost_at) {
                 (Some(fault), _) if fault.is_timeout() => Received::default(),
                 (Some(fault), _) if fault.is_gone() => return Ok(Exit::Disconnected),
                 (Some(_), _) => return Err(error),
@@ -119,7 +119,7 @@ async fn receive(
 
 /// Whether it may be the size that a service refuses.
 fn is_too_large(error: &anyhow::Error) -> bool {
-    let fault = error.downcast_ref::<Fault>();
+    let fault = error.downcast_ref::<SoapFault>();
     fault.is_some_and(|fault| !fault.is_timeout() && !fault.is_gone())
 }
 

@@ -154,12 +154,12 @@ fn escaped(text: &str) -> String {
 /// Why the server does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the WinRM service says: {text} ({code})")]
-pub(super) struct Fault {
+pub(super) struct SoapFault {
     code: String,
     text: String,
 }
 
-impl Fault {
+impl SoapFault {
     /// Whether nothing was printed in the time that a receiver waits.
     pub(super) fn is_timeout(&self) -> bool {
         self.code == "2150858793" || self.code.ends_with("TimedOut")
@@ -187,12 +187,12 @@ impl<'a> Answer<'a> {
     /// Parses `text`.
     ///
     /// # Errors
-    /// With the [`Fault`] that it tells of, or where it is no answer at all.
+    /// With the [`SoapFault`] that it tells of, or where it is no answer at all.
     pub(super) fn parse(text: &'a str) -> anyhow::Result<Self> {
         let document =
             Document::parse(text).context("the WinRM service answers with broken XML")?;
         let answer = Self(document);
-        match answer.element("Fault") {
+        match answer.element("SoapFault") {
             Some(fault) => Err(answer.fault(fault).into()),
             None => Ok(answer),
         }
@@ -206,14 +206,14 @@ impl<'a> Answer<'a> {
         Some(self.element(name)?.text()?.trim().to_owned())
     }
 
-    fn fault(&self, fault: Node<'_, '_>) -> Fault {
+    fn fault(&self, fault: Node<'_, '_>) -> SoapFault {
         let of_windows = self.element("WSManFault").and_then(|node| node.attribute("Code"));
         let values = fault.descendants().filter(|node| node.tag_name().name() == "Value");
         let value = values.filter_map(|node| node.text()).next_back().unwrap_or("no code");
         let code = of_windows.unwrap_or(value).trim().to_owned();
         let texts = ["Message", "Text"].into_iter().filter_map(|name| self.text(name));
         let text = texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
-        Fault { code, text: crate::guest::harmless(text.as_bytes()) }
+        SoapFault { code, text: crate::guest::harmless(text.as_bytes()) }
     }
 
     /// The id of a new shell.
@@ -292,9 +292,9 @@ mod tests {
 
     #[test]
     fn a_fault_is_an_error_with_its_code() {
-        let text = r#"<s:Envelope xmlns:s="s" xmlns:w="w"><s:Body><s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>w:TimedOut</s:Value></s:Subcode></s:Code><s:Reason><s:Text>slow</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>"#;
+        let text = r#"<s:Envelope xmlns:s="s" xmlns:w="w"><s:Body><s:SoapFault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>w:TimedOut</s:Value></s:Subcode></s:Code><s:Reason><s:Text>slow</s:Text></s:Reason></s:SoapFault></s:Body></s:Envelope>"#;
         let error = Answer::parse(text).err().unwrap();
-        assert!(error.downcast_ref::<Fault>().unwrap().is_timeout(), "{error}");
+        assert!(error.downcast_ref::<SoapFault>().unwrap().is_timeout(), "{error}");
         assert!(Answer::parse("no XML").is_err());
     }
 

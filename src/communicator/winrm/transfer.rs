@@ -17,7 +17,7 @@ use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::shell::Input;
-use super::soap::Fault as Refused;
+use super::soap::SoapFault;
 use super::{WinRm, encoded, parts};
 use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::local::{self, Tree};
@@ -67,7 +67,7 @@ pub(super) async fn upload(
                     .await
                 {
                     // Its administrator may allow one user fewer shells.
-                    Err(error) if error.is::<Refused>() => {
+                    Err(error) if error.is::<SoapFault>() => {
                         tracing::info!("the service takes no parts at a time: {error:#}");
                         winrm.settle().await;
                     }

@@ -1,12 +1,13 @@
 //! A body → options, with every unknown key, bad template text and wrong type reported.
 
 mod by_schema;
-pub(crate) mod deprecated;
 mod deserialize;
 mod form;
 mod render;
 
 use std::cell::RefCell;
+use std::iter;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -30,6 +31,8 @@ pub struct Decoding<'a> {
     pub scope: &'a Scope,
     /// Takes the secrets among the options.
     pub redactor: &'a Redactor,
+    /// The options in the same body that others read. They pass.
+    pub beside: &'a [Arc<OptionSchema>],
 }
 
 /// Renders the strings of `body` and reads them into the groups of `G`. Keys that start with
@@ -66,43 +69,67 @@ pub fn unknown_options<'a>(
     schema: &OptionSchema,
     given: impl Iterator<Item = (&'a str, Span)> + Clone,
 ) -> Diagnostics {
+    let names = Names { component, own: schema, beside: &[] };
     let is_set = |name: &str| given.clone().any(|(given, _)| given == name);
-    let unknown = given.clone().filter(|(name, _)| !passes(schema, name));
-    let refuse = |(name, span)| refuse_key(component, schema, name, span, is_set);
+    let unknown = given.clone().filter(|(name, _)| !names.pass(name));
+    let refuse = |(name, span)| names.refuse(name, span, is_set);
     Diagnostics(unknown.map(refuse).collect())
 }
 
-fn passes(schema: &OptionSchema, name: &str) -> bool {
-    schema.get(name).is_some() || name.starts_with("packer_")
+/// The names that a body of `component` may use: its own options, and those that others read.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    component: &'a str,
+    own: &'a OptionSchema,
+    beside: &'a [Arc<OptionSchema>],
 }
 
-/// Why `name` is no option of `component`.
-fn refuse_key(
-    component: &str,
-    schema: &OptionSchema,
-    name: &str,
-    span: Span,
-    is_set: impl Fn(&str) -> bool,
-) -> Diagnostic {
-    if schema.not_built().iter().any(|not_built| not_built == name) {
-        let summary = format!("`{name}` of `{component}` is not built yet");
-        return Diagnostic::error(code::NOT_BUILT, summary)
-            .at(span)
-            .because("imgbake refuses what it would otherwise ignore")
-            .help("remove the option if the image does not need it");
+impl<'a> Names<'a> {
+    fn schemas(self) -> impl Iterator<Item = &'a OptionSchema> {
+        iter::once(self.own).chain(self.beside.iter().map(|one| &**one))
     }
-    if let Some(deprecated) = deprecated::refused(component, name, span) {
-        return deprecated;
+
+    fn pass(self, name: &str) -> bool {
+        self.schemas().any(|schema| schema.get(name).is_some()) || name.starts_with("packer_")
     }
-    let names = schema.options().iter().map(|option| option.name.as_str());
-    let absent = names.filter(|name| !is_set(name));
-    let diagnostic =
-        Diagnostic::error(code::UNKNOWN_OPTION, format!("`{component}` has no option `{name}`"))
-            .at(span)
-            .because("unknown option");
-    match did_you_mean(name, absent) {
-        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-        None => diagnostic,
+
+    /// Why `name` is no option.
+    fn refuse(self, name: &str, span: Span, is_set: impl Fn(&str) -> bool) -> Diagnostic {
+        let component = self.component;
+        if self.schemas().any(|schema| schema.not_built().iter().any(|one| one == name)) {
+            let summary = format!("`{name}` of `{component}` is not built yet");
+            return Diagnostic::error(code::NOT_BUILT, summary)
+                .at(span)
+                .because("imgbake refuses what it would otherwise ignore")
+                .help("remove the option if the image does not need it");
+        }
+        if let Some(deprecated) = self.deprecated(name, span) {
+            return deprecated;
+        }
+        let options = self.schemas().flat_map(OptionSchema::options);
+        let absent = options.map(|option| option.name.as_str()).filter(|name| !is_set(name));
+        let summary = format!("`{component}` has no option `{name}`");
+        let diagnostic =
+            Diagnostic::error(code::UNKNOWN_OPTION, summary).at(span).because("unknown option");
+        match did_you_mean(name, absent) {
+            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None => diagnostic,
+        }
+    }
+
+    /// What to say of the option `name`, if it is one of another time.
+    fn deprecated(self, name: &str, span: Span) -> Option<Diagnostic> {
+        let today = self.schemas().find_map(|schema| schema.renamed(name))?;
+        let (cause, help) = match today {
+            Some(today) => {
+                (format!("it is called `{today}` today"), format!("write `{today}`, or run"))
+            }
+            None => ("nothing needs it any more".to_owned(), "remove it, or run".to_owned()),
+        };
+        let summary = format!("`{name}` is deprecated");
+        let found = Diagnostic::error(code::UNKNOWN_OPTION, summary).at(span).because(cause);
+        let fixes = "`imgbake fix` on a JSON template: it prints the whole as it is now";
+        Some(found.help(format!("{help} {fixes}")))
     }
 }
 
@@ -117,7 +144,8 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn of(body: &Node, schema: &OptionSchema, with: Decoding<'a>) -> Result<Self, Diagnostics> {
-        let Decoding { component, scope, redactor } = with;
+        let Decoding { component, scope, redactor, beside } = with;
+        let names = Names { component, own: schema, beside };
         let Some(given) = body.entries() else {
             let summary =
                 format!("the options of `{component}` must be a map, not {}", body.kind_name());
@@ -131,13 +159,15 @@ impl<'a> Reader<'a> {
                 let mut renderer = Renderer { option: name, scope, redactor, found: &mut found };
                 let value = renderer.render(&entry.value, &option.schema);
                 entries.insert(name.clone(), Entry { key: entry.key, value, form: entry.form });
-            } else if !passes(schema, name) {
+            } else if !names.pass(name) {
                 let is_set = |name: &str| given.contains_key(name);
-                found.push(refuse_key(component, schema, name, entry.key, is_set));
+                found.push(names.refuse(name, entry.key, is_set));
             }
         }
         if found.has_errors() {
-            let old = deprecated::still_working(component, entries.iter());
+            // Shown only beside errors: whoever has to edit the template can mend these, too.
+            let taken = given.iter().filter(|(name, _)| names.pass(name));
+            let old = taken.filter_map(|(name, entry)| names.deprecated(name, entry.key));
             let old: Vec<_> = old.map(Diagnostic::into_warning).collect();
             found.extend(old);
         }

@@ -73,7 +73,7 @@ fn decoded(body: &Node) -> Result<(Machine, Naming), Diagnostics> {
 }
 
 fn with<T>(redactor: &Redactor, work: impl FnOnce(Decoding<'_>) -> T) -> T {
-    work(Decoding { component: "machine", scope: &Scope::for_tests(), redactor })
+    work(Decoding { component: "machine", scope: &Scope::for_tests(), redactor, beside: &[] })
 }
 
 fn lines(found: Diagnostics) -> Vec<String> {

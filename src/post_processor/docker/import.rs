@@ -120,7 +120,7 @@ impl PostProcessor for Import {
     }
 
     fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        Some(Box::new(DockerCleaner { cx: cx.clone() }))
+        Some(Box::new(DockerCleaner::new(cx)))
     }
 }
 

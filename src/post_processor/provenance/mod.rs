@@ -29,7 +29,7 @@ use super::{base_name, passed_on, replace};
 #[cfg(feature = "aws")]
 use crate::aws::access::Access;
 #[cfg(feature = "aws")]
-use crate::aws::account::{Account, Haste};
+use crate::aws::account::{Account, Patience};
 #[cfg(feature = "aws")]
 use crate::aws::allow::Regions;
 #[cfg(feature = "aws")]
@@ -445,7 +445,7 @@ async fn kms(
 ) -> anyhow::Result<SigningKey> {
     let region = key.region().unwrap_or_default().to_owned();
     let access = Access { region, ..Access::default() };
-    let account = Account::open(&access, environment, redactor, Haste::Patient).await?;
+    let account = Account::open(&access, environment, redactor, Patience::Long).await?;
     SigningKey::open(&account, key, cancel).await
 }
 

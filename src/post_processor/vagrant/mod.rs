@@ -37,6 +37,12 @@ late_fields! {
 /// The options of `vagrant`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = {
+    "aws": "override",
+    "digitalocean": "override",
+    "virtualbox": "override",
+    "vmware": "override",
+}))]
 pub struct Options {
     /// The box file. `{{.Provider}}`, `{{.Architecture}}`, `{{.BuildName}}` and `{{.ArtifactId}}`
     /// are filled in. Default: `packer_{{ .BuildName }}_{{ .Provider }}_{{ .Architecture }}.box`.

@@ -172,6 +172,10 @@ impl Provisioner for PowerShell {
         self.work.reads()
     }
 
+    fn waits_first(&self) -> Option<&'static str> {
+        self.scripts.wait_first(&["Start-Sleep", "sleep"])
+    }
+
     async fn provision(&self, cx: &ProvisionContext) -> anyhow::Result<()> {
         let remote = Remote::patient(cx, self.own.start_retry_timeout);
         let run = self.run_scripts(cx, &remote).await;

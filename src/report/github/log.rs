@@ -22,7 +22,7 @@ use super::command::{Command, inert};
 use super::record::RunRecord;
 use super::{Settings, in_repository};
 use crate::diagnostic::Severity;
-use crate::event::{Annotation, Event, Finished, Message, Phase, Product, Target};
+use crate::event::{Annotation, ArtifactSummary, Event, Finished, Message, Phase, Target};
 use crate::report::screen::Screen;
 use crate::report::{Presenter, of_picture, words};
 use crate::secret::Redactor;
@@ -298,7 +298,7 @@ impl Log {
 }
 
 /// What there is of a build at its end: `: ami-1 in us-east-1, ami-2 in eu-west-1`.
-fn made(products: &[Product]) -> String {
+fn made(products: &[ArtifactSummary]) -> String {
     const MOST: usize = 5;
     let images = products.iter().flat_map(|product| &product.images);
     let mut all: Vec<String> = images.map(|(region, id)| format!("{id} in {region}")).collect();

@@ -8,7 +8,7 @@ use super::summary::{About, Change, summary};
 use super::*;
 use crate::diagnostic::Severity;
 use crate::event::{
-    Annotation, Contents, Event, Finished, Message, PackageChange, Phase, Picture, Product,
+    Annotation, ArtifactSummary, Contents, Event, Finished, Message, PackageChange, Phase, Picture,
     SpentBy, Stream, Ui,
 };
 use crate::fault::{Fault, Kind};
@@ -59,7 +59,7 @@ fn place(file: &str, line: usize) -> Place {
     Place { file: file.into(), position: Position { line, column: 3 } }
 }
 
-fn finished(seconds: u64, error: Option<&str>, products: Vec<Product>) -> Message {
+fn finished(seconds: u64, error: Option<&str>, products: Vec<ArtifactSummary>) -> Message {
     let took = Duration::from_secs(seconds);
     let error = error.map(str::to_owned);
     Message::BuildFinished(Box::new(Finished {
@@ -72,8 +72,8 @@ fn finished(seconds: u64, error: Option<&str>, products: Vec<Product>) -> Messag
     }))
 }
 
-fn amis(images: &[(&str, &str)]) -> Product {
-    Product {
+fn amis(images: &[(&str, &str)]) -> ArtifactSummary {
+    ArtifactSummary {
         builder_id: "mitchellh.amazonebs".into(),
         id: "ids".into(),
         files: Vec::new(),

@@ -6,8 +6,8 @@ use maud::{Markup, html};
 
 use super::Detail;
 use super::build::{Build, Part, between};
-use super::html::{Span, took};
 use super::run::Run;
+use super::span::{Span, took};
 
 /// What is shorter than this part of the whole would not be seen.
 const THINNEST: f64 = 0.4;

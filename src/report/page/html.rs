@@ -1,7 +1,5 @@
 //! The page as a whole: its head, what came of the run, and the order of its sections.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
@@ -11,26 +9,10 @@ use sha2::{Digest as _, Sha256};
 use super::build::{Build, Outcome, between};
 use super::picture::Shelf;
 use super::run::Run;
+use super::span::{Span, took};
 use super::{Detail, bars, section};
-use crate::report::words;
 
 const STYLE: &str = include_str!("page.css");
-
-/// What is known of the time of a run.
-#[derive(Clone, Copy)]
-pub(super) struct Span {
-    pub from: Timestamp,
-    pub until: Timestamp,
-}
-
-impl Span {
-    fn of(run: &Run) -> Self {
-        let starts = run.builds.values().filter_map(Build::from).chain(run.from);
-        let ends = run.builds.values().filter_map(|build| Some(build.end.as_ref()?.at));
-        let from = starts.min().unwrap_or_default();
-        Self { from, until: ends.chain(run.until).max().unwrap_or(from) }
-    }
-}
 
 /// The page.
 pub(super) fn page(run: &Run, shelf: &mut Shelf<'_>, detail: Detail) -> String {
@@ -156,13 +138,4 @@ fn origin(run: &Run) -> Markup {
 /// A time, to the second.
 pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(at.to_string()) { (at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()) } }
-}
-
-/// How long something took.
-pub(super) fn took(took: Duration) -> String {
-    match took {
-        took if took.is_zero() => "0 s".to_owned(),
-        took if took < Duration::from_secs(10) => format!("{:.1} s", took.as_secs_f64()),
-        took => words::short(took),
-    }
 }

@@ -25,6 +25,7 @@ mod picture;
 mod room;
 mod run;
 mod section;
+mod span;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -80,7 +81,7 @@ pub fn page(run: &Run, dir: &Path) -> String {
 }
 
 /// A run that is kept for its page while it goes on.
-pub type Kept = Arc<Mutex<Run>>;
+pub type Recorder = Arc<Mutex<Run>>;
 
 /// A page in the making. Its file appears when it is whole.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl Draft {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub fn write_kept(self, kept: &Kept, dir: &Path) -> anyhow::Result<()> {
+    pub fn write_recorded(self, kept: &Recorder, dir: &Path) -> anyhow::Result<()> {
         let mut run = kept.lock().unwrap_or_else(PoisonError::into_inner);
         run.end();
         self.write(&run, dir)

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use super::bars::of_part;
 use super::build::{Build, End, MOST_PACKAGES, Outcome, Packages, Part, Product, between};
 use super::excerpt::{Excerpt, Line};
-use super::html::{Span, took};
 use super::picture::Album;
 use super::run::Run;
+use super::span::{Span, took};
 use super::{Detail, build};
 
 /// So many builds stand open, if none has failed.

@@ -124,9 +124,9 @@ async fn an_artifact_that_was_finished_when_the_interruption_came_is_not_post_pr
 async fn what_is_left_is_in_the_outcome() {
     let leaves = build("x", |cx| {
         let stuck = Arc::new(Thing::new("machine", "i-1"));
-        cx.journal.enter("x", stuck.clone());
-        cx.journal.stuck(&stuck, "in use");
-        cx.journal.enter("x", Arc::new(Thing::new("key pair", "k")));
+        cx.journal.insert("x", stuck.clone());
+        cx.journal.mark_failed(&stuck, "in use");
+        cx.journal.insert("x", Arc::new(Thing::new("key pair", "k")));
         async { Ok(None) }.boxed()
     });
     let (outcome, _) = run(vec![leaves], &request()).await;
@@ -139,7 +139,7 @@ async fn a_build_that_does_not_end_is_cut_off_when_the_time_to_clean_up_is_over(
     let stop = Stop::default();
     let interrupt = stop.clone();
     let endless = build("x", move |cx| {
-        cx.journal.enter("x", Arc::new(Thing::new("machine", "i-1")));
+        cx.journal.insert("x", Arc::new(Thing::new("machine", "i-1")));
         interrupt.interrupt(Some(Duration::from_millis(50)));
         std::future::pending().boxed()
     });

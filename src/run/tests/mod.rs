@@ -184,6 +184,7 @@ where
         span: span(),
         options: Node::empty(span()),
         reads: None,
+        waits_first: None,
         plugin: None,
         recipe: Arc::new(move |_data| {
             Ok((Box::new(Provisions(work.clone())), Diagnostics::default()))

@@ -367,39 +367,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn whatever_decoding_calls_deprecated_is_fixed() {
-    for (of, name, today) in crate::config::decode::deprecated::all() {
-        let with = |value: &Value| match of {
-            "" if name == "iso_checksum_type" => {
-                builder(json!({ "type": "qemu", "iso_checksum": "0123", name: value }))
-            }
-            "" => builder(json!({ "type": "qemu", name: value })),
-            "amazon" => builder(json!({ "type": "amazon-ebs", name: value })),
-            "ansible" => provisioner(json!({ "type": "ansible-local", name: value })),
-            "docker-tag" | "manifest" | "vagrant" => {
-                post_processor(json!({ "type": of, name: value }))
-            }
-            // Some fixers leave templates without post-processors alone.
-            other => fixed(&json!({
-                "builders": [{ "type": other, name: value }],
-                "post-processors": [{ "type": "manifest" }],
-            }))["builders"][0]
-                .take(),
-        };
-        let is_right = |fixed: &Value| match today {
-            Some(today) => fixed.get(name).is_none() && fixed.get(today).is_some(),
-            None => fixed.get(name).is_none(),
-        };
-        let values = match name {
-            // What is no truth value stops this fixer.
-            "ssh_private_ip" => vec![json!(true)],
-            _ => vec![json!("md5"), json!(true), json!({ "a": "b" })],
-        };
-        assert!(
-            values.into_iter().any(|value| is_right(&with(&value))),
-            "no fixer knows `{name}` of `{of}`"
-        );
-    }
-}

@@ -42,6 +42,11 @@ const TIME_VARIABLE: &str = "PACKER_GETTER_READ_TIMEOUT";
 /// The image to start from.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = {
+    "iso_md5": "iso_checksum",
+    "iso_checksum_type": "iso_checksum",
+    "iso_checksum_url": "iso_checksum",
+}))]
 pub struct Options {
     /// Path or URL (`http`, `https`, `file`) of the image. What `.netrc` (or the file that `NETRC` names)
     /// knows of the server is sent to it over `https`; not with `iso_skip_cache`, where QEMU asks itself.
@@ -316,7 +321,7 @@ impl Download {
     }
 
     /// Whether it stays on its server: nobody reads it before the machine does.
-    pub fn stays(&self) -> bool {
+    pub fn is_streamed(&self) -> bool {
         self.stays
     }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, stream};
 use super::place::S3Object;
 use super::transfer::Opened;
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Haste};
+use crate::aws::account::{Account, Patience};
 use crate::aws::allow::Regions;
 use crate::component::BuildContext;
 use crate::env::Environment;
@@ -21,7 +21,7 @@ impl S3Object {
     pub(super) async fn open(&self, cx: &BuildContext) -> anyhow::Result<Opened> {
         let environment = &cx.facts.scope.environment;
         let access = Access { region: self.region(environment), ..Access::default() };
-        let account = Account::open(&access, environment, &cx.redactor, Haste::Brisk).await?;
+        let account = Account::open(&access, environment, &cx.redactor, Patience::Short).await?;
         let api = account.s3(&cx.cancel);
         let client = self.endpoint.as_ref().map_or_else(
             || Client::clone(&api),

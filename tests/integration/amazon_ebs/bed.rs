@@ -22,6 +22,7 @@ use imgbake::env::Environment;
 use imgbake::event::{Message, Ui};
 use imgbake::interpolate::{BuildData, Scope};
 use imgbake::journal::Journal;
+use imgbake::registry::Registry;
 use imgbake::secret::Redactor;
 use imgbake::source::{SourceMap, Span};
 use serde_json::{Value as Json, json};
@@ -362,6 +363,7 @@ impl Build {
             ..Scope::new(Arc::new(environment))
         };
         let facts = Facts::without_build("amazon-ebs", scope).named("ubuntu");
+        let facts = facts.with_connectors(Registry::built_in().connectors());
         Facts { force: self.force, debug: self.debug, ..facts }
     }
 

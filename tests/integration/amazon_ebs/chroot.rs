@@ -180,6 +180,25 @@ async fn a_volume_is_provisioned_on_this_host_and_becomes_an_ami() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_was_made_from_the_same_is_not_made_again() {
+    needs_mounts();
+    let host = Host::new().await;
+    let proxy = Proxy::start(host.cloud.bed.moto.endpoint(), passes()).await;
+    let program = host.program();
+    program.write("web.json", host.template(&json!({})));
+    let build = async || {
+        let command = program.command(["build", "-skip-unchanged", "web.json"]);
+        let mut command = tokio::process::Command::from(command);
+        Run::of(command.envs(proxy.environment()).output().await.unwrap()).succeeded()
+    };
+    let (first, second) = (build().await, build().await);
+    assert!(first.stdout.contains("Baked: no finished AMI"), "{}", first.stdout);
+    assert!(second.stdout.contains("Not baked: "), "{}", second.stdout);
+    let registered = proxy.calls().into_iter().filter(|call| call.action == "RegisterImage");
+    assert_eq!(registered.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_in_a_chroot_that_is_killed_at_any_call_is_cleaned_up_after() {
     needs_mounts();
     let host = Host::new().await;

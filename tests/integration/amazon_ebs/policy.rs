@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use imgbake::component::{Builder as _, CleanupContext, OnError};
+use imgbake::component::{Builder as _, CleanupContext, OnError, Purpose};
 use imgbake::event::Ui;
 use imgbake::permission::{Permission, policy};
 use serde_json::{Value as Json, json};
@@ -14,7 +14,7 @@ use crate::support::{Moto, Program, Sshd};
 /// What a build with these options is allowed.
 pub fn permissions(build: &Build) -> Vec<Permission> {
     let (builder, facts, _) = build.check().unwrap_or_else(|found| panic!("{found:#?}"));
-    builder.permissions(&facts.scope.environment)
+    builder.permissions(Purpose::Build, &facts.scope.environment)
 }
 
 /// The actions that the program itself takes.

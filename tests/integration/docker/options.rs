@@ -47,7 +47,7 @@ fn a_container_is_kept_in_one_way_and_made_of_one_image() {
         ),
         (
             "image = \"a\"\ncommit = true\ncommunicator = \"dockerWindowsContainer\"",
-            "containers of Windows are not built",
+            "imgbake does not have it",
         ),
         (
             "image = \"a\"\ndiscard = true\nauthor = \"me\"",

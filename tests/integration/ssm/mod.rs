@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgbake::aws::access::Access;
-use imgbake::aws::account::{Account, Haste};
+use imgbake::aws::account::{Account, Patience};
 use imgbake::aws::ssm::{PATIENCE, Plan, Tunnel};
 use imgbake::communicator::{Connector as _, HostKey, Pause, SshOptions, Target};
 use imgbake::component::{BuildContext, Communicator, Exit, Upload};
@@ -46,7 +46,7 @@ impl Bench {
         let environment = &cx.facts.scope.environment;
         let access = Access { max_retries: 2, ..Access::default() };
         let account =
-            Account::open(&access, environment, &cx.redactor, Haste::Patient).await.unwrap();
+            Account::open(&access, environment, &cx.redactor, Patience::Long).await.unwrap();
         let tunnel = Tunnel::new(Plan {
             account,
             instance: "i-0123456789abcdef0".to_owned(),
@@ -123,7 +123,7 @@ impl Bench {
 
     async fn account(&self) -> imgbake::aws::account::Handle {
         let environment = &self.cx.facts.scope.environment;
-        Account::open(&Access::default(), environment, &self.cx.redactor, Haste::Patient)
+        Account::open(&Access::default(), environment, &self.cx.redactor, Patience::Long)
             .await
             .unwrap()
     }

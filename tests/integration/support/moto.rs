@@ -123,6 +123,7 @@ impl Moto {
     }
 
     /// Its IAM.
+    #[cfg(feature = "aws")]
     pub fn iam(&self) -> aws_sdk_iam::Client {
         let credentials =
             aws_sdk_iam::config::Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
@@ -135,6 +136,7 @@ impl Moto {
     }
 
     /// Its Systems Manager in `region`.
+    #[cfg(feature = "aws")]
     pub fn ssm(&self, region: &'static str) -> aws_sdk_ssm::Client {
         use aws_sdk_ssm::config::{BehaviorVersion, Credentials, Region};
         let config = aws_sdk_ssm::Config::builder()
@@ -146,6 +148,7 @@ impl Moto {
     }
 
     /// Its Auto Scaling in `region`.
+    #[cfg(feature = "aws")]
     pub fn auto_scaling(&self, region: &'static str) -> aws_sdk_autoscaling::Client {
         use aws_sdk_autoscaling::config::{BehaviorVersion, Credentials, Region};
         let config = aws_sdk_autoscaling::Config::builder()

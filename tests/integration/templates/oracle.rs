@@ -79,6 +79,20 @@ impl Place {
     }
 }
 
+impl Case {
+    /// Whether the program, as it was compiled, has the components of its template.
+    fn is_known_here(&self) -> bool {
+        let needs_components = ["validate", "inspect", "hcl2_upgrade"]
+            .iter()
+            .any(|name| self.command.starts_with(name));
+        let names_amazon = |file: &String| {
+            std::fs::read(self.dir().join(file))
+                .is_ok_and(|text| String::from_utf8_lossy(&text).contains("amazon"))
+        };
+        cfg!(feature = "aws") || !needs_components || !walk(&self.dir()).iter().any(names_amazon)
+    }
+}
+
 /// The cases of one command, in order.
 fn cases(command: &str) -> Vec<Case> {
     let dir = fixture("oracle/templates");
@@ -172,7 +186,7 @@ fn fixed_difference(expected: &Path, got: &str) -> Option<String> {
 /// Runs all cases of `command` and holds the differences against the list.
 fn compare(command: &str) {
     let mut wrong = Vec::new();
-    for case in cases(command) {
+    for case in cases(command).into_iter().filter(Case::is_known_here) {
         let program = Program::new().with(&case.env);
         let run = run(&case, &program);
         let difference = difference(&case, &run).or_else(|| file_difference(&case, &program));

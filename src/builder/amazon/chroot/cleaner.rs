@@ -25,8 +25,8 @@ impl Cleaner for ChrootCleaner {
         self.ec2.clean(journal).await;
     }
 
-    async fn keep(&self, journal: &Journal) {
-        self.ec2.keep(journal).await;
+    async fn check_products(&self, journal: &Journal) {
+        self.ec2.check_products(journal).await;
     }
 
     async fn would_remove(&self, journal: &Journal) -> Vec<String> {

@@ -15,13 +15,13 @@ use crate::guest::shell::{in_quotes, quote};
 use crate::script::child::Input;
 
 /// Runs commands in the volume. Files go through programs of its own: a link in it leads nowhere else.
-pub(super) struct Inside {
+pub(super) struct ChrootConnection {
     pub mounted: Arc<Mounted>,
     /// Ends what runs.
     pub cancel: CancellationToken,
 }
 
-impl Inside {
+impl ChrootConnection {
     /// `command` of the volume as one of this host.
     fn entered(&self, command: &str) -> String {
         let root = self.mounted.path.display().to_string();
@@ -41,7 +41,7 @@ impl Inside {
 }
 
 #[async_trait]
-impl Communicator for Inside {
+impl Communicator for ChrootConnection {
     async fn run(
         &self,
         command: Command<'_>,

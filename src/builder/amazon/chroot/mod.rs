@@ -33,47 +33,40 @@ use tokio::join;
 use self::attach_volume::AttachVolume;
 use self::cleaner::ChrootCleaner;
 use self::host::{FindHost, Host};
-use self::inside::Inside;
+use self::inside::ChrootConnection;
 use self::local::Local;
 use self::make_volume::MakeVolume;
 pub use self::mount::MountCleaner;
 use self::mounted::Mounted;
 use self::options::ChrootOptions;
 use self::steps::{CopyFiles, LeaveVolume, MountAll, RunCommands};
+use super::ami_builder::AmiBuilder;
+use super::ami_plan::{self, AmiPlan, Lookup};
 use super::artifact::Amis;
 use super::build::{Build, BuildOptions, RunTags, render_tags};
 use super::check_account::CheckAccount;
 use super::image::{
-    self, CheckName, CheckSource, CopyImage, ImageOptions, ImageSettings, Imaging, MadeImage,
-    RegisterImage, Registration, RegistrationOptions, Root, VirtualizationType,
+    self, CheckName, CheckSource, CopyImage, ImageOptions, Imaging, MadeImage, RegisterImage,
+    Registration, RegistrationOptions, Root, VirtualizationType,
 };
-use super::machine::{self, Bake, EnhancedNetworking, FindSourceAmi};
-use super::past;
+use super::machine::{EnhancedNetworking, FindSourceAmi, StepList};
+use super::pairing::Pairing;
 use super::snapshot_volumes::{SnapshotVolumes, WantedSnapshot};
 use super::source_ami::{SourceAmi, SourceOptions};
-use crate::aws;
 use crate::aws::access::Access;
+use crate::aws::allow::Regions;
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::builder::provision::provision_connected;
-use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Component, PastImage,
-    PastQuery,
-};
-use crate::env::Environment;
-use crate::fault::Fault;
+use crate::component::{BuildContext, Check, Cleaner, CleanupContext, Component};
 use crate::interpolate::Dot;
 use crate::permission::Permission;
 use crate::step::Steps;
 
-/// What artifacts of this builder are known by.
-const BUILDER_ID: &str = "mitchellh.amazon.chroot";
-
 /// Makes an AMI of a volume that is provisioned on this host.
 #[derive(Debug)]
 pub struct AmazonChroot {
-    build: Arc<BuildOptions>,
+    ami: AmiPlan,
     source: SourceOptions,
-    image: Arc<ImageSettings>,
     own: Arc<ChrootOptions>,
     registration: RegistrationOptions,
     networking: EnhancedNetworking,
@@ -115,64 +108,51 @@ impl Component for AmazonChroot {
         registration.check(check);
         let build = BuildOptions { access, run_tags: RunTags::default() };
         let image = Arc::new(image.prepare(&build, networking.needs_hvm(), false, check));
-        let (build, own) = (Arc::new(build), Arc::new(own));
-        Some(Self { build, source, image, own, registration, networking })
+        let (ami, own) = (AmiPlan { build: Arc::new(build), image }, Arc::new(own));
+        Some(Self { ami, source, own, registration, networking })
     }
 }
 
-#[async_trait]
-impl Builder for AmazonChroot {
-    fn blame(&self, error: &anyhow::Error) -> Fault {
-        aws::error::blame(error)
+impl AmiBuilder for AmazonChroot {
+    const BUILDER_ID: &'static str = "mitchellh.amazon.chroot";
+
+    fn ami(&self) -> &AmiPlan {
+        &self.ami
     }
 
-    fn makes(&self) -> Option<&'static str> {
-        Some(BUILDER_ID)
+    /// The volume is on this host.
+    fn pairing(&self) -> Option<&Pairing> {
+        None
     }
 
-    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
+    /// The usual `/etc/resolv.conf` is about this host, and goes again.
+    fn files(&self) -> Vec<PathBuf> {
+        self.own.copy_files.iter().flatten().map(PathBuf::from).collect()
     }
 
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        let at = self.build.regions(environment, &self.image.copies.ami_regions);
-        let mut all = self.build.permissions();
-        let looks_at_regions = !self.image.copies.skip_region_validation;
-        all.extend(CheckAccount::permissions(&self.build, looks_at_regions, &at));
-        all.extend(CheckName::permissions(&self.image, &at));
-        all.extend(FindHost::permissions(&at));
-        all.extend(FindSourceAmi::permissions(&at));
-        all.extend(MakeVolume::permissions(&self.own, &at));
-        all.extend(AttachVolume::permissions(&at));
-        all.extend(SnapshotVolumes::permissions(false, &at));
-        all.extend(RegisterImage::permissions(&at));
-        all.extend(image::permissions_to_make(&self.image, &at));
-        all.extend(CopyImage::permissions(&self.image, &at));
-        all.extend(image::permissions_to_finish(&self.build, &self.image, true, &at));
+    fn permissions_to_build(&self, at: &Regions) -> Vec<Permission> {
+        let mut all = self.ami.permissions_to_begin(at);
+        all.extend(FindHost::permissions(at));
+        all.extend(FindSourceAmi::permissions(at));
+        all.extend(MakeVolume::permissions(&self.own, at));
+        all.extend(AttachVolume::permissions(at));
+        all.extend(SnapshotVolumes::permissions(false, at));
+        all.extend(RegisterImage::permissions(at));
+        all.extend(self.ami.permissions_for_image(true, at));
         all
     }
 
-    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
-        past::of_build(&self.build, &self.image.copies.ami_regions, query).await.map(Some)
-    }
-
-    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
-        let at = self.build.regions(environment, &self.image.copies.ami_regions);
-        past::permissions(&self.build, &at)
-    }
-
-    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        let ec2 = Ec2Cleaner { access: self.build.access.clone(), cx: cx.clone() };
-        Some(Box::new(ChrootCleaner { mounts: MountCleaner { cx: cx.clone() }, ec2 }))
+    fn with_local_cleaner(&self, ec2: Ec2Cleaner, cx: &CleanupContext) -> Box<dyn Cleaner> {
+        Box::new(ChrootCleaner { mounts: MountCleaner { cx: cx.clone() }, ec2 })
     }
 }
 
 #[async_trait]
-impl Bake for AmazonChroot {
+impl StepList for AmazonChroot {
     type Made = Option<Amis>;
 
     fn options(&self) -> &Arc<BuildOptions> {
-        &self.build
+        &self.ami.build
     }
 
     /// The steps, in order. Those that do not need each other run at the same time.
@@ -183,27 +163,49 @@ impl Bake for AmazonChroot {
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
         ensure!(cfg!(target_os = "linux"), "amazon-chroot works on Linux only");
-        let imaging = &Imaging { build: build.clone(), settings: self.image.clone() };
-        let regions = imaging.settings.copies.regions_to_check();
-        let (account, name, host, source) = join!(
-            steps.run(CheckAccount::new(&build, regions)),
-            steps.run(CheckName::new(imaging, None)),
-            steps.run(FindHost::new(&build)),
-            self.find_source(steps, imaging),
-        );
-        account?;
-        name?;
-        let (host, source) = (host?, source?);
+        let imaging = &self.ami.imaging(&build);
+        let source = self.find_source(steps, imaging);
+        let looked = ami_plan::find_unchanged(cx, steps, imaging, Self::BUILDER_ID, source).await?;
+        let known = match looked {
+            Lookup::Unchanged(unchanged) => return Ok(unchanged),
+            Lookup::Source(source) => source,
+        };
+        let (source, host) = self.look_around(steps, imaging, known).await?;
         let volume = self.fill(cx, steps, &build, (&source, &host)).await?;
         let image = self.register(cx, steps, imaging, (&source, &host), volume).await?;
         let images = steps.run(CopyImage::new(imaging, &source, image)).await?;
-        image::finish(steps, imaging, &source, &images).await?;
-        let (account, data) = (build.account.clone(), source.build_data(&host.id));
-        Ok((!images.is_empty()).then(|| Amis::new(BUILDER_ID, account, images, data)))
+        let made = (&source, host.id.as_str());
+        ami_plan::hand_over(cx, steps, imaging, Self::BUILDER_ID, made, images).await
     }
 }
 
 impl AmazonChroot {
+    /// Looks, before anything is made, at all that could stand against it; `known` is the source AMI if
+    /// that was found already.
+    async fn look_around(
+        &self,
+        steps: &Steps<'_>,
+        imaging: &Imaging,
+        known: Option<SourceAmi>,
+    ) -> anyhow::Result<(SourceAmi, Host)> {
+        let source = async {
+            match known {
+                Some(source) => Ok(source),
+                None => self.find_source(steps, imaging).await,
+            }
+        };
+        let regions = imaging.settings.copies.regions_to_check();
+        let (account, name, host, source) = join!(
+            steps.run(CheckAccount::new(&imaging.build, regions)),
+            steps.run(CheckName::new(imaging, None)),
+            steps.run(FindHost::new(&imaging.build)),
+            source,
+        );
+        account?;
+        name?;
+        Ok((source?, host?))
+    }
+
     async fn find_source(&self, steps: &Steps<'_>, imaging: &Imaging) -> anyhow::Result<SourceAmi> {
         let source = match self.own.from_scratch {
             true => SourceAmi::none(imaging.build.account.region()),
@@ -220,7 +222,7 @@ impl AmazonChroot {
 
     /// How the AMI is virtualized.
     fn virtualization(&self, source: &SourceAmi) -> VirtualizationType {
-        let own = self.image.ami.ami_virtualization_type;
+        let own = self.ami.image.ami.ami_virtualization_type;
         own.unwrap_or_else(|| VirtualizationType::of(source.virtualization()))
     }
 
@@ -244,7 +246,7 @@ impl AmazonChroot {
         let (root, cancel) = (mounted.path.display().to_string(), cx.cancel.clone());
         let mut data = source.build_data(&host.id);
         data.extend([("Device".to_owned(), device.into()), ("MountPath".to_owned(), root.into())]);
-        let inside = Inside { mounted: mounted.clone(), cancel };
+        let inside = ChrootConnection { mounted: mounted.clone(), cancel };
         provision_connected(steps, Arc::new(inside), data).await?;
         let (build, id) = (build.clone(), volume.clone());
         steps.run(LeaveVolume { build, mounted, volume: id }).await?;
@@ -300,7 +302,7 @@ impl AmazonChroot {
         (source, host): (&SourceAmi, &Host),
         volume: String,
     ) -> anyhow::Result<MadeImage> {
-        let ami = &self.image.ami;
+        let ami = &self.ami.image.ami;
         let wanted = WantedSnapshot {
             volume,
             device: "root".to_owned(),
@@ -326,7 +328,7 @@ impl AmazonChroot {
         let virtualization = self.virtualization(source);
         let has_kernel = virtualization == VirtualizationType::Paravirtual;
         let kernel = |id: Option<&str>| id.filter(|_| has_kernel).map(str::to_owned);
-        let mapped = &self.image.disks.ami_block_device_mappings;
+        let mapped = &self.ami.image.disks.ami_block_device_mappings;
         let (root_device, disks) = match mapped.is_empty() {
             false => disks::mapped(&self.own, mapped, &snapshot),
             true => disks::like_source(&self.own, source, &snapshot),

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::component::{Cleaner, CleanupContext, Wanted};
-use crate::journal::{Entry, Journal, Thing};
+use crate::component::{CleanupContext, OneByOne};
+use crate::journal::{Entry, Thing};
 use crate::peer;
 
 /// A mount, as the journal says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mount {
+pub struct Mount {
     /// Where.
     pub path: PathBuf,
     /// Since which start of this host: another one knows nothing of it.
@@ -72,64 +72,43 @@ fn place(line: &str) -> Option<PathBuf> {
     Some(plain.replace("\\134", "\\").into())
 }
 
-/// Removes the mounts that dead builds have left on this host.
+/// Removes the mounts that dead builds have left on this host. The kernel does not say whose a mount is.
 #[derive(Clone, Debug)]
 pub struct MountCleaner {
     /// What it works with.
     pub cx: CleanupContext,
 }
 
-impl MountCleaner {
-    /// Those of `journal` that are of this host, the last one first: one may be in another.
-    fn own(&self, journal: &Journal) -> Vec<(Entry, Mount)> {
-        let entries = journal.entries().into_iter().rev();
-        let with_mount = |entry: Entry| Mount::of(&entry.thing).map(|mount| (entry, mount));
-        entries.filter_map(with_mount).collect()
+#[async_trait]
+impl OneByOne for MountCleaner {
+    type Found = Mount;
+
+    fn context(&self) -> &CleanupContext {
+        &self.cx
     }
 
-    async fn unmount(&self, build: &str, mount: &Mount) -> anyhow::Result<()> {
-        if !mount.is_there()? {
-            return Ok(());
-        }
+    fn has(&self, thing: &Thing) -> bool {
+        Mount::of(thing).is_some()
+    }
+
+    /// The last one first: one may be in another.
+    fn in_order(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        entries.reverse();
+        entries
+    }
+
+    async fn find(&self, thing: &Thing) -> anyhow::Result<Option<Mount>> {
+        let Some(mount) = Mount::of(thing) else { return Ok(None) };
+        Ok(mount.is_there()?.then_some(mount))
+    }
+
+    async fn remove(&self, entry: &Entry, mount: Mount) -> anyhow::Result<()> {
         let path = mount.path.display();
-        self.cx.ui.for_target(build).say(format!("Unmounting {path}"));
+        self.cx.ui.for_target(entry.build.as_str()).say(format!("Unmounting {path}"));
         let output = Command::new("umount").arg(&mount.path).output().await?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "{path} cannot be unmounted: {}", said.trim());
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Cleaner for MountCleaner {
-    fn owns(&self, thing: &Thing) -> bool {
-        Mount::of(thing).is_some()
-    }
-
-    async fn clean(&self, journal: &Journal) {
-        for (entry, mount) in self.own(journal) {
-            journal.removed(&entry.thing, &self.unmount(&entry.build, &mount).await);
-        }
-    }
-
-    /// Nobody wants a mount.
-    async fn keep(&self, _journal: &Journal) {}
-
-    async fn would_remove(&self, journal: &Journal) -> Vec<String> {
-        let mut there = Vec::new();
-        for (entry, mount) in self.own(journal) {
-            match mount.is_there() {
-                Ok(true) => there.push(format!("{}: {}", entry.build, entry.thing)),
-                Ok(false) => {}
-                Err(error) => journal.stuck(&entry.thing, error.to_string()),
-            }
-        }
-        there
-    }
-
-    /// The kernel does not say whose a mount is.
-    async fn search(&self, _wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
-        Ok(Vec::new())
     }
 }
 

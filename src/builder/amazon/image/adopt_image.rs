@@ -57,7 +57,7 @@ impl AbandonedAmi {
         if imaging.settings.force {
             return None;
         }
-        let number = cx.fingerprint.number().await?;
+        let number = cx.fingerprint.digest().await?;
         let is_same = |origin: &Origin| origin.number == number;
         let dead = cx
             .journal

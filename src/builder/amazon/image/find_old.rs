@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 
 use crate::aws::allow::Regions;
 use crate::aws::image::own_by_name;
-use crate::aws::image_users::users;
+use crate::aws::image_usage::users_of_one;
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
 use crate::component::BuildContext;
 use crate::event::Phase;
@@ -81,7 +81,7 @@ pub(super) async fn refuse_used(
     }
     let looks = all.iter().map(async |Old { region, image }| {
         let id = image.image_id().unwrap_or_default();
-        let users = users(&imaging.build.ec2_in(cx, region), id).await?;
+        let users = users_of_one(&imaging.build.ec2_in(cx, region), id).await?;
         if !users.is_empty() {
             bail!(
                 "{id}, the AMI called `{}` in {region}, is in use and not replaced: {}; set \

@@ -16,7 +16,7 @@ use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::Imaging;
 use crate::builder::amazon::record_tags;
 use crate::builder::amazon::source_ami::SourceAmi;
-use crate::builder::unchanged::{self, Earlier, tell};
+use crate::builder::unchanged::{self, EarlierImage, tell};
 use crate::component::{BuildContext, SkipUnchanged};
 use crate::fingerprint::{MadeFrom, Record};
 use crate::step::Step;
@@ -99,7 +99,7 @@ impl FindUnchanged {
         let there = try_join_all(regions.iter().map(|region| self.earlier(cx, region))).await?;
         let mut same = Vec::new();
         for (region, images) in regions.iter().zip(&there) {
-            let number = Some(record.number());
+            let number = Some(record.digest());
             let is_same =
                 |image: &&Image| tags::value(image.tags(), record_tags::NUMBER_TAG) == number;
             match (images.iter().find(is_same), images.first()) {
@@ -153,8 +153,8 @@ fn shown(image: &Image) -> String {
 }
 
 /// An AMI that may have been made from the same.
-fn earlier(image: &Image) -> Earlier {
-    Earlier { shown: shown(image), made_from: said_by(image), made_at: creation(image) }
+fn earlier(image: &Image) -> EarlierImage {
+    EarlierImage { shown: shown(image), made_from: said_by(image), made_at: creation(image) }
 }
 
 fn of(region: &str, image: &Image) -> MadeImage {

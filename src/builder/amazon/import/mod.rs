@@ -18,7 +18,7 @@ use self::options::ImportOptions;
 use self::upload_file::UploadFile;
 use crate::aws;
 use crate::aws::access::Access;
-use crate::aws::account::{Account, Haste};
+use crate::aws::account::{Account, Patience};
 use crate::aws::cleanup::Ec2Cleaner;
 use crate::aws::resource::s3_object::S3Object;
 use crate::builder::amazon::artifact::Amis;
@@ -31,6 +31,7 @@ use crate::component::{
     PostProcessor, Processed,
 };
 use crate::env::Environment;
+use crate::fault::Fault;
 use crate::permission::Permission;
 use crate::post_processor::dot;
 use crate::step::Steps;
@@ -71,7 +72,7 @@ impl PostProcessor for AmazonImport {
         let options = &self.build;
         let environment = &cx.facts.scope.environment;
         let account =
-            Account::open(&options.access, environment, &cx.redactor, Haste::Patient).await?;
+            Account::open(&options.access, environment, &cx.redactor, Patience::Long).await?;
         let build = Build::new(account.clone(), options.clone());
         let steps = Steps::new(cx);
         let amis = match steps.finish(self.import(cx, &steps, build, file, &*input)).await {
@@ -80,11 +81,11 @@ impl PostProcessor for AmazonImport {
             }
             imported => imported,
         };
-        let amis = amis.map_err(|error| match crate::fault::Fault::of(&error) {
-            Some(_) => error,
-            None => aws::error::blame(&error).mark(error),
-        })?;
-        Ok(Processed { artifact: Some(Arc::new(amis)), keep_input: false, keep_forced: false })
+        Ok(Processed { artifact: Some(Arc::new(amis?)), keep_input: false, keep_forced: false })
+    }
+
+    fn blame(&self, error: &anyhow::Error) -> Fault {
+        aws::error::blame(error)
     }
 
     fn makes(&self, _input: Option<&'static str>) -> Option<&'static str> {

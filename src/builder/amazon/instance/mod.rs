@@ -16,7 +16,6 @@ mod options;
 mod reserve_bundle;
 mod upload_bundle;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,9 +25,11 @@ use self::certificate::{Certificate, UploadCertificate};
 use self::options::InstanceOptions;
 use self::reserve_bundle::ReserveBundle;
 use self::upload_bundle::UploadBundle;
-use crate::aws;
+use crate::aws::allow::Regions;
 use crate::aws::resource::s3_bundle::S3Bundle;
 use crate::aws::tags::SOURCE_AMI_DATA;
+use crate::builder::amazon::ami_builder::AmiBuilder;
+use crate::builder::amazon::ami_plan::{self, AmiPlan, Lookup};
 use crate::builder::amazon::artifact::Amis;
 use crate::builder::amazon::block_device;
 use crate::builder::amazon::build::{Build, BuildOptions};
@@ -36,21 +37,13 @@ use crate::builder::amazon::image::{
     self, CheckName, ImageOptions, Imaging, MadeImage, RegisterImage, Registration,
     RegistrationOptions, Root,
 };
-use crate::builder::amazon::machine::{self, Bake, Connected, MachineOptions};
-use crate::builder::amazon::pairing::{AtWork, Decided, Known, Pairing};
+use crate::builder::amazon::machine::{Connected, MachineOptions, StepList};
+use crate::builder::amazon::pairing::{PairChoices, Pairing, RunningPair};
 use crate::builder::amazon::source_ami::SourceAmi;
-use crate::component::{
-    Artifact, BuildContext, Builder, Check, Cleaner, CleanupContext, Communicator, Component,
-    PastImage, PastQuery,
-};
-use crate::env::Environment;
-use crate::fault::Fault;
+use crate::component::{BuildContext, Check, Communicator, Component};
 use crate::journal::Thing;
 use crate::permission::Permission;
 use crate::step::Steps;
-
-/// What artifacts of this builder are known by.
-const BUILDER_ID: &str = "mitchellh.amazon.instance";
 
 /// Makes an AMI of what an instance bundles.
 #[derive(Debug)]
@@ -72,13 +65,13 @@ impl Component for AmazonInstance {
 
     fn prepare((build, machine, image, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         let certificate = own.check(check);
-        let decided = Decided {
+        let choices = PairChoices {
             disks: own.launch_block_device_mappings.clone(),
             may_be_on_store: true,
             needs_hvm: machine.networking.needs_hvm(),
-            ..Decided::default()
+            ..PairChoices::default()
         };
-        let pair = Pairing::prepare((build, machine, image), decided, check)?;
+        let pair = Pairing::prepare(build, machine, image, choices, check)?;
         if !pair.connects() {
             check.error("communicator", "the machine is told to bundle itself, over a connection");
         }
@@ -86,75 +79,35 @@ impl Component for AmazonInstance {
     }
 }
 
-#[async_trait]
-impl Builder for AmazonInstance {
-    fn blame(&self, error: &anyhow::Error) -> Fault {
-        aws::error::blame(error)
+impl AmiBuilder for AmazonInstance {
+    const BUILDER_ID: &'static str = "mitchellh.amazon.instance";
+
+    fn ami(&self) -> &AmiPlan {
+        &self.pair.ami
     }
 
-    fn makes(&self) -> Option<&'static str> {
-        Some(BUILDER_ID)
+    fn pairing(&self) -> Option<&Pairing> {
+        Some(&self.pair)
     }
 
-    async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        Ok(machine::bake(cx, self).await?.map(|amis| Arc::new(amis) as Arc<dyn Artifact>))
-    }
-
-    fn reads(&self) -> Option<Vec<PathBuf>> {
-        Some(self.pair.machine.run.user_data_file.iter().cloned().collect())
-    }
-
-    fn skips(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    fn can_test(&self) -> bool {
-        true
-    }
-
-    async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
-        self.pair.test(cx, image).await
-    }
-
-    fn permissions_to_test(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_test(environment)
-    }
-
-    fn is_of_image(&self, option: &str) -> bool {
-        image::is_option(option)
-    }
-
-    fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        let at = self.pair.regions(environment);
-        let mut all = self.pair.permissions(&at);
-        all.extend(UploadBundle::permissions(&self.own.s3_bucket, self.needs_keys(), &at));
-        all.extend(RegisterImage::permissions(&at));
-        all.extend(self.pair.image_permissions(false, &at));
-        if !self.pair.image.copies.copies_from(at.own()).is_empty() {
+    fn permissions_to_build(&self, at: &Regions) -> Vec<Permission> {
+        let mut all = self.pair.permissions(at);
+        all.extend(UploadBundle::permissions(&self.own.s3_bucket, self.needs_keys(), at));
+        all.extend(RegisterImage::permissions(at));
+        all.extend(self.pair.ami.permissions_for_image(false, at));
+        if !self.pair.ami.image.copies.copies_from(at.own()).is_empty() {
             all.extend(at.copy_bundles(&self.own.s3_bucket));
         }
         all
     }
-
-    async fn past(&self, query: &PastQuery) -> anyhow::Result<Option<Vec<PastImage>>> {
-        self.pair.past(query).await
-    }
-
-    fn permissions_to_look(&self, environment: &Environment) -> Vec<Permission> {
-        self.pair.permissions_to_look(environment)
-    }
-
-    fn cleaner(&self, cx: &CleanupContext) -> Option<Box<dyn Cleaner>> {
-        self.pair.cleaner(cx)
-    }
 }
 
 #[async_trait]
-impl Bake for AmazonInstance {
+impl StepList for AmazonInstance {
     type Made = Option<Amis>;
 
     fn options(&self) -> &Arc<BuildOptions> {
-        &self.pair.build
+        &self.pair.ami.build
     }
 
     /// The steps, in order. Those that do not need each other run at the same time.
@@ -164,21 +117,22 @@ impl Bake for AmazonInstance {
         steps: &Steps<'_>,
         build: Build,
     ) -> anyhow::Result<Option<Amis>> {
-        let at_work = &self.pair.at_work(build);
-        let known = match at_work.find_unchanged(cx, steps, BUILDER_ID, true).await? {
-            Known::Artifact(unchanged) => return Ok(unchanged),
-            Known::Source(source) => source,
+        let running = &self.pair.running(build);
+        let known = match running.find_unchanged(cx, steps, Self::BUILDER_ID, true).await? {
+            Lookup::Unchanged(unchanged) => return Ok(unchanged),
+            Lookup::Source(source) => source,
         };
-        let name = CheckName::new(&at_work.imaging, None);
-        let (source, network) = at_work.look_around(steps, Some(name), known, true).await?;
-        let bundle = self.bundle(&at_work.imaging);
-        let made = steps.run(ReserveBundle::new(&at_work.imaging, &bundle)).await?;
-        let make = |machine| self.image(steps, at_work, &source, machine, (bundle, made));
-        let making = at_work.make_running(cx, steps, (&source, &network), make);
+        let name = CheckName::new(&running.imaging, None);
+        let (source, network) = running.look_around(steps, Some(name), known, true).await?;
+        let bundle = self.bundle(&running.imaging);
+        let made = steps.run(ReserveBundle::new(&running.imaging, &bundle)).await?;
+        let make = |machine| self.image(steps, running, &source, machine, (bundle, made));
+        let making = running.make_running(cx, steps, &source, &network, make);
         let (image, instance) = making.await?;
-        at_work.test(cx, steps, &image).await?;
-        let images = at_work.copy(steps, &source, image).await?;
-        at_work.hand_over(cx, steps, BUILDER_ID, (&source, &instance), images).await
+        running.test(cx, steps, &image).await?;
+        let images = running.copy(steps, &source, image).await?;
+        let made = (&source, instance.as_str());
+        ami_plan::hand_over(cx, steps, &running.imaging, Self::BUILDER_ID, made, images).await
     }
 }
 
@@ -192,7 +146,7 @@ impl AmazonInstance {
     async fn image(
         &self,
         steps: &Steps<'_>,
-        AtWork { imaging, .. }: &AtWork,
+        RunningPair { imaging, .. }: &RunningPair,
         source: &SourceAmi,
         machine: Connected,
         (bundle, made): (S3Bundle, Arc<Thing>),
@@ -215,7 +169,8 @@ impl AmazonInstance {
 
     /// What the AMI is registered as. The bundle says itself for which processors it is.
     fn registration(&self, instance: String, bundle: &S3Bundle) -> Registration {
-        let Pairing { machine, image, .. } = &self.pair;
+        let Pairing { machine, ami } = &self.pair;
+        let image = &ami.image;
         let tpm_support = self.own.tpm_support;
         Registration {
             instance,

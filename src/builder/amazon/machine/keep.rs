@@ -64,7 +64,7 @@ impl End<'_> {
             match self.keep(done, wanted.time).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    self.cx.journal.keep_no_longer(self.made);
+                    self.cx.journal.release(self.made);
                     self.cx.ui.error(format!("The instance is not kept: {error:#}"));
                 }
             }
@@ -97,7 +97,7 @@ impl End<'_> {
         if machine.settings.run.needs_temporary_group() {
             self.leave_group(&ec2, id).await?;
         }
-        let written = cx.journal.keep_until(made, until).await;
+        let written = cx.journal.reserve_until(made, until).await;
         written.context("the journal cannot be written")?;
         let mut tags = vec![
             tag(KEPT_FOR_TAG, &cx.facts.unique_name),

@@ -9,6 +9,7 @@ use crate::component::Check;
 /// Enhanced networking.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = { "enhanced_networking": "ena_support" }))]
 pub struct EnhancedNetworking {
     /// Whether the machine, and instances of an AMI that is made of it, have enhanced networking
     /// (ENA); as in the source AMI if not given.

@@ -24,8 +24,8 @@ use crate::aws::resource::Resource as _;
 use crate::aws::tags::{self, tag};
 use crate::aws::wait::{Seen, Wait};
 use crate::builder::amazon::machine::find_kept::Kept;
+use crate::builder::amazon::machine::inject_key::inject_key;
 use crate::builder::amazon::machine::keep::{DONE_TAG, End, KEPT_FOR_TAG, move_to_groups};
-use crate::builder::amazon::machine::let_in::let_in;
 use crate::builder::amazon::machine::run_instance::{
     self, Running, instance_of, wait_until_running,
 };
@@ -85,7 +85,7 @@ impl ResumeInstance {
         if let Some(key) = &self.key {
             let run = &self.machine.settings.run;
             let user = self.machine.settings.communicator.user().unwrap_or_default();
-            let data = let_in(user, key, run.encoded_user_data().await?.as_deref())?;
+            let data = inject_key(user, key, run.encoded_user_data().await?.as_deref())?;
             let data = SecureBlobAttributeValue::builder().value(Blob::new(data)).build();
             let request = ec2.modify_instance_attribute().instance_id(id).user_data(data);
             ec2.call("ModifyInstanceAttribute", |_| request.clone().send()).await?;

@@ -25,6 +25,11 @@ pub(super) const LARGEST_USER_DATA: u64 = 1 << 20;
 /// The machine: what it starts from, where it runs, how it is reached.
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = {
+    "shutdown_behaviour": "shutdown_behavior",
+    "ssh_private_ip": "ssh_interface",
+    "temporary_security_group_source_cidr": "temporary_security_group_source_cidrs",
+}))]
 pub struct RunOptions {
     /// The instance type, e.g. `t3.micro`. For a spot instance, `spot_instance_types` may be given
     /// instead.

@@ -111,8 +111,7 @@ impl MachineOptions {
         hardware.check(&types, check);
         check_fallback(&run, &hardware, check);
         check_tags("run_volume_tag", &volumes.run_volume_tag, check);
-        let communicator =
-            communicator.choose(&Taken::of(communicator::ANY).finding_passwords(), check)?;
+        let communicator = communicator.choose(&Taken::any().finding_passwords(), check)?;
         check_keys(&communicator, check);
         check_way_in(&run, &profile, &communicator, check);
         Some(MachineSettings {

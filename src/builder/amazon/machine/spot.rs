@@ -13,6 +13,7 @@ use crate::diagnostic::code;
 /// Spot instances: cheaper, but EC2 may take them away.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-renamed" = { "spot_price_auto_product": null }))]
 pub struct SpotOptions {
     /// The highest price for an hour of a spot instance, in dollars, e.g. `0.05`; `auto` goes up to
     /// the price of other instances. `0`, or nothing: the machine is no spot instance.

@@ -12,15 +12,15 @@ use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
 
 use super::local;
-use super::pipe::{self, CHUNK, FileSink};
+use super::pipe::{self, FileSink};
 use super::progress::Counter;
 use super::script::{self, command, word};
 use super::unfinished::{Unfinished, beside};
 use crate::communicator::ssh::Ssh;
-use crate::component::{Exit, Incoming, Input, Upload};
+use crate::communicator::ssh::exec::CHUNK;
+use crate::component::{Incoming, Input, Upload};
 use crate::event::Ui;
 use crate::guest::listing;
-use crate::retry::Permanent;
 
 /// A file of at least this size goes in several streams at once.
 pub(super) const LARGE: u64 = 16 * 1024 * 1024;
@@ -122,21 +122,13 @@ where
     let (mode, size) = (format!("{mode:o}"), size.to_string());
     let command = command(script::WRITE, &[&word(to), &word(&beside(to)), &mode, &size]);
     let outcome = pipe::feed(ssh, &command, input, Some(counter)).await?;
-    refuse_directory(outcome.exit, to)?;
+    script::refuse_directory(outcome.exit, to)?;
     if outcome.is_foreign() {
         return Err(NoShell { said: outcome.said_with(b"") }.into());
     }
     outcome.success()?;
     // What takes every command without being a shell (a server for SFTP alone) must not be believed.
     anyhow::ensure!(outcome.printed_has(script::WRITTEN), NoShell { said: outcome.said_with(b"") });
-    Ok(())
-}
-
-pub(super) fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
-    if exit == Exit::Status(script::IS_DIRECTORY) {
-        let cause = "is a directory there: end it with a slash to mean what is in it";
-        anyhow::bail!(Permanent(format!("{path} {cause}")));
-    }
     Ok(())
 }
 
@@ -186,7 +178,7 @@ pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyho
     let read = command(script::READ, &[&source, &LARGE.to_string()]);
     let counter = Counter::new(ui, from, None);
     let outcome = pipe::drain(ssh, &read, &mut file, Some(&counter)).await?;
-    refuse_directory(outcome.exit, from)?;
+    script::refuse_directory(outcome.exit, from)?;
     outcome.success()?;
     match listing::size(&outcome.said()) {
         Some(size) if size >= LARGE => {

@@ -28,7 +28,6 @@ use crate::component::{Command, Incoming, Input, Upload};
 use crate::event::Ui;
 use crate::retry::Permanent;
 
-pub(super) use self::pipe::{CHUNK, write_all};
 pub(super) use self::script::{Probed, ShellKind};
 
 const NO_SHELL: &str = "the machine runs no POSIX shell for us";

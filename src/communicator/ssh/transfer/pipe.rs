@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::sync::mpsc;
@@ -15,14 +15,11 @@ use tokio_util::bytes::Bytes;
 
 use super::progress::Counter;
 use crate::communicator::ssh::Ssh;
-use crate::communicator::ssh::exec::End;
+use crate::communicator::ssh::exec::{CHUNK, End, write_all};
 use crate::component::Exit;
 use crate::fault::{Fault, Kind};
 use crate::peer::Allowance;
 use crate::retry::Permanent;
-
-/// How much is read and written at a time.
-pub(in crate::communicator::ssh) const CHUNK: usize = 256 * 1024;
 
 /// What is kept of the output and of the error output of a command.
 const KEPT: usize = 4096;
@@ -170,28 +167,6 @@ where
     }
     outcome.exit = end.exit();
     Ok(outcome)
-}
-
-/// Writes all of `input`; `moved` is told of every piece. A channel that cannot take it any more is no
-/// error here: how the command ended says why.
-pub(in crate::communicator::ssh) async fn write_all<S>(
-    channel: &ChannelWriteHalf<Msg>,
-    mut input: S,
-    moved: impl Fn(usize),
-) -> anyhow::Result<()>
-where
-    S: Stream<Item = io::Result<Bytes>> + Unpin,
-{
-    while let Some(chunk) = input.next().await {
-        let chunk = chunk.context("cannot read what is sent to the machine")?;
-        let length = chunk.len();
-        if channel.data_bytes(chunk).await.is_err() {
-            return Ok(());
-        }
-        moved(length);
-    }
-    let _ = channel.eof().await;
-    Ok(())
 }
 
 /// Where the output of a command goes.

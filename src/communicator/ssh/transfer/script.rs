@@ -9,8 +9,18 @@ use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::command::posix;
 use crate::component::Exit;
 use crate::peer::Allowance;
+use crate::retry::Permanent;
 
 pub(super) use crate::communicator::quoting::{EXISTING, is_pattern, pattern, word};
+
+/// That `path` is a directory where a file was to go, if that is how the script ended.
+pub(super) fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
+    if exit == Exit::Status(IS_DIRECTORY) {
+        let cause = "is a directory there: end it with a slash to mean what is in it";
+        anyhow::bail!(Permanent(format!("{path} {cause}")));
+    }
+    Ok(())
+}
 
 /// What the machine can do for a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::task::TaskTracker;
 
 use super::local::{self, Tree};
-use super::pipe::CHUNK;
 use super::progress::Counter;
 use super::script::LISTED;
 use crate::communicator::ssh::Ssh;
+use crate::communicator::ssh::exec::CHUNK;
 use crate::communicator::ssh::server::Connection;
 use crate::component::{Incoming, Input, Upload};
 use crate::event::Ui;

@@ -8,7 +8,6 @@ use russh::Channel;
 use russh::client::Msg;
 use tokio_util::bytes::Bytes;
 
-use super::file::refuse_directory;
 use super::pipe;
 use super::script::{self, command, word};
 use crate::communicator::ssh::Ssh;
@@ -50,7 +49,7 @@ impl Unfinished {
         let beside = beside(to);
         let begin = command(script, &[&word(to), &word(&beside)]);
         let begun = pipe::feed(ssh, &begin, futures::stream::empty(), None).await?;
-        refuse_directory(begun.exit, to)?;
+        script::refuse_directory(begun.exit, to)?;
         begun.success()?;
         let at = if begun.printed_has(script::BESIDE) { beside } else { to.to_owned() };
         Ok(Self { channel: ssh.channel(false).await?, to: to.to_owned(), at })

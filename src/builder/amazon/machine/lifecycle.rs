@@ -57,7 +57,8 @@ pub(crate) async fn resume(
     cx: &BuildContext,
     steps: &Steps<'_>,
     machine: &Machine,
-    (source, network): (&SourceAmi, &Network),
+    source: &SourceAmi,
+    network: &Network,
     kept: Kept,
 ) -> anyhow::Result<Option<Started>> {
     let key = key_for(cx, machine, &kept).await?;

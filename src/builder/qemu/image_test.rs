@@ -7,17 +7,17 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use serde_json::json;
 
+use super::image_test_rows::UnderTest;
 use super::launch::after;
 use super::options::{Accelerator, Disks, Firmware, Format};
 use super::parts::Parts;
-use super::trial_rows::UnderTest;
 use super::{Qemu, firmware};
 use crate::builder::provision;
 use crate::component::BuildContext;
 use crate::event::Phase;
 use crate::interpolate::BuildData;
 use crate::scratch::{self, Scratch};
-use crate::step::{Ending, Kept, Step, Steps};
+use crate::step::{Ending, Slot, Step, Steps};
 use crate::vm::disk::QemuImg;
 use crate::whole_file::beside;
 
@@ -35,11 +35,11 @@ impl Qemu {
             cx.ui
                 .say("Testing the image: a machine is started from it, which writes to an overlay");
             let directory = steps.run(ScratchDirectory::default()).await?;
-            let trial = self.of_image(&directory, disks);
-            let of: Vec<_> = disks.iter().cloned().zip(trial.disk_paths()).collect();
+            let tested = self.of_image(&directory, disks);
+            let of: Vec<_> = disks.iter().cloned().zip(tested.disk_paths()).collect();
             let overlays = of.iter().map(|(_, overlay)| overlay.clone()).collect();
             steps.run(MakeOverlays { of, format }).await?;
-            self.try_machine(cx, &steps, accelerator, &trial, overlays).await?;
+            self.try_machine(cx, &steps, accelerator, &tested, overlays).await?;
             cx.ui.say("The image has passed");
             Ok(())
         };
@@ -51,27 +51,27 @@ impl Qemu {
         cx: &BuildContext,
         steps: &Steps<'_>,
         accelerator: Accelerator,
-        trial: &Self,
+        tested: &Self,
         disks: Vec<PathBuf>,
     ) -> anyhow::Result<()> {
-        let surroundings = trial.surroundings(cx, steps, None).await?;
+        let surroundings = tested.surroundings(cx, steps, None).await?;
         let parts = Parts {
             disks,
-            tpm: trial.start_tpm(steps).await?,
-            floppy: trial.make_floppy(&surroundings, cx, steps).await?,
-            cds: trial.own_cd(&surroundings, cx, steps).await?,
-            uefi: trial.prepare_efi(steps).await?,
+            tpm: tested.start_tpm(steps).await?,
+            floppy: tested.make_floppy(&surroundings, cx, steps).await?,
+            cds: tested.own_cd(&surroundings, cx, steps).await?,
+            uefi: tested.prepare_efi(steps).await?,
         };
-        let launched = trial.launch(cx, steps, accelerator, &parts, &surroundings).await?;
+        let launched = tested.launch(cx, steps, accelerator, &parts, &surroundings).await?;
         // Pictures stay beside those of the build.
         let beside = beside(&self.directory, ".test");
         let watch = self.show(cx, steps, &launched.machine, &beside).await?.watch;
-        let target = trial.target(steps, &launched, &surroundings).await?;
+        let target = tested.target(steps, &launched, &surroundings).await?;
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         let gone = launched.machine.gone();
         let connected = || watch.connected();
         let tested =
-            provision::test(steps, &trial.communicator, target, data, gone, connected).await;
+            provision::test(steps, &tested.communicator, target, data, gone, connected).await;
         tested.map_err(|error| after(error, launched.machine.has_ended()))
     }
 
@@ -80,7 +80,7 @@ impl Qemu {
     fn of_image(&self, directory: &Path, disks: &[PathBuf]) -> Self {
         let variables = disks.first().map(|main| main.with_file_name(firmware::VARIABLES));
         let variables = variables.filter(|path| path.exists());
-        let mut trial = Self {
+        let mut tested = Self {
             disks: Disks { disk_image: true, format: Format::Qcow2, ..self.disks.clone() },
             firmware: Firmware {
                 efi_firmware_vars: variables.or(self.firmware.efi_firmware_vars.clone()),
@@ -90,20 +90,20 @@ impl Qemu {
             directory: directory.to_owned(),
             ..self.clone()
         };
-        trial.under_test = Some(UnderTest {
+        tested.under_test = Some(UnderTest {
             output: self.directory.clone(),
             directory: directory.to_owned(),
-            disks: trial.disk_paths(),
+            disks: tested.disk_paths(),
             was_installed: self.installs(),
         });
-        trial
+        tested
     }
 }
 
 /// A directory for the files of a machine that is thrown away. One of a killed run goes with the next
 /// one, or `imgbake cleanup` removes it.
 #[derive(Default)]
-struct ScratchDirectory(Kept<Scratch>);
+struct ScratchDirectory(Slot<Scratch>);
 
 #[async_trait]
 impl Step for ScratchDirectory {

@@ -14,7 +14,7 @@ const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::
 
 /// What `work` on `instance` comes to. If it fails because the instance has ended by itself, the error
 /// says so.
-pub(crate) async fn explaining<T>(
+pub(crate) async fn with_cause<T>(
     cx: &BuildContext,
     machine: &Machine,
     instance: &Running,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::builder::amazon::build::Build;
 use crate::builder::amazon::machine::find_network::FindNetwork;
-use crate::builder::amazon::machine::life::{start, test_image};
-use crate::builder::amazon::machine::lost::explaining;
+use crate::builder::amazon::machine::lifecycle::{start, test_image};
 use crate::builder::amazon::machine::settings::{Machine, MachineSettings, find_source};
+use crate::builder::amazon::machine::why_ended::with_cause;
 use crate::builder::amazon::source_ami::SourceOptions;
 use crate::component::BuildContext;
 use crate::step::Steps;
@@ -27,7 +27,7 @@ pub(crate) async fn test(
         let network = steps.run(FindNetwork::new(machine)).await?;
         let started = start(&steps, machine, &source, &network).await?;
         let tested = test_image(cx, &steps, machine, &source, &started);
-        explaining(cx, machine, &started.instance, tested).await?;
+        with_cause(cx, machine, &started.instance, tested).await?;
         cx.ui.say(format!("{image} has passed"));
         Ok(())
     };

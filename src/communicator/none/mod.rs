@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Target;
-use super::connector::{Connector, Pause, no_login};
-use crate::component::{BuildContext, Check, Command, Communicator, Exit, Input, Upload};
+use crate::communicator::Target;
+use crate::communicator::connector::{Connector, Pause, no_login};
+use crate::component::{
+    BuildContext, Check, Command, Communicator, Component, Exit, Input, Upload,
+};
 use crate::event::Ui;
 use crate::guest::GuestOutput;
 use crate::interpolate::BuildData;
@@ -18,12 +20,18 @@ use crate::interpolate::BuildData;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct NoOptions {}
 
+impl Component for NoOptions {
+    const TYPE: &'static str = "none";
+    const ABOUT: &'static str = "Does not connect to the machine: nothing can provision it.";
+    type Options = (Self,);
+
+    fn prepare((own,): Self::Options, _: &mut Check<'_>) -> Option<Self> {
+        Some(own)
+    }
+}
+
 #[async_trait]
 impl Connector for NoOptions {
-    fn name(&self) -> &'static str {
-        "none"
-    }
-
     fn check(&self, _: &mut Check<'_>) {}
 
     fn check_machine_is_known(&self, _: &mut Check<'_>) {}
@@ -47,7 +55,7 @@ impl Connector for NoOptions {
     }
 
     async fn build_data(&self, target: &Target) -> BuildData {
-        let mut data = no_login(self.name());
+        let mut data = no_login(Self::TYPE);
         data.insert("Host".into(), target.host.as_str().into());
         data.insert("Port".into(), target.port.unwrap_or(0).into());
         data

@@ -22,7 +22,7 @@ const MOST_PARTS: usize = 2 << 20;
 
 /// What stands beside an image of files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beside {
+pub struct RecordFile {
     /// Which build made the image, and from what.
     #[serde(flatten)]
     pub made_from: MadeFrom,
@@ -31,12 +31,12 @@ pub struct Beside {
     /// What the builder knows of it besides.
     #[serde(default)]
     pub note: String,
-    files: Vec<Told>,
+    files: Vec<ListedFile>,
 }
 
 /// What it tells of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
+struct ListedFile {
     /// Seen from the record.
     name: PathBuf,
     size: u64,
@@ -64,7 +64,7 @@ impl Seen {
     }
 }
 
-impl Told {
+impl ListedFile {
     /// Reads `path`, which is `name` seen from the record, once all of it is on its disk.
     fn of(path: &Path, name: PathBuf) -> io::Result<Self> {
         let mut file = peer::open_regular(path)?;
@@ -95,7 +95,7 @@ fn digest(file: &mut File) -> io::Result<(u64, String)> {
     Ok((size, hex::encode(digest.finalize())))
 }
 
-impl Beside {
+impl RecordFile {
     /// Writes, into the file `path`, that `files` are an image of `build` that is made from `record`
     /// now. They are below the directory of `path`. It appears as a whole, and after the image.
     ///
@@ -110,7 +110,7 @@ impl Beside {
         let directory = directory_of(path);
         let told = files.iter().map(|file| {
             let name = file.strip_prefix(directory).unwrap_or(file).to_owned();
-            Told::of(file, name).with_context(|| format!("cannot read {}", file.display()))
+            ListedFile::of(file, name).with_context(|| format!("cannot read {}", file.display()))
         });
         let beside = Self {
             made_from: MadeFrom::new(build, record, MOST_PARTS),
@@ -183,18 +183,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (image, path) = (dir.path().join("disk"), dir.path().join("record.json"));
         fs::write(&image, "image").unwrap();
-        Beside::write(&path, ("web", &record()), std::slice::from_ref(&image), "n").unwrap();
+        RecordFile::write(&path, ("web", &record()), std::slice::from_ref(&image), "n").unwrap();
         (dir, image, path)
     }
 
     fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
-        Beside::read(path).unwrap().unwrap().files(path)
+        RecordFile::read(path).unwrap().unwrap().files(path)
     }
 
     #[test]
     fn a_record_tells_of_its_image_wherever_that_is() {
         let (dir, image, path) = written();
-        let read = Beside::read(&path).unwrap().unwrap();
+        let read = RecordFile::read(&path).unwrap().unwrap();
         assert_eq!((read.made_from.build.as_str(), read.note.as_str()), ("web", "n"));
         assert_eq!(read.made_from.changes(&record()), None);
         assert_eq!(files(&path), Ok(vec![image.clone()]));
@@ -204,7 +204,7 @@ mod tests {
             fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
         }
         assert_eq!(files(&copy.path().join("record.json")), Ok(vec![copy.path().join("disk")]));
-        assert_eq!(Beside::read(&dir.path().join("none")).unwrap(), None);
+        assert_eq!(RecordFile::read(&dir.path().join("none")).unwrap(), None);
     }
 
     #[test]
@@ -229,13 +229,13 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         for name in ["/etc/passwd", "../disk", "a/../../disk"] {
             fs::write(&path, text.replace("\"disk\"", &format!("{name:?}"))).unwrap();
-            assert!(Beside::read(&path).is_err(), "{name}");
+            assert!(RecordFile::read(&path).is_err(), "{name}");
         }
         let mut of_none: serde_json::Value = serde_json::from_str(&text).unwrap();
         of_none["files"] = serde_json::json!([]);
         for text in [of_none.to_string(), "{}".to_owned(), text[..text.len() / 2].to_owned()] {
             fs::write(&path, text).unwrap();
-            assert!(Beside::read(&path).is_err());
+            assert!(RecordFile::read(&path).is_err());
         }
     }
 }

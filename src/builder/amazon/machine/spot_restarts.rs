@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::aws::account::{Account, Handle, Haste};
+use crate::aws::account::{Account, Handle, Patience};
 use crate::builder::amazon::build::{Build, BuildOptions};
-use crate::builder::amazon::machine::lost;
+use crate::builder::amazon::machine::why_ended;
 use crate::component::BuildContext;
 use crate::step::Steps;
 
@@ -15,7 +15,7 @@ const RESTARTS: usize = 2;
 
 /// A builder as the list of its steps.
 #[async_trait]
-pub(crate) trait Bake: Sync {
+pub(crate) trait StepList: Sync {
     /// What is left when it has ended well.
     type Made: Send;
 
@@ -34,11 +34,11 @@ pub(crate) trait Bake: Sync {
 /// The account that `options` say.
 pub(crate) async fn account(cx: &BuildContext, options: &BuildOptions) -> anyhow::Result<Handle> {
     let environment = &cx.facts.scope.environment;
-    Account::open(&options.access, environment, &cx.redactor, Haste::Patient).await
+    Account::open(&options.access, environment, &cx.redactor, Patience::Long).await
 }
 
 /// Has `builder` run its steps, and undoes what must not stay.
-pub(crate) async fn bake<B: Bake>(cx: &BuildContext, builder: &B) -> anyhow::Result<B::Made> {
+pub(crate) async fn bake<B: StepList>(cx: &BuildContext, builder: &B) -> anyhow::Result<B::Made> {
     let options = builder.options();
     let account = account(cx, options).await?;
     let mut restarts = RESTARTS;
@@ -49,7 +49,7 @@ pub(crate) async fn bake<B: Bake>(cx: &BuildContext, builder: &B) -> anyhow::Res
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
-        if restarts == 0 || !lost::may_begin_anew(cx, &error) {
+        if restarts == 0 || !why_ended::may_begin_anew(cx, &error) {
             return Err(match options.access.decode_authorization_messages {
                 true => account.decoded(error).await,
                 false => error,

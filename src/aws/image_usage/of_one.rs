@@ -9,7 +9,7 @@ use crate::aws::image::filter;
 
 /// Who uses the AMI `id`: instances that run, and launch templates in their latest or their default
 /// version, from which Auto Scaling groups start more.
-pub async fn users(ec2: &Ec2, id: &str) -> Result<Vec<String>, ApiError> {
+pub async fn users_of_one(ec2: &Ec2, id: &str) -> Result<Vec<String>, ApiError> {
     let (instances, templates) = join!(instances(ec2, id), launch_templates(ec2, id));
     let mut users = instances?;
     users.extend(templates?);

@@ -35,7 +35,7 @@ const AT_A_TIME: usize = 8;
 const RESOLVE: &str = "resolve:ssm:";
 
 /// Who uses which of the AMIs `ids`, in the account's region.
-pub async fn uses(
+pub async fn users_of_many(
     account: &Account,
     ids: &BTreeSet<String>,
     cancel: &CancellationToken,

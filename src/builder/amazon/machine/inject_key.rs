@@ -16,7 +16,11 @@ const BOUNDARY: &str = "==imgbake-d2ad4d2e-7d0e-4c55-8d5e-0c3f5f6f0f5a==";
 /// User data by which `cloud-init` lets the holder of `key` log in as `user` at each start, and shows
 /// the machine's host keys on its console, as it did at the first start. The template's `own` user data,
 /// in base64, stays beside it.
-pub(super) fn let_in(user: &str, key: &TemporaryKey, own: Option<&str>) -> anyhow::Result<Vec<u8>> {
+pub(super) fn inject_key(
+    user: &str,
+    key: &TemporaryKey,
+    own: Option<&str>,
+) -> anyhow::Result<Vec<u8>> {
     let hook = hook(user, &key.public_openssh());
     let all = match own {
         None => hook,
@@ -106,14 +110,14 @@ mod tests {
     #[test]
     fn the_templates_own_user_data_stays_unless_it_is_too_large() {
         let key = TemporaryKey::generate(KeyType::Ed25519, None, "packer_1").unwrap();
-        let alone = String::from_utf8(let_in("ubuntu", &key, None).unwrap()).unwrap();
+        let alone = String::from_utf8(inject_key("ubuntu", &key, None).unwrap()).unwrap();
         assert!(alone.starts_with("#cloud-boothook\n") && alone.contains(&key.public_openssh()));
         let own = BASE64.encode("#cloud-config\npackages: [nginx]\n");
-        let both = let_in("ubuntu", &key, Some(&own)).unwrap();
+        let both = inject_key("ubuntu", &key, Some(&own)).unwrap();
         let both = String::from_utf8(both).unwrap();
         assert!(both.starts_with("MIME-Version") && both.contains(&own), "{both}");
         let large = BASE64.encode(vec![b'#'; 12 * 1024]);
-        let error = let_in("ubuntu", &key, Some(&large)).unwrap_err().to_string();
+        let error = inject_key("ubuntu", &key, Some(&large)).unwrap_err().to_string();
         assert_eq!(error, "its user data leaves no room for a new key");
     }
 }
