@@ -2,16 +2,21 @@
 //! under its tag is an error.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use hcl::Value;
+use hcl::format::{Format as _, Formatter};
+use hcl::{Block, Expression};
 
 use super::installed::platform;
 use super::version::{Constraints, Version};
+use crate::diagnostic::Severity;
 use crate::peer::read_regular_text;
+use crate::source::SourceMap;
+use crate::template::ast::{Attribute, Body, Expr, ExprKind};
+use crate::template::format;
+use crate::template::hcl as language;
 
 /// The largest lock file that is read.
 const LARGEST: u64 = 1024 * 1024;
@@ -55,23 +60,22 @@ impl Lock {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let value: Value = hcl::from_str(text)?;
-        let plugins = value.as_object().and_then(|top| top.get("plugin"));
-        let plugins = plugins.and_then(Value::as_object).into_iter().flatten();
-        let pinned = |(source, body): (&String, &Value)| {
-            let body = body.as_object().with_context(|| format!("`{source}` stands twice"))?;
-            let texts = |name: &str| {
-                let entries = body.get(name).and_then(Value::as_object).into_iter().flatten();
-                entries
-                    .filter_map(|(key, sum)| Some((key.clone(), sum.as_str()?.to_owned())))
-                    .collect()
-            };
-            let version = body.get("version").and_then(Value::as_str);
-            let version = version.with_context(|| format!("`{source}` has no version"))?.to_owned();
-            let (archives, programs) = (texts("archives"), texts("programs"));
-            anyhow::Ok((source.clone(), Pinned { version, archives, programs }))
-        };
-        plugins.map(pinned).collect::<anyhow::Result<_>>().map(Self)
+        let mut sources = SourceMap::default();
+        let file = sources.add(NAME, text);
+        let (body, found) = language::parse_file(file, &sources);
+        if let Some(error) = found.0.iter().find(|found| found.severity == Severity::Error) {
+            let line = error.span.map(|span| sources.position(span).line);
+            let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            bail!("{line}{}", error.summary);
+        }
+        let mut lock = Self::default();
+        for block in body.blocks.iter().filter(|block| block.kind.value == "plugin") {
+            let source = block.labels.first().context("a plugin has no source")?.value.clone();
+            let pinned = Pinned::of(&block.body);
+            let pinned = pinned.with_context(|| format!("`{source}` has no version"))?;
+            ensure!(lock.0.insert(source.clone(), pinned).is_none(), "`{source}` stands twice");
+        }
+        Ok(lock)
     }
 
     /// What is locked of `source`.
@@ -89,24 +93,51 @@ impl Lock {
         let mut text = String::from(
             "# Written by `imgbake init`; keep it with the template. `imgbake init -upgrade` changes it.\n",
         );
-        for (source, pinned) in &self.0 {
-            // Memory takes all that it is given.
-            let _ = write!(text, "\nplugin \"{source}\" {{\n  version = \"{}\"\n", pinned.version);
-            for (name, sums) in [("archives", &pinned.archives), ("programs", &pinned.programs)] {
-                let longest = sums.keys().map(String::len).max().unwrap_or_default();
-                let _ = writeln!(text, "  {name} = {{");
-                for (platform, sum) in sums {
-                    let _ = writeln!(text, "    {platform:longest$} = \"{sum}\"");
-                }
-                text += "  }\n";
-            }
-            text += "}\n";
+        let mut formatter = Formatter::builder().prefer_ident_keys(true).build_vec();
+        for (source, Pinned { version, archives, programs }) in &self.0 {
+            let block = Block::builder("plugin")
+                .add_label(source.as_str())
+                .add_attribute(("version", version.as_str()))
+                .add_attribute(("archives", object(archives)))
+                .add_attribute(("programs", object(programs)))
+                .build();
+            // Texts have an HCL form, and memory takes all that it is given.
+            text.extend(["\n", &block.format_string(&mut formatter).unwrap_or_default()]);
         }
-        text
+        format::format(&text)
+    }
+}
+
+fn object(sums: &BTreeMap<String, String>) -> Expression {
+    let sums = sums.iter().map(|(platform, sum)| (platform.clone(), sum.as_str().into()));
+    Expression::from(hcl::Value::Object(sums.collect()))
+}
+
+/// The texts in an object.
+fn texts(value: Option<&Attribute>) -> BTreeMap<String, String> {
+    let Some(ExprKind::Object(members)) = value.map(|value| &value.value.kind) else {
+        return BTreeMap::new();
+    };
+    let texts = members.iter().filter_map(|(key, value)| Some((text(key)?, text(value)?)));
+    texts.collect()
+}
+
+fn text(expr: &Expr) -> Option<String> {
+    match &expr.kind {
+        ExprKind::String(text) => Some(text.clone()),
+        _ => None,
     }
 }
 
 impl Pinned {
+    /// What the block of a plugin says; `None` if it has no version.
+    fn of(body: &Body) -> Option<Self> {
+        let attribute = |name| body.attributes.get(name);
+        let version = text(&attribute("version")?.value)?;
+        let (archives, programs) = (texts(attribute("archives")), texts(attribute("programs")));
+        Some(Self { version, archives, programs })
+    }
+
     /// The same, with what is known of other platforms by `before`, which was locked until now. A program
     /// whose archive has changed is not the one of this release any more.
     pub fn with_others_of(mut self, before: Option<&Self>) -> Self {

@@ -1,4 +1,8 @@
 //! HCL text from its parts; the formatter lays it out.
+//!
+//! `hcl-rs`, which writes values elsewhere, writes neither comments nor empty lines, and its expressions are
+//! trees. Here most of them are texts of the template that nobody has parsed: `{{ … }}` that has become
+//! `${ … }`, and is written as it is.
 
 use crate::template::format;
 
