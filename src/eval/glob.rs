@@ -1,4 +1,7 @@
 //! File patterns: `*`, `?`, `[…]`, `{a,b}` and `**`, as `fileset` knows them.
+//!
+//! The crate `glob` knows no `{a,b}`, and walks by itself: nobody could stop it where a budget or the
+//! workspace ends.
 
 use std::collections::BTreeSet;
 use std::fs;

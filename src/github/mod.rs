@@ -1,5 +1,5 @@
-//! GitHub, as a step of a workflow meets it. Only this room reads `GITHUB_*`, `RUNNER_*` and
-//! `ACTIONS_*`.
+//! GitHub, as a step of a workflow meets it. This room reads `GITHUB_*`, `RUNNER_*` and `ACTIONS_*`; but for
+//! the ids of a run, which `provenance` takes from any CI, and a token, which plugins are fetched with.
 //!
 //! | file | what is there |
 //! |---|---|

@@ -1,4 +1,7 @@
 //! `csvdecode`.
+//!
+//! It reads by itself: what Go's `encoding/csv` refuses (a bare quote, a row that is too long) is an error of
+//! the template, and the crate `csv` takes any text.
 
 use std::collections::HashSet;
 use std::sync::Arc;
