@@ -47,7 +47,7 @@ pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) -> Exit {
     bake_all(action, plan, sources, ui, outputs)
 }
 
-/// RunSettings long a step that is cancelled may clean up: the runner asks a second time after 7.5 s, and
+/// How long a step that is cancelled may clean up: the runner asks a second time after 7.5 s, and
 /// kills it after 10 s. The end of the job does the rest.
 pub(super) const CANCELLED_STEP: Duration = Duration::from_secs(7);
 

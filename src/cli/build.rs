@@ -37,7 +37,7 @@ pub struct Arguments {
     /// to the last one before what has failed or changed.
     #[arg(long, requires = "keep_failed")]
     pub checkpoints: bool,
-    /// RunSettings long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
+    /// How long an interrupted run may clean up; what is left then, `imgbake cleanup` removes. 0: as
     /// long as it takes. Otherwise IMGBAKE_CLEANUP_TIMEOUT, or 20s.
     #[arg(long, value_parser = GoDuration::parse_length, value_name = "DURATION")]
     pub cleanup_timeout: Option<GoDuration>,
@@ -67,7 +67,7 @@ pub struct Arguments {
     /// What happens to a build's machine when a step fails.
     #[arg(long, value_enum, default_value_t)]
     pub on_error: OnErrorFlag,
-    /// RunSettings many builds run at a time; below 1: all.
+    /// How many builds run at a time; below 1: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub parallel_builds: i64,
     /// Writes what happened to this file, when the run ends: a page that needs nothing else.
@@ -121,10 +121,10 @@ impl From<OnErrorFlag> for OnError {
     }
 }
 
-/// RunSettings builds are run, whoever asks for it.
+/// How builds are run, whoever asks for it.
 #[derive(Clone, Debug, Default)]
 pub struct RunSettings {
-    /// RunSettings many run at a time; `None` is all of them.
+    /// How many run at a time; `None` is all of them.
     pub parallel: Option<usize>,
     /// One at a time, waiting for Enter after each step.
     pub debug: bool,
@@ -142,14 +142,14 @@ pub struct RunSettings {
     pub state_dir: Option<PathBuf>,
     /// When all that still run are cancelled.
     pub time_limit: Option<Duration>,
-    /// RunSettings long an interrupted run may clean up; `None` is as long as it takes.
+    /// How long an interrupted run may clean up; `None` is as long as it takes.
     pub cleanup: Option<Duration>,
 }
 
-/// RunSettings long an interrupted run may clean up if nobody says.
+/// How long an interrupted run may clean up if nobody says.
 const CLEANUP: GoDuration = GoDuration::from_secs(20);
 
-/// RunSettings long an interrupted run may clean up: as `given`, or as the environment says; `None` is as long as
+/// How long an interrupted run may clean up: as `given`, or as the environment says; `None` is as long as
 /// it takes.
 pub(super) fn cleanup_limit(
     given: Option<GoDuration>,
@@ -199,7 +199,7 @@ impl RunSettings {
     }
 }
 
-/// RunSettings a run ended.
+/// How a run ended.
 #[derive(Debug)]
 pub struct Baked {
     /// The exit code.
@@ -424,7 +424,7 @@ async fn after(limit: Option<Duration>) -> GoDuration {
     GoDuration::from(limit.unwrap_or_default())
 }
 
-/// RunSettings the program ends after a run.
+/// How the program ends after a run.
 fn exit_of(outcome: &Outcome) -> Exit {
     if !outcome.left_behind.is_empty() {
         Exit::LeftBehind

@@ -47,7 +47,7 @@ impl Taken {
         Self { names: Some(names), ..Self::any() }
     }
 
-    /// RecordFile others one that the builder brings itself, which is the default.
+    /// Beside others one that the builder brings itself, which is the default.
     pub fn with_own(self, name: &'static str, own: Arc<dyn Connector>) -> Self {
         Self { own: Some((name, own)), ..self }
     }

@@ -210,7 +210,7 @@ async fn described(ec2: &Ec2, wanted: Filter) -> Result<Vec<ImportImageTask>, Ap
     Ok(answer.import_image_tasks.unwrap_or_default())
 }
 
-/// Those that go on: what has come of the others may be wanted. RecordFile their tags their object proves
+/// Those that go on: what has come of the others may be wanted. Beside their tags their object proves
 /// them, which says itself that our build uploaded it.
 async fn all(area: &Area<'_>) -> Result<Vec<Tagged>, ApiError> {
     let s3 = area.account.s3(area.cancel);

@@ -192,7 +192,7 @@ impl<'a> Answer<'a> {
         let document =
             Document::parse(text).context("the WinRM service answers with broken XML")?;
         let answer = Self(document);
-        match answer.element("SoapFault") {
+        match answer.element("Fault") {
             Some(fault) => Err(answer.fault(fault).into()),
             None => Ok(answer),
         }
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_an_error_with_its_code() {
-        let text = r#"<s:Envelope xmlns:s="s" xmlns:w="w"><s:Body><s:SoapFault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>w:TimedOut</s:Value></s:Subcode></s:Code><s:Reason><s:Text>slow</s:Text></s:Reason></s:SoapFault></s:Body></s:Envelope>"#;
+        let text = r#"<s:Envelope xmlns:s="s" xmlns:w="w"><s:Body><s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>w:TimedOut</s:Value></s:Subcode></s:Code><s:Reason><s:Text>slow</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>"#;
         let error = Answer::parse(text).err().unwrap();
         assert!(error.downcast_ref::<SoapFault>().unwrap().is_timeout(), "{error}");
         assert!(Answer::parse("no XML").is_err());
