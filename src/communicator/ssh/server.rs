@@ -125,7 +125,7 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 /// The waits after a handshake that failed: the server was there, but not ready.
 const AFTER_FAILURE: Backoff =
     Backoff { first: Duration::from_millis(100), factor: 1.5, longest: Duration::from_secs(2) };
-/// The waits after a refusal: the key may come with cloud-init, and servers punish patience.
+/// The waits after a refusal: the key may come with cloud-init, and servers punish haste.
 const AFTER_REFUSAL: Backoff =
     Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(8) };
 
