@@ -524,6 +524,7 @@ async fn open(
 async fn sums_text(place: &Place, cx: &BuildContext) -> anyhow::Result<String> {
     let download = async {
         let opened = open(place, None, cx).await?.context("nothing came")?;
+        SUMS.check(opened.total.unwrap_or(0))?;
         SUMS.collect(opened.chunks).await
     };
     let text = SUMS.in_time(download).await??;
