@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
-use crate::support::changes::{Changes, SAME, entry};
+use crate::support::changes::{Changes, KEY, SAME, entry};
 use crate::support::{Program, Then, signal, small_disk};
 
 /// A guest that powers off by itself; `{options}` and `{more}` are for tests to change.
@@ -128,7 +128,7 @@ fn a_record_with_another_image_is_not_believed() {
 /// Killed at any time around its end, a run leaves no record, or a true one.
 #[test]
 fn a_killed_run_leaves_no_record_that_lies() {
-    let program = program();
+    let program = program().with([KEY, ("COLOUR", "")]);
     let changes = changes(&program);
     for wait in [0, 1, 2, 4, 8, 16, 32, 64] {
         let mut child = program.start(["build", "-color=false", "-skip-unchanged", "t.pkr.hcl"]);

@@ -7,6 +7,9 @@ use super::{Program, Run};
 /// What is said where nothing has changed ends with this.
 pub const SAME: &str = "was made from the same";
 
+/// The key with which secrets enter a fingerprint.
+pub const KEY: (&str, &str) = ("IMGBAKE_FINGERPRINT_KEY", "correct horse");
+
 /// What `-explain-changes` says has changed, or that nothing has.
 #[track_caller]
 pub fn explained(run: &Run) -> String {
@@ -73,7 +76,7 @@ impl Changes<'_> {
     pub fn build(&self, flags: &[&str], colour: &str) -> Run {
         let args = ["build", "-color=false"].iter().chain(flags).chain([&"t.pkr.hcl"]).copied();
         let mut command = self.program.command(args);
-        command.env("IMGBAKE_FINGERPRINT_KEY", "correct horse").env("COLOUR", colour);
+        command.env(KEY.0, KEY.1).env("COLOUR", colour);
         Run::of(command.output().expect("imgbake starts"))
     }
 
