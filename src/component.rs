@@ -115,7 +115,7 @@ pub trait Provisioning: Send + Sync {
     async fn after_failure(&self, _cx: &BuildContext) {}
 
     /// Whether the image must pass tests before anybody else sees it. A builder that
-    /// [can test](Builder::can_test) it starts a machine from it then, and calls [`test`](Self::test).
+    /// [can test](Capabilities::tests) it starts a machine from it then, and calls [`test`](Self::test).
     fn has_tests(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! What a build is made from. Builds of one [number](Record::number) make the same image, whenever
+//! What a build is made from. Builds of one [number](Record::digest) make the same image, whenever
 //! they run: the clock is no part of it. A [`Record`] knows more than the number: which part has
 //! changed since an image was made.
 

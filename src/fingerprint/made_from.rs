@@ -9,7 +9,7 @@ use super::record::{Brief, Record};
 pub struct MadeFrom {
     /// The build.
     pub build: String,
-    /// What it was made from, as [one number](Record::number).
+    /// What it was made from, as [one number](Record::digest).
     pub number: String,
     /// The same part by part, as a [`Brief`] is written; empty where that was too long.
     #[serde(default)]
