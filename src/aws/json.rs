@@ -80,7 +80,7 @@ impl JsonClient {
         let keys = self.keys.provide_credentials().await;
         let keys = keys.map_err(|error| lost(ConnectorError::other(error.into(), None)))?;
         let request = self.request(call, input.to_string(), keys);
-        let request = request.map_err(|error| SdkError::construction_failure(error))?;
+        let request = request.map_err(SdkError::construction_failure)?;
         let answer = self.http.execute(request).await.map_err(|error| {
             let is_late = error.is_timeout() && !error.is_connect();
             let error = error.without_url();

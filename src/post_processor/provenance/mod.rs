@@ -308,6 +308,9 @@ impl Provenance {
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Option<Signer>> {
+        // A key in a file is read without any of them.
+        #[cfg(not(feature = "aws"))]
+        let _ = (environment, redactor, cancel);
         let verifier = Some(&self.own.verifier).filter(|path| !path.is_empty()).map(Path::new);
         let signer = match &self.signer {
             None => return Ok(None),
