@@ -158,9 +158,11 @@ impl PostProcessing {
         let processed = processed.unwrap_or_else(|| Err(Cancelled.into()));
         let (whose, what, took) = (SpentBy::Templates, "post-processing", begun.elapsed());
         self.ui.send(Message::Spent { whose, what, took });
-        processed.map_err(|error| match fault_of(&error) {
-            Some(_) => error,
-            None => component.blame(&error).mark(error),
+        // A mark would hide that it was cancelled.
+        let is_settled = |error: &_| fault_of(error).is_some() || error.is::<Cancelled>();
+        processed.map_err(|error| match is_settled(&error) {
+            true => error,
+            false => component.blame(&error).mark(error),
         })
     }
 }

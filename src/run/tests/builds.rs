@@ -121,6 +121,20 @@ async fn an_artifact_that_was_finished_when_the_interruption_came_is_not_post_pr
 }
 
 #[tokio::test]
+async fn a_post_processor_that_is_interrupted_has_not_failed_by_itself() {
+    let stop = Stop::default();
+    let interrupt = stop.clone();
+    let mut finished = build("x", |_| async { Ok(Some(artifact("image"))) }.boxed());
+    let interrupted = move |_| {
+        interrupt.interrupt(None);
+        Err(crate::retry::Cancelled.into())
+    };
+    finished.post_processors = vec![vec![post_processor("slow", None, interrupted)]];
+    let (outcome, _) = run_until(vec![finished], &request(), stop).await;
+    assert_eq!(outcome.builds[0].fault, Some(Fault::passing(Kind::Interrupted)));
+}
+
+#[tokio::test]
 async fn what_is_left_is_in_the_outcome() {
     let leaves = build("x", |cx| {
         let stuck = Arc::new(Thing::new("machine", "i-1"));
