@@ -76,7 +76,8 @@ pub struct Options {
 
 /// Nobody is shown the password in `url`.
 fn register_password(url: &str, redactor: &Redactor) {
-    let url = url.split_once("::").map_or(url, |(_, url)| url);
+    let got = url.split_once("::").filter(|(getter, _)| place::is_word(getter));
+    let url = got.map_or(url, |(_, url)| url);
     let url = Url::parse(url).ok();
     if let Some(password) = url.as_ref().and_then(Url::password) {
         redactor.register(password);
@@ -529,4 +530,22 @@ async fn sums_text(place: &Place, cx: &BuildContext) -> anyhow::Result<String> {
     };
     let text = SUMS.in_time(download).await??;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_hidden_wherever_two_colons_stand() {
+        for url in [
+            "https://me:correct-horse@[::1]/d.img",
+            "https://me:correct-horse@a.example/a::b.img",
+            "git::https://me:correct-horse@a.example/r//d.img",
+        ] {
+            let redactor = Redactor::default();
+            register_password(url, &redactor);
+            assert!(!redactor.redact(url).contains("correct-horse"), "{url}");
+        }
+    }
 }

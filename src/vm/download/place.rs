@@ -120,7 +120,7 @@ impl Place {
 const KNOWN: &str = "a file, http, https, `git::`, `hg::`, `gcs::` or `s3::`";
 
 /// Whether `text` can be the name of a getter.
-fn is_word(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
@@ -160,7 +160,8 @@ impl Repository {
         }
         only(&url, &[option, "depth"])?;
         let host = url.host_str().unwrap_or_default();
-        if host.starts_with('-') || url.username().starts_with('-') {
+        // Git decodes both, and hands them to `ssh`.
+        if [host, url.username()].iter().any(|name| percent_decoded(name).starts_with('-')) {
             return Err(format!("`{text}` names no host"));
         }
         let revision = query(&url, option).filter(|revision| !revision.is_empty());
@@ -183,6 +184,10 @@ impl Repository {
             return Err(format!("`{text}` names no file in a repository: `REPOSITORY//PATH`"));
         }
         url.set_path(repository);
+        // Git ignores a host there, and reads what is here.
+        if url.scheme() == "file" && url.to_file_path().is_err() {
+            return Err(format!("`{text}` names no directory of this host"));
+        }
         Ok(Self { tool, url: url.to_string(), path: decoded, revision })
     }
 }
@@ -351,6 +356,8 @@ mod tests {
             ("x::https://a.example/d.img", "nothing here reads `x::`"),
             ("git::ext://sh/r//d", "no way to a repository"),
             ("git::ssh://-oProxyCommand/r//d", "names no host"),
+            ("git::ssh://%2doProxyCommand/r//d", "names no host"),
+            ("git::file://host/srv/r//d", "names no directory of this host"),
             ("git::https://a.example//", "names no file in a repository"),
             ("git::https://a.example/r//x%2F..%2F..%2Fd", "names no file in a repository"),
             ("git::https://a.example/r//d?ref=--upload-pack=x", "names no branch"),

@@ -20,8 +20,15 @@ use crate::vm::tool;
 const CHUNK: usize = 64 << 10;
 
 /// Variables that say which repository Git is in: another one than ours.
-const WHERE_GIT_IS: [&str; 4] =
-    ["GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE"];
+const WHERE_GIT_IS: [&str; 7] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_WORK_TREE",
+];
 
 /// What `file` is in its repository.
 pub(super) async fn open(file: &Repository, cx: &BuildContext) -> anyhow::Result<Opened> {
@@ -45,17 +52,28 @@ async fn fetch_by_git(
     cx: &BuildContext,
 ) -> anyhow::Result<(Command, Option<u64>)> {
     let revision = file.revision.as_deref().unwrap_or("HEAD");
-    tool::run(&cx.cancel, git(dir, ["init", "--quiet", "--bare"])).await?;
+    tool::run(&cx.cancel, git(cx, dir, ["init", "--quiet", "--bare"])).await?;
     let fetch = ["fetch", "--quiet", "--depth=1", "--no-tags", "--", &file.url, revision];
-    tool::run(&cx.cancel, git(dir, fetch)).await?;
+    tool::run(&cx.cancel, git(cx, dir, fetch)).await?;
     let blob = format!("FETCH_HEAD:{}", file.path);
-    let size = tool::run(&cx.cancel, git(dir, ["cat-file", "-s", &blob])).await;
+    let size = tool::run(&cx.cancel, git(cx, dir, ["cat-file", "-s", &blob])).await;
     let size = size.with_context(|| format!("there is no {} at {revision}", file.path))?;
-    Ok((git(dir, ["cat-file", "blob", &blob]), tool::text(&size.stdout).parse().ok()))
+    Ok((git(cx, dir, ["cat-file", "blob", &blob]), tool::text(&size.stdout).parse().ok()))
 }
 
-fn git<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new("git");
+/// A program with the environment of the run: nothing of the runner's or of ours is in it.
+fn program(name: &str, cx: &BuildContext) -> Command {
+    let mut command = Command::new(name);
+    command.env_clear().envs(cx.facts.scope.environment.vars());
+    command
+}
+
+fn git<S: AsRef<OsStr>>(
+    cx: &BuildContext,
+    dir: &Path,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = program("git", cx);
     command.arg("-C").arg(dir).args(args);
     for name in WHERE_GIT_IS {
         command.env_remove(name);
@@ -68,18 +86,18 @@ fn git<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Comman
 /// Copies the history up to the revision: the command that prints the file.
 async fn clone_by_hg(file: &Repository, dir: &Path, cx: &BuildContext) -> anyhow::Result<Command> {
     let revision = file.revision.as_deref().unwrap_or("tip");
-    let mut clone = hg();
+    let mut clone = hg(cx);
     clone.args(["clone", "--quiet", "--noupdate", "--rev", revision, "--", &file.url]);
     clone.arg(dir.join("copy"));
     tool::run(&cx.cancel, clone).await?;
-    let mut print = hg();
+    let mut print = hg(cx);
     print.arg("--cwd").arg(dir.join("copy"));
     print.args(["cat", "--rev", revision, "--", &format!("path:{}", file.path)]);
     Ok(print)
 }
 
-fn hg() -> Command {
-    let mut command = Command::new("hg");
+fn hg(cx: &BuildContext) -> Command {
+    let mut command = program("hg", cx);
     // As scripts want it, whatever the user has set.
     command.env("HGPLAIN", "1").args(["--noninteractive"]);
     command
