@@ -29,7 +29,7 @@ pub struct DockerCleaner {
     engines: Mutex<Engines>,
 }
 
-/// The engines of a journal, or why they cannot be reached.
+/// The engines that were asked for, or why they cannot be reached.
 type Engines = HashMap<Endpoint, Result<Engine, String>>;
 
 /// What is there in an engine.

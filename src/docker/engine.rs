@@ -121,7 +121,7 @@ impl Engine {
     }
 
     async fn over_ssh(endpoint: &Endpoint, environment: &Environment) -> anyhow::Result<Self> {
-        let tunnel = Tunnel::open(Address::parse(&endpoint.0)?)?;
+        let tunnel = Tunnel::open(Address::parse(&endpoint.0)?, environment)?;
         let engine = Self::reached(&Endpoint::of_socket(tunnel.socket()), environment).await;
         let engine = engine.map_err(|error| tunnel.explain(error))?;
         Ok(Self { _way: Some(Way::Ssh(Arc::new(tunnel))), ..engine })

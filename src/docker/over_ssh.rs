@@ -1,6 +1,7 @@
 //! An engine on another machine, reached as Docker's own program reaches it: `ssh HOST docker system
 //! dial-stdio`, once for each connection. The engine's client speaks with a socket of this machine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use crate::env::Environment;
 use crate::guest::harmless;
 use crate::guest::shell::quote;
 use crate::scratch::Scratch;
@@ -87,13 +89,15 @@ type Words = Arc<Mutex<String>>;
 
 impl Tunnel {
     /// Opens the socket; nobody is connected to yet.
-    pub(super) fn open(address: Address) -> anyhow::Result<Self> {
+    pub(super) fn open(address: Address, environment: &Environment) -> anyhow::Result<Self> {
         let dir = Scratch::temporary("docker")?;
         let socket = dir.path().join("docker.sock");
         let listener = UnixListener::bind(&socket);
         let listener = listener.with_context(|| format!("cannot make {}", socket.display()))?;
         let words = Words::default();
-        let listening = tokio::spawn(listen(listener, address, words.clone()));
+        let vars = environment.vars().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let listening = listen(listener, (address, vars.collect()), words.clone());
+        let listening = tokio::spawn(listening);
         Ok(Self { socket, _dir: dir, words, _listening: AbortOnDropHandle::new(listening) })
     }
 
@@ -110,10 +114,17 @@ impl Tunnel {
 }
 
 /// Connects everybody who comes, until this is dropped.
-async fn listen(listener: UnixListener, address: Address, words: Words) {
+async fn listen(
+    listener: UnixListener,
+    (address, vars): (Address, BTreeMap<String, String>),
+    words: Words,
+) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(connect(client, address.command(), words.clone()));
+        let mut command = address.command();
+        // Nothing of the runner's or of ours is in it.
+        command.env_clear().envs(&vars);
+        connections.spawn(connect(client, command, words.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
