@@ -101,7 +101,7 @@ pub(super) fn baked(
     let baked = bake(plan, sources, &action.session, how, ui);
     if let Some(outcome) = &baked.outcome {
         left(outcome, ui);
-        outputs.cancelled = outcome.stopped.is_some();
+        outputs.stopped = outcome.stopped;
         if baked.left.is_none() {
             forget(action, ui);
         }

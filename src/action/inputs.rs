@@ -10,7 +10,7 @@ mod role;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -381,7 +381,8 @@ impl Inputs {
             }
             known
         });
-        reader.given.clone_from(&given);
+        let said = given.iter().filter(|(_, text)| channel::said(text).is_some());
+        reader.given = said.map(|(name, _)| name.clone()).collect();
         let inputs = reader.inputs(texts(given)?);
         match inputs {
             Some(inputs) if reader.wrong.is_empty() => Ok(inputs),
@@ -393,8 +394,8 @@ impl Inputs {
 /// Texts → values. What is wrong is collected, and what may be.
 #[derive(Default)]
 struct Reader {
-    /// All that are known, as they came.
-    given: BTreeMap<String, String>,
+    /// The names of those that say anything.
+    given: BTreeSet<String>,
     wrong: Vec<String>,
     remarks: Vec<String>,
 }
@@ -417,8 +418,8 @@ impl Reader {
         let keep_failed = self.keep_failed(&texts);
         let force = self.boolean("force", texts.force.as_deref());
         let delete_kept = self.boolean("delete-kept", texts.delete_kept.as_deref());
-        let upload = self.parsed("upload", texts.upload.as_deref());
-        let lint = list(texts.lint.as_deref());
+        let upload = self.parsed("upload", texts.upload.as_deref().and_then(channel::said));
+        let lint = list(texts.lint.as_deref().and_then(channel::said));
         let lint = lint.iter().filter_map(|wish| self.parsed("lint", Some(wish))).collect();
         let report = text(&texts.report).map(PathBuf::from);
         let only = list(texts.only.as_deref());

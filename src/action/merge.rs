@@ -71,8 +71,7 @@ fn matrix(action: &Action) -> Result<Matrix, Vec<String>> {
 fn builds(action: &Action, matrix: &Matrix) -> Result<IndexMap<String, Build>, Vec<String>> {
     let files = files(&action.inputs.manifests)?;
     if files.is_empty() && matrix.include.is_empty() {
-        let name = manifest::FILE;
-        return Err(vec![format!("the input `manifests`: there is no `{name}` in any of them")]);
+        return Err(vec![no_manifest()]);
     }
     let mut wrong = Vec::new();
     let mut found = Vec::new();
@@ -119,8 +118,14 @@ impl Entry {
     }
 }
 
-/// Files, patterns, and directories in which each job has one of its own.
-fn files(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<String>> {
+/// That the inputs name none.
+pub(super) fn no_manifest() -> String {
+    let name = manifest::FILE;
+    format!("the input `manifests`: there is no `{name}` in any of them")
+}
+
+/// The manifests that the inputs name: files, patterns, and directories in which each job has one of its own.
+pub(super) fn files(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<String>> {
     let mut files = Vec::new();
     for path in patterns {
         let shown = path.display().to_string();

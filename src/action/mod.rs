@@ -409,7 +409,7 @@ impl Action {
         ui.settle();
         outputs.add_step(&so_far(&self.record), exit);
         outputs.write(&self.files, &self.session.redactor, exit, ui);
-        owner::give_to_owner(&self.workspace(), started);
+        owner::give_to_owner(self.workspace(), started);
         // Where this cannot be written, it was said when the step began.
         let _ = post::remember_end(&self.files);
         ui.settle();
@@ -460,8 +460,8 @@ impl Action {
     }
 
     /// The directory of the checkout, to which paths in outputs are relative.
-    fn workspace(&self) -> PathBuf {
-        self.context.workspace(&self.session.environment).to_owned()
+    fn workspace(&self) -> &Path {
+        self.context.workspace(&self.session.environment)
     }
 
     /// Waits for what GitHub answers.

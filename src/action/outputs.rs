@@ -17,6 +17,7 @@ use crate::fault::{Fault, Kind};
 use crate::github::Files;
 use crate::report::github::record::{BuildRecord, RunRecord};
 use crate::secret::Redactor;
+use crate::stop::Cause;
 
 /// The fault where no error says whose it is: this computer's.
 const UNKNOWN: Fault = Fault::lasting(Kind::Environment);
@@ -42,8 +43,8 @@ pub(super) struct Outputs {
     pub report: String,
     /// The artifact of the run with all of these; empty if there is none.
     pub artifact_url: String,
-    /// Whether the builds were interrupted.
-    pub cancelled: bool,
+    /// Why the builds were stopped before their end, if they were.
+    pub stopped: Option<Cause>,
     /// What `strategy.matrix` takes.
     pub matrix: Option<Json>,
     pub duration: Duration,
@@ -101,7 +102,7 @@ impl Outputs {
     fn all(&self, exit: Exit) -> Vec<(String, String)> {
         let result = match exit {
             Exit::Success => "success",
-            _ if self.cancelled || exit == Exit::Interrupted => "cancelled",
+            _ if self.stopped.is_some() || exit == Exit::Interrupted => "cancelled",
             _ => "failure",
         };
         let failures = self.failures.iter().map(|(build, Fault { kind, can_retry })| {

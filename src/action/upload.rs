@@ -1,5 +1,6 @@
 //! The input `upload`: what a step leaves for people, as an artifact of the run.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::outputs::Outputs;
@@ -7,17 +8,18 @@ use super::{Action, annotate};
 use crate::diagnostic::Severity;
 use crate::event::Ui;
 use crate::github::artifacts::{ArtifactName, ArtifactService, Enclosed};
+use crate::stop::Cause;
 
 /// Uploads the page of the run, the pictures of screens, what is inside the images, and the manifest, if
 /// the inputs ask for that. What cannot be uploaded is a warning: the images are there.
 pub(super) fn run(action: &Action, ui: &Ui, outputs: &mut Outputs) {
     let Some(name) = &action.inputs.upload else { return };
-    let files = files(&action.workspace(), outputs);
     let warn = |why: String| annotate(ui, Severity::Warning, "imgbake", format!("`upload`: {why}"));
-    if outputs.cancelled {
+    if outputs.stopped == Some(Cause::Interrupted) {
         // The runner ends a step that is cancelled after ten seconds, and cleaning up comes first.
         return warn("the step was cancelled, and nothing is uploaded".to_owned());
     }
+    let files = files(action.workspace(), outputs);
     if files.is_empty() {
         return ui.say("There is nothing to upload.");
     }
@@ -47,7 +49,10 @@ fn files(workspace: &Path, outputs: &Outputs) -> Vec<Enclosed> {
     let named = named.chain(outputs.sbom.iter().map(String::as_str));
     let named = named.filter(|name| !name.is_empty()).map(PathBuf::from);
     let pictures = outputs.screens.iter().flat_map(|directory| pictures(workspace, directory));
-    named.chain(pictures).map(|name| enclosed(workspace, &name)).collect()
+    let all = named.chain(pictures).map(|name| enclosed(workspace, &name));
+    // Two of one name, from inside and outside of the workspace, would spoil the archive.
+    let mut names = HashSet::new();
+    all.filter(|one| names.insert(one.name.clone())).collect()
 }
 
 /// The pictures in a directory of them, in the order in which they were taken.

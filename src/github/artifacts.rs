@@ -3,14 +3,12 @@
 //! takes.
 
 use std::fmt;
-use std::io::{Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Deserialize;
@@ -20,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::io::ReaderStream;
 use url::Url;
 
-use super::Context;
+use super::{Context, payload};
 use crate::env::Environment;
 use crate::guest::harmless;
 use crate::peer::{Allowance, open_regular};
@@ -256,9 +254,7 @@ fn refused<T>(status: StatusCode, said: String) -> Try<T, anyhow::Error> {
 
 /// The run and the job that `token` is for: `… Actions.Results:RUN:JOB …` is one of its scopes.
 fn backends(token: &str) -> Option<(String, String)> {
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Json = serde_json::from_slice(&payload).ok()?;
-    claims["scp"].as_str()?.split(' ').find_map(|scope| {
+    payload(token)["scp"].as_str()?.split(' ').find_map(|scope| {
         let (run, job) = scope.strip_prefix("Actions.Results:")?.split_once(':')?;
         (!job.contains(':')).then(|| (run.to_owned(), job.to_owned()))
     })
@@ -281,11 +277,11 @@ impl Archive {
         let mut total = 0;
         for Enclosed { name, path } in files {
             let read = || format!("cannot read {}", path.display());
-            let mut file = open_regular(path).with_context(read)?;
-            total += file.metadata().with_context(read)?.len();
-            ensure!(total <= LARGEST, "there are more than {LARGEST} bytes");
+            let file = open_regular(path).with_context(read)?;
             archive.start_file(storable(name), zip::write::SimpleFileOptions::default())?;
-            std::io::copy(&mut file, &mut archive).with_context(read)?;
+            let mut content = file.take(LARGEST - total + 1);
+            total += std::io::copy(&mut content, &mut archive).with_context(read)?;
+            ensure!(total <= LARGEST, "there are more than {LARGEST} bytes");
         }
         let mut file = archive.finish()?;
         file.seek(SeekFrom::Start(0))?;
@@ -310,6 +306,9 @@ fn storable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]

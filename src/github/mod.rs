@@ -21,6 +21,10 @@ pub mod releases;
 mod rest;
 pub mod reviews;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value as Json;
+
 use crate::env::Environment;
 
 pub use self::context::Context;
@@ -44,4 +48,11 @@ pub fn is_private(name: &str) -> bool {
     ];
     FILES.contains(&name)
         || ["INPUT_", "STATE_", "ACTIONS_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// What a token of the runner says of itself; nothing if it is none. Whoever it is shown to checks it.
+fn payload(token: &str) -> Json {
+    let payload = token.split('.').nth(1).unwrap_or_default();
+    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
+    serde_json::from_slice(&payload).unwrap_or_default()
 }

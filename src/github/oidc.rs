@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde_json::Value as Json;
 
-use super::Context;
+use super::{Context, payload};
 use crate::env::Environment;
 use crate::identity::{IdentityToken, IdentityTokens};
 use crate::peer::Allowance;
@@ -120,11 +117,9 @@ impl IdentityTokens for Runner {
     }
 }
 
-/// What `token` says of itself; nothing if it is none. Whoever it is shown to checks it.
+/// What `token` says of whom it is for.
 fn claims(token: &str) -> Vec<(String, String)> {
-    let payload = token.split('.').nth(1).unwrap_or_default();
-    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
-    let payload: Json = serde_json::from_slice(&payload).unwrap_or_default();
+    let payload = payload(token);
     let claim = |name: &&str| Some(((*name).to_owned(), payload[*name].as_str()?.to_owned()));
     CLAIMS.iter().filter_map(claim).collect()
 }

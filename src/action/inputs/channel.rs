@@ -70,7 +70,7 @@ const TAKEN: &[(&str, &[Command], &[Command])] = {
 };
 
 /// The text of an input, if it says anything: `false` is what a switch says anyway.
-fn said(text: &str) -> Option<&str> {
+pub(super) fn said(text: &str) -> Option<&str> {
     let text = text.trim();
     (!text.eq_ignore_ascii_case("false")).then_some(text)
 }
@@ -79,7 +79,7 @@ impl Reader {
     /// None is read and then ignored.
     fn check_taken(&mut self, command: Command) {
         for (name, takes, needs) in TAKEN {
-            let is_given = self.given.get(*name).map(String::as_str).and_then(said).is_some();
+            let is_given = self.given.contains(*name);
             if needs.contains(&command) && !is_given {
                 self.refuse(name, format!("say it for `command: {command}`"));
             } else if is_given && !takes.contains(&command) && !needs.contains(&command) {

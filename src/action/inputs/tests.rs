@@ -137,3 +137,11 @@ fn checkpoints_are_of_machines_that_are_kept() {
     let why = "the input `checkpoints`: say with `keep-failed` how long they stay";
     assert_eq!(read(&[]).unwrap_err(), [why]);
 }
+
+#[test]
+fn false_is_no_name_of_an_artifact_and_no_lint() {
+    let inputs = read(&[("command", "build"), ("upload", "false")]).unwrap();
+    assert_eq!(inputs.upload, None);
+    let inputs = read(&[("command", "validate"), ("lint", "false")]).unwrap();
+    assert_eq!(inputs.lint, []);
+}

@@ -166,6 +166,20 @@ fn what_builds_leave_that_failed_is_kept_too() {
     assert!(names.contains(&"page.html".to_owned()), "{names:?}");
 }
 
+/// The runner is in no hurry then, and people want to see how far the builds came.
+#[test]
+fn what_builds_leave_that_had_no_more_time_is_kept_too() {
+    let github = Artifacts::start();
+    let slow = format!(
+        "{GOOD}\nbuild {{\n  sources = [\"null.web\"]\n  provisioner \"sleep\" {{\n    duration = \"60s\"\n  }}\n}}\n"
+    );
+    let runner = github.runner("build").with("report", "page.html").with("timeout", "1s");
+    let step = runner.with("only", "null.web").file("web.pkr.hcl", slow).run().failed();
+    assert_eq!(step.outputs["result"], "cancelled");
+    let names: Vec<_> = github.files().into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"page.html".to_owned()), "{names:?}");
+}
+
 #[test]
 fn an_upload_that_is_not_taken_is_a_warning_that_says_what_to_do() {
     let taken = Artifacts::start();

@@ -123,6 +123,8 @@ fn history_lists_what_was_baked_before() {
     let runner = runner.with("manifests", "m.json").file("m.json", manifest.to_string());
     let step = runner.run().succeeded();
     assert!(step.log.open().contains("notes.txt"), "{:#?}", step.log);
+    let step = runner.with("manifests", "*.json").run().succeeded();
+    assert!(step.log.open().contains("notes.txt"), "{:#?}", step.log);
 }
 
 #[test]
