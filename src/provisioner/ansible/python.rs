@@ -84,23 +84,31 @@ fn said(ansible: Option<Version>, printed: &str) -> Option<String> {
 pub(super) fn is_needed_first(own: &Options, playbook: &Path, cx: &ProvisionContext) -> bool {
     let environment = &cx.facts.scope.environment;
     let Ok(text) = read_regular_text(playbook, LARGEST) else { return false };
+    let is_asked = gathers_first(&text)
+        && own.inventory_file.is_none()
+        && own.inventory_directory.is_none()
+        && SETTINGS.iter().all(|name| environment.get(name).is_none());
+    if !is_asked {
+        return false;
+    }
     let dir = playbook.parent().unwrap_or(Path::new(""));
     let has_variables = ["group_vars", "host_vars"].iter().any(|name| dir.join(name).exists());
     let given = own.extra_arguments.iter().map(Late::raw);
     let given = given.chain(own.ansible_env_vars.iter().map(Late::raw));
     let given = given.chain(own.inventory_file_template.as_ref().map(Late::raw));
-    let is_set = given.into_iter().any(|text| is_setting(text) || text.contains('@'));
+    let is_set = given.into_iter().any(|text| is_setting(text) || names_a_file(text));
     let home = environment.home().map(|home| home.join(".ansible.cfg"));
     let files = [environment.cwd.join("ansible.cfg"), "/etc/ansible/ansible.cfg".into()];
     let is_configured = files.into_iter().chain(home).any(|path| {
         let text = read_regular_text(&path, LARGEST).unwrap_or_default();
         text.lines().any(|line| !line.starts_with(['#', ';']) && is_setting(line))
     });
-    gathers_first(&text)
-        && own.inventory_file.is_none()
-        && own.inventory_directory.is_none()
-        && SETTINGS.iter().all(|name| environment.get(name).is_none())
-        && !(has_variables || is_set || is_configured)
+    !(has_variables || is_set || is_configured)
+}
+
+/// Whether an argument may name a file of variables, or another inventory, which may have some.
+fn names_a_file(text: &str) -> bool {
+    text.contains('@') || text.starts_with("-i") || text.starts_with("--inventory")
 }
 
 /// Whether `text` may be about which Python is used, or whether facts are asked for.
@@ -125,12 +133,21 @@ fn gathers_first(playbook: &str) -> bool {
         Some(Value::String(word)) => ["yes", "on", "true"].contains(&&*word.to_lowercase()),
         Some(_) => false,
     };
-    is_there && gathers && play.get("connection").is_none()
+    let has_more = ["connection", "vars_files"].iter().any(|key| play.get(key).is_some());
+    is_there && gathers && !has_more
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_may_name_what_says_another_python() {
+        for text in ["@vars.yml", "-i", "-ihosts.ini", "--inventory=hosts.ini"] {
+            assert!(names_a_file(text), "{text}");
+        }
+        assert!(!names_a_file("--become"));
+    }
 
     #[test]
     fn a_python_that_ansible_cannot_use_is_named() {
@@ -156,6 +173,7 @@ mod tests {
             "- hosts: all\n  gather_facts: no\n- hosts: all\n",
             "- hosts: localhost\n- hosts: all\n",
             "- hosts: all\n  connection: local\n",
+            "- hosts: all\n  vars_files: [python.yml]\n",
             "- hosts: all\n  vars:\n    ansible_python_interpreter: /opt/python\n",
             "- import_playbook: python.yml\n- hosts: all\n",
             "- hosts: all\n  gather_facts: '{{ facts }}'\n",
