@@ -38,9 +38,8 @@ pub async fn login_to_public(
     account: &Account,
     cancel: &CancellationToken,
 ) -> anyhow::Result<(String, Secret)> {
-    const CALL: &str = "GetAuthorizationToken";
     let api = JsonClient::of(account, &PUBLIC, None, cancel)?;
-    let answer = api.call(CALL, |client| client.clone().call(CALL, json!({}))).await;
+    let answer = api.ask("GetAuthorizationToken", json!({})).await;
     let answer = answer.context("Amazon's public registry gives out no token")?;
     read(answer["authorizationData"]["authorizationToken"].as_str())
 }

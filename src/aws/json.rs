@@ -16,12 +16,13 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use reqwest::{Client, Request, Response};
+use reqwest::{Client, Request};
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::account::Account;
 use crate::aws::call::Api;
+use crate::aws::error::ApiError;
 use crate::aws::keys::Keys;
 use crate::peer::Allowance;
 use crate::web;
@@ -71,8 +72,8 @@ impl JsonClient {
         Ok(account.api(service.api, &Self { http, keys, service, region, url }, cancel))
     }
 
-    /// The answer to `call` with this `input`.
-    pub async fn call(
+    /// The answer to one try of `call` with this `input`.
+    async fn once(
         self,
         call: &'static str,
         input: Json,
@@ -91,7 +92,7 @@ impl JsonClient {
             }
         })?;
         let status = answer.status().as_u16();
-        let body = body(answer).await;
+        let body = web::body(answer, ANSWER).await;
         let body = body.map_err(|error| lost(ConnectorError::io(error.into())))?;
         understood(status, &body)
     }
@@ -115,6 +116,13 @@ impl JsonClient {
         let request = request
             .fold(self.http.post(&self.url), |request, (name, value)| request.header(name, value));
         Ok(request.body(body).build()?)
+    }
+}
+
+impl JsonApi {
+    /// The answer to `call` with this `input`, tried again where that can help.
+    pub async fn ask(&self, call: &'static str, input: Json) -> Result<Json, ApiError> {
+        self.call(call, |client| client.clone().once(call, input.clone())).await
     }
 }
 
@@ -147,15 +155,6 @@ fn why(answer: &Json) -> ErrorMetadata {
         why = why.message(message);
     }
     why.build()
-}
-
-async fn body(mut answer: Response) -> anyhow::Result<Vec<u8>> {
-    let mut all = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
-        ANSWER.check((all.len() + chunk.len()) as u64)?;
-        all.extend_from_slice(&chunk);
-    }
-    Ok(all)
 }
 
 fn lost(error: ConnectorError) -> SdkError<Refused, HttpResponse> {

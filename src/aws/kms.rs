@@ -87,10 +87,8 @@ impl SigningKey {
         let KeyName { host, name } = key;
         let url = host.as_ref().map(|host| format!("https://{host}"));
         let api = JsonClient::of(account, &KMS, url, cancel)?;
-        let input = json!({ "KeyId": name });
-        let known =
-            api.call("GetPublicKey", |client| client.clone().call("GetPublicKey", input.clone()));
-        let known = known.await.with_context(|| format!("the key {name} of KMS"))?;
+        let known = api.ask("GetPublicKey", json!({ "KeyId": name })).await;
+        let known = known.with_context(|| format!("the key {name} of KMS"))?;
         let knows = |algorithm: &str| {
             let all = known["SigningAlgorithms"].as_array();
             all.is_some_and(|all| all.iter().any(|one| one == algorithm))
@@ -124,8 +122,8 @@ impl SigningKey {
             "MessageType": "DIGEST",
             "SigningAlgorithm": algorithm,
         });
-        let signed = self.api.call("Sign", |client| client.clone().call("Sign", input.clone()));
-        let signed = signed.await.with_context(|| format!("the key {} of KMS", self.name))?;
+        let signed = self.api.ask("Sign", input).await;
+        let signed = signed.with_context(|| format!("the key {} of KMS", self.name))?;
         let signature = bytes(&signed, "Signature").context("KMS answers no signature")?;
         ensure!(!signature.is_empty(), "KMS answers an empty signature");
         Ok(signature)

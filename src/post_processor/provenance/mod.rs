@@ -271,7 +271,8 @@ impl PostProcessor for Provenance {
 
     #[cfg(feature = "aws")]
     fn permissions(&self, environment: &Environment) -> Vec<Permission> {
-        let Some(SignedBy::Kms(key)) = &self.signer else { return Vec::new() };
+        let signer = self.signer.as_ref().filter(|_| self.own.provenance);
+        let Some(SignedBy::Kms(key)) = signer else { return Vec::new() };
         let region = key.region().map(str::to_owned);
         let region = region.or_else(|| Access::default().region_given(environment));
         vec![Regions::new(region, &[]).sign_with(key.name())]
