@@ -287,9 +287,13 @@ impl AsyncRead for Channel {
         while buffer.remaining() > 0 {
             if self.rest.is_empty() {
                 match self.stream()?.poll_next(cx) {
-                    Poll::Ready(Some(packet)) => self.rest = Bytes::from_owner(packet?),
+                    Poll::Ready(Some(Ok(packet))) => self.rest = Bytes::from_owner(packet),
+                    Poll::Ready(Some(Err(error))) if buffer.remaining() == before => {
+                        return Poll::Ready(Err(error));
+                    }
                     Poll::Pending if buffer.remaining() == before => return Poll::Pending,
-                    Poll::Ready(None) | Poll::Pending => break,
+                    // What has come is read first; what stopped it is said the next time.
+                    Poll::Ready(None | Some(Err(_))) | Poll::Pending => break,
                 }
             }
             let fits = self.rest.len().min(buffer.remaining());
