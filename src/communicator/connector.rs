@@ -18,8 +18,8 @@ use crate::secret::Secret;
 /// One way to talk to machines, with the options that a template gives for it.
 ///
 /// Its options struct implements it, and is registered as a component, or a builder brings it. A builder
-/// asks what the connector needs (a port, a key, an
-/// address) and never which one it is, so that a new connector changes no builder.
+/// asks what the connector needs (a port, a key, an address) and never which one it is, so that a new
+/// connector changes no builder.
 #[async_trait]
 pub trait Connector: fmt::Debug + Send + Sync {
     /// Reports everything that is wrong with the options.

@@ -79,7 +79,7 @@ impl Taken {
         let own = own.map(|(_, connector)| connector.clone());
         let connector = own.or_else(|| registered.make(name, check))?;
         let keys = match self.finds_passwords {
-            true => registered.all(check).into_iter().find(|one| one.says_key()),
+            true => registered.with_key(check),
             false => None,
         };
         Some(keys.and_then(|keys| connector.finding_password(&*keys)).unwrap_or(connector))
@@ -108,7 +108,10 @@ impl Taken {
 }
 
 /// Connectors that a builder brings, and why others do not take them.
-const OF_BUILDERS: &[(&str, &str)] = &[("docker", "this builder starts no container")];
+const OF_BUILDERS: &[(&str, &str)] = &[
+    ("docker", "this builder starts no container"),
+    ("dockerWindowsContainer", "containers of Windows are not built"),
+];
 
 impl Options {
     /// The connector that the template chooses among those that the builder takes. Reports what is

@@ -47,15 +47,16 @@ impl Connectors {
         check.absorb(|body, facts, redactor| prepare(descriptor, body, facts, redactor))
     }
 
-    /// All connectors that the template's options make.
-    pub(super) fn all(&self, check: &mut Check<'_>) -> Vec<Arc<dyn Connector>> {
-        let made = check.absorb(|body, facts, redactor| {
+    /// The first whose options say which SSH key a machine gets.
+    pub(super) fn with_key(&self, check: &mut Check<'_>) -> Option<Arc<dyn Connector>> {
+        let found = check.absorb(|body, facts, redactor| {
             let made =
                 self.known.values().filter_map(|one| prepare(one, body, facts, redactor).ok());
-            // Nobody chose them: what they lack is no fault.
-            Ok((made.map(|(connector, _)| connector).collect(), Diagnostics::default()))
+            let found = made.map(|(connector, _)| connector).find(|one| one.says_key());
+            // Nobody chose it: what it lacks is no fault.
+            Ok((found, Diagnostics::default()))
         });
-        made.unwrap_or_default()
+        found.flatten()
     }
 }
 

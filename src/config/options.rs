@@ -154,22 +154,16 @@ impl OptionSchema {
     /// These options with those of `others`, where they take them.
     pub fn filled(self: Arc<Self>, others: &[Arc<Self>]) -> Arc<Self> {
         let Some(slot) = self.slot.filter(|_| !others.is_empty()) else { return self };
-        let (before, after) = self.options.split_at(slot);
-        let part = |options: &[OptionDoc]| Arc::new(Self::new(options.to_vec()));
-        let mut groups = vec![part(before)];
+        let mut options = self.options.clone();
+        let (mut not_built, mut renamed) = (self.not_built.clone(), self.renamed.clone());
         // What one of them needs, is needed only where it is chosen.
-        let others = others.iter().map(|other| {
-            let of = |option: &OptionDoc| OptionDoc { required: false, ..option.clone() };
-            let own = Self::new(other.options.iter().map(of).collect());
-            let (not_built, renamed) = (other.not_built.clone(), other.renamed.clone());
-            Arc::new(Self { not_built, renamed, ..own })
-        });
-        groups.extend(others);
-        groups.push(part(after));
-        let Self { mut not_built, mut renamed, options, places, .. } = Self::joined(&groups);
-        not_built.splice(0..0, self.not_built.iter().cloned());
-        renamed.splice(0..0, self.renamed.iter().cloned());
-        Arc::new(Self { options, places, not_built, renamed, slot: None })
+        let theirs = others.iter().flat_map(|other| &other.options);
+        options.splice(slot..slot, theirs.map(|one| OptionDoc { required: false, ..one.clone() }));
+        for other in others {
+            not_built.extend_from_slice(&other.not_built);
+            renamed.extend_from_slice(&other.renamed);
+        }
+        Arc::new(Self { not_built, renamed, ..Self::new(options) })
     }
 
     /// In the order of their declaration.

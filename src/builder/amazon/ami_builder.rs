@@ -93,7 +93,7 @@ impl<B: AmiBuilder> Builder for B {
     async fn test(&self, cx: &BuildContext, image: &str) -> anyhow::Result<()> {
         match self.pairing() {
             Some(pair) => test(cx, pair, image).await,
-            None => anyhow::bail!("this builder starts no instance"),
+            None => anyhow::bail!("this builder cannot start what it makes"),
         }
     }
 
@@ -105,9 +105,12 @@ impl<B: AmiBuilder> Builder for B {
         let at = self.ami().regions(environment);
         match purpose {
             Purpose::Build => self.permissions_to_build(&at),
-            Purpose::Test => {
-                [machine::permissions_to_test(&at), image::permissions_to_mark(&at)].concat()
-            }
+            Purpose::Test => match self.pairing() {
+                Some(_) => {
+                    [machine::permissions_to_test(&at), image::permissions_to_mark(&at)].concat()
+                }
+                None => Vec::new(),
+            },
             Purpose::Keep => match self.pairing().filter(|_| self.keeps_failed()) {
                 Some(pair) => machine::permissions_to_keep(&pair.machine, &at),
                 None => Vec::new(),

@@ -155,7 +155,7 @@ impl StepList for AmazonEbs {
         let fast_launch = &self.own.fast_launch;
         steps.run(EnableFastLaunch::new(imaging, fast_launch, &images)).await?;
         let made = (&source, instance.as_str());
-        ami_plan::hand_over(cx, steps, &running.imaging, Self::BUILDER_ID, made, images).await
+        ami_plan::hand_over(cx, steps, imaging, Self::BUILDER_ID, made, images).await
     }
 }
 

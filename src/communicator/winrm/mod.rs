@@ -324,8 +324,7 @@ impl Communicator for WinRm {
     }
 
     async fn close(&self) {
-        self.ends.close();
-        let _ = tokio::time::timeout(GOODBYE, self.ends.wait()).await;
+        self.settle().await;
         self.service.hang_up();
     }
 }
