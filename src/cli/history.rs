@@ -64,12 +64,12 @@ pub fn run(session: &Session, ui: &Ui, arguments: &Arguments) -> Exit {
         let Some(Planned { plan, .. }) = session.shown(ui, planned, &sources) else {
             return Exit::Failure;
         };
-        let desk = HistoryCommand { session, ui, arguments };
+        let command = HistoryCommand { session, ui, arguments };
         if arguments.iam_policy {
-            return desk.show_policy(&plan);
+            return command.show_policy(&plan);
         }
         on_runtime(ui, async {
-            let (found, exit) = desk.look(&plan).await;
+            let (found, exit) = command.look(&plan).await;
             rows.extend(found);
             exit
         })

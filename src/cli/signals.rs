@@ -25,9 +25,9 @@ pub const ENDING: [(Signal, &str); 7] = [
     (Signal::USR2, "user defined signal 2"),
 ];
 
-/// How long a run that is over may take to say so after a second signal.
 /// How long the last words may take to be read after an interruption.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a run that is over may take to say so after a second signal.
 const REPORT: Duration = Duration::from_secs(1);
 
 /// Listens for one of them.

@@ -49,7 +49,7 @@ fn secrets<'a>(subject: &Subject<'a>) -> impl Iterator<Item = (&'a str, Span)> {
     let chains = template.builds.iter().flat_map(|build| build.post_processors.iter().flatten());
     let bodies = sources.chain(data).chain(chains.map(|block| &block.body));
     let options = bodies.filter_map(|body| body.attributes.get("secret_key"));
-    let variables = subject.template.variables.iter();
+    let variables = template.variables.iter();
     let named = variables.filter(|variable| variable.name.value.contains("secret"));
     let defaults = named.filter_map(|variable| variable.default.as_ref());
     options.map(|attribute| &attribute.value).chain(defaults).filter_map(secret)

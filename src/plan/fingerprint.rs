@@ -57,8 +57,8 @@ impl PlannedBuild {
         let mut machine = Ingredients::default().keyed(key);
         machine.add_text(Kind::Option, "name", &self.name);
         machine.add_text(Kind::Option, "type", &self.facts.builder_type);
-        let is_of_image = |name: &str| self.builder.is_image_option(name);
-        machine.add_options(Kind::Option, &self.options, scope, |name| !is_of_image(name));
+        let is_image = |name: &str| self.builder.is_image_option(name);
+        machine.add_options(Kind::Option, &self.options, scope, |name| !is_image(name));
         match self.builder.reads() {
             Some(files) => machine.add_files(files),
             None => machine.add_unseen(format!("the builder `{}`", self.facts.builder_type)),
@@ -73,7 +73,7 @@ impl PlannedBuild {
             of_provisioners = of_provisioners.and(one);
         }
         let mut image = Ingredients::default();
-        image.add_options(Kind::Image, &self.options, scope, is_of_image);
+        image.add_options(Kind::Image, &self.options, scope, is_image);
         image = self.tests(scope).into_iter().fold(image, Ingredients::and);
         let image = image.without_secrets(redactor);
         machine.without_secrets(redactor).and(of_provisioners).and(image)

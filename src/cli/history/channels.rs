@@ -14,8 +14,8 @@ use crate::cli::Exit;
 use crate::permission::Permission;
 
 /// Notes the channels of all images that were published.
-pub(super) async fn note(desk: &HistoryCommand<'_>, rows: &mut [Row]) -> Exit {
-    let prefix = format!("{}/", desk.arguments.prefix);
+pub(super) async fn note(command: &HistoryCommand<'_>, rows: &mut [Row]) -> Exit {
+    let prefix = format!("{}/", command.arguments.prefix);
     let mut published: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
         // A tag is a text of anybody who may tag: what is no name is refused below.
@@ -26,12 +26,12 @@ pub(super) async fn note(desk: &HistoryCommand<'_>, rows: &mut [Row]) -> Exit {
     let mut exit = Exit::Success;
     for ((region, image), published) in published {
         let what = format!("the channels of `{image}` in {region}");
-        match desk.ui.wait_for(&what, said(desk, &region, &image)).await {
+        match command.ui.wait_for(&what, said(command, &region, &image)).await {
             Ok(channels) => {
                 published.iter().for_each(|at| note_in(&mut rows[*at], &image, &channels));
             }
             Err(error) => {
-                desk.warn(&format!("Error: {what} are not known: {error:#}"));
+                command.warn(&format!("Error: {what} are not known: {error:#}"));
                 exit = Exit::Failure;
             }
         }
@@ -41,15 +41,15 @@ pub(super) async fn note(desk: &HistoryCommand<'_>, rows: &mut [Row]) -> Exit {
 
 /// All channels of an image in a region, with what each says and said.
 async fn said(
-    desk: &HistoryCommand<'_>,
+    command: &HistoryCommand<'_>,
     region: &str,
     image: &str,
 ) -> anyhow::Result<Vec<(String, Vec<Release>)>> {
-    let session = desk.session;
+    let session = command.session;
     let (environment, redactor) = (session.environment.clone(), session.redactor.clone());
     let cancel = CancellationToken::new();
-    let cx = Context { environment, redactor, ui: desk.ui.clone(), cancel };
-    let channels = Channels::new(&desk.arguments.prefix, image)?;
+    let cx = Context { environment, redactor, ui: command.ui.clone(), cancel };
+    let channels = Channels::new(&command.arguments.prefix, image)?;
     let region = cx.region(Some(region), Patience::Short).await?;
     let mut all = Vec::new();
     for channel in releases::all(&region, &channels).await? {

@@ -14,6 +14,7 @@
 //! | `run`, `build` | what the log tells |
 //! | `excerpt`, `room` | how much of it is kept |
 //! | `html`, `section`, `bars` | how it looks |
+//! | `span` | how long the run was, and what took how long |
 //! | `picture` | the pictures of screens that are shown |
 
 mod bars;
