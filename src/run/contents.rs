@@ -95,7 +95,9 @@ impl PackageSurvey {
         }
         if image.was_there() {
             let why = "an earlier run has made this image, and what it wrote is still true";
-            cx.ui.say(format!("No new SBOM: {why}."));
+            if self.dir.is_some() {
+                cx.ui.say(format!("No new SBOM: {why}."));
+            }
             return None;
         }
         let Seen { before, after, wrong } = std::mem::take(&mut *self.seen());
