@@ -209,15 +209,18 @@ fn its_mistakes_are_shown_where_they_are() {
     assert_eq!(refused, ["C005 the value of `cpus` cannot be used at `3`: "]);
 }
 
+/// What `imgbake explain` says of `topic`.
+fn explained(topic: &str, known: Known<'_>) -> String {
+    let pages = explain::find(topic, known).unwrap();
+    pages.iter().map(explain::text).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn it_is_explained() {
     let registry = registry(&Given::default());
     let environment = environment(Path::new("/"));
     let known = Known { registry: &registry, environment: &environment };
-    let text = |topic| {
-        let pages = explain::find(topic, known).unwrap();
-        pages.iter().map(explain::text).collect::<Vec<_>>().join("\n")
-    };
+    let text = |topic| explained(topic, known);
     insta::assert_snapshot!(text("acme-vm"), @"
     acme-vm (builder): Makes a machine at Acme.
 
@@ -259,10 +262,7 @@ fn a_connector_is_explained_with_the_builders_that_take_it() {
     let registry = registry(&Given::default());
     let environment = environment(Path::new("/"));
     let known = Known { registry: &registry, environment: &environment };
-    let text = |topic| {
-        let pages = explain::find(topic, known).unwrap();
-        pages.iter().map(explain::text).collect::<Vec<_>>().join("\n")
-    };
+    let text = |topic| explained(topic, known);
     insta::assert_snapshot!(text("acme"), @"
     acme (communicator): Connects over a line of Acme.
 
