@@ -47,7 +47,7 @@ fn a_container_is_kept_in_one_way_and_made_of_one_image() {
         ),
         (
             "image = \"a\"\ncommit = true\ncommunicator = \"dockerWindowsContainer\"",
-            "imgbake does not have it",
+            "containers of Windows are not built",
         ),
         (
             "image = \"a\"\ndiscard = true\nauthor = \"me\"",
