@@ -40,7 +40,7 @@
 //! | `aws` | an AWS account: credentials, clients, waiters; `aws/resource` has each kind of thing that a build makes; behind the feature `aws` |
 //! | `github` | the run of a workflow, as its step sees it |
 //! | **contract** | **what a component is, what it gets and what it leaves** |
-//! | `script` | what all shells share: variables, statuses; scripts on this machine |
+//! | `script` | what all shells share: variables, statuses; scripts on this machine, and what programs there complain of |
 //! | `step` | do + undo |
 //! | `sbom` | what is inside a machine: its packages, what has changed; documents of it, ours and others' |
 //! | `component` | the traits: Builder, Provisioner, PostProcessor, DataSource, Communicator, Artifact, Cleaner; and the context that each is given |

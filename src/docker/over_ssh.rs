@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use percent_encoding::percent_decode_str;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -16,14 +16,9 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::env::Environment;
-use crate::guest::harmless;
 use crate::guest::shell::quote;
 use crate::scratch::Scratch;
-
-/// What is kept of what `ssh` complains of.
-const MOST_WORDS: u64 = 64 << 10;
-/// How long it may take to say it, once it has nothing else to say.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+use crate::script::complaints::Complaints;
 
 /// Where an engine is: `ssh://[USER@]HOST[:PORT][/SOCKET]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +35,7 @@ impl Address {
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let url = Url::parse(text).context("this is no address such as ssh://user@host")?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let user = url.username().to_owned();
+        let user = percent_decode_str(url.username()).decode_utf8()?.into_owned();
         ensure!(url.password().is_none(), "`ssh` takes no password from an address: use a key");
         ensure!(
             url.query().is_none() && url.fragment().is_none(),
@@ -145,7 +140,8 @@ async fn connect(client: UnixStream, mut command: Command, words: Words) {
 /// Passes on what both sides say, until the engine has said all; tells what `ssh` complains of, if it fails.
 async fn pass_on(client: UnixStream, mut child: Child, tell: impl Fn(String)) -> Option<()> {
     let (mut input, mut output) = (child.stdin.take()?, child.stdout.take()?);
-    let mut complaints = child.stderr.take()?.take(MOST_WORDS);
+    // Where connections are shared, the one that stays keeps its pipe open.
+    let complaints = Complaints::of(child.stderr.take());
     let (mut from, mut to) = client.into_split();
     let up = async {
         let _ = tokio::io::copy(&mut from, &mut input).await;
@@ -160,13 +156,9 @@ async fn pass_on(client: UnixStream, mut child: Child, tell: impl Fn(String)) ->
         () = up => {}
         () = down => {}
     }
-    let mut said = Vec::new();
-    // Where connections are shared, the one that stays has them open.
-    let _ = tokio::time::timeout(LAST_WORDS, complaints.read_to_end(&mut said)).await;
     let status = child.wait().await.ok()?;
     if !status.success() {
-        let lines: Vec<_> = said.split(|&byte| byte == b'\n').map(harmless).collect();
-        tell(lines.join(" ").trim().to_owned());
+        tell(complaints.last().await.replace('\n', " "));
     }
     // Who hears that it is over asks what was told.
     let _ = to.shutdown().await;
@@ -190,6 +182,7 @@ mod tests {
             ("ssh://far", "-- far docker system dial-stdio"),
             ("ssh://me@far:2222", "-l me -p 2222 -- far docker system dial-stdio"),
             ("ssh://far/run/a.sock", "-- far docker --host unix:///run/a.sock system dial-stdio"),
+            ("ssh://j%2edoe@far", "-l j.doe -- far docker system dial-stdio"),
             ("ssh://[::1]", "-- ::1 docker system dial-stdio"),
         ] {
             assert_eq!(words(text).as_deref(), Ok(line), "{text}");
@@ -198,6 +191,7 @@ mod tests {
             ("ssh://", "names no machine"),
             ("ssh://-oProxyCommand=x", "names no machine"),
             ("ssh://-l@far", "names no machine"),
+            ("ssh://%2dl@far", "names no machine"),
             ("ssh://me:word@far", "takes no password"),
             ("ssh://far?x=1", "says more"),
         ] {

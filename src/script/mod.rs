@@ -4,6 +4,7 @@
 //! `shell-local` provisioner and post-processor.
 
 pub mod child;
+pub mod complaints;
 pub mod local;
 mod nesting;
 mod variables;

@@ -4,15 +4,11 @@
 use std::process::Stdio;
 
 use anyhow::Context as _;
-use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::vm::tool;
-
-/// What is kept of a program's standard error.
-const KEPT_STDERR: u64 = 64 * 1024;
+use crate::script::complaints::Complaints;
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,15 +123,7 @@ async fn own(
     guard: Option<Child>,
     kill: CancellationToken,
 ) -> Ended {
-    let stderr = child.stderr.take();
-    let printed = tokio::spawn(async move {
-        let mut printed = Vec::new();
-        if let Some(stderr) = stderr {
-            // An unreadable rest is no reason to lose what was read.
-            let _ = stderr.take(KEPT_STDERR).read_to_end(&mut printed).await;
-        }
-        without_notices(&tool::text(&printed))
-    });
+    let complaints = Complaints::of(child.stderr.take());
     let status = match kill.run_until_cancelled(child.wait()).await {
         Some(status) => status,
         None => {
@@ -151,6 +139,6 @@ async fn own(
     }
     let ok = status.as_ref().is_ok_and(std::process::ExitStatus::success);
     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    let stderr = printed.await.unwrap_or_default();
+    let stderr = without_notices(&complaints.last().await);
     Ended { ok, name, status, stderr }
 }

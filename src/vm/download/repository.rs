@@ -14,6 +14,7 @@ use super::place::{Repository, Tool};
 use super::transfer::Opened;
 use crate::component::BuildContext;
 use crate::scratch::{self, Scratch};
+use crate::script::complaints::Complaints;
 use crate::vm::tool;
 
 /// How much is read at once.
@@ -107,6 +108,7 @@ fn hg(cx: &BuildContext) -> Command {
 struct Printing {
     child: Child,
     output: ChildStdout,
+    complaints: Complaints,
     name: String,
     _scratch: Scratch,
 }
@@ -121,7 +123,8 @@ fn printed(
     let started = command.process_group(0).kill_on_drop(true).spawn();
     let mut child = started.with_context(|| format!("cannot run `{name}`"))?;
     let output = child.stdout.take().context("its output is a pipe")?;
-    let printing = Printing { child, output, name, _scratch: scratch };
+    let complaints = Complaints::of(child.stderr.take());
+    let printing = Printing { child, output, complaints, name, _scratch: scratch };
     let chunks = stream::try_unfold(printing, |mut printing| async move {
         let mut chunk = vec![0; CHUNK];
         let read = printing.output.read(&mut chunk).await?;
@@ -129,11 +132,11 @@ fn printed(
             chunk.truncate(read);
             return anyhow::Ok(Some((chunk, printing)));
         }
-        let Printing { child, name, .. } = printing;
-        let ended = child.wait_with_output().await?;
-        match ended.status.success() {
+        let Printing { mut child, complaints, name, .. } = printing;
+        let status = child.wait().await?;
+        match status.success() {
             true => Ok(None),
-            false => bail!("`{name}` failed ({}): {}", ended.status, tool::text(&ended.stderr)),
+            false => bail!("`{name}` failed ({status}): {}", complaints.last().await),
         }
     });
     Ok(chunks.boxed())
