@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use futures::future::{join_all, try_join_all};
 use futures::{StreamExt as _, stream};
@@ -15,9 +15,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::shell::{Input, Shell};
-use super::transfer::{LONGEST_WORDS, digest, pack, success};
+use super::transfer::{LONGEST_WORDS, arrived, digest, give, success};
 use super::{WinRm, encoded};
-use crate::communicator::bridge;
 use crate::communicator::progress::Counter;
 use crate::event::Stream;
 use crate::guest::{Capture, GuestOutput};
@@ -64,11 +63,7 @@ pub(super) async fn upload(
     };
     let hold = hold(holder, to, told, &all_came);
     let (written, (), digest) = tokio::try_join!(hold, parts, whole)?;
-    ensure!(
-        written == digest,
-        "the file on the machine has the digest {written:?}, not {digest}: it was changed on its way"
-    );
-    Ok(())
+    arrived(&written, &digest)
 }
 
 /// Holds the file until `all_came`; its digest. `told` gets its path.
@@ -100,16 +95,9 @@ async fn part(
     let mut file = open_regular(path)?;
     file.seek(SeekFrom::Start(range.start))?;
     let reader = file.take(range.end - range.start);
-    let (writer, blocks) = bridge::writer();
-    let counter = counter.clone();
-    let packing = tokio::task::spawn_blocking(move || pack(reader, writer, &counter));
-    let input: Input<'_> = Box::pin(blocks.map(|block| Ok(block?)));
-    let mut said = Capture::keeping(LONGEST_WORDS);
     let line = encoded(&[("held", held), ("at", &range.start.to_string())], PART);
-    let exit = shell.run(&line, Some(input), &mut said).await?;
-    success(&said, exit)?;
     // The digest of the whole is what counts.
-    packing.await?.map(drop)
+    give(shell, &line, reader, counter.clone()).await.map(drop)
 }
 
 /// Passes on the first line, and keeps all.

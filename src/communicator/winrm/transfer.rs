@@ -6,6 +6,7 @@
 
 use std::io::{self, BufWriter, Read, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use flate2::write::GzEncoder;
 use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::shell::Input;
+use super::shell::{Input, Shell};
 use super::soap::SoapFault;
 use super::{WinRm, encoded, parts};
 use crate::communicator::bridge::{self, BlockWriter};
@@ -78,26 +79,41 @@ pub(super) async fn upload(
         }
     };
     let counter = Counter::new(ui, what, Some(size));
-    give(winrm, reader, &[("to", to), ("unpacks", "")], counter).await
+    receive(winrm, reader, &[("to", to), ("unpacks", "")], counter).await
 }
 
 /// Gives [`RECEIVE`] what `reader` holds.
-async fn give(
+async fn receive(
     winrm: &WinRm,
     reader: impl Read + Send + 'static,
     values: &[(&str, &str)],
     counter: Counter,
 ) -> anyhow::Result<()> {
+    let line = encoded(values, RECEIVE);
+    let (digest, said) = give(winrm.open().await?, &line, reader, counter.into()).await?;
+    arrived(&String::from_utf8_lossy(&said.stdout), &digest)
+}
+
+/// Gives one of our scripts what `reader` holds: the digest of it, and what the script has said.
+pub(super) async fn give(
+    shell: Shell,
+    line: &str,
+    reader: impl Read + Send + 'static,
+    counter: Arc<Counter>,
+) -> anyhow::Result<(String, Capture)> {
     let (writer, blocks) = bridge::writer();
     let packing = tokio::task::spawn_blocking(move || pack(reader, writer, &counter));
     let input: Input<'_> = Box::pin(blocks.map(|block| Ok(block?)));
     let mut said = Capture::keeping(LONGEST_WORDS);
-    let line = encoded(values, RECEIVE);
-    let exit = winrm.run_line(&line, Some(input), &mut said).await?;
+    let exit = shell.run(line, Some(input), &mut said).await?;
     success(&said, exit)?;
     // Whoever reads no more ends the packing.
-    let digest = packing.await??;
-    let written = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    Ok((packing.await??, said))
+}
+
+/// An error unless what the machine has `written` has our `digest`.
+pub(super) fn arrived(written: &str, digest: &str) -> anyhow::Result<()> {
+    let written = written.trim();
     ensure!(
         written == digest,
         "the file on the machine has the digest {written:?}, not {digest}: it was changed on its way"
@@ -106,11 +122,7 @@ async fn give(
 }
 
 /// Writes all of `reader` as base64 of its compressed bytes, and gives the digest of it.
-pub(super) fn pack(
-    mut reader: impl Read,
-    to: BlockWriter,
-    counter: &Counter,
-) -> anyhow::Result<String> {
+fn pack(mut reader: impl Read, to: BlockWriter, counter: &Counter) -> anyhow::Result<String> {
     let text = EncoderWriter::new(BufWriter::with_capacity(CHUNK, to), &BASE64);
     let mut packed = GzEncoder::new(text, Compression::fast());
     let mut digest = Sha256::new();
@@ -156,7 +168,7 @@ pub(super) async fn upload_dir(winrm: &WinRm, from: &str, to: &str, ui: &Ui) -> 
     let counter = Counter::new(ui, tree.what(), Some(tree.size()));
     let archive = tokio::task::spawn_blocking(move || pack_tree(&tree)).await??;
     let values = [("to", to), ("unpacks", YES), ("name", name.as_str())];
-    give(winrm, archive, &values, counter).await
+    receive(winrm, archive, &values, counter).await
 }
 
 /// All of `tree` in one archive. It is packed once more on its way, and so it is not here.
