@@ -159,6 +159,33 @@ fn a_large_file_goes_in_several_parts_at_a_time_where_the_service_has_shells_for
 }
 
 #[test]
+fn a_large_upload_that_is_killed_leaves_nothing_on_the_machine() {
+    let (program, machine) = (Program::new(), WinRm::start(&["--idle", "1"]));
+    program.write("file", vec![b'x'; 64 << 20]);
+    let upload = json!([{"type": "file", "source": "file", "destination": "C:/sub/file"}]);
+    let template = json!({"builders": [machine.builder(json!({}))], "provisioners": upload});
+    program.write("template.json", template.to_string());
+    let mut child = program.start(["build", "template.json"]);
+    let count = |what: &str| machine.log().iter().filter(|line| line.starts_with(what)).count();
+    let wait_for = |what: &dyn Fn() -> bool| {
+        let begun = std::time::Instant::now();
+        while !what() {
+            assert!(begun.elapsed().as_secs() < 30, "{:#?}", machine.log());
+            super::support::pause(20);
+        }
+    };
+    wait_for(&|| count("powershell part ") == 4);
+    super::support::signal(&child, "KILL");
+    child.wait().unwrap();
+    let held = || fs::read_dir(machine.file("Users/vagrant/Temp")).unwrap().count();
+    assert_eq!(held(), 1, "the file that all parts write to");
+    // The service ends shells that nobody asks anything of; what they hold goes with them.
+    wait_for(&|| count("idle ") >= 5);
+    wait_for(&|| held() == 0);
+    assert!(!machine.file("sub").exists());
+}
+
+#[test]
 fn a_file_that_is_changed_on_its_way_is_an_error() {
     let (program, machine) = (Program::new(), WinRm::basic());
     fs::write(machine.file("corrupt"), "").unwrap();
