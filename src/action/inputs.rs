@@ -421,7 +421,8 @@ impl Reader {
         let upload = self.parsed("upload", texts.upload.as_deref().and_then(channel::said));
         let lint = list(texts.lint.as_deref().and_then(channel::said));
         let lint = lint.iter().filter_map(|wish| self.parsed("lint", Some(wish))).collect();
-        let report = text(&texts.report).map(PathBuf::from);
+        let sbom = self.path("sbom", "a directory", texts.sbom.as_deref());
+        let report = self.path("report", "a file", texts.report.as_deref());
         let only = list(texts.only.as_deref());
         if command == Some(Command::Publish) && only.len() > 1 {
             self.refuse("only", "one build is published");
@@ -446,7 +447,7 @@ impl Reader {
             fail_on_warnings,
             timeout,
             skip_unchanged,
-            sbom: text(&texts.sbom).map(PathBuf::from),
+            sbom,
             report,
             keep_failed,
             upload,
@@ -459,6 +460,15 @@ impl Reader {
             channel,
             allow_files: paths(texts.allow_files.as_deref()),
         })
+    }
+
+    /// A path; who says yes or no there means something else than a file of that name.
+    fn path(&mut self, name: &str, what: &str, text: Option<&str>) -> Option<PathBuf> {
+        let text = text?.trim();
+        if ["true", "false", "yes", "no"].contains(&text.to_lowercase().as_str()) {
+            self.refuse(name, format!("it names {what}; leave it out where none is wanted"));
+        }
+        Some(text.into())
     }
 
     fn dry_run(&mut self, command: Option<Command>, texts: &Texts) -> bool {

@@ -115,6 +115,16 @@ fn action_yml_declares_the_inputs_that_are_read() {
 }
 
 #[test]
+fn who_says_yes_where_a_path_belongs_is_told_to_name_one() {
+    let inputs = read(&[("command", "build"), ("sbom", " out "), ("report", "")]).unwrap();
+    assert_eq!((inputs.sbom.as_deref(), inputs.report), (Some("out".as_ref()), None));
+    let wrong = read(&[("command", "build"), ("sbom", "false"), ("report", "True")]).unwrap_err();
+    let why = ["`sbom`: it names a directory", "`report`: it names a file"];
+    let said = why.map(|why| format!("the input {why}; leave it out where none is wanted"));
+    assert_eq!(wrong, said);
+}
+
+#[test]
 fn a_machine_that_failed_is_kept_for_a_time_that_is_none_or_some() {
     let read = |text: &str| read(&[("command", "build"), ("keep-failed", text)]);
     let time = |text: &str| read(text).unwrap().keep_failed.map(|kept| kept.time);
