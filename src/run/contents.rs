@@ -100,17 +100,18 @@ impl PackageSurvey {
             }
             return None;
         }
+        let missing = if self.dir.is_some() { "no SBOM" } else { "no list of packages" };
         let Seen { before, after, wrong } = std::mem::take(&mut *self.seen());
         let (Some(now), None) = (after, &wrong) else {
             let none = || "this run has provisioned no machine for it".to_owned();
-            warn(cx, name, &anyhow::Error::msg(wrong.unwrap_or_else(none)));
+            warn(cx, missing, name, &anyhow::Error::msg(wrong.unwrap_or_else(none)));
             return None;
         };
         let documents = documents(cx, name, image, &now);
         if let Some(dir) = &self.dir {
             match written(dir, name, &documents, before.as_ref(), &now) {
                 Ok(contents) => say(cx, contents),
-                Err(error) => warn(cx, name, &error),
+                Err(error) => warn(cx, missing, name, &error),
             }
         }
         Some(Arc::new(documents))
@@ -213,10 +214,10 @@ fn say(cx: &BuildContext, contents: Contents) {
 }
 
 /// An image without the list that somebody wants to have is no failure, but must be seen.
-fn warn(cx: &BuildContext, name: &str, error: &anyhow::Error) {
-    let text = format!("no SBOM of `{name}`: {error:#}");
+fn warn(cx: &BuildContext, what: &str, name: &str, error: &anyhow::Error) {
+    let text = format!("{what} of `{name}`: {error:#}");
     cx.ui.error(format!("Warning: {text}"));
-    let (severity, title) = (Severity::Warning, "no SBOM".to_owned());
+    let (severity, title) = (Severity::Warning, what.to_owned());
     let (place, fault) = (None, None);
     cx.ui.send(Message::Annotation(Annotation { severity, place, title, text, fault }));
 }
