@@ -166,6 +166,7 @@ mod tests {
     use crate::cli::arguments;
 
     #[test]
+    #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     fn every_command_is_explained_in_one_style() {
         let program = arguments::program();
         insta::assert_snapshot!("imgbake", of_program(&program));

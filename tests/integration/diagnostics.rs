@@ -76,9 +76,10 @@ fn json(text: &str) -> String {
 
 /// Holds each drawing against its snapshot, by the name of the case.
 macro_rules! snapshots {
-    ($($name:ident: $drawn:expr;)*) => {
+    ($($(#[$attribute:meta])* $name:ident: $drawn:expr;)*) => {
         $(
             #[test]
+            $(#[$attribute])*
             fn $name() {
                 insta::assert_snapshot!($drawn);
             }
@@ -119,6 +120,7 @@ snapshots! {
         &["-lint=off", "."],
     );
     version_not_met: before_build("packer {\n  required_version = \"< 1.0\"\n}\n");
+    #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     plugin_not_built_in: before_build("packer {\n  required_plugins {\n    amazn = {\n      source  = \"github.com/hashicorp/amazn\"\n      version = \"~> 1.0\"\n    }\n  }\n}\n");
     wide_characters_are_underlined: before_build("locals {\n  a = \"e\u{301}日本\" + local.nope\n}\n");
 }
@@ -163,13 +165,16 @@ snapshots! {
 
 // Components and the plan.
 snapshots! {
+    #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     unknown_builder: source("amazon-esb", "");
     builder_not_built: source("lxc", "  config_file = \"lxc.conf\"");
     unknown_provisioner: in_build("  provisioner \"shel\" {\n    inline = [\"true\"]\n  }");
     unknown_option: source("null", "  comunicator = \"none\"");
     option_not_built: source("qemu", "  ssh_public_key = \"x\"");
     option_of_wrong_type: source("null", "  ssh_host     = \"192.0.2.1\"\n  ssh_username = \"root\"\n  ssh_password = \"root\"\n  ssh_port     = \"ssh\"\n  ssh_timeout  = \"5 minutes\"");
+    #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     option_of_a_block: source("amazon-ebs", "  ami_name      = \"web\"\n  region        = \"eu-west-1\"\n  instance_type = \"t3.micro\"\n  ssh_username  = \"admin\"\n  source_ami_filter {\n    owner = [\"self\"]\n  }");
+    #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     options_missing: source("amazon-ebs", "  ami_name = \"web\"");
     options_that_exclude_each_other: source("file", "  target  = \"a\"\n  source  = \"t.pkr.hcl\"\n  content = \"x\"");
     source_that_does_not_exist: hcl("source \"null\" \"web\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.wbe\"]\n}\n");

@@ -2,6 +2,7 @@
 
 mod ansible;
 mod builder;
+#[cfg(feature = "aws")]
 mod knife;
 mod measure;
 mod options;

@@ -63,6 +63,7 @@ fn found(program: &Program, example: &Example, command: Option<&str>) -> Vec<Str
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn every_codes_example_gives_it_and_its_repair_does_not() {
     let mut wrong = Vec::new();
     for code in codes() {
@@ -98,6 +99,7 @@ fn a_component_is_explained_from_its_declaration() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn options_are_explained() {
     let answers = [
         "amazon-ebs.ami_name",
@@ -118,6 +120,7 @@ fn options_are_explained() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn what_a_data_source_answers_and_what_every_block_takes_is_explained() {
     let said = explain("amazon-ami").succeeded().stdout;
     assert!(said.contains("Answers:") && said.contains("tags (map of strings)"), "{said}");
@@ -134,6 +137,7 @@ fn one_name_in_two_kinds_is_explained_twice() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_near_miss_of_a_topic_is_suggested() {
     for (topic, meant) in [
         ("T20l", "T201"),
@@ -149,6 +153,7 @@ fn a_near_miss_of_a_topic_is_suggested() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn the_contents_list_every_topic() {
     let said = Program::new().run(["explain"]).succeeded().stdout;
     for topic in ["T101", "amazon-ebs", "shell-local", "manifest", "upper(str: string)"] {

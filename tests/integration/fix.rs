@@ -148,6 +148,7 @@ fn fixed(list: &str, component: &Json) -> Json {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn whatever_decoding_calls_deprecated_is_fixed() {
     let (registry, mut seen) = (Registry::built_in(), BTreeSet::new());
     // A connector's options stand in builders.

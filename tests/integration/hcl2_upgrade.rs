@@ -61,6 +61,7 @@ fn what_is_written_builds_the_same() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn the_tutorials_templates_validate_when_they_are_upgraded() {
     for (project, template) in [
         ("03-nginx-script", "nginx.json"),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+#[cfg(feature = "aws")]
 use crate::channels::Office;
 use crate::support::changes::Changes;
 use crate::support::{Program, Then, small_disk};
@@ -186,6 +187,7 @@ fn a_prefix_that_no_parameter_has_is_refused() {
     assert!(run.stdout.contains("-prefix: `*` is no name"), "{}", run.stdout);
 }
 
+#[cfg(feature = "aws")]
 #[tokio::test(flavor = "multi_thread")]
 async fn amis_are_found_by_their_tags_and_by_manifests_with_their_channels() {
     let office = Office::new().await;

@@ -92,6 +92,7 @@ fn words_of_the_json_language_are_refused_in_hcl2_with_the_word_that_it_has() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_field_that_an_option_does_not_have_is_refused() {
     let run = ami("  tags = {\n    Source = \"{{ .SourceAMIname }}\"\n  }").failed_with(1);
     says(&run, &["there is no field `.SourceAMIname` here", "did you mean `.SourceAMIName`?"]);
@@ -119,6 +120,7 @@ fn a_fact_that_no_machine_has_is_refused_before_it_starts() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn what_a_build_is_called_and_made_from_may_be_computed() {
     for template in ["name", "name_local", "sources_prefix", "sources_var"] {
         validate(&[], &format!("{template}.pkr.hcl")).succeeded();
@@ -140,6 +142,7 @@ fn what_a_build_is_called_and_made_from_may_be_computed() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn an_older_pin_of_a_built_in_plugin_is_a_warning() {
     let run = validate(&[], "pin.pkr.hcl").succeeded();
     says(&run, &["warning", "pin.pkr.hcl:5:17", "this asks for an older one; 1.8.3 is used"]);
@@ -149,6 +152,7 @@ fn an_older_pin_of_a_built_in_plugin_is_a_warning() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_plugin_that_is_not_there_matters_only_to_builds_that_need_it() {
     for template in ["only2.pkr.hcl", "other_plugin.pkr.hcl"] {
         let run = validate(&["-only=amazon-ebs.web"], template).succeeded();
@@ -169,6 +173,7 @@ fn a_plugin_that_is_not_there_matters_only_to_builds_that_need_it() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_built_in_plugin_may_have_another_name() {
     let text = program().read("pin.pkr.hcl").replace("= 1.2.6", "~> 1");
     let text = text.replace("    amazon = {", "    aws = {").replace("amazon-ebs", "aws-ebs");
@@ -193,6 +198,7 @@ fn components_of_known_plugins_are_told_from_misspelt_ones() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn an_empty_text_or_list_is_an_option_not_given() {
     validate(&[], "chk_empty.json").succeeded();
     validate(&[], "e35.json").succeeded();
@@ -221,6 +227,7 @@ fn null_is_a_value_in_variable_files_and_defaults() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn what_a_data_source_will_answer_fits_any_type() {
     validate(&[], "unknown_int.pkr.hcl").succeeded();
     validate(&[], "unknown_bool.pkr.hcl").succeeded();
@@ -237,6 +244,7 @@ fn what_a_data_source_will_answer_fits_any_type() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn hcl2_types_are_not_weak() {
     says(&ami("  ebs_optimized = 7").failed_with(1), &["expected true or false, found a number"]);
     let text = "variable \"v\" {\n  type    = \"string\"\n  default = \"x\"\n}\n\
@@ -245,6 +253,7 @@ fn hcl2_types_are_not_weak() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn deprecated_keys_name_the_new_key_and_fix() {
     let run = validate(&[], "depr.json").failed_with(1);
     for (old, new) in [

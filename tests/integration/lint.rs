@@ -54,6 +54,7 @@ fn legacy(variables: &str, provisioners: &str) -> Run {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_lint_is_a_warning_and_the_template_stays_valid() {
     let run = validate(&open(""), []).succeeded();
     assert!(run.stdout.ends_with("The configuration is valid.\n"), "{}", run.stdout);
@@ -61,6 +62,7 @@ fn a_lint_is_a_warning_and_the_template_stays_valid() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_comment_silences_a_lint_where_it_stands() {
     for comment in [" # imgbake:allow(L102)", " // a demo, imgbake:allow(L101, L102)"] {
         let run = validate(&open(comment), []).succeeded();
@@ -73,6 +75,7 @@ fn a_comment_silences_a_lint_where_it_stands() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_flag_silences_lints_or_makes_them_errors() {
     for flag in ["-lint=off", "-lint=-L102", "-lint=off,L101"] {
         assert_eq!(validate(&open(""), [flag]).succeeded().stderr, "", "{flag}");
@@ -87,6 +90,7 @@ fn a_flag_silences_lints_or_makes_them_errors() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn records_of_the_usual_tool_have_lints_only_where_they_are_asked_for() {
     let silent = validate(&open(""), ["-machine-readable"]).succeeded();
     assert!(!silent.stdout.contains("L102"), "{}", silent.stdout);
@@ -96,6 +100,7 @@ fn records_of_the_usual_tool_have_lints_only_where_they_are_asked_for() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_secret_key_is_found_and_not_shown() {
     let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
     let template =
@@ -213,6 +218,7 @@ build {{
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn volumes_are_encrypted_one_by_one_or_all_together() {
     let root = "  launch_block_device_mappings {
     device_name = \"/dev/xvda\"
@@ -241,6 +247,7 @@ fn volumes_are_encrypted_one_by_one_or_all_together() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn an_option_is_read_as_its_component_reads_it() {
     let program = Program::new();
     let warnings = |options: &str| {
@@ -266,6 +273,7 @@ fn an_option_is_read_as_its_component_reads_it() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn a_usual_template_has_one_lint_at_most() {
     let mut counts = Vec::new();
     for (project, template) in [

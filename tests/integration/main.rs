@@ -6,6 +6,10 @@
     clippy::print_stdout,
     reason = "what a test measured is for whoever asks with --nocapture"
 )]
+#![cfg_attr(
+    not(feature = "aws"),
+    allow(dead_code, unused_imports, reason = "what only the tests of AWS need")
+)]
 
 mod support;
 
@@ -42,6 +46,7 @@ mod fuzz;
 mod hcl2_upgrade;
 mod hcp_registry;
 mod history;
+#[cfg(feature = "aws")]
 mod iam_policy;
 mod init;
 mod inspect;

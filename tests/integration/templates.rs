@@ -13,6 +13,7 @@ fn tutorial(project: &str) -> Program {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn every_tutorial_project_validates() {
     for (project, template) in [
         ("01-first", "mended.json"),

@@ -120,6 +120,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     fn commands_flags_and_values_are_offered_as_they_are_typed() {
         assert_eq!(words("val"), ["validate"]);
         assert_eq!(words("fmt -"), ["-check", "-diff", "-recursive", "-write"]);

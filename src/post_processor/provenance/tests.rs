@@ -313,6 +313,7 @@ async fn an_sbom_is_attested_in_its_own_format() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn what_is_not_built_or_missing_is_said_before_anything_runs() {
     let refused = |options: Json| fake::prepare::<Provenance>(options).unwrap_err().join("\n");
     for (options, why) in [

@@ -117,6 +117,7 @@ fn a_credential_helper_logs_in_and_its_failure_is_told() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn amazons_registry_is_logged_in_to_with_a_token_of_the_account() {
     let moto = Moto::start();
     // No registry of Amazon's is reached: nothing listens at the proxy of this engine.
@@ -151,6 +152,7 @@ fn public_registry() -> Served {
 }
 
 #[test]
+#[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
 fn amazons_public_registry_is_logged_in_to_with_a_token_of_its_one_region() {
     let (registry, tokens) = (Registry::start_with_login(LOGIN), public_registry());
     let program = program().with([
