@@ -240,6 +240,22 @@ fn comment_start(line: &str) -> Option<usize> {
     ["#", "//", "/*"].into_iter().filter_map(|mark| line.find(mark)).min()
 }
 
+/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and the plain space.
+pub fn is_print(character: char) -> bool {
+    match character {
+        ' '..='~' => true,
+        '\0'..='\u{a0}' | '\u{ad}' => false,
+        // Other spaces, joiners, direction marks, private use and what is not assigned.
+        '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{1680}' | '\u{180e}' => {
+            false
+        }
+        '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' => false,
+        '\u{3000}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => false,
+        '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e00ff}' | '\u{f0000}'..='\u{10ffff}' => false,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::source::Span;
-use crate::template::ast::{Attribute, Block, Body, Expr, ExprKind};
+use crate::template::ast::{Attribute, Block, Body, Expr, ExprKind, Syntax};
 
 use super::expr::{Eval, Evaluator, error};
 use super::value::{Data, Value};
@@ -49,7 +49,13 @@ impl<'a> Dynamic<'a> {
         };
         let iterator = match attributes.get("iterator").map(|given| given.value.written()) {
             None => kind,
-            Some(Expr { kind: ExprKind::Variable(name) | ExprKind::String(name), .. }) => name,
+            Some(Expr { kind: ExprKind::Variable(name), .. }) => name,
+            // JSON has no bare words.
+            Some(Expr { kind: ExprKind::String(name), .. })
+                if block.body.syntax == Syntax::Json =>
+            {
+                name
+            }
             Some(other) => {
                 return Err(refused(other.span, "`iterator` must be a name", "not a bare word"));
             }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::source::is_print;
+
 /// `%g` with the fewest digits that name the float.
 pub fn float_shortest(value: f64) -> String {
     float(value, 'g', None)
@@ -77,7 +79,7 @@ pub fn quoted(text: &str) -> String {
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
             '\u{b}' => quoted.push_str("\\v"),
-            _ if prints(character) => quoted.push(character),
+            _ if is_print(character) => quoted.push(character),
             _ => escape(&mut quoted, character),
         }
     }
@@ -93,22 +95,6 @@ fn escape(to: &mut String, character: char) {
         0x80..0x1_0000 => write!(to, "\\u{code:04x}"),
         _ => write!(to, "\\U{code:08x}"),
     };
-}
-
-/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and the plain space.
-fn prints(character: char) -> bool {
-    match character {
-        ' '..='~' => true,
-        '\0'..='\u{a0}' | '\u{ad}' => false,
-        // Other spaces, joiners, direction marks, private use and what is not assigned.
-        '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{1680}' | '\u{180e}' => {
-            false
-        }
-        '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' => false,
-        '\u{3000}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => false,
-        '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e00ff}' | '\u{f0000}'..='\u{10ffff}' => false,
-        _ => true,
-    }
 }
 
 #[cfg(test)]

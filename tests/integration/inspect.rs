@@ -131,3 +131,13 @@ fn a_secret_is_masked_inside_of_other_values() {
     assert!(shown.contains("local.list: \"[\\n  \\\"plain\\\",\\n  \\\"x-<sensitive>\\\",\\n]\""));
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn an_empty_list_ends_with_a_line_of_its_own() {
+    let program = Program::new();
+    program.write("t.json", r#"{"builders": [{"type": "null", "communicator": "none"}]}"#);
+    let said = program.run(["inspect", "-machine-readable", "t.json"]).succeeded().stdout;
+    let lines: Vec<_> = said.lines().filter_map(|line| line.split_once(",ui,say,")).collect();
+    let none = lines.iter().position(|(_, text)| *text == "  <No variables>").expect("the line");
+    assert_eq!(lines[none + 1].1, "");
+}

@@ -351,3 +351,41 @@ fn a_broken_default_counts_even_for_those_who_only_look() {
     program.write("a.pkr.hcl", TWICE.replace("default = \"x\"", "type = number"));
     program.run(["validate", "-syntax-only", "."]).succeeded();
 }
+
+#[test]
+fn keys_beside_the_builds_have_their_types_and_an_empty_version_is_none() {
+    for (key, wrong) in [
+        (r#""comments": [{"a": 5}]"#, "a comment"),
+        (r#""comments": {"a": "b"}"#, "`comments` must be a list"),
+        (r#""comments": ["x"]"#, "a comment must be an object"),
+        (r#""push": 5"#, "`push` must be an object"),
+        (r#""comments": [{"a": "b"}], "push": {}, "min_packer_version": """#, ""),
+        (r#""comments": null, "push": null"#, ""),
+    ] {
+        let text =
+            format!(r#"{{"builders": [{{"type": "null", "communicator": "none"}}], {key}}}"#);
+        let run = validated("t.json", &text);
+        match wrong {
+            "" => _ = run.succeeded(),
+            _ => says(&run.failed_with(1), &[wrong]),
+        }
+    }
+}
+
+#[test]
+fn an_iterator_is_a_bare_word_in_hcl_and_a_text_in_json() {
+    let dynamic = "  dynamic \"provisioner\" {\n    for_each = [\"a\"]\n    iterator = ITERATOR\n    \
+                   labels = [\"shell-local\"]\n    content {\n      inline = [it.value]\n    }\n  }";
+    build(&dynamic.replace("ITERATOR", "it")).succeeded();
+    let run = build(&dynamic.replace("ITERATOR", "\"it\"")).failed_with(1);
+    says(&run, &["`iterator` must be a name"]);
+}
+
+#[test]
+fn a_template_in_json_may_be_a_list_of_objects() {
+    let text = r#"[{"source": {"null": {"n": {"communicator": "none"}}}},
+                   {"build": {"sources": ["null.n"]}}]"#;
+    validated("t.pkr.json", text).succeeded();
+    let run = validated("t.pkr.json", "[1]").failed_with(1);
+    says(&run, &["a template must be an object"]);
+}

@@ -23,7 +23,8 @@ pub(super) fn inspect(ui: &Ui, template: &Template) {
 fn show_variables(ui: &Ui, template: &Template) {
     if template.variables.is_empty() {
         ui.say("Variables:\n");
-        ui.say("  <No variables>\n");
+        ui.say("  <No variables>");
+        ui.say("");
         return;
     }
     let mut variables: Vec<&Variable> = template.variables.iter().collect();
@@ -35,7 +36,7 @@ fn show_variables(ui: &Ui, template: &Template) {
         ui.say("Required variables:\n");
         for variable in required {
             let name = &variable.name.value;
-            record(ui, "template-variable", &[name, "", "1"]);
+            record(ui, "template-variable", &[name, shown_default(variable), "1"]);
             ui.say(format!("  {name}"));
         }
         ui.say("");

@@ -29,8 +29,23 @@ pub(in crate::template) fn file(root: Value, budget: &Budget) -> (Body, Diagnost
         return (Body::empty(root.span, Syntax::Json), legacy.into());
     }
     let mut lowering = Lowering { budget, diagnostics: Diagnostics::default() };
-    let body = lowering.body(root, "", ROOT_BLOCKS);
+    let body = lowering.body(joined(root), "", ROOT_BLOCKS);
     (body, lowering.diagnostics)
+}
+
+/// A file may be a list of objects: together they are one.
+fn joined(root: Value) -> Value {
+    let is_object = |item: &Value| matches!(item.kind, Kind::Object(_));
+    match root.kind {
+        Kind::Array(items) if !items.is_empty() && items.iter().all(is_object) => {
+            let members = items.into_iter().flat_map(|item| match item.kind {
+                Kind::Object(members) => members,
+                _ => Vec::new(),
+            });
+            Value { kind: Kind::Object(members.collect()), span: root.span }
+        }
+        _ => root,
+    }
 }
 
 /// What to say of a legacy template that is named as an HCL2 one.

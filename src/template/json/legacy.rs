@@ -141,10 +141,18 @@ impl Lowering {
                 parts.insert(name, value);
             }
         }
-        if let Some(push) = parts.get("push") {
+        let mut take = |key: &str| parts.shift_remove(key).filter(|v| v.kind != Kind::Null);
+        let (comments, push) = (take("comments"), take("push"));
+        for comment in self.list(comments, "`comments`") {
+            for Member { value, .. } in self.object(comment, "a comment").unwrap_or_default() {
+                self.string(&value, "a comment");
+            }
+        }
+        if let Some(push) = push {
             let warning = Diagnostic::warning(code::JSON_ROOT_KEY, "`push` has no effect");
             let warning = warning.at(push.span).because("the service that it was for is gone");
             self.diagnostics.push(warning.help("remove it"));
+            self.object(push, "`push`");
         }
         parts
     }
@@ -339,6 +347,9 @@ impl Lowering {
     /// The least version, as the constraint that HCL2 would write.
     fn version(&mut self, value: &Value) -> Option<Spanned<String>> {
         let version = self.string(value, "`min_packer_version`")?;
+        if version.value.is_empty() {
+            return None;
+        }
         Some(Spanned::new(format!(">= {}", version.value), version.span))
     }
 

@@ -65,7 +65,7 @@ fn validation(mut block: Block, reader: &mut Reader) -> Option<Validation> {
 
 /// A message is a sentence, as people read it after the name of the variable.
 fn check_message(message: &Spanned<String>, reader: &mut Reader) {
-    let text = &message.value;
+    let text = message.value.trim();
     let capital = text.chars().next().is_some_and(|first| !first.is_lowercase());
     if !capital || !text.ends_with(['.', '?', '!']) {
         let summary = "an `error_message` must be a whole sentence";

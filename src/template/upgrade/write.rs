@@ -4,6 +4,7 @@
 //! trees. Here most of them are texts of the template that nobody has parsed: `{{ … }}` that has become
 //! `${ … }`, and is written as it is.
 
+use crate::source::is_print;
 use crate::template::format;
 
 /// Whether HCL reads it as one name.
@@ -139,8 +140,9 @@ pub(super) fn escaped(text: &str) -> String {
             '\r' => result.push_str("\\r"),
             '\t' => result.push_str("\\t"),
             '$' | '%' if chars.peek() == Some(&'{') => result.extend([c, c]),
-            c if c.is_control() => result.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => result.push(c),
+            c if is_print(c) => result.push(c),
+            '\0'..='\u{ffff}' => result.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => result.push_str(&format!("\\U{:08x}", u32::from(c))),
         }
     }
     result
@@ -157,6 +159,14 @@ mod tests {
 
     fn text(text: &str) -> Value {
         Value::Expression(quoted(text))
+    }
+
+    #[test]
+    fn what_does_not_print_is_escaped() {
+        assert_eq!(
+            escaped("a\u{2028}\u{a0}\u{feff}\u{e000}\0ü😀"),
+            r"a\u2028\u00a0\ufeff\ue000\u0000ü😀"
+        );
     }
 
     #[test]
