@@ -10,7 +10,7 @@
 //!
 //! The rooms stand in wings, one below the other. A room imports only rooms below it in this table;
 //! `tests/integration/architecture.rs` holds the `use crate::` lines against it. Inside a room, files import
-//! each other in no circle but those that stand there, file by file, with their reasons.
+//! each other in no circle but those that the same test names, each with its reason.
 //!
 //! | room | what happens there |
 //! |---|---|
@@ -36,9 +36,9 @@
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none`; `docker` is its builder's |
 //! | **platforms** | **clients of the outside, and the template options that are about them; they know no builder** |
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
-//! | `vm` | QEMU: disks, process, QMP, ports; what is typed at a machine, and what its screen shows |
+//! | `vm` | machines on this host: QEMU's disks, process, QMP, ports; images and CDs for them, downloaded and checked; what is typed at a machine, and what its screen shows; programs that run as long as a machine does |
 //! | `aws` | an AWS account: credentials, clients, waiters; `aws/resource` has each kind of thing that a build makes; behind the feature `aws` |
-//! | `github` | the run of a workflow, as its step sees it |
+//! | `github` | GitHub, as a step of a workflow meets it: the run, its artifacts, comments, releases |
 //! | **contract** | **what a component is, what it gets and what it leaves** |
 //! | `script` | what all shells share: variables, statuses; scripts on this machine, and what programs there complain of |
 //! | `step` | do + undo |
@@ -61,7 +61,7 @@
 //! | `scratch` | directories that only we may look into, which go with their run, or with the next one |
 //! | `whole_file` | files that appear when they are whole; a killed process leaves nothing of them |
 //! | `env` | the environment and the clock enter here |
-//! | `identity` | who a run is, and what proves it |
+//! | `identity` | which AWS role a run takes on, and what proves that it may |
 //! | `secret` | a type that cannot be printed, and the redactor |
 //! | `reach` | which files a template may have read |
 //! | `peer` | names, sizes and times of what others send; only regular files are opened |
@@ -75,6 +75,12 @@
 //! | word | what it is |
 //! |---|---|
 //! | component | what a template names: a builder, a provisioner, a post-processor, a data source, a connector |
+//! | type | which component: `amazon-ebs`; the field `kind` of blocks, and of what is planned |
+//! | role | what a component that a block names acts as: builder, provisioner, post-processor, data source; a `Kind` of the registry is all that act as one, connectors too |
+//! | connector | one way to talk to machines, with its options (`SshOptions`); templates say `communicator` |
+//! | communicator | the connection that a connector has opened (`trait Communicator`) |
+//! | way | a connection that a builder provides, where no address leads to its machine |
+//! | host | the computer that imgbake runs on: "this host", "this machine"; a machine or a guest is the other one |
 //! | artifact | what a builder or a post-processor leaves: an AMI, a disk, a file |
 //! | thing | a line of the journal: something that exists because of us |
 //! | resource | a thing in AWS, as its line describes it |

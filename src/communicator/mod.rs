@@ -1,10 +1,20 @@
-//! The connection to a machine.
+//! How machines are connected to.
 //!
 //! A [`Connector`] is one way to talk to machines, and a component with options of its own. The registry
 //! has those that any builder may take; the builder `docker` brings its own. A builder has [`Options`]
 //! among its own, [chooses](Options::choose) one of those that it [takes](Taken), starts a machine, and
 //! [opens](Chosen::open) a connection to the [`Target`] that it knows. What comes back is a
 //! [`Communicator`](crate::component::Communicator) for the provisioners.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `connector`, `target` | what a builder may ask of a connector, and what it knows of its machine |
+//! | `options`, `registered` | what a template chooses, among the connectors of the registry |
+//! | `ssh/`, `winrm/`, `none/`, `docker/` | a connector each, and the connection that it opens |
+//! | `key`, `announcement` | keys made for a build or read; host keys that a console shows |
+//! | `way` | a connection that the builder provides |
+//! | `listening`, `ssh_bridge` | ports of this host, and an SSH server on it, that lead to a machine |
+//! | `local`, `pack`, `bridge`, `quoting`, `progress` | what transfers share: files of this host, archives, streams, paths for a shell, how far it is |
 
 mod announcement;
 mod bridge;

@@ -1,4 +1,4 @@
-//! A connection to a machine, and what goes through it.
+//! A connection to a machine, and what goes through it. A connector of the room `communicator` opens it.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
