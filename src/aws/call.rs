@@ -95,7 +95,7 @@ const WAITS: Backoff =
 const SILENT_CHANGE: Duration = Duration::from_secs(10);
 /// How long the API may take to know what was just made.
 const UNTIL_KNOWN: Duration = Duration::from_secs(60);
-/// The same, before it is taken for gone.
+/// How long it may not know it, before that is taken for gone.
 const UNTIL_GONE: Duration = Duration::from_secs(10);
 /// How long something may be in the way of a call.
 const UNTIL_FREE: Duration = Duration::from_secs(180);
@@ -105,7 +105,7 @@ const RENEWALS: usize = 3;
 const DENIALS: usize = 4;
 /// When it is looked whether a call took effect that was not answered.
 const LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(400)];
-/// The same, where the API says that it did.
+/// As [`LOOKS`], where the API says that the call took effect.
 const LOOKS_FOR_TAKEN: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
 

@@ -28,12 +28,12 @@ impl OutputDirectory {
         Self { path, replaces: false, is_written_down: false, made: OnceLock::new() }
     }
 
-    /// The same; whether what is there is known to be an earlier image of this build, which goes.
+    /// This directory; if it `replaces`, what is there is an earlier image of this build, and goes.
     pub(super) fn replacing(self, replaces: bool) -> Self {
         Self { replaces, ..self }
     }
 
-    /// The same; after a run that died, `imgbake cleanup` removes it.
+    /// This directory, which `imgbake cleanup` removes after a run that died.
     pub(super) fn written_down(self) -> Self {
         Self { is_written_down: true, ..self }
     }

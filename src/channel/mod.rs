@@ -101,7 +101,7 @@ impl Region {
         self.account.region()
     }
 
-    /// The same for what has to be done even if somebody interrupts the rest.
+    /// As this region, for what has to be done even if somebody interrupts the rest.
     fn uninterrupted(&self) -> Self {
         Self { account: self.account.clone(), cancel: CancellationToken::new() }
     }

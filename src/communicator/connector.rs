@@ -25,7 +25,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Reports everything that is wrong with the options.
     fn check(&self, check: &mut Check<'_>);
 
-    /// The same for a builder that finds out who may log in how.
+    /// As [`check`](Self::check), but user and login may be missing: the builder finds them out (`vagrant`).
     fn check_but_login(&self, check: &mut Check<'_>) {
         self.check(check);
     }
@@ -63,7 +63,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether it can use a [`Way`](super::Way) that a builder keeps.
+    /// Whether it can go over a [`Way`](super::Way), a connection that the builder provides (Session Manager).
     fn takes_way(&self) -> bool {
         false
     }
@@ -73,8 +73,8 @@ pub trait Connector: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether its options say which SSH key a machine gets, so that connectors without a key of their own
-    /// go by them, too.
+    /// Whether its options name the SSH key that a machine gets. Where WinRM is chosen, the password is
+    /// sealed for that key.
     fn says_key(&self) -> bool {
         false
     }
@@ -94,13 +94,13 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The same connector for a builder that finds out passwords which machines make for themselves,
-    /// and seal for a key; `keys` says which one the template names. `None` if it needs none.
+    /// This connector for a builder that can ask for the password that a machine has made (Windows on EC2).
+    /// It comes sealed for the SSH key that `keys` names. `None` if the template gives a password.
     fn finding_password(&self, _keys: &dyn Connector) -> Option<Arc<dyn Connector>> {
         None
     }
 
-    /// The key that the password is sealed for that the builder has to find out, if it has to.
+    /// The key that the password is sealed for; `None` if the builder has no password to find out.
     fn password_key(&self) -> Option<PasswordKey<'_>> {
         None
     }
@@ -110,8 +110,8 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The same connector, with a login that was found out, where it has none of its own; `None` if it
-    /// logs in nowhere.
+    /// This connector with the login that the builder has found out, where the template gives none; `None`
+    /// if it takes none.
     fn with_login(&self, _login: FoundLogin) -> Option<Arc<dyn Connector>> {
         None
     }

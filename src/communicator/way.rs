@@ -1,4 +1,4 @@
-//! How the bytes get to a machine that no address leads to.
+//! A connection that the builder provides, to a machine that no address leads to (`session_manager`).
 
 use std::{fmt, io};
 

@@ -146,9 +146,9 @@ impl Remote {
         }
     }
 
-    /// The same for a caller who is quick: where others have theirs, it waits a little for one of them
-    /// before it starts another. So many checks need one process if checking is quick, and a few that
-    /// work side by side if it is not.
+    /// As [`process`](Self::process), but for a caller who is quick: where others have theirs, it waits a
+    /// little for one of them before it starts another. So many checks need one process if checking is
+    /// quick, and a few that work side by side if it is not.
     pub async fn checker(&self) -> anyhow::Result<Process> {
         let mut is_checked = self.0.growing.lock().await;
         if std::mem::replace(&mut *is_checked, true) {

@@ -51,8 +51,8 @@ impl Qemu {
         Ok(Launched { machine, is_ps2, mac })
     }
 
-    /// The same, in a state in which it was kept, after which `done` provisioners had done their work;
-    /// `None` if that is not possible.
+    /// As [`launch`](Self::launch), but in a state in which the machine was kept after `done` provisioners had
+    /// done their work; `None` if that is not possible.
     pub(super) async fn resume(
         &self,
         cx: &BuildContext,
