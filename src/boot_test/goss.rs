@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::component::{Command, Exit, ProvisionContext, Upload};
 use crate::guest::shell::{Posix, Shell as _, encoded_powershell, quote_powershell};
@@ -35,9 +35,11 @@ impl Goss<'_> {
             tests: format!("{base}.{ending}"),
             program: self.program.map(|_| format!("{base}{of_program}")),
         };
-        machine.upload(Upload::File(self.file), &there.tests, &cx.ui).await?;
+        let uploaded = machine.upload(Upload::File(self.file), &there.tests, &cx.ui).await;
+        uploaded.with_context(|| format!("cannot upload the tests to {}", there.tests))?;
         if let (Some(program), Some(to)) = (self.program, &there.program) {
-            machine.upload(Upload::File(program), to, &cx.ui).await?;
+            let uploaded = machine.upload(Upload::File(program), to, &cx.ui).await;
+            uploaded.with_context(|| format!("cannot upload goss to {to}"))?;
         }
         let command = match shell.is_posix() {
             true => there.on_posix(),

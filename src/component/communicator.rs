@@ -116,7 +116,8 @@ pub trait Communicator: Send + Sync {
             () = comes(input) => anyhow::bail!("this connection gives no input to a command"),
         }
     }
-    /// Uploads to the file `to`.
+    /// Uploads to the file `to`. An error of this and of what follows says why; what was to go where, the
+    /// caller says.
     async fn upload(&self, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()>;
     /// Uploads all that `from` gives to the file `to`. A connection that must know before how much that
     /// is has it in a file first.

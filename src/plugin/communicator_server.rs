@@ -90,7 +90,7 @@ impl Lent {
         let mode = number("M").map_or(0o644, |mode| mode as u32 & 0o777);
         let about = Incoming { mode, size: number("S") };
         let path = text_in(argument, "Path");
-        match self.dial(argument, "ReaderStreamId").await? {
+        let uploaded = match self.dial(argument, "ReaderStreamId").await? {
             Some(mut from) => {
                 self.communicator.upload_stream(&mut from, about, &path, &self.ui).await
             }
@@ -98,13 +98,15 @@ impl Lent {
                 let nothing = Upload::Text { content: &[], mode };
                 self.communicator.upload(nothing, &path, &self.ui).await
             }
-        }
+        };
+        uploaded.with_context(|| format!("cannot upload to {path}"))
     }
 
     async fn download(&self, argument: &Value) -> anyhow::Result<()> {
         let to = self.dial(argument, "WriterStreamId").await?;
-        let file = NamedTempFile::new()?;
-        self.communicator.download(&text_in(argument, "Path"), file.path(), &self.ui).await?;
+        let (file, path) = (NamedTempFile::new()?, text_in(argument, "Path"));
+        let downloaded = self.communicator.download(&path, file.path(), &self.ui).await;
+        downloaded.with_context(|| format!("cannot download {path}"))?;
         if let Some(mut to) = to {
             let from = tokio::fs::File::from_std(open_regular(file.path())?);
             tokio::io::copy_buf(&mut BufReader::with_capacity(CHUNK, from), &mut to).await?;
@@ -116,25 +118,27 @@ impl Lent {
     async fn transfer_dir(&self, method: &str, argument: &Value) -> anyhow::Result<()> {
         let (from, to) = (text_in(argument, "Src"), text_in(argument, "Dst"));
         let excluded = field(argument, "Exclude").map(pack::texts).unwrap_or_default();
-        match method {
-            "UploadDir" if !excluded.is_empty() => {
-                let rest = Rest::of(&from, &excluded)?;
-                self.communicator.upload_dir(&rest.path()?, &to, &self.ui).await
-            }
-            "UploadDir" => self.communicator.upload_dir(&from, &to, &self.ui).await,
-            _ if !excluded.is_empty() => self.download_rest(&from, Path::new(&to), &excluded).await,
-            _ => self.communicator.download_dir(&from, Path::new(&to), &self.ui).await,
+        let (verb, done) = match method {
+            "UploadDir" => ("upload", self.upload_dir(&from, &to, &excluded).await),
+            _ => ("download", self.download_dir(&from, Path::new(&to), &excluded).await),
+        };
+        done.with_context(|| format!("cannot {verb} the directory {from} to {to}"))
+    }
+
+    async fn upload_dir(&self, from: &str, to: &str, excluded: &[String]) -> anyhow::Result<()> {
+        if excluded.is_empty() {
+            return self.communicator.upload_dir(from, to, &self.ui).await;
         }
+        let rest = Rest::of(from, excluded)?;
+        self.communicator.upload_dir(&rest.path()?, to, &self.ui).await
     }
 
     /// Downloads what is in the machine's directory `from`, but for `excluded`. A communicator has only
     /// whole directories: all of it comes, and the rest is moved to its place.
-    async fn download_rest(
-        &self,
-        from: &str,
-        to: &Path,
-        excluded: &[String],
-    ) -> anyhow::Result<()> {
+    async fn download_dir(&self, from: &str, to: &Path, excluded: &[String]) -> anyhow::Result<()> {
+        if excluded.is_empty() {
+            return self.communicator.download_dir(from, to, &self.ui).await;
+        }
         fs::create_dir_all(to).with_context(|| to.display().to_string())?;
         let all = tempfile::tempdir_in(to)?;
         self.communicator.download_dir(from, all.path(), &self.ui).await?;

@@ -216,8 +216,9 @@ impl AnsibleLocal {
         if self.own.inventory_file.is_none() {
             let content = default_inventory(&self.own.inventory_groups);
             let from = Upload::Text { content: content.as_bytes(), mode: 0o644 };
-            let uploaded = cx.communicator.upload(from, &self.inventory(), &cx.ui).await;
-            uploaded.context("cannot upload the inventory")?;
+            let to = self.inventory();
+            let uploaded = cx.communicator.upload(from, &to, &cx.ui).await;
+            uploaded.with_context(|| format!("cannot upload the inventory to {to}"))?;
         }
         Ok(())
     }

@@ -129,7 +129,8 @@ impl File {
             let to = &self.destination;
             cx.ui.say(format!("Uploading content => {to}"));
             let from = Upload::Text { content: content.as_bytes(), mode: 0o600 };
-            return upload_file(cx, from, to).await.context("cannot upload `content`");
+            let uploaded = upload_file(cx, from, to).await;
+            return uploaded.with_context(|| format!("cannot upload `content` to {to}"));
         }
         for source in &self.sources {
             match self.direction {

@@ -155,7 +155,8 @@ impl HcpSbom {
         let file = dir.path().join("sbom.json");
         cx.ui.say(format!("Downloading {source}"));
         let download = cx.communicator.download(source, &file, &cx.ui);
-        or_cancelled(&cx.cancel, download).await??;
+        let downloaded = or_cancelled(&cx.cancel, download).await?;
+        downloaded.with_context(|| format!("cannot download {source}"))?;
         let destination = self.own.destination.clone();
         let kept = tokio::task::spawn_blocking(move || {
             let sbom = Sbom::read(&file).context("what the machine has cannot be used")?;

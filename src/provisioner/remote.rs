@@ -49,14 +49,15 @@ impl<'a> Remote<'a> {
         self.cx.communicator.shell()
     }
 
-    /// Uploads to the file `to`.
+    /// Uploads `what`, in words like "upload the variables", to the file `to`.
     pub(super) async fn upload(
         &self,
         what: &str,
         from: Upload<'_>,
         to: &str,
     ) -> anyhow::Result<()> {
-        self.started(what, || self.cx.communicator.upload(from, to, &self.cx.ui)).await
+        let what = format!("{what} to {to}");
+        self.started(&what, || self.cx.communicator.upload(from, to, &self.cx.ui)).await
     }
 
     /// Runs `command` and shows what it prints.

@@ -429,19 +429,22 @@ mod tests {
         assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 2);
         let (ended, log) = run(options, Machine::answering([Answer::Refuse])).await;
         assert_eq!((ended.as_str(), log.len()), ("ok", 3));
-        let options = json!({"inline": ["x"], "start_retry_timeout": "100ms"});
+        let options = json!({
+            "inline": ["x"], "remote_path": "/tmp/script.sh", "start_retry_timeout": "100ms"
+        });
         let (ended, _) = run(options, Machine::refusing_uploads(usize::MAX)).await;
-        assert!(ended.contains("cannot upload it (tried for 100ms): no route to host"), "{ended}");
+        let why = "cannot upload it to /tmp/script.sh (tried for 100ms): no route to host";
+        assert!(ended.contains(why), "{ended}");
     }
 
     #[tokio::test]
     async fn what_the_machine_refuses_for_good_is_not_tried_again() {
-        let options = json!({"inline": ["x"], "start_retry_timeout": "1m"});
+        let options = json!({"inline": ["x"], "remote_path": "/s", "start_retry_timeout": "1m"});
         let started = Instant::now();
         let (ended, log) = run(options, Machine::denying_uploads()).await;
         assert_eq!(
             ended,
-            "the inline script: cannot upload it: the machine says: permission denied"
+            "the inline script: cannot upload it to /s: the machine says: permission denied"
         );
         assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 1);
         assert!(started.elapsed() < Duration::from_secs(5));

@@ -54,55 +54,47 @@ impl Container {
                 self.put_packed(directory, pack, counter).await
             }
         }
-        .with_context(|| format!("cannot upload to {to}"))
     }
 
     pub(super) async fn upload_tree(&self, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
-        let uploaded = async {
-            let tree = Tree::read(from).await?;
-            let to = self.absolute(to).await?;
-            let (to, is_there) = match (self.kind(&to).await?, tree.own_name()) {
-                (PathKind::Other, _) => bail!(Permanent(format!("{to} is no directory"))),
-                (PathKind::Directory, Some(name)) => {
-                    let to = format!("{}/{name}", to.trim_end_matches('/'));
-                    let kind = self.kind(&to).await?;
-                    (to, kind == PathKind::Directory)
-                }
-                (kind, _) => (to, kind == PathKind::Directory),
-            };
-            let (below, missing) = match is_there {
-                true => (to, PathBuf::new()),
-                false => self.nearest(&to).await?,
-            };
-            // What is there already keeps its mode and its owner.
-            let new = match is_there {
-                true => self.new_directories(&tree, &below).await?,
-                false => tree.directories.clone(),
-            };
-            let (counter, owner) =
-                (Counter::new(ui, tree.what(), Some(tree.size())), self.owner().await?);
-            let pack = move |to| pack(&tree, &new, &missing, owner, to);
-            self.put_packed(&below, pack, counter).await
+        let tree = Tree::read(from).await?;
+        let to = self.absolute(to).await?;
+        let (to, is_there) = match (self.kind(&to).await?, tree.own_name()) {
+            (PathKind::Other, _) => bail!(Permanent(format!("{to} is no directory"))),
+            (PathKind::Directory, Some(name)) => {
+                let to = format!("{}/{name}", to.trim_end_matches('/'));
+                let kind = self.kind(&to).await?;
+                (to, kind == PathKind::Directory)
+            }
+            (kind, _) => (to, kind == PathKind::Directory),
         };
-        uploaded.await.with_context(|| format!("cannot upload the directory {from} to {to}"))
+        let (below, missing) = match is_there {
+            true => (to, PathBuf::new()),
+            false => self.nearest(&to).await?,
+        };
+        // What is there already keeps its mode and its owner.
+        let new = match is_there {
+            true => self.new_directories(&tree, &below).await?,
+            false => tree.directories.clone(),
+        };
+        let (counter, owner) =
+            (Counter::new(ui, tree.what(), Some(tree.size())), self.owner().await?);
+        let pack = move |to| pack(&tree, &new, &missing, owner, to);
+        self.put_packed(&below, pack, counter).await
     }
 
     pub(super) async fn download_file(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
         let path = self.absolute(from).await?;
         let path = self.engine.followed(&self.id, &path).await.map_err(refused)?;
         let to_file = to.to_owned();
-        let downloaded = self.get(&path, ui, move |archive| unpack_file(archive, &to_file)).await;
-        downloaded.with_context(|| format!("cannot download {from} to {}", to.display()))
+        self.get(&path, ui, move |archive| unpack_file(archive, &to_file)).await
     }
 
     pub(super) async fn download_tree(&self, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
         tokio::fs::create_dir_all(to).await?;
         let path = format!("{}/.", self.absolute(from).await?.trim_end_matches('/'));
         let to_dir = to.to_owned();
-        let downloaded =
-            self.get(&path, ui, move |archive| archive::unpack(archive, &to_dir)).await;
-        downloaded
-            .with_context(|| format!("cannot download the directory {from} to {}", to.display()))
+        self.get(&path, ui, move |archive| archive::unpack(archive, &to_dir)).await
     }
 
     /// Downloads what matches the pattern `from`, each under its own name.
@@ -120,10 +112,12 @@ impl Container {
         ensure!(!found.is_empty(), "nothing on the machine matches {from}");
         tokio::fs::create_dir_all(to).await?;
         for listing::Match { path, name, is_directory } in found {
-            match is_directory {
-                true => self.download_tree(&path, &to.join(name), ui).await?,
-                false => self.download_file(&path, &to.join(name), ui).await?,
-            }
+            let to = to.join(name);
+            let downloaded = match is_directory {
+                true => self.download_tree(&path, &to, ui).await,
+                false => self.download_file(&path, &to, ui).await,
+            };
+            downloaded.with_context(|| format!("cannot download {path}"))?;
         }
         Ok(())
     }

@@ -18,8 +18,6 @@ mod unfinished;
 
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use self::file::NoShell;
 use super::options::TransferMethod;
 use super::{Ssh, command, windows};
@@ -88,14 +86,13 @@ impl Ssh {
 
 /// Uploads to the file `to`.
 pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
-    let uploaded = match ssh.is_probed() || file::is_large(from).await {
-        true => upload_by(ssh.way().await?, ssh, from, to, ui).await,
-        false => upload_unprobed(ssh, from, to, ui).await,
-    };
-    uploaded.with_context(|| match from {
-        Upload::File(path) => format!("cannot upload {} to {to}", path.display()),
-        Upload::Text { .. } => format!("cannot upload to {to}"),
-    })
+    if !ssh.is_probed() && !file::is_large(from).await {
+        return upload_unprobed(ssh, from, to, ui).await;
+    }
+    match ssh.way().await? {
+        Via::Shell(_) => file::upload(ssh, from, to, ui).await,
+        Via::Sftp => sftp::upload(ssh, from, to, ui).await,
+    }
 }
 
 /// Uploads all that `from` gives to the file `to`, as it comes.
@@ -109,14 +106,6 @@ pub(super) async fn upload_stream(
     match ssh.way().await? {
         Via::Shell(_) => file::upload_stream(ssh, from, about, to, ui).await,
         Via::Sftp => sftp::upload_stream(ssh, from, about, to, ui).await,
-    }
-    .with_context(|| format!("cannot upload to {to}"))
-}
-
-async fn upload_by(way: Via, ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyhow::Result<()> {
-    match way {
-        Via::Shell(_) => file::upload(ssh, from, to, ui).await,
-        Via::Sftp => sftp::upload(ssh, from, to, ui).await,
     }
 }
 
@@ -163,33 +152,28 @@ fn destination(to: &str, name: Option<String>, is_there: bool) -> String {
 
 /// Uploads a directory: what is in it if `from` ends in a slash, else itself.
 pub(super) async fn upload_dir(ssh: &Ssh, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
-    let uploaded = async {
-        let tree = local::Tree::read(from).await?;
-        match ssh.way().await? {
-            Via::Shell(shell) => tree::upload(ssh, shell, tree, to, ui).await,
-            Via::Sftp => sftp::upload_tree(ssh, tree, to, ui).await,
-        }
-    };
-    uploaded.await.with_context(|| format!("cannot upload the directory {from} to {to}"))
+    let tree = local::Tree::read(from).await?;
+    match ssh.way().await? {
+        Via::Shell(shell) => tree::upload(ssh, shell, tree, to, ui).await,
+        Via::Sftp => sftp::upload_tree(ssh, tree, to, ui).await,
+    }
 }
 
 /// Downloads the file `from`.
 pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let downloaded = match ssh.way().await? {
+    match ssh.way().await? {
         Via::Shell(_) => file::download(ssh, from, to, ui).await,
         Via::Sftp => sftp::download(ssh, from, to, ui).await,
-    };
-    downloaded.with_context(|| format!("cannot download {from} to {}", to.display()))
+    }
 }
 
 /// Downloads what is in the directory `from`, or what matches it if it is a pattern.
 pub(super) async fn download_dir(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    let downloaded = match ssh.way().await? {
+    match ssh.way().await? {
         Via::Shell(shell) if script::is_pattern(from) => {
             tree::download_matching(ssh, shell, from, to, ui).await
         }
         Via::Shell(shell) => tree::download(ssh, shell, from, to, ui).await,
         Via::Sftp => sftp::download_tree(ssh, from, to, ui).await,
-    };
-    downloaded.with_context(|| format!("cannot download the directory {from} to {}", to.display()))
+    }
 }
