@@ -65,7 +65,7 @@ pub struct Registry {
 }
 
 fn builders() -> Kind<dyn Builder> {
-    Kind::new("builder", BUILDERS_NOT_BUILT).with([
+    Kind::new("builder", BUILDERS_OF_PLUGINS).with([
         #[cfg(feature = "aws")]
         builder::<builder::amazon::AmazonChroot>(),
         #[cfg(feature = "aws")]
@@ -86,7 +86,7 @@ fn builders() -> Kind<dyn Builder> {
 }
 
 fn provisioners() -> Kind<dyn Provisioner> {
-    Kind::new("provisioner", PROVISIONERS_NOT_BUILT).with(provisioner::built_in())
+    Kind::new("provisioner", PROVISIONERS_OF_PLUGINS).with(provisioner::built_in())
 }
 
 fn connectors() -> Kind<dyn Connector> {
@@ -94,7 +94,7 @@ fn connectors() -> Kind<dyn Connector> {
 }
 
 fn post_processors() -> Kind<dyn PostProcessor> {
-    Kind::new("post-processor", POST_PROCESSORS_NOT_BUILT).with([
+    Kind::new("post-processor", POST_PROCESSORS_OF_PLUGINS).with([
         #[cfg(feature = "aws")]
         post_processor::<builder::amazon::AmazonImport>(),
         post_processor::<post_processor::artifice::Artifice>(),
@@ -282,7 +282,7 @@ pub trait AnyKind {
     fn components(&self) -> Box<dyn Iterator<Item = &dyn Described> + '_>;
     /// The component `name`.
     fn component(&self, name: &str) -> Option<&dyn Described>;
-    /// Those of Packer and its plugins that are not built yet: refused by name.
+    /// Those of Packer and its plugins that are known, but not built in.
     fn not_built(&self) -> &'static [&'static str];
 
     /// Whether there is a component `name`, built or not.
@@ -338,16 +338,12 @@ impl<T: ?Sized + 'static> Kind<T> {
             let summary = format!("the {kind} `{wanted}` cannot be used");
             return refused(code::PLUGIN, summary).because(why.cause.as_str()).help(why.help);
         }
-        if self.not_built.contains(&wanted) {
-            let refused =
-                refused(code::NOT_BUILT, format!("the {kind} `{wanted}` is not built yet"))
-                    .because("imgbake knows it, but does not have it");
-            return match plugins.source_of(wanted) {
-                Some(source) => refused
-                    .note(format!("the plugin `{source}` has it"))
-                    .help(plugins.to_install(wanted, source)),
-                None => refused.help(built_names()),
-            };
+        let is_known = self.not_built.contains(&wanted);
+        if is_known && plugins.source_of(wanted).is_none() {
+            let summary = format!("the {kind} `{wanted}` is not built yet");
+            return refused(code::NOT_BUILT, summary)
+                .because("imgbake knows it, but does not have it")
+                .help(built_names());
         }
         if let Some(feature) = plugins::left_out(wanted) {
             return refused(code::NOT_BUILT, format!("this imgbake has no {kind} `{wanted}`"))
@@ -355,7 +351,8 @@ impl<T: ?Sized + 'static> Kind<T> {
                 .help("compile it with its default features, or take a released program");
         }
         let known = built().chain(self.not_built.iter().copied());
-        let help = match (did_you_mean(wanted, known), plugins.source_of(wanted)) {
+        let meant = did_you_mean(wanted, known).filter(|_| !is_known);
+        let help = match (meant, plugins.source_of(wanted)) {
             (Some(meant), _) => format!("did you mean `{meant}`?"),
             (None, None) => built_names(),
             (None, Some(source)) => {
@@ -409,7 +406,7 @@ fn data_source<C: Component + DataSource + 'static>() -> Descriptor<dyn DataSour
     Descriptor::of::<C>(|component| Box::new(component))
 }
 
-const BUILDERS_NOT_BUILT: &[&str] = &[
+const BUILDERS_OF_PLUGINS: &[&str] = &[
     "azure-arm",
     "azure-chroot",
     "azure-dtl",
@@ -432,9 +429,9 @@ const BUILDERS_NOT_BUILT: &[&str] = &[
     "vsphere-iso",
 ];
 
-const PROVISIONERS_NOT_BUILT: &[&str] = &["converge", "windows-update"];
+const PROVISIONERS_OF_PLUGINS: &[&str] = &["converge", "windows-update"];
 
-const POST_PROCESSORS_NOT_BUILT: &[&str] =
+const POST_PROCESSORS_OF_PLUGINS: &[&str] =
     &["googlecompute-export", "googlecompute-import", "vsphere", "vsphere-template"];
 
 const DATA_SOURCES_NOT_BUILT: &[&str] =

@@ -140,7 +140,7 @@ codes! {
     UNKNOWN_OPTION = "C002";
     /// An option whose value cannot be read as its type.
     OPTION_TYPE = "C003";
-    /// An option that the component has in the reference, but not here yet.
+    /// A component of a plugin that is not installed, or an option or a function that is not here yet.
     NOT_BUILT = "C004";
     /// A value or a combination of options that the component refuses.
     OPTION_VALUE = "C005";

@@ -107,15 +107,19 @@ fn pages_of(kind: &dyn AnyKind, topic: &str, known: Known<'_>) -> Vec<Page> {
         Some((name, path)) => (name, Some(path)),
         None => (topic, None),
     };
-    let not_built = |kind: String, name: &str| Page::NotBuilt(NotBuilt { kind, name: name.into() });
+    let not_built = |kind: String, name: &str, plugin: Option<&str>| {
+        Page::NotBuilt(NotBuilt { kind, name: name.into(), plugin: plugin.map(str::to_owned) })
+    };
     let Some(component) = kind.component(name) else {
         let is_known = path.is_none() && kind.not_built().contains(&name);
-        return is_known.then(|| not_built(kind.name().to_owned(), name)).into_iter().collect();
+        let plugin = known.registry.plugins().source_of(name);
+        let page = is_known.then(|| not_built(kind.name().to_owned(), name, plugin));
+        return page.into_iter().collect();
     };
     let page = page_of(kind.name(), component, known);
     let Some(path) = path else { return vec![Page::Component(page)] };
     if page.not_built.iter().any(|name| name == path) {
-        return vec![not_built(format!("option of the {} {name}", kind.name()), path)];
+        return vec![not_built(format!("option of the {} {name}", kind.name()), path, None)];
     }
     let all = page.options.iter().chain(&page.meta_arguments);
     all.filter_map(|option| inside(option, topic)).map(Page::Option).collect()

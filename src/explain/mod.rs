@@ -28,7 +28,7 @@ pub enum Page {
     Component(ComponentPage),
     /// One option of a component.
     Option(OptionPage),
-    /// A component or an option of Packer that is refused by name.
+    /// A component of a plugin that is not installed, or what Packer has and imgbake refuses by name.
     NotBuilt(NotBuilt),
     /// A function of HCL2 templates.
     Function(Signature),
@@ -52,6 +52,9 @@ pub struct NotBuilt {
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// The source of the plugin that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
 }
 
 /// All topics.

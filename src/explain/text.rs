@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ComponentPage, Contents, Listed, OptionPage, OutputPage, Page};
+use super::{ComponentPage, Contents, Listed, NotBuilt, OptionPage, OutputPage, Page};
 
 /// Columns of a text.
 const WIDTH: usize = 100;
@@ -13,13 +13,24 @@ pub fn text(page: &Page) -> String {
         Page::Code(page) => format!("{}: {}\n\n{}", page.code, page.title, markdown(page.page)),
         Page::Component(page) => component(page),
         Page::Option(page) => option(page),
-        Page::NotBuilt(page) => format!(
-            "{}: {} of Packer that imgbake does not have yet.\n\nA template that uses it is refused; {}",
-            page.name, page.kind, "`imgbake explain C004` says more.",
-        ),
+        Page::NotBuilt(page) => not_built(page),
         Page::Function(signature) => format!("{signature}\n\n{}", wrapped(signature.about, 0)),
     };
     text.trim_end().to_owned()
+}
+
+fn not_built(page: &NotBuilt) -> String {
+    let NotBuilt { kind, name, plugin } = page;
+    match plugin {
+        Some(plugin) => format!(
+            "{name}: {kind} of the plugin `{plugin}`, which is not installed.\n\n\
+             `imgbake plugins install {plugin}` installs it, and then this page has its options."
+        ),
+        None => format!(
+            "{name}: {kind} of Packer that imgbake does not have yet.\n\n\
+             A template that uses it is refused; `imgbake explain C004` says more."
+        ),
+    }
 }
 
 /// The table of contents.

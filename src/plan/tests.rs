@@ -240,7 +240,7 @@ fn an_error_in_a_block_that_builds_share_is_said_once() {
         summaries(&found),
         [
             "`shell-local` has no option `inlien`",
-            "the post-processor `vsphere-template` is not built yet",
+            "the post-processor `vsphere-template` is of the plugin `github.com/hashicorp/vsphere`",
             "there is no builder `nul`",
         ]
     );

@@ -167,7 +167,7 @@ snapshots! {
 snapshots! {
     #[cfg_attr(not(feature = "aws"), ignore = "it is about components of Amazon")]
     unknown_builder: source("amazon-esb", "");
-    builder_not_built: source("lxc", "  config_file = \"lxc.conf\"");
+    builder_of_a_plugin: source("lxc", "  config_file = \"lxc.conf\"");
     unknown_provisioner: in_build("  provisioner \"shel\" {\n    inline = [\"true\"]\n  }");
     unknown_option: source("null", "  comunicator = \"none\"");
     option_not_built: source("qemu", "  ssh_public_key = \"x\"");
