@@ -17,7 +17,7 @@ pub const BUILDER_ID: &str = "fnoeding.null";
 /// Connects to the machine that the communicator's options name.
 #[derive(Debug)]
 pub struct Null {
-    communicator: Chosen,
+    connector: Chosen,
 }
 
 impl Component for Null {
@@ -26,9 +26,9 @@ impl Component for Null {
     type Options = (communicator::Options,);
 
     fn prepare((communicator,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let communicator = communicator.choose(&Taken::any(), check)?;
-        communicator.check_machine_is_known(check);
-        Some(Self { communicator })
+        let connector = communicator.choose(&Taken::any(), check)?;
+        connector.check_machine_is_known(check);
+        Some(Self { connector })
     }
 }
 
@@ -45,7 +45,7 @@ impl Builder for Null {
         };
         let data = BuildData::from([("ID".to_owned(), "Null".into())]);
         let steps = Steps::new(cx);
-        steps.finish(provision(&steps, &self.communicator, target, data)).await?;
+        steps.finish(provision(&steps, &self.connector, target, data)).await?;
         Ok(Some(Arc::new(Nothing)))
     }
 

@@ -69,7 +69,7 @@ impl Pairing {
 
     /// Whether anybody can look at a machine of its image.
     pub(super) fn connects(&self) -> bool {
-        self.machine.communicator.connects()
+        self.machine.connector.connects()
     }
 
     /// Both in one build.

@@ -54,7 +54,7 @@ pub struct Docker {
     sees_this_host: bool,
     keep: Keep,
     login: Login,
-    communicator: Chosen,
+    connector: Chosen,
 }
 
 impl Component for Docker {
@@ -83,10 +83,10 @@ impl Component for Docker {
                 check.warn(code::OPTION_VALUE, &option, text);
             }
         }
-        let communicator = communicator.choose(&taken, check)?;
+        let connector = communicator.choose(&taken, check)?;
         let sees_this_host = machine.sees_this_host(&check.facts.scope.environment);
         let (from, keep) = (from?, keep?);
-        Some(Self { from, platform, machine, exec, sees_this_host, keep, login, communicator })
+        Some(Self { from, platform, machine, exec, sees_this_host, keep, login, connector })
     }
 }
 
@@ -121,7 +121,7 @@ impl Builder for Docker {
             }
             _ => Ok(()),
         };
-        let tests = matches!(self.keep, Keep::Commit { .. }) && self.communicator.connects();
+        let tests = matches!(self.keep, Keep::Commit { .. }) && self.connector.connects();
         Capabilities { skips_unchanged, tests, ..Capabilities::default() }
     }
 
@@ -187,8 +187,8 @@ impl Docker {
         let mut data = source.build_data();
         data.insert("ID".to_owned(), json!(container));
         let target = self.target(&engine, &container).await?;
-        let known = self.communicator.build_data(&target).await;
-        provision(steps, &self.communicator, target, data.clone()).await?;
+        let known = self.connector.build_data(&target).await;
+        provision(steps, &self.connector, target, data.clone()).await?;
         data.extend(known);
         self.keep(cx, steps, &engine, &source, &container, data).await
     }
@@ -258,7 +258,7 @@ impl Docker {
     }
 
     async fn target(&self, engine: &Engine, container: &str) -> anyhow::Result<Target> {
-        let host = match self.communicator.port() {
+        let host = match self.connector.port() {
             None => container.to_owned(),
             // It is talked to as any other machine.
             Some(_) => engine.address(container).await?,
@@ -287,7 +287,7 @@ impl Docker {
             let target = self.target(engine, &container).await?;
             let data = BuildData::from([("ID".to_owned(), json!(container))]);
             let gone = CancellationToken::new();
-            provision::test(&steps, &self.communicator, target, data, gone, || ()).await?;
+            provision::test(&steps, &self.connector, target, data, gone, || ()).await?;
             cx.ui.say(format!("{image} has passed"));
             Ok(())
         };

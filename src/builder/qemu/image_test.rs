@@ -70,8 +70,7 @@ impl Qemu {
         let data = BuildData::from([("ID".to_owned(), json!(self.name))]);
         let gone = launched.machine.gone();
         let connected = || watch.connected();
-        let tested =
-            provision::test(steps, &tested.communicator, target, data, gone, connected).await;
+        let tested = provision::test(steps, &tested.connector, target, data, gone, connected).await;
         tested.map_err(|error| after(error, launched.machine.has_ended()))
     }
 

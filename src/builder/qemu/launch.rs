@@ -123,11 +123,11 @@ impl Qemu {
     }
 
     async fn host(&self, steps: &Steps<'_>, launched: &Launched) -> anyhow::Result<String> {
-        let needs_address = self.communicator.connects() && self.communicator.host().is_none();
+        let needs_address = self.connector.connects() && self.connector.host().is_none();
         let Some(mac) = launched.mac.clone().filter(|_| needs_address) else {
             return Ok(Ipv4Addr::LOCALHOST.to_string());
         };
-        let patience = self.communicator.patience();
+        let patience = self.connector.patience();
         let (machine, bridge) = (launched.machine.clone(), self.network.net_bridge.clone());
         let find = FindMachine { machine, bridge, mac, patience };
         Ok(steps.run(find).await?.to_string())

@@ -90,25 +90,25 @@ impl Qemu {
             data.insert("PackerHTTPAddr".to_owned(), json!(format!("{host}:{port}")));
             data.insert("PackerHTTPPort".to_owned(), json!(port));
         }
-        let options = &self.communicator;
-        let mut build_data = options.build_data(&target).await;
+        let connector = &self.connector;
+        let mut build_data = connector.build_data(&target).await;
         build_data.extend(data.clone());
         // What is provisioned from outside is heard; an installer is only seen.
         let connected = || {
-            if options.connects() {
+            if connector.connects() {
                 watch.connected()
             }
         };
         // One that nobody connects to may have ended already: by what was typed at it.
-        let gone = if options.connects() { machine.gone() } else { CancellationToken::new() };
-        let connection = provision_while(steps, options, target, data, gone, connected).await?;
+        let gone = if connector.connects() { machine.gone() } else { CancellationToken::new() };
+        let connection = provision_while(steps, connector, target, data, gone, connected).await?;
         steps.run(self.shutdown(machine, connection)).await?;
         Ok(build_data)
     }
 
     fn shutdown(&self, machine: &Arc<Machine>, connection: Arc<dyn Communicator>) -> Shutdown {
         let how = match self.output.shutdown_command.as_str() {
-            _ if !self.communicator.connects() => Off::ByItself,
+            _ if !self.connector.connects() => Off::ByItself,
             "" => Off::Cut,
             command => Off::Command(command.to_owned()),
         };

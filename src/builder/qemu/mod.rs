@@ -114,7 +114,7 @@ pub struct Qemu {
     /// What is typed at it.
     boot: Option<Boot>,
     vnc: vnc::Options,
-    communicator: Chosen,
+    connector: Chosen,
     /// The machine's name.
     name: String,
     directory: PathBuf,
@@ -148,7 +148,7 @@ impl Component for Qemu {
         screen.vnc.check(check);
         let has_console = !hardware.qemuargs.iter().any(|row| arguments::is_for(row, "-serial"));
         let boot = screen.boot.check(has_console, check);
-        let communicator = communicator.choose(&Taken::any(), check);
+        let connector = communicator.choose(&Taken::any(), check);
         let download = image.check(check)?;
         if hardware.memory < 10 {
             let usual = Hardware::default().memory;
@@ -177,7 +177,7 @@ impl Component for Qemu {
             http,
             boot,
             vnc: screen.vnc,
-            communicator: communicator?,
+            connector: connector?,
             name,
             directory,
             under_test: None,
@@ -202,8 +202,8 @@ impl Builder for Qemu {
                 true => Err("`iso_skip_cache` leaves the image on its server"),
                 false => Ok(()),
             },
-            tests: self.communicator.connects(),
-            keeps_failed: self.communicator.connects(),
+            tests: self.connector.connects(),
+            keeps_failed: self.connector.connects(),
             takes_checkpoints: true,
         }
     }

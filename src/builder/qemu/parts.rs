@@ -119,7 +119,7 @@ impl Qemu {
             tpm: parts.tpm.as_ref().map(|tpm| tpm.socket()),
             efi: parts.uefi.as_ref().map(|uefi| (&*uefi.code, &*uefi.vars)),
             mac: surroundings.mac.as_deref(),
-            forward: surroundings.port.as_ref().map(Port::number).zip(self.communicator.port()),
+            forward: surroundings.port.as_ref().map(Port::number).zip(self.connector.port()),
             display: self.display(cx),
             monitor: self.monitor().as_deref(),
             vnc: self.vnc.argument(),
@@ -155,7 +155,7 @@ impl Qemu {
             known.http = Some(steps.run(serve).await?);
         }
         let is_forwarded = bridge.is_none() && !self.network.skip_nat_mapping;
-        if self.communicator.port().is_some() && is_forwarded {
+        if self.connector.port().is_some() && is_forwarded {
             let range = self.network.host_port_min..=self.network.host_port_max;
             known.port = Some(Port::reserve(&range)?);
         }
@@ -172,7 +172,7 @@ impl Qemu {
     }
 
     async fn make_key(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
-        let Some(wish) = self.communicator.temporary_key() else { return Ok(None) };
+        let Some(wish) = self.connector.temporary_key() else { return Ok(None) };
         let (kind, bits, name) = (wish.kind, wish.bits, wish.name());
         cx.ui.say(format!("Creating temporary {kind:?} SSH key for instance..."));
         // Finding an RSA key takes its time.

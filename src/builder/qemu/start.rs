@@ -82,7 +82,7 @@ impl Qemu {
             base,
             has_cd: self.cd.wants_cd(),
             has_floppy: self.floppy.wants_floppy(),
-            has_key: self.communicator.temporary_key().is_some(),
+            has_key: self.connector.temporary_key().is_some(),
         })
     }
 

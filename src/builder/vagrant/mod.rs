@@ -65,7 +65,7 @@ pub struct Vagrant {
     directory: PathBuf,
     box_name: String,
     teardown: Teardown,
-    communicator: Chosen,
+    connector: Chosen,
     /// Whether the template gives the SSH server's port.
     has_port: bool,
 }
@@ -89,7 +89,7 @@ impl Component for Vagrant {
         warn_of_idle(&own, check);
         let has_port = check.is_given("ssh_port");
         let taken = Taken::only(&["ssh"]).finding_logins();
-        let communicator = communicator.choose(&taken, check);
+        let connector = communicator.choose(&taken, check);
         let facts = check.facts;
         let build = facts.source_name();
         let or_named = |given: &str, prefix: &str| match given {
@@ -98,13 +98,13 @@ impl Component for Vagrant {
         };
         let directory = facts.scope.environment.cwd.join(or_named(&own.output_dir, "output-"));
         let box_name = or_named(&own.box_name, "packer_");
-        let (from, communicator) = (from?, communicator?);
+        let (from, connector) = (from?, connector?);
         let usual = match from {
             From::Id(_) => Teardown::Halt,
             _ => Teardown::Destroy,
         };
         let teardown = own.teardown_method.unwrap_or(usual);
-        Some(Self { own, from, directory, box_name, teardown, communicator, has_port })
+        Some(Self { own, from, directory, box_name, teardown, connector, has_port })
     }
 }
 
@@ -339,13 +339,13 @@ impl Vagrant {
     ) -> anyhow::Result<BuildData> {
         let found = program.ssh_config(machine, &cx.cancel).await?;
         let login = FoundLogin { user: found.user, key_file: found.key_file, patience: PATIENCE };
-        let communicator = self.communicator.with_login(login);
+        let connector = self.connector.with_login(login);
         let port = (!self.has_port).then_some(found.port);
         let (host, key, way, host_key) = (found.host, None, None, HostKey::FirstUse);
         let target = Target { host, port, key, host_key, way, boots: true };
         let mut data = BuildData::from([("ID".to_owned(), machine.into())]);
-        provision(steps, &communicator, target.clone(), data.clone()).await?;
-        data.extend(communicator.build_data(&target).await);
+        provision(steps, &connector, target.clone(), data.clone()).await?;
+        data.extend(connector.build_data(&target).await);
         Ok(data)
     }
 }

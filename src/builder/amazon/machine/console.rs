@@ -46,7 +46,7 @@ impl Console {
     pub(crate) fn watch(cx: &BuildContext, machine: &Machine, id: &str) -> Self {
         let source = Source { ec2: machine.build.account.ec2(&cx.cancel), instance: id.to_owned() };
         let announcement = Announcement::default();
-        let is_of_use = machine.settings.communicator.checks_host_key();
+        let is_of_use = machine.settings.connector.checks_host_key();
         let watch = is_of_use.then(|| {
             let (source, announcement) = (source.clone(), announcement.clone());
             let watch = async move { source.until_announced(&announcement).await };
@@ -57,7 +57,7 @@ impl Console {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
-        let is_of_use = settings.communicator.checks_host_key();
+        let is_of_use = settings.connector.checks_host_key();
         let look = || at.on_ours("instance", &["GetConsoleOutput"]);
         is_of_use.then(look).into_iter().collect()
     }

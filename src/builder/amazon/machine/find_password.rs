@@ -42,14 +42,14 @@ impl FindPassword {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
-        let is_wanted = settings.communicator.password_key().is_some();
+        let is_wanted = settings.connector.password_key().is_some();
         let find = || at.on_ours("instance", &["GetPasswordData"]);
         is_wanted.then(find).into_iter().collect()
     }
 
     /// The key that the password is sealed for.
     fn key(&self, cx: &BuildContext) -> anyhow::Result<RsaKey> {
-        let file = match self.machine.settings.communicator.password_key() {
+        let file = match self.machine.settings.connector.password_key() {
             Some(PasswordKey::File(file)) => Some(cx.facts.scope.environment.expand_home(file)),
             Some(PasswordKey::Temporary) | None => None,
         };

@@ -78,7 +78,7 @@ impl End<'_> {
         ensure!(!self.is_spot, "it is a spot instance, which EC2 does not keep");
         let has_temporary_role = settings.profile.is_temporary();
         ensure!(!has_temporary_role, "its temporary instance profile goes with the build");
-        let password = settings.communicator.password_key();
+        let password = settings.connector.password_key();
         let password_goes = matches!(password, Some(PasswordKey::Temporary));
         ensure!(!password_goes, "its password is sealed for a key that goes with the build");
         Ok(())

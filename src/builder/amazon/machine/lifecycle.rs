@@ -76,7 +76,7 @@ async fn key_for(
     machine: &Machine,
     kept: &Kept,
 ) -> anyhow::Result<Option<Arc<TemporaryKey>>> {
-    let Some(wish) = machine.settings.communicator.temporary_key() else { return Ok(None) };
+    let Some(wish) = machine.settings.connector.temporary_key() else { return Ok(None) };
     let (kind, name) = (wish.kind, kept.key_name.clone().unwrap_or_else(name::temporary));
     let made = move || TemporaryKey::generate(kind, Some(2048), &name);
     let key = tokio::task::spawn_blocking(made).await??;
@@ -130,9 +130,9 @@ async fn provision_watched(
     Started { instance, key }: &Started,
 ) -> anyhow::Result<(Arc<dyn Communicator>, Console)> {
     let console = Console::watch(cx, machine, &instance.id);
-    let (communicator, target) = way_in(cx, steps, machine, instance, key, &console).await?;
+    let (connector, target) = way_in(cx, steps, machine, instance, key, &console).await?;
     let data = source.build_data(&instance.id);
-    let connection = provision(steps, &communicator, target, data).await?;
+    let connection = provision(steps, &connector, target, data).await?;
     Ok((connection, console))
 }
 
@@ -145,16 +145,16 @@ async fn way_in(
     key: &Key,
     console: &Console,
 ) -> anyhow::Result<(Chosen, Target)> {
-    let mut communicator = machine.settings.communicator.clone();
-    if communicator.password_key().is_some() {
+    let mut connector = machine.settings.connector.clone();
+    if connector.password_key().is_some() {
         let password = steps.run(FindPassword::new(machine, &instance.id, key)).await?;
-        communicator = communicator.with_password(password);
+        connector = connector.with_password(password);
     }
     let mut target = instance.target(key.temporary.clone(), console.announcement());
     if machine.settings.run.is_behind_session_manager() {
         target = steps.run(OpenTunnel::new(cx, machine, instance, target)).await?;
     }
-    Ok((communicator, target))
+    Ok((connector, target))
 }
 
 /// Has the image tested that the machine was started from. What its console says of its host keys is
@@ -169,10 +169,9 @@ pub(crate) async fn test_image(
 ) -> anyhow::Result<()> {
     let console = Console::watch(cx, machine, &instance.id);
     let tested = async {
-        let (communicator, target) = way_in(cx, steps, machine, instance, key, &console).await?;
+        let (connector, target) = way_in(cx, steps, machine, instance, key, &console).await?;
         let data = source.build_data(&instance.id);
-        provision::test(steps, &communicator, target, data, CancellationToken::new(), || ())
-            .await?;
+        provision::test(steps, &connector, target, data, CancellationToken::new(), || ()).await?;
         console.confirm_host_key(cx).await
     };
     let tested = tested.await;

@@ -44,8 +44,8 @@ pub(crate) struct Key {
 
 impl MakeKeyPair {
     pub(crate) fn new(machine: &Machine, source: &SourceAmi) -> Self {
-        let options = &machine.settings.communicator;
-        let name = options
+        let connector = &machine.settings.connector;
+        let name = connector
             .temporary_key()
             .map(|wish| wish.name.map_or_else(name::temporary, str::to_owned));
         let made = name.map(|name| {
@@ -57,7 +57,7 @@ impl MakeKeyPair {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &MachineSettings, at: &Regions) -> Vec<Permission> {
-        if settings.communicator.temporary_key().is_none() {
+        if settings.connector.temporary_key().is_none() {
             return Vec::new();
         }
         let mut all = vec![
@@ -93,7 +93,7 @@ impl MakeKeyPair {
 
     async fn create(&self, cx: &BuildContext, name: &str, made: &Thing) -> anyhow::Result<Secret> {
         let tags = self.machine.build.own_tags(cx, &self.source)?;
-        let kind = match self.machine.settings.communicator.temporary_key().map(|wish| wish.kind) {
+        let kind = match self.machine.settings.connector.temporary_key().map(|wish| wish.kind) {
             Some(KeyType::Rsa) => ApiKeyType::Rsa,
             // EC2 starts no Windows with another one.
             Some(KeyType::Ed25519) if self.source.is_windows() => ApiKeyType::Rsa,
@@ -131,11 +131,11 @@ impl Step for MakeKeyPair {
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Key> {
-        let options = &self.machine.settings.communicator;
+        let connector = &self.machine.settings.connector;
         let Some((name, made)) = &self.made else {
-            return Ok(Key { name: options.key_pair().map(str::to_owned), ..Key::default() });
+            return Ok(Key { name: connector.key_pair().map(str::to_owned), ..Key::default() });
         };
-        if options.temporary_key().is_some_and(|wish| wish.name.is_some()) {
+        if connector.temporary_key().is_some_and(|wish| wish.name.is_some()) {
             self.refuse_existing(cx, name).await?;
         }
         cx.ui.say(format!("Creating the temporary key pair {name}"));

@@ -118,7 +118,7 @@ impl OpenSecurityGroup {
 
     /// Lets `sources` connect to the machine's port.
     async fn open(&self, cx: &BuildContext, id: &str, sources: &[String]) -> anyhow::Result<()> {
-        let Some(port) = self.machine.settings.communicator.port() else { return Ok(()) };
+        let Some(port) = self.machine.settings.connector.port() else { return Ok(()) };
         cx.ui.say(format!("Opening its port {port} to {} only", sources.join(", ")));
         let mut permission =
             IpPermission::builder().ip_protocol("tcp").from_port(port.into()).to_port(port.into());
@@ -142,7 +142,7 @@ impl OpenSecurityGroup {
 
 /// Whether anybody connects to a port of the machine.
 fn needs_way_in(settings: &MachineSettings) -> bool {
-    settings.communicator.port().is_some() && !settings.run.is_behind_session_manager()
+    settings.connector.port().is_some() && !settings.run.is_behind_session_manager()
 }
 
 #[async_trait]

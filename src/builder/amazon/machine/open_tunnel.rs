@@ -57,7 +57,7 @@ impl OpenTunnel {
         let tunnel = Tunnel::new(Plan {
             account: machine.build.account.clone(),
             instance: running.id.clone(),
-            port: machine.settings.communicator.port().unwrap_or_default(),
+            port: machine.settings.connector.port().unwrap_or_default(),
             patience: PATIENCE,
             reason: format!("imgbake build {}", machine.build.token),
             journal: cx.journal.clone(),

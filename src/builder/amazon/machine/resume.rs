@@ -84,7 +84,7 @@ impl ResumeInstance {
         self.wait_until_stopped(cx, &ec2).await?;
         if let Some(key) = &self.key {
             let run = &self.machine.settings.run;
-            let user = self.machine.settings.communicator.user().unwrap_or_default();
+            let user = self.machine.settings.connector.user().unwrap_or_default();
             let data = inject_key(user, key, run.encoded_user_data().await?.as_deref())?;
             let data = SecureBlobAttributeValue::builder().value(Blob::new(data)).build();
             let request = ec2.modify_instance_attribute().instance_id(id).user_data(data);

@@ -75,7 +75,7 @@ pub(crate) struct MachineSettings {
     pub hardware: HardwareOptions,
     pub networking: EnhancedNetworking,
     pub volumes: VolumeTags,
-    pub communicator: Chosen,
+    pub connector: Chosen,
     /// Its disks that differ from those of the source AMI.
     pub devices: Vec<BlockDevice>,
     /// One that it gets when it is stopped.
@@ -111,9 +111,9 @@ impl MachineOptions {
         hardware.check(&types, check);
         check_fallback(&run, &hardware, check);
         check_tags("run_volume_tag", &volumes.run_volume_tag, check);
-        let communicator = communicator.choose(&Taken::any().finding_passwords(), check)?;
-        check_keys(&communicator, check);
-        check_way_in(&run, &profile, &communicator, check);
+        let connector = communicator.choose(&Taken::any().finding_passwords(), check)?;
+        check_keys(&connector, check);
+        check_way_in(&run, &profile, &connector, check);
         Some(MachineSettings {
             source,
             run,
@@ -122,7 +122,7 @@ impl MachineOptions {
             hardware,
             networking,
             volumes,
-            communicator,
+            connector,
             devices,
             later: None,
             may_be_on_store: false,
@@ -152,8 +152,8 @@ fn check_fallback(run: &RunOptions, hardware: &HardwareOptions, check: &mut Chec
 }
 
 /// EC2 makes only some kinds of keys.
-fn check_keys(options: &Chosen, check: &mut Check<'_>) {
-    let Some(key) = options.temporary_key() else { return };
+fn check_keys(connector: &Chosen, check: &mut Check<'_>) {
+    let Some(key) = connector.temporary_key() else { return };
     match (key.kind, key.bits) {
         (KeyType::Ecdsa, _) => {
             check.error("temporary_key_pair_type", "EC2 makes `ed25519` or `rsa` keys");
@@ -169,12 +169,12 @@ fn check_keys(options: &Chosen, check: &mut Check<'_>) {
 fn check_way_in(
     run: &RunOptions,
     profile: &ProfileOptions,
-    options: &Chosen,
+    connector: &Chosen,
     check: &mut Check<'_>,
 ) {
-    let through = options.hosts_between();
+    let through = connector.hosts_between();
     if run.is_behind_session_manager() {
-        check_session_manager(options, &through, check);
+        check_session_manager(connector, &through, check);
         if !profile.is_wanted() {
             let help = "give a profile with the policy AmazonSSMManagedInstanceCore: without it \
                         the machine cannot connect to Systems Manager";
@@ -195,14 +195,14 @@ fn check_way_in(
 
 /// Through Systems Manager goes what needs no address, and no other way beside it.
 fn check_session_manager(
-    options: &Chosen,
+    connector: &Chosen,
     through: &[(&'static str, &str)],
     check: &mut Check<'_>,
 ) {
-    if !options.takes_way() {
+    if !connector.takes_way() {
         check.error("ssh_interface", "`session_manager` is no way for this communicator");
     }
-    for (option, _) in through.iter().copied().chain(options.host()) {
+    for (option, _) in through.iter().copied().chain(connector.host()) {
         let cause = "with `ssh_interface = \"session_manager\"` no address leads to the machine";
         check.error(option, cause).help = Some(format!("leave `{option}` away"));
     }

@@ -221,8 +221,8 @@ pub(super) async fn host(
     machine: &Machine,
     mut instance: Instance,
 ) -> anyhow::Result<String> {
-    let communicator = &machine.settings.communicator;
-    if !communicator.connects() || communicator.host().is_some() {
+    let connector = &machine.settings.connector;
+    if !connector.connects() || connector.host().is_some() {
         return Ok(String::new());
     }
     let id = instance.instance_id().unwrap_or_default().to_owned();
