@@ -136,7 +136,6 @@ const CIRCLES: &[(&str, &str, &str)] = &[
     ("cli::help", "cli::arguments", "help is an argument, and is about arguments"),
     ("cli::several", "cli::front", "several templates are planned one by one"),
     ("communicator::ssh::dial", "communicator::ssh::server", "a server is dialled through another"),
-    ("communicator::winrm::parts", "communicator::winrm::transfer", "a large file goes in parts"),
     ("eval::functions", "eval::expr", "expressions call functions, and some evaluate expressions"),
     ("eval::functions::control", "eval::expr", "`try` and `can` evaluate expressions"),
     ("eval::functions::filesystem", "eval::expr", "`templatefile` evaluates expressions"),

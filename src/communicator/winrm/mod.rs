@@ -1,10 +1,19 @@
 //! The machine's WinRM service: waiting for it, running commands, moving files.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `options` | what the template says |
+//! | `http`, `ntlm`, `link` | a connection to the service, the login, and the service with both |
+//! | `soap`, `shell` | its messages, and commands by them |
+//! | `transfer`, `parts`, `packed` | files and directories; a large file; how bytes get there |
+//! | `access` | other programs, on a way that the builder provides |
 
 mod access;
 mod http;
 mod link;
 mod ntlm;
 mod options;
+mod packed;
 mod parts;
 mod shell;
 mod soap;

@@ -14,8 +14,8 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::packed::{LONGEST_WORDS, arrived, digest, give, success};
 use super::shell::{Input, Shell};
-use super::transfer::{LONGEST_WORDS, arrived, digest, give, success};
 use super::{WinRm, encoded};
 use crate::communicator::progress::Counter;
 use crate::event::Stream;

@@ -4,31 +4,23 @@
 //! everything from its input, in envelopes as large as the service allows, and tells the digest of
 //! what it wrote. Base64 keeps code pages from changing it; it is compressed before.
 
-use std::io::{self, BufWriter, Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use base64::write::EncoderWriter;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::shell::{Input, Shell};
+use super::packed::{LONGEST_WORDS, arrived, give, success};
 use super::soap::SoapFault;
 use super::{WinRm, encoded, parts};
-use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::local::{self, Tree};
 use crate::communicator::progress::Counter;
-use crate::component::{Exit, Upload};
+use crate::component::Upload;
 use crate::event::{Stream, Ui};
-use crate::fault::{Fault, Kind};
-use crate::guest::{self, Capture, GuestOutput, archive};
+use crate::guest::{Capture, GuestOutput, archive};
 use crate::peer;
-use crate::retry::Permanent;
 
 /// Writes its input to the file `$to`; if `$unpacks`, unpacks it to the directory `$to`, or to `$name` in
 /// it if it is there. It prints the digest of what came. Nothing is in its place before all has come, and
@@ -39,13 +31,6 @@ const RECEIVE: &str = include_str!("receive.ps1");
 const SEND: &str = include_str!("send.ps1");
 /// A value of PowerShell that is true.
 const YES: &str = "yes";
-
-/// The status of a script that was to write to, or read, a directory.
-const IS_DIRECTORY: u32 = 64;
-/// How much is read at a time.
-const CHUNK: usize = 128 * 1024;
-/// What a machine may say of a transfer.
-pub(super) const LONGEST_WORDS: usize = 64 * 1024;
 
 /// Uploads to the file `to`.
 pub(super) async fn upload(
@@ -92,73 +77,6 @@ async fn receive(
     let line = encoded(values, RECEIVE);
     let (digest, said) = give(winrm.open().await?, &line, reader, counter.into()).await?;
     arrived(&String::from_utf8_lossy(&said.stdout), &digest)
-}
-
-/// Gives one of our scripts what `reader` holds: the digest of it, and what the script has said.
-pub(super) async fn give(
-    shell: Shell,
-    line: &str,
-    reader: impl Read + Send + 'static,
-    counter: Arc<Counter>,
-) -> anyhow::Result<(String, Capture)> {
-    let (writer, blocks) = bridge::writer();
-    let packing = tokio::task::spawn_blocking(move || pack(reader, writer, &counter));
-    let input: Input<'_> = Box::pin(blocks.map(|block| Ok(block?)));
-    let mut said = Capture::keeping(LONGEST_WORDS);
-    let exit = shell.run(line, Some(input), &mut said).await?;
-    success(&said, exit)?;
-    // Whoever reads no more ends the packing.
-    Ok((packing.await??, said))
-}
-
-/// An error unless what the machine has `written` has our `digest`.
-pub(super) fn arrived(written: &str, digest: &str) -> anyhow::Result<()> {
-    let written = written.trim();
-    ensure!(
-        written == digest,
-        "the file on the machine has the digest {written:?}, not {digest}: it was changed on its way"
-    );
-    Ok(())
-}
-
-/// Writes all of `reader` as base64 of its compressed bytes, and gives the digest of it.
-fn pack(mut reader: impl Read, to: BlockWriter, counter: &Counter) -> anyhow::Result<String> {
-    let text = EncoderWriter::new(BufWriter::with_capacity(CHUNK, to), &BASE64);
-    let mut packed = GzEncoder::new(text, Compression::fast());
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => break,
-            count => {
-                digest.update(&buffer[..count]);
-                packed.write_all(&buffer[..count])?;
-                counter.add(count);
-            }
-        }
-    }
-    packed.finish()?.finish()?.flush()?;
-    Ok(hex::encode(digest.finalize()))
-}
-
-/// The digest of all of `reader`.
-pub(super) fn digest(mut reader: impl Read) -> anyhow::Result<String> {
-    let mut digest = Sha256::new();
-    io::copy(&mut reader, &mut digest)?;
-    Ok(hex::encode(digest.finalize()))
-}
-
-/// An error unless one of our scripts, which has `said` that, succeeded.
-pub(super) fn success(said: &Capture, exit: Exit) -> anyhow::Result<()> {
-    let said = guest::harmless(&said.stderr);
-    match exit {
-        Exit::Status(0) => Ok(()),
-        Exit::Status(IS_DIRECTORY) => bail!(Permanent(format!("the machine says: {said}"))),
-        Exit::Status(status) => bail!("the machine says, with status {status}: {said}"),
-        Exit::Disconnected => {
-            Err(Fault::passing(Kind::Guest).mark(anyhow!("the connection was lost")))
-        }
-    }
 }
 
 /// Uploads a directory: what is in it if `from` ends in a slash, else itself.
