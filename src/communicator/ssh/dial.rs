@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::server::{Connection, Server};
-use super::words;
+use super::words::{self, it_says};
 use crate::communicator::way::tcp;
 use crate::communicator::{Transport, Way};
 use crate::retry::Backoff;
@@ -53,7 +53,7 @@ pub(super) enum DialError {
     Bastion(#[from] russh::Error),
     #[error("no answer within {0:?}")]
     Silent(Duration),
-    #[error("the connection was closed before the server greeted{}", quoted(.0))]
+    #[error("the connection was closed before the server greeted{}", it_says(.0))]
     NoGreeting(String),
 }
 
@@ -171,11 +171,6 @@ async fn greeted(mut transport: Transport) -> Result<Greeted, DialError> {
 fn is_greeting(text: &[u8]) -> bool {
     let is_it = |line: &[u8]| line.starts_with(b"SSH-") && line.ends_with(b"\n");
     text.split_inclusive(|&byte| byte == b'\n').any(is_it)
-}
-
-/// What was said instead of a greeting.
-fn quoted(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!("; it says: {said}") }
 }
 
 impl Route {

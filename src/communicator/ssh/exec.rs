@@ -10,8 +10,8 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig};
 use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
 
-use super::Ssh;
 use super::server::Connection;
+use super::{Ssh, line};
 use crate::component::{Command, Exit, Input};
 use crate::event::Stream;
 use crate::guest::GuestOutput;
@@ -48,7 +48,7 @@ pub(super) async fn run(
     input: Option<Input<'_>>,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<Exit> {
-    run_line(ssh, ssh.line(command).await?, input, output).await
+    run_line(ssh, line::of(ssh, command).await?, input, output).await
 }
 
 /// The same for a `line` that the login shell can read as it is.

@@ -5,7 +5,7 @@
 //! | `options`, `check`, `settings` | what the template says, what can be wrong with it, and the server that it means |
 //! | `server`, `dial`, `session`, `handler` | one server, the way to it, and what it says |
 //! | `algorithm`, `host_key`, `auth` | whether it is the right one, and whether it lets us in |
-//! | `command`, `windows`, `exec` | commands, and the shell that takes them |
+//! | `command`, `line`, `windows`, `exec` | commands, and the shell that takes them |
 //! | `transfer` | files and directories, both ways |
 //! | `access`, `share`, `passage`, `tunnel` | other programs on our connection, and ports that lead through it |
 //! | `words` | what is said of all that |
@@ -19,6 +19,7 @@ mod dial;
 mod exec;
 mod handler;
 mod host_key;
+mod line;
 mod options;
 mod passage;
 mod server;

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::Ui;
 
+/// Why nothing of ours can be run.
+pub(super) const NO_SHELL: &str = "the machine runs no POSIX shell for us";
 /// What is shown of one text.
 const LONGEST: usize = 4096;
 /// How many different texts of one server are shown.
@@ -51,6 +53,11 @@ impl Words {
     pub(super) fn last_goodbye(&self) -> Option<String> {
         lock(&self.goodbye).take()
     }
+}
+
+/// What was `said` where an answer was expected, as the end of a sentence.
+pub(super) fn it_says(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; it says: {said}") }
 }
 
 /// `text`, cut and without control characters.

@@ -20,15 +20,13 @@ use std::path::Path;
 
 use self::file::NoShell;
 use super::options::TransferMethod;
-use super::{Ssh, command, windows};
+use super::Ssh;
+use super::words::{NO_SHELL, it_says};
 use crate::communicator::{local, progress};
-use crate::component::{Command, Incoming, Input, Upload};
+use crate::component::{Incoming, Input, Upload};
 use crate::event::Ui;
-use crate::retry::Permanent;
 
 pub(super) use self::script::{Probed, ShellKind};
-
-const NO_SHELL: &str = "the machine runs no POSIX shell for us";
 
 /// How files move on this machine.
 enum Via {
@@ -57,30 +55,8 @@ impl Ssh {
         }
     }
 
-    async fn probed(&self) -> anyhow::Result<&Probed> {
+    pub(super) async fn probed(&self) -> anyhow::Result<&Probed> {
         self.probed_shell.get_or_try_init(|| script::probe(self)).await
-    }
-
-    /// The text to send for `command`. Fails if the machine has no POSIX shell: something else could
-    /// accept the text and report success. With `scp` we find that out at the first transfer, so
-    /// nothing is probed here.
-    pub(super) async fn line(&self, command: Command<'_>) -> anyhow::Result<String> {
-        if self.is_windows() {
-            let shell = self.windows_shell.get_or_try_init(|| windows::ask(self)).await?;
-            return Ok(windows::line(*shell, command));
-        }
-        let probed = match self.method {
-            TransferMethod::Sftp => Some(self.probed().await?),
-            TransferMethod::Scp => self.probed_shell.get(),
-        };
-        let Some(Probed { shell: ShellKind::Missing, said, takes_all }) = probed else {
-            return Ok(command::line(command));
-        };
-        match command {
-            // Its author knows what the machine has instead.
-            Command::Template(text) if !takes_all => Ok(text.to_owned()),
-            _ => anyhow::bail!(Permanent(format!("{NO_SHELL}{}", quoted(said)))),
-        }
     }
 }
 
@@ -133,12 +109,7 @@ async fn upload_unprobed(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> anyh
 
 /// What a machine said, and what to do where it did so instead of running a shell.
 fn advised(said: &str) -> String {
-    format!("{} (check `ssh_username`: this user may not be meant to log in)", quoted(said))
-}
-
-/// What a machine said, as the end of a sentence.
-fn quoted(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!("; it says: {said}") }
+    format!("{} (check `ssh_username`: this user may not be meant to log in)", it_says(said))
 }
 
 /// Where a directory goes whose own name is `name`, if that matters: into `to` if that is a directory

@@ -13,13 +13,15 @@ use crate::retry::Permanent;
 
 pub(super) use crate::communicator::quoting::{EXISTING, is_pattern, pattern, word};
 
-/// That `path` is a directory where a file was to go, if that is how the script ended.
+/// That [`path` is a directory](is_directory), if that is how the script ended.
 pub(super) fn refuse_directory(exit: Exit, path: &str) -> anyhow::Result<()> {
-    if exit == Exit::Status(IS_DIRECTORY) {
-        let cause = "is a directory there: end it with a slash to mean what is in it";
-        anyhow::bail!(Permanent(format!("{path} {cause}")));
-    }
-    Ok(())
+    if exit == Exit::Status(IS_DIRECTORY) { Err(is_directory(path)) } else { Ok(()) }
+}
+
+/// That `path` is a directory where a file was to go.
+pub(super) fn is_directory(path: &str) -> anyhow::Error {
+    let cause = "is a directory there: end it with a slash to mean what is in it";
+    Permanent(format!("{path} {cause}")).into()
 }
 
 /// What the machine can do for a directory.

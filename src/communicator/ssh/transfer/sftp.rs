@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::local::{self, Tree};
 use super::progress::Counter;
-use super::script::LISTED;
+use super::script::{self, LISTED};
 use crate::communicator::ssh::Ssh;
 use crate::communicator::ssh::exec::CHUNK;
 use crate::communicator::ssh::server::Connection;
@@ -119,8 +119,7 @@ async fn put(
 ) -> anyhow::Result<()> {
     let found = session.metadata(to).await;
     if found.as_ref().is_ok_and(|found| found.is_dir()) {
-        let cause = "is a directory there: end it with a slash to mean what is in it";
-        anyhow::bail!(Permanent(format!("{to} {cause}")));
+        return Err(script::is_directory(to));
     }
     let mut attributes = FileAttributes::empty();
     attributes.permissions = Some(mode & 0o7777);
