@@ -229,8 +229,7 @@ impl Registry {
 
     /// What builders may connect with.
     pub fn connectors(&self) -> Arc<dyn ConnectorOptions> {
-        let Kind { known, not_built, .. } = &self.connectors;
-        Arc::new(Connectors::new(known.clone(), not_built))
+        Arc::new(Connectors::new(self.connectors.known.clone()))
     }
 
     /// The options of a component, with those that it takes of connectors.

@@ -91,7 +91,6 @@ impl Taken {
         let of_others = OF_BUILDERS.iter().find(|(other, _)| *other == name);
         let (cause, is_known) = match of_others {
             Some((_, cause)) => (*cause, true),
-            None if registered.is_not_built(name) => ("imgbake does not have it", true),
             None if registered.names().any(|one| one == name) => {
                 ("this builder does not take it", true)
             }

@@ -17,13 +17,12 @@ type Known = Arc<IndexMap<String, Arc<Descriptor<dyn Connector>>>>;
 #[derive(Clone, Debug, Default)]
 pub struct Connectors {
     known: Known,
-    not_built: &'static [&'static str],
 }
 
 impl Connectors {
-    /// The connectors `known`, and the names of those that are refused.
-    pub fn new(known: Known, not_built: &'static [&'static str]) -> Self {
-        Self { known, not_built }
+    /// The connectors `known`.
+    pub fn new(known: Known) -> Self {
+        Self { known }
     }
 
     /// Those that a build with these `facts` may use.
@@ -34,11 +33,6 @@ impl Connectors {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.known.keys().map(String::as_str)
-    }
-
-    /// Whether `name` is one that imgbake knows of, but does not have.
-    pub(super) fn is_not_built(&self, name: &str) -> bool {
-        self.not_built.contains(&name)
     }
 
     /// The connector `name` with the options that the template gives for it.
