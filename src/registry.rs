@@ -1,5 +1,6 @@
-//! Which components there are: a value that a session owns. Those that are built in are listed here, but
-//! for provisioners and connectors, which their rooms list; others are added while the program runs.
+//! Which components there are: a value that a session owns. Those that are built in are listed here;
+//! provisioners and connectors, each of one room only, by their room. Others are added while the program
+//! runs.
 
 #[cfg(feature = "aws")]
 mod aws;

@@ -1,4 +1,4 @@
-//! What every builder with a machine does once it runs: connect, provision, forget the key.
+//! What every builder with a machine does once it runs: connect, provision or test, forget the key.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! One file per command: arguments in, exit code out.
+//! One file per command: arguments in, exit code out. Beside them: `arguments` and `help`, the words of the
+//! command line; `front` and `several`, from them to a plan; `answer`, `exit` and `signals`.
 
 pub mod answer;
 pub mod arguments;

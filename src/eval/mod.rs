@@ -9,7 +9,8 @@
 //! | `value` `number` `types` `convert` `unify` | what a value is |
 //! | `expr` `operator` `traverse` `loops` `template` `call` | how an expression becomes one |
 //! | `functions/` | what can be called, one file per family |
-//! | `variables` `legacy` `undeclared` `data` `graph` | what names mean |
+//! | `variables` `legacy` `undeclared` `data` `graph` `place` `references` | what names mean |
+//! | `glob` `go_format` `go_math` | what is done as Go does it |
 //! | `body` `dynamic` `unroll` | values as configuration |
 //! | `show` | values as people see them |
 //! | `signature` | functions as documentation shows them |

@@ -16,7 +16,8 @@
 //! | `installed`, `version`, `cache` | which plugins are installed, and what is remembered of them |
 //! | `install` | plugins are fetched from their sites, checked, and put in place |
 //! | `options`, `prepare` | a template's block → what the plugin is told, and says to it |
-//! | `host`, `lock` | the plugins that a template uses; their components, as the registry knows them |
+//! | `host` | what is installed, and its components as the registry knows them |
+//! | `lock` | `imgbake.lock.hcl`: which plugins a template uses, with their sums |
 //! | `remote` | one component of a plugin, and the processes that serve it |
 //! | `builder`, `provisioner`, `post_processor`, `data_source` | the four kinds, each as one of ours |
 //! | `artifact`, `machine`, `login`, `communicator_server`, `voice` | what is passed to and fro while they work |

@@ -1,4 +1,12 @@
 //! Provisioners: each changes a running machine.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `remote`, `elevated`, `environment` | scripts on the machine: put there and run, with rights, with variables |
+//! | `staging` | a directory for tools that run there |
+//! | `program`, `private` | tools of this host that work on the machine, and their keys |
+//! | `fields` | fields that several texts have |
+//! | all others | a provisioner each, or several of one tool |
 
 pub mod elevated;
 mod environment;

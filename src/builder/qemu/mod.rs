@@ -9,7 +9,7 @@
 //! | `life` | it is provisioned, and its disk becomes the image |
 //! | `unchanged` | whether there is an image that is enough |
 //! | `checkpoints`, `keep`, `kept`, `resume` | its states, kept for another run that goes on there |
-//! | `image_test` | the image is tested in a machine of its own |
+//! | `image_test`, `image_test_rows` | the image is tested in a machine of its own |
 //! | `artifact` | what the builder leaves |
 
 mod architecture;

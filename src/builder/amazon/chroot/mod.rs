@@ -10,6 +10,7 @@
 //! | `mount`, `mounted`, `steps` | mounts and copies, also those that dead builds have left |
 //! | `inside` | the connection to the system in the volume |
 //! | `disks` | the disks of the AMI |
+//! | `cleaner` | who cleans up after runs that died |
 
 mod attach_volume;
 mod cleaner;

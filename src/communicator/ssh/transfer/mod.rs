@@ -8,6 +8,14 @@
 //!
 //! What is new is written beside its place, and takes it once it is whole. The machine itself removes it
 //! where that never comes: we may be killed, or cut off. SFTP has nobody there who could.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `script` | what the machine's shell is told |
+//! | `pipe` | streams through commands |
+//! | `file`, `tree` | a file, a directory |
+//! | `unfinished` | what takes its place when it is whole |
+//! | `sftp` | all of it by the SFTP subsystem |
 
 mod file;
 mod pipe;
