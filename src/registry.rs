@@ -33,7 +33,7 @@ use crate::config::OptionSchema;
 use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::Environment;
-use crate::plugin::{Choice, Host};
+use crate::plugin::{Choice, Programs};
 use crate::post_processor;
 use crate::provisioner;
 use crate::registry::plugins::Plugins;
@@ -60,7 +60,7 @@ pub struct Registry {
     /// What a template calls the plugins that it asks for.
     plugins: Plugins,
     /// The plugins that are installed.
-    host: Arc<Host>,
+    programs: Arc<Programs>,
     /// Which of their versions count.
     choice: Choice,
 }
@@ -142,7 +142,7 @@ impl Registry {
             data_sources: data_sources(),
             connectors: connectors(),
             plugins: Plugins::default(),
-            host: Arc::default(),
+            programs: Arc::default(),
             choice: Choice::default(),
         }
     }
@@ -185,7 +185,7 @@ impl Registry {
 
     /// Whether some of the components are programs of their own.
     pub fn runs_programs(&self) -> bool {
-        self.host.has_components()
+        self.programs.has_components()
     }
 
     /// The plugins that the template asks for.

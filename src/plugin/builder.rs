@@ -8,7 +8,7 @@ use rmpv::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::artifact::{self, Made};
-use super::login::WinRm;
+use super::login::WinRmFlags;
 use super::machine::Machine;
 use super::options;
 use super::pack::{self, field, id_in, text_in};
@@ -30,13 +30,18 @@ const RUN: Work =
 pub struct PluginBuilder {
     remote: Remote,
     options: Options,
-    winrm: WinRm,
+    winrm: WinRmFlags,
     generated: Vec<String>,
 }
 
 impl PluginBuilder {
     /// The builder `remote` with `options`, which it has accepted, and which say `winrm` of that.
-    pub fn new(remote: Remote, options: Options, winrm: WinRm, generated: Vec<String>) -> Self {
+    pub fn new(
+        remote: Remote,
+        options: Options,
+        winrm: WinRmFlags,
+        generated: Vec<String>,
+    ) -> Self {
         Self { remote, options, winrm, generated }
     }
 }
@@ -74,7 +79,7 @@ impl Builder for PluginBuilder {
 /// What a builder may call while it runs: our provisioners, and our voice.
 struct Hosted {
     process: Arc<Process>,
-    winrm: WinRm,
+    winrm: WinRmFlags,
     cx: BuildContext,
     voice: Voice,
     /// Stops the provisioners where the builder says so.
@@ -82,7 +87,7 @@ struct Hosted {
 }
 
 impl Hosted {
-    fn new(process: Arc<Process>, winrm: WinRm, cx: &BuildContext) -> Self {
+    fn new(process: Arc<Process>, winrm: WinRmFlags, cx: &BuildContext) -> Self {
         let stop = cx.cancel.child_token();
         let cx = BuildContext { cancel: stop.clone(), ..cx.clone() };
         Self { process, winrm, voice: Voice::new(cx.ui.clone()), cx, stop }

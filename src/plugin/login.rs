@@ -8,14 +8,14 @@ use crate::secret::Secret;
 
 /// What a builder's template says of WinRM, by the names that all builders have for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WinRm {
+pub struct WinRmFlags {
     is_https: bool,
     is_unverified: bool,
     is_ntlm: bool,
     is_direct: bool,
 }
 
-impl WinRm {
+impl WinRmFlags {
     /// What the block `body` says.
     pub fn of(body: &Node) -> Self {
         let is_set = |name: &str| {
@@ -43,12 +43,12 @@ pub struct Login {
     user: String,
     password: Secret,
     key: Secret,
-    winrm: WinRm,
+    winrm: WinRmFlags,
 }
 
 impl Login {
     /// What `data` says.
-    pub fn of(data: &BuildData, winrm: WinRm) -> Self {
+    pub fn of(data: &BuildData, winrm: WinRmFlags) -> Self {
         let text = |name: &str| data.get(name).and_then(|value| value.as_str()).unwrap_or_default();
         let port = data.get("Port");
         let number = port.and_then(|port| port.as_u64()).and_then(|port| port.try_into().ok());
@@ -122,7 +122,7 @@ mod tests {
         let told = data(json!({
             "Host": "192.0.2.1", "Port": 5986, "User": "vagrant", "WinRMPassword": "p"
         }));
-        let access = Login::of(&told, WinRm::of(&body)).windows().unwrap();
+        let access = Login::of(&told, WinRmFlags::of(&body)).windows().unwrap();
         assert_eq!((&*access.host, access.port, &*access.user), ("192.0.2.1", 5986, "vagrant"));
         assert_eq!(access.password.expose(), "p");
         assert!(access.is_https && !access.is_verified && !access.is_ntlm && !access.is_direct);
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn a_machine_is_entered_with_its_key_if_it_tells_one_and_an_address() {
         let mut told = data(json!({"Host": "h", "Port": "2222", "SSHPrivateKey": "key"}));
-        let login = Login::of(&told, WinRm::default());
+        let login = Login::of(&told, WinRmFlags::default());
         let access = login.ssh().unwrap();
         assert_eq!((access.port, access.key.unwrap().expose()), (2222, "key\n"));
         assert_eq!(login.user(), "packer");
         told.remove("SSHPrivateKey");
-        assert!(Login::of(&told, WinRm::default()).ssh().unwrap().key.is_none());
+        assert!(Login::of(&told, WinRmFlags::default()).ssh().unwrap().key.is_none());
         told.remove("Host");
-        assert!(Login::of(&told, WinRm::default()).ssh().is_none());
+        assert!(Login::of(&told, WinRmFlags::default()).ssh().is_none());
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::gob;
-use super::login::{Login, WinRm};
+use super::login::{Login, WinRmFlags};
 use super::mux::{Accept, Channel};
 use super::pack::object;
 use super::process::Process;
@@ -92,7 +92,7 @@ impl Machine {
         process: Arc<Process>,
         id: u32,
         data: &BuildData,
-        winrm: WinRm,
+        winrm: WinRmFlags,
     ) -> anyhow::Result<Self> {
         let channel = process.session.dial(id).await.context("the machine cannot be reached")?;
         let is_by = |name: &str| data.get("ConnType").is_some_and(|kind| kind == name);

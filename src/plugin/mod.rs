@@ -16,7 +16,8 @@
 //! | `installed`, `version`, `cache` | which plugins are installed, and what is remembered of them |
 //! | `install` | plugins are fetched from their sites, checked, and put in place |
 //! | `options`, `prepare` | a template's block → what the plugin is told, and says to it |
-//! | `host` | what is installed, and its components as the registry knows them |
+//! | `programs` | what is installed, and the components that a session uses |
+//! | `descriptor` | components, as the registry knows them |
 //! | `lock` | `imgbake.lock.hcl`: which plugins a template uses, with their sums |
 //! | `remote` | one component of a plugin, and the processes that serve it |
 //! | `builder`, `provisioner`, `post_processor`, `data_source` | the four kinds, each as one of ours |
@@ -31,9 +32,9 @@ mod builder;
 mod cache;
 mod communicator_server;
 mod data_source;
+mod descriptor;
 mod gob;
 mod gob_cty;
-mod host;
 pub mod install;
 pub mod installed;
 pub mod lock;
@@ -45,6 +46,7 @@ pub mod pack;
 mod post_processor;
 mod prepare;
 mod process;
+mod programs;
 mod protobuf;
 mod provisioner;
 mod remote;
@@ -55,8 +57,8 @@ pub mod version;
 mod voice;
 mod work;
 
-pub use self::host::{Choice, Host, Plugin};
 pub use self::process::end_all;
+pub use self::programs::{Choice, Plugin, Programs, Sought};
 
 #[cfg(test)]
 mod tests;

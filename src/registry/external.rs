@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::Registry;
 use super::plugins::{self, Plugins, Served, is_of};
 use crate::env::Environment;
-use crate::plugin::Plugin;
 use crate::plugin::lock::{self, Lock};
 use crate::plugin::version::{Constraints, Version};
+use crate::plugin::{Plugin, Sought};
 use crate::template::ast::{RequiredPlugin, Role, Template};
 
 /// Adds what `template` uses of installed plugins; how those are served that it asks for.
@@ -19,7 +19,7 @@ pub(super) fn add(
     template: &Template,
     environment: &Arc<Environment>,
 ) -> Plugins {
-    let host = registry.host.clone();
+    let programs = registry.programs.clone();
     let used = template.components();
     let locked = Lock::read(&lock::path_for(&environment.cwd.join(&template.dir)));
     let served = Plugins::of(template, |required| {
@@ -48,19 +48,21 @@ pub(super) fn add(
     };
     // A program is neither read nor run for what is there without it.
     let mut missing = used;
-    missing.retain(|(role, name)| !knows(registry, *role, name));
+    missing.retain(|(role, name)| !has(registry, *role, name));
     if missing.is_empty() {
         return served;
     }
-    for found in
-        host.newest(registry.choice, environment).into_iter().filter(|found| unasked(&found.source))
+    for found in programs
+        .newest(registry.choice, environment)
+        .into_iter()
+        .filter(|found| unasked(&found.source))
     {
         let name = found.name.clone();
         if !missing.iter().any(|(_, missing)| is_of(missing, &name)) {
             continue;
         }
-        match host.open(found, &name, environment) {
-            Ok(plugin) => serve(registry, &plugin, &missing, environment, knows),
+        match programs.open(found, &name, environment) {
+            Ok(plugin) => serve(registry, &plugin, &missing, environment, has),
             Err(error) => tracing::warn!("an installed plugin is not used: {error:#}"),
         }
     }
@@ -69,15 +71,15 @@ pub(super) fn add(
 
 /// Adds the components that are called `name`.
 pub(super) fn add_named(registry: &mut Registry, name: &str, environment: &Arc<Environment>) {
-    let host = registry.host.clone();
-    for found in host.newest(registry.choice, environment) {
+    let programs = registry.programs.clone();
+    for found in programs.newest(registry.choice, environment) {
         let accessor = found.name.clone();
         if !is_of(name, &accessor) {
             continue;
         }
-        if let Ok(plugin) = host.open(found, &accessor, environment) {
+        if let Ok(plugin) = programs.open(found, &accessor, environment) {
             let used: Vec<_> = Role::ALL.into_iter().map(|role| (role, name.to_owned())).collect();
-            serve(registry, &plugin, &used, environment, knows);
+            serve(registry, &plugin, &used, environment, has);
         }
     }
 }
@@ -89,13 +91,13 @@ pub(super) fn installed(
     environment: &Environment,
 ) -> Vec<(Role, String, String)> {
     let mut all = Vec::new();
-    for found in registry.host.newest(registry.choice, environment) {
+    for found in registry.programs.newest(registry.choice, environment) {
         let (accessor, source) = (found.name.clone(), found.source.clone());
         // One that cannot be used says so where it is used.
-        let Ok(plugin) = registry.host.open(found, &accessor, environment) else { continue };
+        let Ok(plugin) = registry.programs.open(found, &accessor, environment) else { continue };
         for role in Role::ALL {
             let names = plugin.names(role).into_iter();
-            let new = names.filter(|name| !knows(registry, role, name));
+            let new = names.filter(|name| !has(registry, role, name));
             all.extend(new.map(|name| (role, name, source.clone())));
         }
     }
@@ -119,12 +121,13 @@ fn find(
     // A constraint that cannot be read is an error of the template, which others say.
     let Ok(constraints) = Constraints::parse(&required.version.value) else { return Ok(None) };
     let (name, source) = (&required.name.value, &required.source.value);
-    let choice = registry.choice;
-    registry.host.find(name, source, &constraints, choice, locked, environment)
+    let sought =
+        Sought { accessor: name, source, constraints: &constraints, choice: registry.choice };
+    registry.programs.find(sought, locked, environment)
 }
 
 /// Whether `registry` has a component that is called `name`.
-fn knows(registry: &Registry, role: Role, name: &str) -> bool {
+fn has(registry: &Registry, role: Role, name: &str) -> bool {
     registry.kind_of(role).component(name).is_some()
 }
 
@@ -132,7 +135,7 @@ fn knows(registry: &Registry, role: Role, name: &str) -> bool {
 fn has_own(registry: &Registry, required: &RequiredPlugin, role: Role, name: &str) -> bool {
     let rest = name.strip_prefix(required.name.value.as_str());
     let own = plugins::built_in(&required.source.value).zip(rest);
-    own.is_some_and(|(plugin, rest)| knows(registry, role, &format!("{}{rest}", plugin.name)))
+    own.is_some_and(|(plugin, rest)| has(registry, role, &format!("{}{rest}", plugin.name)))
 }
 
 /// Whether `template` cannot do with what is built in of the plugin `required`.
@@ -159,12 +162,12 @@ fn serve(
     environment: &Arc<Environment>,
     keeps: impl Fn(&Registry, Role, &str) -> bool,
 ) {
-    let host = registry.host.clone();
+    let programs = registry.programs.clone();
     for (role, name) in used {
         if keeps(registry, *role, name) {
             continue;
         }
-        let Some(remote) = host.component(plugin, *role, name, environment) else { continue };
+        let Some(remote) = programs.component(plugin, *role, name, environment) else { continue };
         match role {
             Role::Builder => registry.add(remote.builder()),
             Role::Provisioner => registry.add(remote.provisioner()),

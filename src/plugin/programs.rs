@@ -1,38 +1,23 @@
-//! The plugins that are installed here, and their components as ours.
+//! The plugins that are installed here, and those of their components that a session uses.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::builder::PluginBuilder;
 use super::cache::Cache;
-use super::data_source::PluginDataSource;
 use super::installed::{self, Description, Installed};
 use super::lock::Lock;
-use super::login::WinRm;
-use super::options;
-use super::post_processor::PluginPostProcessor;
-use super::prepare::{self, Accepted, Options};
-use super::provisioner::PluginProvisioner;
 use super::remote::{Identity, Remote};
 use super::runtime::guard;
-use super::spec::{self, Item, Spec, Type};
 use super::version::Constraints;
-use crate::component::Facts;
-use crate::component::{
-    Builder, DataSource, Declared, Description as About, Descriptor, OutputType, PostProcessor,
-    Provisioner,
-};
-use crate::config::{Node, OptionSchema};
-use crate::diagnostic::Diagnostics;
 use crate::env::Environment;
 use crate::template::ast::Role;
 
 /// What is installed, and all components that were asked for: whoever asks again gets the same, with
 /// the processes that it has.
 #[derive(Debug, Default)]
-pub struct Host {
-    programs: Mutex<HashMap<PathBuf, Result<Cache, String>>>,
+pub struct Programs {
+    opened: Mutex<HashMap<PathBuf, Result<Cache, String>>>,
     remotes: Mutex<HashMap<(PathBuf, Role, String), Remote>>,
 }
 
@@ -60,6 +45,19 @@ pub struct Plugin {
     /// The word that its components begin with.
     pub accessor: String,
     cache: Cache,
+}
+
+/// A plugin that a template asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// What the template calls it.
+    pub accessor: &'a str,
+    /// Where it comes from.
+    pub source: &'a str,
+    /// The versions that the template allows.
+    pub constraints: &'a Constraints,
+    /// The versions that the run allows.
+    pub choice: Choice,
 }
 
 /// The name that stands for the plugin's own.
@@ -99,15 +97,11 @@ fn own_names(description: &Description, role: Role) -> Vec<String> {
     }
 }
 
-impl Host {
-    /// The best installed plugin of `source` that `constraints` allow, and that `locked` knows if it
-    /// knows the source; called `accessor`.
+impl Programs {
+    /// The best installed plugin that is `sought`, and that `locked` knows if it knows the source.
     pub fn find(
         &self,
-        accessor: &str,
-        source: &str,
-        constraints: &Constraints,
-        choice: Choice,
+        Sought { accessor, source, constraints, choice }: Sought<'_>,
         locked: &Lock,
         environment: &Environment,
     ) -> anyhow::Result<Option<Plugin>> {
@@ -145,9 +139,9 @@ impl Host {
         accessor: &str,
         environment: &Environment,
     ) -> anyhow::Result<Plugin> {
-        let mut programs = guard(&self.programs);
+        let mut opened = guard(&self.opened);
         let ask = || Cache::of(&found, environment).map_err(|error| format!("{error:#}"));
-        let cache = programs.entry(found.path.clone()).or_insert_with(ask).clone();
+        let cache = opened.entry(found.path.clone()).or_insert_with(ask).clone();
         let cache = cache.map_err(|why| anyhow::anyhow!("{}: {why}", found.path.display()))?;
         Ok(Plugin { found, accessor: accessor.to_owned(), cache })
     }
@@ -182,91 +176,5 @@ impl Host {
             Remote::new(identity, environment.clone(), Some(plugin.cache.clone()))
         };
         Some(guard(&self.remotes).entry(key).or_insert_with(make).clone())
-    }
-}
-
-impl Remote {
-    /// As the registry knows a builder.
-    pub fn builder(&self) -> Descriptor<dyn Builder> {
-        self.descriptor(|remote, options, accepted, body| {
-            let winrm = WinRm::of(body);
-            Box::new(PluginBuilder::new(remote, options, winrm, accepted.generated))
-        })
-    }
-
-    /// As the registry knows a provisioner.
-    pub fn provisioner(&self) -> Descriptor<dyn Provisioner> {
-        self.descriptor(|remote, options, _, _| Box::new(PluginProvisioner::new(remote, options)))
-    }
-
-    /// As the registry knows a post-processor.
-    pub fn post_processor(&self) -> Descriptor<dyn PostProcessor> {
-        self.descriptor(|remote, options, _, _| Box::new(PluginPostProcessor::new(remote, options)))
-    }
-
-    /// As the registry knows a data source.
-    pub fn data_source(&self) -> Descriptor<dyn DataSource> {
-        let mut descriptor: Descriptor<dyn DataSource> = self
-            .descriptor(|remote, options, _, _| Box::new(PluginDataSource::new(remote, options)));
-        match self.output_spec() {
-            Ok(outputs) => {
-                let outputs = outputs.iter().map(|(name, item)| (name.clone(), output_type(item)));
-                descriptor.description.outputs = outputs.collect();
-            }
-            // Nobody knows what may be asked of it: that is said where it stands.
-            Err(error) => {
-                let name = self.identity().name.clone();
-                descriptor.prepare =
-                    Arc::new(move |body, _, _| Err(prepare::unusable(&name, body.span, &error)));
-            }
-        }
-        descriptor
-    }
-
-    /// The component with its schema. One whose schema cannot be had says so where it is used.
-    fn descriptor<T: ?Sized + 'static>(
-        &self,
-        make: fn(Self, Options, Accepted, &Node) -> Box<T>,
-    ) -> Descriptor<T> {
-        let spec = self.spec().unwrap_or_default();
-        let Identity { name, source, version, .. } = self.identity();
-        let description = About {
-            name: name.clone(),
-            about: format!("A component of the plugin {source} {version}."),
-            options: Declared::BySchema(Arc::new(schema(&spec))),
-            build_data: std::sync::Arc::default(),
-            outputs: std::sync::Arc::default(),
-        };
-        let remote = self.clone();
-        let prepare = move |body: &Node, facts: &Facts| -> Result<_, Diagnostics> {
-            let options = Options::of(&remote, body, facts)?;
-            // Once the machine is known, the component checks them where it works.
-            let (accepted, warnings) = match options.know_the_machine() {
-                true => Default::default(),
-                false => options.check(&remote, body)?,
-            };
-            Ok((make(remote.clone(), options, accepted, body), warnings))
-        };
-        Descriptor {
-            description,
-            prepare: Arc::new(move |body, facts, redactor| {
-                options::hide_secrets(body, redactor);
-                prepare(body, facts)
-            }),
-        }
-    }
-}
-
-/// The options that people give. Specs list, too, what a plugin is told of its build.
-fn schema(spec: &Spec) -> OptionSchema {
-    let given = spec.iter().filter(|(name, _)| !name.starts_with("packer_"));
-    OptionSchema::of_json(&spec::schema(&given.cloned().collect()))
-}
-
-fn output_type(item: &Item) -> OutputType {
-    match item.ty() {
-        Type::String => OutputType::String,
-        Type::Map(of) if *of == Type::String => OutputType::Strings,
-        _ => OutputType::Any,
     }
 }
