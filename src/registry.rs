@@ -375,8 +375,8 @@ pub trait ComponentKind: 'static {
     fn kind_mut(registry: &mut Registry) -> &mut Kind<Self>;
 }
 
-/// A role, and the registry's field for it.
-macro_rules! role {
+/// What components act as, and the registry's field for them.
+macro_rules! acts_as {
     ($role:ident, $field:ident) => {
         impl ComponentKind for dyn $role {
             fn kind(registry: &Registry) -> &Kind<Self> {
@@ -388,11 +388,11 @@ macro_rules! role {
         }
     };
 }
-role!(Builder, builders);
-role!(Provisioner, provisioners);
-role!(PostProcessor, post_processors);
-role!(DataSource, data_sources);
-role!(Connector, connectors);
+acts_as!(Builder, builders);
+acts_as!(Provisioner, provisioners);
+acts_as!(PostProcessor, post_processors);
+acts_as!(DataSource, data_sources);
+acts_as!(Connector, connectors);
 
 fn builder<C: Component + Builder + 'static>() -> Descriptor<dyn Builder> {
     Descriptor::of::<C>(|component| Box::new(component))

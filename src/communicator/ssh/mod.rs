@@ -208,7 +208,7 @@ async fn connect(
         patience: settings::patience(options),
         pty: options.ssh_pty,
         method: options.ssh_file_transfer_method,
-        connection: Mutex::new(Link::Down),
+        link: Mutex::new(Link::Down),
         closed: CancellationToken::new(),
         probed_shell: OnceCell::new(),
         windows_shell: OnceCell::new(),
@@ -240,7 +240,7 @@ struct Ssh {
     patience: Patience,
     pty: bool,
     method: TransferMethod,
-    connection: Mutex<Link>,
+    link: Mutex<Link>,
     /// Fires when we end the connection for good.
     closed: CancellationToken,
     /// What the machine's shell can do for transfers; found out when first needed.
@@ -277,7 +277,7 @@ impl Ssh {
 
     /// The connection; waits for a new one if there is none or it was lost.
     async fn connection(&self) -> anyhow::Result<Arc<Connection>> {
-        let mut link = self.connection.lock().await;
+        let mut link = self.link.lock().await;
         match &*link {
             Link::Up(connection) if !connection.handle.is_closed() => return Ok(connection.clone()),
             Link::Up(_) => {
@@ -331,7 +331,7 @@ impl Ssh {
 
     /// Sees to it that `connection` is not used any more.
     async fn give_up(&self, connection: &Arc<Connection>) {
-        let mut link = self.connection.lock().await;
+        let mut link = self.link.lock().await;
         if matches!(&*link, Link::Up(current) if Arc::ptr_eq(current, connection)) {
             *link = Link::Down;
         }
@@ -339,7 +339,7 @@ impl Ssh {
 
     /// Ends the connection; there may be another.
     async fn hang_up(&self) {
-        let link = std::mem::replace(&mut *self.connection.lock().await, Link::Down);
+        let link = std::mem::replace(&mut *self.link.lock().await, Link::Down);
         if let Link::Up(connection) = link {
             let bye = connection.handle.disconnect(Disconnect::ByApplication, "done", "en");
             // A server that is gone or deaf needs no good-bye.

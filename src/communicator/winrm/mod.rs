@@ -3,18 +3,18 @@
 //! | file | what is there |
 //! |---|---|
 //! | `options` | what the template says |
-//! | `http`, `ntlm`, `link` | a connection to the service, the login, and the service with both |
+//! | `http`, `ntlm`, `service` | a connection to the service, the login, and the service with both |
 //! | `soap`, `shell` | its messages, and commands by them |
 //! | `transfer`, `parts`, `packed` | files and directories; a large file; how bytes get there |
 //! | `access` | other programs, on a way that the builder provides |
 
 mod access;
 mod http;
-mod link;
 mod ntlm;
 mod options;
 mod packed;
 mod parts;
+mod service;
 mod shell;
 mod soap;
 mod transfer;
@@ -30,14 +30,14 @@ use tokio_util::io::ReaderStream;
 use tokio_util::task::TaskTracker;
 
 use self::http::Endpoint;
-use self::link::{Login, Service};
 use self::ntlm::Account;
-use self::shell::{Input, Shell as Opened};
+use self::service::{Login, Service};
+use self::shell::{Chunks, ServiceShell};
 use super::connector::{Connector, KeyRequest, PasswordKey, Pause, no_login};
 use super::listening::LOOPBACK;
 use super::{KeyType, Target, Way};
 use crate::component::{
-    self, BuildContext, Check, Command, Communicator, Component, Exit, Upload, WindowsAccess,
+    BuildContext, Check, Command, Communicator, Component, Exit, Input, Upload, WindowsAccess,
 };
 use crate::event::Ui;
 use crate::fault::{Fault, Kind};
@@ -250,14 +250,14 @@ impl WinRm {
     async fn run_line(
         &self,
         line: &str,
-        input: Option<Input<'_>>,
+        input: Option<Chunks<'_>>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
         self.open().await?.run(line, input, output).await
     }
 
-    async fn open(&self) -> anyhow::Result<Opened> {
-        Opened::open(&self.service, &self.ends).await
+    async fn open(&self) -> anyhow::Result<ServiceShell> {
+        ServiceShell::open(&self.service, &self.ends).await
     }
 
     /// Waits until the shells are deleted that nobody needs any more.
@@ -285,7 +285,7 @@ impl Communicator for WinRm {
     async fn run_fed(
         &self,
         command: Command<'_>,
-        input: component::Input<'_>,
+        input: Input<'_>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
         let input = ReaderStream::new(input).map(|chunk| Ok(chunk?));

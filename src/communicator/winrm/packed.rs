@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::shell::{Input, Shell};
+use super::shell::{Chunks, ServiceShell};
 use crate::communicator::bridge::{self, BlockWriter};
 use crate::communicator::progress::Counter;
 use crate::component::Exit;
@@ -28,14 +28,14 @@ pub(super) const LONGEST_WORDS: usize = 64 * 1024;
 
 /// Gives one of our scripts what `reader` holds: the digest of it, and what the script has said.
 pub(super) async fn give(
-    shell: Shell,
+    shell: ServiceShell,
     line: &str,
     reader: impl Read + Send + 'static,
     counter: Arc<Counter>,
 ) -> anyhow::Result<(String, Capture)> {
     let (writer, blocks) = bridge::writer();
     let packing = tokio::task::spawn_blocking(move || pack(reader, writer, &counter));
-    let input: Input<'_> = Box::pin(blocks.map(|block| Ok(block?)));
+    let input: Chunks<'_> = Box::pin(blocks.map(|block| Ok(block?)));
     let mut said = Capture::keeping(LONGEST_WORDS);
     let exit = shell.run(line, Some(input), &mut said).await?;
     success(&said, exit)?;
@@ -54,11 +54,7 @@ pub(super) fn arrived(written: &str, digest: &str) -> anyhow::Result<()> {
 }
 
 /// Writes all of `reader` as base64 of its compressed bytes, and gives the digest of it.
-fn pack(
-    mut reader: impl Read,
-    to: BlockWriter,
-    counter: &Counter,
-) -> anyhow::Result<String> {
+fn pack(mut reader: impl Read, to: BlockWriter, counter: &Counter) -> anyhow::Result<String> {
     let text = EncoderWriter::new(BufWriter::with_capacity(CHUNK, to), &BASE64);
     let mut packed = GzEncoder::new(text, Compression::fast());
     let mut digest = Sha256::new();

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::packed::{LONGEST_WORDS, arrived, digest, give, success};
-use super::shell::{Input, Shell};
+use super::shell::{Chunks, ServiceShell};
 use super::{WinRm, encoded};
 use crate::communicator::progress::Counter;
 use crate::event::Stream;
@@ -68,13 +68,13 @@ pub(super) async fn upload(
 
 /// Holds the file until `all_came`; its digest. `told` gets its path.
 async fn hold(
-    shell: Shell,
+    shell: ServiceShell,
     to: &str,
     told: oneshot::Sender<String>,
     all_came: &CancellationToken,
 ) -> anyhow::Result<String> {
     let end = stream::once(all_came.clone().cancelled_owned());
-    let input: Input<'_> = Box::pin(end.filter_map(|()| std::future::ready(None)));
+    let input: Chunks<'_> = Box::pin(end.filter_map(|()| std::future::ready(None)));
     let mut said = Held { told: Some(told), said: Capture::keeping(LONGEST_WORDS) };
     let exit = shell.run(&encoded(&[("to", to)], HOLD), Some(input), &mut said).await?;
     said.told.take();
@@ -86,7 +86,7 @@ async fn hold(
 
 /// Uploads `range` of the file to the one that is held.
 async fn part(
-    shell: Shell,
+    shell: ServiceShell,
     path: &Path,
     held: &str,
     range: std::ops::Range<u64>,

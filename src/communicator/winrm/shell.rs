@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{Stream as Chunks, StreamExt as _};
+use futures::{Stream, StreamExt as _};
 use hyper::body::Bytes;
 use tokio_util::task::TaskTracker;
 
-use super::link::Service;
+use super::service::Service;
 use super::soap::{Answer, LARGEST_INPUT, Received, Request, SMALLEST_INPUT, SoapFault};
 use crate::component::Exit;
 use crate::guest::GuestOutput;
@@ -24,17 +24,17 @@ const OUT_OF_REACH: Duration = Duration::from_secs(60);
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// What a command reads.
-pub(super) type Input<'a> =
-    std::pin::Pin<Box<dyn Chunks<Item = anyhow::Result<Bytes>> + Send + 'a>>;
+pub(super) type Chunks<'a> =
+    std::pin::Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send + 'a>>;
 
 /// A shell. It is deleted when it is dropped, and its command with it.
-pub(super) struct Shell {
+pub(super) struct ServiceShell {
     service: Arc<Service>,
     id: String,
     ends: TaskTracker,
 }
 
-impl Drop for Shell {
+impl Drop for ServiceShell {
     fn drop(&mut self) {
         let (service, id) = (self.service.clone(), std::mem::take(&mut self.id));
         self.ends.spawn(async move {
@@ -46,7 +46,7 @@ impl Drop for Shell {
     }
 }
 
-impl Shell {
+impl ServiceShell {
     /// A new one, whose end is one of `ends`.
     pub(super) async fn open(service: &Arc<Service>, ends: &TaskTracker) -> anyhow::Result<Self> {
         let text = service.ask(Request::Create, WORK).await?;
@@ -58,7 +58,7 @@ impl Shell {
     pub(super) async fn run(
         self,
         line: &str,
-        input: Option<Input<'_>>,
+        input: Option<Chunks<'_>>,
         output: &mut dyn GuestOutput,
     ) -> anyhow::Result<Exit> {
         let takes_input = input.is_some();
@@ -76,7 +76,7 @@ impl Shell {
 
 /// Takes what `command` prints until it ends.
 async fn receive(
-    shell: &Shell,
+    shell: &ServiceShell,
     command: &str,
     output: &mut dyn GuestOutput,
 ) -> anyhow::Result<Exit> {
@@ -125,7 +125,7 @@ fn is_too_large(error: &anyhow::Error) -> bool {
 
 /// Gives `command` all of `input`, in envelopes as large as the service takes: its administrator may have
 /// set less than is usual. What it refuses it has not read.
-async fn send(shell: &Shell, command: &str, mut input: Input<'_>) -> anyhow::Result<()> {
+async fn send(shell: &ServiceShell, command: &str, mut input: Chunks<'_>) -> anyhow::Result<()> {
     let mut most = LARGEST_INPUT;
     let mut ready = Vec::with_capacity(most);
     let mut is_open = true;

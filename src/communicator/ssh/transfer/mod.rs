@@ -27,8 +27,8 @@ mod unfinished;
 use std::path::Path;
 
 use self::file::NoShell;
-use super::options::TransferMethod;
 use super::Ssh;
+use super::options::TransferMethod;
 use super::words::{NO_SHELL, it_says};
 use crate::communicator::{local, progress};
 use crate::component::{Incoming, Input, Upload};
@@ -53,7 +53,7 @@ impl Ssh {
         self.method == TransferMethod::Sftp || self.is_windows()
     }
 
-    async fn way(&self) -> anyhow::Result<Via> {
+    async fn via(&self) -> anyhow::Result<Via> {
         if self.uses_sftp() {
             return Ok(Via::Sftp);
         }
@@ -73,7 +73,7 @@ pub(super) async fn upload(ssh: &Ssh, from: Upload<'_>, to: &str, ui: &Ui) -> an
     if !ssh.is_probed() && !file::is_large(from).await {
         return upload_unprobed(ssh, from, to, ui).await;
     }
-    match ssh.way().await? {
+    match ssh.via().await? {
         Via::Shell(_) => file::upload(ssh, from, to, ui).await,
         Via::Sftp => sftp::upload(ssh, from, to, ui).await,
     }
@@ -87,7 +87,7 @@ pub(super) async fn upload_stream(
     to: &str,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    match ssh.way().await? {
+    match ssh.via().await? {
         Via::Shell(_) => file::upload_stream(ssh, from, about, to, ui).await,
         Via::Sftp => sftp::upload_stream(ssh, from, about, to, ui).await,
     }
@@ -132,7 +132,7 @@ fn destination(to: &str, name: Option<String>, is_there: bool) -> String {
 /// Uploads a directory: what is in it if `from` ends in a slash, else itself.
 pub(super) async fn upload_dir(ssh: &Ssh, from: &str, to: &str, ui: &Ui) -> anyhow::Result<()> {
     let tree = local::Tree::read(from).await?;
-    match ssh.way().await? {
+    match ssh.via().await? {
         Via::Shell(shell) => tree::upload(ssh, shell, tree, to, ui).await,
         Via::Sftp => sftp::upload_tree(ssh, tree, to, ui).await,
     }
@@ -140,7 +140,7 @@ pub(super) async fn upload_dir(ssh: &Ssh, from: &str, to: &str, ui: &Ui) -> anyh
 
 /// Downloads the file `from`.
 pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    match ssh.way().await? {
+    match ssh.via().await? {
         Via::Shell(_) => file::download(ssh, from, to, ui).await,
         Via::Sftp => sftp::download(ssh, from, to, ui).await,
     }
@@ -148,7 +148,7 @@ pub(super) async fn download(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyho
 
 /// Downloads what is in the directory `from`, or what matches it if it is a pattern.
 pub(super) async fn download_dir(ssh: &Ssh, from: &str, to: &Path, ui: &Ui) -> anyhow::Result<()> {
-    match ssh.way().await? {
+    match ssh.via().await? {
         Via::Shell(shell) if script::is_pattern(from) => {
             tree::download_matching(ssh, shell, from, to, ui).await
         }

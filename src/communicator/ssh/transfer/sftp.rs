@@ -126,33 +126,33 @@ async fn put(
     let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
     let opened = session.open_with_flags_and_attributes(to, flags, attributes.clone()).await;
     // It goes after the file, which a server may have to close before.
-    let unfinished;
+    let partial;
     let mut file = opened.map_err(refusal)?;
-    unfinished = found.is_err().then(|| Unfinished { session, path: to });
+    partial = found.is_err().then(|| Partial { session, path: to });
     copy(&mut from, &mut file, counter).await?;
     file.close().await?;
     // A server applies its umask to a new file, and leaves an old one's mode as it was.
     session.set_metadata(to, attributes).await?;
-    if let Some(unfinished) = unfinished {
-        unfinished.leave();
+    if let Some(partial) = partial {
+        partial.leave();
     }
     Ok(())
 }
 
 /// A new file that is removed unless it becomes whole.
-struct Unfinished<'a> {
+struct Partial<'a> {
     session: &'a Session,
     path: &'a str,
 }
 
-impl Unfinished<'_> {
+impl Partial<'_> {
     /// It is whole: it stays.
     fn leave(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for Partial<'_> {
     fn drop(&mut self) {
         let (session, path) = (self.session.sftp.clone(), self.path.to_owned());
         self.session.ends.spawn(async move {
