@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
-use super::{engine, name};
+use super::{EngineOptions, engine, name};
 use crate::component::{
     Artifact, BuildContext, Check, Cleaner, CleanupContext, Component, PostProcessContext,
     PostProcessor, Processed,
@@ -41,8 +41,6 @@ pub struct Options {
     changes: Vec<String>,
     /// The `os/architecture` of the image; the engine's own if not given.
     platform: String,
-    /// `podman` for Podman's engine; otherwise it is Docker's.
-    docker_path: String,
 }
 
 /// The post-processor, ready to run.
@@ -59,11 +57,11 @@ pub struct Import {
 impl Component for Import {
     const TYPE: &'static str = "docker-import";
     const ABOUT: &'static str = "Makes a Docker image of an exported container.";
-    type Options = (Options,);
+    type Options = (Options, EngineOptions);
 
-    fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let Options { repository, tag, changes, platform, docker_path } = options;
-        let program = Program::check(&docker_path, check);
+    fn prepare((options, engine): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let Options { repository, tag, changes, platform } = options;
+        let program = engine.program(check);
         let id = match tag.as_str() {
             "" => repository.clone(),
             tag => format!("{repository}:{tag}"),

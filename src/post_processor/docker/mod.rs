@@ -7,11 +7,27 @@ pub mod save;
 pub mod tag;
 
 use anyhow::anyhow;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::component::{Artifact, Check, PostProcessContext};
 use crate::docker::artifact::{IMPORTED, TAGGED, TAGS};
 use crate::docker::name::ImageName;
 use crate::docker::{Engine, Program};
+
+/// The option of all of them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct EngineOptions {
+    /// `podman` for Podman's engine; otherwise it is Docker's.
+    docker_path: String,
+}
+
+impl EngineOptions {
+    fn program(&self, check: &mut Check<'_>) -> Option<Program> {
+        Program::check(&self.docker_path, check)
+    }
+}
 
 /// The name that `option` gives to an image.
 fn name(option: &str, given: &str, check: &mut Check<'_>) -> Option<ImageName> {

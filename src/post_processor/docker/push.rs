@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Input, engine, not_an_image};
+use super::{EngineOptions, Input, engine, not_an_image};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::docker::artifact::{IMPORTED, Image};
 use crate::docker::login::Login;
@@ -26,8 +26,6 @@ use crate::retry::or_cancelled;
 pub struct Options {
     /// The `os/architecture` to send of an image that has several; all if not given.
     platform: String,
-    /// `podman` for Podman's engine; otherwise it is Docker's.
-    docker_path: String,
 }
 
 /// The post-processor, ready to run.
@@ -41,12 +39,12 @@ pub struct Push {
 impl Component for Push {
     const TYPE: &'static str = "docker-push";
     const ABOUT: &'static str = "Sends a Docker image to its registry, under each of its names.";
-    type Options = (Login, Options);
+    type Options = (Login, Options, EngineOptions);
 
-    fn prepare((login, options): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+    fn prepare((login, own, engine): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         login.check(check);
-        let program = Program::check(&options.docker_path, check)?;
-        Some(Self { login, platform: options.platform, program })
+        let program = engine.program(check)?;
+        Some(Self { login, platform: own.platform, program })
     }
 }
 

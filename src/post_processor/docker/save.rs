@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Input, engine, not_an_image};
+use super::{EngineOptions, Input, engine, not_an_image};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::docker::{Program, check_file, write_file};
 use crate::retry::or_cancelled;
@@ -19,8 +19,6 @@ use crate::retry::or_cancelled;
 pub struct Options {
     /// The file to write, which `docker load` reads. Required. It appears when it is whole.
     path: PathBuf,
-    /// `podman` for Podman's engine; otherwise it is Docker's.
-    docker_path: String,
 }
 
 /// The post-processor, ready to run.
@@ -33,11 +31,10 @@ pub struct Save {
 impl Component for Save {
     const TYPE: &'static str = "docker-save";
     const ABOUT: &'static str = "Writes a Docker image to a file.";
-    type Options = (Options,);
+    type Options = (Options, EngineOptions);
 
-    fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let Options { path, docker_path } = options;
-        let program = Program::check(&docker_path, check);
+    fn prepare((Options { path }, engine): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let program = engine.program(check);
         if path.as_os_str().is_empty() {
             check.missing("path", "name the file to write");
         } else {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Input, engine, name, not_an_image};
+use super::{EngineOptions, Input, engine, name, not_an_image};
 use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
 use crate::diagnostic::code;
 use crate::docker::Program;
@@ -26,8 +26,6 @@ pub struct Options {
     tag: Vec<String>,
     /// Means nothing: an engine moves a tag in any case.
     force: bool,
-    /// `podman` for Podman's engine; otherwise it is Docker's.
-    docker_path: String,
 }
 
 /// The post-processor, ready to run.
@@ -41,11 +39,11 @@ pub struct Tag {
 impl Component for Tag {
     const TYPE: &'static str = "docker-tag";
     const ABOUT: &'static str = "Gives names to a Docker image.";
-    type Options = (Options,);
+    type Options = (Options, EngineOptions);
 
-    fn prepare((options,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        let Options { repository, tags, tag, force, docker_path } = options;
-        let program = Program::check(&docker_path, check);
+    fn prepare((options, engine): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        let Options { repository, tags, tag, force } = options;
+        let program = engine.program(check);
         if !tag.is_empty() {
             let text = "`tag` of `docker-tag` is deprecated: it is called `tags` today";
             check.warn(code::OPTION_VALUE, "tag", text).help =
