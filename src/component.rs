@@ -516,3 +516,24 @@ impl BuildContext {
         (cx, said)
     }
 }
+
+#[cfg(test)]
+impl PostProcessContext {
+    /// The context of a post-processor in the build of these `facts`, and all that is said in it.
+    pub fn for_tests(facts: Facts) -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
+        let (ui, said) = Ui::new();
+        let stop = Stop::default();
+        let cx = Self {
+            facts: Arc::new(facts),
+            ui,
+            cancel: stop.token().clone(),
+            redactor: Redactor::default(),
+            stop,
+            on_error: OnError::default(),
+            journal: Journal::default(),
+            made_from: None,
+            packages: None,
+        };
+        (cx, said)
+    }
+}

@@ -246,18 +246,7 @@ async fn the_manifest_of_packer_takes_an_artifact_of_ours() {
     let post_processor = made(&remote.post_processor().prepare, &body, &facts());
     let file = dir.path().join("box");
     std::fs::write(&file, "x").unwrap();
-    let (ui, _said) = Ui::new();
-    let cx = PostProcessContext {
-        facts: Arc::new(facts()),
-        ui,
-        cancel: Default::default(),
-        redactor: Redactor::default(),
-        stop: Default::default(),
-        on_error: Default::default(),
-        journal: Default::default(),
-        made_from: None,
-        packages: None,
-    };
+    let (cx, _said) = PostProcessContext::for_tests(facts());
     let processed = post_processor.post_process(&cx, Arc::new(Box1(file))).await.unwrap();
     assert!(processed.keep_input && processed.keep_forced);
     let manifest = crate::peer::read_regular_text(&output, 1 << 20).unwrap();

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
-use tokio_util::sync::CancellationToken;
 
 use crate::component::{
     self, Artifact, Component, Facts, PostProcessContext, PostProcessor, Processed,
 };
 use crate::config::Node;
-use crate::event::{Message, Ui};
+use crate::event::Message;
 use crate::interpolate::{BuildData, Scope};
 use crate::secret::Redactor;
 
@@ -80,18 +79,7 @@ pub(crate) async fn run_for<C: Component + PostProcessor>(
     options: Json,
     input: Made,
 ) -> (anyhow::Result<Processed>, Vec<String>) {
-    let (ui, mut events) = Ui::new();
-    let cx = PostProcessContext {
-        facts: Arc::new(facts),
-        ui,
-        cancel: CancellationToken::new(),
-        redactor: Redactor::default(),
-        stop: Default::default(),
-        on_error: Default::default(),
-        journal: Default::default(),
-        made_from: None,
-        packages: None,
-    };
+    let (cx, mut events) = PostProcessContext::for_tests(facts);
     let component = prepare::<C>(options).unwrap();
     let processed = match component.refuses(input.builder_id) {
         Some(why) => Err(anyhow::anyhow!(why)),
