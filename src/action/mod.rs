@@ -44,7 +44,7 @@ use jiff::Timestamp;
 
 use self::inputs::{Account, ChannelInputs, Command, Inputs, RoleInputs};
 use self::outputs::Outputs;
-use crate::cli::front::{Language, TemplateArguments};
+use crate::cli::front::{Language, TemplateArguments, VariableArguments};
 use crate::cli::several::share;
 use crate::cli::{Exit, Session, cleanup, inspect, reap};
 use crate::diagnostic::{Diagnostics, Frontend, Severity};
@@ -509,8 +509,10 @@ impl Action {
         TemplateArguments {
             only: inputs.only.clone(),
             except: inputs.except.clone(),
-            var: inputs.variables.iter().cloned().chain(secrets).collect(),
-            var_file: inputs.variable_files.clone(),
+            variables: VariableArguments {
+                var: inputs.variables.iter().cloned().chain(secrets).collect(),
+                var_file: inputs.variable_files.clone(),
+            },
             config_type: Language::default(),
             template: pattern.to_owned(),
             reach: self.session.environment.reach.clone(),
@@ -574,8 +576,7 @@ impl Action {
             run: None,
             state_dir: self.state_dir.clone(),
             template: None,
-            var: Vec::new(),
-            var_file: Vec::new(),
+            variables: VariableArguments::default(),
         };
         cleanup::run(&self.session, ui, &arguments)
     }

@@ -341,7 +341,7 @@ mod tests {
         );
         assert_eq!(build.template.only, ["a", "b", "c"]);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(build.template.var, [pair("x", "1=2"), pair("-y", "2")]);
+        assert_eq!(build.template.variables.var, [pair("x", "1=2"), pair("-y", "2")]);
         assert!(build.color == Some(false) && build.debug && build.force);
         assert_eq!(build.on_error, build::OnErrorFlag::Abort);
         assert_eq!(build.parallel_builds, 3);

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::front::{self, Language, PlanOptions, Planned, TemplateArguments, assignment};
+use super::front::{self, Language, PlanOptions, Planned, TemplateArguments, VariableArguments};
 use super::{Exit, Session};
 use crate::component::{Cleaner, CleanupContext};
 use crate::event::Ui;
@@ -41,12 +41,9 @@ pub struct Arguments {
     /// The template whose credentials are used; otherwise those that AWS's own tools find.
     #[arg(long, value_name = "TEMPLATE")]
     pub template: Option<PathBuf>,
-    /// A value for a variable of the template; wins over all files. May be repeated.
-    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
-    pub var: Vec<(String, String)>,
-    /// A file with values for variables of the template; later files win. May be repeated.
-    #[arg(long, value_name = "FILE")]
-    pub var_file: Vec<PathBuf>,
+    /// Values for variables of the template.
+    #[command(flatten)]
+    pub variables: VariableArguments,
 }
 
 /// Why there is no place for journals.
@@ -167,8 +164,7 @@ fn cleaners(session: &Session, ui: &Ui, arguments: &Arguments) -> Option<Vec<Box
     let template = TemplateArguments {
         only: Vec::new(),
         except: Vec::new(),
-        var: arguments.var.clone(),
-        var_file: arguments.var_file.clone(),
+        variables: arguments.variables.clone(),
         config_type: Language::default(),
         template,
         reach: Reach::default(),

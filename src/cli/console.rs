@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::front::{self, Language, PlanOptions, TemplateArguments};
+use super::front::{self, Language, PlanOptions, TemplateArguments, VariableArguments};
 use super::{Exit, Session};
 use crate::budget::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics, code};
@@ -26,12 +26,9 @@ use crate::template::load;
 /// `imgbake console [flags] [TEMPLATE]`
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// A value for a variable; wins over all files. May be repeated.
-    #[arg(long, value_parser = front::assignment, value_name = "NAME=VALUE")]
-    pub var: Vec<(String, String)>,
-    /// A file with values for variables; later files win. May be repeated.
-    #[arg(long, value_name = "FILE")]
-    pub var_file: Vec<PathBuf>,
+    /// Values for variables.
+    #[command(flatten)]
+    pub variables: VariableArguments,
     /// The language of a template whose name does not say it, and of expressions without one.
     #[arg(long, value_enum, default_value_t)]
     pub config_type: Language,
@@ -208,8 +205,7 @@ fn read(
     let shared = TemplateArguments {
         only: Vec::new(),
         except: Vec::new(),
-        var: arguments.var.clone(),
-        var_file: arguments.var_file.clone(),
+        variables: arguments.variables.clone(),
         config_type: arguments.config_type,
         template: arguments.template.clone().unwrap_or_default(),
         reach: Reach::default(),

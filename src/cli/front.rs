@@ -28,12 +28,9 @@ pub struct TemplateArguments {
     /// Without these builds and post-processors; as `-only`.
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     pub except: Vec<String>,
-    /// A value for a variable; wins over all files. May be repeated.
-    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
-    pub var: Vec<(String, String)>,
-    /// A file with values for variables; later files win. May be repeated.
-    #[arg(long, value_name = "FILE")]
-    pub var_file: Vec<PathBuf>,
+    /// Values for variables.
+    #[command(flatten)]
+    pub variables: VariableArguments,
     /// The language of a template whose name does not say it.
     #[arg(long, value_enum, default_value_t)]
     pub config_type: Language,
@@ -43,6 +40,17 @@ pub struct TemplateArguments {
     /// Where the files of the template may lead.
     #[arg(skip)]
     pub reach: Reach,
+}
+
+/// What the command line says of a template's variables.
+#[derive(Args, Clone, Debug, Default)]
+pub struct VariableArguments {
+    /// A value for a variable; wins over all files. May be repeated.
+    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
+    pub var: Vec<(String, String)>,
+    /// A file with values for variables; later files win. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub var_file: Vec<PathBuf>,
 }
 
 /// The words of `-config-type`.
@@ -65,7 +73,7 @@ impl From<Language> for ConfigType {
 }
 
 /// `name=value`, as `-var` takes it.
-pub fn assignment(text: &str) -> Result<(String, String), String> {
+fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("no '=' in it: write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -85,8 +93,8 @@ impl TemplateArguments {
         let flags = [
             ("-only", self.only.is_empty()),
             ("-except", self.except.is_empty()),
-            ("-var", self.var.is_empty()),
-            ("-var-file", self.var_file.is_empty()),
+            ("-var", self.variables.var.is_empty()),
+            ("-var-file", self.variables.var_file.is_empty()),
         ];
         for (flag, _) in flags.into_iter().filter(|(_, is_absent)| !is_absent) {
             ui.error(format!("Warning: `{flag}` changes nothing for `{command}`"));
@@ -191,7 +199,7 @@ pub fn inputs(
     sources: &mut SourceMap,
 ) -> Result<Inputs, Diagnostics> {
     Ok(Inputs {
-        vars: arguments.var.clone(),
+        vars: arguments.variables.var.clone(),
         var_files: var_files(arguments, template, sources)?,
         environment: session.environment.clone(),
         data_sources: Some(Arc::new(data_sources(session, registry))),
@@ -230,7 +238,7 @@ fn var_files(
     let automatic = load::auto_var_files(&arguments.load_request())?;
     let mut found = Diagnostics::default();
     let mut files = Vec::new();
-    for path in automatic.iter().chain(&arguments.var_file) {
+    for path in automatic.iter().chain(&arguments.variables.var_file) {
         match load::var_file(path, template.dialect, sources) {
             Ok(file) => files.push(file),
             Err(errors) => found.extend(errors),

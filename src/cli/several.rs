@@ -49,12 +49,13 @@ pub fn share(
                 takes_all = true;
                 return template.clone();
             };
-            let var = template.var.iter().filter(|(name, _)| own.contains(name)).cloned().collect();
+            let mut template = template.clone();
+            template.variables.var.retain(|(name, _)| own.contains(name));
             declared.extend(own);
-            TemplateArguments { var, ..template.clone() }
+            template
         })
         .collect();
-    let given = templates.first().into_iter().flat_map(|template| &template.var);
+    let given = templates.first().into_iter().flat_map(|template| &template.variables.var);
     let names: BTreeSet<&str> = given.map(|(name, _)| name.as_str()).collect();
     let lost = names.into_iter().filter(|name| !takes_all && !declared.contains(*name));
     (all, Diagnostics(lost.map(|name| undeclared(asker, name, &declared)).collect()))
