@@ -9,9 +9,10 @@ use futures::FutureExt as _;
 use serde_json::Value as Json;
 
 use super::contents::PackageSurvey;
+use super::image_tests::PlannedTest;
 use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
-use super::provision::{PlannedTest, Provisioners};
+use super::provision::Provisioners;
 use crate::component::{Artifact, BuildContext, Builder, KeepFailed, PackageDocuments};
 use crate::event::{ArtifactSummary, Finished, Message, Ui};
 use crate::fault::{Fault, Kind};

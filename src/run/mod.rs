@@ -8,7 +8,9 @@
 //! | `outcome` | what is asked of a run, and how it ended |
 //! | `engine` | all builds, each on its own task |
 //! | `build` | one of them, from its first step to its last artifact |
-//! | `provision` | its provisioners and tests |
+//! | `provision` | its provisioners |
+//! | `image_tests` | the tests of its image |
+//! | `machine` | what both work on |
 //! | `contents` | what is inside the image (`-sbom`) |
 //! | `post_process` | chains of post-processors, and which artifacts stay |
 //! | `ending` | how work ends: by itself, in time, or dropped |
@@ -17,6 +19,8 @@ mod build;
 mod contents;
 mod ending;
 mod engine;
+mod image_tests;
+mod machine;
 mod outcome;
 mod post_process;
 mod provision;

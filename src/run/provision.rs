@@ -2,7 +2,7 @@
 //! `continue_on_error`.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,30 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::contents::{Moment, PackageSurvey};
 use super::ending::{limited, unusable};
+use super::image_tests::{ImageTests, PlannedTest};
+use super::machine::{Machine, blame};
 use super::outcome::{Located, RunRequest};
-use crate::component::{
-    BuildContext, Checkpoints, Communicator, Facts, PostProcessor, ProvisionContext, Provisioning,
-};
+use crate::component::{BuildContext, Checkpoints, Communicator, Provisioning};
 use crate::config::GoDuration;
 use crate::event::{Message, Phase};
-use crate::fault::{Fault, Kind};
 use crate::interpolate::BuildData;
-use crate::plan::{PlannedPostProcessor, PlannedProvisioner, Recipe};
+use crate::plan::PlannedProvisioner;
 use crate::retry::{self, Cancelled};
-use crate::source::Span;
 use crate::stop::Share;
 
 /// How long the error-cleanup provisioner may take, unless its `timeout` is longer. The machine that
 /// it waits for costs money.
 const ERROR_CLEANUP_LIMIT: Duration = Duration::from_secs(10 * 60);
-
-/// What `build.*` says of facts that the builder does not have.
-const NOT_IMPLEMENTED: &[(&str, &str)] = &[
-    ("ID", "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER"),
-    ("PackerHTTPIP", "ERR_HTTP_IP_NOT_IMPLEMENTED_BY_BUILDER"),
-    ("PackerHTTPPort", "ERR_HTTP_PORT_NOT_IMPLEMENTED_BY_BUILDER"),
-    ("PackerHTTPAddr", "ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER"),
-];
 
 /// The provisioners of one build.
 pub(super) struct Provisioners {
@@ -53,47 +43,6 @@ pub(super) struct Provisioners {
     checkpoints: Mutex<Option<Arc<dyn Checkpoints>>>,
     /// How many had done it when the next one failed.
     done_when_failed: Mutex<Option<usize>>,
-}
-
-/// The post-processors that test the image of one build before all others see it.
-struct ImageTests {
-    planned: Vec<PlannedTest>,
-    /// Whether the first of them has begun.
-    have_begun: AtomicBool,
-    /// Whether the image has failed, and stays.
-    failed_stays: AtomicBool,
-}
-
-/// A post-processor that tests the image.
-pub(super) struct PlannedTest {
-    /// What messages call it.
-    pub name: String,
-    /// Where it was written.
-    pub span: Span,
-    /// Makes it.
-    pub recipe: Recipe<dyn PostProcessor>,
-    /// Whether an image that fails stays.
-    pub keep_failed: bool,
-}
-
-impl PlannedTest {
-    /// Those of `chains`.
-    pub fn of(chains: &[Vec<PlannedPostProcessor>]) -> Vec<Self> {
-        let planned = chains.iter().flatten().filter_map(|one| {
-            let keep_failed = one.first.image_test()?.keep_failed;
-            let name = one.name.as_ref().unwrap_or(&one.kind).clone();
-            Some(Self { name, span: one.span, recipe: one.recipe.clone(), keep_failed })
-        });
-        planned.collect()
-    }
-}
-
-/// A connected machine and what is known of it.
-#[derive(Clone)]
-struct Machine {
-    communicator: Arc<dyn Communicator>,
-    data: BuildData,
-    facts: Arc<Facts>,
 }
 
 impl Provisioners {
@@ -129,23 +78,6 @@ impl Provisioners {
 
     fn checkpoints(&self) -> MutexGuard<'_, Option<Arc<dyn Checkpoints>>> {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The machine behind `communicator`, of which the builder says `data`: completed by what every build
-    /// has.
-    fn machine(
-        &self,
-        cx: &BuildContext,
-        communicator: Arc<dyn Communicator>,
-        mut data: BuildData,
-    ) -> Machine {
-        let run_uuid = &self.request.environment.run_uuid;
-        data.insert("PackerRunUUID".to_owned(), run_uuid.as_str().into());
-        for (key, stand_in) in NOT_IMPLEMENTED {
-            data.entry((*key).to_owned()).or_insert_with(|| (*stand_in).into());
-        }
-        let facts = Arc::new(cx.facts.with_build_data(data.clone()));
-        Machine { communicator, data, facts }
     }
 
     async fn run_all(&self, cx: &BuildContext, machine: &Machine) -> anyhow::Result<()> {
@@ -199,88 +131,6 @@ impl Provisioners {
     }
 }
 
-impl ImageTests {
-    fn of(planned: Vec<PlannedTest>) -> Self {
-        Self { planned, have_begun: AtomicBool::default(), failed_stays: AtomicBool::default() }
-    }
-
-    fn begin_anew(&self) {
-        self.have_begun.store(false, Ordering::Relaxed);
-        self.failed_stays.store(false, Ordering::Relaxed);
-    }
-
-    async fn run(
-        &self,
-        cx: &BuildContext,
-        machine: &Machine,
-        request: &RunRequest,
-    ) -> anyhow::Result<()> {
-        self.have_begun.store(true, Ordering::Relaxed);
-        for planned in &self.planned {
-            cx.ui.send(Message::PhaseStarted(Phase::Test(planned.name.clone())));
-            let tested = self.run_one(cx, machine, planned, request).await;
-            cx.ui.send(Message::PhaseFinished { ok: tested.is_ok() });
-            tested?;
-        }
-        Ok(())
-    }
-
-    async fn run_one(
-        &self,
-        cx: &BuildContext,
-        machine: &Machine,
-        planned: &PlannedTest,
-        request: &RunRequest,
-    ) -> anyhow::Result<()> {
-        let (component, _shown_by_the_plan) = (planned.recipe)(&machine.data).map_err(unusable)?;
-        let test = component.image_test().context("it tests nothing")?;
-        let context = machine.context(cx);
-        let tested =
-            limited(test.checks.provision(&context), &context.cancel, None, &cx.stop).await;
-        let Err(error) = tested else { return Ok(()) };
-        if test.keep_failed && !cx.cancel.is_cancelled() {
-            self.failed_stays.store(true, Ordering::Relaxed);
-        }
-        let place = request.sources.locate(planned.span);
-        let what = format!("the image did not pass {}", planned.name);
-        let fault = blame(&error);
-        Err(error.context(Located { place, what, fault }))
-    }
-
-    /// No test could be run at all.
-    fn image_failed(&self, cx: &BuildContext) {
-        // Nobody could look: whoever wants a failed image kept wants this one, too.
-        let have_begun = self.have_begun.load(Ordering::Relaxed);
-        let stays = self.planned.iter().any(|test| test.keep_failed);
-        if !have_begun && !cx.cancel.is_cancelled() && stays {
-            self.failed_stays.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Machine {
-    /// What a component works with that does something on the machine.
-    fn context(&self, cx: &BuildContext) -> ProvisionContext {
-        ProvisionContext {
-            facts: self.facts.clone(),
-            ui: cx.ui.clone(),
-            cancel: cx.cancel.child_token(),
-            communicator: self.communicator.clone(),
-            on_error: cx.on_error,
-            redactor: cx.redactor.clone(),
-        }
-    }
-}
-
-/// Whose fault it is that a provisioner failed: it works on the machine, so the machine's, unless the
-/// error knows better.
-fn blame(error: &anyhow::Error) -> Fault {
-    if error.is::<Cancelled>() {
-        return Fault::passing(Kind::Interrupted);
-    }
-    Fault::of(error).unwrap_or(Fault::lasting(Kind::Guest))
-}
-
 #[async_trait]
 impl Provisioning for Provisioners {
     async fn provision(
@@ -289,7 +139,7 @@ impl Provisioning for Provisioners {
         communicator: Arc<dyn Communicator>,
         data: BuildData,
     ) -> anyhow::Result<()> {
-        let machine = self.machine(cx, communicator, data);
+        let machine = Machine::new(cx, &self.request, communicator, data);
         // On the machine of an earlier run, nobody knows how it began.
         if self.already_done.load(Ordering::Relaxed) == 0 {
             self.survey.look(cx, &*machine.communicator, Moment::Before).await;
@@ -303,7 +153,7 @@ impl Provisioning for Provisioners {
     }
 
     fn has_tests(&self) -> bool {
-        !self.tests.planned.is_empty()
+        !self.tests.is_empty()
     }
 
     async fn test(
@@ -312,7 +162,7 @@ impl Provisioning for Provisioners {
         communicator: Arc<dyn Communicator>,
         data: BuildData,
     ) -> anyhow::Result<()> {
-        let machine = self.machine(cx, communicator, data);
+        let machine = Machine::new(cx, &self.request, communicator, data);
         self.tests.run(cx, &machine, &self.request).await
     }
 
@@ -321,7 +171,7 @@ impl Provisioning for Provisioners {
     }
 
     fn keeps_failed_image(&self) -> bool {
-        self.tests.failed_stays.load(Ordering::Relaxed)
+        self.tests.failed_stays()
     }
 
     fn begin_after(&self, done: usize) {
