@@ -1,12 +1,12 @@
-//! Which components there are: a value that a session owns. Those that are built in are listed here;
-//! provisioners and connectors, each of one room only, by their room. Others are added while the program
-//! runs.
+//! Which components there are: a value that a session owns. `built_in` lists those that it begins with;
+//! others are added while the program runs.
 
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(not(feature = "aws"))]
 #[path = "registry/without_aws.rs"]
 mod aws;
+mod built_in;
 #[cfg(feature = "docker")]
 mod docker;
 #[cfg(not(feature = "docker"))]
@@ -21,21 +21,17 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::boot_test;
 use crate::builder;
 use crate::builder::vagrant::VagrantCleaner;
-use crate::communicator::{self, Connector, Connectors};
+use crate::communicator::{Connector, Connectors};
 use crate::component::{
-    Builder, Cleaner, CleanupContext, Component, ConnectorOptions, DataSource, Described,
-    Descriptor, PostProcessor, Provisioner,
+    Builder, Cleaner, CleanupContext, ConnectorOptions, DataSource, Described, Descriptor,
+    PostProcessor, Provisioner,
 };
 use crate::config::OptionSchema;
-use crate::data_source;
 use crate::diagnostic::{Diagnostic, Diagnostics, code, did_you_mean};
 use crate::env::Environment;
 use crate::plugin::{Choice, Programs};
-use crate::post_processor;
-use crate::provisioner;
 use crate::registry::plugins::Plugins;
 use crate::source::Spanned;
 use crate::template::ast::{self, RequiredPlugin, Template};
@@ -65,82 +61,15 @@ pub struct Registry {
     choice: Choice,
 }
 
-fn builders() -> Kind<dyn Builder> {
-    Kind::new("builder", BUILDERS_OF_PLUGINS).with([
-        #[cfg(feature = "aws")]
-        builder::<builder::amazon::AmazonChroot>(),
-        #[cfg(feature = "aws")]
-        builder::<builder::amazon::AmazonEbs>(),
-        #[cfg(feature = "aws")]
-        builder::<builder::amazon::AmazonEbsSurrogate>(),
-        #[cfg(feature = "aws")]
-        builder::<builder::amazon::AmazonEbsVolume>(),
-        #[cfg(feature = "aws")]
-        builder::<builder::amazon::AmazonInstance>(),
-        #[cfg(feature = "docker")]
-        builder::<builder::docker::Docker>(),
-        builder::<builder::file::File>(),
-        builder::<builder::null::Null>(),
-        builder::<builder::qemu::Qemu>(),
-        builder::<builder::vagrant::Vagrant>(),
-    ])
-}
-
-fn provisioners() -> Kind<dyn Provisioner> {
-    Kind::new("provisioner", PROVISIONERS_OF_PLUGINS).with(provisioner::built_in())
-}
-
-fn connectors() -> Kind<dyn Connector> {
-    Kind::new("communicator", communicator::NOT_BUILT).with(communicator::built_in())
-}
-
-fn post_processors() -> Kind<dyn PostProcessor> {
-    Kind::new("post-processor", POST_PROCESSORS_OF_PLUGINS).with([
-        #[cfg(feature = "aws")]
-        post_processor::<builder::amazon::AmazonImport>(),
-        post_processor::<post_processor::artifice::Artifice>(),
-        post_processor::<boot_test::BootTest>(),
-        post_processor::<post_processor::checksum::Checksum>(),
-        post_processor::<post_processor::compress::Compress>(),
-        #[cfg(feature = "docker")]
-        post_processor::<post_processor::docker::import::Import>(),
-        #[cfg(feature = "docker")]
-        post_processor::<post_processor::docker::push::Push>(),
-        #[cfg(feature = "docker")]
-        post_processor::<post_processor::docker::save::Save>(),
-        #[cfg(feature = "docker")]
-        post_processor::<post_processor::docker::tag::Tag>(),
-        post_processor::<post_processor::manifest::ManifestFile>(),
-        post_processor::<post_processor::provenance::Provenance>(),
-        post_processor::<post_processor::shell_local::ShellLocal>(),
-        post_processor::<post_processor::vagrant::Vagrant>(),
-        post_processor::<post_processor::vagrant_cloud::VagrantCloud>(),
-        post_processor::<post_processor::vagrant_registry::VagrantRegistry>(),
-    ])
-}
-
-fn data_sources() -> Kind<dyn DataSource> {
-    Kind::new("data source", DATA_SOURCES_NOT_BUILT).with([
-        #[cfg(feature = "aws")]
-        data_source::<data_source::amazon_ami::AmazonAmi>(),
-        #[cfg(feature = "aws")]
-        data_source::<data_source::amazon_parameterstore::AmazonParameterstore>(),
-        #[cfg(feature = "aws")]
-        data_source::<data_source::amazon_secretsmanager::AmazonSecretsmanager>(),
-        data_source::<data_source::http::Http>(),
-        data_source::<data_source::null::Null>(),
-    ])
-}
-
 impl Registry {
     /// The components that are built in.
     pub fn built_in() -> Self {
         Self {
-            builders: builders(),
-            provisioners: provisioners(),
-            post_processors: post_processors(),
-            data_sources: data_sources(),
-            connectors: connectors(),
+            builders: built_in::builders(),
+            provisioners: built_in::provisioners(),
+            post_processors: built_in::post_processors(),
+            data_sources: built_in::data_sources(),
+            connectors: built_in::connectors(),
             plugins: Plugins::default(),
             programs: Arc::default(),
             choice: Choice::default(),
@@ -393,46 +322,3 @@ acts_as!(Provisioner, provisioners);
 acts_as!(PostProcessor, post_processors);
 acts_as!(DataSource, data_sources);
 acts_as!(Connector, connectors);
-
-fn builder<C: Component + Builder + 'static>() -> Descriptor<dyn Builder> {
-    Descriptor::of::<C>(|component| Box::new(component))
-}
-
-fn post_processor<C: Component + PostProcessor + 'static>() -> Descriptor<dyn PostProcessor> {
-    Descriptor::of::<C>(|component| Box::new(component))
-}
-
-fn data_source<C: Component + DataSource + 'static>() -> Descriptor<dyn DataSource> {
-    Descriptor::of::<C>(|component| Box::new(component))
-}
-
-const BUILDERS_OF_PLUGINS: &[&str] = &[
-    "azure-arm",
-    "azure-chroot",
-    "azure-dtl",
-    "googlecompute",
-    "hyperv-iso",
-    "hyperv-vmcx",
-    "lxc",
-    "lxd",
-    "openstack",
-    "parallels-iso",
-    "parallels-pvm",
-    "proxmox-clone",
-    "proxmox-iso",
-    "virtualbox-iso",
-    "virtualbox-ovf",
-    "virtualbox-vm",
-    "vmware-iso",
-    "vmware-vmx",
-    "vsphere-clone",
-    "vsphere-iso",
-];
-
-const PROVISIONERS_OF_PLUGINS: &[&str] = &["converge", "windows-update"];
-
-const POST_PROCESSORS_OF_PLUGINS: &[&str] =
-    &["googlecompute-export", "googlecompute-import", "vsphere", "vsphere-template"];
-
-const DATA_SOURCES_NOT_BUILT: &[&str] =
-    &["hcp-packer-artifact", "hcp-packer-image", "hcp-packer-iteration", "hcp-packer-version"];
