@@ -9,15 +9,13 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::boxes::api::{Api, Upload};
-use super::boxes::{self, BoxToPublish, PublishedBox, UrlFields, check_sum};
+use super::boxes::{self, BoxOptions, BoxToPublish, PublishedBox};
 use crate::component::{
     Artifact, BuildContext, Check, Component, PostProcessContext, PostProcessor, Processed,
 };
-use crate::config::Late;
 use crate::event::Ui;
 use crate::retry::or_cancelled;
 use crate::secret::Secret;
-use crate::web;
 
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "pearkes.post-processor.vagrant-cloud";
@@ -34,38 +32,20 @@ const TOKENS: [&str; 2] = ["VAGRANT_CLOUD_TOKEN", "ATLAS_TOKEN"];
 pub struct Options {
     /// The box, which must exist: `user/name`.
     pub box_tag: String,
-    /// The version of the box. One that exists gets another provider.
-    pub version: String,
     /// What people read of the version, in Markdown.
     pub version_description: String,
-    /// Uploads the box, and does not release the version.
-    pub no_release: bool,
-    /// The architecture of the machine, as Go names it. Default: what the box says.
-    pub architecture: String,
-    /// The architecture that those get who ask for none.
-    pub default_architecture: String,
     /// The token that lets in. Default: `VAGRANT_CLOUD_TOKEN` of the environment, or `ATLAS_TOKEN`.
     /// Vagrant Cloud itself needs one.
     pub access_token: Option<Secret>,
     /// Another server with the same interface. Default: `https://vagrantcloud.com/api/v2`.
     pub vagrant_cloud_url: String,
-    /// Takes any certificate; of another server only.
-    pub insecure_skip_tls_verify: bool,
-    /// Where the box is: it is not uploaded then. `{{.Provider}}`, `{{.ArtifactId}}` and
-    /// `{{.Architecture}}` are filled in.
-    pub box_download_url: Option<Late<UrlFields>>,
-    /// The digest that `vagrant` should find: `sha256:…`.
-    pub box_checksum: String,
-    /// Uploads through the server, and not straight to where it stores boxes. What is larger than 5 GiB
-    /// goes that way anyway. Either way takes a box in one piece: one that breaks off is sent again from
-    /// its start.
-    pub no_direct_upload: bool,
 }
 
 /// The post-processor, ready to run.
 #[derive(Debug)]
 pub struct VagrantCloud {
     own: Options,
+    of_box: BoxOptions,
     url: String,
     token: Option<Secret>,
     /// The digest's type, and the digest.
@@ -77,16 +57,14 @@ pub struct VagrantCloud {
 impl Component for VagrantCloud {
     const TYPE: &'static str = "vagrant-cloud";
     const ABOUT: &'static str = "Publishes a Vagrant box on Vagrant Cloud.";
-    type Options = (Options,);
+    type Options = (Options, BoxOptions);
 
-    fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        boxes::check_named(&own.box_tag, &own.version, check);
+    fn prepare((own, of_box): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        of_box.check_named(&own.box_tag, check);
         let is_own = own.vagrant_cloud_url.is_empty();
         let url = if is_own { VAGRANT_CLOUD } else { own.vagrant_cloud_url.trim_end_matches('/') };
         let url = url.to_owned();
-        if let Err(error) = web::safe(&url) {
-            check.error("vagrant_cloud_url", format!("{url:?} cannot be used: {error:#}"));
-        }
+        boxes::check_url("vagrant_cloud_url", &url, check);
         let environment = &check.facts.scope.environment;
         let set = TOKENS.into_iter().find_map(|name| Some((name, environment.get(name)?)));
         let set = set.map(|(name, value)| (name, Secret::new(value)));
@@ -101,8 +79,8 @@ impl Component for VagrantCloud {
             }
             None => {}
         }
-        let checksum = check_sum(&own.box_checksum, check);
-        Some(Self { own, url, token, checksum, warns })
+        let checksum = of_box.check_sum(check);
+        Some(Self { own, of_box, url, token, checksum, warns })
     }
 }
 
@@ -113,8 +91,7 @@ impl PostProcessor for VagrantCloud {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let url = self.own.box_download_url.as_ref();
-        let published = BoxToPublish::of(cx, &*input, &self.own.architecture, url).await?;
+        let published = BoxToPublish::of(cx, &*input, &self.of_box).await?;
         if self.warns {
             cx.ui.error("Warning: the token is the one in ATLAS_TOKEN; set VAGRANT_CLOUD_TOKEN");
         }
@@ -145,7 +122,7 @@ impl PostProcessor for VagrantCloud {
 impl VagrantCloud {
     /// The server.
     fn api(&self) -> anyhow::Result<Api> {
-        let insecure = self.own.insecure_skip_tls_verify && self.url != VAGRANT_CLOUD;
+        let insecure = self.of_box.insecure_skip_tls_verify && self.url != VAGRANT_CLOUD;
         Api::new(&self.url, self.token.clone(), insecure)
     }
 
@@ -155,7 +132,7 @@ impl VagrantCloud {
         api: &Api,
         published: &BoxToPublish,
     ) -> anyhow::Result<()> {
-        let Options { box_tag, version, .. } = &self.own;
+        let (box_tag, version) = (&self.own.box_tag, &self.of_box.version);
         or_cancelled(&cx.cancel, self.version(cx, api)).await??;
         let providers = format!("box/{box_tag}/version/{version}/providers");
         let BoxToPublish { provider, architecture, .. } = published;
@@ -182,7 +159,8 @@ impl VagrantCloud {
 
     /// Sees to it that there is the version.
     async fn version(&self, cx: &PostProcessContext, api: &Api) -> anyhow::Result<()> {
-        let Options { box_tag, version, version_description, .. } = &self.own;
+        let Options { box_tag, version_description, .. } = &self.own;
+        let version = &self.of_box.version;
         cx.ui.say(format!("Verifying box is accessible: {box_tag}"));
         let found = api.get(&format!("box/{box_tag}")).await.context("Error retrieving box")?;
         let tag = found.get("tag").and_then(|tag| tag.as_str()).unwrap_or_default();
@@ -205,7 +183,7 @@ impl VagrantCloud {
     fn provider(&self, published: &BoxToPublish) -> serde_json::Value {
         let BoxToPublish { provider, architecture, download_url, .. } = published;
         let mut body = json!({ "name": provider, "architecture": architecture });
-        if *architecture == self.own.default_architecture {
+        if *architecture == self.of_box.default_architecture {
             body["default_architecture"] = true.into();
         }
         if let Some(url) = download_url {
@@ -226,7 +204,7 @@ impl VagrantCloud {
         published: &BoxToPublish,
     ) -> anyhow::Result<()> {
         let file = &published.file;
-        let is_direct = published.uploads_directly(self.own.no_direct_upload, ui).await?;
+        let is_direct = published.uploads_directly(&self.of_box, ui).await?;
         ui.say(format!("Preparing upload of box: {}", file.display()));
         let end = if is_direct { "/upload/direct" } else { "/upload" };
         let prepared = api.get(&format!("{path}{end}")).await.context("Error preparing upload")?;
@@ -248,8 +226,8 @@ impl VagrantCloud {
     }
 
     async fn release(&self, ui: &Ui, api: &Api) -> anyhow::Result<()> {
-        let Options { box_tag, version, no_release, .. } = &self.own;
-        if *no_release {
+        let (box_tag, version) = (&self.own.box_tag, &self.of_box.version);
+        if self.of_box.no_release {
             ui.say(format!("Not releasing version {version}, as `no_release` says"));
             return Ok(());
         }

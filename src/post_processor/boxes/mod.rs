@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use self::metadata::Metadata;
 use super::{artifice, blocking, dot, vagrant};
@@ -21,6 +23,7 @@ use crate::component::{Artifact, Check, PostProcessContext, Processed};
 use crate::config::{Late, late_fields};
 use crate::event::Ui;
 use crate::peer::PeerName;
+use crate::web;
 
 /// What the builder `vagrant` calls its boxes.
 const VAGRANT_BUILDER: &str = "vagrant";
@@ -29,6 +32,62 @@ late_fields! {
     /// The fields of `box_download_url`.
     pub UrlFields =
         ["BuildName", "BuilderType", "Provider", "ArtifactId", "Architecture"] and the build;
+}
+
+/// What every such server is told of a box, and how it is talked to.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BoxOptions {
+    /// The version of the box. One that exists gets the provider, too; else it is made.
+    pub version: String,
+    /// Uploads the box, and does not release the version.
+    pub no_release: bool,
+    /// The architecture of the machine, as Go names it. Default: what the box says.
+    pub architecture: String,
+    /// The architecture that those get who ask for none.
+    pub default_architecture: String,
+    /// Where the box is: it is not uploaded then. `{{.Provider}}`, `{{.ArtifactId}}` and
+    /// `{{.Architecture}}` are filled in.
+    pub box_download_url: Option<Late<UrlFields>>,
+    /// The digest that `vagrant` should find: `sha256:…`.
+    pub box_checksum: String,
+    /// Uploads through the server, and not straight to where it stores boxes. What is larger than 5 GiB
+    /// goes that way anyway. Either way takes a box in one piece: one that breaks off is sent again from
+    /// its start.
+    pub no_direct_upload: bool,
+    /// Takes any certificate; of another server only.
+    pub insecure_skip_tls_verify: bool,
+}
+
+impl BoxOptions {
+    /// Reports what is missing of the name of what is published, which is called `tag`.
+    pub(super) fn check_named(&self, tag: &str, check: &mut Check<'_>) {
+        for (option, value) in [("box_tag", tag), ("version", &self.version)] {
+            if value.is_empty() {
+                check.missing(option, "say what is published");
+            }
+        }
+    }
+
+    /// `box_checksum` taken apart: the digest's type, and the digest.
+    pub(super) fn check_sum(&self, check: &mut Check<'_>) -> Option<(String, String)> {
+        match self.box_checksum.split_once(':') {
+            Some((kind, digest)) => Some((kind.to_owned(), digest.to_owned())),
+            None => {
+                if !self.box_checksum.is_empty() {
+                    check.error("box_checksum", "it is written with its type: `sha256:…`");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Reports what is wrong with the address `url` of a server that `option` gives.
+pub(super) fn check_url(option: &str, url: &str, check: &mut Check<'_>) {
+    if let Err(error) = web::safe(url) {
+        check.error(option, format!("{url:?} cannot be used: {error:#}"));
+    }
 }
 
 /// Why no artifact of this builder id is a box, if that is so.
@@ -52,13 +111,13 @@ pub(super) struct BoxToPublish {
 }
 
 impl BoxToPublish {
-    /// The box of `input`: with this `architecture`, if that is not empty, and to be had at `url`.
+    /// The box of `input`, as the `options` say.
     pub(super) async fn of(
         cx: &PostProcessContext,
         input: &dyn Artifact,
-        architecture: &str,
-        url: Option<&Late<UrlFields>>,
+        options: &BoxOptions,
     ) -> anyhow::Result<Self> {
+        let BoxOptions { architecture, box_download_url: url, .. } = options;
         let is_artifice = input.builder_id() == artifice::BUILDER_ID;
         let files = input.files();
         let file = files.first().filter(|file| file.extension().is_some_and(|end| end == "box"));
@@ -73,7 +132,7 @@ impl BoxToPublish {
             }
             false => Metadata::default(),
         };
-        let architecture = match architecture {
+        let architecture = match architecture.as_str() {
             "" => metadata.architecture.context(
                 "the box's metadata.json does not say its architecture: give `architecture`",
             )?,
@@ -92,17 +151,18 @@ impl BoxToPublish {
         dot.insert("Provider".into(), provider.clone().into());
         dot.insert("ArtifactId".into(), input.id().into());
         dot.insert("Architecture".into(), architecture.clone().into());
-        let url = url.map(|url| url.render(&cx.facts.scope, &dot)).transpose();
+        let url = url.as_ref().map(|url| url.render(&cx.facts.scope, &dot)).transpose();
         let download_url = url.context("cannot render `box_download_url`")?;
         Ok(Self { file: file.clone(), provider, architecture, download_url })
     }
 
-    /// Whether it goes straight to the storage behind the server, unless that `is_forbidden`.
+    /// Whether it goes straight to the storage behind the server, unless the `options` forbid that.
     pub(super) async fn uploads_directly(
         &self,
-        is_forbidden: bool,
+        options: &BoxOptions,
         ui: &Ui,
     ) -> anyhow::Result<bool> {
+        let is_forbidden = options.no_direct_upload;
         let size = tokio::fs::metadata(&self.file).await;
         let size = size.with_context(|| self.file.display().to_string())?.len();
         let is_straight = !is_forbidden && size <= api::LARGEST_DIRECT;
@@ -125,28 +185,6 @@ fn in_address(what: &str, name: String) -> anyhow::Result<String> {
         "the box's {what} {name:?} cannot be used: it may have letters, digits and `-_.+`"
     );
     Ok(name)
-}
-
-/// Reports what is missing of the name of what is published.
-pub(super) fn check_named(tag: &str, version: &str, check: &mut Check<'_>) {
-    for (option, value) in [("box_tag", tag), ("version", version)] {
-        if value.is_empty() {
-            check.missing(option, "say what is published");
-        }
-    }
-}
-
-/// `box_checksum` taken apart: the digest's type, and the digest.
-pub(super) fn check_sum(text: &str, check: &mut Check<'_>) -> Option<(String, String)> {
-    match text.split_once(':') {
-        Some((kind, digest)) => Some((kind.to_owned(), digest.to_owned())),
-        None => {
-            if !text.is_empty() {
-                check.error("box_checksum", "it is written with its type: `sha256:…`");
-            }
-            None
-        }
-    }
 }
 
 /// A version of a box with a server. It stays there whatever becomes of this artifact.

@@ -12,16 +12,14 @@ use serde_json::{Value as Json, json};
 
 use self::login::Login;
 use super::boxes::api::{Api, Upload};
-use super::boxes::{self, BoxToPublish, PublishedBox, UrlFields, check_sum};
+use super::boxes::{self, BoxOptions, BoxToPublish, PublishedBox};
 use crate::component::{
     Artifact, BuildContext, Check, Component, PostProcessContext, PostProcessor, Processed,
 };
-use crate::config::Late;
 use crate::event::Ui;
 use crate::peer::PeerName;
 use crate::retry::or_cancelled;
 use crate::secret::Secret;
-use crate::web;
 
 /// The id of what this makes.
 pub const BUILDER_ID: &str = "hashicorp.post-processor.vagrant-registry";
@@ -42,44 +40,26 @@ pub struct Options {
     pub box_description: String,
     /// Makes a box that only its owners see.
     pub box_private: bool,
-    /// The version of the box. It is made if it is not there.
-    pub version: String,
     /// What people read of a version that is made, in Markdown.
     pub version_description: String,
-    /// Uploads the box, and does not release the version.
-    pub no_release: bool,
-    /// The architecture of the machine, as Go names it. Default: what the box says.
-    pub architecture: String,
-    /// The architecture that those get who ask for none.
-    pub default_architecture: String,
     /// The id of the service principal that logs in. Default: `HCP_CLIENT_ID` of the environment. HCP
     /// itself needs one.
     pub client_id: String,
     /// Its secret. Default: `HCP_CLIENT_SECRET` of the environment.
     pub client_secret: Option<Secret>,
-    /// Where the box is: it is not uploaded then. `{{.Provider}}`, `{{.ArtifactId}}` and
-    /// `{{.Architecture}}` are filled in.
-    pub box_download_url: Option<Late<UrlFields>>,
-    /// The digest that `vagrant` should find: `sha256:…`.
-    pub box_checksum: String,
-    /// Uploads through the server, and not straight to where it stores boxes. What is larger than 5 GiB
-    /// goes that way anyway. Either way takes a box in one piece: one that breaks off is sent again from
-    /// its start.
-    pub no_direct_upload: bool,
     /// Another server with the same interface: `host:port`, or a URL. Default: `HCP_API_ADDRESS` of the
     /// environment, or `api.cloud.hashicorp.com:443`.
     pub hcp_api_address: String,
     /// The server that lets in. Default: `HCP_AUTH_URL` of the environment, or
     /// `https://auth.idp.hashicorp.com`.
     pub hcp_auth_url: String,
-    /// Takes any certificate; of another server only.
-    pub insecure_skip_tls_verify: bool,
 }
 
 /// The post-processor, ready to run.
 #[derive(Debug)]
 pub struct VagrantRegistry {
     own: Options,
+    of_box: BoxOptions,
     /// The registry, and the box in it.
     registry: String,
     name: String,
@@ -93,10 +73,10 @@ pub struct VagrantRegistry {
 impl Component for VagrantRegistry {
     const TYPE: &'static str = "vagrant-registry";
     const ABOUT: &'static str = "Publishes a Vagrant box in the HCP Vagrant Box Registry.";
-    type Options = (Options,);
+    type Options = (Options, BoxOptions);
 
-    fn prepare((own,): Self::Options, check: &mut Check<'_>) -> Option<Self> {
-        boxes::check_named(&own.box_tag, &own.version, check);
+    fn prepare((own, of_box): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+        of_box.check_named(&own.box_tag, check);
         let (registry, name) = own.box_tag.split_once('/').unwrap_or_default();
         if !own.box_tag.is_empty() && (registry.is_empty() || name.is_empty()) {
             check.error("box_tag", "it must include the registry and the box: `registry/name`");
@@ -108,18 +88,16 @@ impl Component for VagrantRegistry {
         };
         let address = or_variable(&own.hcp_api_address, "HCP_API_ADDRESS", HCP);
         let is_hcp = address == HCP;
-        if is_hcp && own.insecure_skip_tls_verify {
+        if is_hcp && of_box.insecure_skip_tls_verify {
             check.error("insecure_skip_tls_verify", "it cannot be enabled for HCP");
         }
         let url = if address.contains("://") { address } else { format!("https://{address}") };
         let url = url.trim_end_matches('/').to_owned();
         let login = check_login(&own, is_hcp, &or_variable, check);
-        if let Err(error) = web::safe(&url) {
-            check.error("hcp_api_address", format!("{url:?} cannot be used: {error:#}"));
-        }
-        let checksum = check_sum(&own.box_checksum, check);
+        boxes::check_url("hcp_api_address", &url, check);
+        let checksum = of_box.check_sum(check);
         let (registry, name) = (registry.to_owned(), name.to_owned());
-        Some(Self { registry, name, url, login, checksum, own })
+        Some(Self { registry, name, url, login, checksum, own, of_box })
     }
 }
 
@@ -135,9 +113,7 @@ fn check_login(
     let secret = Secret::new(or_variable(given, "HCP_CLIENT_SECRET", ""));
     check.redactor.register(secret.expose());
     let url = or_variable(&own.hcp_auth_url, "HCP_AUTH_URL", login::HCP);
-    if let Err(error) = web::safe(&url) {
-        check.error("hcp_auth_url", format!("{url:?} cannot be used: {error:#}"));
-    }
+    boxes::check_url("hcp_auth_url", &url, check);
     let is_known = !id.is_empty() && !secret.is_empty();
     if is_hcp && id.is_empty() {
         check.missing("client_id", "give it, or set HCP_CLIENT_ID");
@@ -155,15 +131,14 @@ impl PostProcessor for VagrantRegistry {
         cx: &PostProcessContext,
         input: Arc<dyn Artifact>,
     ) -> anyhow::Result<Processed> {
-        let url = self.own.box_download_url.as_ref();
-        let published = BoxToPublish::of(cx, &*input, &self.own.architecture, url).await?;
+        let published = BoxToPublish::of(cx, &*input, &self.of_box).await?;
         or_cancelled(&cx.cancel, self.publish(cx, &published)).await??;
         Ok(PublishedBox::processed(BUILDER_ID, &published.provider, &self.own.box_tag))
     }
 
     async fn try_out(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let Some(login) = &self.login else { return Ok(()) };
-        let token = login.token(self.own.insecure_skip_tls_verify);
+        let token = login.token(self.of_box.insecure_skip_tls_verify);
         cx.redactor.register(or_cancelled(&cx.cancel, token).await??.expose());
         Ok(())
     }
@@ -189,7 +164,7 @@ impl VagrantRegistry {
         cx: &PostProcessContext,
         published: &BoxToPublish,
     ) -> anyhow::Result<()> {
-        let insecure = self.own.insecure_skip_tls_verify;
+        let insecure = self.of_box.insecure_skip_tls_verify;
         let token = match &self.login {
             Some(login) => Some(login.token(insecure).await?),
             None => None,
@@ -235,7 +210,7 @@ impl VagrantRegistry {
 
     /// Sees to it that there is the version.
     async fn make_version(&self, ui: &Ui, api: &Api) -> anyhow::Result<Release> {
-        let version = &self.own.version;
+        let version = &self.of_box.version;
         let path = self.path(&format!("box/{}/version/{version}", self.name));
         let found = api.find(&path).await.context("Failure retrieving version")?;
         let answer = match found {
@@ -304,7 +279,7 @@ impl VagrantRegistry {
         }
         let body = json!({
             "architecture_type": architecture,
-            "default": *architecture == self.own.default_architecture,
+            "default": *architecture == self.of_box.default_architecture,
             "box_data": data,
         });
         let made = api.post(&format!("{provider}/architectures"), &body).await;
@@ -320,7 +295,7 @@ impl VagrantRegistry {
         published: &BoxToPublish,
     ) -> anyhow::Result<()> {
         let file = &published.file;
-        let is_direct = published.uploads_directly(self.own.no_direct_upload, ui).await?;
+        let is_direct = published.uploads_directly(&self.of_box, ui).await?;
         ui.say(format!("Preparing upload of box: {}", file.display()));
         let end = if is_direct { "direct/upload" } else { "upload" };
         let prepared = api.get(&format!("{place}/{end}")).await;
@@ -344,7 +319,7 @@ impl VagrantRegistry {
     }
 
     async fn release(&self, ui: &Ui, api: &Api, version: &Release) -> anyhow::Result<()> {
-        if self.own.no_release {
+        if self.of_box.no_release {
             ui.say("Not releasing version due to configuration");
             return Ok(());
         }
@@ -352,7 +327,7 @@ impl VagrantRegistry {
             ui.say("Version not in unreleased state, skipping release");
             return Ok(());
         }
-        ui.say(format!("Releasing version: {}", self.own.version));
+        ui.say(format!("Releasing version: {}", self.of_box.version));
         let released = api.put(&format!("{}/release", version.path)).await;
         released.context("Failure releasing version")?;
         ui.say("Version successfully released and available");
