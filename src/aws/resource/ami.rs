@@ -167,8 +167,7 @@ pub async fn find(
             false => tokens.iter().any(|token| has_tag(image.tags(), token)),
         };
         let is_ours = is_proven && ami.is_as_made(ec2, &image).await?;
-        best = Found::best([best, Found::new(image.image_id(), is_ours)]);
-        if best.is_ours() {
+        if best.take(Found::new(image.image_id(), is_ours)) {
             break;
         }
     }

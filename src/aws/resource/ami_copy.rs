@@ -68,8 +68,7 @@ impl Resource for AmiCopy {
                 false if search.is_of_early_version => self.is_of_our_ami(search, &image).await?,
                 false => proof::copy(&image, &self.source, &self.token, self.since),
             };
-            best = Found::best([best, Found::new(image.image_id(), is_ours)]);
-            if best.is_ours() {
+            if best.take(Found::new(image.image_id(), is_ours)) {
                 break;
             }
         }

@@ -1,5 +1,9 @@
 //! What a search for a resource shows.
 
+use crate::aws::call::Ec2;
+use crate::aws::error::ApiError;
+use crate::aws::image;
+
 /// What a search shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -39,6 +43,12 @@ impl Found {
         best
     }
 
+    /// Keeps the [better](Self::best) one of the two. Whether that is ours, and no search need go on.
+    pub fn take(&mut self, found: Self) -> bool {
+        *self = Self::best([std::mem::replace(self, Self::Nothing), found]);
+        self.is_ours()
+    }
+
     /// Whether it is there, and ours.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours(_))
@@ -51,4 +61,10 @@ impl Found {
             Self::Unproven(_) | Self::Nothing => None,
         }
     }
+}
+
+/// Where what a line is about is the deregistration of the AMI `id`: that is there if the AMI is not.
+pub async fn deregistered(ec2: &Ec2, id: &str) -> Result<Found, ApiError> {
+    let there = image::by_id(ec2, id).await?;
+    Ok(Found::certain(there.is_none().then(|| id.to_owned())))
 }

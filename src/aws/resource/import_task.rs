@@ -78,9 +78,10 @@ impl Resource for ImportTask {
         for task in
             tasks.filter(|task| search.id.is_none_or(|id| task.import_task_id() == Some(id)))
         {
-            if is_left(&search.ec2, &task).await? {
-                let found = Found::new(task.import_task_id(), self.is_mine(&task));
-                best = Found::best([best, found]);
+            if is_left(&search.ec2, &task).await?
+                && best.take(Found::new(task.import_task_id(), self.is_mine(&task)))
+            {
+                break;
             }
         }
         Ok(best)

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::allow::Regions;
 use crate::aws::call::Ec2;
-use crate::aws::image::{self, delete_snapshot, own_by_name, snapshots};
+use crate::aws::image::{delete_snapshot, own_by_name, snapshots};
 use crate::aws::resource::context::{Removal, RemovalTarget, Search};
-use crate::aws::resource::found::Found;
+use crate::aws::resource::found::{Found, deregistered};
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
 use crate::aws::resource::snapshot;
 use crate::aws::tags::{specification, tag};
@@ -97,10 +97,8 @@ impl Resource for ReplacedAmi {
         Vec::new()
     }
 
-    /// What is there is the deregistration: the AMI is not.
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        let there = image::by_id(&search.ec2, &self.id).await?;
-        Ok(Found::certain(there.is_none().then(|| self.id.clone())))
+        Ok(deregistered(&search.ec2, &self.id).await?)
     }
 
     async fn remove(

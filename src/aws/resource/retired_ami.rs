@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::aws::allow::Regions;
 use crate::aws::image;
 use crate::aws::resource::context::{Removal, RemovalTarget, Search};
-use crate::aws::resource::found::Found;
+use crate::aws::resource::found::{Found, deregistered};
 use crate::aws::resource::kind::{Kind, Order, Reap, Resource, read};
 use crate::aws::resource::snapshot;
 use crate::permission::Permission;
@@ -49,10 +49,8 @@ impl Resource for RetiredAmi {
         Vec::new()
     }
 
-    /// What is there is the deregistration: the AMI is not.
     async fn find(&self, search: &Search<'_>) -> anyhow::Result<Found> {
-        let there = image::by_id(&search.ec2, &self.id).await?;
-        Ok(Found::certain(there.is_none().then(|| self.id.clone())))
+        Ok(deregistered(&search.ec2, &self.id).await?)
     }
 
     async fn remove(

@@ -60,8 +60,7 @@ impl Resource for UnfinishedAmi {
         let mut best = Found::Nothing;
         for image in image::matching(ec2, by_id_or_build("image-id", search.id, token)).await? {
             let is_ours = is_of_build(ec2, abroad, &image, token).await?;
-            best = Found::best([best, Found::new(image.image_id(), is_ours)]);
-            if best.is_ours() {
+            if best.take(Found::new(image.image_id(), is_ours)) {
                 break;
             }
         }
