@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, code};
 use crate::env::Environment;
 use crate::eval::{Place, Values};
 use crate::interpolate::Scope;
+use crate::provisioner::hcp_sbom::is_hcp_name;
 use crate::secret::Redactor;
 use crate::template::ast::{Block, Template};
 
@@ -79,10 +80,6 @@ fn blocks(template: &Template) -> impl Iterator<Item = &Block> {
     template.hcp_registry.iter().chain(of_builds)
 }
 
-fn can_name_bucket(name: &str) -> bool {
-    (3..=36).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
-}
-
 fn check_options(node: &Node, with: Decoding<'_>) -> Diagnostics {
     let options = match decode::<(Options,)>(node, with) {
         Ok((options,)) => options,
@@ -94,7 +91,7 @@ fn check_options(node: &Node, with: Decoding<'_>) -> Diagnostics {
         let span = node.get(option).map(|entry| entry.value.span);
         found.push(Diagnostic::error(code::OPTION_VALUE, summary).at(span).because(cause));
     };
-    if options.bucket_name.is_some_and(|name| !can_name_bucket(name.raw())) {
+    if options.bucket_name.is_some_and(|name| !is_hcp_name(name.raw())) {
         refuse("bucket_name", "3 to 36 letters, digits and `-` name a bucket");
     }
     if options.description.is_some_and(|text| text.raw().len() > MAX_DESCRIPTION) {

@@ -112,7 +112,9 @@ impl Component for HcpSbom {
                 check.warn(code::DEPRECATED_OPTION, option, text);
             }
         }
-        if !own.sbom_name.is_empty() && !own.sbom_name.contains(UNKNOWN) && !is_name(&own.sbom_name)
+        if !own.sbom_name.is_empty()
+            && !own.sbom_name.contains(UNKNOWN)
+            && !is_hcp_name(&own.sbom_name)
         {
             check.error("sbom_name", "3 to 36 letters, digits and `-` name an SBOM");
         }
@@ -126,7 +128,8 @@ impl Component for HcpSbom {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether HCP Packer takes `name` for an SBOM or a bucket.
+pub fn is_hcp_name(name: &str) -> bool {
     (3..=36).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
 
