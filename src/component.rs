@@ -32,7 +32,7 @@ use crate::secret::Redactor;
 use crate::stop::Stop;
 
 pub use access::{Access, ContainerAccess, Entrance, Sharing, WindowsAccess};
-pub use check::Check;
+pub use check::{Check, WITHOUT_AWS};
 pub use cleaner::{Cleaner, CleanupContext, OneByOne, Wanted};
 pub use communicator::{Command, Communicator, DISCONNECTED_STATUS, Exit, Incoming, Input, Upload};
 pub use descriptor::{Component, Declared, Described, Description, Descriptor, Prepare, prepare};
@@ -520,7 +520,9 @@ impl BuildContext {
 #[cfg(test)]
 impl PostProcessContext {
     /// The context of a post-processor in the build of these `facts`, and all that is said in it.
-    pub fn for_tests(facts: Facts) -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
+    pub fn for_tests(
+        facts: Facts,
+    ) -> (Self, tokio::sync::mpsc::UnboundedReceiver<crate::event::Event>) {
         let (ui, said) = Ui::new();
         let stop = Stop::default();
         let cx = Self {

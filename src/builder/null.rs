@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::builder::provision::provision;
-use crate::communicator::{self, Chosen, HostKey, Taken, Target};
+use crate::communicator::{self, Chosen, Taken, Target};
 use crate::component::{Artifact, BuildContext, Builder, Check, Component};
 use crate::interpolate::BuildData;
 use crate::step::Steps;
@@ -35,14 +35,8 @@ impl Component for Null {
 #[async_trait]
 impl Builder for Null {
     async fn build(&self, cx: &BuildContext) -> anyhow::Result<Option<Arc<dyn Artifact>>> {
-        let target = Target {
-            host: String::new(),
-            port: None,
-            key: None,
-            host_key: HostKey::FirstUse,
-            way: None,
-            boots: false,
-        };
+        // The template says where it is.
+        let target = Target::at("");
         let data = BuildData::from([("ID".to_owned(), "Null".into())]);
         let steps = Steps::new(cx);
         steps.finish(provision(&steps, &self.connector, target, data)).await?;

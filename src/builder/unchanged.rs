@@ -16,6 +16,9 @@ use crate::event::Message;
 use crate::fingerprint::{MadeFrom, Record};
 use crate::interpolate::BuildData;
 
+/// What the step is called that looks for such an image.
+pub(crate) const LOOK: &str = "look for an image that was made from the same";
+
 /// What is asked for, if an earlier image is to be looked for: with `-force` nothing is skipped.
 pub(crate) fn wanted(cx: &BuildContext) -> Option<SkipUnchanged> {
     cx.skip_unchanged.filter(|wanted| wanted.only_explains || !cx.facts.force)

@@ -87,7 +87,7 @@ mod tests {
     use super::super::ssh::SshOptions;
     use super::super::winrm::WinRmOptions;
     use super::*;
-    use crate::communicator::{HostKey, Target, built_in};
+    use crate::communicator::{Target, built_in};
     use crate::interpolate::{BUILD_DATA, CONNECTION_DATA};
 
     #[tokio::test]
@@ -98,9 +98,7 @@ mod tests {
             Arc::new(NoOptions::default()),
         ];
         let names: Vec<_> = built_in().into_iter().map(|one| one.description.name).collect();
-        let host = "machine".to_owned();
-        let (port, key, host_key, way) = (None, None, HostKey::FirstUse, None);
-        let target = Target { host, port, key, host_key, way, boots: false };
+        let target = Target::at("machine");
         // These are the builder's.
         let is_login = |name: &&&str| **name != "ID" && !name.starts_with("Packer");
         for (connector, own_name) in all.into_iter().zip(names) {

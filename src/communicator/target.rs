@@ -23,6 +23,20 @@ pub struct Target {
     pub boots: bool,
 }
 
+impl Target {
+    /// A machine that nobody has started, at `host`.
+    pub fn at(host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port: None,
+            key: None,
+            host_key: HostKey::FirstUse,
+            way: None,
+            boots: false,
+        }
+    }
+}
+
 /// How the machine proves that it is the one that was started.
 #[derive(Clone, Debug)]
 pub enum HostKey {

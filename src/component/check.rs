@@ -8,6 +8,9 @@ use crate::config::{Node, NodeKind, OptionSchema, needs_message};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, code};
 use crate::secret::Redactor;
 
+/// Why an option that needs AWS cannot be used where AWS is left out.
+pub const WITHOUT_AWS: &str = "this imgbake was compiled without the feature `aws`";
+
 /// Collects what a component finds wrong with its options.
 #[derive(Debug)]
 pub struct Check<'a> {
@@ -153,6 +156,7 @@ impl<'a> Check<'a> {
     }
 
     /// All that was found.
+    #[cfg(test)]
     pub fn into_found(self) -> Diagnostics {
         self.found
     }

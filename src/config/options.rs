@@ -187,7 +187,7 @@ impl OptionSchema {
         known.map(|(_, today)| today.as_deref())
     }
 
-    /// All names of another time, with today's.
+    /// All names of another time, with today's. For tests that hold `fix` against them.
     pub fn all_renamed(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.renamed.iter().map(|(old, today)| (old.as_str(), today.as_deref()))
     }

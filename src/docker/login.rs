@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::component::Check;
+use crate::component::{Check, WITHOUT_AWS};
 use crate::diagnostic::code;
 use crate::permission::{Permission, partition};
 use crate::secret::Secret;
@@ -155,7 +155,7 @@ impl Login {
             check.missing(missing, "an access key and its secret key belong together");
         }
         if cfg!(not(feature = "aws")) {
-            check.error("ecr_login", "this imgbake was compiled without the feature `aws`");
+            check.error("ecr_login", WITHOUT_AWS);
         }
     }
 }

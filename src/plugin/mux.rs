@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// The plugin's side, and the stream of its own component, whose number is fixed. It is reserved
-    /// before anything is read: the other side may dial it at once.
+    /// before anything is read: the other side may dial it at once. For tests that play a plugin.
     pub fn of_plugin(socket: impl Socket) -> (Self, Accept) {
         let slots = Slots::default();
         let (sender, receiver) = oneshot::channel();

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use async_trait::async_trait;
 
-use crate::builder::unchanged::{EarlierImage, record, tell};
+use crate::builder::unchanged::{EarlierImage, LOOK, record, tell};
 use crate::component::{BuildContext, SkipUnchanged};
 use crate::docker::Engine;
 use crate::docker::label::Labelled;
@@ -22,7 +22,7 @@ impl Step for FindLabelled {
     type Output = Option<Labelled>;
 
     fn name(&self) -> &'static str {
-        "look for an image that was made from the same"
+        LOOK
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<Option<Labelled>> {

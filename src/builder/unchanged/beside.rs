@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{EarlierImage, record, tell};
+use super::{EarlierImage, LOOK, record, tell};
 use crate::component::{BuildContext, PastImage, PastQuery, SkipUnchanged};
 use crate::event::Phase;
 use crate::fingerprint::{MadeFrom, RecordFile};
@@ -112,7 +112,7 @@ impl Step for FindBeside {
     type Output = FoundRecord;
 
     fn name(&self) -> &'static str {
-        "look for an image that was made from the same"
+        LOOK
     }
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<FoundRecord> {

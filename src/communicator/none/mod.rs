@@ -101,19 +101,11 @@ impl Communicator for NoCommunicator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::communicator::HostKey;
 
     #[tokio::test]
     async fn nothing_runs_and_nothing_is_transferred() {
         let (cx, _said) = BuildContext::for_tests();
-        let target = Target {
-            host: String::new(),
-            port: None,
-            key: None,
-            host_key: HostKey::FirstUse,
-            way: None,
-            boots: false,
-        };
+        let target = Target::at("");
         let machine = NoOptions {}.connect(&cx, target, Pause::default()).await.unwrap();
         let (exit, _) = machine.run_captured("anything").await.unwrap();
         assert_eq!(exit.status(), 0);

@@ -235,7 +235,7 @@ fn check_kms(given: &str, check: &mut Check<'_>) -> Option<SignedBy> {
         Err(cause) => _ = check.error("signer", cause),
     }
     #[cfg(not(feature = "aws"))]
-    check.error("signer", "this imgbake was compiled without the feature `aws`");
+    check.error("signer", crate::component::WITHOUT_AWS);
     None
 }
 

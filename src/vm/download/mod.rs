@@ -20,7 +20,7 @@ use url::Url;
 
 use self::place::Place;
 use self::transfer::{Opened, Transfer, wrong};
-use crate::component::{BuildContext, Check};
+use crate::component::{BuildContext, Check, WITHOUT_AWS};
 use crate::config::GoDuration;
 use crate::diagnostic::code;
 use crate::env::Environment;
@@ -153,9 +153,7 @@ impl Options {
                 "`iso_skip_cache` is for what a web server has, and this is somewhere else"
                     .to_owned()
             }
-            Ok(Place::S3(_)) if cfg!(not(feature = "aws")) => {
-                "this imgbake was compiled without the feature `aws`".to_owned()
-            }
+            Ok(Place::S3(_)) if cfg!(not(feature = "aws")) => WITHOUT_AWS.to_owned(),
             Ok(_) => {
                 may_read(text, option, check);
                 return;
