@@ -9,7 +9,7 @@ use crate::aws::tags::{ImageText, TagBlock, TagMap};
 use crate::builder::amazon::build::check_tags;
 use crate::component::Check;
 
-/// What the image is called, and who may use it where.
+/// What the image is called and tagged, what it replaces, and how long it is there.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AmiOptions {
@@ -20,14 +20,6 @@ pub struct AmiOptions {
     pub ami_description: Option<ImageText>,
     /// `hvm` or `paravirtual`: what the source AMI must be.
     pub ami_virtualization_type: Option<VirtualizationType>,
-    /// Account ids that may launch the AMI.
-    pub ami_users: Vec<String>,
-    /// Groups that may launch the AMI: `all` makes it public.
-    pub ami_groups: Vec<String>,
-    /// ARNs of organizations that may launch the AMI.
-    pub ami_org_arns: Vec<String>,
-    /// ARNs of organizational units that may launch the AMI.
-    pub ami_ou_arns: Vec<String>,
     /// Product codes of the AMI.
     pub ami_product_codes: Vec<String>,
     /// Tags of the AMI and of its snapshots; keys and values may use `{{ .SourceAMI }}` and its
@@ -57,21 +49,11 @@ pub struct AmiOptions {
     pub force_deregister_in_use: bool,
     /// Whether `force_deregister` deletes their snapshots, too, when the build ends well.
     pub force_delete_snapshot: bool,
-    /// `v2.0`: instances of the AMI ask for IMDSv2 unless they are started otherwise.
-    pub imds_support: Option<ImdsSupport>,
     /// When the AMI is deprecated: a time such as `2030-12-31T23:59:59Z`. It can still be used then,
     /// but is not found any more by whom it is shared with.
     pub deprecate_at: String,
     /// Whether the AMI can be deregistered.
     pub deregistration_protection: DeregistrationProtection,
-}
-
-/// Which metadata service instances of an AMI have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum ImdsSupport {
-    /// Only IMDSv2.
-    #[serde(rename = "v2.0")]
-    V2,
 }
 
 /// Whether an AMI can be deregistered.
@@ -136,17 +118,6 @@ impl AmiOptions {
             }
             Ok(_) => {}
         }
-    }
-
-    /// The option that shares the AMI or its snapshots with others, if one does.
-    pub fn shared_by(&self) -> Option<&'static str> {
-        let shared = [
-            ("ami_users", &self.ami_users),
-            ("ami_org_arns", &self.ami_org_arns),
-            ("ami_ou_arns", &self.ami_ou_arns),
-            ("snapshot_users", &self.snapshot_users),
-        ];
-        shared.iter().find(|(_, names)| !names.is_empty()).map(|(option, _)| *option)
     }
 
     /// When the AMI is deprecated, if ever.

@@ -71,7 +71,8 @@ impl Step for CheckName {
 
     async fn run(&self, cx: &BuildContext) -> anyhow::Result<()> {
         let settings = &self.imaging.settings;
-        settings.copies.refuse_useless(&settings.ami, self.imaging.build.account.region())?;
+        let own = self.imaging.build.account.region();
+        settings.copies.refuse_useless(settings.shared_by(), own)?;
         self.check_name(cx).await
     }
 }

@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::access::Access;
-use crate::builder::amazon::image::ami::AmiOptions;
 use crate::component::Check;
 use crate::config::UNKNOWN;
 use crate::diagnostic::code;
@@ -51,10 +50,10 @@ const LONGEST_COPY: i64 = 2880;
 const STEP_OF_COPY: i64 = 15;
 
 impl CopyOptions {
-    /// Reports what is wrong, also with those who may use the image.
-    pub fn check(&self, access: &Access, ami: &AmiOptions, check: &mut Check<'_>) {
+    /// Reports what is wrong, also for an image that the option `shared_by` shares with others.
+    pub fn check(&self, access: &Access, shared_by: Option<&str>, check: &mut Check<'_>) {
         self.check_keys(check);
-        self.check_sharing(access, ami, check);
+        self.check_sharing(access, shared_by, check);
         if let Some(minutes) = self.snapshot_copy_duration_minutes
             && (!(STEP_OF_COPY..=LONGEST_COPY).contains(&minutes) || minutes % STEP_OF_COPY != 0)
         {
@@ -98,8 +97,8 @@ impl CopyOptions {
         }
     }
 
-    fn check_sharing(&self, access: &Access, ami: &AmiOptions, check: &mut Check<'_>) {
-        let Some(option) = ami.shared_by().filter(|_| self.encrypt_boot == Some(true)) else {
+    fn check_sharing(&self, access: &Access, shared_by: Option<&str>, check: &mut Check<'_>) {
+        let Some(option) = shared_by.filter(|_| self.encrypt_boot == Some(true)) else {
             return;
         };
         if self.kms_key_id.is_empty() {
@@ -129,10 +128,10 @@ impl CopyOptions {
         bare.map(|copy| copy.region).collect()
     }
 
-    /// Refuses copies that those who may use the AMI could not use: nobody else can use what is
+    /// Refuses copies that those could not use whom the option `shared_by` names: nobody else can use what is
     /// encrypted with an account's default key.
-    pub fn refuse_useless(&self, ami: &AmiOptions, own: &str) -> anyhow::Result<()> {
-        let Some(option) = ami.shared_by().filter(|_| self.encrypt_boot == Some(true)) else {
+    pub fn refuse_useless(&self, shared_by: Option<&str>, own: &str) -> anyhow::Result<()> {
+        let Some(option) = shared_by.filter(|_| self.encrypt_boot == Some(true)) else {
             return Ok(());
         };
         match self.without_key(own).as_slice() {

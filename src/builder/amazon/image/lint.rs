@@ -12,7 +12,7 @@ impl ImageOptions {
     /// Warns of volumes that are not encrypted, unless the image is encrypted as a whole, or cannot be
     /// (a public one). Its machine has the devices `launched`.
     pub(crate) fn lint_volumes(&self, launched: &[BlockDevice], check: &mut Check<'_>) {
-        let is_public = self.ami.ami_groups.iter().any(|group| group == "all");
+        let is_public = self.sharing.is_public();
         if is_public || self.copies.encrypt_boot == Some(true) {
             return;
         }

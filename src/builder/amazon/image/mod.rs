@@ -2,7 +2,7 @@
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `settings`, `ami`, `copies`, `registration`, `fast_launch`, `lint` | its options |
+//! | `settings`, `ami`, `sharing`, `copies`, `registration`, `fast_launch`, `lint` | its options |
 //! | `check_name`, `check_source`, `find_old` | what is looked at before anything is made |
 //! | `find_unchanged`, `adopt_image` | whether there is one already: finished, or left by a run that died |
 //! | `make`, `new_ami`, `create_image`, `register_image` | it is made |
@@ -36,10 +36,11 @@ mod registration;
 mod set_lifetime;
 mod settings;
 mod share_images;
+mod sharing;
 mod tag_images;
 
 pub(super) use self::adopt_image::AbandonedAmi;
-pub(super) use self::ami::{AmiOptions, ImdsSupport, VirtualizationType, check_name};
+pub(super) use self::ami::{AmiOptions, VirtualizationType, check_name};
 pub(super) use self::check_name::CheckName;
 pub(super) use self::check_source::CheckSource;
 pub(super) use self::copies::{CopyOptions, is_kms_key, no_key};
@@ -58,3 +59,4 @@ pub(super) use self::registration::{BootMode, RegistrationOptions, TpmSupport};
 pub(super) use self::settings::{
     ImageDisks, ImageOptions, ImageRunTags, ImageSettings, Imaging, is_option,
 };
+pub(super) use self::sharing::SharingOptions;

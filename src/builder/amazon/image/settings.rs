@@ -9,6 +9,7 @@ use crate::builder::amazon::block_device::BlockDevice;
 use crate::builder::amazon::build::{Build, BuildOptions};
 use crate::builder::amazon::image::ami::{AmiOptions, VirtualizationType};
 use crate::builder::amazon::image::copies::CopyOptions;
+use crate::builder::amazon::image::sharing::SharingOptions;
 use crate::component::{BuildContext, Check};
 use crate::config::{Part as _, option_parts};
 use crate::journal::Thing;
@@ -18,8 +19,10 @@ option_parts! {
     /// The options of an AMI, however it is made.
     #[derive(Debug)]
     pub struct ImageOptions {
-        /// What it is called, and who may use it.
+        /// What it is called.
         pub ami: AmiOptions,
+        /// Who may launch it.
+        pub sharing: SharingOptions,
         /// Its copies.
         pub copies: CopyOptions,
         /// Its disks.
@@ -58,16 +61,16 @@ impl ImageOptions {
         takes_run_tags: bool,
         check: &mut Check<'_>,
     ) -> ImageSettings {
-        let Self { ami, copies, disks } = self;
+        let Self { ami, sharing, copies, disks } = self;
         ami.check(check);
         if needs_hvm && ami.ami_virtualization_type == Some(VirtualizationType::Paravirtual) {
             check.error("ami_virtualization_type", "enhanced networking needs `hvm`");
         }
-        copies.check(&build.access, &ami, check);
+        copies.check(&build.access, sharing.shared_by(&ami.snapshot_users), check);
         let devices = disks.ami_block_device_mappings.iter();
         devices.for_each(|device| device.check("ami_block_device_mappings", check));
         let force = check.facts.force || ami.force_deregister;
-        ImageSettings { ami, copies, disks, force, takes_run_tags }
+        ImageSettings { ami, sharing, copies, disks, force, takes_run_tags }
     }
 }
 
@@ -75,12 +78,20 @@ impl ImageOptions {
 #[derive(Debug)]
 pub(crate) struct ImageSettings {
     pub ami: AmiOptions,
+    pub sharing: SharingOptions,
     pub copies: CopyOptions,
     pub disks: ImageDisks,
     /// `-force`, or `force_deregister`.
     pub force: bool,
     /// Whether it gets the `run_tags`.
     pub takes_run_tags: bool,
+}
+
+impl ImageSettings {
+    /// The option that shares the AMI or its snapshots with others, if one does.
+    pub(crate) fn shared_by(&self) -> Option<&'static str> {
+        self.sharing.shared_by(&self.ami.snapshot_users)
+    }
 }
 
 /// An image that a build makes. What its steps work with.

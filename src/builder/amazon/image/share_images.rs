@@ -8,9 +8,9 @@ use aws_sdk_ec2::types::{
 use futures::future::join_all;
 
 use crate::aws::allow::Regions;
-use crate::builder::amazon::image::ami::{AmiOptions, ImdsSupport};
 use crate::builder::amazon::image::made_image::MadeImage;
 use crate::builder::amazon::image::settings::{ImageSettings, Imaging};
+use crate::builder::amazon::image::sharing::{ImdsSupport, SharingOptions};
 use crate::builder::amazon::share_snapshot::share_snapshot;
 use crate::component::BuildContext;
 use crate::event::Phase;
@@ -31,10 +31,10 @@ impl ShareImages {
 
     /// What the account must allow for it.
     pub(crate) fn permissions(settings: &ImageSettings, at: &Regions) -> Vec<Permission> {
-        let ami = &settings.ami;
-        let of_image = !launch_permissions(ami).is_empty()
+        let (ami, sharing) = (&settings.ami, &settings.sharing);
+        let of_image = !launch_permissions(sharing).is_empty()
             || !ami.ami_product_codes.is_empty()
-            || ami.imds_support.is_some();
+            || sharing.imds_support.is_some();
         let of_snapshots = !ami.snapshot_users.is_empty() || !ami.snapshot_groups.is_empty();
         let image = || at.everywhere(&["image"], &["ModifyImageAttribute"]);
         let snapshot = || at.everywhere(&["snapshot"], &["ModifySnapshotAttribute"]);
@@ -42,10 +42,10 @@ impl ShareImages {
     }
 
     async fn share(&self, cx: &BuildContext, image: &MadeImage) -> anyhow::Result<()> {
-        let ami = &self.imaging.settings.ami;
+        let ImageSettings { ami, sharing, .. } = &*self.imaging.settings;
         let ec2 = self.imaging.build.ec2_in(cx, &image.region).expecting([&image.id]);
         let modify = || ec2.modify_image_attribute().image_id(&image.id);
-        for (kind, permissions) in launch_permissions(ami) {
+        for (kind, permissions) in launch_permissions(sharing) {
             cx.ui.say(format!("Letting {kind} launch {}", image.id));
             let add = LaunchPermissionModifications::builder().set_add(Some(permissions)).build();
             let request = modify().launch_permission(add);
@@ -56,7 +56,7 @@ impl ShareImages {
             let request = modify().attribute("productCodes").set_product_codes(Some(codes));
             ec2.call("ModifyImageAttribute", |_| request.clone().send()).await?;
         }
-        if let Some(ImdsSupport::V2) = ami.imds_support {
+        if let Some(ImdsSupport::V2) = sharing.imds_support {
             cx.ui.say(format!("Having instances of {} ask for IMDSv2", image.id));
             let v2 = AttributeValue::builder().value("v2.0").build();
             let request = modify().imds_support(v2);
@@ -70,13 +70,13 @@ impl ShareImages {
 }
 
 /// Who may launch the AMI: by kind, without those that nobody is of.
-fn launch_permissions(ami: &AmiOptions) -> Vec<(&'static str, Vec<LaunchPermission>)> {
+fn launch_permissions(sharing: &SharingOptions) -> Vec<(&'static str, Vec<LaunchPermission>)> {
     type Name = fn(LaunchPermissionBuilder, &str) -> LaunchPermissionBuilder;
     let kinds: [(_, _, Name); 4] = [
-        ("groups", &ami.ami_groups, |new, name| new.group(PermissionGroup::from(name))),
-        ("other accounts", &ami.ami_users, |new, name| new.user_id(name)),
-        ("organizations", &ami.ami_org_arns, |new, arn| new.organization_arn(arn)),
-        ("organizational units", &ami.ami_ou_arns, |new, arn| new.organizational_unit_arn(arn)),
+        ("groups", &sharing.ami_groups, |new, name| new.group(PermissionGroup::from(name))),
+        ("other accounts", &sharing.ami_users, |new, name| new.user_id(name)),
+        ("organizations", &sharing.ami_org_arns, |new, arn| new.organization_arn(arn)),
+        ("organizational units", &sharing.ami_ou_arns, |new, arn| new.organizational_unit_arn(arn)),
     ];
     let some = kinds.into_iter().filter(|(_, names, _)| !names.is_empty());
     some.map(|(kind, names, set)| {

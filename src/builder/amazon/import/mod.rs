@@ -24,7 +24,9 @@ use crate::aws::resource::s3_object::S3Object;
 use crate::builder::amazon::artifact::Amis;
 use crate::builder::amazon::build::{Build, BuildOptions, RunTags};
 use crate::builder::amazon::check_account::CheckAccount;
-use crate::builder::amazon::image::{self, CheckName, CopyImage, ImageSettings, Imaging};
+use crate::builder::amazon::image::{
+    self, CheckName, CopyImage, ImageSettings, Imaging, SharingOptions,
+};
 use crate::builder::amazon::source_ami::SourceAmi;
 use crate::component::{
     Artifact, BuildContext, Check, Cleaner, CleanupContext, Component, PostProcessContext,
@@ -50,13 +52,13 @@ pub struct AmazonImport {
 impl Component for AmazonImport {
     const TYPE: &'static str = "amazon-import";
     const ABOUT: &'static str = "Uploads a disk image to S3, and has EC2 make an AMI of it.";
-    type Options = (Access, ImportOptions);
+    type Options = (Access, ImportOptions, SharingOptions);
 
-    fn prepare((access, own): Self::Options, check: &mut Check<'_>) -> Option<Self> {
+    fn prepare((access, own, sharing): Self::Options, check: &mut Check<'_>) -> Option<Self> {
         access.check(check);
-        own.check(check);
+        own.check(&sharing, check);
         let build = Arc::new(BuildOptions { access, run_tags: RunTags::default() });
-        Some(Self { build, image: Arc::new(own.image()), own: Arc::new(own) })
+        Some(Self { build, image: Arc::new(own.image(sharing)), own: Arc::new(own) })
     }
 }
 

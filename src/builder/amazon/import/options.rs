@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::aws::tags::ImageText;
 use crate::builder::amazon::image::{
-    AmiOptions, BootMode, CopyOptions, ImageDisks, ImageSettings, ImdsSupport, check_name,
+    AmiOptions, BootMode, CopyOptions, ImageDisks, ImageSettings, SharingOptions, check_name,
     is_kms_key, no_key,
 };
 use crate::component::Check;
@@ -47,20 +47,10 @@ pub struct ImportOptions {
     pub ami_name: String,
     /// The AMI's description.
     pub ami_description: String,
-    /// Account ids that may launch the AMI.
-    pub ami_users: Vec<String>,
-    /// Groups that may launch the AMI: `all` makes it public.
-    pub ami_groups: Vec<String>,
-    /// ARNs of organizations that may launch the AMI.
-    pub ami_org_arns: Vec<String>,
-    /// ARNs of organizational units that may launch the AMI.
-    pub ami_ou_arns: Vec<String>,
     /// Whether the AMI is encrypted when it is copied to `ami_name`.
     pub ami_encrypt: bool,
     /// The KMS key for `ami_encrypt`; the account's default key if not given.
     pub ami_kms_key: String,
-    /// `v2.0`: instances of the AMI ask for IMDSv2 unless they are started otherwise.
-    pub imds_support: Option<ImdsSupport>,
     /// Tags of the AMI and of its snapshots.
     pub tags: IndexMap<String, String>,
 }
@@ -171,8 +161,8 @@ impl Platform {
 }
 
 impl ImportOptions {
-    /// Reports what is wrong.
-    pub fn check(&self, check: &mut Check<'_>) {
+    /// Reports what is wrong, also with how the AMI is shared.
+    pub fn check(&self, sharing: &SharingOptions, check: &mut Check<'_>) {
         if self.s3_bucket_name.is_empty() {
             check.missing("s3_bucket_name", "say which bucket the file goes through");
         }
@@ -180,7 +170,7 @@ impl ImportOptions {
             check_name(&self.ami_name, check);
         }
         self.check_start(check);
-        self.check_encryption(check);
+        self.check_encryption(sharing, check);
         if !self.s3_encryption_key.is_empty() && self.s3_encryption != Some(S3Encryption::Kms) {
             let text = "`s3_encryption_key` has no effect";
             let warning = check.warn(code::OPTION_VALUE, "s3_encryption_key", text);
@@ -198,7 +188,7 @@ impl ImportOptions {
         }
     }
 
-    fn check_encryption(&self, check: &mut Check<'_>) {
+    fn check_encryption(&self, sharing: &SharingOptions, check: &mut Check<'_>) {
         if self.ami_encrypt && self.ami_name.is_empty() {
             let help = "only a copy is encrypted, and a copy has a name of yours";
             check.missing("ami_name", help);
@@ -210,7 +200,7 @@ impl ImportOptions {
         if !key.is_empty() && !is_kms_key(key) {
             check.error("ami_kms_key", no_key(key));
         }
-        if let Some(option) = self.image().ami.shared_by().filter(|_| self.ami_encrypt)
+        if let Some(option) = sharing.shared_by(&[]).filter(|_| self.ami_encrypt)
             && key.is_empty()
         {
             let cause = "cannot use what is encrypted with the account's default key";
@@ -232,22 +222,18 @@ impl ImportOptions {
         self.s3_key_name.clone().unwrap_or_else(|| Late::new(usual()))
     }
 
-    /// What becomes of the AMI when it is there.
-    pub(crate) fn image(&self) -> ImageSettings {
+    /// What becomes of the AMI when it is there, which is shared so.
+    pub(crate) fn image(&self, sharing: SharingOptions) -> ImageSettings {
         let text = |text: &String| ImageText::new(text.as_str());
         let is_copied = !self.ami_name.is_empty();
         ImageSettings {
             ami: AmiOptions {
                 ami_name: self.ami_name.clone(),
                 ami_description: Some(text(&self.ami_description)),
-                ami_users: self.ami_users.clone(),
-                ami_groups: self.ami_groups.clone(),
-                ami_org_arns: self.ami_org_arns.clone(),
-                ami_ou_arns: self.ami_ou_arns.clone(),
-                imds_support: self.imds_support,
                 tags: self.tags.iter().map(|(key, value)| (text(key), text(value))).collect(),
                 ..AmiOptions::default()
             },
+            sharing,
             copies: CopyOptions {
                 encrypt_boot: self.ami_encrypt.then_some(true),
                 kms_key_id: self.ami_kms_key.clone(),
