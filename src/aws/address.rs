@@ -17,7 +17,7 @@ use crate::peer::Allowance;
 use crate::web;
 
 /// The environment variable that names another service to ask.
-pub const LOOKUP_VARIABLE: &str = "IMGBAKE_PUBLIC_IP_URL";
+const LOOKUP_VARIABLE: &str = "IMGBAKE_PUBLIC_IP_URL";
 /// An address is short.
 const ANSWER: Allowance = Allowance::new("the answer", 4096, Duration::from_secs(10));
 const LOOKUP_URL: &str = "https://checkip.amazonaws.com";

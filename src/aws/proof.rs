@@ -24,7 +24,7 @@ use crate::aws::image;
 use crate::aws::name::time_of;
 
 /// How far the clocks of AWS and of a machine that built may be apart.
-pub const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
+const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 /// How long a build may take until its machine is there.
 const BEGINNING: SignedDuration = SignedDuration::from_hours(1);
 /// How long a call may be on its way.

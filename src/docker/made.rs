@@ -103,7 +103,7 @@ fn image_token(name: &str) -> Option<&str> {
 }
 
 /// Whether `text` is a token of ours.
-pub(super) fn is_token(text: &str) -> bool {
+fn is_token(text: &str) -> bool {
     text.len() == 32 && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 

@@ -66,7 +66,7 @@ pub struct Style {
 
 impl Style {
     /// Whether to use colours on `stream`: never where the environment forbids them.
-    pub fn uses_color(&self, environment: &Environment, stream: &impl IsTerminal) -> bool {
+    fn uses_color(&self, environment: &Environment, stream: &impl IsTerminal) -> bool {
         let forbidden = ["PACKER_NO_COLOR", "NO_COLOR"];
         let allowed = forbidden.iter().all(|name| environment.get(name).is_none());
         allowed && !self.machine_readable && self.color.unwrap_or_else(|| stream.is_terminal())

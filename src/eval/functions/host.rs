@@ -79,7 +79,7 @@ impl Host {
     /// Takes note that `text` was made of a secret, if it is too weak to be masked. As with what was
     /// [read from files](Self::note_content), it matters only where whoever wrote the template may not
     /// be who may see it.
-    pub fn note_part(&self, text: &str) {
+    fn note_part(&self, text: &str) {
         let is_strange = !self.environment.reach.is_everywhere();
         if is_strange && matches!(Weakness::of(text), Some(why) if why != Weakness::Empty) {
             self.redactor.note(text, Taint::PART);

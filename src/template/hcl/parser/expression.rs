@@ -215,7 +215,7 @@ impl Parser<'_> {
     }
 
     /// Says why no expression begins or goes on here.
-    pub fn no_term<T>(&mut self) -> Parsed<T> {
+    fn no_term<T>(&mut self) -> Parsed<T> {
         let next = self.peek();
         let found = self.found();
         let error = self.error(next, "an expression is missing");
