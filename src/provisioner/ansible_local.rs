@@ -401,18 +401,10 @@ fn clean(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
     use crate::provisioner::fake::{self, Answer, Machine};
-
-    async fn run(options: serde_json::Value, machine: Arc<Machine>) -> (String, Vec<String>) {
-        let (cx, _said) = fake::context(machine.clone());
-        let ended = fake::prepare::<AnsibleLocal>(options).unwrap().provision(&cx).await;
-        (ended.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned()), machine.log())
-    }
 
     #[tokio::test]
     async fn a_playbook_is_staged_and_run_on_the_machine_itself() {
@@ -421,7 +413,7 @@ mod tests {
             "playbook_file": playbook, "staging_directory": "/stage/", "inventory_groups": ["web"],
             "extra_arguments": ["-v", "--diff"], "clean_staging_directory": true
         });
-        let (ended, log) = run(options, Machine::answering([])).await;
+        let (ended, log) = fake::run::<AnsibleLocal>(options, Machine::answering([])).await;
         assert_eq!(ended, "ok");
         let vars = r#"'{"packer_build_name":"web","packer_builder_type":"null"}'"#;
         let ansible = "ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook";
@@ -451,7 +443,7 @@ mod tests {
             "playbook_files": [inside, outside], "playbook_dir": dir.path(),
             "role_paths": [roles], "staging_directory": "/stage"
         });
-        let (ended, log) = run(options, Machine::answering([])).await;
+        let (ended, log) = fake::run::<AnsibleLocal>(options, Machine::answering([])).await;
         assert_eq!(ended, "ok");
         let staged = format!("/stage{}", outside.display());
         let parent = parent(&staged).unwrap();
@@ -472,7 +464,7 @@ mod tests {
             "playbook_file": playbook, "galaxy_file": galaxy, "galaxy_force_install": true,
             "staging_directory": "/stage", "galaxy_roles_path": "/my roles"
         });
-        let (_, log) = run(options, Machine::answering([])).await;
+        let (_, log) = fake::run::<AnsibleLocal>(options, Machine::answering([])).await;
         let requirements = "/stage/requirements.yml";
         let galaxy = "run cd /stage && ansible-galaxy";
         assert_eq!(log[4], format!("{galaxy} install -r {requirements} -p '/my roles' -f"));
@@ -486,7 +478,8 @@ mod tests {
     async fn a_machine_without_ansible_is_explained() {
         let (_dir, playbook) = fake::local_file("site.yml", b"---");
         let machine = Machine::answering([Answer::Exit(0), Answer::Exit(127)]);
-        let (ended, _) = run(json!({"playbook_file": playbook}), machine).await;
+        let (ended, _) =
+            fake::run::<AnsibleLocal>(json!({"playbook_file": playbook}), machine).await;
         assert!(ended.contains("earlier provisioner install Ansible"), "{ended}");
     }
 

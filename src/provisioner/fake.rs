@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{
-    self, Command, Communicator, Component, Exit, Facts, ProvisionContext, Upload,
+    self, Command, Communicator, Component, Exit, Facts, ProvisionContext, Provisioner, Upload,
 };
 use crate::config::Node;
 use crate::diagnostic::Diagnostics;
@@ -170,6 +170,16 @@ pub(crate) fn prepare<C: Component>(options: serde_json::Value) -> Result<C, Vec
     let prepared =
         component::prepare::<C>(&Node::for_tests(&options), &facts(), &Redactor::default());
     prepared.map(|(component, _)| component).map_err(said)
+}
+
+/// Runs the provisioner `C` with `options` on `machine`: how it ended, and what the machine was asked.
+pub(crate) async fn run<C: Component + Provisioner>(
+    options: serde_json::Value,
+    machine: Arc<Machine>,
+) -> (String, Vec<String>) {
+    let (cx, _said) = context(machine.clone());
+    let ended = prepare::<C>(options).unwrap().provision(&cx).await;
+    (ended.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned()), machine.log())
 }
 
 /// The context of a provisioner on `machine`, and what it says.

@@ -216,18 +216,10 @@ async fn make_directory(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
     use crate::provisioner::fake::{self, Machine};
-
-    async fn run(options: serde_json::Value, machine: Arc<Machine>) -> (String, Vec<String>) {
-        let (cx, _said) = fake::context(machine.clone());
-        let ended = fake::prepare::<File>(options).unwrap().provision(&cx).await;
-        (ended.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned()), machine.log())
-    }
 
     #[tokio::test]
     async fn a_slash_at_the_end_decides_what_lands_where() {
@@ -241,7 +233,7 @@ mod tests {
             (&slashed, "/tmp", format!("upload_dir {dir}/ /tmp")),
         ] {
             let options = json!({"source": source, "destination": destination});
-            assert_eq!(run(options, Machine::answering([])).await.1, [asked]);
+            assert_eq!(fake::run::<File>(options, Machine::answering([])).await.1, [asked]);
         }
     }
 
@@ -249,7 +241,7 @@ mod tests {
     async fn a_file_for_a_directory_without_slash_is_explained() {
         let (_dir, file) = fake::local_file("a", b"");
         let options = json!({"source": file, "destination": "/tmp"});
-        let (ended, log) = run(options, Machine::refusing_uploads(1)).await;
+        let (ended, log) = fake::run::<File>(options, Machine::refusing_uploads(1)).await;
         assert!(ended.contains("/tmp is a directory on the machine: end `destination`"), "{ended}");
         assert_eq!(log.last().unwrap(), "run test -d /tmp");
     }
@@ -257,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn content_is_written_for_its_owner_alone() {
         let options = json!({"content": "secret\n", "destination": "/etc/x"});
-        let (_, log) = run(options, Machine::answering([])).await;
+        let (_, log) = fake::run::<File>(options, Machine::answering([])).await;
         assert_eq!(log, ["write 600 /etc/x\nsecret\n"]);
     }
 
@@ -269,7 +261,7 @@ mod tests {
             "direction": "download", "destination": to,
             "sources": ["/etc/hosts", "/etc/ssh/", "/var/log/$a*"]
         });
-        let (ended, log) = run(options, Machine::answering([])).await;
+        let (ended, log) = fake::run::<File>(options, Machine::answering([])).await;
         assert_eq!(ended, "ok");
         assert!(dir.path().join("logs").is_dir());
         assert_eq!(log[0], format!("download /etc/hosts {to}hosts"));

@@ -314,7 +314,6 @@ fn unix_lines(text: &[u8]) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use serde_json::json;
@@ -327,20 +326,13 @@ mod tests {
         fake::prepare(options).unwrap()
     }
 
-    /// Runs `options` on `machine`: how it ended and what the machine was asked.
-    async fn run(options: serde_json::Value, machine: Arc<Machine>) -> (String, Vec<String>) {
-        let (cx, _said) = fake::context(machine.clone());
-        let ended = shell(options).provision(&cx).await;
-        (ended.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned()), machine.log())
-    }
-
     #[tokio::test]
     async fn a_script_costs_one_upload_and_one_command() {
         let options = json!({
             "inline": ["echo one", "echo two"], "remote_path": "/tmp/s.sh",
             "environment_vars": ["B=it's", "A=over"], "env": {"A": "$(reboot)"}
         });
-        let (ended, log) = run(options, Machine::answering([])).await;
+        let (ended, log) = fake::run::<Shell>(options, Machine::answering([])).await;
         assert_eq!(ended, "ok");
         let vars =
             r#"A='$(reboot)' B='it'"'"'s' PACKER_BUILDER_TYPE='null' PACKER_BUILD_NAME='web' "#;
@@ -363,7 +355,7 @@ mod tests {
             "scripts": [dos, dos], "use_env_var_file": true, "env": {"A": "b"},
             "remote_folder": "/var/tmp/", "remote_file": "x y.sh"
         });
-        let (ended, log) = run(options, Machine::answering([])).await;
+        let (ended, log) = fake::run::<Shell>(options, Machine::answering([])).await;
         assert_eq!(ended, "ok");
         let file = log[0].split(['\n', ' ']).nth(2).unwrap();
         assert!(file.starts_with("/var/tmp/varfile_"), "{file}");
@@ -379,7 +371,7 @@ mod tests {
     async fn a_binary_is_sent_as_it_is() {
         let (_dir, file) = fake::local_file("program", b"\x7fELF\r\n");
         let options = json!({"script": file, "binary": true, "remote_path": "/p"});
-        let (_, log) = run(options, Machine::answering([])).await;
+        let (_, log) = fake::run::<Shell>(options, Machine::answering([])).await;
         assert_eq!(log[0], format!("upload {} /p", file.display()));
         assert_eq!(log[1], "run chmod 0755 /p");
     }
@@ -391,7 +383,7 @@ mod tests {
             "execute_command": "sudo env {{.Vars}} sh '{{.Path}}'", "env_var_format": "%s=%s ",
             "skip_clean": true
         });
-        let (_, log) = run(options, Machine::answering([])).await;
+        let (_, log) = fake::run::<Shell>(options, Machine::answering([])).await;
         assert_eq!(log[0], "write 755 /tmp/a b\n#!/bin/bash\nx\n");
         let vars = "PACKER_BUILDER_TYPE=null PACKER_BUILD_NAME=web ";
         assert_eq!(log[1..], [format!("login sudo env {vars} sh '/tmp/a b'")]);
@@ -400,39 +392,40 @@ mod tests {
     #[tokio::test]
     async fn a_failed_script_is_removed_and_its_status_reported() {
         let options = json!({"inline": ["x"], "remote_path": "/s", "valid_exit_codes": [0, 3]});
-        let (ended, log) = run(options.clone(), Machine::answering([Answer::Exit(2)])).await;
+        let (ended, log) =
+            fake::run::<Shell>(options.clone(), Machine::answering([Answer::Exit(2)])).await;
         assert!(ended.contains("exit status: 2. Allowed exit codes are: [0, 3]"), "{ended}");
         assert_eq!(log.last().unwrap(), "run rm -f /s");
-        let (ended, _) = run(options, Machine::answering([Answer::Exit(3)])).await;
+        let (ended, _) = fake::run::<Shell>(options, Machine::answering([Answer::Exit(3)])).await;
         assert_eq!(ended, "ok");
     }
 
     #[tokio::test]
     async fn a_lost_connection_is_an_error_unless_expected() {
         let lost = || Machine::answering([Answer::Disconnect]);
-        let (ended, _) = run(json!({"inline": ["reboot"]}), lost()).await;
+        let (ended, _) = fake::run::<Shell>(json!({"inline": ["reboot"]}), lost()).await;
         assert!(ended.contains("expect_disconnect"), "{ended}");
         for expecting in
             [json!({"expect_disconnect": true}), json!({"valid_exit_codes": [2300218]})]
         {
             let mut options = json!({"inline": ["reboot"]});
             options.as_object_mut().unwrap().extend(expecting.as_object().unwrap().clone());
-            assert_eq!(run(options, lost()).await.0, "ok");
+            assert_eq!(fake::run::<Shell>(options, lost()).await.0, "ok");
         }
     }
 
     #[tokio::test]
     async fn a_machine_that_is_not_there_yet_is_tried_again_for_the_given_time() {
         let options = json!({"inline": ["x"], "remote_path": "/s"});
-        let (ended, log) = run(options.clone(), Machine::refusing_uploads(2)).await;
+        let (ended, log) = fake::run::<Shell>(options.clone(), Machine::refusing_uploads(2)).await;
         assert_eq!(ended, "ok");
         assert_eq!(log.iter().filter(|line| line.starts_with("refuse")).count(), 2);
-        let (ended, log) = run(options, Machine::answering([Answer::Refuse])).await;
+        let (ended, log) = fake::run::<Shell>(options, Machine::answering([Answer::Refuse])).await;
         assert_eq!((ended.as_str(), log.len()), ("ok", 3));
         let options = json!({
             "inline": ["x"], "remote_path": "/tmp/script.sh", "start_retry_timeout": "100ms"
         });
-        let (ended, _) = run(options, Machine::refusing_uploads(usize::MAX)).await;
+        let (ended, _) = fake::run::<Shell>(options, Machine::refusing_uploads(usize::MAX)).await;
         let why = "cannot upload it to /tmp/script.sh (tried for 100ms): no route to host";
         assert!(ended.contains(why), "{ended}");
     }
@@ -441,7 +434,7 @@ mod tests {
     async fn what_the_machine_refuses_for_good_is_not_tried_again() {
         let options = json!({"inline": ["x"], "remote_path": "/s", "start_retry_timeout": "1m"});
         let started = Instant::now();
-        let (ended, log) = run(options, Machine::denying_uploads()).await;
+        let (ended, log) = fake::run::<Shell>(options, Machine::denying_uploads()).await;
         assert_eq!(
             ended,
             "the inline script: cannot upload it to /s: the machine says: permission denied"
@@ -476,7 +469,7 @@ mod tests {
     #[tokio::test]
     async fn a_script_that_cannot_be_run_is_explained() {
         let options = json!({"inline": ["x"], "remote_path": "/tmp/s"});
-        let (ended, _) = run(options, Machine::answering([Answer::Exit(126)])).await;
+        let (ended, _) = fake::run::<Shell>(options, Machine::answering([Answer::Exit(126)])).await;
         for part in ["/tmp/s cannot be run", "noexec", "`remote_folder`", "{{.Vars}} sh {{.Path}}"]
         {
             assert!(ended.contains(part), "{ended}");

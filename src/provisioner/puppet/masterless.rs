@@ -138,18 +138,10 @@ impl PuppetMasterless {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
     use crate::provisioner::fake::{self, Answer, Machine};
-
-    async fn run(options: serde_json::Value, machine: Arc<Machine>) -> (String, Vec<String>) {
-        let (cx, _said) = fake::context(machine.clone());
-        let ended = fake::prepare::<PuppetMasterless>(options).unwrap().provision(&cx).await;
-        (ended.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned()), machine.log())
-    }
 
     #[tokio::test]
     async fn a_manifest_is_staged_and_applied_with_its_facts_and_in_no_command_line() {
@@ -159,7 +151,7 @@ mod tests {
             "extra_arguments": ["--verbose", "--x={{.ModulePath}}"], "staging_directory": "/my stage/",
             "puppet_bin_dir": "/opt/puppet bin/"
         });
-        let (ended, log) = run(options, Machine::answering([])).await;
+        let (ended, log) = fake::run::<PuppetMasterless>(options, Machine::answering([])).await;
         assert_eq!(ended, "ok");
         let paths = "'/my stage' '/my stage/manifests' '/my stage/module-0'";
         let writable =
@@ -194,7 +186,7 @@ mod tests {
                 {{if ne .HieraConfigPath \"\"}}--hiera{{end}} {{.ManifestFile}} {{.ExtraArguments}}",
             "extra_arguments": ["-v"]
         });
-        let (_, log) = run(options, Machine::answering([])).await;
+        let (_, log) = fake::run::<PuppetMasterless>(options, Machine::answering([])).await;
         assert_eq!(log[0], "run mkdir -p /stage /stage/manifests");
         assert!(log[2].ends_with(
             "FACTER_packer_build_name='web' FACTER_packer_builder_type='null' puppet apply  \
@@ -240,7 +232,8 @@ mod tests {
             [(2, "ok"), (4, "non-zero exit status: 4"), (127, "has no `puppet`")]
         {
             let machine = Machine::answering([Answer::Exit(0), Answer::Exit(status)]);
-            let (ended, _) = run(json!({"manifest_file": manifest}), machine).await;
+            let (ended, _) =
+                fake::run::<PuppetMasterless>(json!({"manifest_file": manifest}), machine).await;
             assert!(ended.contains(expected), "{status}: {ended}");
         }
     }
