@@ -191,8 +191,19 @@ pub fn listed(known: Known<'_>) -> IndexMap<String, Vec<Listed>> {
     listed
 }
 
+/// What the list of all of a kind is called: `data_sources`.
 fn list_name(kind: &dyn AnyKind) -> String {
     kind.name().replace(['-', ' '], "_") + "s"
+}
+
+/// How people read the name of a list: `Data sources` of `data_sources`.
+pub fn heading(list: &str) -> String {
+    let words = match list {
+        "post_processors" => "post-processors".to_owned(),
+        other => other.replace('_', " "),
+    };
+    let (first, rest) = words.split_at(words.len().min(1));
+    first.to_uppercase() + rest
 }
 
 /// The options of the component that `topic` begins with.
@@ -218,4 +229,18 @@ pub fn nearest_option(topic: &str, registry: &Registry) -> Option<String> {
         built.chain(schema.not_built()).map(String::as_str)
     });
     Some(format!("{name}.{}", did_you_mean(path, names)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heading_of_a_list_is_the_kind_as_messages_call_it() {
+        let registry = Registry::built_in();
+        for kind in registry.kinds() {
+            let heading = heading(&list_name(kind));
+            assert_eq!(heading.to_lowercase(), format!("{}s", kind.name()));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::component::heading;
 use super::{ComponentPage, Contents, Listed, NotBuilt, OptionPage, OutputPage, Page};
 
 /// Columns of a text.
@@ -45,16 +46,6 @@ pub fn contents_text(contents: &Contents) -> String {
     lists.push(list("Functions", &contents.functions));
     let usage = "imgbake explain TOPIC says more; an option is asked for as COMPONENT.OPTION.";
     format!("{}\n{usage}", lists.join("\n"))
-}
-
-/// How people read the name of a list: `Data sources` of `data_sources`.
-fn heading(list: &str) -> String {
-    let words = match list {
-        "post_processors" => "post-processors".to_owned(),
-        other => other.replace('_', " "),
-    };
-    let (first, rest) = words.split_at(words.len().min(1));
-    first.to_uppercase() + rest
 }
 
 /// A page without Markdown's fences: code is indented, under the name of its file.
