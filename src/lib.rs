@@ -35,6 +35,7 @@
 //! | `plugin` | Packer's plugin programs: found, started, spoken with; each component of them is one of ours |
 //! | `communicator` | how to connect to a machine, a connector each: `ssh`, `winrm`, `none`; `docker` is its builder's |
 //! | **platforms** | **clients of the outside, and the template options that are about them; they know no builder** |
+//! | `attestation` | statements of how an artifact was made: signed, and verified |
 //! | `docker` | container engines and registries, through Docker's interface; behind the feature `docker` |
 //! | `vm` | machines on this host: QEMU's disks, process, QMP, ports; images and CDs for them, downloaded and checked; what is typed at a machine, and what its screen shows; programs that run as long as a machine does |
 //! | `aws` | an AWS account: credentials, clients, waiters; `aws/resource` has each kind of thing that a build makes; behind the feature `aws` |
@@ -90,6 +91,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read what they have written"))]
 
 pub mod action;
+pub mod attestation;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod boot_test;

@@ -16,7 +16,7 @@ use super::completion::install::Task;
 use super::completion::{self, candidates};
 use super::{
     Exit, build, cleanup, console, explain, fix, fmt, hcl2_upgrade, help, history, iam_policy,
-    init, inspect, plugins, reap, report, test, validate,
+    init, inspect, plugins, reap, report, test, validate, verify_attestation,
 };
 use crate::diagnostic::did_you_mean;
 
@@ -77,6 +77,8 @@ pub enum Command {
     Retire(Box<channel::Retire>),
     /// Prints the IAM policy that the builds of a template need.
     IamPolicy(Box<iam_policy::Arguments>),
+    /// Says whether an attestation of `provenance` holds: who signed it, and what it says.
+    VerifyAttestation(Box<verify_attestation::Arguments>),
     /// Rewrites what an old legacy template has in an old form.
     Fix(Box<fix::Arguments>),
     /// Writes a legacy template as an HCL2 file.
@@ -110,11 +112,17 @@ pub enum Command {
     Autocomplete(Task),
 }
 
-/// Commands of Packer that are not built yet.
-const NOT_BUILT_COMMANDS: &[&str] = &["verify-attestation"];
-
 /// Flags of Packer that are not built yet.
-const NOT_BUILT_FLAGS: &[&str] = &["skip-enforcement", "use-sequential-evaluation"];
+const NOT_BUILT_FLAGS: &[&str] = &[
+    "bundle",
+    "keyless-identity",
+    "keyless-oidc-issuer",
+    "require-rekor",
+    "require-timestamp",
+    "skip-enforcement",
+    "trusted-root-path",
+    "use-sequential-evaluation",
+];
 
 /// Reads the arguments (without the program's own name).
 pub fn parse(mut args: Vec<OsString>) -> Result<Invocation, Refusal> {
@@ -252,12 +260,8 @@ fn no_command(program: &clap::Command, name: Option<&str>) -> Refusal {
     let Some(name) = name else {
         return Refusal { text: list, exit: Exit::NoCommand };
     };
-    if NOT_BUILT_COMMANDS.contains(&name) {
-        let text = format!("Error: the command `{name}` is not built yet\n\n{list}");
-        return Refusal { text, exit: Exit::Failure };
-    }
     let names = program.get_subcommands().map(clap::Command::get_name);
-    let hint = suggestion(did_you_mean(name, names.chain(NOT_BUILT_COMMANDS.iter().copied())));
+    let hint = suggestion(did_you_mean(name, names));
     let text = format!("Error: there is no command `{name}`{hint}\n\n{list}");
     Refusal { text, exit: Exit::NoCommand }
 }
@@ -387,8 +391,6 @@ mod tests {
         assert!(read("").unwrap_err().text.contains("validate"));
         let text = "Error: there is no command `bild`; did you mean `build`?".to_owned();
         assert_eq!(refused("bild t.json"), (Exit::NoCommand, text));
-        let text = "Error: the command `verify-attestation` is not built yet".to_owned();
-        assert_eq!(refused("verify-attestation x"), (Exit::Failure, text));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod several;
 pub mod signals;
 pub mod test;
 pub mod validate;
+pub mod verify_attestation;
 mod version;
 
 use std::ffi::OsString;
@@ -143,6 +144,9 @@ fn run(session: &Session, command: &Command) -> Exit {
         }
         Command::Complete(arguments) => {
             session.reporting(|ui| completion::candidates::run(session, ui, arguments))
+        }
+        Command::VerifyAttestation(arguments) => {
+            session.reporting(|ui| verify_attestation::run(session, ui, arguments))
         }
         Command::Version => session.reporting(version::run),
     }

@@ -20,6 +20,7 @@ mod amazon_data_sources;
 mod amazon_ebs;
 mod ansible;
 mod architecture;
+mod attestations;
 mod boot_test;
 mod bounds;
 mod boxes;

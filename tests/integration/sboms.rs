@@ -143,6 +143,10 @@ mod kms {
             let envelope = program.read("null.disk.img.provenance.json");
             let envelope: Json = serde_json::from_str(&envelope).unwrap();
             assert!(openssl_accepts(&program, &envelope, &public, digest), "{spec}: {envelope}");
+            let key = format!("awskms:///{alias}");
+            let verified =
+                program.run(["verify-attestation", "-key", &key, "null.disk.img.provenance.json"]);
+            assert_eq!(verified.succeeded().stdout, "Attestation verified.\n");
         }
         // A key that is not there is known before anything is built.
         write("awskms:///alias/none");

@@ -4,10 +4,8 @@
 //! |---|---|
 //! | `statement` | what is said: in-toto statements |
 //! | `origin` | where the template comes from, and which run builds |
-//! | `sign` | signatures, and the envelope that a signed statement comes in |
 
 mod origin;
-mod sign;
 mod statement;
 
 use std::collections::BTreeMap;
@@ -23,20 +21,18 @@ use serde_json::{Map, Value as Json, json};
 use smart_default::SmartDefault;
 use tokio_util::sync::CancellationToken;
 
-use self::sign::Signer;
 use self::statement::Subjects;
 use super::{base_name, passed_on, replace};
+use crate::attestation::kms::{self, KeyName, NoKey};
+use crate::attestation::signer::Signer;
+use crate::attestation::statement::PROVENANCE;
 #[cfg(feature = "aws")]
 use crate::aws::access::Access;
 #[cfg(feature = "aws")]
-use crate::aws::account::{Account, Patience};
-#[cfg(feature = "aws")]
 use crate::aws::allow::Regions;
-#[cfg(feature = "aws")]
-use crate::aws::kms::{KeyName, SigningKey};
-#[cfg(feature = "aws")]
-use crate::component::BuildContext;
-use crate::component::{Artifact, Check, Component, PostProcessContext, PostProcessor, Processed};
+use crate::component::{
+    Artifact, BuildContext, Check, Component, PostProcessContext, PostProcessor, Processed,
+};
 use crate::diagnostic::code;
 use crate::env::{Environment, PACKER_VERSION};
 use crate::event::Ui;
@@ -143,7 +139,6 @@ enum SignedBy {
     /// This file.
     File(PathBuf),
     /// AWS.
-    #[cfg(feature = "aws")]
     Kms(KeyName),
 }
 
@@ -214,28 +209,18 @@ fn check_signing(own: &Options, check: &mut Check<'_>) -> Option<SignedBy> {
     }
 }
 
-/// The services whose keys Packer knows, but not imgbake.
-const OTHER_SERVICES: [&str; 3] = ["azurekms", "gcpkms", "hashivault"];
-
 /// The key of KMS that `given` names.
 fn check_kms(given: &str, check: &mut Check<'_>) -> Option<SignedBy> {
-    let scheme = given.split_once("://").map_or("", |(scheme, _)| scheme);
-    if OTHER_SERVICES.contains(&scheme) {
-        let cause = format!("signing by keys of `{scheme}` is not built yet");
-        let found = check.error("signer", cause);
+    let cause = match kms::parse(given) {
+        Ok(key) => return Some(SignedBy::Kms(key)),
+        Err(cause) => cause,
+    };
+    let found = check.error("signer", cause.to_string());
+    if matches!(cause, NoKey::Service(_)) {
         let help = "sign with a key of AWS (`awskms://`) or in a file, or have your service sign what \
                     `signing_mode = \"none\"` writes";
         (found.code, found.help) = (code::NOT_BUILT, Some(help.to_owned()));
-        return None;
     }
-    #[cfg(feature = "aws")]
-    match KeyName::parse(given) {
-        Ok(key) if scheme == "awskms" => return Some(SignedBy::Kms(key)),
-        Ok(_) => _ = check.error("signer", "keys of AWS's KMS are named `awskms:///…`"),
-        Err(cause) => _ = check.error("signer", cause),
-    }
-    #[cfg(not(feature = "aws"))]
-    check.error("signer", crate::component::WITHOUT_AWS);
     None
 }
 
@@ -253,7 +238,6 @@ impl PostProcessor for Provenance {
     }
 
     /// A key of KMS that cannot be used is known before anything is built. A file may come later.
-    #[cfg(feature = "aws")]
     async fn try_out(&self, cx: &BuildContext) -> anyhow::Result<()> {
         if self.own.provenance && matches!(self.signer, Some(SignedBy::Kms(_))) {
             self.signer(&cx.facts.scope.environment, &cx.redactor, &cx.cancel).await?;
@@ -287,7 +271,7 @@ impl Provenance {
         let outputs = self.outputs(cx, input)?;
         let predicate = self.predicate(cx, &subjects).await?;
         let signer = signer.as_ref();
-        let statement = subjects.statement(statement::PROVENANCE, predicate);
+        let statement = subjects.statement(PROVENANCE, predicate);
         outputs.attest(&statement, "provenance.json", signer, &cx.ui).await?;
         let Some(sbom) = sbom else { return Ok(()) };
         let (kind, end) = match sbom.format {
@@ -309,15 +293,11 @@ impl Provenance {
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Option<Signer>> {
-        // A key in a file is read without any of them.
-        #[cfg(not(feature = "aws"))]
-        let _ = (environment, redactor, cancel);
         let verifier = Some(&self.own.verifier).filter(|path| !path.is_empty()).map(Path::new);
         let signer = match &self.signer {
             None => return Ok(None),
             Some(SignedBy::File(path)) => Signer::read(path, verifier),
-            #[cfg(feature = "aws")]
-            Some(SignedBy::Kms(key)) => kms(key, environment, redactor, cancel)
+            Some(SignedBy::Kms(key)) => kms::open(key, environment, redactor, cancel)
                 .await
                 .and_then(|key| Signer::of_kms(key, verifier)),
         };
@@ -439,20 +419,6 @@ impl Provenance {
     }
 }
 
-/// The `key` that signs, as whoever runs this may use it.
-#[cfg(feature = "aws")]
-async fn kms(
-    key: &KeyName,
-    environment: &Arc<Environment>,
-    redactor: &Redactor,
-    cancel: &CancellationToken,
-) -> anyhow::Result<SigningKey> {
-    let region = key.region().unwrap_or_default().to_owned();
-    let access = Access { region, ..Access::default() };
-    let account = Account::open(&access, environment, redactor, Patience::Long).await?;
-    SigningKey::open(&account, key, cancel).await
-}
-
 /// Where the files of one artifact go.
 struct Outputs {
     dir: PathBuf,
@@ -473,7 +439,11 @@ impl Outputs {
         ui: &Ui,
     ) -> anyhow::Result<()> {
         let path = self.with(end);
-        write(&path, sign::sealed(statement, signer).await?.as_bytes())?;
+        let text = match signer {
+            Some(signer) => signer.seal(statement).await?.written()?,
+            None => serde_json::to_string_pretty(statement)?,
+        };
+        write(&path, text.as_bytes())?;
         ui.say(format!("Wrote attestation to {}", path.display()));
         Ok(())
     }

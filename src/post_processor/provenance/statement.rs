@@ -9,12 +9,10 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::attestation::statement::STATEMENT;
 use crate::component::Artifact;
 use crate::post_processor::checksum::{ChecksumType, checksums};
 use crate::post_processor::{base_name, blocking};
-
-/// The type of what is said of how an artifact was made.
-pub(super) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
 /// Under which name an artifact tells the registry of HCP of itself.
 const REGISTRY_STATE: &str = "par.artifact.metadata";
@@ -54,7 +52,7 @@ impl Subjects {
     /// Says `predicate` of them.
     pub(super) fn statement(&self, predicate_type: &str, predicate: Json) -> Json {
         json!({
-            "_type": "https://in-toto.io/Statement/v1",
+            "_type": STATEMENT,
             "subject": self.list,
             "predicateType": predicate_type,
             "predicate": predicate,

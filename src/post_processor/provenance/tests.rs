@@ -317,7 +317,10 @@ async fn an_sbom_is_attested_in_its_own_format() {
 fn what_is_not_built_or_missing_is_said_before_anything_runs() {
     let refused = |options: Json| fake::prepare::<Provenance>(options).unwrap_err().join("\n");
     for (options, why) in [
-        (json!({"signing_mode": "kms", "signer": "gcpkms://a"}), "of `gcpkms` is not built yet"),
+        (
+            json!({"signing_mode": "kms", "signer": "gcpkms://a"}),
+            "keys of `gcpkms` are not built yet",
+        ),
         (json!({"signing_mode": "kms", "signer": "awskms://a"}), "names no key"),
         (json!({"signing_mode": "kms", "signer": "x://a/b"}), "are named `awskms:///…`"),
         (json!({"signing_mode": "keyless"}), "keyless signing is not built yet"),
