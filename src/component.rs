@@ -423,9 +423,10 @@ pub trait PostProcessor: Send + Sync {
         None
     }
 
-    /// Whether it must be told which packages are in the image. The machine is asked for them then.
-    fn wants_packages(&self) -> bool {
-        false
+    /// Whether it must be told which packages are in the image, but for those of some files. The machine
+    /// is asked for them then.
+    fn wants_packages(&self) -> Option<&[glob::Pattern]> {
+        None
     }
 
     /// The manifest that it writes, if it writes one.

@@ -8,12 +8,12 @@ use anyhow::anyhow;
 use futures::FutureExt as _;
 use serde_json::Value as Json;
 
-use super::contents::PackageSurvey;
+use super::contents::{ImageContents, PackageSurvey};
 use super::image_tests::PlannedTest;
 use super::outcome::{BuildOutcome, Located, RunRequest, fault_of};
 use super::post_process::{self, PostProcessing};
 use super::provision::Provisioners;
-use crate::component::{Artifact, BuildContext, Builder, KeepFailed, PackageDocuments};
+use crate::component::{Artifact, BuildContext, Builder, KeepFailed};
 use crate::event::{ArtifactSummary, Finished, Message, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::Fingerprint;
@@ -126,7 +126,8 @@ async fn work(planned: PlannedBuild, shared: Shared) -> (Vec<Arc<dyn Artifact>>,
         }
         skip_unchanged = None;
     }
-    let is_wanted = post_processors.iter().flatten().any(|planned| planned.first.wants_packages());
+    let is_wanted =
+        post_processors.iter().flatten().any(|planned| planned.first.wants_packages().is_some());
     let survey = Arc::new(PackageSurvey::new(shared.request.sbom.clone(), is_wanted));
     let request = shared.request.clone();
     let tests = PlannedTest::of(&post_processors);
@@ -232,7 +233,7 @@ fn always_baked(builder: &dyn Builder, fingerprint: &Fingerprint) -> Option<Stri
 async fn post_processed(
     cx: &BuildContext,
     sources: Arc<SourceMap>,
-    (built, packages): (Arc<dyn Artifact>, Option<Arc<PackageDocuments>>),
+    (built, packages): (Arc<dyn Artifact>, Option<Arc<ImageContents>>),
     chains: Vec<Vec<PlannedPostProcessor>>,
 ) -> (Vec<Arc<dyn Artifact>>, Option<Failed>) {
     let data = built.build_data();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 
 use crate::component::{Artifact, BuildContext, Communicator, PackageDocuments};
 use crate::diagnostic::Severity;
@@ -89,7 +90,7 @@ impl PackageSurvey {
         cx: &BuildContext,
         name: &str,
         image: &dyn Artifact,
-    ) -> Option<Arc<PackageDocuments>> {
+    ) -> Option<Arc<ImageContents>> {
         if !self.is_wanted {
             return None;
         }
@@ -107,14 +108,21 @@ impl PackageSurvey {
             warn(cx, missing, name, &anyhow::Error::msg(wrong.unwrap_or_else(none)));
             return None;
         };
-        let documents = documents(cx, name, image, &now);
+        let contents = ImageContents {
+            name: name.to_owned(),
+            id: image.id(),
+            builder: cx.facts.builder_type.clone(),
+            at: cx.facts.scope.environment.started,
+            packages: now,
+        };
         if let Some(dir) = &self.dir {
-            match written(dir, name, &documents, before.as_ref(), &now) {
+            let documents = contents.documents(&[]);
+            match written(dir, name, &documents, before.as_ref(), &contents.packages) {
                 Ok(contents) => say(cx, contents),
                 Err(error) => warn(cx, missing, name, &error),
             }
         }
-        Some(Arc::new(documents))
+        Some(Arc::new(contents))
     }
 }
 
@@ -132,17 +140,29 @@ pub fn make_sbom_directory(dir: &Path) -> anyhow::Result<()> {
     made.map(drop).with_context(shown)
 }
 
-/// What is in `image`, of the build `name`.
-fn documents(
-    cx: &BuildContext,
-    name: &str,
-    image: &dyn Artifact,
-    now: &Inventory,
-) -> PackageDocuments {
-    let (id, at) = (image.id(), cx.facts.scope.environment.started);
-    let about = Subject { name, id: &id, builder: &cx.facts.builder_type, at };
-    let (cyclonedx, spdx) = (cyclonedx::document(now, &about), spdx::document(now, &about));
-    PackageDocuments { cyclonedx, spdx }
+/// What is in the image of a build.
+#[derive(Debug)]
+pub(super) struct ImageContents {
+    /// The build.
+    name: String,
+    /// The image.
+    id: String,
+    /// The type of its builder.
+    builder: String,
+    /// When it was made.
+    at: Timestamp,
+    packages: Inventory,
+}
+
+impl ImageContents {
+    /// Documents of it, without the packages of the files that `but` names.
+    pub fn documents(&self, but: &[glob::Pattern]) -> PackageDocuments {
+        let (builder, at) = (&self.builder, self.at);
+        let about = Subject { name: &self.name, id: &self.id, builder, at };
+        let packages = &self.packages.without(but);
+        let cyclonedx = cyclonedx::document(packages, &about);
+        PackageDocuments { cyclonedx, spdx: spdx::document(packages, &about) }
+    }
 }
 
 /// Writes the `documents` of the build `name` in `dir`.

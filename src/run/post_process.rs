@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 
+use super::contents::ImageContents;
 use super::ending::{bullet_list, or_dropped, unusable};
 use super::outcome::{Located, fault_of};
-use crate::component::{Artifact, Facts, OnError, PackageDocuments, PostProcessContext, Processed};
+use crate::component::{Artifact, Facts, OnError, PostProcessContext, Processed};
 use crate::event::{Message, Phase, SpentBy, Ui};
 use crate::fault::{Fault, Kind};
 use crate::fingerprint::MadeFrom;
@@ -40,7 +41,7 @@ pub(super) struct PostProcessing {
     /// What the builder's artifact was made from, if that travels with it.
     pub made_from: Option<MadeFrom>,
     /// What is in it, if that is known.
-    pub packages: Option<Arc<PackageDocuments>>,
+    pub packages: Option<Arc<ImageContents>>,
 }
 
 /// What is left of a build after all chains.
@@ -141,7 +142,10 @@ impl PostProcessing {
         if let Some(why) = component.refuses(input.builder_id()) {
             bail!("{why}");
         }
+        let packages = component.wants_packages().zip(self.packages.as_ref());
+        let packages = packages.map(|(but, contents)| Arc::new(contents.documents(but)));
         let context = PostProcessContext {
+            packages,
             facts: self.facts.clone(),
             ui: self.ui.for_part(kind.as_str()),
             cancel: self.stop.token().clone(),
@@ -150,7 +154,6 @@ impl PostProcessing {
             on_error: self.on_error,
             journal: self.journal.clone(),
             made_from: self.made_from.clone(),
-            packages: self.packages.clone(),
         };
         let begun = Instant::now();
         let work = component.post_process(&context, input);

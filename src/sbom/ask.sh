@@ -36,7 +36,7 @@ for file in /usr/lib/python3*/*-packages/*.dist-info/INSTALLER \
 done | xargs -0 grep -sHE '^(Name|Version|License|License-Expression): ' /dev/null
 for file in /usr/lib/node_modules/*/package.json /usr/lib/node_modules/@*/*/package.json \
   /usr/local/lib/node_modules/*/package.json /usr/local/lib/node_modules/@*/*/package.json; do
-  if [ -f "$file" ]; then section npm; head -c 65536 "$file"; fi
+  if [ -f "$file" ]; then section "npm $file"; head -c 65536 "$file"; fi
 done
 section end
 exit 0

@@ -100,5 +100,6 @@ pub fn read(text: &[u8]) -> anyhow::Result<Inventory> {
         Some(Package::new(ecosystem, text(component, "name")?, version))
     };
     let components = document["components"].as_array().into_iter().flatten();
-    Ok(Inventory { system: None, packages: components.filter_map(package).collect() })
+    let packages = components.filter_map(package).collect();
+    Ok(Inventory { packages, ..Inventory::default() })
 }

@@ -1,7 +1,9 @@
 //! What a machine has: its system and its packages; and what a document of them is about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use glob::{MatchOptions, Pattern};
 use jiff::Timestamp;
 
 /// Who keeps the list that a package is in.
@@ -60,6 +62,47 @@ pub struct Inventory {
     pub system: Option<System>,
     /// In order, each once.
     pub packages: BTreeSet<Package>,
+    /// The files that say so of a package, if it is in no [list](Ecosystem::list).
+    pub files: BTreeMap<Package, BTreeSet<String>>,
+}
+
+impl Ecosystem {
+    /// The file or the directory with the list, on every machine.
+    fn list(self) -> Option<&'static str> {
+        match self {
+            Self::Deb => Some("/var/lib/dpkg/status"),
+            Self::Rpm => Some("/var/lib/rpm"),
+            Self::Apk => Some("/lib/apk/db/installed"),
+            Self::Alpm => Some("/var/lib/pacman/local"),
+            Self::PyPi | Self::Npm | Self::Windows => None,
+        }
+    }
+}
+
+/// A star does not match a slash.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+impl Inventory {
+    /// The same without packages of which only files say so that `but` names, or directories of them.
+    /// The patterns are of paths without the first slash.
+    pub fn without(&self, but: &[Pattern]) -> Self {
+        let fits = |file: &str| {
+            let above = Path::new(file.trim_start_matches('/')).ancestors();
+            let mut above = above.filter(|path| !path.as_os_str().is_empty());
+            above.any(|path| but.iter().any(|one| one.matches_path_with(path, MATCHING)))
+        };
+        let mut left = self.clone();
+        left.packages.retain(|package| match (package.ecosystem.list(), self.files.get(package)) {
+            (Some(list), _) => !fits(list),
+            (None, Some(files)) => !files.iter().all(|file| fits(file)),
+            (None, None) => true,
+        });
+        left
+    }
 }
 
 /// What a document is about.

@@ -57,7 +57,7 @@ pub(super) fn of_windows(said: &[u8]) -> anyhow::Result<Inventory> {
     let system =
         System { id: "windows".to_owned(), version: text(said.version), name: text(said.name) };
     let packages = said.programs.iter().filter_map(program).collect();
-    Ok(Inventory { system: Some(system), packages })
+    Ok(Inventory { system: Some(system), packages, ..Inventory::default() })
 }
 
 /// `text` as one harmless line; `None` if nothing is left of it, or too much.
@@ -98,6 +98,7 @@ struct Listing {
 
 impl Listing {
     fn take(&mut self, kind: &str, text: &str) {
+        let (kind, file) = kind.split_once(' ').unwrap_or((kind, ""));
         match kind {
             "system" => self.inventory.system = Some(system(text)),
             "dpkg" => self.add(text.lines().filter_map(of_dpkg)),
@@ -105,8 +106,8 @@ impl Listing {
             "rpm" => self.add(text.lines().filter_map(of_rpm)),
             "apk" => self.add(text.split("\n\n").filter_map(of_apk)),
             "pacman" => self.add(text.split("%NAME%\n").filter_map(of_pacman)),
-            "pip" => self.add(of_pip(text)),
-            "npm" => self.add(of_npm(text)),
+            "pip" => self.add_files(of_pip(text)),
+            "npm" => self.add_files(of_npm(text).map(|package| (file, package))),
             "end" => self.is_whole = true,
             // Of a machine that says more than it was asked for.
             _ => {}
@@ -115,6 +116,15 @@ impl Listing {
 
     fn add(&mut self, packages: impl IntoIterator<Item = Package>) {
         self.inventory.packages.extend(packages);
+    }
+
+    /// Packages, and the file or the directory of each.
+    fn add_files<'a>(&mut self, packages: impl IntoIterator<Item = (&'a str, Package)>) {
+        for (file, package) in packages {
+            let files = self.inventory.files.entry(package.clone()).or_default();
+            files.insert(file.to_owned());
+            self.inventory.packages.insert(package);
+        }
     }
 
     /// `/usr/share/doc/NAME/copyright:License: NAME`, a line for each licence.
@@ -198,7 +208,7 @@ fn of_pacman(text: &str) -> Option<Package> {
 
 /// `DIRECTORY/METADATA:Name: value`. What follows the first line of a name is a description, which may
 /// say anything.
-fn of_pip(text: &str) -> Vec<Package> {
+fn of_pip(text: &str) -> Vec<(&str, Package)> {
     let mut files: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
     for line in text.lines() {
         let Some((file, fact)) = line.split_once("/METADATA:") else { continue };
@@ -213,7 +223,7 @@ fn of_pip(text: &str) -> Vec<Package> {
                 .under(licence),
         )
     };
-    files.values().filter_map(package).collect()
+    files.iter().filter_map(|(file, facts)| Some((*file, package(facts)?))).collect()
 }
 
 /// A `package.json`.

@@ -135,6 +135,32 @@ fn a_document_can_be_compared_with_what_a_machine_says_now() {
 }
 
 #[test]
+fn packages_of_files_that_are_left_out_are_not_listed() {
+    let inventory = said(
+        "§dpkg\nii \tbash\t1\tamd64\t\n§pip\n/opt/a/lib/python3.12/site-packages/x.dist-info/METADATA:Name: x\n\
+         /opt/a/lib/python3.12/site-packages/x.dist-info/METADATA:Version: 1\n\
+         /usr/local/lib/python3.12/site-packages/x.dist-info/METADATA:Name: x\n\
+         /usr/local/lib/python3.12/site-packages/x.dist-info/METADATA:Version: 1\n\
+         §npm /usr/lib/node_modules/y/package.json\n{\"name\":\"y\",\"version\":\"1\"}\n§end\n",
+    );
+    for (but, left) in [
+        ("", "bash x y"),
+        ("**/node_modules", "bash x"),
+        ("usr/lib/node_modules/*", "bash x"),
+        ("usr/*", "bash x"),
+        ("*/node_modules", "bash x y"),
+        ("opt/**", "bash x y"),
+        ("**/site-packages/**", "bash y"),
+        ("**/dpkg/status", "x y"),
+        ("**", ""),
+    ] {
+        let found = inventory.without(&[glob::Pattern::new(but).unwrap()]);
+        let names: Vec<_> = found.packages.iter().map(|package| package.name.as_str()).collect();
+        assert_eq!(names.join(" "), left, "{but}");
+    }
+}
+
+#[test]
 fn a_package_in_several_versions_is_one_that_changes() {
     let kernels = |versions: &[&str]| {
         let line = |version: &&str| {

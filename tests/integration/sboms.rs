@@ -54,7 +54,8 @@ fn the_packages_of_the_machine_are_attested() {
     for (format, file, list) in [("cyclonedx", "cdx", "components"), ("spdx", "spdx", "packages")] {
         let post_processors = json!([[
             {"type": "artifice", "files": ["disk.img"]},
-            {"type": "provenance", "sbom": true, "sbom_format": format, "sbom_scope": "squashed"}
+            {"type": "provenance", "sbom": true, "sbom_format": format, "sbom_scope": "squashed",
+             "sbom_exclude": ["**/node_modules"]}
         ]]);
         let run = build(
             &program,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
+use glob::Pattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
@@ -46,8 +47,8 @@ use crate::whole_file::directory_of;
 #[derive(Clone, Debug, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("x-not-built" = [
-    "fulcio_url", "keyless_identity", "keyless_oidc_issuer", "rekor_url", "sbom_exclude",
-    "trusted_root_path", "upload_tlog"
+    "fulcio_url", "keyless_identity", "keyless_oidc_issuer", "rekor_url", "trusted_root_path",
+    "upload_tlog"
 ]))]
 pub struct Options {
     /// Whether anything is written.
@@ -80,6 +81,11 @@ pub struct Options {
     /// Which packages the SBOM of the machine has: `squashed`, those that are in the image. `all-layers`,
     /// with those that an earlier layer of a container had, is not built.
     pub sbom_scope: SbomScope,
+    /// Files whose packages the SBOM of the machine leaves out: patterns that begin with `./`, `*/` or
+    /// `**/`, e.g. `**/node_modules`. What Python and Node.js have installed is where it is installed;
+    /// what the system has installed is in `/var/lib/dpkg/status`, `/var/lib/rpm`, `/lib/apk/db/installed`
+    /// or `/var/lib/pacman/local`.
+    pub sbom_exclude: Vec<String>,
     /// How statements are signed: `none`, `key` with a private key in a file, or `kms` by a key of AWS's
     /// KMS. `keyless` is not built yet.
     pub signing_mode: SigningMode,
@@ -131,6 +137,8 @@ const VARIABLE: &str = "PKR_VAR_";
 pub struct Provenance {
     own: Options,
     signer: Option<SignedBy>,
+    /// Files whose packages the SBOM leaves out.
+    exclude: Vec<Pattern>,
 }
 
 /// Who has the private key.
@@ -158,13 +166,33 @@ impl Component for Provenance {
             found.help = Some(help.to_owned());
         }
         if !own.sbom {
-            check.idle(&["sbom_scan_path", "sbom_format", "sbom_scope"], "without `sbom`");
+            let options = ["sbom_scan_path", "sbom_format", "sbom_scope", "sbom_exclude"];
+            check.idle(&options, "without `sbom`");
         }
         if !own.sbom_scan_path.is_empty() {
             check.may_read("sbom_scan_path", &own.sbom_scan_path);
+            check.idle(&["sbom_exclude"], "with `sbom_scan_path`, whose SBOM is taken as it is");
         }
-        Some(Self { own, signer })
+        let exclude = check_exclude(&own.sbom_exclude, check);
+        Some(Self { own, signer, exclude })
     }
+}
+
+/// The files that `patterns` name, as paths without the first slash.
+fn check_exclude(patterns: &[String], check: &mut Check<'_>) -> Vec<Pattern> {
+    let mut parsed = Vec::new();
+    for text in patterns {
+        let is_known = ["./", "*/", "**/"].iter().any(|start| text.starts_with(start));
+        match Pattern::new(text.strip_prefix("./").unwrap_or(text)) {
+            Ok(pattern) if is_known => parsed.push(pattern),
+            Ok(_) => {
+                let cause = format!("`{text}` begins with none of `./`, `*/` and `**/`");
+                check.error("sbom_exclude", cause);
+            }
+            Err(error) => _ = check.error("sbom_exclude", format!("`{text}`: {error}")),
+        }
+    }
+    parsed
 }
 
 /// Who signs, if anybody does.
@@ -249,8 +277,10 @@ impl PostProcessor for Provenance {
         input
     }
 
-    fn wants_packages(&self) -> bool {
-        self.own.provenance && self.own.sbom && self.own.sbom_scan_path.is_empty()
+    fn wants_packages(&self) -> Option<&[Pattern]> {
+        let own = &self.own;
+        let is_wanted = own.provenance && own.sbom && own.sbom_scan_path.is_empty();
+        is_wanted.then_some(&self.exclude)
     }
 
     #[cfg(feature = "aws")]
@@ -310,7 +340,7 @@ impl Provenance {
         if !own.sbom {
             return Ok(None);
         }
-        if self.wants_packages() {
+        if self.wants_packages().is_some() {
             if input.was_there() {
                 cx.ui.say("The SBOM of this image is what the run wrote that has made it");
                 return Ok(None);

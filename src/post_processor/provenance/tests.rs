@@ -325,7 +325,11 @@ fn what_is_not_built_or_missing_is_said_before_anything_runs() {
         (json!({"signing_mode": "kms", "signer": "x://a/b"}), "are named `awskms:///…`"),
         (json!({"signing_mode": "keyless"}), "keyless signing is not built yet"),
         (json!({"keyless_identity": "x"}), "`keyless_identity` of `provenance` is not built yet"),
-        (json!({"sbom_exclude": ["x"]}), "`sbom_exclude` of `provenance` is not built yet"),
+        (
+            json!({"sbom": true, "sbom_exclude": ["x"]}),
+            "`x` begins with none of `./`, `*/` and `**/`",
+        ),
+        (json!({"sbom": true, "sbom_exclude": ["./[x"]}), "`./[x`: Pattern syntax error"),
         (json!({"sbom": true, "sbom_scope": "all-layers"}), "what was in earlier layers only"),
         (json!({"signing_mode": "key"}), "needs `signer`"),
         (json!({"signing_mode": "key", "signer": "a", "key": "b"}), "given with another value"),
