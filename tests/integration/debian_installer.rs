@@ -24,24 +24,28 @@ fn proxy() -> String {
 }
 
 /// What this machine knows is filled in.
-fn answer(program: &Program, mirror: &str) {
+fn answer(program: &Program, mirror: &str, besides: Option<&str>) {
     let mirror = mirror.strip_prefix("http://").expect("the answers are for a mirror over http");
     let (host, directory) = mirror.split_once('/').expect("a directory");
-    let answers = program.read("http/preseed.cfg").replace("@HOST@", host);
-    let answers = answers.replace("@DIRECTORY@", &format!("/{directory}"));
+    let mut answers = program.read("http/preseed.cfg");
+    if let Some(besides) = besides {
+        program.copy(Path::new(besides));
+        answers += &program.read("udebs.cfg");
+    }
+    let answers = answers.replace("@HOST@", host).replace("@DIRECTORY@", &format!("/{directory}"));
     program.write("http/preseed.cfg", answers.replace("@PROXY@", &proxy()));
 }
 
 #[test]
-#[ignore = "takes long without KVM, and needs a mirror of Debian with the installer's own packages"]
+#[ignore = "takes long without KVM"]
 fn debian_is_installed_by_preseed_and_the_image_boots() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debian-installer");
     let made = said(&fixtures.join("make"), &[]);
-    let (installer, mirror) = made.split_once('\n').expect("two lines");
-    let installer = format!("installer={installer}");
+    let mut made = made.lines();
+    let installer = format!("installer={}", made.next().expect("a CD"));
     let program = Program::new();
     program.copy(&fixtures);
-    answer(&program, mirror);
+    answer(&program, made.next().expect("a mirror"), made.next());
     let begun = Instant::now();
     let args = ["build", "-color=false", "-timestamp-ui", "-var", &installer, "debian.pkr.hcl"];
     let run = program.run(args).succeeded();
