@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::support::{
     Program, Run, Sshd, Then, debian_disk, debian_source, image_info, pause, signal, small_disk,
-    wait_for_the_end_of,
+    wait_for_the_end_of, wait_until_nobody_works_in,
 };
 
 /// Where provisioners work, and a template whose third one fails until somebody mends it.
@@ -389,6 +389,7 @@ fn signalled_at(
         child.wait().unwrap();
     }
     room.wait_for_the_end();
+    wait_until_nobody_works_in(runner.dir());
     is_there
 }
 
@@ -457,10 +458,8 @@ fn a_boot_test_that_is_killed_or_interrupted_leaves_nothing() {
             // After a delay, a fast run may be over.
             let is_there = signalled_at(&room, &runner, &[], (line, nth, moment), name);
             assert!(is_there || moment > 0, "{when}");
-            if name == "KILL" {
-                runner.run(["cleanup"]).succeeded();
-            }
-            assert_only(&runner, &[], &when);
+            let cleaned = (name == "KILL").then(|| said(&runner.run(["cleanup"]).succeeded()));
+            assert_only(&runner, &[], &format!("{when}: {cleaned:?}"));
         }
     }
 }

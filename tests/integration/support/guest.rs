@@ -193,6 +193,21 @@ pub fn wait_for_the_end_of(text: &str) {
     }
 }
 
+/// Waits until no process works in `dir`: a program that a killed run was starting has the locks of that
+/// run until it is on its way.
+#[track_caller]
+pub fn wait_until_nobody_works_in(dir: &Path) {
+    let dir = dir.canonicalize().expect("a directory");
+    let works_there = |entry: std::fs::DirEntry| {
+        std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == dir)
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_dir("/proc").expect("/proc").flatten().any(works_there) {
+        assert!(Instant::now() < deadline, "somebody still works in {}", dir.display());
+        super::pause(20);
+    }
+}
+
 /// What `qemu-img` says of a disk.
 #[track_caller]
 pub fn image_info(path: &Path) -> serde_json::Value {

@@ -37,7 +37,7 @@ pub use dockerd::{BASE, Dockerd};
 pub use guest::{
     GREETING, Then, cd, debian_disk, debian_source, disk_that_prints_scancodes,
     disk_that_reads_slowly, image_info, kickstart_installer, processes_with, small_disk,
-    small_installer, wait_for_the_end_of,
+    small_installer, wait_for_the_end_of, wait_until_nobody_works_in,
 };
 pub use instance::Instance;
 pub use moto::{ACCESS_KEY, Moto, SECRET_KEY};
