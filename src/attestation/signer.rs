@@ -21,7 +21,7 @@ pub struct Signer {
 
 enum Key {
     File(Box<PrivateKey>),
-    Kms(SigningKey),
+    Kms(Box<SigningKey>),
 }
 
 impl Signer {
@@ -42,7 +42,7 @@ impl Signer {
     /// When the file has no public key.
     pub fn of_kms(key: SigningKey, verifier: Option<&Path>) -> anyhow::Result<Self> {
         let public = PublicKey::of_kms(&key);
-        Self::of(Key::Kms(key), public, verifier)
+        Self::of(Key::Kms(Box::new(key)), public, verifier)
     }
 
     fn of(key: Key, public: PublicKey, verifier: Option<&Path>) -> anyhow::Result<Self> {
