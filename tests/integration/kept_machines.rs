@@ -139,9 +139,13 @@ fn assert_only(runner: &Program, names: &[&str], when: &str) {
         ["small.raw", "t.pkr.hcl", "second.sh", ".local", "out.screens", "out.test.screens"];
     found.retain(|name| !given.contains(&name.as_str()));
     assert_eq!(found, names, "{when}");
-    assert_eq!(runner.temporary(), Vec::<PathBuf>::new(), "{when}");
+    // One that was made in the moment of the kill is empty, and has no lock that tells whose it was.
+    let is_used = |dir: &PathBuf| !fs::read_dir(dir).is_ok_and(|mut files| files.next().is_none());
+    let temporary: Vec<_> = runner.temporary().into_iter().filter(is_used).collect();
+    assert_eq!(temporary, Vec::<PathBuf>::new(), "{when}");
     let private = fs::read_dir(runner.path(".local/state/imgbake/tmp")).into_iter().flatten();
-    assert_eq!(private.count(), 0, "{when}");
+    let private: Vec<_> = private.flatten().map(|dir| dir.path()).filter(is_used).collect();
+    assert_eq!(private, Vec::<PathBuf>::new(), "{when}");
 }
 
 /// No state of a machine is in the finished disk.
