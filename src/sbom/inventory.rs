@@ -62,7 +62,7 @@ pub struct Inventory {
     pub system: Option<System>,
     /// In order, each once.
     pub packages: BTreeSet<Package>,
-    /// The files that say so of a package, if it is in no [list](Ecosystem::list).
+    /// The files that say so of a package, if its system keeps no list of them.
     pub files: BTreeMap<Package, BTreeSet<String>>,
 }
 
